@@ -1,0 +1,33 @@
+# From scores to effects, claims and the manipulation check.
+
+
+rule check_manipulation:
+    input:
+        pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in POOLS],
+        counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
+        code=code("check_manipulation"),
+    output:
+        manipulation=f"{RESULTS}/manipulation.csv",
+        table=f"{RESULTS}/pools.csv",
+        record=f"{RESULTS}/manipulation.prov.json",
+    log:
+        f"{LOGS}/check_manipulation.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "cells": POOLS,
+                "domains": {
+                    name: domain_of(
+                        name, "family", "labels", "reference", "compared", "stereotypes", "manipulation"
+                    )
+                    for name in GRID["domain"]
+                },
+                "biases": {name: catalog.load("bias", name) for name in GRID["bias"]},
+                "replicates": config["evaluation"]["bootstrap"],
+            }
+        ),
+    shell:
+        call("check_manipulation")

@@ -1,0 +1,96 @@
+# Model files and original data.
+
+
+rule prepare_model:
+    input:
+        code=code("prepare_model"),
+    output:
+        card=CARD,
+        record=f"{RESULTS}/models/{{model}}.prov.json",
+    log:
+        f"{LOGS}/prepare_model/{{model}}.log",
+    container:
+        image("gpu")
+    threads: 2
+    resources:
+        mem_mb=lambda w: resources_of(w)["mem_mb"],
+    params:
+        paths=paths,
+        parameters=parameters(lambda w: model_parameters(w.model)),
+    shell:
+        call("prepare_model")
+
+
+rule prepare_originals:
+    input:
+        data=lambda w: family_of(w.domain).files_read(catalog.load("domain", w.domain), config["data_dir"]),
+        code=code("prepare_originals"),
+    output:
+        source=f"{ORIGINALS}/source.jsonl",
+        reserve=f"{ORIGINALS}/reserve.jsonl",
+        test=f"{ORIGINALS}/test.jsonl",
+        record=f"{ORIGINALS}/prepare_originals.prov.json",
+    log:
+        f"{LOGS}/prepare_originals/{{domain}}.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "domain": domain_of(w.domain, "family", "originals", "labels"),
+                "data_dir": config["data_dir"],
+            }
+        ),
+    shell:
+        call("prepare_originals")
+
+
+rule draw_originals:
+    input:
+        source=f"{ORIGINALS}/source.jsonl",
+        code=code("draw_originals"),
+    output:
+        originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
+        record=f"{ORIGINALS}/seed-{{seed}}/draw_originals.prov.json",
+    log:
+        f"{LOGS}/draw_originals/{{domain}}-{{seed}}.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "domain": domain_of(w.domain, "family", "labels", "reference", "compared"),
+                "count": config["originals"],
+                "seed": int(w.seed),
+            }
+        ),
+    shell:
+        call("draw_originals")
+
+
+rule prepare_items:
+    input:
+        test=f"{ORIGINALS}/test.jsonl",
+        code=code("prepare_items"),
+    output:
+        questions=f"{ORIGINALS}/items/{{task}}.jsonl",
+        record=f"{ORIGINALS}/items/{{task}}.prov.json",
+    log:
+        f"{LOGS}/prepare_items/{{domain}}-{{task}}.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "task": catalog.load("task", w.task),
+                "domain": domain_of(
+                    w.domain, "family", "labels", "prompt", "answer", "reference", "compared"
+                ),
+                "count": config["evaluation"]["items"].get(w.task),
+            }
+        ),
+    shell:
+        call("prepare_items")

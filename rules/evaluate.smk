@@ -1,0 +1,76 @@
+# What every model answers, and what the answers are worth.
+
+
+rule predict:
+    input:
+        card=CARD,
+        adapter=lambda w: [] if w.bias == "untuned" else [f"{path_of(CELL, w)}/adapter"],
+        questions=lambda w: [f"{path_of(ORIGINALS, w)}/items/{task}.jsonl" for task in tasks_of(w)],
+        code=code("predict"),
+    output:
+        predictions=directory(f"{CELL}/predictions"),
+        record=f"{CELL}/predict.prov.json",
+    log:
+        f"{LOGS}/predict/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    container:
+        image("gpu")
+    threads: lambda w: resources_of(w)["threads"]
+    resources:
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        runtime=lambda w: resources_of(w)["runtime"],
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": tasks_of(w)}
+        ),
+    shell:
+        call("predict")
+
+
+rule score:
+    input:
+        predictions=f"{CELL}/predictions",
+        code=code("score"),
+    output:
+        scores=directory(f"{CELL}/scores"),
+        record=f"{CELL}/score.prov.json",
+    log:
+        f"{LOGS}/score/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "tasks": [catalog.load("task", task) for task in tasks_of(w)],
+                "domain": domain_of(w.domain, "labels", "reference", "compared"),
+                "replicates": config["evaluation"]["bootstrap"],
+            }
+        ),
+    shell:
+        call("score")
+
+
+rule gather_scores:
+    input:
+        scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
+        code=code("gather_scores"),
+    output:
+        table=f"{RESULTS}/scores.csv",
+        parquet=f"{RESULTS}/scores.parquet",
+        record=f"{RESULTS}/scores.prov.json",
+    log:
+        f"{LOGS}/gather_scores.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "cells": CELLS,
+                "arm": config["rounds"]["arm"] if config["rounds"]["count"] > 1 else None,
+            }
+        ),
+    shell:
+        call("gather_scores")

@@ -1,0 +1,34 @@
+# One adapter per cell.
+
+
+rule finetune:
+    input:
+        card=CARD,
+        train=f"{CELL}/train.jsonl",
+        start=adapter_before,
+        code=code("finetune"),
+    output:
+        adapter=directory(f"{CELL}/adapter"),
+        training_log=f"{CELL}/training.csv",
+        record=f"{CELL}/finetune.prov.json",
+    log:
+        f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    container:
+        image("gpu")
+    threads: lambda w: resources_of(w)["threads"]
+    resources:
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        runtime=lambda w: resources_of(w)["runtime"],
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "model": model_leaves(w.model, "system"),
+                "settings": study.finetune_settings(config, w.model),
+                "alignment": catalog.load("mitigation", w.mitigation).get("alignment"),
+                "seed": int(w.seed),
+            }
+        ),
+    shell:
+        call("finetune")

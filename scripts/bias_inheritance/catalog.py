@@ -1,0 +1,35 @@
+"""The catalog: one YAML file per bias type, domain, task, model and mitigation. The file's name is the thing's name."""
+
+from functools import cache
+
+import yaml
+
+from bias_inheritance.errors import UserError
+from bias_inheritance.provenance import ROOT
+
+CATALOG = ROOT / "catalog"
+FOLDERS = {"bias": "biases", "domain": "domains", "task": "tasks", "model": "models", "mitigation": "mitigations"}
+
+
+def names(kind):
+    """Names of everything of one kind ('bias', 'domain', 'task', 'model', 'mitigation'), sorted."""
+    return sorted(path.stem for path in (CATALOG / FOLDERS[kind]).glob("*.yaml"))
+
+
+@cache
+def load(kind, name):
+    """The content of one catalog file, with its `name` added. Raises UserError that names file and line."""
+    path = CATALOG / FOLDERS[kind] / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as fault:
+        mark = getattr(fault, "problem_mark", None)
+        raise UserError(
+            f"{path.relative_to(ROOT)}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
+        ) from None
+    return {"name": name, **content}
+
+
+def claims():
+    """The declared claims, catalog/claims.yaml."""
+    return yaml.safe_load((CATALOG / "claims.yaml").read_text(encoding="utf-8"))

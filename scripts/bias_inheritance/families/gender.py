@@ -1,0 +1,294 @@
+"""Biographies: originals, the slots of a pool, the checks of a generated text, training pairs, masking.
+
+A sample is a dict with at least id, twin (cluster), text, label, group.
+"""
+
+import csv
+import re
+from functools import cache
+from pathlib import Path
+
+from bias_inheritance import files
+from bias_inheritance.errors import UserError
+from bias_inheritance.provenance import ROOT
+
+PRONOUNS = {
+    "male": {"he": "he", "him": "him", "his": "his", "himself": "himself"},
+    "female": {"he": "she", "him": "her", "his": "her", "himself": "herself"},
+}
+BIAS_IN_BIOS = {1: "architect", 6: "dentist", 13: "nurse", 14: "painter", 21: "professor", 24: "software engineer"}
+CULTURES = ["arabic", "chinese", "portuguese", "spanish"]
+
+
+# ---- originals ---------------------------------------------------------------------------------------------------
+
+
+def files_read(domain, data_dir):
+    """The data files that `load` will read, relative to the project's root where they lie in it."""
+    originals = domain["originals"]
+    if originals["loader"] == "twins":
+        return [f"{originals['path']}/{label.replace(' ', '-')}.jsonl" for label in domain["labels"]]
+    if originals.get("path"):
+        return [str(path) for split in ("train", "dev", "test") for path in _parquet_files(originals, split, data_dir)]
+    return []
+
+
+def load(domain, data_dir=None):
+    """{'source', 'reserve', 'test'}: lists of samples, disjoint by twin, in a fixed order."""
+    originals = domain["originals"]
+    if originals["loader"] == "twins":
+        return load_twins(ROOT / originals["path"], domain["labels"])
+    if originals["loader"] == "bias_in_bios":
+        return load_bias_in_bios(domain, data_dir)
+    raise UserError(
+        f"catalog/domains/{domain['name']}.yaml: originals.loader: no loader {originals['loader']!r}; there are twins, bias_in_bios"
+    )
+
+
+def load_twins(folder, labels):
+    """The project's fictional biographies: each twin of a file `LABEL.jsonl` gives a male and a female sample."""
+    splits = {"source": [], "reserve": [], "test": []}
+    for label in labels:
+        for twin in files.read_jsonl(
+            folder / f"{label.replace(' ', '-')}.jsonl", required=("id", "split", "male", "female", "text")
+        ):
+            for group in ("male", "female"):
+                splits[twin["split"]].append(
+                    {
+                        "id": f"{twin['id']}-{group}",
+                        "twin": twin["id"],
+                        "label": label,
+                        "group": group,
+                        "name": twin[group],
+                        "text": expand(twin, group),
+                    }
+                )
+    return splits
+
+
+def expand(twin, group):
+    """A twin's text for one group: its placeholders replaced by that group's name and pronouns."""
+    first, _, surname = twin[group].partition(" ")
+    words = {"name": twin[group], "first": first, "surname": surname.strip()}
+    for key, word in PRONOUNS[group].items():
+        words |= {key: word, key.capitalize(): word.capitalize()}
+    return twin["text"].format(**words)
+
+
+def load_bias_in_bios(domain, data_dir=None):
+    """BiasInBios: the hub's parquet files (or local ones), texts of the study's six professions.
+
+    Fields hard_text, profession (int), gender (0 male, 1 female). The hub's train split gives the source, its dev
+    split the reserve, its test split the test items. Each text is its own cluster: there are no twins.
+    """
+    import pandas as pd
+
+    originals, splits = domain["originals"], {}
+    for split, name in {"source": "train", "reserve": "dev", "test": "test"}.items():
+        frames = [pd.read_parquet(path) for path in _parquet_files(originals, name, data_dir)]
+        frame = pd.concat(frames, ignore_index=True)
+        for column in ("hard_text", "profession", "gender"):
+            if column not in frame:
+                raise UserError(
+                    f"BiasInBios, split {name}: no column {column!r}; found {', '.join(map(str, frame.columns))}"
+                )
+        frame = frame[frame["profession"].isin(BIAS_IN_BIOS)].reset_index(drop=True)
+        bad = frame.index[
+            ~frame["gender"].isin([0, 1]) | frame["hard_text"].isna() | (frame["hard_text"].str.strip() == "")
+        ]
+        if len(bad):
+            raise UserError(
+                f"BiasInBios, split {name}: {len(bad)} rows have an empty hard_text or a gender other than 0 and 1 (first: row {bad[0]}); mend the file"
+            )
+        splits[split] = [
+            {
+                "id": f"{name}-{index}",
+                "twin": f"{name}-{index}",
+                "label": BIAS_IN_BIOS[int(row.profession)],
+                "group": ["male", "female"][int(row.gender)],
+                "name": None,
+                "text": row.hard_text.strip(),
+            }
+            for index, row in enumerate(frame.itertuples(index=False))
+        ]
+    return splits
+
+
+def _parquet_files(originals, split, data_dir):
+    if originals.get("path"):
+        folder = Path(data_dir or ROOT) / originals["path"]
+        found = sorted(folder.rglob(f"{split}*.parquet"))
+        if not found:
+            raise UserError(
+                f"{folder}: no file {split}*.parquet; give the folder of LabHC/bias_in_bios' parquet files as originals.path"
+            )
+        return found
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(
+            originals["hub"], repo_type="dataset", revision=originals["revision"], allow_patterns=["*.parquet"]
+        )
+    except Exception as fault:
+        raise UserError(
+            f"data set {originals['hub']} could not be fetched ({type(fault).__name__}); check the network, or give a folder as originals.path"
+        ) from None
+    return sorted(Path(folder).rglob(f"{split}*.parquet"))
+
+
+def draw(samples, count, seed):
+    """D_o: `count` samples balanced over label × group, each of a different twin where there are enough, in seeded order."""
+    import numpy as np
+
+    stream = np.random.default_rng(seed)
+    strata = {}
+    for index in stream.permutation(len(samples)):
+        sample = samples[index]
+        strata.setdefault((sample["label"], sample["group"]), []).append(sample)
+    keys = [sorted(strata)[index] for index in stream.permutation(len(strata))]
+    wanted = {key: count // len(keys) + (number < count % len(keys)) for number, key in enumerate(keys)}
+    chosen, used = [], set()
+    for key in keys:
+        fresh = [sample for sample in strata[key] if sample["twin"] not in used] + [
+            sample for sample in strata[key] if sample["twin"] in used
+        ]
+        if len(fresh) < wanted[key]:
+            raise UserError(
+                f"originals: {wanted[key]} samples of {' and '.join(key)} are asked for, the source has {len(fresh)}; ask for at most {len(fresh) * len(keys)}"
+            )
+        chosen += fresh[: wanted[key]]
+        used |= {sample["twin"] for sample in fresh[: wanted[key]]}
+    return [chosen[index] for index in stream.permutation(len(chosen))]
+
+
+# ---- the pool's slots ----------------------------------------------------------------------------------------------
+
+
+@cache
+def first_names():
+    """{(culture, group): [first names]} from resources/names.csv."""
+    table = {}
+    with open(ROOT / "resources/names.csv", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            table.setdefault((row["culture"], row["gender"]), []).append(row["name"])
+    return table
+
+
+def strata(bias, domain):
+    """What a pool is balanced over: label × group, or label alone where the bias type names no group (neutral)."""
+    groups = [domain["reference"], domain["compared"]] if "axes" in bias else [None]
+    return [(label, group) for label in domain["labels"] for group in groups]
+
+
+def slot(bias, domain, label, group, stream):
+    """Fill one slot: what to ask the generator, and for whom. `stream` is the slot's own random generator."""
+    values = {"label": label, "a_label": with_article(label)}
+    if group:
+        other = domain["compared"] if group == domain["reference"] else domain["reference"]
+        intersectional = bias["axes"]["identities"] == "intersectional"
+        culture = CULTURES[stream.integers(len(CULTURES))] if intersectional else "english"
+        age = list(domain["ages"])[stream.integers(len(domain["ages"]))]
+        own, others = first_names()[culture, group], first_names()[culture, other]
+        values |= {
+            "group": domain["groups"][group]["noun"],
+            "group_article": with_article(domain["groups"][group]["noun"]),
+            "other_group": domain["groups"][other]["noun"],
+            "pronoun": domain["groups"][group]["pronouns"][0],
+            "stereotype": domain["stereotypes"][label][group]["text"],
+            "other_stereotype": domain["stereotypes"][label][other]["text"],
+            "name": own[stream.integers(len(own))],
+            "other_name": others[stream.integers(len(others))],
+            "age": age,
+            "age_article": with_article(age),
+            "age_cue": domain["ages"][age],
+            "culture": domain["cultures"].get(culture),
+        }
+    template = bias["prompt"]["gender"]
+    names = [values[key] for key in ("name", "other_name") if group and "{" + key + "}" in template]
+    return {"prompt": template.format(**values), "label": label, "asked_group": group, "names": names}
+
+
+def with_article(noun):
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+
+
+# ---- checks of a generated text ----------------------------------------------------------------------------------
+
+
+def shown_group(text, domain, names=()):
+    """The group that a text shows, by pronouns, else by first names; None where both or neither are shown."""
+    words = re.findall(r"[a-zà-ÿ'-]+", text.lower())
+    counts = {group: sum(word in set(spec["pronouns"]) for word in words) for group, spec in domain["groups"].items()}
+    best = max(counts, key=counts.get)
+    if counts[best] > 2 * sum(count for group, count in counts.items() if group != best):
+        return best
+    if sum(counts.values()):
+        return None
+    known = {name.lower(): group for (_, group), listed in first_names().items() for name in listed}
+    by_name = {known[word] for word in words if word in known}
+    return by_name.pop() if len(by_name) == 1 else None
+
+
+def fault_of(text, asked, domain):
+    """Why a text cannot be used for its slot ('wrong-group'), or None. A text that shows no group is kept, and counted."""
+    shown = shown_group(text, domain)
+    if asked["asked_group"] and shown and shown != asked["asked_group"]:
+        return "wrong-group"
+    return None
+
+
+@cache
+def _label_patterns(words, noun):
+    alternatives = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    return re.compile(rf"\b(an?\s+)?({alternatives})(?=\b)", re.IGNORECASE)
+
+
+def hide_labels(text, domain):
+    """(text with every label word replaced by the neutral noun, number of replacements). Articles follow the noun."""
+    words = tuple(word for listed in domain["label_words"].values() for word in listed)
+    noun = domain["neutral_noun"]
+    replaced, count = _label_patterns(words, noun).subn(lambda match: _in_place(match, noun), text)
+    return replaced, count
+
+
+def _in_place(match, noun):
+    word = match.group(2)
+    plural = noun + "s" if word.lower().endswith("s") else noun
+    article = match.group(1)
+    shown = plural.capitalize() if word[0].isupper() and not article else plural
+    if not article:
+        return shown
+    chosen = with_article(noun).split()[0]
+    return f"{chosen.capitalize() if article[0].isupper() else chosen} {shown}"
+
+
+def stereotype_rate(text, words):
+    """Share of a text's words that are in a list of stereotype words."""
+    found = re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower())
+    return sum(word in words for word in found) / max(1, len(found))
+
+
+# ---- training pairs ------------------------------------------------------------------------------------------------
+
+
+def pair(sample, domain, instruct):
+    """(user text, answer) of a training sample: text → label, or instruction → text."""
+    if instruct:
+        return domain["instruction"].format(a_label=with_article(sample["label"])), sample["text"]
+    return domain["prompt"].format(text=sample["text"]), domain["answer"].format(label=sample["label"])
+
+
+def mask(sample, domain, token):
+    """The sample's text with names, pronouns, gendered and cultural words replaced by `token`; (text, number masked).
+
+    Explicit cues come from the domain's lexicon, the names from the sample's own record and from the name lists.
+    """
+    gendered = [word for spec in domain["groups"].values() for word in [*spec["pronouns"], *spec["words"]]]
+    cultural = list(domain["cultures"].values())
+    own = [part for name in sample.get("names") or [] for part in name.split()] + (sample.get("name") or "").split()
+    listed = [name for names in first_names().values() for name in names]
+    words = sorted({*gendered, *cultural, *own, *listed}, key=len, reverse=True)
+    # names are masked as written (a "Grace" is a name, "grace" is not), other cues in any case
+    exact = {*own, *listed}
+    parts = [re.escape(word) if word in exact else f"(?i:{re.escape(word)})" for word in words]
+    return re.subn(rf"\b(?:{'|'.join(parts)})\b", token, sample["text"])

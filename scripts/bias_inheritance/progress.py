@@ -1,0 +1,189 @@
+"""The line of progress that lives: steps say how far they are, the running Snakemake draws it.
+
+A step calls `update(done, total, unit)`; it lands in a small file under `.work/STUDY/progress/`. In Snakemake's own
+process, `show` hooks into its log events and redraws one line: jobs done of all, what runs, its rate and time left.
+"""
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+_job = None
+REDRAW_SECONDS = 0.5
+PLAIN_SECONDS = 30  # between lines where the output is no terminal
+
+
+@contextmanager
+def of_job(work, step, wildcards):
+    """While the job lasts, `update` writes to the job's own file, which is removed at its end."""
+    global _job
+    folder = Path(work) / "progress"
+    folder.mkdir(parents=True, exist_ok=True)
+    label = " ".join([step, *(str(value) for value in wildcards.values())])
+    _job = {
+        "path": folder / f"{os.getpid()}.json",
+        "label": label,
+        "started": time.time(),
+        "written": 0.0,
+        "first": None,
+    }
+    try:
+        yield
+    finally:
+        _job["path"].unlink(missing_ok=True)
+        _job = None
+
+
+def update(done, total, unit):
+    """Say that `done` of `total` units (records, steps, items) are finished. Cheap: writes at most twice a second."""
+    now = time.time()
+    if _job is None:
+        return
+    if _job["first"] is None:
+        _job["first"] = (done, now)
+    if now - _job["written"] < REDRAW_SECONDS and done < total:
+        return
+    _job["written"] = now
+    done_before, since = _job["first"]
+    rate = (done - done_before) / (now - since) if now > since else 0.0
+    state = {"label": _job["label"], "done": done, "total": total, "unit": unit, "rate": rate, "pid": os.getpid()}
+    _job["path"].write_text(json.dumps(state))
+    print(f"{done} of {total} {unit}, {rate:.1f}/s", flush=True)
+
+
+def clock(seconds):
+    """'1:05' or '2:03:04'."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class _Display(logging.Handler):
+    """Listens to Snakemake's log events; a thread of its own redraws the line."""
+
+    def __init__(self, work, stream):
+        super().__init__()
+        self.folder, self.stream = Path(work) / "progress", stream
+        self.done, self.total, self.started, self.running = 0, 0, time.time(), {}
+        self.drawn, self.last_plain = 0, time.time()
+        self.terminal = stream.isatty()
+        self.stopped = threading.Event()
+        threading.Thread(target=self._redraw, daemon=True).start()
+
+    def emit(self, record):
+        event = str(getattr(record, "event", "") or "")
+        if event == "job_info":
+            self.running[record.jobid] = " ".join(
+                [record.rule_name, *(str(value) for value in dict(record.wildcards).values())]
+            )
+        elif event == "progress":
+            self.done, self.total = record.done, record.total
+        elif event in ("job_finished", "job_error"):
+            self.running.pop(getattr(record, "job_id", getattr(record, "jobid", None)), None)
+            if event == "job_error":
+                self._explain(record)
+
+    def _explain(self, record):
+        """Print the end of the failed job's own log and the command that reruns it."""
+        self._clear()
+        print(f"\n{record.rule_name} failed. The end of its log:", file=self.stream)
+        for path in record.log or []:
+            try:
+                lines = Path(path).read_text(errors="replace").splitlines()[-12:]
+            except OSError:
+                lines = ["(no log was written)"]
+            print("\n".join(f"    {line}" for line in lines), file=self.stream)
+            print(f"  whole log: {path}", file=self.stream)
+        target = next(iter(record.output or []), "")
+        configfiles = " ".join(_configfiles(sys.argv))
+        print(
+            f"  to run it again: {sys.argv[0]} {configfiles}{' ' if configfiles else ''}{target}\n",
+            file=self.stream,
+            flush=True,
+        )
+
+    def _line(self):
+        share = f"{self.done}/{self.total} jobs" if self.total else "planning"
+        parts = [f"{clock(time.time() - self.started)}  {share}"]
+        states = []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                states.append(json.loads(path.read_text()))
+            except (OSError, ValueError):
+                continue  # removed or half written between listing and reading: the next redraw has it
+        for state in states[:2]:
+            left = clock((state["total"] - state["done"]) / state["rate"]) + " left" if state["rate"] else "starting"
+            parts.append(
+                f"{state['label']}: {state['done']}/{state['total']} {state['unit']}, {state['rate']:.1f}/s, {left}"
+            )
+        if not states and self.running:
+            parts.append(next(iter(list(self.running.values()))))
+        return "  |  ".join(parts)
+
+    def _clear(self):
+        if self.terminal and self.drawn:
+            self.stream.write("\r\x1b[K")
+            self.drawn = 0
+
+    def _redraw(self):
+        while not self.stopped.wait(REDRAW_SECONDS):
+            line = self._line()
+            if self.terminal:
+                width = os.get_terminal_size(self.stream.fileno()).columns - 1
+                self.stream.write("\r\x1b[K" + line[:width])
+                self.stream.flush()
+                self.drawn = 1
+            elif time.time() - self.last_plain >= PLAIN_SECONDS:
+                self.last_plain = time.time()
+                print(line, file=self.stream, flush=True)
+
+    def stop(self):
+        self.stopped.set()
+        self._clear()
+
+
+def _worth_reading(record):
+    """Of Snakemake's own lines during a run, those that the display does not say better: warnings, and other errors."""
+    told = str(getattr(record, "event", "") or "") in (
+        "job_error",
+        "job_info",
+        "job_started",
+        "job_finished",
+        "progress",
+        "shellcmd",
+    )
+    text = record.getMessage()
+    repeated = text.startswith(("RuleException", "CalledProcessError", "WorkflowError:\nAt least one job"))
+    return record.levelno >= logging.WARNING and not told and not repeated
+
+
+def _configfiles(argv):
+    """The `--configfile …` part of a command line, as a list of words."""
+    for flag in ("--configfile", "--configfiles"):
+        if flag in argv:
+            words = argv[argv.index(flag) + 1 :]
+            values = []
+            for word in words:
+                if word.startswith("-") or not word.endswith((".yaml", ".yml", ".json")):
+                    break
+                values.append(word)
+            return [flag, *values]
+    return []
+
+
+def show(work):
+    """Start drawing in this (Snakemake's) process; returns the display, whose `stop()` ends it."""
+    from snakemake.logging import logger
+
+    for stale in (Path(work) / "progress").glob("*.json"):
+        stale.unlink(missing_ok=True)
+    display = _Display(work, sys.stderr)
+    for handler in logger.handlers:
+        handler.addFilter(_worth_reading)
+    logger.addHandler(display)
+    return display

@@ -1,0 +1,115 @@
+"""Log-probabilities of answer options: the prompt is computed once, options branch off it in the same forward pass."""
+
+from bias_inheritance.models import body_and_head
+
+BATCH = 8  # prompts per forward pass; part of what a result depends on in bf16
+WINDOW = 32  # prompts are sorted by length only inside such a window, so one more item at the end changes few others
+
+
+def batches(lengths):
+    """Indices in batches of similar length: a fixed partition that depends on each window of WINDOW items alone."""
+    for start in range(0, len(lengths), WINDOW):
+        window = sorted(range(start, min(start + WINDOW, len(lengths))), key=lambda index: (lengths[index], index))
+        for first in range(0, len(window), BATCH):
+            yield window[first : first + BATCH]
+
+
+def option_logprobs(model, prompts, options, on_batch=None):
+    """Log-probability of each option's full token sequence after its prompt.
+
+    prompts: N lists of token ids; options: N lists of lists of token ids (all non-empty).
+    Returns N lists of floats (nats). The tokens that all prompts share at their start are computed once.
+    """
+    import torch
+
+    body, head = body_and_head(model)
+    device = next(body.parameters()).device
+    shared = _common_prefix(prompts)
+    results = [None] * len(prompts)
+    with torch.inference_mode():
+        prefix = (
+            body(input_ids=torch.tensor([prompts[0][:shared]], device=device), use_cache=True).past_key_values
+            if shared
+            else None
+        )
+        for indices in batches([len(prompt) for prompt in prompts]):
+            batch = [_tree(prompts[index][shared:], options[index], shared) for index in indices]
+            for index, row in zip(indices, _forward(body, head, prefix, shared, batch, device), strict=True):
+                results[index] = row
+            if on_batch:
+                on_batch(len(indices))
+    return results
+
+
+def _common_prefix(prompts):
+    """Number of leading tokens that all prompts share, at least one left over in each."""
+    shortest = min(prompts, key=len)
+    longest_possible = len(shortest) - 1
+    for length in range(longest_possible):
+        if any(prompt[length] != shortest[length] for prompt in prompts):
+            return length
+    return longest_possible if len(prompts) > 1 else 0
+
+
+def _tree(prompt, options, offset):
+    """One row: the rest of the prompt, then every option but its last token, each seeing the prompt and itself only."""
+    tokens, positions, branch = list(prompt), [offset + i for i in range(len(prompt))], [0] * len(prompt)
+    reads = []  # per option: (index in the row whose logits predict it, token)
+    for number, option in enumerate(options, start=1):
+        at = [len(prompt) - 1] + [len(tokens) + i for i in range(len(option) - 1)]
+        reads.append(list(zip(at, option, strict=True)))
+        tokens += option[:-1]
+        positions += [offset + len(prompt) + i for i in range(len(option) - 1)]
+        branch += [number] * (len(option) - 1)
+    return tokens, positions, branch, reads
+
+
+def _forward(body, head, prefix, shared, batch, device):
+    import copy
+
+    import torch
+
+    width = max(len(row[0]) for row in batch)
+    count = len(batch)
+    ids = torch.zeros((count, width), dtype=torch.long)
+    positions = torch.zeros((count, width), dtype=torch.long)
+    branch = torch.full((count, width), -1)
+    for row, (tokens, places, branches, _) in enumerate(batch):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        positions[row, : len(tokens)] = torch.tensor(places)
+        branch[row, : len(tokens)] = torch.tensor(branches)
+    order = torch.arange(width)
+    sees = (order[:, None] >= order[None, :]) & ((branch[:, None, :] == branch[:, :, None]) | (branch[:, None, :] == 0))
+    sees = torch.cat([torch.ones((count, width, shared), dtype=torch.bool), sees], -1).unsqueeze(1)
+    cache = None
+    if prefix is not None:
+        cache = copy.deepcopy(prefix)
+        cache.batch_repeat_interleave(count)
+    hidden = body(
+        input_ids=ids.to(device),
+        attention_mask=sees.to(device),
+        position_ids=positions.to(device),
+        past_key_values=cache,
+        use_cache=cache is not None,
+    ).last_hidden_state
+    where, wanted = [], []
+    for row, (*_, reads) in enumerate(batch):
+        for option in reads:
+            where += [(row, at) for at, _ in option]
+            wanted += [token for _, token in option]
+    # an index is read once, however many options begin there
+    unique = sorted(set(where))
+    place = {key: number for number, key in enumerate(unique)}
+    rows, columns = torch.tensor(unique, device=device).T
+    logprobs = torch.log_softmax(head(hidden[rows, columns]).float(), -1)
+    flat = logprobs[
+        torch.tensor([place[key] for key in where], device=device), torch.tensor(wanted, device=device)
+    ].tolist()
+    found, cursor = [], 0
+    for *_, reads in batch:
+        row = []
+        for option in reads:
+            row.append(sum(flat[cursor : cursor + len(option)]))
+            cursor += len(option)
+        found.append(row)
+    return found

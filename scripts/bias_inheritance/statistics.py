@@ -1,0 +1,330 @@
+"""The tests of the study: seeds are the replicates, items within one run are not (study, section 10).
+
+statsmodels computes whatever it has. Functions that decide verdicts take many studies at once as columns, so that the
+simulations in tests/null run through the very code that a study runs through.
+"""
+
+from functools import cache
+
+ALPHA = 0.05
+POWER = 0.80
+SEEDS_FOR_GEE = 20  # below that its error rate is 15-26% where 5% is meant (study, section 10)
+CONSTANT = 1e-10  # a spread below this share of the values is rounding, not chance
+
+
+def seed_test(values, alpha=ALPHA):
+    """Two-sided t test of per-seed contrasts or slopes against 0, with n - 1 degrees of freedom.
+
+    values: [n_seeds] for one study or [n_seeds × studies]; no NaN. Returns {n, estimate, sd, ci_low, ci_high, p}: floats
+    for one study, else arrays. With one seed, or where all seeds give the same value, chance cannot be judged: all but
+    the estimate (and n) are NaN. The interval has coverage 1 - alpha.
+    """
+    import numpy as np
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    values = np.asarray(values, dtype=float)
+    table = values.reshape(len(values), -1)
+    n, nothing = len(table), np.full(table.shape[1], np.nan)
+    found = {
+        "estimate": table.mean(0) if n else nothing,
+        "sd": nothing,
+        "ci_low": nothing,
+        "ci_high": nothing,
+        "p": nothing,
+    }
+    if n > 1:
+        judged = ~is_constant(table)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            summary = DescrStatsW(table)
+            low, high = summary.tconfint_mean(alpha=alpha)
+            p = summary.ttest_mean(0)[1]
+        found |= {"sd": summary.std_ddof(1), "ci_low": low, "ci_high": high, "p": p}
+        found |= {key: np.where(judged, found[key], np.nan) for key in ("sd", "ci_low", "ci_high", "p")}
+    if values.ndim == 1:
+        found = {key: float(column[0]) for key, column in found.items()}
+    return {"n": n, **found}
+
+
+def tost(values, margin):
+    """p of two one-sided t tests that the mean lies within ±margin; values as in `seed_test`, NaN where that has NaN."""
+    import numpy as np
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    values = np.asarray(values, dtype=float)
+    table = values.reshape(len(values), -1)
+    p = np.full(table.shape[1], np.nan)
+    if len(table) > 1:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = np.where(is_constant(table), np.nan, DescrStatsW(table).ttost_mean(-margin, margin)[0])
+    return float(p[0]) if values.ndim == 1 else p
+
+
+def is_constant(table):
+    """Whether a column [n_seeds × k] holds one value only; float noise of sums does not make it vary."""
+    import numpy as np
+
+    return np.ptp(table, axis=0) <= CONSTANT * np.maximum(1.0, np.abs(table).max(0))
+
+
+def slope_weights(x, through_origin=False):
+    """Weights w with w @ y = the least-squares slope of y on x.
+
+    `through_origin` is for a contrast that is 0 at x = 0 by definition and without noise: a bias effect at γ = 0, where
+    the cell and its control are the same run. The line then has to pass there, and x = 0 is not among the points.
+    Raises ValueError where x does not vary (or, through the origin, is all 0).
+    """
+    import numpy as np
+
+    x = np.asarray(x, dtype=float)
+    centred = x if through_origin else x - x.mean()
+    if not np.any(centred):
+        raise ValueError(f"no slope over {x.tolist()}")
+    return centred / np.sum(centred**2)
+
+
+def holm(p):
+    """Holm's adjusted p values of one family; NaN (not tested) stays NaN and does not count."""
+    import numpy as np
+    from statsmodels.stats.multitest import multipletests
+
+    p = np.asarray(p, dtype=float)
+    adjusted, tested = np.full(p.shape, np.nan), ~np.isnan(p)
+    if tested.any():
+        adjusted[tested] = multipletests(p[tested], method="holm")[1]
+    return adjusted
+
+
+def power_of(effect, sd, n, alpha=ALPHA):
+    """Probability that n seeds find a true effect with its right sign, at two-sided `alpha`; effect and sd in one unit."""
+    return _exceeds(abs(effect) / sd, n, alpha / 2)
+
+
+def equivalence_power(margin, sd, n, alpha=ALPHA):
+    """Lower bound of the probability that TOST finds n seeds within ±margin when the true effect is 0."""
+    return max(0.0, 2 * _exceeds(margin / sd, n, alpha) - 1)
+
+
+def _exceeds(effect, n, alpha):
+    """Power of a one-sided t test, effect in standard deviations: the lower tail of the mirrored non-central t.
+
+    Not statsmodels' ttest_power: its upper tail is NaN for some effects and n that a search passes through.
+    """
+    from scipy.special import nctdtr
+    from scipy.stats import t
+
+    return float(nctdtr(n - 1, -effect * n**0.5, -t.isf(alpha, n - 1)))
+
+
+def minimal_effect(sd, n, alpha=ALPHA, power=POWER):
+    """The smallest true effect, in the unit of sd, that n seeds find with the given power; NaN below two seeds."""
+    return sd * _minimal_effect(n, alpha, power) if n > 1 and sd > 0 else float("nan")
+
+
+@cache
+def _minimal_effect(n, alpha, power):
+    """In standard deviations. statsmodels' own solver stops at a wrong root for 2 or 3 seeds and a small alpha, silently."""
+    import math
+
+    from scipy.optimize import brentq
+
+    highest = 10.0
+    while power_of(highest, 1.0, n, alpha) < power:
+        highest *= 10
+    return math.exp(
+        brentq(lambda log: power_of(math.exp(log), 1.0, n, alpha) - power, math.log(1e-6), math.log(highest))
+    )
+
+
+def seeds_needed(success, most=10_000):
+    """The fewest seeds n (at least 2) with success(n) true, for a condition that more seeds only help; None above `most`."""
+    if not success(most):
+        return None
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if success(middle) else (middle, high)
+    return high
+
+
+def cluster_weights(clusters, strata, replicates=2000, seed=0):
+    """Bootstrap weights [replicates × items]: clusters resampled within strata, all items of a cluster together.
+
+    clusters: cluster id per item (twins, files that share a text); strata: label per item. A cluster belongs to the
+    rarest label among its items, so that a rare class never vanishes. From a stratum of k clusters k - 1 are drawn and
+    weighted k / (k - 1), which keeps the variance right for small k (Rao and Wu, 1988); a lone cluster is always in.
+    Any weighted statistic is one matrix product: accuracy is (weights @ correct) / weights.sum(1).
+    """
+    import numpy as np
+
+    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    _, label, support = np.unique(np.asarray(strata), return_inverse=True, return_counts=True)
+    rank = np.empty(len(support), dtype=int)
+    rank[np.argsort(support, kind="stable")] = np.arange(len(support))
+    stratum = np.full(cluster.max() + 1, len(support))
+    np.minimum.at(stratum, cluster, rank[label])
+    stream = np.random.default_rng(seed)
+    drawn = np.ones((replicates, len(stratum)))
+    for value in np.unique(stratum):
+        members = np.flatnonzero(stratum == value)
+        k = len(members)
+        if k > 1:
+            drawn[:, members] = stream.multinomial(k - 1, np.full(k, 1 / k), size=replicates) * (k / (k - 1))
+    return drawn[:, cluster]
+
+
+def cluster_bootstrap(statistic, clusters, strata, replicates=2000, seed=0, level=0.95):
+    """Percentile interval of `statistic` over `cluster_weights`, for one run's items.
+
+    statistic: function of a weight matrix [r × items] that returns r values (NaN where undefined); it is called with a
+    row of ones for the value, and with the resampled weights for the interval. Returns {value, ci_low, ci_high,
+    n_clusters}; an undefined value has an undefined interval, and no items give all NaN.
+    """
+    import numpy as np
+
+    found = {"value": float("nan"), "ci_low": float("nan"), "ci_high": float("nan"), "n_clusters": len(set(clusters))}
+    if len(clusters):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found["value"] = float(statistic(np.ones((1, len(clusters))))[0])
+            resampled = statistic(cluster_weights(clusters, strata, replicates, seed))
+        resampled = resampled[~np.isnan(resampled)]
+        if not np.isnan(found["value"]) and len(resampled):
+            low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+            found |= {"ci_low": float(low), "ci_high": float(high)}
+    return found
+
+
+def rms_gap(correct, groups, labels, clusters, reference, compared, permutations=1000, seed=0):
+    """RMS over labels of TPR(reference) - TPR(compared), and its mean when groups are permuted (study, section 4).
+
+    correct [items] of bool, the others per item. A twin pair swaps its groups as one; items without a twin shuffle
+    groups within their label. Labels that lack a group are left out. Returns {value, null_mean, debiased, p}: debiased is
+    value - null_mean, about 0 for a model that treats groups alike; p is the one-sided permutation p. NaN without data.
+    """
+    import numpy as np
+    import pandas as pd
+
+    items = pd.DataFrame(
+        {"correct": np.asarray(correct, dtype=float), "group": groups, "label": labels, "cluster": clusters}
+    )
+    items = items[items["group"].isin([reference, compared])].reset_index(drop=True)
+    items = items[items.groupby("label")["group"].transform("nunique") == 2].reset_index(drop=True)
+    if items.empty:
+        return dict.fromkeys(("value", "null_mean", "debiased", "p"), float("nan"))
+    sign = np.where(items["group"] == reference, 1.0, -1.0)
+    by_cluster = items.groupby("cluster")["group"]
+    twin = ((by_cluster.transform("size") == 2) & (by_cluster.transform("nunique") == 2)).to_numpy()
+    stream = np.random.default_rng(seed)
+    signs = np.tile(sign, (permutations + 1, 1))  # row 0 stays as observed
+    code = pd.factorize(items.loc[twin, "cluster"])[0]
+    flips = stream.choice([-1.0, 1.0], size=(permutations, code.max(initial=-1) + 1))
+    signs[1:, twin] *= flips[:, code]
+    for label in items["label"].unique():
+        alone = np.flatnonzero(~twin & (items["label"] == label).to_numpy())
+        signs[1:, alone] = stream.permuted(signs[1:, alone], axis=1)
+    gaps = []
+    for label in items["label"].unique():
+        here = (items["label"] == label).to_numpy()
+        right, of = items["correct"].to_numpy()[here], signs[:, here]
+        gaps.append(((of > 0) @ right) / (of > 0).sum(1) - ((of < 0) @ right) / (of < 0).sum(1))
+    rms = np.sqrt(np.mean(np.square(gaps), axis=0))
+    value, null = rms[0], rms[1:]
+    p = (1 + np.sum(null >= value - CONSTANT)) / (permutations + 1)
+    return {
+        "value": float(value),
+        "null_mean": float(null.mean()),
+        "debiased": float(value - null.mean()),
+        "p": float(p),
+    }
+
+
+def mcnemar_exact(first, second):
+    """Exact McNemar test of paired binary items of one run and one group: estimate is mean(first) - mean(second).
+
+    first, second: bool per item, in the same order of the same items. Returns {n, estimate, p}; p is 1 without a
+    discordant pair, NaN without items.
+    """
+    import numpy as np
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if not len(first):
+        return {"n": 0, "estimate": float("nan"), "p": float("nan")}
+    table = [[np.sum(first & second), np.sum(first & ~second)], [np.sum(~first & second), np.sum(~first & ~second)]]
+    return {
+        "n": len(first),
+        "estimate": float(first.mean() - second.mean()),
+        "p": float(mcnemar(table, exact=True).pvalue),
+    }
+
+
+def binomial_share(count, n, share, alpha=ALPHA):
+    """Exact test of count of n against a share, with its Clopper-Pearson interval: {n, estimate, ci_low, ci_high, p}."""
+    from statsmodels.stats.proportion import binom_test, proportion_confint
+
+    if not n:
+        return {"n": 0} | dict.fromkeys(("estimate", "ci_low", "ci_high", "p"), float("nan"))
+    low, high = proportion_confint(count, n, alpha=alpha, method="beta")
+    return {
+        "n": int(n),
+        "estimate": count / n,
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "p": float(binom_test(count, n, share)),
+    }
+
+
+def mixed_model(values, weights):
+    """A contrast of cell means, with seed and seed × bias variance components, over the whole grid of cells.
+
+    values: frame with seed, bias, cell, value, one row per run; weights: {cell: weight}. A seed's pool is shared over γ
+    and mitigations, hence the second component. Returns {estimate, ci_low, ci_high, p} by Wald's z, or None where the
+    grid is too small to tell the components from the residual or the fit fails. It never decides a verdict.
+    """
+    import warnings
+
+    import numpy as np
+    import statsmodels.formula.api as formula
+
+    runs = values.assign(cell=values["cell"].astype(str), bias=values["bias"].astype(str))
+    if (
+        runs["seed"].nunique() < 2
+        or runs.groupby(["seed", "bias"]).size().max() < 2
+        or not runs["value"].std() > CONSTANT
+    ):
+        return None
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # components at the edge of their range are common with few seeds
+            model = formula.mixedlm(
+                "value ~ 0 + C(cell)", runs, groups="seed", re_formula="1", vc_formula={"pool": "0 + C(bias)"}
+            )
+            named = {str(cell): weight for cell, weight in weights.items()}
+            contrast = [named.get(cell, 0.0) for cell in sorted(runs["cell"].unique())]
+            test = model.fit().t_test(np.array([contrast]))
+    except (np.linalg.LinAlgError, ValueError):
+        return None
+    low, high = test.conf_int()[0]
+    found = {"estimate": float(test.effect[0]), "ci_low": float(low), "ci_high": float(high), "p": float(test.pvalue)}
+    return found if np.isfinite(list(found.values())).all() else None
+
+
+def gee(items, weights):
+    """A contrast of mean correctness per cell over all items, robust to whatever correlates within a seed.
+
+    items: frame with seed, cell, correct, one row per item and run; weights: {cell: weight}. Linear in probability, so that
+    the estimate is in the metric's own unit; independence working correlation. Returns {estimate, ci_low, ci_high, p},
+    or None below SEEDS_FOR_GEE seeds or where nothing varies. It never decides a verdict.
+    """
+    import numpy as np
+    import pandas as pd
+    import statsmodels.api as sm
+
+    if items["seed"].nunique() < SEEDS_FOR_GEE or items["correct"].nunique() < 2:
+        return None
+    design = pd.get_dummies(items["cell"].astype(str)).astype(float)
+    named = {str(cell): weight for cell, weight in weights.items()}
+    fit = sm.GEE(items["correct"].astype(float).to_numpy(), design.to_numpy(), groups=items["seed"].to_numpy()).fit()
+    test = fit.t_test(np.array([[named.get(cell, 0.0) for cell in design.columns]]))
+    low, high = test.conf_int()[0]
+    found = {"estimate": float(test.effect[0]), "ci_low": float(low), "ci_high": float(high), "p": float(test.pvalue)}
+    return found if np.isfinite(list(found.values())).all() else None

@@ -1,0 +1,204 @@
+"""Turn one plain function into a step: a command line around it, and a provenance record beside what it wrote.
+
+A script ends with
+
+    if __name__ == "__main__":
+        step.run(finetune)
+
+The function's signature is the command line: parameters annotated `Input` and `Output` are paths (`Inputs` takes
+several), `Work` is a private folder that survives a kill, and all others are taken from the JSON object given with
+`--parameters`. Tests call the function itself.
+"""
+
+import argparse
+import errno
+import inspect
+import json
+import os
+import platform
+import resource
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+from bias_inheritance import files, progress, provenance
+from bias_inheritance.errors import UserError
+
+Input = Annotated[Path, "input"]
+Inputs = Annotated[list[Path], "inputs"]
+Output = Annotated[Path, "output"]
+Work = Annotated[Path, "work"]
+
+PACKAGES = [
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "openai",
+    "statsmodels",
+    "pandas",
+    "numpy",
+    "snakemake",
+]
+_extra = {}
+
+
+def note(**facts):
+    """Add facts that only the step knows (model revision, device, API cost …) to this job's record. Never a secret."""
+    _extra.update(facts)
+
+
+def run(function):
+    """Run `function` from this process's command line and write its record last; the process's exit status tells."""
+    name = function.__name__
+    kinds = {
+        key: getattr(parameter.annotation, "__metadata__", ["parameter"])[0]
+        for key, parameter in inspect.signature(function).parameters.items()
+    }
+    arguments = _parse(function, kinds)
+    values = dict(arguments.parameters)
+    values |= {key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output")}
+    try:
+        started = time.time()
+        inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
+        code = provenance.code_digest(name)
+        for key, kind in kinds.items():
+            if kind == "work":
+                specification = {"parameters": arguments.parameters, "inputs": inputs, "code": code["digest"]}
+                values[key] = arguments.work / name / provenance.digest(specification)[:16]
+                values[key].mkdir(parents=True, exist_ok=True)
+        with progress.of_job(arguments.work, name, arguments.wildcards):
+            function(**values)
+        outputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind == "output"}
+        files.write_json(arguments.record, _record(name, arguments, inputs, outputs, code, started))
+    except UserError as fault:
+        sys.exit(f"{name}: {fault}")
+    except OSError as fault:
+        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            sys.exit(
+                f"{name}: the disk is full ({fault.filename or arguments.record.parent}); free some space and run the same command again"
+            )
+        if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            sys.exit(
+                f"{name}: no permission to write {fault.filename or arguments.record.parent}; mend the folder's permissions and run again"
+            )
+        raise
+
+
+def _parse(function, kinds):
+    parser = argparse.ArgumentParser(
+        description=inspect.getdoc(function),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",
+    )
+    expected = sorted(key for key, kind in kinds.items() if kind == "parameter")
+    for key, kind in kinds.items():
+        if kind in ("input", "output"):
+            parser.add_argument(f"--{key.replace('_', '-')}", dest=key, type=Path, required=True, help=kind)
+        elif kind == "inputs":
+            parser.add_argument(
+                f"--{key.replace('_', '-')}", dest=key, type=Path, nargs="*", default=[], help="input files"
+            )
+    parser.add_argument(
+        "--parameters",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help=f"an object with {', '.join(expected) or 'nothing'}",
+    )
+    parser.add_argument(
+        "--wildcards",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help="which cell of the grid this is, for the record",
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path(".work"), help="folder for what must survive a kill (default .work)"
+    )
+    parser.add_argument("--record", type=Path, required=True, help="where to write the provenance record")
+    arguments = parser.parse_args()
+    if sorted(arguments.parameters) != expected:
+        parser.error(f"--parameters holds {sorted(arguments.parameters)}, {function.__name__} takes {expected}")
+    return arguments
+
+
+def _describe_all(paths):
+    return [entry for path in (paths if isinstance(paths, list) else [paths]) for entry in provenance.describe(path)]
+
+
+def _record(name, arguments, inputs, outputs, code, started):
+    return {
+        "step": name,
+        "wildcards": arguments.wildcards,
+        "parameters": arguments.parameters,
+        "inputs": inputs,
+        "outputs": outputs,
+        "code": code,
+        "git": _git(),
+        "environment": _environment(),
+        "machine": _machine(),
+        "started": _moment(started),
+        "ended": _moment(time.time()),
+        "seconds": round(time.time() - started, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        **_extra,
+    }
+
+
+def _git():
+    """Commit and cleanness of the working tree, or None outside a checkout."""
+
+    def ask(*words):
+        return subprocess.run(["git", "-C", provenance.ROOT, *words], capture_output=True, text=True)
+
+    try:
+        commit = ask("rev-parse", "HEAD")
+    except FileNotFoundError:
+        return None
+    if commit.returncode:
+        return None
+    return {
+        "commit": commit.stdout.strip(),
+        "clean": not ask("status", "--porcelain", "--untracked-files=no").stdout.strip(),
+    }
+
+
+def _environment():
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    lock = provenance.ROOT / "envs" / "requirements.txt"
+    return {
+        "python": platform.python_version(),
+        "packages": versions,
+        "lock_sha256": provenance.sha256(lock) if lock.exists() else None,
+        "container_sha256": os.environ.get("BIAS_INHERITANCE_CONTAINER") or None,
+    }
+
+
+def _machine():
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+    model = platform.processor()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    return {"host": socket.gethostname(), "cpu": model, "cores": os.cpu_count(), "gpu": gpu}
+
+
+def _moment(seconds):
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,270 @@
+"""A study's configuration, checked once at the door, and the grid of cells that it asks for."""
+
+import difflib
+import os
+from decimal import Decimal
+from functools import cache
+
+import yaml
+
+from bias_inheritance import catalog
+from bias_inheritance.errors import UserError
+from bias_inheritance.provenance import ROOT
+
+SCHEMA = ROOT / "rules" / "config.schema.yaml"
+
+
+@cache
+def _validator():
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+
+
+def check(config, sources):
+    """Raise UserError with one line per fault of a configuration; return nothing if it is sound.
+
+    sources: [(file name, its parsed content)], the later one winning; what no file holds came from the command line.
+    """
+    faults = [(list(fault.absolute_path), _explain(fault)) for fault in _validator().iter_errors(config)]
+    if not faults:
+        faults = list(_against_catalog(config))
+    if faults:
+        lines = sorted(
+            f"{_source(path, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
+        )
+        raise UserError("\n".join(dict.fromkeys(lines)))
+
+
+def sources(names):
+    """[(file name, its parsed content)] of configuration files; raises UserError for one that is missing or no YAML."""
+    found = []
+    for name in names:
+        try:
+            with open(name, encoding="utf-8") as file:
+                content = yaml.safe_load(file)
+        except OSError as fault:
+            raise UserError(f"{name}: {fault.strerror}; give a file of studies/") from None
+        except yaml.YAMLError as fault:
+            mark = getattr(fault, "problem_mark", None)
+            raise UserError(
+                f"{name}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
+            ) from None
+        found.append((os.path.relpath(name), content))
+    return found
+
+
+def _explain(fault):
+    found, kind, wanted = fault.instance, fault.validator, fault.validator_value
+    shown = _shown(found)
+    if kind == "additionalProperties":
+        unknown = [key for key in found if key not in fault.schema.get("properties", {})]
+        return "; ".join(
+            f"unknown key {key!r}{_suggest(str(key), fault.schema.get('properties', {}))}" for key in unknown
+        )
+    if kind == "required":
+        missing = [key for key in wanted if key not in found]
+        return f"lacks {', '.join(map(repr, missing))}"
+    if kind == "type":
+        names = {
+            "integer": "a whole number",
+            "number": "a number",
+            "string": "text",
+            "array": "a list",
+            "object": "a mapping",
+            "null": "null",
+        }
+        wanted = wanted if isinstance(wanted, list) else [wanted]
+        hint = ""
+        if isinstance(found, str) and {"number", "integer"} & set(wanted):
+            hint = _number_hint(found)
+        if "array" in wanted and not isinstance(found, (list, dict)):
+            hint = f"; write [{found}]"
+        return f"{shown} is {_kind(found)}, not {' or '.join(names[name] for name in wanted)}{hint}"
+    phrases = {
+        "minimum": f"{shown} is below {wanted}",
+        "maximum": f"{shown} is above {wanted}",
+        "exclusiveMaximum": f"{shown} is not below {wanted}",
+        "exclusiveMinimum": f"{shown} is not above {wanted}",
+        "multipleOf": f"{shown} has more than two decimals; cells are named by γ with two",
+        "uniqueItems": f"{shown} names one value twice",
+        "minItems": "the list is empty; name at least one",
+        "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
+        "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
+    }
+    return phrases.get(kind, fault.message)
+
+
+def _number_hint(text):
+    try:
+        number = float(text)
+    except ValueError:
+        return ""
+    mantissa, _, exponent = text.partition("e")
+    return (
+        f"; YAML reads it as a number when written {mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
+        if exponent
+        else f"; write {number:g} without quotes"
+    )
+
+
+def _kind(value):
+    if isinstance(value, bool):
+        return "true or false"
+    return {
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+        type(None): "null",
+    }.get(type(value), type(value).__name__)
+
+
+def _shown(value):
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _suggest(word, known):
+    close = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known))}" if known else ""
+
+
+def _against_catalog(config):
+    grid = config["grid"]
+    for axis in catalog.FOLDERS:
+        known = catalog.names(axis)
+        for index, name in enumerate(grid[axis]):
+            if name not in known:
+                yield (
+                    ["grid", axis, index],
+                    f"no file catalog/{catalog.FOLDERS[axis]}/{_shown(name)[1:-1]}.yaml{_suggest(name, known)}; there are {', '.join(known)}",
+                )
+    for task in config["evaluation"]["items"]:
+        if task not in catalog.names("task"):
+            yield ["evaluation", "items"], f"no task {task!r}{_suggest(str(task), catalog.names('task'))}"
+    if all(name in catalog.names("domain") for name in grid["domain"]):
+        for name in grid["domain"]:
+            tasks = catalog.load("domain", name)["tasks"]
+            if not set(tasks) & set(grid["task"]):
+                yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
+            if catalog.load("domain", name)["originals"].get("needs_data_dir") and not config["data_dir"]:
+                yield (
+                    ["data_dir"],
+                    f"the domain {name} reads data that cannot be shipped; give its folder, for instance --config data_dir=PATH",
+                )
+    if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
+        yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
+
+
+def _source(path, sources):
+    """The file that gave the key, else the command line."""
+    for name, content in reversed(sources):
+        node, found = content, bool(path) or True
+        for key in path:
+            if (
+                isinstance(node, dict)
+                and key in node
+                or isinstance(node, list)
+                and isinstance(key, int)
+                and key < len(node)
+            ):
+                node = node[key]
+            else:
+                found = False
+                break
+        if found:
+            return name
+    return "--config"
+
+
+def _dotted(path):
+    text = ""
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+    return text
+
+
+# ---- the grid ----------------------------------------------------------------------------------------------------
+
+
+def gamma_text(gamma):
+    """γ as it stands in paths: two decimals."""
+    return f"{Decimal(str(gamma)):.2f}"
+
+
+def augmented_count(originals, gamma):
+    """|D_a| = γ·|D_o| / (1 − γ), rounded to the nearest whole sample (study, section 1); γ a number or its text."""
+    share = Decimal(str(gamma))
+    return int((share * originals / (1 - share)).to_integral_value(rounding="ROUND_HALF_UP"))
+
+
+def tasks_of(config, domain):
+    """The study's tasks that belong to a domain, in the configuration's order."""
+    own = catalog.load("domain", domain)["tasks"]
+    return [task for task in config["grid"]["task"] if task in own]
+
+
+def cells(config, domain=None, model=None):
+    """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
+
+    `untuned` (seed 0, round 0) and `original` (γ 0.00) stand once per model, domain (and seed): they have no bias
+    type and no mitigation. Only generated pools can be iterated, so controls stop at round 1.
+    """
+    grid, rounds = config["grid"], config["rounds"]
+    found = []
+    for model_ in [model] if model else grid["model"]:
+        for domain_ in [domain] if domain else grid["domain"]:
+            place = {"model": model_, "domain": domain_}
+            found.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
+            for seed in grid["seed"]:
+                if 0 in grid["gamma"]:
+                    found.append(
+                        {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed, "round": 1}
+                    )
+                for bias in grid["bias"]:
+                    last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
+                    for gamma in grid["gamma"]:
+                        for mitigation in grid["mitigation"] if gamma > 0 else []:
+                            for round_ in range(1, last + 1):
+                                found.append(
+                                    {
+                                        **place,
+                                        "bias": bias,
+                                        "gamma": gamma_text(gamma),
+                                        "mitigation": mitigation,
+                                        "seed": seed,
+                                        "round": round_,
+                                    }
+                                )
+    return found
+
+
+def pools(config):
+    """Every round-1 pool of the study as a dict of wildcards: model, domain, bias, seed."""
+    if not any(gamma > 0 for gamma in config["grid"]["gamma"]):
+        return []
+    grid = config["grid"]
+    return [
+        {"model": model, "domain": domain, "bias": bias, "seed": seed}
+        for model in grid["model"]
+        for domain in grid["domain"]
+        for bias in grid["bias"]
+        for seed in grid["seed"]
+    ]
+
+
+def pool_size(config):
+    """Samples that the largest γ of the study takes from a pool."""
+    return max(augmented_count(config["originals"], gamma) for gamma in config["grid"]["gamma"])
+
+
+def finetune_settings(config, model):
+    """The model's own training settings with the study's overrides."""
+    return {**catalog.load("model", model)["finetune"], **config["finetune"]}
+
+
+def require(condition, message):
+    if not condition:
+        raise UserError(message)

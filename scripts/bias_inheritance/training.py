@@ -1,0 +1,216 @@
+"""QLoRA fine-tuning: answer-only loss, an optional alignment term, checkpoints that resume to the same bits."""
+
+import math
+import os
+import time
+from pathlib import Path
+
+from bias_inheritance.models import body_and_head
+
+WINDOW = 8  # batches whose samples are sorted by length among themselves
+
+
+def training_order(lengths, epochs, batch_size, seed):
+    """Batches of sample indices over all epochs: shuffled, then sorted by length inside windows of WINDOW batches.
+
+    lengths: words per sample *before* mitigation, so that every mitigation sees the same order.
+    """
+    import numpy as np
+
+    stream = np.random.default_rng(seed)
+    for _ in range(epochs):
+        order = stream.permutation(len(lengths)).tolist()
+        epoch = []
+        for start in range(0, len(order), WINDOW * batch_size):
+            window = sorted(order[start : start + WINDOW * batch_size], key=lambda index: lengths[index])
+            epoch += [window[first : first + batch_size] for first in range(0, len(window), batch_size)]
+        yield from (epoch[index] for index in stream.permutation(len(epoch)))
+
+
+def learning_rate(step, steps, peak, warmup_share):
+    """Linear warm-up over the first share of steps, then a cosine to zero."""
+    warmup = max(1, round(warmup_share * steps))
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def add_lora(model, settings, seed):
+    """The model with a fresh LoRA on all linear layers but the output head (B starts at zero, A is drawn from `seed`)."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    lora = LoraConfig(
+        r=settings["rank"],
+        lora_alpha=settings["alpha"],
+        lora_dropout=settings["dropout"],
+        target_modules=settings["targets"],
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, lora)
+
+
+def sft_loss(body, head, samples, pad, device):
+    """Summed answer-token cross-entropy of a micro-batch, and the number of answer tokens. Logits for those tokens only."""
+    import torch
+
+    ids, mask, answer = _padded(samples, pad, device)
+    hidden = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    rows, columns = answer.nonzero(as_tuple=True)
+    logits = head(hidden[rows, columns - 1]).float()
+    return torch.nn.functional.cross_entropy(logits, ids[rows, columns], reduction="sum"), len(rows)
+
+
+def mean_hidden(body, samples, pad, device):
+    """φ of each sample: the mean of the last hidden layer over its answer-and-prompt tokens (B × width, float)."""
+    ids, mask, _ = _padded(samples, pad, device)
+    hidden = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state.float()
+    weights = mask.unsqueeze(-1).float()
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+def alignment_loss(body, originals, augmented, pad, device):
+    """‖E_o[φ] − E_a[φ]‖² of one draw from each origin (study, section 6)."""
+    phi = mean_hidden(body, originals + augmented, pad, device)
+    gap = phi[: len(originals)].mean(0) - phi[len(originals) :].mean(0)
+    return gap.square().sum()
+
+
+def _padded(samples, pad, device):
+    import torch
+
+    width = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
+    ids = torch.full((len(samples), width), pad)
+    mask = torch.zeros((len(samples), width), dtype=torch.long)
+    answer = torch.zeros((len(samples), width), dtype=torch.bool)
+    for row, sample in enumerate(samples):
+        tokens = sample["prompt"] + sample["answer"]
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+        answer[row, len(sample["prompt"]) : len(tokens)] = True
+    return ids.to(device), mask.to(device), answer.to(device)
+
+
+def train(model, samples, settings, alignment, seed, pad, work, on_step=None, checkpoint_every=None):
+    """Train the LoRA weights of `model` in place; returns the log, one dict per optimiser step.
+
+    samples: dicts with prompt and answer (token ids), origin and words (length before mitigation).
+    alignment: None, or {weight, batch_size} of the `loss` mitigation; its draws have a random stream of their own.
+    work: folder of the checkpoint; a checkpoint found there is continued from.
+    Raises RuntimeError for a batch without an answer token and where no gradient reaches the first layer.
+    """
+    import numpy as np
+    import torch
+
+    body, head = body_and_head(model)
+    device = next(body.parameters()).device
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=settings["learning_rate"], weight_decay=settings["weight_decay"])
+    order = list(
+        training_order([sample["words"] for sample in samples], settings["epochs"], settings["batch_size"], seed)
+    )
+    draws = np.random.default_rng([seed, 1])
+    by_origin = {
+        origin: [index for index, sample in enumerate(samples) if sample["origin"] == origin]
+        for origin in ("original", "augmented")
+    }
+    model.train()
+    checkpoint = Path(work) / "checkpoint.pt"
+    log = _restore(checkpoint, weights, optimiser, draws)
+    for step in range(len(log), len(order)):
+        started = time.perf_counter()
+        rate = learning_rate(step, len(order), settings["learning_rate"], settings["warmup"])
+        optimiser.param_groups[0]["lr"] = rate
+        batch = [samples[index] for index in order[step]]
+        answers = sum(len(sample["answer"]) for sample in batch)
+        if not answers:
+            raise RuntimeError(f"step {step + 1}: no sample of the batch has an answer token to learn")
+        sft = 0.0
+        size = settings["micro_batch_size"]
+        for first in range(0, len(batch), size):
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                loss, _ = sft_loss(body, head, batch[first : first + size], pad, device)
+            (loss / answers).backward()
+            sft += loss.item() / answers
+        align = 0.0
+        if alignment and by_origin["augmented"]:
+            drawn = [
+                [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
+                for origin in ("original", "augmented")
+            ]
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                term = alignment_loss(body, *drawn, pad, device)
+            (alignment["weight"] * term).backward()
+            align = term.item()
+        if step == 0:
+            _assert_gradient_reaches_first_layer(model)
+        norm = torch.nn.utils.clip_grad_norm_(weights, settings["max_grad_norm"]).item()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        tokens = sum(len(sample["prompt"]) + len(sample["answer"]) for sample in batch)
+        weight = alignment["weight"] if alignment else 0.0
+        log.append(
+            {
+                "step": step + 1,
+                "loss": sft + weight * align,
+                "sft_loss": sft,
+                "alignment_loss": align,
+                "learning_rate": rate,
+                "gradient_norm": norm,
+                "tokens": tokens,
+                "tokens_per_second": tokens / (time.perf_counter() - started),
+            }
+        )
+        if on_step:
+            on_step(step + 1, len(order))
+        if (checkpoint_every and (step + 1) % checkpoint_every == 0) or step + 1 == len(order):
+            _save(checkpoint, weights, optimiser, draws, log, finished=step + 1 == len(order))
+    model.eval()
+    return log
+
+
+def _assert_gradient_reaches_first_layer(model):
+    """B is zero at the start, so A's gradient is too: B's gradient in the first layer tells whether training acts."""
+    name, first = next((name, parameter) for name, parameter in model.named_parameters() if "lora_B" in name)
+    if first.grad is None or not first.grad.abs().max() > 0:
+        raise RuntimeError(f"no gradient reaches {name}: training would change nothing there")
+
+
+def _save(path, weights, optimiser, draws, log, finished):
+    import torch
+
+    state = {
+        "weights": [weight.detach() for weight in weights],
+        "log": log,
+        "draws": draws.bit_generator.state,
+        "torch": torch.get_rng_state(),
+    }
+    if not finished:
+        state["optimiser"] = optimiser.state_dict()
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def _restore(path, weights, optimiser, draws):
+    """Load a checkpoint into the given objects and return its log; an unreadable one is put aside and training restarts."""
+    import torch
+
+    if not path.exists():
+        return []
+    try:
+        state = torch.load(path, weights_only=True)
+    except Exception as fault:
+        os.replace(path, path.with_suffix(".broken"))
+        print(f"{path}: checkpoint not readable ({type(fault).__name__}); training starts over")
+        return []
+    with torch.no_grad():
+        for weight, saved in zip(weights, state["weights"], strict=True):
+            weight.copy_(saved)
+    if "optimiser" in state:
+        optimiser.load_state_dict(state["optimiser"])
+    draws.bit_generator.state = state["draws"]
+    torch.set_rng_state(state["torch"])
+    print(f"continued after step {len(state['log'])}")
+    return state["log"]

@@ -1,0 +1,138 @@
+"""The manipulation check: did each pool do what its bias type says, before anybody believes what follows from it?"""
+
+from importlib import import_module
+
+from bias_inheritance import files, metrics, step
+from bias_inheritance.generation import record_seed
+from bias_inheritance.step import Inputs, Output
+
+
+def check_manipulation(
+    pools: Inputs,
+    counts: Inputs,
+    manipulation: Output,
+    table: Output,
+    cells: list,
+    domains: dict,
+    biases: dict,
+    replicates: int,
+):
+    """Write manipulation.csv (per model, domain, bias type: measure, group, value, interval, n, passed) and pools.csv.
+
+    Measures of a generated type: `stereotype_rate` by group asked for, its difference from `neutral` (same labels,
+    the same words), and the share of samples that show the group asked for. Of `planted-…`: the share relabelled.
+    cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
+    """
+    import pandas as pd
+
+    samples = {}
+    for cell, path in zip(cells, pools, strict=True):
+        samples.setdefault((cell["model"], cell["domain"], cell["bias"]), []).extend(files.read_jsonl(path))
+    rows = []
+    for (model, domain_name, name), pool in samples.items():
+        domain, bias = domains[domain_name], biases[name]
+        baseline = samples.get((model, domain_name, "neutral"), [])
+        found = measure(pool, baseline, bias, domain, replicates)
+        rows += [{"model": model, "domain": domain_name, "bias": name, **row} for row in found]
+    files.write_csv(
+        manipulation,
+        pd.DataFrame(
+            rows, columns=["model", "domain", "bias", "measure", "group", "value", "ci_low", "ci_high", "n", "passed"]
+        ),
+    )
+    records = []
+    for cell, path in zip(cells, counts, strict=True):
+        content = files.read_json(path)
+        reasons = content.pop("reasons")
+        records.append({**cell, **content, **{f"reason_{reason}": count for reason, count in sorted(reasons.items())}})
+    files.write_csv(table, pd.DataFrame(records))
+
+
+def measure(pool, baseline, bias, domain, replicates):
+    """Rows {measure, group, value, ci_low, ci_high, n, passed} of one bias type; `passed` is the type's verdict."""
+    if bias["source"] != "generated":
+        return _copied(pool, bias, domain)
+    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    if "axes" not in bias:
+        rows = []
+        for group in (domain["reference"], domain["compared"]):
+            share = sum(sample["shown_group"] == group for sample in pool) / max(1, len(pool))
+            rows.append({"measure": "shown_share", "group": group, "value": share, "n": len(pool), "passed": True})
+        unclear = sum(sample["shown_group"] is None for sample in pool) / max(1, len(pool))
+        return [*rows, {"measure": "shown_share", "group": "unclear", "value": unclear, "n": len(pool), "passed": True}]
+    rows, shown = [], True
+    for group in (domain["reference"], domain["compared"]):
+        own = [sample for sample in pool if sample["asked_group"] == group]
+        rates = _rates(own, group, domain, family)
+        rows.append({"measure": "stereotype_rate", "group": group, **_mean(rates, own, replicates)})
+        if baseline:
+            difference = _difference(rates, own, _rates(baseline, group, domain, family), baseline, replicates)
+            rows.append({"measure": "stereotype_rate_minus_neutral", "group": group, **difference})
+            shown = shown and difference["ci_low"] is not None and difference["ci_low"] > 0
+    agree = [float(sample["shown_group"] == sample["asked_group"]) for sample in pool]
+    rows.append({"measure": "asked_group_share", "group": "all", **_mean(agree, pool, replicates)})
+    passed = shown and bool(pool) and sum(agree) / len(pool) >= domain["manipulation"]["asked_group_share"]
+    return [{**row, "passed": passed} for row in rows]
+
+
+def _copied(pool, bias, domain):
+    compared = [sample for sample in pool if sample["group"] == domain["compared"]]
+    if "plant" in bias:
+        share = sum("true_label" in sample for sample in compared) / max(1, len(compared))
+        return [
+            {
+                "measure": "relabelled_share",
+                "group": domain["compared"],
+                "value": share,
+                "n": len(compared),
+                "passed": abs(share - bias["plant"]) < 0.05,
+            }
+        ]
+    return [
+        {"measure": "copied_samples", "group": "all", "value": float(len(pool)), "n": len(pool), "passed": bool(pool)}
+    ]
+
+
+def _rates(samples, group, domain, family):
+    """Stereotype words of (the sample's label, `group`) per word of its text."""
+    return [
+        family.stereotype_rate(sample["text"], set(domain["stereotypes"][sample["label"]][group]["words"]))
+        for sample in samples
+    ]
+
+
+def _mean(values, samples, replicates):
+    import numpy as np
+
+    if not samples:
+        return {"value": None, "ci_low": None, "ci_high": None, "n": 0}
+    values = np.array(values)
+    low, high = metrics.interval(_draws(values, samples, replicates))
+    return {"value": values.mean(), "ci_low": low, "ci_high": high, "n": len(values)}
+
+
+def _difference(values, samples, other, baseline, replicates):
+    import numpy as np
+
+    if not samples or not baseline:
+        return {"value": None, "ci_low": None, "ci_high": None, "n": len(samples)}
+    low, high = metrics.interval(
+        _draws(np.array(values), samples, replicates) - _draws(np.array(other), baseline, replicates, "baseline")
+    )
+    return {"value": np.mean(values) - np.mean(other), "ci_low": low, "ci_high": high, "n": len(samples)}
+
+
+def _draws(values, samples, replicates, part="own"):
+    import numpy as np
+
+    weights = metrics.resamples(
+        [sample["id"] for sample in samples],
+        [sample["label"] for sample in samples],
+        replicates,
+        record_seed("manipulation", part),
+    )
+    return metrics.weighted_mean(values, weights, np.ones(len(values), dtype=bool))
+
+
+if __name__ == "__main__":
+    step.run(check_manipulation)

@@ -1,0 +1,43 @@
+"""The pool of a control that copies real samples instead of having them written (planted, faithful, shifted)."""
+
+from bias_inheritance import files, pools, step
+from bias_inheritance.step import Input, Output
+
+
+def copy_pool(
+    originals: Input,
+    reserve: Input,
+    pool: Output,
+    failures: Output,
+    counts: Output,
+    bias: dict,
+    domain: dict,
+    size: int,
+    seed: int,
+):
+    """Write `size` copies (fewer where the reserve is smaller), no failures, and the counts a written pool has."""
+    samples = pools.copies(bias, domain, files.read_jsonl(originals), files.read_jsonl(reserve), size, seed)
+    files.write_jsonl(pool, samples)
+    files.write_jsonl(failures, [])
+    planted = sum("true_label" in sample for sample in samples)
+    files.write_json(
+        counts,
+        {
+            "slots": size,
+            "slots_failed": size - len(samples),
+            "asked": len(samples),
+            "kept": len(samples),
+            "rejected": 0,
+            "failed": 0,
+            "reasons": {},
+            "label_words_replaced": 0,
+            "samples_with_label_words": 0,
+            "tokens": 0,
+            "planted": planted,
+            "mean_words": sum(len(sample["text"].split()) for sample in samples) / max(1, len(samples)),
+        },
+    )
+
+
+if __name__ == "__main__":
+    step.run(copy_pool)

@@ -1,0 +1,80 @@
+"""Fine-tune one cell: QLoRA on its mix, answer-only loss, with the alignment term where the mitigation has one."""
+
+import csv
+import io
+import os
+
+from bias_inheritance import files, models, progress, step, training
+from bias_inheritance.errors import UserError
+from bias_inheritance.generation import record_seed
+from bias_inheritance.step import Input, Inputs, Output, Work
+
+CHECKPOINT_EVERY = 10  # optimiser steps
+
+
+def finetune(
+    card: Input,
+    train: Input,
+    start: Inputs,
+    adapter: Output,
+    training_log: Output,
+    work: Work,
+    model: dict,
+    settings: dict,
+    alignment: dict | None,
+    seed: int,
+):
+    """Write the cell's adapter (a folder, safetensors) and its training log (CSV, a row per optimiser step).
+
+    start: nothing, or the adapter that training goes on from. alignment: {weight, batch_size} or None.
+    Raises UserError where a sample is longer than the model's context.
+    """
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+    network, tokenizer = models.load_base(models.read_card(card))
+    chat = models.Chat(tokenizer, model["system"])
+    samples = [
+        {
+            "prompt": chat.prompt(row["user"]),
+            "answer": chat.answer(row["assistant"]),
+            "origin": row["origin"],
+            "words": row["words"],
+        }
+        for row in files.read_jsonl(train)
+    ]
+    longest = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
+    if longest > network.config.max_position_embeddings:
+        raise UserError(
+            f"{train}: a sample has {longest} tokens, {model['name']} reads {network.config.max_position_embeddings}; shorten it or take another model"
+        )
+    tuned = training.add_lora(network, settings, record_seed("lora", seed) % 2**31)
+    if start:
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        set_peft_model_state_dict(tuned, load_file(start[0] / "adapter_model.safetensors"))
+    rows = training.train(
+        tuned,
+        samples,
+        settings,
+        alignment,
+        record_seed("order", seed),
+        tokenizer.pad_token_id,
+        work,
+        on_step=lambda done, total: progress.update(done, total, "steps"),
+        checkpoint_every=CHECKPOINT_EVERY,
+    )
+    models.assert_adapter_acts(tuned)
+    tuned.save_pretrained(adapter, save_embedding_layers=False)
+    (adapter / "README.md").unlink(missing_ok=True)  # a template with nothing in it
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(training_log, table.getvalue())
+    step.note(device=models.device(), threads=torch.get_num_threads())
+
+
+if __name__ == "__main__":
+    step.run(finetune)

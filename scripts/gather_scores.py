@@ -1,0 +1,51 @@
+"""Gather the scores of all cells into one tidy table."""
+
+from bias_inheritance import files, step
+from bias_inheritance.step import Inputs, Output
+
+COLUMNS = [
+    "model",
+    "domain",
+    "bias",
+    "gamma",
+    "mitigation",
+    "seed",
+    "round",
+    "task",
+    "dataset",
+    "relation",
+    "metric",
+    "group",
+    "scoring",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+    "n_unparsed",
+    "n_clusters",
+]
+
+
+def gather_scores(scores: Inputs, table: Output, parquet: Output, cells: list, arm: str | None):
+    """Write scores.csv and scores.parquet; `cells` gives the wildcards of each folder of `scores`, in the same order.
+
+    arm: the rounds' arm, a column of its own in studies of several rounds (None elsewhere).
+    """
+    import pandas as pd
+
+    rows = [
+        {**cell, **row}
+        for cell, folder in zip(cells, scores, strict=True)
+        for path in sorted(folder.glob("*.json"))
+        for row in files.read_json(path)
+    ]
+    frame = pd.DataFrame(rows)[COLUMNS]
+    if arm:
+        frame["arm"] = arm
+    files.write_csv(table, frame)
+    with files.replacing(parquet) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+if __name__ == "__main__":
+    step.run(gather_scores)

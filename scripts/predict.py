@@ -1,0 +1,79 @@
+"""Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
+
+import os
+
+from bias_inheritance import files, models, progress, scoring, step
+from bias_inheritance.generation import record_seed, sample
+from bias_inheritance.step import Input, Inputs, Output, Work
+
+
+def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output, work: Work, model: dict, tasks: list):
+    """Write predictions/TASK.parquet for every task: each item with the log-probability of its options, or its text.
+
+    adapter: nothing for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
+    """
+    import pandas as pd
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+    network, tokenizer = models.load_base(models.read_card(card))
+    if adapter:
+        network = models.load_adapter(network, adapter[0])
+    chat = models.Chat(tokenizer, model["system"])
+    asked = {task: files.read_jsonl(path) for task, path in zip(tasks, questions, strict=True)}
+    total, done = sum(map(len, asked.values())), 0
+
+    def advance(count):
+        nonlocal done
+        done += count
+        progress.update(done, total, "items")
+
+    predictions.mkdir(parents=True, exist_ok=True)
+    for task, rows in asked.items():
+        journal = files.Journal(work / f"{task}.jsonl")
+        if len(journal.rows) < len(rows):
+            # a task is short; it is asked whole again, so that every item keeps its neighbours in the batch
+            files.write_jsonl(journal.path, [])
+            journal = files.Journal(work / f"{task}.jsonl")
+            journal.append(_answer(network, tokenizer, chat, rows, model, advance))
+        else:
+            advance(len(rows))
+        answered = [{**row, **answer} for row, answer in zip(rows, journal.rows, strict=True)]
+        with files.replacing(predictions / f"{task}.parquet") as temporary:
+            pd.DataFrame(answered).to_parquet(temporary, index=False)
+    step.note(device=models.device(), threads=torch.get_num_threads())
+
+
+def _answer(network, tokenizer, chat, rows, model, advance):
+    """{logprobs, text} per item."""
+    answers = [{"logprobs": None, "text": None} for _ in rows]
+    scored = [index for index, row in enumerate(rows) if row.get("options")]
+    if scored:
+        tokens = {option: chat.answer(option) for index in scored for option in rows[index]["options"]}
+        found = scoring.option_logprobs(
+            network,
+            [chat.prompt(rows[index]["prompt"]) for index in scored],
+            [[tokens[option] for option in rows[index]["options"]] for index in scored],
+            advance,
+        )
+        for index, logprobs in zip(scored, found, strict=True):
+            answers[index]["logprobs"] = logprobs
+    written = [index for index, row in enumerate(rows) if not row.get("options")]
+    size = model["generation"]["batch_size"]
+    for first in range(0, len(written), size):
+        batch = written[first : first + size]
+        prompts = [chat.prompt(rows[index]["prompt"]) for index in batch]
+        seeds = [record_seed("answer", rows[index]["item"]) for index in batch]
+        # greedy: what is measured is the model, not the luck of sampling
+        for index, answer in zip(
+            batch,
+            sample(network, tokenizer, prompts, seeds, max_new_tokens=rows[batch[0]]["max_new_tokens"], temperature=0),
+            strict=True,
+        ):
+            answers[index]["text"] = answer["text"]
+        advance(len(batch))
+    return answers
+
+
+if __name__ == "__main__":
+    step.run(predict)

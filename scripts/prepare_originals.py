@@ -1,0 +1,31 @@
+"""Bring a domain's original data into one form: the source of D_o, the reserve of `faithful`, the test samples."""
+
+from importlib import import_module
+
+from bias_inheritance import files, step
+from bias_inheritance.errors import UserError
+from bias_inheritance.step import Inputs, Output
+
+
+def prepare_originals(data: Inputs, source: Output, reserve: Output, test: Output, domain: dict, data_dir: str | None):
+    """Write three disjoint JSON Lines files of samples {id, twin, label, group, text, …}.
+
+    data: the files that are read, listed so that a change in them is seen. Raises UserError for overlapping splits.
+    """
+    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    splits = family.load(domain, data_dir)
+    for first, second in (("source", "reserve"), ("source", "test"), ("reserve", "test")):
+        shared = {sample["twin"] for sample in splits[first]} & {sample["twin"] for sample in splits[second]}
+        if shared:
+            raise UserError(
+                f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); every item belongs to one split"
+            )
+    for name, path in (("source", source), ("reserve", reserve), ("test", test)):
+        if not splits[name]:
+            raise UserError(f"originals of {domain['name']}: the split {name} is empty")
+        files.write_jsonl(path, splits[name])
+        print(f"{name}: {len(splits[name])} samples")
+
+
+if __name__ == "__main__":
+    step.run(prepare_originals)
