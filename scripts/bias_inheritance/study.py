@@ -31,7 +31,7 @@ def check(config, sources):
         faults = list(_against_catalog(config))
     if faults:
         lines = sorted(
-            f"{_source(path, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
+            f"{_source(path, config, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
         )
         raise UserError("\n".join(dict.fromkeys(lines)))
 
@@ -158,24 +158,21 @@ def _against_catalog(config):
         yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
 
 
-def _source(path, sources):
-    """The file that gave the key, else the command line."""
-    for name, content in reversed(sources):
-        node, found = content, bool(path) or True
+def _source(path, config, sources):
+    """The file that gave the value at `path`, else the command line."""
+
+    def at(node):
         for key in path:
-            if (
-                isinstance(node, dict)
-                and key in node
-                or isinstance(node, list)
-                and isinstance(key, int)
-                and key < len(node)
-            ):
-                node = node[key]
-            else:
-                found = False
-                break
-        if found:
-            return name
+            node = node[key]
+        return node
+
+    for name, content in reversed(sources):
+        try:
+            if not path or isinstance(at(config), dict) or at(content) == at(config):
+                at(content)
+                return name
+        except (KeyError, IndexError, TypeError):
+            continue  # this file does not hold the key
     return "--config"
 
 

@@ -37,19 +37,24 @@ def start(folder):
     """Start the worker for this (Snakemake's) process and tell the steps where it listens."""
     if VARIABLE in os.environ:
         return
-    # a socket's path must be short, a study's folder may be deep
-    address = f"\0bias-inheritance-{os.getpid()}"
+    # An abstract address, since a study's folder may be too deep for a socket's path. It listens from now on: a step
+    # that comes while the worker still imports waits in line.
+    address = f"bias-inheritance-{os.getpid()}"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind("\0" + address)
+    listener.listen(64)
     reading, writing = os.pipe()
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "warm.log"), "wb") as log:
-        command = [sys.executable, os.path.abspath(__file__), address[1:], str(reading)]
+        command = [sys.executable, os.path.abspath(__file__), str(listener.fileno()), str(reading)]
         environment = {**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1", "OPENBLAS_NUM_THREADS": "1"}
         subprocess.Popen(
-            command, pass_fds=[reading], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+            command, pass_fds=[listener.fileno(), reading], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
             start_new_session=True,
         )  # fmt: skip
     os.close(reading)
-    os.environ[VARIABLE] = address[1:]
+    listener.close()
+    os.environ[VARIABLE] = address
     globals()["_alive_while_open"] = writing
 
 
@@ -72,14 +77,11 @@ def hand_over():
     os._exit(int.from_bytes(answer, "big") if answer else 1)
 
 
-def _serve(address, lifeline):
+def _serve(listener, lifeline):
     import importlib
 
     for module in PRELOADED:
         importlib.import_module(module)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind("\0" + address)
-    listener.listen(64)
     wake_reading, wake_writing = os.pipe()
     os.set_blocking(wake_writing, False)
     signal.set_wakeup_fd(wake_writing)
@@ -165,4 +167,4 @@ def _run(request):
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]))
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
