@@ -8,8 +8,6 @@ from bias_inheritance.errors import UserError
 from bias_inheritance.generation import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
-CHECKPOINT_EVERY = 10  # optimiser steps
-
 
 def finetune(
     card: Input,
@@ -61,7 +59,6 @@ def finetune(
         tokenizer.pad_token_id,
         work,
         on_step=lambda done, total: progress.update(done, total, "steps"),
-        checkpoint_every=CHECKPOINT_EVERY,
     )
     models.assert_adapter_acts(tuned)
     tuned.save_pretrained(adapter, save_embedding_layers=False)

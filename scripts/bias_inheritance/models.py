@@ -225,6 +225,8 @@ def assert_adapter_acts(tuned):
         with_adapter = tuned(input_ids=ids).logits
         with tuned.disable_adapter():
             without = tuned(input_ids=ids).logits
+    if not torch.isfinite(with_adapter).all():
+        raise RuntimeError("the adapter's logits are no finite numbers: its training diverged")
     if torch.equal(with_adapter, without):
         raise RuntimeError("the adapter's logits equal the base's: it was not trained or not loaded")
 

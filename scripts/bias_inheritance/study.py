@@ -154,6 +154,17 @@ def _against_catalog(config):
                     ["data_dir"],
                     f"the domain {name} reads data that cannot be shipped; give its folder, for instance --config data_dir=PATH",
                 )
+    sizes = {}
+    for index, gamma in enumerate(grid["gamma"]):
+        size = augmented_count(config["originals"], gamma)
+        if gamma > 0 and size == 0:
+            yield (
+                ["grid", "gamma", index],
+                f"{gamma} of {config['originals']} originals adds no sample; raise `originals`",
+            )
+        elif size in sizes:
+            yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
+        sizes[size] = gamma
     if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
         yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
 
