@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
-from bias_inheritance import catalog, files, progress, provenance, study
+from bias_inheritance import catalog, files, progress, provenance, study, warm
 from bias_inheritance.errors import UserError
 
 
@@ -46,6 +46,8 @@ rule all:
 
 onstart:
     globals().update(display=progress.show(WORK))
+    if workflow.local_exec and not IN_CONTAINERS:
+        warm.start(WORK)
 
 
 onsuccess:

@@ -1,7 +1,5 @@
 """Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
 
-import os
-
 from bias_inheritance import files, models, progress, scoring, step
 from bias_inheritance.generation import record_seed, sample
 from bias_inheritance.step import Input, Inputs, Output, Work
@@ -15,7 +13,6 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     import pandas as pd
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     network, tokenizer = models.load_base(models.read_card(card))
     if adapter:
         network = models.load_adapter(network, adapter[0])
