@@ -40,8 +40,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/scores.csv",
-        f"{RESULTS}/manipulation.csv",
+        PRODUCTS,
+        f"{RESULTS}/ro-crate-metadata.json",
 
 
 onstart:

@@ -47,3 +47,55 @@ def leaves_of(rule, wildcards):
 
 if workflow.is_main_process:
     write_plan()
+
+
+PRODUCTS = [f"{RESULTS}/scores.csv", f"{RESULTS}/manipulation.csv"]
+DATASET_CARDS = [f"{path_of(POOL, pool)}/card.md" for pool in POOLS]
+
+
+rule describe_pool:
+    input:
+        pool=f"{POOL}/pool.jsonl",
+        counts=f"{POOL}/counts.json",
+        base=lambda w: [CARD.format(model=w.model)] if is_generated(w.bias) else [],
+        code=code("describe_pool"),
+    output:
+        card=f"{POOL}/card.md",
+        record=f"{POOL}/describe_pool.prov.json",
+    log:
+        f"{LOGS}/describe_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "bias": catalog.load("bias", w.bias),
+                "domain": domain_of(w.domain, "title", "compared", "planted_label", "stereotypes"),
+                "model": (
+                    model_leaves(w.model, "title", "licence", "generation") if is_generated(w.bias) else None
+                ),
+                "seed": int(w.seed),
+            }
+        ),
+    shell:
+        call("describe_pool")
+
+
+rule write_crate:
+    input:
+        products=[*PRODUCTS, *DATASET_CARDS],
+        code=code("write_crate"),
+    output:
+        crate=f"{RESULTS}/ro-crate-metadata.json",
+        workflow=directory(f"{RESULTS}/workflow"),
+        record=f"{RESULTS}/ro-crate-metadata.prov.json",
+    log:
+        f"{LOGS}/write_crate.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(lambda w: {"title": config["study"]}),
+    shell:
+        call("write_crate")

@@ -146,6 +146,10 @@ def biases_from(*sources):
     return "|".join(found)
 
 
+def is_generated(bias):
+    return catalog.load("bias", bias)["source"] == "generated"
+
+
 def pools_of_mix(wildcards):
     if wildcards.bias == "original":
         return []

@@ -18,7 +18,6 @@ def audit(folder, expect=None):
 
     expect: a root digest that was kept elsewhere, or None. Raises UserError where `folder` is no study's results.
     """
-    started = time.perf_counter()
     study = records.read(folder)
     plan = _plan(study)
     outside = {
@@ -27,6 +26,7 @@ def audit(folder, expect=None):
         for entry in records.entries(record["inputs"])
         if not entry["path"].startswith(f"{study.name}/")
     }
+    started = time.perf_counter()
     digests, size = _digests({name: study.path(name) for name in [*study.sizes, *outside, *plan["images"]]})
     seconds = time.perf_counter() - started
     notes = []
@@ -183,7 +183,8 @@ def _plan(study):
     plan = files.read_json(provenance.ROOT / path)
     if _sources_changed(plan):
         # Snakemake reads the configuration and the rules, and runs nothing
-        command = [sys.executable, "-m", "snakemake", "--list-rules", *plan["arguments"]]
+        own = provenance.ROOT / ".venv" / "bin" / "python"
+        command = [str(own) if own.exists() else sys.executable, "-m", "snakemake", "--list-rules", *plan["arguments"]]
         asked = subprocess.run(command, cwd=provenance.ROOT, capture_output=True, text=True)
         plan = files.read_json(provenance.ROOT / path)
         changed = _sources_changed(plan)
