@@ -1,6 +1,7 @@
 # Bias inheritance: what a model inherits from synthetic data. `make study` runs the default study, config.yaml.
 import os
 import sys
+from pathlib import Path
 
 import yaml
 from snakemake.utils import min_version
@@ -29,6 +30,7 @@ include: "rules/augment.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
 include: "rules/analyse.smk"
+include: "rules/audit.smk"
 
 
 localrules:
@@ -38,8 +40,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/scores.csv",
-        f"{RESULTS}/manipulation.csv",
+        PRODUCTS,
+        f"{RESULTS}/ro-crate-metadata.json",
 
 
 onstart:

@@ -5,7 +5,7 @@ rule write_pool:
     input:
         card=CARD,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        code=code("write_pool"),
+        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -62,7 +62,7 @@ rule mix:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
-        code=code("mix"),
+        code=code("mix", lambda w: domain_of(w.domain, "family")),
     output:
         train=f"{CELL}/train.jsonl",
         record=f"{CELL}/mix.prov.json",

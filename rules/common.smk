@@ -43,9 +43,14 @@ def call(name):
     return f"{python} scripts/{name}.py {{params.paths}} --parameters {{params.parameters}} > {{log}} 2>&1"
 
 
-def code(name):
-    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing."""
-    return provenance.code_of(name)
+def code(name, choosing=None):
+    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing.
+
+    choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`.
+    """
+    if choosing is None:
+        return provenance.code_of(name)
+    return lambda wildcards: provenance.code_of(name, choosing(wildcards))
 
 
 def paths(wildcards, input, output):
@@ -63,7 +68,12 @@ def parameters(function):
 
     They stand apart from `paths`: Snakemake compares no parameter that was derived from inputs.
     """
-    return lambda wildcards: fitting([compact(function(wildcards))])
+
+    def text(wildcards):
+        return fitting([compact(function(wildcards))])
+
+    text.leaves = function  # for the plan
+    return text
 
 
 def fitting(words):
@@ -134,6 +144,10 @@ def biases_from(*sources):
     """A wildcard constraint: the bias types whose pools come from one of `sources` (generated, originals, reserve)."""
     found = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] in sources]
     return "|".join(found)
+
+
+def is_generated(bias):
+    return catalog.load("bias", bias)["source"] == "generated"
 
 
 def pools_of_mix(wildcards):

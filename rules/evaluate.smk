@@ -31,7 +31,7 @@ rule predict:
 rule score:
     input:
         predictions=f"{CELL}/predictions",
-        code=code("score"),
+        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)]),
     output:
         scores=directory(f"{CELL}/scores"),
         record=f"{CELL}/score.prov.json",

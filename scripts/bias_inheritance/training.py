@@ -1,10 +1,13 @@
 """QLoRA fine-tuning: answer-only loss, an optional alignment term, checkpoints that resume to the same bits."""
 
+import hashlib
+import io
 import math
 import os
 import time
 from pathlib import Path
 
+from bias_inheritance import files
 from bias_inheritance.models import body_and_head
 
 WINDOW = 8  # batches whose samples are sorted by length among themselves
@@ -187,6 +190,7 @@ def _assert_gradient_reaches_first_layer(model):
 
 
 def _save(path, weights, optimiser, draws, log, finished):
+    """Write the state with its sha256 before it: torch itself does not notice bytes that changed."""
     import torch
 
     state = {
@@ -197,23 +201,26 @@ def _save(path, weights, optimiser, draws, log, finished):
     }
     if not finished:
         state["optimiser"] = optimiser.state_dict()
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(buffer.getbuffer()).digest() + buffer.getbuffer())
 
 
 def _restore(path, weights, optimiser, draws):
-    """Load a checkpoint into the given objects and return its log; an unreadable one is put aside and training restarts."""
+    """Load a checkpoint into the given objects and return its log; a damaged one is put aside and training restarts."""
     import torch
 
     if not path.exists():
         return []
-    try:
-        state = torch.load(path, weights_only=True)
-    except Exception as fault:
+    content = path.read_bytes()
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
         os.replace(path, path.with_suffix(".broken"))
-        print(f"{path}: checkpoint not readable ({type(fault).__name__}); training starts over")
+        print(
+            f"{path}: the checkpoint is damaged; put aside as {path.with_suffix('.broken').name}, training starts over"
+        )
         return []
+    state = torch.load(io.BytesIO(content[32:]), weights_only=True)
     with torch.no_grad():
         for weight, saved in zip(weights, state["weights"], strict=True):
             weight.copy_(saved)
