@@ -40,6 +40,7 @@ rule all:
     input:
         f"{RESULTS}/scores.csv",
         f"{RESULTS}/manipulation.csv",
+        [f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],
 
 
 onstart:
