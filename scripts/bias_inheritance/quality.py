@@ -34,7 +34,7 @@ def distinct(grams, sample=SAMPLE):
     drawable = rest >= sample
     log_missed = gammaln(rest[drawable] + 1) - gammaln(rest[drawable] - sample + 1)
     log_missed -= gammaln(total + 1) - gammaln(total - sample + 1)
-    return float((len(counts) - np.exp(log_missed).sum()) / sample)
+    return min(1.0, float((len(counts) - np.exp(log_missed).sum()) / sample))
 
 
 def of_counts(counts):
