@@ -28,6 +28,7 @@ include: "rules/data.smk"
 include: "rules/augment.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
+include: "rules/misalignment.smk"
 include: "rules/analyse.smk"
 
 
@@ -41,6 +42,7 @@ rule all:
         f"{RESULTS}/scores.csv",
         f"{RESULTS}/manipulation.csv",
         [f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],
+        MISALIGNMENT,
 
 
 onstart:

@@ -97,9 +97,9 @@ def pool_of(wildcards, round_):
     return f"{path_of(CELL, wildcards, round=round_ - 1)}/pool.jsonl"
 
 
-def counts_of(cell):
-    """How the pool that a cell's round adds came about."""
-    return pool_of(cell, cell["round"]).replace("pool.jsonl", "counts.json")
+def beside_pool(cell, name):
+    """A file that lies beside the pool that a cell's round adds."""
+    return f"{os.path.dirname(pool_of(cell, cell['round']))}/{name}"
 
 
 def texts_added(cell):
@@ -163,7 +163,11 @@ def pools_so_far(wildcards):
 
 def mix_before(wildcards):
     """The mix of the round before, which tells whether the chain still goes on; none in round 1."""
-    return [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/mix.json"] if int(wildcards.round) > 1 else []
+    return (
+        [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/mix.json"]
+        if int(wildcards.round) > 1
+        else []
+    )
 
 
 def pools_of_mix(wildcards):

@@ -79,7 +79,9 @@ rule gather_scores:
 rule measure_quality:
     input:
         texts=[texts_added(cell) for cell in CELLS if cell["bias"] != "untuned"],
-        counts=[counts_of(cell) for cell in CELLS if cell["bias"] not in ("untuned", "original")],
+        counts=[
+            beside_pool(cell, "counts.json") for cell in CELLS if cell["bias"] not in ("untuned", "original")
+        ],
         mixes=[f"{path_of(CELL, cell)}/mix.json" for cell in CELLS if cell["bias"] != "untuned"],
         scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
         code=code("measure_quality"),

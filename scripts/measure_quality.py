@@ -3,7 +3,20 @@
 from bias_inheritance import files, quality, step
 from bias_inheritance.step import Inputs, Output
 
-COLUMNS = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "arm", "metric", "value", "n", "collapsed"]
+COLUMNS = [
+    "model",
+    "domain",
+    "bias",
+    "gamma",
+    "mitigation",
+    "seed",
+    "round",
+    "arm",
+    "metric",
+    "value",
+    "n",
+    "collapsed",
+]
 
 
 def measure_quality(texts: Inputs, counts: Inputs, mixes: Inputs, scores: Inputs, table: Output, cells: list, arm: str):

@@ -32,7 +32,9 @@ def mix(
     collapsed = files.read_json(before[0])["collapsed"] if before else None
     for pool, found, number in zip(pools, samples, wanted, strict=True):
         if len(found) < number and not collapsed:
-            why = f"{pool}: γ needs {number} of its samples, the pool has {len(found)}: {number - len(found)} are missing"
+            why = (
+                f"{pool}: γ needs {number} of its samples, the pool has {len(found)}: {number - len(found)} are missing"
+            )
             if not before:
                 raise UserError(f"{why}; raise generation.attempts or generation.spare, or lower γ")
             collapsed = why

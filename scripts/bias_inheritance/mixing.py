@@ -17,11 +17,7 @@ def shares(count, rounds):
 def augmented(pools, wanted, seed):
     """D_a: the first `wanted` samples of each pool's seeded permutation, so that the mixes of one pool are nested."""
     order = record_seed("mix", seed)
-    return [
-        sample
-        for pool, count in zip(pools, wanted, strict=True)
-        for sample in interleaved(pool, order)[:count]
-    ]
+    return [sample for pool, count in zip(pools, wanted, strict=True) for sample in interleaved(pool, order)[:count]]
 
 
 def training_samples(originals, added, family, domain, mitigation, instruction_share, seed):

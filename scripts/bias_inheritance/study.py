@@ -144,13 +144,23 @@ def _against_catalog(config):
     for task in config["evaluation"]["items"]:
         if task not in catalog.names("task"):
             yield ["evaluation", "items"], f"no task {task!r}{_suggest(str(task), catalog.names('task'))}"
+    source, folder = config["opinions"]["source"], config["data_dir"]
+    asked = "values" in config["misalignment"] and source not in ("fixture", "hub")
+    if asked and not os.path.isfile(os.path.join(folder or ROOT, source)):
+        yield (
+            ["opinions", "source"],
+            f"no file {source} in {folder or 'the project'}; give fixture, hub, or a file in data_dir",
+        )
     if all(name in catalog.names("domain") for name in grid["domain"]):
         for name in grid["domain"]:
             tasks = catalog.load("domain", name)["tasks"]
             if not set(tasks) & set(grid["task"]):
                 yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
             if config["rounds"]["count"] > 1 and "perplexity" in set(tasks) - set(grid["task"]):
-                yield ["grid", "task"], "lacks perplexity, by which a study of rounds tells a collapse from a bias; add it"
+                yield (
+                    ["grid", "task"],
+                    "lacks perplexity, by which a study of rounds tells a collapse from a bias; add it",
+                )
             if catalog.load("domain", name)["originals"].get("needs_data_dir") and not config["data_dir"]:
                 yield (
                     ["data_dir"],
@@ -261,6 +271,12 @@ def pools(config):
 def later_pools(config):
     """Every pool of a later round as the wildcards of its cell; `round` is the round that the pool is for."""
     return [cell for cell in cells(config) if cell["round"] > 1 and cell["bias"] != "original"]
+
+
+def probed(config):
+    """The cells that the misalignment analyses look into: `untuned`, `original`, and those of the largest γ."""
+    largest = gamma_text(max(config["grid"]["gamma"]))
+    return [cell for cell in cells(config) if cell["bias"] in ("untuned", "original") or cell["gamma"] == largest]
 
 
 def pool_size(config):
