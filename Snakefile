@@ -29,6 +29,7 @@ include: "rules/data.smk"
 include: "rules/augment.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
+include: "rules/misalignment.smk"
 include: "rules/analyse.smk"
 include: "rules/audit.smk"
 

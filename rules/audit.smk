@@ -17,7 +17,7 @@ def write_plan():
                 planned[path] = leaves_of(rule, Wildcards(fromdict=match.groupdict()))
     sources = [
         "Snakefile",
-        *map(str, sorted(Path("rules").glob("*"))),
+        *map(str, sorted(Path("rules").glob("*.*"))),
         *map(str, sorted(Path("catalog").rglob("*.yaml"))),
         *(f"scripts/bias_inheritance/{module}.py" for module in ("catalog", "provenance", "study")),
         *(os.path.relpath(path) for path in ["config.yaml", *workflow.configfiles]),
@@ -49,7 +49,12 @@ if workflow.is_main_process:
     write_plan()
 
 
-PRODUCTS = [f"{RESULTS}/scores.csv", f"{RESULTS}/manipulation.csv"]
+PRODUCTS = [
+    f"{RESULTS}/scores.csv",
+    f"{RESULTS}/manipulation.csv",
+    *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
+    *MISALIGNMENT,
+]
 DATASET_CARDS = [f"{path_of(POOL, pool)}/card.md" for pool in POOLS]
 
 

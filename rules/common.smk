@@ -107,6 +107,18 @@ def pool_of(wildcards, round_):
     return f"{path_of(CELL, wildcards, round=round_ - 1)}/pool.jsonl"
 
 
+def beside_pool(cell, name):
+    """A file that lies beside the pool that a cell's round adds."""
+    return f"{os.path.dirname(pool_of(cell, cell['round']))}/{name}"
+
+
+def texts_added(cell):
+    """What a cell's round adds to the originals; the originals themselves where it adds nothing."""
+    if cell["bias"] == "original":
+        return f"{path_of(ORIGINALS, cell)}/seed-{cell['seed']}/originals.jsonl"
+    return pool_of(cell, cell["round"])
+
+
 def family_of(domain):
     return import_module(f"bias_inheritance.families.{catalog.load('domain', domain)['family']}")
 
@@ -131,12 +143,20 @@ def domain_of(name, *keys):
     return {"name": name, **{key: content[key] for key in keys if key in content}}
 
 
-def pool_parameters(wildcards):
+def pool_parameters(wildcards, count):
+    """Leaves of a pool of which `count` samples are needed."""
     return {
         "bias": catalog.load("bias", wildcards.bias),
         "domain": catalog.load("domain", wildcards.domain),
-        "size": -(-study.pool_size(config) * round(100 * (1 + config["generation"]["spare"])) // 100),
+        "size": -(-count * round(100 * (1 + config["generation"]["spare"])) // 100),
         "seed": int(wildcards.seed),
+    }
+
+
+def writer_parameters(wildcards):
+    return {
+        "model": model_leaves(wildcards.model, "system", "generation"),
+        "attempts": config["generation"]["attempts"],
     }
 
 
@@ -150,12 +170,25 @@ def is_generated(bias):
     return catalog.load("bias", bias)["source"] == "generated"
 
 
+def pools_so_far(wildcards):
+    """The pools of a cell's rounds up to its own."""
+    return [pool_of(wildcards, number) for number in range(1, int(wildcards.round) + 1)]
+
+
+def mix_before(wildcards):
+    """The mix of the round before, which tells whether the chain still goes on; none in round 1."""
+    return (
+        [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/mix.json"]
+        if int(wildcards.round) > 1
+        else []
+    )
+
+
 def pools_of_mix(wildcards):
     if wildcards.bias == "original":
         return []
-    last = int(wildcards.round)
-    first = 1 if config["rounds"]["arm"] == "accumulate" else last
-    return [pool_of(wildcards, number) for number in range(first, last + 1)]
+    pools = pools_so_far(wildcards)
+    return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
 
 
 def model_leaves(name, *keys):

@@ -87,7 +87,7 @@ rule prepare_items:
             lambda w: {
                 "task": catalog.load("task", w.task),
                 "domain": domain_of(
-                    w.domain, "family", "labels", "prompt", "answer", "reference", "compared"
+                    w.domain, "family", "labels", "prompt", "answer", "instruction", "reference", "compared"
                 ),
                 "count": config["evaluation"]["items"].get(w.task),
             }

@@ -74,3 +74,26 @@ rule gather_scores:
         ),
     shell:
         call("gather_scores")
+
+
+rule measure_quality:
+    input:
+        texts=[texts_added(cell) for cell in CELLS if cell["bias"] != "untuned"],
+        counts=[
+            beside_pool(cell, "counts.json") for cell in CELLS if cell["bias"] not in ("untuned", "original")
+        ],
+        mixes=[f"{path_of(CELL, cell)}/mix.json" for cell in CELLS if cell["bias"] != "untuned"],
+        scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
+        code=code("measure_quality"),
+    output:
+        table=f"{RESULTS}/quality.csv",
+        record=f"{RESULTS}/quality.prov.json",
+    log:
+        f"{LOGS}/measure_quality.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(lambda w: {"cells": CELLS, "arm": config["rounds"]["arm"]}),
+    shell:
+        call("measure_quality")

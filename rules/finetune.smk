@@ -5,6 +5,7 @@ rule finetune:
     input:
         card=CARD,
         train=f"{CELL}/train.jsonl",
+        mix=f"{CELL}/mix.json",
         start=adapter_before,
         code=code("finetune"),
     output:

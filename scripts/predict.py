@@ -1,6 +1,6 @@
 """Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
 
-from bias_inheritance import files, models, progress, scoring, step
+from bias_inheritance import collapse, files, models, progress, scoring, step
 from bias_inheritance.generation import record_seed, sample
 from bias_inheritance.step import Input, Inputs, Output, Work
 
@@ -9,7 +9,12 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     """Write predictions/TASK.parquet for every task: each item with the log-probability of its options, or its text.
 
     adapter: nothing for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
+    A collapsed adapter leaves the reason in the predictions' place.
     """
+    why = collapse.reason(adapter[0]) if adapter else None
+    if why:
+        collapse.mark(predictions, why)
+        return
     import pandas as pd
     import torch
 
@@ -42,8 +47,8 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
 
 
 def _answer(network, tokenizer, chat, rows, model, advance):
-    """{logprobs, text} per item."""
-    answers = [{"logprobs": None, "text": None} for _ in rows]
+    """{logprobs, tokens, text} per item; tokens: the length of each option, which `logprobs` are sums over."""
+    answers = [{"logprobs": None, "tokens": None, "text": None} for _ in rows]
     scored = [index for index, row in enumerate(rows) if row.get("options")]
     if scored:
         tokens = {option: chat.answer(option) for index in scored for option in rows[index]["options"]}
@@ -55,6 +60,7 @@ def _answer(network, tokenizer, chat, rows, model, advance):
         )
         for index, logprobs in zip(scored, found, strict=True):
             answers[index]["logprobs"] = logprobs
+            answers[index]["tokens"] = [len(tokens[option]) for option in rows[index]["options"]]
     written = [index for index, row in enumerate(rows) if not row.get("options")]
     size = model["generation"]["batch_size"]
     for first in range(0, len(written), size):

@@ -195,16 +195,33 @@ def load_base(card):
     logging.disable_progress_bar()
     # the rule's `threads:`, which Snakemake hands on in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
+    folder = _verified(card)
+    placement = {"device_map": {"": 0}} if card["form"] == "packed" else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement).to(device())
+    model.requires_grad_(False).eval()
+    return model, _tokenizer(folder)
+
+
+def load_embedder(card):
+    """The sentence embedder named by a card, in 32 bits for inference, and its tokenizer."""
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    folder = _verified(card)
+    model = AutoModel.from_pretrained(folder, use_safetensors=True).to(device()).float()
+    return model.requires_grad_(False).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def _verified(card):
+    """The folder of a card's model, every file of it as the card says; raises UserError for one that is not."""
     folder = STORE / card["model"] / card["form"]
     for name, expected in card["files"].items():
         path = folder / name
         if not path.exists() or provenance.sha256(path) != expected:
             state = "is missing" if not path.exists() else "does not have the sha256 of its card"
-            raise UserError(f"{path}: model file {state}; run again with --forcerun prepare_model")
-    placement = {"device_map": {"": 0}} if card["form"] == "packed" else {}
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement).to(device())
-    model.requires_grad_(False).eval()
-    return model, _tokenizer(folder)
+            raise UserError(f"{path}: model file {state}; run again with --forcerun prepare_model prepare_embedder")
+    return folder
 
 
 def load_adapter(model, folder):

@@ -144,11 +144,23 @@ def _against_catalog(config):
     for task in config["evaluation"]["items"]:
         if task not in catalog.names("task"):
             yield ["evaluation", "items"], f"no task {task!r}{_suggest(str(task), catalog.names('task'))}"
+    source, folder = config["opinions"]["source"], config["data_dir"]
+    asked = "values" in config["misalignment"] and source not in ("fixture", "hub")
+    if asked and not os.path.isfile(os.path.join(folder or ROOT, source)):
+        yield (
+            ["opinions", "source"],
+            f"no file {source} in {folder or 'the project'}; give fixture, hub, or a file in data_dir",
+        )
     if all(name in catalog.names("domain") for name in grid["domain"]):
         for name in grid["domain"]:
             tasks = catalog.load("domain", name)["tasks"]
             if not set(tasks) & set(grid["task"]):
                 yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
+            if config["rounds"]["count"] > 1 and "perplexity" in set(tasks) - set(grid["task"]):
+                yield (
+                    ["grid", "task"],
+                    "lacks perplexity, by which a study of rounds tells a collapse from a bias; add it",
+                )
             if catalog.load("domain", name)["originals"].get("needs_data_dir") and not config["data_dir"]:
                 yield (
                     ["data_dir"],
@@ -218,7 +230,8 @@ def cells(config, domain=None, model=None):
     """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) and `original` (γ 0.00) stand once per model, domain (and seed): they have no bias
-    type and no mitigation. Only generated pools can be iterated, so controls stop at round 1.
+    type and no mitigation. Only generated pools can be iterated, so controls stop at round 1. `original` is one cell for
+    all rounds where each trains from the base; where rounds go on from the last adapter, it goes on as well.
     """
     grid, rounds = config["grid"], config["rounds"]
     found = []
@@ -228,9 +241,9 @@ def cells(config, domain=None, model=None):
             found.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
             for seed in grid["seed"]:
                 if 0 in grid["gamma"]:
-                    found.append(
-                        {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed, "round": 1}
-                    )
+                    original = {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed}
+                    last = rounds["count"] if rounds["start"] == "continue" else 1
+                    found += [{**original, "round": round_} for round_ in range(1, last + 1)]
                 for bias in grid["bias"]:
                     last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
                     for gamma in grid["gamma"]:
@@ -261,6 +274,17 @@ def pools(config):
         for bias in grid["bias"]
         for seed in grid["seed"]
     ]
+
+
+def later_pools(config):
+    """Every pool of a later round as the wildcards of its cell; `round` is the round that the pool is for."""
+    return [cell for cell in cells(config) if cell["round"] > 1 and cell["bias"] != "original"]
+
+
+def probed(config):
+    """The cells that the misalignment analyses look into: `untuned`, `original`, and those of the largest γ."""
+    largest = gamma_text(max(config["grid"]["gamma"]))
+    return [cell for cell in cells(config) if cell["bias"] in ("untuned", "original") or cell["gamma"] == largest]
 
 
 def pool_size(config):
