@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from bias_inheritance import files, generation, models, pools, progress, step
+from bias_inheritance import api, files, generation, models, pools, progress, step
 from bias_inheritance.step import Input, Output, Work
 
 
@@ -33,10 +33,13 @@ def write_pool(
     # the last batch is filled up with the slots that would come next, so that no record depends on `size`
     padded = -(-size // batch_size) * batch_size
     asked_for = pools.slots(family, bias, domain, padded, key)
-    journal = files.Journal(work / "journal.jsonl")
-    answered = {(row["batch"], row["attempt"]): row["answers"] for row in journal.rows}
     seen = {pools.fold(sample["text"]) for sample in files.read_jsonl(originals)}
-    generate = _generator(card, model, settings)
+    described = models.read_card(card)
+    server = api.Server(described, [], model, work, pool) if described["form"] == "api" else None
+    generate = server.write if server else _generator(described, model, settings)
+    # a server keeps a journal of its own, answer by answer
+    journal = None if server else files.Journal(work / "journal.jsonl")
+    answered = {(row["batch"], row["attempt"]): row["answers"] for row in journal.rows} if journal else {}
     kept, failed = {}, []
     for batch in range(padded // batch_size):
         open_slots = asked_for[batch * batch_size : (batch + 1) * batch_size]
@@ -47,10 +50,13 @@ def write_pool(
                 answered[batch, attempt] = [
                     {"seed": seed_, **answer} for seed_, answer in zip(seeds, answers, strict=True)
                 ]
-                journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
+                if journal:
+                    journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
             still_open = []
             for slot, answer in zip(open_slots, answered[batch, attempt], strict=True):
                 text, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
+                if answer.get("refused"):
+                    reason = "refusal"
                 record = {
                     **slot,
                     "attempt": attempt,
@@ -85,7 +91,7 @@ def write_pool(
     files.write_jsonl(pool, samples)
     files.write_jsonl(failures, failed)
     files.write_json(counts, _counts(samples, failed, size))
-    step.note(model={"name": model["name"]}, device=models.device())
+    step.note(model={"name": model["name"]}, **({"api": server.spent()} if server else {"device": models.device()}))
 
 
 def _generator(card, model, settings):
@@ -94,7 +100,7 @@ def _generator(card, model, settings):
 
     def generate(prompts, seeds):
         if not loaded:
-            network, tokenizer = models.load_base(models.read_card(card))
+            network, tokenizer = models.load_base(card)
             loaded.extend((network, tokenizer, models.Chat(tokenizer, model["system"])))
         network, tokenizer, chat = loaded
         options = {key: value for key, value in settings.items() if key != "batch_size"}
