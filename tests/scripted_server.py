@@ -29,7 +29,7 @@ class Script:
     def __init__(self, reply=None, faults=None, job_ends="succeeded", polls=2):
         self.reply = reply or sentence
         self.faults = faults or (lambda number: None)
-        self.job_ends, self.polls = job_ends, polls
+        self.job_ends, self.polls, self.retry_after = job_ends, polls, "0.05"
         self.lock = threading.Lock()
         self.asked, self.answered, self.times = [], [], []
         self.files, self.jobs = {}, {}
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.headers.get("authorization") != f"Bearer {KEY}":
                 self._send(401, _error(f"Incorrect API key provided: {self.headers.get('authorization')}"))
             elif fault == "busy":
-                self._send(429, _error("slow down"), {"Retry-After": "0.05"})
+                self._send(429, _error("slow down"), {"Retry-After": script.retry_after})
             elif fault == "quota":
                 self._send(429, _error("no credit", "insufficient_quota"))
             elif fault in ("error", "down"):
