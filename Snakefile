@@ -7,7 +7,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
-from bias_inheritance import catalog, costs, files, progress, provenance, study
+from bias_inheritance import catalog, costs, files, progress, provenance, study, warm
 from bias_inheritance.errors import UserError
 
 
@@ -52,6 +52,8 @@ rule all:
 onstart:
     costs.write_terms(WORK, config)
     globals().update(display=progress.show(WORK))
+    if workflow.local_exec and not IN_CONTAINERS:
+        warm.start(WORK)
 
 
 onsuccess:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 
 from bias_inheritance import files, models, progress, step, training
 from bias_inheritance.errors import UserError
@@ -31,7 +30,6 @@ def finetune(
     """
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     network, tokenizer = models.load_base(models.read_card(card))
     chat = models.Chat(tokenizer, model["system"])
     samples = [

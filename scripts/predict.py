@@ -1,7 +1,5 @@
 """Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
 
-import os
-
 from bias_inheritance import api, files, models, progress, scoring, step
 from bias_inheritance.generation import record_seed, sample
 from bias_inheritance.step import Input, Inputs, Output, Work
@@ -57,9 +55,6 @@ def _resumed(path, rows, answer, advance):
 
 def _local(card, adapter, model):
     """A function (rows, advance) → answers by the model on this machine, which it loads."""
-    import torch
-
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     network, tokenizer = models.load_base(card)
     if adapter:
         network = models.load_adapter(network, adapter[0])

@@ -221,7 +221,7 @@ def _tokenizer(folder):
     return tokenizer
 
 
-def load_base(card, threads=None):
+def load_base(card):
     """The prepared base named by a model card, ready for inference, and its tokenizer.
 
     Every file is checked against the card first, so no job computes with weights other than those in its record.
@@ -231,8 +231,8 @@ def load_base(card, threads=None):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    if threads:
-        torch.set_num_threads(threads)
+    # the rule's `threads:`, which Snakemake hands on in this variable
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     folder = STORE / card["model"] / card["form"]
     for name, expected in card["files"].items():
         path = folder / name

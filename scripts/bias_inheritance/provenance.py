@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 SUFFIX = ".prov.json"
-# Modules that every step uses and that cannot change a result: the record writer and the progress display.
-WITHOUT_EFFECT = {"step", "provenance", "progress"}
+# Modules that every step uses and that cannot change a result: the record writer, the progress display, the worker.
+WITHOUT_EFFECT = {"step", "provenance", "progress", "warm"}
 
 
 def sha256(path):

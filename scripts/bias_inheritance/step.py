@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-from bias_inheritance import files, progress, provenance
+from bias_inheritance import files, progress, provenance, warm
 from bias_inheritance.errors import UserError
 
 Input = Annotated[Path, "input"]
@@ -56,6 +56,7 @@ def note(**facts):
 
 def run(function):
     """Run `function` from this process's command line and write its record last; the process's exit status tells."""
+    warm.hand_over()
     name = function.__name__
     kinds = {
         key: getattr(parameter.annotation, "__metadata__", ["parameter"])[0]
