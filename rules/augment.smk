@@ -14,6 +14,7 @@ rule write_pool:
     log:
         f"{LOGS}/write_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
+        model=models_that(on_this_machine),
         bias=biases_from("generated"),
     container:
         image("gpu")
@@ -69,6 +70,14 @@ rule rewrite_pool:
         ),
     shell:
         call("write_pool")
+
+
+use rule write_pool as write_pool_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+        bias=biases_from("generated"),
+    container:
+        image("cpu")
 
 
 rule copy_pool:

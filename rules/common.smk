@@ -1,6 +1,7 @@
 # Helpers of the rules: paths of the contract, and how a step is called. Nothing here computes a result.
 import json
 import os
+import re
 import shlex
 import sys
 from importlib import import_module
@@ -127,12 +128,21 @@ def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
 
 
+def models_that(are):
+    """A wildcard constraint: the catalog's models for which `are` holds."""
+    return "|".join(re.escape(name) for name in catalog.names("model") if are(name)) or "none"
+
+
+def on_this_machine(model):
+    return not study.served(model)
+
+
 def model_parameters(name):
     spec = catalog.load("model", name)
     borrowed = spec["source"].get("tokenizer_of")
     return {
         "model": name,
-        "spec": {"source": spec["source"], "form": spec["form"]},
+        "spec": {"source": spec["source"], "form": spec.get("form")},
         "tokenizer_spec": {"source": catalog.load("model", borrowed)["source"]} if borrowed else None,
     }
 

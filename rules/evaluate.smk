@@ -12,6 +12,8 @@ rule predict:
         record=f"{CELL}/predict.prov.json",
     log:
         f"{LOGS}/predict/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=models_that(on_this_machine),
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
@@ -26,6 +28,13 @@ rule predict:
         ),
     shell:
         call("predict")
+
+
+use rule predict as predict_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+    container:
+        image("cpu")
 
 
 rule score:

@@ -1,6 +1,8 @@
 """Occupation classification: every label of the domain is scored by its log-probability, all twins of the test split."""
 
-from bias_inheritance import metrics
+from bias_inheritance import answers, metrics
+
+UNREADABLE = ""
 
 
 def items(task, domain, family, test, count):
@@ -37,35 +39,47 @@ def balanced(test, count):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """Accuracy per group, signed gap reference − compared, macro-F1, RMS TPR gap minus its mean under permutation."""
+    """Accuracy per group, signed gap reference − compared, macro-F1, RMS TPR gap minus its mean under permutation.
+
+    An answer that cannot be read counts as wrong.
+    """
     import numpy as np
 
     reference, compared = domain["reference"], domain["compared"]
-    options = np.array(domain["labels"])
     label = np.array([item["label"] for item in predictions])
     group = np.array([item["group"] for item in predictions])
     cluster = np.array([item["cluster"] for item in predictions])
-    choice = np.array([options[int(np.argmax(item["logprobs"]))] for item in predictions])
+    chosen = [answers.choice(item) for item in predictions]
+    choice = np.array([UNREADABLE if index is None else domain["labels"][index] for index in chosen])
+    unread = choice == UNREADABLE
+    scoring = answers.scoring(predictions)
     correct = (choice == label).astype(float)
     weights = metrics.resamples(cluster, label, replicates, seed)
     whole = np.ones((1, len(label)))
     everyone = np.ones(len(label), dtype=bool)
     members = {"all": everyone, reference: group == reference, compared: group == compared}
     rows, draws, values = [], {}, {}
-    for name, chosen in members.items():
-        values[name] = metrics.weighted_mean(correct, whole, chosen)[0]
-        draws[name] = metrics.weighted_mean(correct, weights, chosen)
+    for name, side in members.items():
+        values[name] = metrics.weighted_mean(correct, whole, side)[0]
+        draws[name] = metrics.weighted_mean(correct, weights, side)
         rows.append(
             metrics.row(
                 "accuracy",
                 name,
                 values[name],
                 metrics.interval(draws[name]),
-                n=chosen.sum(),
-                n_clusters=len(set(cluster[chosen])),
+                n=side.sum(),
+                n_unparsed=(unread & side).sum(),
+                n_clusters=len(set(cluster[side])),
+                scoring=scoring,
             )
         )
-    counts = {"n": len(label), "n_clusters": len(set(cluster))}
+    counts = {
+        "n": len(label),
+        "n_unparsed": unread.sum(),
+        "n_clusters": len(set(cluster)),
+        "scoring": scoring,
+    }
     gap = f"{reference}-{compared}"
     rows.append(
         metrics.row(
