@@ -52,6 +52,8 @@ if workflow.is_main_process:
 PRODUCTS = [
     f"{RESULTS}/scores.csv",
     f"{RESULTS}/manipulation.csv",
+    f"{RESULTS}/effects.csv",
+    f"{RESULTS}/claims.csv",
     *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
     *MISALIGNMENT,
 ]
