@@ -45,6 +45,10 @@ rule all:
 
 
 onstart:
+    try:
+        globals().update(held=files.hold(f"{WORK}/lock"))
+    except UserError as fault:
+        sys.exit(str(fault))
     globals().update(display=progress.show(WORK))
     if workflow.local_exec and not IN_CONTAINERS:
         warm.start(WORK)
@@ -52,7 +56,9 @@ onstart:
 
 onsuccess:
     display.stop()
+    write_plan()
 
 
 onerror:
     display.stop()
+    write_plan()

