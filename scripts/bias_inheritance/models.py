@@ -239,7 +239,11 @@ def load_base(card):
         if not path.exists() or provenance.sha256(path) != expected:
             state = "is missing" if not path.exists() else "does not have the sha256 of its card"
             raise UserError(f"{path}: model file {state}; run again with --forcerun prepare_model")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map={"": device()})
+    # packed weights are put where they belong while they load; they cannot be moved
+    placement = {"device_map": {"": device()}} if card["form"] == "packed" else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement)
+    if not placement:
+        model = model.to(device())
     model.requires_grad_(False).eval()
     return model, _tokenizer(folder)
 
