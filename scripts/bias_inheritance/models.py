@@ -246,7 +246,11 @@ def load_base(card):
     # the rule's `threads:`, which Snakemake hands on in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     folder = _verified(card)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map={"": device()})
+    # packed weights are put where they belong while they load; they cannot be moved
+    placement = {"device_map": {"": device()}} if card["form"] == "packed" else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement)
+    if not placement:
+        model = model.to(device())
     model.requires_grad_(False).eval()
     return model, _tokenizer(folder)
 
