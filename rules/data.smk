@@ -13,7 +13,7 @@ rule prepare_model:
         image("gpu")
     threads: 2
     resources:
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
     params:
         paths=paths,
         parameters=parameters(lambda w: model_parameters(w.model)),

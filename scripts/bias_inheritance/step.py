@@ -183,8 +183,14 @@ def _environment():
         "python": platform.python_version(),
         "packages": versions,
         "lock_sha256": provenance.sha256(lock) if lock.exists() else None,
-        "container_sha256": os.environ.get("BIAS_INHERITANCE_CONTAINER") or None,
+        "container_sha256": _container(),
     }
+
+
+def _container():
+    """The digest of the image that this process runs in, which `make containers` put in its name; None on the host."""
+    image = os.environ.get("APPTAINER_CONTAINER")
+    return image and Path(image).stem.rpartition(".")[2]
 
 
 def _machine():
