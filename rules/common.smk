@@ -23,7 +23,9 @@ IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deplo
 ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
 # What a step in a container may know of the host's environment: `--cleanenv` keeps out all else.
 PASSED = ["CUDA_VISIBLE_DEVICES", "GLIBC_TUNABLES", "HF_HUB_OFFLINE", "HF_TOKEN", "OPENAI_BASE_URL"]
-PASSED += [key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))]
+PASSED += [
+    key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
+]
 
 
 wildcard_constraints:
@@ -54,7 +56,9 @@ def image(role):
     if not IN_CONTAINERS:
         return link
     if not os.path.islink(link):
-        sys.exit(f"{link}: no image made by `make containers` lies there; make it, or run without --sdm apptainer")
+        sys.exit(
+            f"{link}: no image made by `make containers` lies there; make it, or run without --sdm apptainer"
+        )
     return os.path.join(os.path.dirname(link), os.readlink(link))
 
 
@@ -74,13 +78,14 @@ def code(name, choosing=None):
     return lambda wildcards: provenance.code_of(name, choosing(wildcards))
 
 
-def paths(wildcards, input, output):
+def paths(wildcards, input, output, resources):
     """Options that hand a step its named inputs and outputs under their names, and what the record needs."""
     words = []
     for name, found in [*input.items(), *output.items()]:
         if name not in ("code", "record"):
             words += [f"--{name.replace('_', '-')}", *([found] if isinstance(found, str) else found)]
     words += ["--wildcards", compact(dict(wildcards.items())), "--work", WORK, "--record", str(output.record)]
+    words += ["--gpu"] if resources.get("gpu") else []
     return fitting(words)
 
 
