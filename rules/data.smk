@@ -13,7 +13,9 @@ rule prepare_model:
         image("gpu")
     threads: 2
     resources:
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=memory,
+        runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
         parameters=parameters(lambda w: model_parameters(w.model)),

@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 SUFFIX = ".prov.json"
 MARKER = ".snakemake_timestamp"  # Snakemake's own: an empty file in every folder that is an output
-# Modules that every step uses and that cannot change a result: the record writer, the progress display, the worker.
-WITHOUT_EFFECT = {"step", "provenance", "progress", "warm"}
+# Modules that every step uses and that cannot change a result: the record writer, the progress display, the worker, the
+# choice of a GPU.
+WITHOUT_EFFECT = {"step", "provenance", "progress", "warm", "gpus"}
 
 
 def sha256(path):
