@@ -75,14 +75,22 @@ rule mix:
         parameters=parameters(
             lambda w: {
                 "domain": domain_of(
-                    w.domain, "family", "labels", "prompt", "answer", "instruction", "groups", "cultures"
+                    w.domain,
+                    "family",
+                    "labels",
+                    "prompt",
+                    "answer",
+                    "instruction",
+                    "groups",
+                    "cultures",
+                    "gendered_words",
                 ),
                 "mitigation": {
                     key: value
                     for key, value in catalog.load("mitigation", w.mitigation).items()
                     if key in ("notice", "mask")
                 },
-                "count": study.augmented_count(config["originals"], w.gamma),
+                "count": study.augmented_count(study.originals_of(config, w.domain), w.gamma),
                 "instruction_share": config["instruction_share"],
                 "seed": int(w.seed),
             }

@@ -121,11 +121,19 @@ def domain_of(name, *keys):
     return {"name": name, **{key: content[key] for key in keys if key in content}}
 
 
+def read_of(domain):
+    """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
+    return {
+        **domain_of(domain, "family", "originals", "labels", "compared"),
+        "datasets": study.datasets_of(config, domain),
+    }
+
+
 def pool_parameters(wildcards):
     return {
         "bias": catalog.load("bias", wildcards.bias),
         "domain": catalog.load("domain", wildcards.domain),
-        "size": -(-study.pool_size(config) * round(100 * (1 + config["generation"]["spare"])) // 100),
+        "size": -(-study.pool_size(config, wildcards.domain) * round(100 * (1 + config["generation"]["spare"])) // 100),
         "seed": int(wildcards.seed),
     }
 

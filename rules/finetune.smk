@@ -25,7 +25,7 @@ rule finetune:
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system"),
-                "settings": study.finetune_settings(config, w.model),
+                "settings": study.finetune_settings(config, w.model, w.domain),
                 "alignment": catalog.load("mitigation", w.mitigation).get("alignment"),
                 "seed": int(w.seed),
             }

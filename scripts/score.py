@@ -15,7 +15,7 @@ def score(predictions: Input, scores: Output, tasks: list, domain: dict, replica
         kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
         answered = parquet.read_table(predictions / f"{task['name']}.parquet").to_pylist()
         rows = kind.score(answered, task, domain, replicates, record_seed("bootstrap", task["name"]))
-        place = {"task": task["name"], "dataset": domain["name"], "relation": task["relation"]}
+        place = {"task": task["name"], "dataset": answered[0]["dataset"], "relation": task["relation"]}
         files.write_json(scores / f"{task['name']}.json", [{**place, **row} for row in rows])
 
 

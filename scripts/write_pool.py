@@ -50,7 +50,7 @@ def write_pool(
                 journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
             still_open = []
             for slot, answer in zip(open_slots, answered[batch, attempt], strict=True):
-                text, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
+                sample, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
                 record = {
                     **slot,
                     "attempt": attempt,
@@ -59,18 +59,9 @@ def write_pool(
                     "tokens": answer["tokens"],
                 }
                 if reason is None:
-                    seen.add(pools.fold(text))
-                    shown, hidden = family.hide_labels(text, domain)
-                    group = family.shown_group(text, domain, slot["names"])
+                    seen.add(pools.fold(sample["text"]))
                     name = f"{bias['name']}-s{seed}-{slot['slot']:05d}"
-                    kept[slot["slot"]] = {
-                        "id": name,
-                        "text": shown,
-                        **record,
-                        "group": slot["asked_group"] or group,
-                        "shown_group": group,
-                        "label_words_replaced": hidden,
-                    }
+                    kept[slot["slot"]] = {"id": name, **record, **family.finish(sample, slot, domain)}
                 else:
                     failed.append(
                         {**record, "outcome": "failed" if reason in pools.FAILED else "rejected", "reason": reason}
