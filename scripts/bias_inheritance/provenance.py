@@ -43,6 +43,11 @@ def _imports(path):
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            # a module chosen by name, f"bias_inheritance.families.{...}": any of its package
+            package = str(node.values[0].value)
+            if package.startswith("bias_inheritance.") and package.endswith("."):
+                found.update((SCRIPTS / package.replace(".", "/")).glob("[!_]*.py"))
         if (
             isinstance(node, ast.Constant)
             and str(node.value).startswith("resources/")
