@@ -37,13 +37,13 @@ def describe(path):
 
 @cache
 def _imports(path):
-    """Library modules that a source file imports and `resources/…` files that it names, as a frozenset of paths."""
+    """Library modules that a source file imports, and files of `resources/` and `scripts/` (templates) that it names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if (
             isinstance(node, ast.Constant)
-            and str(node.value).startswith("resources/")
+            and str(node.value).startswith(("resources/", "scripts/"))
             and (ROOT / node.value).is_file()
         ):
             found.add(ROOT / node.value)
@@ -79,3 +79,12 @@ def code_digest(script):
     """{files: {path: sha256}, digest} of the code behind a step."""
     files = {path: sha256(ROOT / path) for path in code_of(script)}
     return {"files": files, "digest": digest(files)}
+
+
+def upstream_digest(records):
+    """Hex digest over (path, sha256) of every output that the given records name: what a result downstream stands on."""
+    found = set()
+    for record in records:
+        content = json.loads(Path(record).read_text(encoding="utf-8"))
+        found |= {(entry["path"], entry["sha256"]) for entries in content["outputs"].values() for entry in entries}
+    return digest(sorted(found))
