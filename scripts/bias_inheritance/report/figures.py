@@ -163,50 +163,51 @@ def seeds_of(data):
 
 def baseline(study):
     """The untuned model beside the tuned one without any augmented text."""
-    tables, says = [], []
-    for outcome in study.outcomes:
-        rows = []
-        wanted = [(outcome["metric"], group) for group in outcome["groups"]]
-        wanted += [(outcome["per_group"], group) for group in outcome["levels"]]
-        everyone = numbers.of_outcome(study.scores, outcome, groups=["all"])
-        if outcome["gap"] and len(everyone):
-            wanted.insert(0, (outcome["metric"], "all"))
-        found = {}
-        for metric, group in wanted:
-            own = numbers.of_outcome(study.scores, outcome, metric, [group])
-            untuned, tuned = own[own["bias"] == "untuned"], own[own["bias"] == "original"]
-            if untuned.empty and tuned.empty:
-                continue
-            cells = [f"{words.metric_name(metric)}, {words.group_name(group, outcome['gap'])}"]
-            for part in (untuned, numbers.over_seeds(tuned, ["bias"])):
-                if part.empty:
-                    cells.append("–")
-                    continue
-                row = part.iloc[0].to_dict()
-                cells.append(study.source.link(say(row, sign=False), "scores.csv", str(row["rows"])))
-            rows.append(cells)
-            found[metric, group] = untuned, numbers.over_seeds(tuned, ["bias"])
-        if (outcome["metric"], "all") in found and outcome["kind"] == "classification":
-            untuned, tuned = found[outcome["metric"], "all"]
-            if len(untuned) and len(tuned):
-                says.append(beats(study, outcome, untuned.iloc[0], tuned.iloc[0]))
-        if rows:
-            caption = f"{heading(study, outcome)}: the untuned model (interval within the run) and the model tuned on originals alone (γ = 0, interval over seeds)."
-            tables.append(table(caption, ["Score", "Untuned", "Tuned on originals"], rows))
-    return section("baseline", "Before any augmentation", says, tables=tables, nothing=None if tables else "No scores.")
-
-
-def beats(study, outcome, untuned, tuned):
-    """Whether tuning on originals clearly beats the untuned model, in one sentence."""
     from markupsafe import Markup
 
-    clear = words.known(tuned["ci_low"]) and tuned["ci_low"] > untuned["value"]
-    return Markup("{}: {} untuned, {} tuned on originals, so {}.").format(
-        heading(study, outcome),
-        study.source.link(number(untuned["value"]), "scores.csv", str(untuned["rows"])),
-        study.source.link(number(tuned["value"]), "scores.csv", str(tuned["rows"])),
-        "the tuned model has something to lose" if clear else "tuning has not clearly taught the task, and harm could hardly show",
-    )
+    rows, clear, weak = [], [], []
+    for outcome in study.outcomes:
+        wanted = [(outcome["metric"], group) for group in outcome["groups"]]
+        wanted += [(outcome["per_group"], group) for group in outcome["levels"]]
+        if outcome["gap"] and len(numbers.of_outcome(study.scores, outcome, groups=["all"])):
+            wanted.insert(0, (outcome["metric"], "all"))
+        for metric, group in wanted:
+            untuned, tuned = untuned_and_tuned(study, outcome, metric, group)
+            if untuned is None and tuned is None:
+                continue
+            cells = [
+                study.source.link(say(row, sign=False), "scores.csv", str(row["rows"])) if row else "–"
+                for row in (untuned, tuned)
+            ]
+            name = f"{words.metric_name(metric)}, {words.group_name(group, outcome['gap'])}"
+            rows.append([heading(study, outcome), name, *cells])
+            if group == "all" and outcome["kind"] == "classification" and untuned and tuned:
+                (clear if clearly_better(untuned, tuned) else weak).append((outcome, untuned, tuned))
+    says = [
+        Markup("{}: {} untuned, {} tuned on originals; the tuned model has something to lose.").format(
+            heading(study, outcome),
+            *(study.source.link(number(row["value"]), "scores.csv", str(row["rows"])) for row in both),
+        )
+        for outcome, *both in clear
+    ]
+    if weak:
+        names = words.listed(heading(study, outcome) for outcome, *_ in weak)
+        says.append(f"Tuning has not clearly taught {names}, so harm could hardly show there.")
+    caption = "The untuned model (one run, with its interval within the run) beside the model tuned on originals alone (γ = 0, interval over seeds)."
+    full = table(caption, ["Task", "Score", "Untuned", "Tuned on originals"], rows)
+    return section("baseline", "Before any augmentation", says, tables=[full] if rows else [])
+
+
+def untuned_and_tuned(study, outcome, metric, group):
+    """One score of the untuned model and of the cells without augmented text, meaned over seeds: dicts, or None."""
+    own = numbers.of_outcome(study.scores, outcome, metric, [group])
+    parts = own[own["bias"] == "untuned"], numbers.over_seeds(own[own["bias"] == "original"], ["bias"])
+    return [part.iloc[0].to_dict() if len(part) else None for part in parts]
+
+
+def clearly_better(untuned, tuned):
+    """Whether the interval of the tuned model over seeds lies above the untuned one's score."""
+    return words.known(tuned["ci_low"]) and tuned["ci_low"] > untuned["value"]
 
 
 def effects(study):

@@ -1,6 +1,6 @@
 """The verdict table, and in plain words what the run cannot say."""
 
-from bias_inheritance.report import numbers, words
+from bias_inheritance.report import figures, words
 from bias_inheritance.report.words import number
 
 SEED_TEST = "paired t over seeds"
@@ -210,19 +210,18 @@ def _data_limits(study):
                 f"{words.counted(counts['slots_failed'].sum(), 'slot')} of {words.count(counts['slots'].sum())} stayed empty, so the balance of labels and groups is not perfect.",
             )
         )
+    weak = []
     for outcome in study.outcomes:
-        own = numbers.of_outcome(study.scores, outcome, groups=["all"])
-        tuned = numbers.over_seeds(own[own["bias"] == "original"], ["bias"])
-        untuned = own[own["bias"] == "untuned"]
-        if outcome["kind"] == "classification" and len(tuned) and len(untuned):
-            low, before = tuned.iloc[0]["ci_low"], untuned.iloc[0]["value"]
-            if not (words.known(low) and low > before):
-                found.append(
-                    (
-                        "A weak baseline.",
-                        f"{outcome['title']}: the model tuned on originals does not clearly beat the untuned one, so there is little that augmentation could harm.",
-                    )
-                )
+        untuned, tuned = figures.untuned_and_tuned(study, outcome, outcome["metric"], "all")
+        if outcome["kind"] == "classification" and untuned and tuned and not figures.clearly_better(untuned, tuned):
+            weak.append(figures.heading(study, outcome))
+    if weak:
+        found.append(
+            (
+                "A weak baseline.",
+                f"{words.listed(weak)}: the model tuned on originals does not clearly beat the untuned one, so there is little that augmentation could harm.",
+            )
+        )
     return found
 
 
