@@ -5,7 +5,7 @@ rule check_manipulation:
     input:
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in POOLS],
         counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
-        code=code("check_manipulation"),
+        code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
     output:
         manipulation=f"{RESULTS}/manipulation.csv",
         table=f"{RESULTS}/pools.csv",

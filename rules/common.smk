@@ -1,6 +1,7 @@
 # Helpers of the rules: paths of the contract, and how a step is called. Nothing here computes a result.
 import json
 import os
+import re
 import shlex
 import sys
 from importlib import import_module
@@ -43,9 +44,14 @@ def call(name):
     return f"{python} scripts/{name}.py {{params.paths}} --parameters {{params.parameters}} > {{log}} 2>&1"
 
 
-def code(name):
-    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing."""
-    return provenance.code_of(name)
+def code(name, choosing=None):
+    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing.
+
+    choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`.
+    """
+    if choosing is None:
+        return provenance.code_of(name)
+    return lambda wildcards: provenance.code_of(name, choosing(wildcards))
 
 
 def paths(wildcards, input, output):
@@ -63,7 +69,12 @@ def parameters(function):
 
     They stand apart from `paths`: Snakemake compares no parameter that was derived from inputs.
     """
-    return lambda wildcards: fitting([compact(function(wildcards))])
+
+    def text(wildcards):
+        return fitting([compact(function(wildcards))])
+
+    text.leaves = function  # for the plan
+    return text
 
 
 def fitting(words):
@@ -97,6 +108,18 @@ def pool_of(wildcards, round_):
     return f"{path_of(CELL, wildcards, round=round_ - 1)}/pool.jsonl"
 
 
+def beside_pool(cell, name):
+    """A file that lies beside the pool that a cell's round adds."""
+    return f"{os.path.dirname(pool_of(cell, cell['round']))}/{name}"
+
+
+def texts_added(cell):
+    """What a cell's round adds to the originals; the originals themselves where it adds nothing."""
+    if cell["bias"] == "original":
+        return f"{path_of(ORIGINALS, cell)}/seed-{cell['seed']}/originals.jsonl"
+    return pool_of(cell, cell["round"])
+
+
 def family_of(domain):
     return import_module(f"bias_inheritance.families.{catalog.load('domain', domain)['family']}")
 
@@ -105,12 +128,21 @@ def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
 
 
+def models_that(are):
+    """A wildcard constraint: the catalog's models for which `are` holds."""
+    return "|".join(re.escape(name) for name in catalog.names("model") if are(name)) or "none"
+
+
+def on_this_machine(model):
+    return not study.served(model)
+
+
 def model_parameters(name):
     spec = catalog.load("model", name)
     borrowed = spec["source"].get("tokenizer_of")
     return {
         "model": name,
-        "spec": {"source": spec["source"], "form": spec["form"]},
+        "spec": {"source": spec["source"], "form": spec.get("form")},
         "tokenizer_spec": {"source": catalog.load("model", borrowed)["source"]} if borrowed else None,
     }
 
@@ -121,12 +153,20 @@ def domain_of(name, *keys):
     return {"name": name, **{key: content[key] for key in keys if key in content}}
 
 
-def pool_parameters(wildcards):
+def pool_parameters(wildcards, count):
+    """Leaves of a pool of which `count` samples are needed."""
     return {
         "bias": catalog.load("bias", wildcards.bias),
         "domain": catalog.load("domain", wildcards.domain),
-        "size": -(-study.pool_size(config) * round(100 * (1 + config["generation"]["spare"])) // 100),
+        "size": -(-count * round(100 * (1 + config["generation"]["spare"])) // 100),
         "seed": int(wildcards.seed),
+    }
+
+
+def writer_parameters(wildcards):
+    return {
+        "model": model_leaves(wildcards.model, "system", "generation"),
+        "attempts": config["generation"]["attempts"],
     }
 
 
@@ -136,12 +176,29 @@ def biases_from(*sources):
     return "|".join(found)
 
 
+def is_generated(bias):
+    return catalog.load("bias", bias)["source"] == "generated"
+
+
+def pools_so_far(wildcards):
+    """The pools of a cell's rounds up to its own."""
+    return [pool_of(wildcards, number) for number in range(1, int(wildcards.round) + 1)]
+
+
+def mix_before(wildcards):
+    """The mix of the round before, which tells whether the chain still goes on; none in round 1."""
+    return (
+        [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/mix.json"]
+        if int(wildcards.round) > 1
+        else []
+    )
+
+
 def pools_of_mix(wildcards):
     if wildcards.bias == "original":
         return []
-    last = int(wildcards.round)
-    first = 1 if config["rounds"]["arm"] == "accumulate" else last
-    return [pool_of(wildcards, number) for number in range(first, last + 1)]
+    pools = pools_so_far(wildcards)
+    return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
 
 
 def model_leaves(name, *keys):

@@ -24,7 +24,7 @@ rule prepare_model:
 rule prepare_originals:
     input:
         data=lambda w: family_of(w.domain).files_read(catalog.load("domain", w.domain), config["data_dir"]),
-        code=code("prepare_originals"),
+        code=code("prepare_originals", lambda w: domain_of(w.domain, "family")),
     output:
         source=f"{ORIGINALS}/source.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
@@ -49,7 +49,7 @@ rule prepare_originals:
 rule draw_originals:
     input:
         source=f"{ORIGINALS}/source.jsonl",
-        code=code("draw_originals"),
+        code=code("draw_originals", lambda w: domain_of(w.domain, "family")),
     output:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         record=f"{ORIGINALS}/seed-{{seed}}/draw_originals.prov.json",
@@ -73,7 +73,7 @@ rule draw_originals:
 rule prepare_items:
     input:
         test=f"{ORIGINALS}/test.jsonl",
-        code=code("prepare_items"),
+        code=code("prepare_items", lambda w: [domain_of(w.domain, "family"), catalog.load("task", w.task)]),
     output:
         questions=f"{ORIGINALS}/items/{{task}}.jsonl",
         record=f"{ORIGINALS}/items/{{task}}.prov.json",
@@ -87,7 +87,7 @@ rule prepare_items:
             lambda w: {
                 "task": catalog.load("task", w.task),
                 "domain": domain_of(
-                    w.domain, "family", "labels", "prompt", "answer", "reference", "compared"
+                    w.domain, "family", "labels", "prompt", "answer", "instruction", "reference", "compared"
                 ),
                 "count": config["evaluation"]["items"].get(w.task),
             }
