@@ -3,7 +3,7 @@
 from functools import cache
 from types import SimpleNamespace
 
-from bias_inheritance import files, provenance, step
+from bias_inheritance import files, provenance, records, step
 from bias_inheritance.report import figures, numbers, verdicts, words
 from bias_inheritance.step import Input, Inputs, Output
 
@@ -21,12 +21,12 @@ def report(
     pools_table: Input,
     resolved: Input,
     declared: Input,
+    quality: Inputs,
+    misalignment: Inputs,
     cards: Inputs,
     training_logs: Inputs,
     pools: Inputs,
     failures: Inputs,
-    misalignment: Inputs,
-    records: Inputs,
     page: Output,
     cells: list,
     sampled: list,
@@ -34,13 +34,28 @@ def report(
 ):
     """Write report.html.
 
-    resolved: the study's config.yaml. declared: catalog/claims.yaml. cards: of the models. training_logs: with their
-    wildcards in `cells`, in one order. pools, failures: those that samples are shown of, with their wildcards in `sampled`.
-    misalignment: values.csv, groups.csv, distributions.csv as far as the study has them. records: every provenance record
-    upstream. names: {bias, domain, mitigation, model, task: {name: leaves of its catalog file}}.
+    resolved: the study's config.yaml. declared: catalog/claims.yaml. quality: quality.csv, of studies with rounds.
+    misalignment: its tables, as far as the study has them. cards: of the models. training_logs: with their wildcards in
+    `cells`, in one order. pools, failures: those that samples are shown of, with their wildcards in `sampled`. names:
+    {bias, domain, mitigation, model, task: {name: leaves of its catalog file}}. Records are found beside the results.
     """
+    inputs = [scores, effects, claims, manipulation, pools_table, resolved, declared]
+    inputs += [*quality, *misalignment, *cards, *training_logs, *pools, *failures]
+    behind = read_records(scores.parent, inputs)
     study = read_study(
-        scores, effects, claims, manipulation, pools_table, resolved, declared, training_logs, misalignment, records, cells, names
+        scores,
+        effects,
+        claims,
+        manipulation,
+        pools_table,
+        resolved,
+        declared,
+        quality,
+        misalignment,
+        training_logs,
+        cells,
+        names,
+        behind["jobs"],
     )
     found = verdicts.verdicts(study)
     sections = [
@@ -64,7 +79,7 @@ def report(
         page,
         render(
             config=study.config,
-            date=max((record["ended"][:10] for record in study.records), default=None),
+            date=max((job["ended"][:10] for job in study.jobs), default=None),
             lead=lead(study),
             summary=verdicts.summary(found, study),
             verdicts=found,
@@ -74,8 +89,12 @@ def report(
             facts=figures.facts(study),
             sections=sections,
             samples=samples(study, pools, failures, sampled),
-            provenance=provenance_table(study, cards, records, declared),
-            page_facts={"study": study.config["study"], "folder": study.source.folder},
+            provenance=provenance_table(study, cards, declared, behind["digest"]),
+            page_facts={
+                "study": study.config["study"],
+                "folder": study.source.folder,
+                "traceable": words.TRACEABLE,
+            },
         ),
     )
 
@@ -83,8 +102,32 @@ def report(
 # Reading
 
 
+def read_records(folder, inputs):
+    """{jobs: the records of all that lies behind the report's inputs, digest: of everything upstream, as audit gives it}."""
+    study = records.read(folder)
+    made = [f"{study.name}/{path.relative_to(folder)}" for path in inputs if path.is_relative_to(folder)]
+    behind = study.upstream(made)
+    step.also_read([study.path(name) for name in behind])
+    return {
+        "jobs": [study.records[name] for name in behind],
+        "digest": records.upstream_digest(study, made),
+    }
+
+
 def read_study(
-    scores, effects, claims, manipulation, pools_table, resolved, declared, training_logs, misalignment, records, cells, names
+    scores,
+    effects,
+    claims,
+    manipulation,
+    pools_table,
+    resolved,
+    declared,
+    quality,
+    misalignment,
+    training_logs,
+    cells,
+    names,
+    jobs,
 ):
     """Everything that sections draw from, as one namespace."""
     import pandas as pd
@@ -95,12 +138,12 @@ def read_study(
     table = numbers.scores_with_rows(numbers.read_table(scores))
     types = [bias for bias in config["grid"]["bias"] if "axes" in names["bias"][bias]]
     types.sort(key=lambda bias: names["bias"][bias]["number"])
-    verdict_rows = numbers.read_table(claims)
     # a table of no rows has no columns that could tell what it holds
     counts = numbers.read_table(pools_table) if pools_table.stat().st_size > 1 else pd.DataFrame()
     shown = numbers.outcomes(table, names["task"], names["domain"])
     change = numbers.read_table(effects)
     change = change[change["metric"].isin({outcome["metric"] for outcome in shown})]
+    why = {path.stem: numbers.read_table(path) for path in misalignment}
     return SimpleNamespace(
         config=config,
         names=names,
@@ -113,18 +156,20 @@ def read_study(
         scores=table,
         outcomes=shown,
         effects=numbers.effects_with_rows(change, table),
-        claims=verdict_rows,
+        claims=numbers.read_table(claims),
         claim_texts={name: claim["text"] for name, claim in claimed["claims"].items()},
         claim_published={name: claim["published"] for name, claim in claimed["claims"].items()},
         manipulation=numbers.read_table(manipulation),
         pools_table=counts,
+        quality=pd.concat([pd.DataFrame(), *map(numbers.read_table, quality)]),
         training=read_training(training_logs, cells),
-        misalignment={path.stem: numbers.read_table(path) for path in misalignment},
-        records=[files.read_json(path) for path in records],
+        misalignment={name: why[name] for name in figures.MISALIGNMENT if name in why},
+        correlations=why.get("correlations", pd.DataFrame()),
+        projection=why.get("projection", pd.DataFrame()),
+        jobs=jobs,
         source=words.Source(config["study"]),
         badge=badge,
         title=lambda bias: title(bias, names),
-        pair=lambda domain: [names["domain"][domain][side] for side in ("reference", "compared")],
     )
 
 
@@ -196,7 +241,7 @@ def asked(study):
         [
             task["title"],
             words.metric_name(task["primary"]["metric"]),
-            "directly" if task["relation"] == "direct" else "indirectly",
+            {"direct": "directly", "indirect": "indirectly", "none": "not at all"}[task["relation"]],
             {"logprob": "log-probability of each option", "parsed": "written answers, read"}[task["scoring"]],
         ]
         for task in (study.names["task"][name] for name in study.config["grid"]["task"] if name in study.names["task"])
@@ -241,32 +286,31 @@ def samples(study, pools, failures, sampled):
     return found
 
 
-def provenance_table(study, cards, records, declared):
+def provenance_table(study, cards, declared, digest):
     """What ran where, and the digests that the report stands on."""
     commits = {
-        f"{record['git']['commit']}{'' if record['git']['clean'] else ' with uncommitted changes'}"
-        for record in study.records
-        if record.get("git")
+        f"{job['git']['commit']}{'' if job['git']['clean'] else ' with uncommitted changes'}"
+        for job in study.jobs
+        if job.get("git")
     }
     environments = {
-        f"Python {record['environment']['python']}; "
-        + ", ".join(f"{name} {version}" for name, version in record["environment"]["packages"].items() if version)
-        for record in study.records
+        f"Python {job['environment']['python']}; "
+        + ", ".join(f"{name} {version}" for name, version in job["environment"]["packages"].items() if version)
+        for job in study.jobs
     }
-    locks = {record["environment"]["lock_sha256"] for record in study.records} - {None}
-    containers = {record["environment"]["container_sha256"] for record in study.records} - {None}
+    locks = {job["environment"]["lock_sha256"] for job in study.jobs} - {None}
+    containers = {job["environment"]["container_sha256"] for job in study.jobs} - {None}
     machines = {
-        f"{record['machine']['cpu']}, {words.counted(record['machine']['cores'], 'core')}"
-        + (f", {record['machine']['gpu']}" if record["machine"]["gpu"] else ", no GPU")
-        for record in study.records
+        f"{job['machine']['cpu']}, {words.counted(job['machine']['cores'], 'core')}, {job['machine']['gpu'] or 'no GPU'}"
+        for job in study.jobs
     }
     rows = [
-        ["Digest of everything upstream", provenance.upstream_digest(records)],
-        ["Records", words.count(len(study.records))],
+        ["Digest of everything upstream", digest],
+        ["Records", words.count(len(study.jobs))],
         ["Claims as declared, sha256", provenance.sha256(declared)],
         ["Commit", "; ".join(sorted(commits)) or "not in a checkout"],
         *[
-            [f"Model {card['model']}", f"revision {card['revision']}, NF4 base {card['form']}"]
+            [f"Model {card['model']}", f"revision {card['revision']}, {card['form'] or 'behind a server'}"]
             for card in map(files.read_json, cards)
         ],
         ["Environment", "; ".join(sorted(environments)) or "–"],

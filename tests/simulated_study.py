@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 import yaml
-from bias_inheritance import catalog, claims, files, statistics, study
+from bias_inheritance import catalog, claims, files, provenance, statistics, study
 from bias_inheritance.provenance import ROOT
 
 # true change of the accuracy gap at γ = 0.50, by bias type and control
@@ -60,7 +60,8 @@ def write(folder, config, seed=0, datasets=0, misalignment=False):
     tables = []
     if misalignment:
         tables = _misalignment(folder / "misalignment", config, stream)
-    everything = pd.concat([checked, *map(claims.read_misalignment, tables)], ignore_index=True)
+    of_claims = [claims.read_misalignment(path) for path in tables if path.stem != "projection"]
+    everything = pd.concat([checked, *of_claims], ignore_index=True)
     # the mixed models stand beside the verdicts and would take a minute on the full grid
     with mock.patch.object(statistics, "mixed_model", return_value=None):
         verdicts = claims.evaluate(catalog.claims(), everything, manipulation, lambda *cell: None)
@@ -69,14 +70,14 @@ def write(folder, config, seed=0, datasets=0, misalignment=False):
     files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     trained = [cell for cell in cells if cell["bias"] != "untuned"]
-    logs, records = [], []
+    logs, outputs = [], []
     for cell in trained:
         place = folder / "cells" / "-".join(map(str, cell.values()))
         logs.append(place / "training.csv")
         files.write_csv(logs[-1], _training(cell, config, stream))
         for step, seconds, size in (("mix", 2, 0.1), ("finetune", 40, 1.9), ("predict", 18, 1.7), ("score", 4, 0.3)):
-            records.append(place / f"{step}.prov.json")
-            files.write_json(records[-1], _record(step, cell, seconds * stream.uniform(0.9, 1.2), size, place))
+            made = logs[-1] if step == "finetune" else place / f"{step}.out"
+            outputs += _record(folder, config, step, [made], [], cell, seconds * stream.uniform(0.9, 1.2), size)
     first = [pool for pool in study.pools(config) if pool["seed"] == config["grid"]["seed"][0]]
     pools, failures = [], []
     for pool in first:
@@ -86,8 +87,9 @@ def write(folder, config, seed=0, datasets=0, misalignment=False):
         failures.append(place / "failures.jsonl")
         files.write_jsonl(pools[-1], samples)
         files.write_jsonl(failures[-1], failed)
-        records.append(place / "write_pool.prov.json")
-        files.write_json(records[-1], _record("write_pool", pool, stream.uniform(60, 90), 1.5, place))
+        made = [pools[-1], failures[-1]]
+        outputs += _record(folder, config, "write_pool", made, [], pool, stream.uniform(60, 90), 1.5)
+    _record(folder, config, "gather_scores", [folder / "scores.csv"], outputs, {}, 3.0, 0.3)
     cards = []
     for model in config["grid"]["model"]:
         cards.append(folder / "models" / f"{model}.json")
@@ -100,12 +102,12 @@ def write(folder, config, seed=0, datasets=0, misalignment=False):
         "pools_table": folder / "pools.csv",
         "resolved": folder / "config.yaml",
         "declared": ROOT / "catalog" / "claims.yaml",
+        "quality": _quality(folder, cells, config, stream) if rounds > 1 else [],
+        "misalignment": tables,
         "cards": cards,
         "training_logs": logs,
         "pools": pools,
         "failures": failures,
-        "misalignment": tables,
-        "records": records,
         "cells": trained,
         "sampled": first,
         "names": names(config, datasets),
@@ -287,43 +289,86 @@ def _samples(pool, stream):
     return kept, failed if catalog.load("bias", pool["bias"])["source"] == "generated" else []
 
 
-def _record(step, wildcards, seconds, gigabytes, place):
-    return {
+def _record(folder, config, step, made, read, wildcards, seconds, gigabytes):
+    """Write the record of one job and return its outputs, [{path, sha256, bytes}]; what was made need not be there."""
+
+    def entry(path):
+        return {"path": f"results/{config['study']}/{path.relative_to(folder)}", "sha256": "0" * 64, "bytes": 1}
+
+    path = made[0].with_name(f"{step}{provenance.SUFFIX}")
+    outputs = [entry(file) for file in made]
+    record = {
         "step": step,
+        "study": config["study"],
+        "record": entry(path)["path"],
         "wildcards": wildcards,
         "parameters": {},
-        "inputs": {},
-        "outputs": {"out": [{"path": f"{place.name}/{step}", "sha256": "0" * 64, "bytes": 1}]},
+        "inputs": {"read": read},
+        "outputs": {"made": outputs},
+        "code": {"files": {}, "digest": "0" * 64},
         "git": {"commit": "0" * 40, "clean": True},
-        "environment": {"python": "3.11.7", "packages": {"torch": "2.13.0"}, "lock_sha256": "1" * 64, "container_sha256": None},
+        "environment": {
+            "python": "3.11.7",
+            "packages": {"torch": "2.13.0"},
+            "lock_sha256": "1" * 64,
+            "container_sha256": None,
+        },
         "machine": {"host": "simulated", "cpu": "Simulated CPU", "cores": 2, "gpu": None},
         "started": "2026-01-01T10:00:00.000+00:00",
         "ended": "2026-01-01T10:20:00.000+00:00",
         "seconds": round(seconds, 3),
         "peak_memory_bytes": int(gigabytes * 2**30),
     }
+    files.write_json(path, provenance.sealed(record))
+    return outputs
+
+
+def _quality(folder, cells, config, stream):
+    """quality.csv of a study with rounds, in which texts grow poorer round by round."""
+    import pandas as pd
+
+    rows = []
+    for cell in cells:
+        poorer = max(0, cell["round"] - 1)
+        for metric, value in (("distinct_2", 0.9 - 0.1 * poorer), ("mean_words", 70 - 8 * poorer), ("perplexity", 12 + 5 * poorer)):
+            noise = 1 + stream.normal(0, 0.02)
+            rows.append({**cell, "arm": config["rounds"]["arm"], "metric": metric, "value": value * noise, "n": 48})
+    files.write_csv(folder / "quality.csv", pd.DataFrame(rows).assign(collapsed=None))
+    return [folder / "quality.csv"]
 
 
 def _misalignment(folder, config, stream):
-    """The three tables of issue 7, in the layout that catalog/claims.yaml names."""
+    """The tables of the three misalignments, in the columns that their steps write."""
     import pandas as pd
 
-    grid, tables = config["grid"], {"values": [], "groups": [], "distributions": []}
+    grid, tables = config["grid"], {"values": [], "groups": [], "distributions": [], "projection": []}
+    largest = {"gamma": max(grid["gamma"]), "mitigation": "none", "round": 1}
     for model in grid["model"]:
-        for seed in grid["seed"]:
+        for seed in [0, *grid["seed"]]:
             place = {"model": model, "domain": "gender", "seed": seed}
-            for culture in CULTURES:
-                value = (0.55 if culture in ("arabic", "chinese") else 0.65) + stream.normal(0, 0.01)
-                own = {"metric": "similarity", "group": culture, "value": value, "n": 200}
-                tables["values"].append({**place, "bias": "original", **own})
-            for label in LABELS:
-                value = (0.5 if label == "architect" else 0.8) + stream.normal(0, 0.03)
-                own = {"metric": "male_share", "group": label.replace(" ", "-"), "value": value, "n": 16}
-                tables["groups"].append({**place, "bias": "neutral", **own})
-            for bias in grid["bias"]:
-                value = 0.05 + 0.3 * ("c" == bias[0]) + stream.normal(0, 0.01)
-                own = {"metric": "mmd", "group": "all", "value": value, "n": 96}
-                tables["distributions"].append({**place, "bias": bias, **own})
+            for bias in ["untuned"] if seed == 0 else ["original", *grid["bias"]]:
+                start = {"gamma": 0.0, "mitigation": "none", "round": min(seed, 1)}
+                cell = {**place, "bias": bias, **(start if bias in ("untuned", "original") else largest)}
+                for culture in CULTURES:
+                    near = (0.55 if culture in ("arabic", "chinese") else 0.65) + stream.normal(0, 0.01)
+                    for metric, value in (("similarity", near), ("similarity_uniform", 0.5), ("drift", near - 0.6)):
+                        tables["values"].append({**cell, "metric": metric, "group": culture, "value": value, "n": 200})
+            for bias in grid["bias"] if seed else []:
+                pool = {**place, "bias": bias, "gamma": None, "mitigation": None, "round": 1}
+                for label in LABELS if "planted" not in bias else []:
+                    value = (0.5 if label == "architect" else 0.8) + stream.normal(0, 0.03)
+                    known = 0.13 if label == "nurse" else None
+                    own = {"metric": "male_share", "group": label.replace(" ", "-"), "value": value, "n": 16}
+                    tables["groups"].append({**pool, **own, "labour_share": known})
+                far = 0.05 + 0.3 * ("axes" in catalog.load("bias", bias))
+                for metric, value, null in (("mmd", far, 0.0), ("auc", 0.5 + far, 0.5), ("hidden_mmd", far / 2, 0.0)):
+                    own = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
+                    tables["distributions"].append({**pool, **own, "p": 0.01, "null": null})
+                for number in range(40):
+                    origin = ("original", "augmented")[number % 2]
+                    x, y = stream.normal(3 * far * (origin == "augmented"), 0.5, 2)
+                    dot = {"representation": "sentence", "origin": origin, "id": str(number), "x": x, "y": y}
+                    tables["projection"].append({**pool, **dot})
     for name, rows in tables.items():
         files.write_csv(folder / f"{name}.csv", pd.DataFrame(rows))
     return [folder / f"{name}.csv" for name in tables]

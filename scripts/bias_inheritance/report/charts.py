@@ -201,10 +201,10 @@ def heatmap(data, rows, columns, column_title, unit, step=28, slanted=False):
     return _panels(layers, data, "shared")
 
 
-def dots(data, rows, series, unit, lines=(0,), step=28, zero=False, colours=None):
+def dots(data, rows, series, unit, lines=(0,), step=28, zero=False, colours=None, free=False):
     """A mark with its interval per row and series, reference lines across.
 
-    data: row, series, value, ci_low, ci_high, rows, and panel for small multiples.
+    data: row, series, value, ci_low, ci_high, rows, and panel for small multiples; `free` gives each panel its own scale.
     """
     alt = _altair()
     names = colours or PALETTE[: len(series)]
@@ -241,7 +241,10 @@ def dots(data, rows, series, unit, lines=(0,), step=28, zero=False, colours=None
             **beside,
         ),
     ).properties(height=alt.Step(step, **({"for": "position"} if several else {})))
-    return _panels(layers, data, "independent") if "panel" in data else layers.properties(data=data)
+    if "panel" not in data:
+        return layers.properties(data=data)
+    chart = _panels(layers, data, "independent")
+    return chart.resolve_scale(x="independent") if free else chart
 
 
 def ticks(data, rows, unit, limit, step=28):
@@ -311,8 +314,11 @@ def steps(data, series, unit, height=110, log=False):
     return _panels(layers, data, "independent")
 
 
-def over_rounds(data, series, unit, height=130):
-    """Value over rounds per panel with t intervals. data: panel, series, round, value, ci_low, ci_high, n_seeds, rows."""
+def over_rounds(data, series, unit, height=130, free=False):
+    """Value over rounds per panel with t intervals; `free` gives each panel its own scale.
+
+    data: panel, series, round, value, ci_low, ci_high, n_seeds, rows.
+    """
     alt = _altair()
     colour, shape, dash = _series(series)
     x = alt.X("round:O", title="round", axis=alt.Axis(labelAngle=0))
@@ -333,7 +339,21 @@ def over_rounds(data, series, unit, height=130):
             tooltip=_tooltip(["panel", "series", "round", "value", "ci_low", "ci_high", "n_seeds", "rows"]),
         ),
     ).properties(height=height)
-    return _panels(layers, data, "independent")
+    chart = _panels(layers, data, "independent")
+    return chart.resolve_scale(y="independent") if free else chart
+
+
+def scatter(data, series, height=190):
+    """Points of a projection per panel, coloured by where they are from. data: panel, series, x, y."""
+    alt = _altair()
+    colour, shape, _ = _series(series)
+    blank = alt.Axis(labels=False, ticks=False, grid=False, domain=True, title=None)
+    layers = alt.layer(
+        alt.Chart()
+        .mark_point(size=18, opacity=0.65)
+        .encode(x=alt.X("x:Q", axis=blank), y=alt.Y("y:Q", axis=blank), color=colour, shape=shape)
+    ).properties(height=height)
+    return _panels(layers, data, "shared")
 
 
 def _panels(layers, data, axis):

@@ -181,7 +181,7 @@ def baseline(study):
             ]
             name = f"{words.metric_name(metric)}, {words.group_name(group, outcome['gap'])}"
             rows.append([heading(study, outcome), name, *cells])
-            if group == "all" and outcome["kind"] == "classification" and untuned and tuned:
+            if group == "all" and outcome["graded"] and untuned and tuned:
                 (clear if clearly_better(untuned, tuned) else weak).append((outcome, untuned, tuned))
     says = [
         Markup("{}: {} untuned, {} tuned on originals; the tuned model has something to lose.").format(
@@ -252,7 +252,7 @@ def effects(study):
         )
         if data.empty:
             continue
-        data["series"] = data["relation"].map(lambda relation: f"{relation.capitalize()}ly bias-related tasks")
+        data["series"] = data["relation"].map(words.RELATIONS)
         data["panel"] = data["bias_title"]
         data = ordered(data, "bias", study.biases)
         series = sorted(data["series"].unique())
@@ -279,7 +279,7 @@ def effects(study):
         )
         for relation in sorted({outcome["relation"] for outcome in members}):
             own = [outcome for outcome in members if outcome["relation"] == relation]
-            figures += _heat(study, own, f"{place}: bias effect on {name} of {relation}ly related tasks", members[0])
+            figures += _heat(study, own, f"{place}: bias effect on {name}, {words.RELATIONS[relation].lower()}", members[0])
         figures += _by_dataset(study, members, place, name)
     return section(
         "effects",
@@ -442,7 +442,7 @@ def _levels(study, outcome):
 
 def _others(study, outcome):
     """Shares of further groups (hiring: culture × gender) against the share that no preference would give."""
-    pair = study.pair(outcome["domain"])
+    pair = outcome["gap"].split("-")
     crossed = [group for group in outcome["others"] if group.split("-")[-1] in pair]
     shown = crossed or outcome["others"]
     own = at_largest(study, numbers.of_outcome(study.scores, outcome, groups=shown))
@@ -486,7 +486,7 @@ def _others(study, outcome):
 def _labels(study, outcome):
     """Where a gap sits: the difference between groups in how often each label is predicted."""
     own = study.scores[study.scores["metric"] == "predicted_share"]
-    if own.empty or outcome["kind"] != "classification":
+    if own.empty:
         return []
     labels = sorted(own["group"].unique())
     own = at_largest(study, numbers.of_outcome(study.scores, outcome, "predicted_share", labels))
@@ -497,7 +497,7 @@ def _labels(study, outcome):
     data["panel"], data["row"] = "", data["bias"].map(study.title)
     data["column"] = data["group"].map(lambda group: group.split(":")[0])
     data["clear"] = ((data["ci_low"] > 0) | (data["ci_high"] < 0)).tolist()
-    pair = study.pair(outcome["domain"])
+    pair = outcome["gap"].split("-")
     return [
         figure(
             name_of("labels", outcome["model"], outcome["domain"], outcome["task"]),
@@ -717,7 +717,7 @@ def controls(study):
     if planted and study.gammas:
         gamma = study.gammas[-1]
         for outcome in gap_outcomes(study):
-            if outcome["kind"] != "classification":
+            if not outcome["graded"]:
                 continue
             own = numbers.of_outcome(study.effects, outcome)
             own = own[(own["gamma"] == gamma) & (own["mitigation"] == "none") & own["bias"].isin(planted)]
@@ -776,7 +776,7 @@ def controls(study):
                 mitigation="none",
                 round=study.rounds[0],
             )
-            if data.empty or outcome["kind"] != "classification":
+            if data.empty or not outcome["graded"]:
                 continue
             data["row"], data["series"] = data["gamma"].map("γ {:.2f}".format), "real text"
             figures.append(
@@ -812,7 +812,7 @@ def controls(study):
 def reading(study):
     """Answers that could not be read, and choices that follow the position."""
     says, figures, rows = [], [], []
-    scores = study.scores[study.scores["metric"] != "uninformative"]
+    scores = study.scores[~study.scores["metric"].isin(["uninformative", "collapsed"])]
     several = [axis for axis in ("domain", "model") if len(study.names[axis]) > 1]
     for place, part in scores.groupby(["model", "domain", "task", "scoring"], sort=False):
         # rows of one run count the same answers under several metrics: each item once
@@ -887,100 +887,311 @@ def reading(study):
 
 
 def rounds(study):
-    """Scores over rounds of re-augmentation."""
+    """Scores over rounds of re-augmentation, and the quality of what each round wrote."""
     figures = []
     for outcome in gap_outcomes(study) if len(study.rounds) > 1 else []:
         metrics = [(outcome["metric"], outcome["groups"])]
         if outcome["levels"]:
             metrics.append((outcome["per_group"], outcome["levels"]))
         for metric, shown in metrics:
-            own = numbers.of_outcome(study.scores, outcome, metric, shown)
-            own = own[(own["gamma"] == study.gammas[-1]) & (own["mitigation"] == "none")]
-            own = own.assign(arm=own["arm"] if "arm" in own else "")
-            data = numbers.over_seeds(own, ["bias", "arm", "group", "round"])
-            iterated = data.groupby("bias")["round"].transform("nunique") > 1
-            data = ordered(data[iterated], "bias", study.biases)
-            if data.empty:
-                continue
-            arms = data["arm"].nunique() > 1
-            data["panel"] = data["bias"].map(study.title) + (", " + data["arm"] if arms else "")
-            data["series"] = data["group"].map(lambda group: words.group_name(group, outcome["gap"]))
-            series = list(dict.fromkeys(data["series"]))
-            name = words.metric_name(metric)
-            figures.append(
-                figure(
-                    name_of("rounds", outcome["model"], outcome["domain"], outcome["task"], metric, *shown),
-                    f"{heading(study, outcome)}: {name.lower()} over rounds",
-                    f"{name} after each round of re-augmentation (γ {study.gammas[-1]:.2f}, no mitigation, arm {words.listed(sorted(set(data['arm'])))}): {seeds_of(data)}.",
-                    "Small multiples, one per bias type, over rounds: "
-                    + in_words(data, lambda row: f"{row['panel']}, {row['series']}, round {row['round']}", sign=False),
-                    charts.over_rounds(data, series, words.metric_unit(metric)),
-                    data_table(
-                        study, data, {"Bias type": "panel", "Group": "series", "Round": "round"}, f"{name} over rounds", sign=False
-                    ),
-                    data,
-                )
-            )
+            figures += _over_rounds(study, outcome, metric, shown)
+    figures += _quality(study)
+    collapsed = study.scores[study.scores["metric"] == "collapsed"]
+    cells = len(collapsed[["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]].drop_duplicates())
+    says = [f"{words.counted(cells, 'cell')} collapsed: the model could no longer write texts to go on with."] if cells else []
     return section(
         "rounds",
         "Rounds of re-augmentation",
-        figures=figures,
+        says,
+        figures,
         nothing=None if figures else "The study has one round only, so nothing can be said of amplification.",
     )
 
 
-MISALIGNMENT = {
-    "values": ("Values", "Similarity between the model's answers to opinion questions and those of a country's people (1 is equal)"),
-    "groups": ("Groups", "What neutral prompts show of groups, per occupation; the dashed line is an even split"),
-    "distributions": ("Distributions", "How far the generated texts lie from the originals"),
-}
+def _over_rounds(study, outcome, metric, shown):
+    own = numbers.of_outcome(study.scores, outcome, metric, shown)
+    own = own[(own["gamma"] == study.gammas[-1]) & (own["mitigation"] == "none")]
+    data = numbers.over_seeds(own.assign(arm=own.get("arm", "")), ["bias", "arm", "group", "round"])
+    iterated = data.groupby("bias")["round"].transform("nunique") > 1
+    data = ordered(data[iterated], "bias", study.biases)
+    if data.empty:
+        return []
+    arms = sorted(set(data["arm"]))
+    data["panel"] = data["bias"].map(study.title) + (", " + data["arm"] if len(arms) > 1 else "")
+    data["series"] = data["group"].map(lambda group: words.group_name(group, outcome["gap"]))
+    name = words.metric_name(metric)
+    return [
+        figure(
+            name_of("rounds", outcome["model"], outcome["domain"], outcome["task"], metric, *shown),
+            f"{heading(study, outcome)}: {name.lower()} over rounds",
+            f"{name} after each round of re-augmentation (γ {study.gammas[-1]:.2f}, no mitigation, pools: {words.listed(arms)}): {seeds_of(data)}.",
+            "Small multiples, one per bias type, over rounds: "
+            + in_words(data, lambda row: f"{row['panel']}, {row['series']}, round {row['round']}", sign=False),
+            charts.over_rounds(data, list(dict.fromkeys(data["series"])), words.metric_unit(metric)),
+            data_table(
+                study,
+                data,
+                {"Bias type": "panel", "Group": "series", "Round": "round"},
+                f"{name} over rounds",
+                sign=False,
+            ),
+            data,
+        )
+    ]
+
+
+QUALITY = ("distinct_2", "mean_words", "rejected_share", "perplexity")
+
+
+def _quality(study):
+    """What each round wrote, so that a collapse is not taken for bias."""
+    own = study.quality
+    if own.empty:
+        return []
+    largest = own["bias"].eq("original") | own["gamma"].eq(study.gammas[-1]) & own["mitigation"].eq("none")
+    own = own[largest & own["metric"].isin(QUALITY)].assign(rows=own["row"].astype(str))
+    data = numbers.over_seeds(own, ["metric", "bias", "round"])
+    data = ordered(ordered(data, "bias", ["original", *study.biases]), "metric", QUALITY)
+    if data.empty:
+        return []
+    data["panel"], data["series"] = data["metric"].map(words.metric_name), data["bias"].map(study.title)
+    return [
+        figure(
+            "quality",
+            "Quality of the texts, round by round",
+            f"Variety, length and rejections of each round's texts, and how well its model knows unseen originals (a rise of perplexity is a collapse, not bias): {seeds_of(data)}.",
+            "Small multiples, one per measure, over rounds: "
+            + in_words(data, lambda row: f"{row['panel']}, {row['series']}, round {row['round']}", sign=False),
+            charts.over_rounds(
+                data.assign(file="quality.csv"), list(dict.fromkeys(data["series"])), "value", free=True
+            ),
+            data_table(
+                study,
+                data,
+                {"Measure": "panel", "Trained on": "series", "Round": "round"},
+                "Quality over rounds",
+                sign=False,
+                file="quality.csv",
+            ),
+            data,
+            cell=190,
+        )
+    ]
+
+
+MISALIGNMENT = {"values": "values", "groups": "groups", "distributions": "distributions"}
 
 
 def misalignment(study):
-    """The three tables of the misalignment analyses, as far as the study has them."""
-    figures = []
-    for name, rows in study.misalignment.items():
-        title, what = MISALIGNMENT[name]
-        rows = rows.assign(rows=rows["row"].astype(str))
-        for metric, own in rows.groupby("metric", sort=False):
-            by = ["bias", "group", *(["gamma"] if "gamma" in own and own["gamma"].nunique() > 1 else [])]
-            data = ordered(numbers.over_seeds(own, by), "bias", ["untuned", "original", *study.biases])
-            if data.empty:
-                continue
-            one_group = data["group"].nunique() == 1
-            last = data["gamma"].map(", γ {:.2f}".format) if "gamma" in data else ""
-            data["panel"] = "" if one_group else data["bias"].map(study.title) + last
-            data["row"] = data["bias"].map(study.title) + last if one_group else data["group"].map(lambda group: words.group_name(group).capitalize())
-            data["series"] = "value"
-            unit = words.metric_unit(metric)
-            file = f"misalignment/{name}.csv"
-            figures.append(
-                figure(
-                    name_of("misalignment", name, metric),
-                    f"{title}: {words.metric_name(metric).lower().replace('rms', 'RMS')}",
-                    f"{what}: {seeds_of(data)}.",
-                    "Values in rows: " + in_words(data, lambda row: f"{row['panel']} {row['row']}", sign=False),
-                    charts.dots(
-                        data[["panel", "row", "series", "value", "ci_low", "ci_high", "n_seeds", "rows"]].assign(file=file),
-                        list(dict.fromkeys(data["row"])),
-                        ["value"],
-                        unit,
-                        lines=(0.5,) if name == "groups" else (),
-                    ),
-                    data_table(study, data, {"Of": "panel", "Row": "row"} if not one_group else {"Of": "row"}, what, sign=False, file=file),
-                    data,
-                    cell=220,
-                    left=NAMES if one_group else 126,
+    """Why: values, groups and distributions, as far as the study has measured them."""
+    figures, tables = [], []
+    for name, draw in (("values", _values), ("groups", _shown_groups), ("distributions", _distributions)):
+        if name in study.misalignment:
+            own = study.misalignment[name]
+            figures += draw(study, own.assign(rows=own["row"].astype(str)))
+    figures += _projection(study)
+    if len(study.correlations):
+        rows = [
+            [
+                words.metric_name(row["misalignment"]),
+                row["outcome"].replace("-", " "),
+                f"{row['effect']} effect (minus {row['control']})",
+                study.source.link(number(row["rho"], 2, sign=True), "misalignment/correlations.csv", str(row["row"])),
+                words.interval(row["ci_low"], row["ci_high"], 2) if words.known(row["ci_low"]) else "–",
+                words.count(row["n_seeds"]),
+                words.count(row["n_cells"]),
+            ]
+            for row in study.correlations.to_dict("records")
+            if words.known(row["rho"])
+        ]
+        if rows:
+            tables.append(
+                table(
+                    "Do cells whose data lies farther off show more of an effect? Spearman's correlation over cells, seed by seed.",
+                    ["Misalignment", "Outcome", "Effect", "Correlation", "95% t interval", "Seeds", "Cells"],
+                    rows,
                 )
             )
-    missing = [MISALIGNMENT[name][0].lower() for name in MISALIGNMENT if name not in study.misalignment]
+    missing = [name for name in MISALIGNMENT if name not in study.misalignment]
     return section(
         "misalignment",
         "Misalignment of values, groups and distributions",
         [f"Not measured in this study: {words.listed(missing)}."] if missing and figures else [],
         figures,
-        nothing=None if figures else "This study did not measure misalignment of values, groups or distributions, so it cannot say why bias is inherited.",
+        tables,
+        nothing=None
+        if figures
+        else "This study did not measure misalignment of values, groups or distributions, so it cannot say why bias is inherited.",
     )
+
+
+def _misaligned(study, data, name, title, caption, unit, series, table_columns, **options):
+    """A figure of one misalignment. data: panel, row, series and numbers over seeds."""
+    file = f"misalignment/{name}.csv"
+    return figure(
+        name_of("misalignment", name, title),
+        title,
+        f"{caption}: {seeds_of(data)}.",
+        "Values in rows: " + in_words(data, lambda row: f"{row['panel']} {row['row']}, {row['series']}", sign=False),
+        charts.dots(
+            data[["panel", "row", "series", "value", "ci_low", "ci_high", "n_seeds", "rows"]].assign(file=file),
+            list(dict.fromkeys(data["row"])),
+            series,
+            unit,
+            **options,
+        ),
+        data_table(study, data, table_columns, caption, sign=False, file=file),
+        data,
+        left=NAMES,
+    )
+
+
+def _values(study, own):
+    """Similarity with a country's people per culture, and its drift from the untuned model."""
+    figures = []
+    own = at_largest(study, own)
+    own = own[own["group"].map(str.islower)]  # cultures and `all`; countries stand in the table of the analysis
+    series = {"similarity": "the model's answers", "similarity_uniform": "even answers"}
+    for metrics, title, caption, lines in (
+        (series, "Values: similarity with a country's people", "Similarity between the model's answers to opinion questions and those of the people of each culture's countries (1 is equal), beside what even answers would get", ()),
+        ({"drift": "drift"}, "Values: drift from the untuned model", "Similarity minus that of the untuned model on the same questions", (0,)),
+    ):
+        data = numbers.over_seeds(own[own["metric"].isin(metrics)], ["bias", "group", "metric"])
+        if data.empty:
+            continue
+        data = ordered(ordered(data, "bias", ["untuned", "original", *study.biases]), "metric", list(metrics))
+        data["panel"] = data["group"].map(lambda group: words.group_name(group).capitalize())
+        data["row"], data["series"] = data["bias"].map(study.title), data["metric"].map(metrics)
+        columns = {"Culture": "panel", "Trained on": "row", "Of": "series"}
+        names = [name for name in metrics.values() if name in set(data["series"])]
+        figures.append(
+            _misaligned(
+                study, data, "values", title, caption, words.metric_unit("similarity"), names, columns, lines=lines
+            )
+        )
+    return figures
+
+
+def _shown_groups(study, own):
+    """The share of the reference group that the texts of each label show."""
+    own = own[own["metric"].str.fullmatch(r"(?!asked)[a-z]+_share")]
+    own = own[own["round"].eq(1) if "round" in own else [True] * len(own)]
+    shown = numbers.over_seeds(own, ["bias", "group"]).assign(series="texts")
+    if shown.empty:
+        return []
+    parts = [shown]
+    if "labour_share" in own and own["labour_share"].notna().any():
+        known = own[["bias", "group", "labour_share", "rows"]].dropna(subset=["labour_share"]).drop_duplicates(["bias", "group"])
+        labour = known.rename(columns={"labour_share": "value"}).assign(series="labour statistics", n_seeds=1)
+        parts.append(labour)
+    import pandas as pd
+
+    data = ordered(ordered(pd.concat(parts), "bias", ["neutral", *study.biases]), "series", ["texts", "labour statistics"])
+    data = ordered(data, "bias", ["neutral", *study.biases])
+    data["panel"] = data["bias"].map(study.title)
+    data["row"] = data["group"].map(lambda group: words.group_name(group).capitalize())
+    reference = words.listed(sorted({metric.removesuffix("_share") for metric in own["metric"]}))
+    return [
+        _misaligned(
+            study,
+            data,
+            "groups",
+            "Groups: whom the texts are about",
+            f"Share of {reference} among the kept texts whose group is clear, per label; the dashed line is an even split",
+            "share of texts",
+            [name for name in ("texts", "labour statistics") if name in set(data["series"])],
+            {"Bias type": "panel", "Label": "row", "Of": "series"},
+            lines=(0.5,),
+        )
+    ]
+
+
+DISTANCES = ("mmd", "auc", "hidden_mmd", "hidden_auc")
+
+
+def _distributions(study, own):
+    """How far the pools lie from the originals, and what mitigations do to that."""
+    figures = []
+    if "mitigation" in own:
+        of_pools = own[own["mitigation"].isna()]
+        own = own[own["round"].eq(1)]
+    else:
+        of_pools = own
+    of_pools = of_pools[of_pools["metric"].isin(DISTANCES)]
+    measured = numbers.over_seeds(of_pools, ["bias", "metric"]).assign(series="measured")
+    if measured.empty:
+        return []
+    import pandas as pd
+
+    parts = [measured]
+    if "null" in of_pools:
+        even = numbers.over_seeds(of_pools.assign(value=of_pools["null"]), ["bias", "metric"])
+        parts.append(even.assign(series="where there is no gap", ci_low=float("nan"), ci_high=float("nan")))
+    data = ordered(ordered(pd.concat(parts), "bias", study.biases), "metric", DISTANCES)
+    data["panel"], data["row"] = data["metric"].map(words.metric_name), data["bias"].map(study.title)
+    series = ["measured", "where there is no gap"][: len(parts)]
+    for group, what in ((DISTANCES[:2], "sentence embeddings"), (DISTANCES[2:], "the model's own states")):
+        chosen = data[data["metric"].isin(group)]
+        if len(chosen):
+            figures.append(
+                _misaligned(
+                    study,
+                    chosen.assign(panel=chosen["panel"].str.removesuffix(f", {what}")),
+                    "distributions",
+                    f"Distributions: distance from the originals, {what}",
+                    f"How far the texts of each pool lie from the originals by a kernel test (MMD²) and by a classifier that tells them apart (AUC), {what}, beside what permuted origins give",
+                    "distance",
+                    series,
+                    {"Measure": "panel", "Bias type": "row", "Of": "series"},
+                    lines=(),
+                    free=True,
+                )
+            )
+    changes = own[own["metric"].eq("hidden_mmd_change")]
+    data = numbers.over_seeds(changes, ["bias", "mitigation"]) if len(changes) else changes
+    if len(data):
+        data = ordered(ordered(data, "mitigation", study.mitigations), "bias", study.biases)
+        data["panel"] = data["mitigation"].map(lambda name: study.names["mitigation"][name]["title"])
+        data["row"], data["series"] = data["bias"].map(study.title), "change"
+        figures.append(
+            _misaligned(
+                study,
+                data,
+                "distributions",
+                "Distributions: what mitigations do to the distance",
+                "Distance (MMD²) in the tuned model's own states under each mitigation, minus that of the same cell without it; below 0 where the gap closes",
+                "change of MMD²",
+                ["change"],
+                {"Mitigation": "panel", "Bias type": "row"},
+            )
+        )
+    return figures
+
+
+def _projection(study):
+    """Two dimensions for the eye: originals and generated texts of the first seed."""
+    own = study.projection
+    if own.empty:
+        return []
+    first = own["seed"].min()
+    own = own[own["seed"].eq(first) & own["round"].eq(1) & own["mitigation"].isna()]
+    own = own[own["representation"].eq(own["representation"].iloc[0])] if len(own) else own
+    if own.empty:
+        return []
+    own = ordered(own, "bias", study.biases)
+    data = own.assign(panel=own["bias"].map(study.title), series=own["origin"])[["panel", "series", "x", "y"]]
+    return [
+        figure(
+            "projection",
+            "Distributions: the texts in two dimensions",
+            f"Originals and the texts of each pool of seed {first}, projected to the two directions in which they vary most; nearness is meant for the eye, the tests stand above.",
+            "Scatter plots, one per bias type: " + "; ".join(f"{panel}: {len(rows)} texts" for panel, rows in data.groupby("panel", sort=False)),
+            charts.scatter(data, sorted(set(data["series"]), reverse=True)),
+            None,
+            data,
+            left=12,
+        )
+    ]
 
 
 def pools(study):
@@ -1099,13 +1310,13 @@ def cost(study):
     """Time and memory per stage, from the records."""
     import pandas as pd
 
-    if not study.records:
+    if not study.jobs:
         return section("cost", "Time and memory", nothing="The study has no records.")
     frame = pd.DataFrame(
         {
-            "step": [record["step"] for record in study.records],
-            "seconds": [record["seconds"] for record in study.records],
-            "memory": [record["peak_memory_bytes"] for record in study.records],
+            "step": [job["step"] for job in study.jobs],
+            "seconds": [job["seconds"] for job in study.jobs],
+            "memory": [job["peak_memory_bytes"] for job in study.jobs],
         }
     )
     stages = frame.groupby("step").agg(jobs=("seconds", "size"), total=("seconds", "sum"), middle=("seconds", "median"), longest=("seconds", "max"), memory=("memory", "max")).reset_index()
@@ -1131,7 +1342,7 @@ def cost(study):
         left=150,
         unfolded=True,
     )
-    first, final = min(record["started"] for record in study.records), max(record["ended"] for record in study.records)
+    first, final = min(job["started"] for job in study.jobs), max(job["ended"] for job in study.jobs)
     says = [f"The jobs took {words.duration(whole)} of computing between {first[:16].replace('T', ' ')} and {final[:16].replace('T', ' ')} UTC; no job took more than {words.memory(frame['memory'].max())} of memory."]
     return section("cost", "Time and memory", says, [drawn])
 

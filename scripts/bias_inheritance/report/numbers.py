@@ -3,7 +3,7 @@
 from bias_inheritance import claims, statistics
 
 CELL = ["bias", "gamma", "mitigation", "round"]
-PLACE = ["model", "domain", "task", "dataset", "scoring", "metric", "group"]
+GRADES = ("accuracy", "macro_f1")  # metrics that say how many answers are right
 
 
 def read_table(path):
@@ -77,8 +77,9 @@ def effects_with_rows(effects, scores):
 def outcomes(scores, tasks, domains):
     """What is shown of each task, from its file's `primary`: a list of dicts, one per model, domain, task and dataset.
 
-    gap: the group that is reference − compared, where the primary metric has it; else the outcome is plain, and `groups`
-    are those of its metric. levels: the metric per group, and the two groups. others: further groups (cultures).
+    gap: the group that is a difference of two, the domain's reference − compared or the one that the task names, where the
+    primary metric has it; else the outcome is plain, and `groups` are those of its metric. levels: the two groups of a
+    gap, as far as `per_group` has them. others: further groups (cultures).
     """
     found = []
     for (model, domain, task, dataset), rows in scores.groupby(["model", "domain", "task", "dataset"], sort=False):
@@ -88,8 +89,9 @@ def outcomes(scores, tasks, domains):
         if own.empty:
             continue
         groups = list(own["group"].unique())
-        pair = [place[side] for side in ("reference", "compared") if side in place]
-        gap = "-".join(pair) if "-".join(pair) in groups else None
+        named = [f"{place.get('reference')}-{place.get('compared')}", primary.get("gap")]
+        gap = next((group for group in named if group in groups), None)
+        pair = gap.split("-") if gap else []
         per_group = primary.get("per_group", primary["metric"])
         there = set(rows[rows["metric"] == per_group]["group"])
         found.append(
@@ -107,7 +109,8 @@ def outcomes(scores, tasks, domains):
                 "gap": gap,
                 "groups": [gap] if gap else ["all"] if "all" in groups else groups,
                 "per_group": per_group,
-                "levels": [group for group in pair if group in there] if gap else [],
+                "levels": [group for group in pair if group in there],
+                "graded": primary["metric"] in GRADES,
                 "others": [group for group in groups if group not in (gap, "all", *pair)] if gap else [],
             }
         )

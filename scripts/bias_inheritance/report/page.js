@@ -60,9 +60,9 @@
     return `row${rows.length > 1 ? "s" : ""} ${rows.join(", ")}`;
   };
   const show = (file, rows) => {
-    const first = rows.split(/[,|]/)[0];
+    const row = facts.traceable.includes(file) ? ` --row ${rows.split(/[,|]/)[0]}` : "";
     bar.querySelector(".rows").textContent = `${file}, ${rows.split("|").map(inWords).join(" minus ")}`;
-    bar.querySelector("code").textContent = `python scripts/trace.py ${facts.folder}/${file} --row ${first}`;
+    bar.querySelector("code").textContent = `python scripts/trace.py ${facts.folder}/${file}${row}`;
     bar.hidden = false;
   };
   document.addEventListener("click", (event) => {

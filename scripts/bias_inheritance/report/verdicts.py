@@ -136,7 +136,7 @@ def limits(study):
             )
         )
     found += _grid_limits(study)
-    changed = [record for record in study.records if record.get("git") and not record["git"]["clean"]]
+    changed = [job for job in study.jobs if job.get("git") and not job["git"]["clean"]]
     if changed:
         found.append(
             (
@@ -213,7 +213,7 @@ def _data_limits(study):
     weak = []
     for outcome in study.outcomes:
         untuned, tuned = figures.untuned_and_tuned(study, outcome, outcome["metric"], "all")
-        if outcome["kind"] == "classification" and untuned and tuned and not figures.clearly_better(untuned, tuned):
+        if outcome["graded"] and untuned and tuned and not figures.clearly_better(untuned, tuned):
             weak.append(figures.heading(study, outcome))
     if weak:
         found.append(

@@ -22,7 +22,15 @@ METRICS = {
     "negative_share": ("Share of negative traits", "share of trait words"),
     "male_share": ("Share of men", "share of texts"),
     "similarity": ("Similarity of values", "1 − Jensen–Shannon distance"),
-    "mmd": ("Maximum mean discrepancy", "MMD"),
+    "drift": ("Similarity minus the untuned model's", "change of similarity"),
+    "perplexity": ("Perplexity of unseen originals", "perplexity"),
+    "mmd": ("Squared maximum mean discrepancy, sentence embeddings", "MMD²"),
+    "auc": ("Telling the origins apart, sentence embeddings", "AUC, 0.5 is chance"),
+    "hidden_mmd": ("Squared maximum mean discrepancy, the model's own states", "MMD²"),
+    "hidden_auc": ("Telling the origins apart, the model's own states", "AUC, 0.5 is chance"),
+    "distinct_2": ("Distinct word pairs", "share of 500"),
+    "mean_words": ("Length of the texts", "words"),
+    "rejected_share": ("Rejected texts", "share of those asked for"),
 }
 
 STEPS = {
@@ -40,6 +48,14 @@ STEPS = {
     "check_manipulation": "Check the manipulation",
     "analyse": "Analyse",
     "write_config": "Resolve the configuration",
+    "prepare_embedder": "Prepare the embedder",
+    "prepare_opinions": "Prepare the opinion questions",
+    "compare_pool": "Compare the pools with originals",
+    "measure_values": "Measure values",
+    "measure_groups": "Measure groups",
+    "measure_distributions": "Measure distributions",
+    "relate_misalignment": "Relate misalignment to effects",
+    "measure_quality": "Measure quality over rounds",
 }
 
 REASONS = {
@@ -49,6 +65,13 @@ REASONS = {
     "duplicate": "duplicate",
     "refusal": "refusal",
 }
+
+RELATIONS = {
+    "direct": "Directly bias-related tasks",
+    "indirect": "Indirectly bias-related tasks",
+    "none": "Tasks that say nothing of bias",
+}
+TRACEABLE = ("scores.csv", "claims.csv")  # tables whose rows trace.py follows
 
 VERDICTS = {
     "supported": ("●", "supported"),
@@ -164,7 +187,8 @@ class Source:
         self.folder = f"results/{study}"
 
     def command(self, file, rows):
-        return f"python scripts/trace.py {self.folder}/{file} --row {rows.replace('|', ',').split(',')[0]}"
+        row = f" --row {rows.replace('|', ',').split(',')[0]}" if file in TRACEABLE else ""
+        return f"python scripts/trace.py {self.folder}/{file}{row}"
 
     def link(self, text, file, rows):
         """A link whose address names the rows; a click shows them, a pointer too, and print keeps the text."""
