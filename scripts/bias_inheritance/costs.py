@@ -26,7 +26,11 @@ def estimate(config):
 def _line(config, name):
     model = catalog.load("model", name)
     price, most = model["service"]["price"], model["generation"]["max_new_tokens"]
-    pools = [pool for pool in study.pools(config) if pool["model"] == name]
+    pools = [
+        pool
+        for pool in study.pools(config)
+        if pool["model"] == name and catalog.load("bias", pool["bias"])["source"] == "generated"
+    ]
     slots = math.ceil(study.pool_size(config) * (1 + config["generation"]["spare"]))
     requests = len(pools) * slots
     totals = {"input": requests * 100, "output": requests * most, "tuned_input": 0, "tuned_output": 0, "training": 0}
