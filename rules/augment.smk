@@ -5,7 +5,7 @@ rule write_pool:
     input:
         card=CARD,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        code=code("write_pool"),
+        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -14,13 +14,14 @@ rule write_pool:
     log:
         f"{LOGS}/write_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
+        model=models_that(on_this_machine),
         bias=biases_from("generated"),
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
@@ -56,7 +57,7 @@ rule rewrite_pool:
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
@@ -69,6 +70,14 @@ rule rewrite_pool:
         ),
     shell:
         call("write_pool")
+
+
+use rule write_pool as write_pool_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+        bias=biases_from("generated"),
+    container:
+        image("cpu")
 
 
 rule copy_pool:
@@ -99,7 +108,7 @@ rule mix:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
         before=mix_before,
-        code=code("mix"),
+        code=code("mix", lambda w: domain_of(w.domain, "family")),
     output:
         train=f"{CELL}/train.jsonl",
         summary=f"{CELL}/mix.json",

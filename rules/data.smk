@@ -13,7 +13,9 @@ rule prepare_model:
         image("gpu")
     threads: 2
     resources:
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=memory,
+        runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
         parameters=parameters(lambda w: model_parameters(w.model)),
@@ -24,7 +26,7 @@ rule prepare_model:
 rule prepare_originals:
     input:
         data=lambda w: family_of(w.domain).files_read(catalog.load("domain", w.domain), config["data_dir"]),
-        code=code("prepare_originals"),
+        code=code("prepare_originals", lambda w: domain_of(w.domain, "family")),
     output:
         source=f"{ORIGINALS}/source.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
@@ -49,7 +51,7 @@ rule prepare_originals:
 rule draw_originals:
     input:
         source=f"{ORIGINALS}/source.jsonl",
-        code=code("draw_originals"),
+        code=code("draw_originals", lambda w: domain_of(w.domain, "family")),
     output:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         record=f"{ORIGINALS}/seed-{{seed}}/draw_originals.prov.json",
@@ -73,7 +75,7 @@ rule draw_originals:
 rule prepare_items:
     input:
         test=f"{ORIGINALS}/test.jsonl",
-        code=code("prepare_items"),
+        code=code("prepare_items", lambda w: [domain_of(w.domain, "family"), catalog.load("task", w.task)]),
     output:
         questions=f"{ORIGINALS}/items/{{task}}.jsonl",
         record=f"{ORIGINALS}/items/{{task}}.prov.json",

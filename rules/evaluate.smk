@@ -12,12 +12,14 @@ rule predict:
         record=f"{CELL}/predict.prov.json",
     log:
         f"{LOGS}/predict/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=models_that(on_this_machine),
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
@@ -28,10 +30,17 @@ rule predict:
         call("predict")
 
 
+use rule predict as predict_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+    container:
+        image("cpu")
+
+
 rule score:
     input:
         predictions=f"{CELL}/predictions",
-        code=code("score"),
+        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)]),
     output:
         scores=directory(f"{CELL}/scores"),
         record=f"{CELL}/score.prov.json",

@@ -2,14 +2,11 @@
 
 import csv
 import io
-import os
 
 from bias_inheritance import collapse, files, models, progress, step, training
 from bias_inheritance.errors import UserError
 from bias_inheritance.generation import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
-
-CHECKPOINT_EVERY = 10  # optimiser steps
 
 
 def finetune(
@@ -38,7 +35,6 @@ def finetune(
         return
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     network, tokenizer = models.load_base(models.read_card(card))
     chat = models.Chat(tokenizer, model["system"])
     samples = [
@@ -70,7 +66,6 @@ def finetune(
         tokenizer.pad_token_id,
         work,
         on_step=lambda done, total: progress.update(done, total, "steps"),
-        checkpoint_every=CHECKPOINT_EVERY,
     )
     models.assert_adapter_acts(tuned)
     tuned.save_pretrained(adapter, save_embedding_layers=False)

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from bias_inheritance import collapse, files, generation, models, pools, progress, step
+from bias_inheritance import api, collapse, files, generation, models, pools, progress, step
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 
@@ -50,10 +50,13 @@ def write_pool(
     # the last batch is filled up with the slots that would come next, so that no record depends on `size`
     padded = -(-size // batch_size) * batch_size
     asked_for = pools.slots(family, bias, domain, padded, key)
-    journal = files.Journal(work / "journal.jsonl")
-    answered = {(row["batch"], row["attempt"]): row["answers"] for row in journal.rows}
     seen = {pools.fold(sample["text"]) for path in [originals, *earlier] for sample in files.read_jsonl(path)}
-    generate = _generator(card, adapter, model, settings)
+    described = models.read_card(card)
+    server = api.Server(described, adapter, model, work, pool) if described["form"] == "api" else None
+    generate = server.write if server else _generator(described, adapter, model, settings)
+    # a server keeps a journal of its own, answer by answer
+    journal = None if server else files.Journal(work / "journal.jsonl")
+    answered = {(row["batch"], row["attempt"]): row["answers"] for row in journal.rows} if journal else {}
     kept, failed = {}, []
     for batch in range(padded // batch_size):
         open_slots = asked_for[batch * batch_size : (batch + 1) * batch_size]
@@ -64,10 +67,13 @@ def write_pool(
                 answered[batch, attempt] = [
                     {"seed": seed_, **answer} for seed_, answer in zip(seeds, answers, strict=True)
                 ]
-                journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
+                if journal:
+                    journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
             still_open = []
             for slot, answer in zip(open_slots, answered[batch, attempt], strict=True):
                 text, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
+                if answer.get("refused"):
+                    reason = "refusal"
                 record = {
                     **slot,
                     "attempt": attempt,
@@ -101,7 +107,7 @@ def write_pool(
     files.write_jsonl(pool, samples)
     files.write_jsonl(failures, failed)
     files.write_json(counts, _counts(samples, failed, size))
-    step.note(model={"name": model["name"]}, device=models.device())
+    step.note(model={"name": model["name"]}, **({"api": server.spent()} if server else {"device": models.device()}))
 
 
 def _generator(card, adapter, model, settings):
@@ -110,7 +116,7 @@ def _generator(card, adapter, model, settings):
 
     def generate(prompts, seeds):
         if not loaded:
-            network, tokenizer = models.load_base(models.read_card(card))
+            network, tokenizer = models.load_base(card)
             if adapter:
                 network = models.load_adapter(network, adapter[0])
             loaded.extend((network, tokenizer, models.Chat(tokenizer, model["system"])))

@@ -31,7 +31,7 @@ def check(config, sources):
         faults = list(_against_catalog(config))
     if faults:
         lines = sorted(
-            f"{_source(path, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
+            f"{_source(path, config, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
         )
         raise UserError("\n".join(dict.fromkeys(lines)))
 
@@ -166,28 +166,63 @@ def _against_catalog(config):
                     ["data_dir"],
                     f"the domain {name} reads data that cannot be shipped; give its folder, for instance --config data_dir=PATH",
                 )
+    sizes = {}
+    for index, gamma in enumerate(grid["gamma"]):
+        size = augmented_count(config["originals"], gamma)
+        if gamma > 0 and size == 0:
+            yield (
+                ["grid", "gamma", index],
+                f"{gamma} of {config['originals']} originals adds no sample; raise `originals`",
+            )
+        elif size in sizes:
+            yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
+        sizes[size] = gamma
+    if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in grid[axis]):
+        yield from _against_servers(config)
     if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
         yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
 
 
-def _source(path, sources):
-    """The file that gave the key, else the command line."""
-    for name, content in reversed(sources):
-        node, found = content, bool(path) or True
+def _against_servers(config):
+    """Faults of a study whose models are behind a server, which gives text and takes text and nothing inside."""
+    grid = config["grid"]
+    for name in filter(served, grid["model"]):
+        model = catalog.load("model", name)
+        if tunable(name):
+            for index, mitigation in enumerate(grid["mitigation"]):
+                if "alignment" in catalog.load("mitigation", mitigation):
+                    yield (
+                        ["grid", "mitigation", index],
+                        f"{mitigation} works on hidden states, which the provider of {name} does not give; remove it, or run {name} in a study of its own",
+                    )
+            for key in config["finetune"]:
+                if key not in model["finetune"]:
+                    yield (
+                        ["finetune", key],
+                        f"the provider of {name} does not take it; it takes {', '.join(model['finetune'])}",
+                    )
+        if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
+            yield (
+                ["max_cost_usd"],
+                f"{config['max_cost_usd']} leaves nothing for {name}, which is paid per token; give what the study may cost in US dollars",
+            )
+
+
+def _source(path, config, sources):
+    """The file that gave the value at `path`, else the command line."""
+
+    def at(node):
         for key in path:
-            if (
-                isinstance(node, dict)
-                and key in node
-                or isinstance(node, list)
-                and isinstance(key, int)
-                and key < len(node)
-            ):
-                node = node[key]
-            else:
-                found = False
-                break
-        if found:
-            return name
+            node = node[key]
+        return node
+
+    for name, content in reversed(sources):
+        try:
+            if not path or isinstance(at(config), dict) or at(content) == at(config):
+                at(content)
+                return name
+        except (KeyError, IndexError, TypeError):
+            continue  # this file does not hold the key
     return "--config"
 
 
@@ -212,6 +247,16 @@ def augmented_count(originals, gamma):
     return int((share * originals / (1 - share)).to_integral_value(rounding="ROUND_HALF_UP"))
 
 
+def served(model):
+    """Whether a model is behind a server rather than on this machine."""
+    return "api" in catalog.load("model", model)["source"]
+
+
+def tunable(model):
+    """Whether a model can be fine-tuned: any on this machine, and those whose provider does it."""
+    return not served(model) or catalog.load("model", model)["source"]["fine_tuning"]
+
+
 def tasks_of(config, domain):
     """The study's tasks that belong to a domain, in the configuration's order."""
     own = catalog.load("domain", domain)["tasks"]
@@ -224,6 +269,7 @@ def cells(config, domain=None, model=None):
     `untuned` (seed 0, round 0) and `original` (γ 0.00) stand once per model, domain (and seed): they have no bias
     type and no mitigation. Only generated pools can be iterated, so controls stop at round 1. `original` is one cell for
     all rounds where each trains from the base; where rounds go on from the last adapter, it goes on as well.
+    A served model that cannot be tuned has its untuned cell alone (and its pools).
     """
     grid, rounds = config["grid"], config["rounds"]
     found = []
@@ -231,7 +277,7 @@ def cells(config, domain=None, model=None):
         for domain_ in [domain] if domain else grid["domain"]:
             place = {"model": model_, "domain": domain_}
             found.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
-            for seed in grid["seed"]:
+            for seed in grid["seed"] if tunable(model_) else []:
                 if 0 in grid["gamma"]:
                     original = {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed}
                     last = rounds["count"] if rounds["start"] == "continue" else 1
