@@ -172,7 +172,14 @@ def answers(predictions):
 
 
 def similarity(first, second):
-    """1 − Jensen–Shannon distance, base 2: 1 for equal distributions, 0 for disjoint ones."""
-    from scipy.spatial.distance import jensenshannon
+    """1 − Jensen–Shannon distance, base 2, of two lists of weights: 1 for equal distributions, 0 for disjoint ones.
 
-    return 1 - float(jensenshannon(first, second, base=2))
+    Not scipy's: for equal distributions its divergence can fall below 0 by rounding, and its root is then no number.
+    """
+    import numpy as np
+    from scipy.special import rel_entr
+
+    first, second = (np.asarray(weights, dtype=float) / np.sum(weights) for weights in (first, second))
+    middle = (first + second) / 2
+    divergence = (rel_entr(first, middle).sum() + rel_entr(second, middle).sum()) / (2 * np.log(2))
+    return float(1 - np.sqrt(np.clip(divergence, 0, 1)))
