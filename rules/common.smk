@@ -183,11 +183,26 @@ def domain_of(name, *keys):
     return {"name": name, **{key: content[key] for key in keys if key in content}}
 
 
+def read_of(domain):
+    """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
+    return {
+        **domain_of(domain, "family", "originals", "labels", "compared"),
+        "datasets": study.datasets_of(config, domain),
+    }
+
+
+def without(content, *keys):
+    """A catalog file's content but for what a step does not read, so that a new title reruns no generation."""
+    return {key: value for key, value in content.items() if key not in keys}
+
+
 def pool_parameters(wildcards, count):
     """Leaves of a pool of which `count` samples are needed."""
     return {
-        "bias": catalog.load("bias", wildcards.bias),
-        "domain": catalog.load("domain", wildcards.domain),
+        "bias": without(catalog.load("bias", wildcards.bias), "title", "number", "does"),
+        "domain": without(
+            catalog.load("domain", wildcards.domain), "title", "originals", "tasks", "manipulation"
+        ),
         "size": -(-count * round(100 * (1 + config["generation"]["spare"])) // 100),
         "seed": int(wildcards.seed),
     }

@@ -76,6 +76,8 @@ def run(function):
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
         code = provenance.code_digest(name, arguments.parameters)
+        for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
+            files.clear_leftovers(path)
         for key, kind in kinds.items():
             if kind == "work":
                 specification = {"parameters": arguments.parameters, "inputs": inputs, "code": code["digest"]}
