@@ -236,7 +236,10 @@ def asked(study):
         for name in study.biases
         for words_of in [study.names["bias"][name]]
     ]
-    mitigations = [[study.names["mitigation"][name]["title"], study.names["mitigation"][name]["does"]] for name in study.mitigations]
+    mitigations = [
+        [study.names["mitigation"][name]["title"], study.names["mitigation"][name]["does"]]
+        for name in study.mitigations
+    ]
     tasks = [
         [
             task["title"],
@@ -249,7 +252,9 @@ def asked(study):
     return {
         "biases": figures.table("What the generated text was asked to be.", ["Name", "Kind", "What it does"], biases),
         "mitigations": figures.table("How the mix was trained on.", ["Mitigation", "What it does"], mitigations),
-        "tasks": figures.table("What every model was asked.", ["Task", "Score", "Related to the bias", "Answers by"], tasks),
+        "tasks": figures.table(
+            "What every model was asked.", ["Task", "Score", "Related to the bias", "Answers by"], tasks
+        ),
     }
 
 
@@ -258,7 +263,9 @@ def samples(study, pools, failures, sampled):
     found = []
     several = [axis for axis in ("domain", "model") if len(study.names[axis]) > 1]
     order = {bias: place for place, bias in enumerate(study.biases)}
-    for cell, pool, failed in sorted(zip(sampled, pools, failures, strict=True), key=lambda entry: order[entry[0]["bias"]]):
+    for cell, pool, failed in sorted(
+        zip(sampled, pools, failures, strict=True), key=lambda entry: order[entry[0]["bias"]]
+    ):
         bias = study.names["bias"][cell["bias"]]
         shown = []
         first = {}
@@ -270,10 +277,22 @@ def samples(study, pools, failures, sampled):
                 told[0] = f"{row['true_label']}, labelled {row['label']}"
             if row.get("label_words_replaced"):
                 told.append(f"{words.counted(row['label_words_replaced'], 'label word')} replaced")
-            shown.append({"head": " · ".join(filter(None, told)), "text": words.shown(row["text"]), "prompt": words.shown(row.get("prompt") or "")})
+            shown.append(
+                {
+                    "head": " · ".join(filter(None, told)),
+                    "text": words.shown(row["text"]),
+                    "prompt": words.shown(row.get("prompt") or ""),
+                }
+            )
         for row in files.read_jsonl(failed)[:1]:
             reason = words.REASONS.get(row["reason"], row["reason"].replace("-", " "))
-            shown.append({"head": f"Turned down: {reason}", "text": words.shown(row["raw_text"], 400), "prompt": words.shown(row.get("prompt") or "")})
+            shown.append(
+                {
+                    "head": f"Turned down: {reason}",
+                    "text": words.shown(row["raw_text"], 400),
+                    "prompt": words.shown(row.get("prompt") or ""),
+                }
+            )
         places = [study.names[axis][cell[axis]]["title"] for axis in several]
         found.append(
             {

@@ -12,7 +12,7 @@ import re
 import string
 
 from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 
 def load(path):

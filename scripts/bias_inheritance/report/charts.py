@@ -39,7 +39,13 @@ THEME = {
         "tickSize": 4,
     },
     "axisY": {"grid": True, "gridColor": "#ececec", "domain": False, "ticks": False},
-    "header": {"labelFontSize": 11.5, "labelColor": BLACK, "labelFontWeight": 600, "labelAnchor": "start", "title": None},
+    "header": {
+        "labelFontSize": 11.5,
+        "labelColor": BLACK,
+        "labelFontWeight": 600,
+        "labelAnchor": "start",
+        "title": None,
+    },
     "legend": {
         "orient": "top",
         "direction": "horizontal",
@@ -152,9 +158,7 @@ def curves(data, series, unit, gammas, height=118):
     base = alt.Chart()
     layers = alt.layer(
         base.transform_filter("datum.n_seeds == 0").mark_rule(color=RULE, strokeWidth=1).encode(y=y),
-        base.mark_line().encode(
-            x=x, y=y, color=colour, strokeDash=dash
-        ),
+        base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule()
         .encode(x=x, y=alt.Y("ci_low:Q", title=unit), y2="ci_high:Q", color=colour),
@@ -179,7 +183,12 @@ def heatmap(data, rows, columns, column_title, unit, step=28, slanted=False):
     alt = _altair()
     data = data.assign(text=[number(value, 2, sign=True) for value in data["value"]])
     reach = max(float(data["value"].abs().max()), 1e-9)
-    x = alt.X("column:N", sort=columns, title=column_title, axis=alt.Axis(labelAngle=-40 if slanted else 0, ticks=False, domain=False))
+    x = alt.X(
+        "column:N",
+        sort=columns,
+        title=column_title,
+        axis=alt.Axis(labelAngle=-40 if slanted else 0, ticks=False, domain=False),
+    )
     y = alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=False, **NAMES_AXIS))
     colour = alt.Color(
         "value:Q",
@@ -214,7 +223,10 @@ def dots(data, rows, series, unit, lines=(0,), step=28, zero=False, colours=None
     beside = {"yOffset": alt.YOffset("series:N", sort=series, scale=alt.Scale(paddingOuter=0.4))} if several else {}
     y = alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=True, **NAMES_AXIS))
     x = alt.X(
-        "value:Q", title=unit, scale=alt.Scale(zero=zero, padding=8), axis=alt.Axis(tickCount=4, labelOverlap=True, labelSeparation=6)
+        "value:Q",
+        title=unit,
+        scale=alt.Scale(zero=zero, padding=8),
+        axis=alt.Axis(tickCount=4, labelOverlap=True, labelSeparation=6),
     )
     base = alt.Chart()
     reference = [
@@ -287,7 +299,12 @@ def bars(data, rows, unit, step=24, colour=BLUE):
     alt = _altair()
     base = alt.Chart(data).encode(
         # room for the text behind the longest bar
-        x=alt.X("value:Q", title=unit, axis=alt.Axis(tickCount=4), scale=alt.Scale(domainMax=1.2 * float(data["value"].max()))),
+        x=alt.X(
+            "value:Q",
+            title=unit,
+            axis=alt.Axis(tickCount=4),
+            scale=alt.Scale(domainMax=1.2 * float(data["value"].max())),
+        ),
         y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=False)),
     )
     return alt.layer(
@@ -325,9 +342,7 @@ def over_rounds(data, series, unit, height=130, free=False):
     y = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4))
     base = alt.Chart()
     layers = alt.layer(
-        base.mark_line().encode(
-            x=x, y=y, color=colour, strokeDash=dash
-        ),
+        base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule()
         .encode(x=x, y=alt.Y("ci_low:Q", title=unit), y2="ci_high:Q", color=colour),

@@ -214,9 +214,7 @@ def effects(study):
     figures, says = [], []
     first = study.rounds[0]
     for outcome in gap_outcomes(study):
-        data = effect_numbers(
-            study, [outcome], ["bias", "gamma", "effect", "control"], mitigation="none", round=first
-        )
+        data = effect_numbers(study, [outcome], ["bias", "gamma", "effect", "control"], mitigation="none", round=first)
         if data.empty:
             continue
         data["series"] = [EFFECTS[pair] for pair in zip(data["effect"], data["control"], strict=True)]
@@ -248,7 +246,13 @@ def effects(study):
         figures += _heat(study, [outcome], f"{heading(study, outcome)}: bias effect on {quantity(outcome)}", outcome)
     for members in plain_outcomes(study):
         data = effect_numbers(
-            study, members, ["bias", "gamma", "relation"], mitigation="none", round=first, effect="bias", control="neutral"
+            study,
+            members,
+            ["bias", "gamma", "relation"],
+            mitigation="none",
+            round=first,
+            effect="bias",
+            control="neutral",
         )
         if data.empty:
             continue
@@ -279,7 +283,9 @@ def effects(study):
         )
         for relation in sorted({outcome["relation"] for outcome in members}):
             own = [outcome for outcome in members if outcome["relation"] == relation]
-            figures += _heat(study, own, f"{place}: bias effect on {name}, {words.RELATIONS[relation].lower()}", members[0])
+            figures += _heat(
+                study, own, f"{place}: bias effect on {name}, {words.RELATIONS[relation].lower()}", members[0]
+            )
         figures += _by_dataset(study, members, place, name)
     return section(
         "effects",
@@ -334,9 +340,7 @@ def _heat(study, outcomes, title, outcome):
             "Heat maps, one per mitigation, bias types in rows and γ in columns: "
             + in_words(data[data["column"] == columns[-1]], lambda row: f"{row['row']}, {row['panel']}"),
             chart,
-            data_table(
-                study, data, {"Mitigation": "panel", "Bias type": "row", "γ": "column"}, f"{title}, all cells"
-            ),
+            data_table(study, data, {"Mitigation": "panel", "Bias type": "row", "γ": "column"}, f"{title}, all cells"),
             data,
             cell=max(52 * len(columns), 96),
             left=NAMES,
@@ -370,7 +374,8 @@ def _by_dataset(study, members, place, name):
             name_of("datasets", members[0]["model"], members[0]["domain"], members[0]["metric"]),
             f"{place}: bias effect on {name} per data set",
             f"Bias effect on {name} at γ {gamma:.2f} for each data set, without mitigation: {seeds_of(data)}.",
-            "One panel per bias type, data sets in rows: " + in_words(chart_data, lambda row: f"{row['panel']}, {row['row']}"),
+            "One panel per bias type, data sets in rows: "
+            + in_words(chart_data, lambda row: f"{row['panel']}, {row['row']}"),
             charts.dots(
                 chart_data[["panel", "row", "series", "value", "ci_low", "ci_high", "n_seeds", "rows"]],
                 rows,
@@ -433,7 +438,9 @@ def _levels(study, outcome):
                 step=32,
                 colours=[charts.BLUE, charts.VERMILLION],
             ),
-            data_table(study, data, {"Trained on": "row", "Group": "series"}, f"{name.capitalize()} per group", sign=False),
+            data_table(
+                study, data, {"Trained on": "row", "Group": "series"}, f"{name.capitalize()} per group", sign=False
+            ),
             data,
             left=NAMES,
         )
@@ -475,7 +482,11 @@ def _others(study, outcome):
                 colours=[charts.BLUE, charts.VERMILLION],
             ),
             data_table(
-                study, data, {"Trained on": "panel", "Group": "group"}, "Shares selected by culture and gender", sign=False
+                study,
+                data,
+                {"Trained on": "panel", "Group": "group"},
+                "Shares selected by culture and gender",
+                sign=False,
             ),
             data,
             left=78,
@@ -513,7 +524,9 @@ def _labels(study, outcome):
                 "share of answers",
                 slanted=True,
             ),
-            data_table(study, data, {"Trained on": "row", "Answer": "column"}, "Difference in the share of each answer"),
+            data_table(
+                study, data, {"Trained on": "row", "Answer": "column"}, "Difference in the share of each answer"
+            ),
             data,
             cell=46 * data["column"].nunique(),
             left=NAMES,
@@ -559,7 +572,8 @@ def _beside(study, outcomes, place, name, outcome, gamma):
             name_of("mitigations", outcome["model"], outcome["domain"], outcome["task"], outcome["metric"]),
             f"{place}: what is left of the bias effect on {name}",
             f"Bias effect at γ {gamma:.2f} under each mitigation, held against the neutral cell of the same mitigation: {seeds_of(data)}.",
-            "One panel per bias type, mitigations in rows: " + in_words(data, lambda row: f"{row['panel']}, {row['row']}"),
+            "One panel per bias type, mitigations in rows: "
+            + in_words(data, lambda row: f"{row['panel']}, {row['row']}"),
             charts.dots(
                 data[["panel", "row", "series", "value", "ci_low", "ci_high", "n_seeds", "rows"]],
                 titles,
@@ -578,7 +592,10 @@ def _beside(study, outcomes, place, name, outcome, gamma):
 def manipulation(study):
     """Did each pool do what its bias type says?"""
     checked = study.manipulation
-    several = [*(["domain"] if checked["domain"].nunique() > 1 else []), *(["model"] if checked["model"].nunique() > 1 else [])]
+    several = [
+        *(["domain"] if checked["domain"].nunique() > 1 else []),
+        *(["model"] if checked["model"].nunique() > 1 else []),
+    ]
     checked = ordered(checked, "bias", study.biases)
     checked["title"] = [
         " · ".join([study.title(row["bias"]), *(study.names[axis][row[axis]]["title"] for axis in several)])
@@ -593,7 +610,11 @@ def manipulation(study):
         says.append(
             f"{words.counted(total - len(failed), 'bias type')} of {total} did what "
             + ("it says" if total - len(failed) == 1 else "they say")
-            + (f"; {words.listed(failed)} did not, and verdicts on {'it' if len(failed) == 1 else 'them'} are withheld." if failed else ".")
+            + (
+                f"; {words.listed(failed)} did not, and verdicts on {'it' if len(failed) == 1 else 'them'} are withheld."
+                if failed
+                else "."
+            )
         )
     for measure, title, caption, unit in (
         (
@@ -655,7 +676,11 @@ def manipulation(study):
             row["title"],
             measures.get(row["measure"], row["measure"].replace("_", " ")),
             row["group"],
-            study.source.link(number(row["value"], 0 if row["measure"] == "copied_samples" else 3), "manipulation.csv", str(row["row"])),
+            study.source.link(
+                number(row["value"], 0 if row["measure"] == "copied_samples" else 3),
+                "manipulation.csv",
+                str(row["row"]),
+            ),
             words.interval(row["ci_low"], row["ci_high"]) if words.known(row["ci_low"]) else "–",
             words.count(row["n"]),
             "passed" if row["passed"] else "failed",
@@ -823,7 +848,13 @@ def reading(study):
         share = per_run["n_unparsed"] / per_run["n"].where(per_run["n"] > 0)
         worst = per_run.loc[share.idxmax()] if share.notna().any() else per_run.iloc[0]
         task = " · ".join(
-            [study.names["task"][place[2]]["title"], *(study.names[axis][dict(zip(("model", "domain"), place[:2], strict=True))[axis]]["title"] for axis in several)]
+            [
+                study.names["task"][place[2]]["title"],
+                *(
+                    study.names[axis][dict(zip(("model", "domain"), place[:2], strict=True))[axis]]["title"]
+                    for axis in several
+                ),
+            ]
         )
         rows.append(
             [
@@ -862,8 +893,15 @@ def reading(study):
                 f"{title}: choices that follow the position",
                 f"Share of choices that stay at one place while the candidates rotate, one stroke per cell (mean over its seeds); the dashed line at {words.percent(limit)} is the limit, 1/8 would be a pure choice of candidates.",
                 "Strokes by kind of training text: "
-                + "; ".join(f"{study.title(row['bias'])} {number(row['mean'])}" for row in ranges.head(8).to_dict("records")),
-                charts.ticks(data[["row", "gamma", "mitigation", "value", "rows"]], list(dict.fromkeys(data["row"])), "share of choices led by the position", limit),
+                + "; ".join(
+                    f"{study.title(row['bias'])} {number(row['mean'])}" for row in ranges.head(8).to_dict("records")
+                ),
+                charts.ticks(
+                    data[["row", "gamma", "mitigation", "value", "rows"]],
+                    list(dict.fromkeys(data["row"])),
+                    "share of choices led by the position",
+                    limit,
+                ),
                 table(
                     "Position-led share by kind of training text",
                     ["Trained on", "Runs", "Mean", "Lowest", "Highest", "Rows of scores.csv"],
@@ -898,7 +936,11 @@ def rounds(study):
     figures += _quality(study)
     collapsed = study.scores[study.scores["metric"] == "collapsed"]
     cells = len(collapsed[["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]].drop_duplicates())
-    says = [f"{words.counted(cells, 'cell')} collapsed: the model could no longer write texts to go on with."] if cells else []
+    says = (
+        [f"{words.counted(cells, 'cell')} collapsed: the model could no longer write texts to go on with."]
+        if cells
+        else []
+    )
     return section(
         "rounds",
         "Rounds of re-augmentation",
@@ -1053,8 +1095,18 @@ def _values(study, own):
     own = own[own["group"].map(str.islower)]  # cultures and `all`; countries stand in the table of the analysis
     series = {"similarity": "the model's answers", "similarity_uniform": "even answers"}
     for metrics, title, caption, lines in (
-        (series, "Values: similarity with a country's people", "Similarity between the model's answers to opinion questions and those of the people of each culture's countries (1 is equal), beside what even answers would get", ()),
-        ({"drift": "drift"}, "Values: drift from the untuned model", "Similarity minus that of the untuned model on the same questions", (0,)),
+        (
+            series,
+            "Values: similarity with a country's people",
+            "Similarity between the model's answers to opinion questions and those of the people of each culture's countries (1 is equal), beside what even answers would get",
+            (),
+        ),
+        (
+            {"drift": "drift"},
+            "Values: drift from the untuned model",
+            "Similarity minus that of the untuned model on the same questions",
+            (0,),
+        ),
     ):
         data = numbers.over_seeds(own[own["metric"].isin(metrics)], ["bias", "group", "metric"])
         if data.empty:
@@ -1081,12 +1133,18 @@ def _shown_groups(study, own):
         return []
     parts = [shown]
     if "labour_share" in own and own["labour_share"].notna().any():
-        known = own[["bias", "group", "labour_share", "rows"]].dropna(subset=["labour_share"]).drop_duplicates(["bias", "group"])
+        known = (
+            own[["bias", "group", "labour_share", "rows"]]
+            .dropna(subset=["labour_share"])
+            .drop_duplicates(["bias", "group"])
+        )
         labour = known.rename(columns={"labour_share": "value"}).assign(series="labour statistics", n_seeds=1)
         parts.append(labour)
     import pandas as pd
 
-    data = ordered(ordered(pd.concat(parts), "bias", ["neutral", *study.biases]), "series", ["texts", "labour statistics"])
+    data = ordered(
+        ordered(pd.concat(parts), "bias", ["neutral", *study.biases]), "series", ["texts", "labour statistics"]
+    )
     data = ordered(data, "bias", ["neutral", *study.biases])
     data["panel"] = data["bias"].map(study.title)
     data["row"] = data["group"].map(lambda group: words.group_name(group).capitalize())
@@ -1185,7 +1243,8 @@ def _projection(study):
             "projection",
             "Distributions: the texts in two dimensions",
             f"Originals and the texts of each pool of seed {first}, projected to the two directions in which they vary most; nearness is meant for the eye, the tests stand above.",
-            "Scatter plots, one per bias type: " + "; ".join(f"{panel}: {len(rows)} texts" for panel, rows in data.groupby("panel", sort=False)),
+            "Scatter plots, one per bias type: "
+            + "; ".join(f"{panel}: {len(rows)} texts" for panel, rows in data.groupby("panel", sort=False)),
             charts.scatter(data, sorted(set(data["series"]), reverse=True)),
             None,
             data,
@@ -1203,7 +1262,9 @@ def pools(study):
     several = [axis for axis in ("domain", "model") if len(study.names[axis]) > 1]
     by = ["bias", *several]
     sums = counts.groupby(by, sort=False).agg("sum", numeric_only=True).reset_index()
-    sums["rows"] = counts.assign(rows=counts["row"].astype(str)).groupby(by, sort=False)["rows"].agg(numbers.joined).tolist()
+    sums["rows"] = (
+        counts.assign(rows=counts["row"].astype(str)).groupby(by, sort=False)["rows"].agg(numbers.joined).tolist()
+    )
     means = counts.groupby(by, sort=False)["mean_words"].mean().tolist()
     sums["mean_words"] = means
     sums = ordered(sums, "bias", study.biases)
@@ -1243,11 +1304,24 @@ def pools(study):
         "What was asked for, and what became of it",
         "Texts asked for, over all seeds, by bias type and control: kept, or rejected and failed by reason; a slot that fails is asked for again.",
         "Stacked bars by bias type: "
-        + "; ".join(f"{row[0]}: {row[2]} kept of {counts_asked}" for row, counts_asked in zip(rows[:6], sums["asked"].head(6).astype(int), strict=False)),
+        + "; ".join(
+            f"{row[0]}: {row[2]} kept of {counts_asked}"
+            for row, counts_asked in zip(rows[:6], sums["asked"].head(6).astype(int), strict=False)
+        ),
         charts.stack(data, list(dict.fromkeys(data["row"])), series, "texts"),
         table(
             "Texts asked for, kept, rejected and failed, over all seeds; asked = kept + rejected + failed.",
-            ["Bias type or control", "Asked", "Kept", "Rejected", "Failed", "Reasons", "Slots left empty", "Label words replaced", "Mean words"],
+            [
+                "Bias type or control",
+                "Asked",
+                "Kept",
+                "Rejected",
+                "Failed",
+                "Reasons",
+                "Slots left empty",
+                "Label words replaced",
+                "Mean words",
+            ],
             rows,
         ),
         data,
@@ -1270,8 +1344,18 @@ def training(study):
     own = log[(log["gamma"] == last) | (log["bias"] == "original")]
     several = [axis for axis in ("domain", "model") if len(study.names[axis]) > 1]
     for column, title, caption, unit in (
-        ("sft_loss", "Training loss", "Loss on the answers over optimiser steps, mean over seeds in even stretches of training", "loss"),
-        ("alignment_loss", "Alignment term", "The alignment term ‖mean φ of originals − mean φ of augmented‖² over optimiser steps, mean over seeds, where a mitigation has it", "squared distance"),
+        (
+            "sft_loss",
+            "Training loss",
+            "Loss on the answers over optimiser steps, mean over seeds in even stretches of training",
+            "loss",
+        ),
+        (
+            "alignment_loss",
+            "Alignment term",
+            "The alignment term ‖mean φ of originals − mean φ of augmented‖² over optimiser steps, mean over seeds, where a mitigation has it",
+            "squared distance",
+        ),
     ):
         data = own.dropna(subset=[column])
         if column == "alignment_loss":
@@ -1279,26 +1363,41 @@ def training(study):
         if data.empty:
             continue
         data = data.assign(value=data[column])
-        data = data.groupby(["bias", *several, "mitigation", "stretch"], sort=False).agg(step=("step", "mean"), value=("value", "mean")).reset_index()
+        data = (
+            data.groupby(["bias", *several, "mitigation", "stretch"], sort=False)
+            .agg(step=("step", "mean"), value=("value", "mean"))
+            .reset_index()
+        )
         data = ordered(ordered(data, "mitigation", study.mitigations), "bias", ["original", *study.biases])
         data["series"] = data["mitigation"].map(lambda name: study.names["mitigation"][name]["title"])
         data["panel"] = [
             " · ".join([study.title(row["bias"]), *(study.names[axis][row[axis]]["title"] for axis in several)])
             for row in data.to_dict("records")
         ]
-        ends = data.sort_values("stretch").groupby(["panel", "series"], sort=False).agg(first=("value", "first"), value=("value", "last")).reset_index()
+        ends = (
+            data.sort_values("stretch")
+            .groupby(["panel", "series"], sort=False)
+            .agg(first=("value", "first"), value=("value", "last"))
+            .reset_index()
+        )
         figures.append(
             figure(
                 name_of("training", column),
                 title,
                 f"{caption}, for the model tuned on originals and for each bias type at γ {last:.2f}.",
                 "Small multiples, one per kind of training text: "
-                + "; ".join(f"{row['panel']}, {row['series']}: from {number(row['first'])} to {number(row['value'])}" for row in ends.head(6).to_dict("records")),
+                + "; ".join(
+                    f"{row['panel']}, {row['series']}: from {number(row['first'])} to {number(row['value'])}"
+                    for row in ends.head(6).to_dict("records")
+                ),
                 charts.steps(data[["panel", "series", "step", "value"]], list(dict.fromkeys(data["series"])), unit),
                 table(
                     f"{title} in the first and last stretch of training",
                     ["Trained on", "Mitigation", "First", "Last"],
-                    [[row["panel"], row["series"], number(row["first"]), number(row["value"])] for row in ends.to_dict("records")],
+                    [
+                        [row["panel"], row["series"], number(row["first"]), number(row["value"])]
+                        for row in ends.to_dict("records")
+                    ],
                 ),
                 data,
             )
@@ -1319,16 +1418,37 @@ def cost(study):
             "memory": [job["peak_memory_bytes"] for job in study.jobs],
         }
     )
-    stages = frame.groupby("step").agg(jobs=("seconds", "size"), total=("seconds", "sum"), middle=("seconds", "median"), longest=("seconds", "max"), memory=("memory", "max")).reset_index()
+    stages = (
+        frame.groupby("step")
+        .agg(
+            jobs=("seconds", "size"),
+            total=("seconds", "sum"),
+            middle=("seconds", "median"),
+            longest=("seconds", "max"),
+            memory=("memory", "max"),
+        )
+        .reset_index()
+    )
     stages = ordered(stages, "step", list(words.STEPS))
     stages["row"] = stages["step"].map(lambda step: words.STEPS.get(step, step.replace("_", " ").capitalize()))
     whole = float(frame["seconds"].sum())
     unit, size = ("minutes", 60) if whole >= 300 else ("seconds", 1)
     data = pd.DataFrame(
-        {"row": stages["row"], "value": stages["total"] / size, "text": [words.duration(total) for total in stages["total"]]}
+        {
+            "row": stages["row"],
+            "value": stages["total"] / size,
+            "text": [words.duration(total) for total in stages["total"]],
+        }
     )
     rows = [
-        [row["row"], words.count(row["jobs"]), words.duration(row["total"]), words.duration(row["middle"]), words.duration(row["longest"]), words.memory(row["memory"])]
+        [
+            row["row"],
+            words.count(row["jobs"]),
+            words.duration(row["total"]),
+            words.duration(row["middle"]),
+            words.duration(row["longest"]),
+            words.memory(row["memory"]),
+        ]
         for row in stages.to_dict("records")
     ]
     drawn = figure(
@@ -1337,13 +1457,19 @@ def cost(study):
         f"Time spent in the jobs of each stage, {words.duration(whole)} in all; jobs that ran side by side are added up.",
         "Bars by stage: " + "; ".join(f"{row[0]} {row[2]}" for row in rows),
         charts.bars(data, list(data["row"]), unit),
-        table("Time and memory per stage.", ["Stage", "Jobs", "Time in all", "Median job", "Longest job", "Peak memory"], rows),
+        table(
+            "Time and memory per stage.",
+            ["Stage", "Jobs", "Time in all", "Median job", "Longest job", "Peak memory"],
+            rows,
+        ),
         data,
         left=150,
         unfolded=True,
     )
     first, final = min(job["started"] for job in study.jobs), max(job["ended"] for job in study.jobs)
-    says = [f"The jobs took {words.duration(whole)} of computing between {first[:16].replace('T', ' ')} and {final[:16].replace('T', ' ')} UTC; no job took more than {words.memory(frame['memory'].max())} of memory."]
+    says = [
+        f"The jobs took {words.duration(whole)} of computing between {first[:16].replace('T', ' ')} and {final[:16].replace('T', ' ')} UTC; no job took more than {words.memory(frame['memory'].max())} of memory."
+    ]
     return section("cost", "Time and memory", says, [drawn])
 
 

@@ -242,10 +242,16 @@ def _grid_limits(study):
         found.append(("No neutral control.", "Bias effects cannot be told from the effect of more text."))
     if "reserve" not in sources:
         found.append(
-            ("No negative control.", "Cells with real text in place of generated one were not run, so a false alarm of the meter would not show.")
+            (
+                "No negative control.",
+                "Cells with real text in place of generated one were not run, so a false alarm of the meter would not show.",
+            )
         )
     if len(planted) < 2:
         found.append(
-            ("No full dial.", "Fewer than two shares of planted labels were run, so it is not shown that the meter follows the size of a known effect.")
+            (
+                "No full dial.",
+                "Fewer than two shares of planted labels were run, so it is not shown that the meter follows the size of a known effect.",
+            )
         )
     return found

@@ -4,7 +4,7 @@ The label set is the task file's, so that a class that is missing from a sample 
 """
 
 from bias_inheritance import metrics
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 RARE = 2  # ASSUME: so many items of each label are taken, however few its share would give
 
