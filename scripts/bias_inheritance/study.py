@@ -157,6 +157,8 @@ def _against_catalog(config):
             tasks = catalog.load("domain", name)["tasks"]
             if not set(tasks) & set(grid["task"]):
                 yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
+            elif not tasks_of(config, name):
+                yield ["evaluation", "datasets"], f"none of them is read by the domain {name} in the tasks of grid.task"
             if config["rounds"]["count"] > 1 and "perplexity" in set(tasks) - set(grid["task"]):
                 yield (
                     ["grid", "task"],
