@@ -194,7 +194,9 @@ def _scores(cell, stream, datasets):
         relation = ("direct", "indirect")[number % 2]
         value = 0.6 - (effect if relation == "direct" else -effect / 3) + stream.normal(0, 0.02)
         place |= {"domain": "simulated-culture"}
-        yield row(f"simulated-{relation}", "macro_f1", "all", value, dataset=f"corpus-{number}", relation=relation, n=500)
+        yield row(
+            f"simulated-{relation}", "macro_f1", "all", value, dataset=f"corpus-{number}", relation=relation, n=500
+        )
 
 
 def _manipulation(config, stream):
@@ -225,7 +227,9 @@ def _manipulation(config, stream):
 
 def _pool_counts(pool, stream):
     generated = catalog.load("bias", pool["bias"])["source"] == "generated"
-    reasons = {name: int(stream.integers(1, 25)) if generated else 0 for name in ("duplicate", "truncated", "wrong-group")}
+    reasons = {
+        name: int(stream.integers(1, 25)) if generated else 0 for name in ("duplicate", "truncated", "wrong-group")
+    }
     rejected = reasons["duplicate"] + reasons["wrong-group"]
     return {
         **pool,
@@ -285,7 +289,9 @@ def _samples(pool, stream):
                 "seed": int(stream.integers(2**31)),
             }
         )
-    failed = [{**kept[0], "text": None, "raw_text": "Cut in the middle of a", "outcome": "failed", "reason": "truncated"}]
+    failed = [
+        {**kept[0], "text": None, "raw_text": "Cut in the middle of a", "outcome": "failed", "reason": "truncated"}
+    ]
     return kept, failed if catalog.load("bias", pool["bias"])["source"] == "generated" else []
 
 
@@ -330,7 +336,11 @@ def _quality(folder, cells, config, stream):
     rows = []
     for cell in cells:
         poorer = max(0, cell["round"] - 1)
-        for metric, value in (("distinct_2", 0.9 - 0.1 * poorer), ("mean_words", 70 - 8 * poorer), ("perplexity", 12 + 5 * poorer)):
+        for metric, value in (
+            ("distinct_2", 0.9 - 0.1 * poorer),
+            ("mean_words", 70 - 8 * poorer),
+            ("perplexity", 12 + 5 * poorer),
+        ):
             noise = 1 + stream.normal(0, 0.02)
             rows.append({**cell, "arm": config["rounds"]["arm"], "metric": metric, "value": value * noise, "n": 48})
     files.write_csv(folder / "quality.csv", pd.DataFrame(rows).assign(collapsed=None))

@@ -1,6 +1,6 @@
 """The verdict table, and in plain words what the run cannot say."""
 
-from bias_inheritance.report import figures, words
+from bias_inheritance.report import outcomes, parts, words
 from bias_inheritance.report.words import number
 
 SEED_TEST = "paired t over seeds"
@@ -212,9 +212,9 @@ def _data_limits(study):
         )
     weak = []
     for outcome in study.outcomes:
-        untuned, tuned = figures.untuned_and_tuned(study, outcome, outcome["metric"], "all")
-        if outcome["graded"] and untuned and tuned and not figures.clearly_better(untuned, tuned):
-            weak.append(figures.heading(study, outcome))
+        untuned, tuned = outcomes.untuned_and_tuned(study, outcome, outcome["metric"], "all")
+        if outcome["graded"] and untuned and tuned and not outcomes.clearly_better(untuned, tuned):
+            weak.append(parts.heading(study, outcome))
     if weak:
         found.append(
             (
@@ -242,10 +242,16 @@ def _grid_limits(study):
         found.append(("No neutral control.", "Bias effects cannot be told from the effect of more text."))
     if "reserve" not in sources:
         found.append(
-            ("No negative control.", "Cells with real text in place of generated one were not run, so a false alarm of the meter would not show.")
+            (
+                "No negative control.",
+                "Cells with real text in place of generated one were not run, so a false alarm of the meter would not show.",
+            )
         )
     if len(planted) < 2:
         found.append(
-            ("No full dial.", "Fewer than two shares of planted labels were run, so it is not shown that the meter follows the size of a known effect.")
+            (
+                "No full dial.",
+                "Fewer than two shares of planted labels were run, so it is not shown that the meter follows the size of a known effect.",
+            )
         )
     return found

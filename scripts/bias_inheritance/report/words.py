@@ -233,9 +233,7 @@ def forest(estimate, low, high, margin, reach):
         parts.append(Markup('<line x1="{}" x2="{}" y1="{y}" y2="{y}" class="ci"/>').format(x(low), x(high), y=middle))
         for value, beyond, sign in ((low, low < -reach, 1), (high, high > reach, -1)):
             if beyond:  # an arrow where the interval runs off the scale
-                parts.append(
-                    Markup('<path d="M{} {}l{} -4v8z" class="tip"/>').format(x(value), middle, 5 * sign)
-                )
+                parts.append(Markup('<path d="M{} {}l{} -4v8z" class="tip"/>').format(x(value), middle, 5 * sign))
     parts.append(Markup('<circle cx="{}" cy="{}" r="3.5" class="estimate"/>').format(x(estimate), middle))
     words = f"estimate {number(estimate)}, interval {interval(low, high)}, scale from {number(-reach, 2)} to {number(reach, 2)}"
     return Markup('<svg class="forest" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
