@@ -53,6 +53,10 @@ rule all:
 
 
 onstart:
+    try:
+        globals().update(held=files.hold(f"{WORK}/lock"))
+    except UserError as fault:
+        sys.exit(str(fault))
     costs.write_terms(WORK, config)
     globals().update(display=progress.show(WORK))
     if workflow.local_exec and not IN_CONTAINERS:
@@ -61,7 +65,9 @@ onstart:
 
 onsuccess:
     display.stop()
+    write_plan()
 
 
 onerror:
     display.stop()
+    write_plan()

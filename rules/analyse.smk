@@ -20,9 +20,19 @@ rule check_manipulation:
             lambda w: {
                 "cells": POOLS,
                 "domains": {
-                    name: domain_of(
-                        name, "family", "labels", "reference", "compared", "stereotypes", "manipulation"
-                    )
+                    name: {
+                        **domain_of(
+                            name,
+                            "family",
+                            "labels",
+                            "statements",
+                            "reference",
+                            "compared",
+                            "stereotypes",
+                            "manipulation",
+                        ),
+                        "fixture": study.uses_fixtures(config, name),
+                    }
                     for name in GRID["domain"]
                 },
                 "biases": {name: catalog.load("bias", name) for name in GRID["bias"]},
@@ -31,3 +41,25 @@ rule check_manipulation:
         ),
     shell:
         call("check_manipulation")
+
+
+rule analyse:
+    input:
+        scores=f"{RESULTS}/scores.csv",
+        manipulation=f"{RESULTS}/manipulation.csv",
+        predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
+        misalignment=TABLES,
+        code=code("analyse"),
+    output:
+        effects=f"{RESULTS}/effects.csv",
+        verdicts=f"{RESULTS}/claims.csv",
+        record=f"{RESULTS}/claims.prov.json",
+    log:
+        f"{LOGS}/analyse.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(lambda w: {"declared": catalog.claims(), "cells": CELLS}),
+    shell:
+        call("analyse")

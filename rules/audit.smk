@@ -5,12 +5,12 @@ from snakemake.iocontainers import Wildcards
 def write_plan():
     """What the present configuration gives every record that exists, in .work/STUDY/plan.json, for audit.
 
-    Made whenever Snakemake reads the configuration, a dry run included. A record younger than the plan was made under
-    it. `sources` are the files that the plan follows from: audit has it made anew where one of them changed.
+    Made whenever Snakemake reads the configuration, a dry run included, and at the end of a run. `sources` are the files that the plan follows from: audit has it made anew where one of them changed.
     """
     rules_ = [rule for rule in workflow.rules if "record" in rule.output.keys()]
     planned = {}
     for path in sorted(map(str, Path(RESULTS).rglob(f"*{provenance.SUFFIX}"))):
+        planned[path] = None  # no rule makes it any more
         for rule in rules_:
             match = rule.output.record.match(path)
             if match:
@@ -52,6 +52,8 @@ if workflow.is_main_process:
 PRODUCTS = [
     f"{RESULTS}/scores.csv",
     f"{RESULTS}/manipulation.csv",
+    f"{RESULTS}/effects.csv",
+    f"{RESULTS}/claims.csv",
     *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
     *MISALIGNMENT,
 ]

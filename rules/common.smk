@@ -20,6 +20,12 @@ CELLS = study.cells(config)
 POOLS = study.pools(config)
 LONGEST_LINE = 40_000
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
+# What a step in a container may know of the host's environment: `--cleanenv` keeps out all else.
+PASSED = ["CUDA_VISIBLE_DEVICES", "GLIBC_TUNABLES", "HF_HUB_OFFLINE", "HF_TOKEN", "OPENAI_BASE_URL"]
+PASSED += [
+    key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
+]
 
 
 wildcard_constraints:
@@ -33,14 +39,32 @@ wildcard_constraints:
     task="[^/]+",
 
 
+if IN_CONTAINERS:
+    os.environ.update({f"APPTAINERENV_{name}": os.environ[name] for name in PASSED if name in os.environ})
+    if ON_GPU:
+        os.environ["APPTAINER_NV"] = "1"
+
+
 def image(role):
-    """The container image of a role (cpu, gpu); Snakemake uses it with `--sdm apptainer`, else steps run on the host."""
-    return config["containers"][role]
+    """The container image of a role (cpu, gpu); Snakemake uses it with `--sdm apptainer`, else steps run on the host.
+
+    `make containers` names an image by its sha256 and leaves a link to it: a rebuilt image is another image to
+    Snakemake, which reruns what used it, and a record tells the digest without reading the image. A study whose models
+    ask for no GPU runs wholly in the image for CPUs.
+    """
+    link = config["containers"][role if ON_GPU else "cpu"]
+    if not IN_CONTAINERS:
+        return link
+    if not os.path.islink(link):
+        sys.exit(
+            f"{link}: no image made by `make containers` lies there; make it, or run without --sdm apptainer"
+        )
+    return os.path.join(os.path.dirname(link), os.readlink(link))
 
 
 def call(name):
-    """The shell command of a step."""
-    python = "python3" if IN_CONTAINERS else sys.executable
+    """The shell command of a step. A container gets no variables but those of PASSED and the number of threads."""
+    python = "OMP_NUM_THREADS={threads} python3" if IN_CONTAINERS else sys.executable
     return f"{python} scripts/{name}.py {{params.paths}} --parameters {{params.parameters}} > {{log}} 2>&1"
 
 
@@ -54,13 +78,14 @@ def code(name, choosing=None):
     return lambda wildcards: provenance.code_of(name, choosing(wildcards))
 
 
-def paths(wildcards, input, output):
+def paths(wildcards, input, output, resources):
     """Options that hand a step its named inputs and outputs under their names, and what the record needs."""
     words = []
     for name, found in [*input.items(), *output.items()]:
         if name not in ("code", "record"):
             words += [f"--{name.replace('_', '-')}", *([found] if isinstance(found, str) else found)]
     words += ["--wildcards", compact(dict(wildcards.items())), "--work", WORK, "--record", str(output.record)]
+    words += ["--gpu"] if resources.get("gpu") else []
     return fitting(words)
 
 
@@ -128,6 +153,11 @@ def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
 
 
+def memory(wildcards, attempt):
+    """MB for a job that loads a model: what its file says, and half of that more after each failure (`retries`)."""
+    return resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2
+
+
 def models_that(are):
     """A wildcard constraint: the catalog's models for which `are` holds."""
     return "|".join(re.escape(name) for name in catalog.names("model") if are(name)) or "none"
@@ -153,11 +183,26 @@ def domain_of(name, *keys):
     return {"name": name, **{key: content[key] for key in keys if key in content}}
 
 
+def read_of(domain):
+    """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
+    return {
+        **domain_of(domain, "family", "originals", "labels", "compared"),
+        "datasets": study.datasets_of(config, domain),
+    }
+
+
+def without(content, *keys):
+    """A catalog file's content but for what a step does not read, so that a new title reruns no generation."""
+    return {key: value for key, value in content.items() if key not in keys}
+
+
 def pool_parameters(wildcards, count):
     """Leaves of a pool of which `count` samples are needed."""
     return {
-        "bias": catalog.load("bias", wildcards.bias),
-        "domain": catalog.load("domain", wildcards.domain),
+        "bias": without(catalog.load("bias", wildcards.bias), "title", "number", "does"),
+        "domain": without(
+            catalog.load("domain", wildcards.domain), "title", "originals", "tasks", "manipulation"
+        ),
         "size": -(-count * round(100 * (1 + config["generation"]["spare"])) // 100),
         "seed": int(wildcards.seed),
     }

@@ -21,14 +21,14 @@ rule finetune:
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system"),
-                "settings": study.finetune_settings(config, w.model),
+                "settings": study.finetune_settings(config, w.model, w.domain),
                 "alignment": catalog.load("mitigation", w.mitigation).get("alignment"),
                 "seed": int(w.seed),
             }
@@ -58,7 +58,7 @@ rule finetune_served:
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system", "generation"),
-                "settings": study.finetune_settings(config, w.model),
+                "settings": study.finetune_settings(config, w.model, w.domain),
                 "seed": int(w.seed),
             }
         ),

@@ -86,7 +86,7 @@ rule predict_opinions:
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
@@ -186,7 +186,7 @@ rule compare_pool:
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"] + EMBEDDER["resources"]["mem_mb"],
+        mem_mb=lambda w, attempt: memory(w, attempt) + EMBEDDER["resources"]["mem_mb"],
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,

@@ -1,6 +1,6 @@
 """From scores to effects and verdicts: what the augmentation did, and what may be said of each claim."""
 
-from bias_inheritance import claims, files, step
+from bias_inheritance import answers, claims, files, step
 from bias_inheritance.step import Input, Inputs, Output
 
 
@@ -47,18 +47,21 @@ def key_of(cell):
 
 
 def read_items(path):
-    """One row per item of a stored prediction, as a frame with item, group, correct; None for a task that was not asked."""
-    import numpy as np
+    """One row per item of a stored prediction, as a frame with item, group, correct; None for a task that was not asked.
+
+    An answer that cannot be read is a wrong one.
+    """
     import pandas as pd
+    from pyarrow import parquet
 
     if not path.exists():
         return None
-    answered = pd.read_parquet(path, columns=["item", "group", "label", "options", "logprobs"])
-    chosen = [
-        options[int(np.argmax(logprobs))]
-        for options, logprobs in zip(answered["options"], answered["logprobs"], strict=True)
-    ]
-    return answered[["item", "group"]].assign(correct=answered["label"].to_numpy() == np.array(chosen))
+    rows = [row for row in parquet.read_table(path).to_pylist() if row["options"]]
+    correct = []
+    for row in rows:
+        index = answers.choice(row)
+        correct.append(index is not None and row["options"][index] == row["label"])
+    return pd.DataFrame([{"item": row["item"], "group": row["group"]} for row in rows]).assign(correct=correct)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 
 from bias_inheritance.audit import audit
 from bias_inheritance.errors import UserError
+from bias_inheritance.records import plain
 
 
 def main():
@@ -45,11 +46,6 @@ def show(found):
     print(f"root digest              {found['root']}")
     if found["expected"] and found["expected"] != found["root"]:
         print(f"expected                 {found['expected']}: the folder is not the one that this digest was taken of")
-
-
-def plain(text):
-    """Text without control characters: a file's name is not trusted."""
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,20 @@ from bias_inheritance import files, metrics, step
 from bias_inheritance.generation import record_seed
 from bias_inheritance.step import Inputs, Output
 
+COLUMNS = [
+    "model",
+    "domain",
+    "fixture",
+    "bias",
+    "measure",
+    "group",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+    "passed",
+]
+
 
 def check_manipulation(
     pools: Inputs,
@@ -33,18 +47,19 @@ def check_manipulation(
         domain, bias = domains[domain_name], biases[name]
         baseline = samples.get((model, domain_name, "neutral"), [])
         found = measure(pool, baseline, bias, domain, replicates)
-        rows += [{"model": model, "domain": domain_name, "bias": name, **row} for row in found]
+        rows += [
+            {"model": model, "domain": domain_name, "fixture": domain["fixture"], "bias": name, **row} for row in found
+        ]
     files.write_csv(
         manipulation,
-        pd.DataFrame(
-            rows, columns=["model", "domain", "bias", "measure", "group", "value", "ci_low", "ci_high", "n", "passed"]
-        ),
+        pd.DataFrame(rows, columns=COLUMNS),
     )
     records = []
     for cell, path in zip(cells, counts, strict=True):
         content = files.read_json(path)
         reasons = content.pop("reasons")
-        records.append({**cell, **content, **{f"reason_{reason}": count for reason, count in sorted(reasons.items())}})
+        place = {**cell, "fixture": domains[cell["domain"]]["fixture"]}
+        records.append({**place, **content, **{f"reason_{reason}": count for reason, count in sorted(reasons.items())}})
     files.write_csv(table, pd.DataFrame(records))
 
 
@@ -94,11 +109,8 @@ def _copied(pool, bias, domain):
 
 
 def _rates(samples, group, domain, family):
-    """Stereotype words of (the sample's label, `group`) per word of its text."""
-    return [
-        family.stereotype_rate(sample["text"], set(domain["stereotypes"][sample["label"]][group]["words"]))
-        for sample in samples
-    ]
+    """Stereotype words about `group` per word of each sample."""
+    return [family.slant(sample, group, domain) for sample in samples]
 
 
 def _mean(values, samples, replicates):

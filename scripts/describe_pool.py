@@ -3,6 +3,8 @@
 from bias_inheritance import files, step
 from bias_inheritance.step import Input, Inputs, Output
 
+MOST_PROMPTS = 40
+
 
 def describe_pool(
     pool: Input,
@@ -23,7 +25,7 @@ def describe_pool(
         f"# {bias['title']}: {domain['title']}, seed {seed}",
         "",
         f"{len(samples)} samples, {'written by a language model' if model else 'copied from originals'}, "
-        "made to study how a model that is tuned on such data inherits its bias. **It is biased by design**: "
+        "made to study how a model that is tuned on such data inherits its bias: "
         "do not train a model for use on it, and read nothing in it as true of any person or group.",
         "",
         "## What is biased in it, by design",
@@ -57,6 +59,9 @@ def describe_pool(
 
 def _slant(bias, domain):
     """What the type does to the texts: the stereotypes it draws on, or the labels that it plants."""
+    if not {"plant", "axes"} & bias.keys():
+        yield ""
+        yield "It is a control: no slant is asked for or put in. What its writer or its source has of bias is in it all the same."
     if "plant" in bias:
         yield ""
         yield f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry the label *{domain['planted_label']}*."
@@ -90,9 +95,10 @@ def _prompts(samples):
         return
     yield "## Prompts"
     yield ""
-    yield f"{len(prompts)} different ones; each sample's own is in pool.jsonl. All of them, as the model was given them:"
+    shown = prompts[:MOST_PROMPTS]
+    yield f"{len(prompts)} different ones; each sample's own is in pool.jsonl. {len(shown)} of them, as the model was given them:"
     yield ""
-    for prompt in prompts:
+    for prompt in shown:
         yield "    " + " ".join(prompt.split())
     yield ""
 

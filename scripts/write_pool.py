@@ -71,7 +71,7 @@ def write_pool(
                     journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
             still_open = []
             for slot, answer in zip(open_slots, answered[batch, attempt], strict=True):
-                text, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
+                sample, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
                 if answer.get("refused"):
                     reason = "refusal"
                 record = {
@@ -82,17 +82,9 @@ def write_pool(
                     "tokens": answer["tokens"],
                 }
                 if reason is None:
-                    seen.add(pools.fold(text))
-                    shown, hidden = family.hide_labels(text, domain)
-                    group = family.shown_group(text, domain, slot["names"])
-                    kept[slot["slot"]] = {
-                        "id": f"{mark}-{slot['slot']:05d}",
-                        "text": shown,
-                        **record,
-                        "group": slot["asked_group"] or group,
-                        "shown_group": group,
-                        "label_words_replaced": hidden,
-                    }
+                    seen.add(pools.fold(sample["text"]))
+                    name = f"{mark}-{slot['slot']:05d}"
+                    kept[slot["slot"]] = {"id": name, **record, **family.finish(sample, slot, domain)}
                 else:
                     failed.append(
                         {**record, "outcome": "failed" if reason in pools.FAILED else "rejected", "reason": reason}

@@ -27,7 +27,8 @@ def audit(folder, expect=None):
         if not entry["path"].startswith(f"{study.name}/")
     }
     started = time.perf_counter()
-    digests, size = _digests({name: study.path(name) for name in [*study.sizes, *outside, *plan["images"]]})
+    images = plan["images"] if any(map(_image_of, study.records.values())) else []
+    digests, size = _digests({name: study.path(name) for name in [*study.sizes, *outside, *images]})
     seconds = time.perf_counter() - started
     notes = []
 
@@ -44,6 +45,7 @@ def audit(folder, expect=None):
                 if entry["path"].startswith(f"{study.name}/")
                 and entry["path"] not in study.makers
                 and entry["path"] not in study.records
+                and entry["path"] not in study.faults
             ]
             if orphans:
                 verdicts[name] = {"state": "broken", "why": f"nothing that is here made its input {_few(orphans)}"}
@@ -51,7 +53,7 @@ def audit(folder, expect=None):
             *_changed_inputs(study, record, digests),
             *_changed_code(record, changed_code),
             *_changed_parameters(name, record, plan),
-            *_changed_image(record, plan, digests),
+            *_changed_image(record, {digests[path] for path in images} - {None}),
         ]
         for entry in records.entries(record["outputs"]):
             output = entry["path"]
@@ -131,7 +133,8 @@ def _changed_inputs(study, record, digests):
             if study.made(path)["sha256"] != entry["sha256"]:
                 yield f"its input {path} was made anew since, or was another then"
         elif path in study.records and path in study.sizes:
-            if digests[path] != entry["sha256"]:
+            # a record that was tampered with is named itself
+            if digests[path] != entry["sha256"] and path not in study.faults:
                 yield f"the record {path} that it read is another now"
         elif digests.get(path) and digests[path] != entry["sha256"]:
             yield f"its input {path} has changed since"
@@ -163,12 +166,15 @@ def _changed_parameters(name, record, plan):
             yield f"the configuration gives other parameters now: {_few(changed)}"
 
 
-def _changed_image(record, plan, digests):
+def _changed_image(record, present):
     """A container's digest that none of the configured images has any more; without images here, nothing is said."""
-    image = record["environment"].get("container_sha256")
-    present = {digests[path] for path in plan["images"]} - {None}
-    if image and present and image not in present:
+    image = _image_of(record)
+    if image and present and not any(sha256.startswith(image) for sha256 in present):
         yield "its container image was rebuilt since"
+
+
+def _image_of(record):
+    return record["environment"].get("container_sha256")
 
 
 def _plan(study):
@@ -181,7 +187,8 @@ def _plan(study):
     if not (provenance.ROOT / path).is_file():
         return nothing
     plan = files.read_json(provenance.ROOT / path)
-    if _sources_changed(plan):
+    unknown = [name for name in study.records if name not in plan["parameters"] and (provenance.ROOT / name).is_file()]
+    if unknown or _sources_changed(plan):
         # Snakemake reads the configuration and the rules, and runs nothing
         own = provenance.ROOT / ".venv" / "bin" / "python"
         command = [str(own) if own.exists() else sys.executable, "-m", "snakemake", "--list-rules", *plan["arguments"]]

@@ -75,12 +75,12 @@ def unpack_wheel(wheel, source, folder):
             ],
         )
     chosen = unpacked / source["file"]
+    if not chosen.is_dir():
+        chosen = _made(unpacked / "alone") / chosen.name
+        os.replace(unpacked / source["file"], chosen)
+        chosen = chosen.parent
     shutil.rmtree(folder, ignore_errors=True)
-    if chosen.is_dir():
-        os.replace(chosen, folder)
-    else:
-        folder.mkdir(parents=True)
-        os.replace(chosen, folder / chosen.name)
+    os.replace(chosen, folder)
 
 
 def fetch_from_hub(source, folder):
@@ -146,8 +146,10 @@ def build_random(source, tokenizer_folder, folder):
         pad_token_id=tokenizer.pad_token_id,
         **{**default, **shape},
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(_made(folder))
-    tokenizer.save_pretrained(folder)
+    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as temporary:
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        _put(temporary, folder)
 
 
 def prepare_base(source_folder, form, folder):
@@ -193,6 +195,16 @@ def prepare_base(source_folder, form, folder):
         # what a 4-bit base does not carry, and a GGUF file adds for nothing
         for file in Path(temporary).iterdir():
             file.chmod(0o644)
+        _put(temporary, folder)
+
+
+def _put(temporary, folder):
+    """Move a folder's content to its place, or leave it alone where the same bytes lie there: other jobs may read them."""
+    wanted, present = (
+        {entry["path"].removeprefix(str(place)): entry["sha256"] for entry in provenance.describe(place)}
+        for place in (temporary, _made(folder))
+    )
+    if wanted != present:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(temporary, folder)
 
@@ -234,7 +246,11 @@ def load_base(card):
     # the rule's `threads:`, which Snakemake hands on in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     folder = _verified(card)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map={"": device()})
+    # packed weights are put where they belong while they load; they cannot be moved
+    placement = {"device_map": {"": device()}} if card["form"] == "packed" else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement)
+    if not placement:
+        model = model.to(device())
     model.requires_grad_(False).eval()
     return model, _tokenizer(folder)
 

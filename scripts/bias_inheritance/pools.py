@@ -37,24 +37,19 @@ def clean(raw, finished):
 
 
 def judge(raw, finished, asked, family, domain, seen):
-    """(text, reason): the cleaned text, and why it is not kept (None if it is).
+    """(sample, reason): what an answer says, and why it is not kept (None if it is).
 
-    Reasons: empty, truncated, refusal, wrong-group (by the family), duplicate. `seen` holds the texts of originals
-    and of records kept before, folded by `fold`.
+    Reasons: empty, truncated, refusal, duplicate, and those of the family's `read`. `seen` holds the texts of
+    originals and of records kept before, folded by `fold`.
     """
     if not raw.strip():
-        return "", "empty"
+        return {"text": ""}, "empty"
     if REFUSAL.search(raw[:200]):
-        return raw, "refusal"
-    text = clean(raw, finished)
-    if len(text.split()) < MIN_WORDS:
-        return text, "empty" if finished else "truncated"
-    fault = family.fault_of(text, asked, domain)
-    if fault:
-        return text, fault
-    if fold(text) in seen:
-        return text, "duplicate"
-    return text, None
+        return {"text": raw}, "refusal"
+    sample, reason = family.read(raw, finished, asked, domain)
+    if reason is None and fold(sample["text"]) in seen:
+        reason = "duplicate"
+    return sample, reason
 
 
 # What failed to produce a text, as against a text that was rejected for its content.
@@ -84,7 +79,7 @@ def interleaved(samples, seed):
     return ordered
 
 
-def copies(bias, domain, originals, reserve, count, seed):
+def copies(family, bias, domain, originals, reserve, count, seed):
     """The pool of a control that copies real samples: planted labels, a shifted style, or faithful ones of the reserve.
 
     Raises UserError, through `mix`, where there are fewer than are needed: the pool is as large as its source allows.
@@ -102,10 +97,10 @@ def copies(bias, domain, originals, reserve, count, seed):
         compared = [index for index, sample in enumerate(chosen) if sample["group"] == domain["compared"]]
         for index in stream.permutation(compared)[: round(bias["plant"] * len(compared))]:
             chosen[index]["true_label"] = chosen[index]["label"]
-            chosen[index]["label"] = domain["planted_label"]
+            chosen[index]["label"] = family.planted_label(chosen[index], domain)
     if bias.get("shift"):
         for sample in chosen:
-            sample["text"] = shift(sample["text"])
+            sample["text"] = family.shift(sample)
     return [
         {
             **sample,
@@ -116,10 +111,3 @@ def copies(bias, domain, originals, reserve, count, seed):
         }
         for number, sample in enumerate(chosen)
     ]
-
-
-def shift(text):
-    """ASSUME: the fixed change of style and length: the first half of the sentences, shouted, each with a closing tag."""
-    sentences = re.split(r"(?<=[.!?])\s+", text)
-    kept = sentences[: max(1, len(sentences) // 2)]
-    return " ".join(f"{sentence.rstrip('.!?').upper()}!!! You bet." for sentence in kept)

@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 SUFFIX = ".prov.json"
 MARKER = ".snakemake_timestamp"  # Snakemake's own: an empty file in every folder that is an output
-# Modules that every step uses and that cannot change a result: the record writer, the progress display, the worker.
-WITHOUT_EFFECT = {"step", "provenance", "progress", "warm"}
+# Modules that every step uses and that cannot change a result: the record writer, the progress display, the worker, the
+# choice of a GPU.
+WITHOUT_EFFECT = {"step", "provenance", "progress", "warm", "gpus"}
 
 
 def sha256(path):
@@ -42,6 +43,11 @@ def _imports(path):
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            # a module chosen by name, f"bias_inheritance.families.{...}": any of its package
+            package = str(node.values[0].value)
+            if package.startswith("bias_inheritance.") and package.endswith("."):
+                found.update((SCRIPTS / package.replace(".", "/")).glob("[!_]*.py"))
         if (
             isinstance(node, ast.Constant)
             and str(node.value).startswith(("resources/", "scripts/"))

@@ -122,8 +122,12 @@ def study_of(path):
 
 def upstream_digest(study, names):
     """One digest of everything that lies behind the files `names`, themselves included: sha256 and name of each."""
-    behind = {name: study.made(name)["sha256"] for name in names if name in study.makers}
-    for record in study.upstream(names):
-        behind |= {entry["path"]: entry["sha256"] for entry in entries(study.records[record]["outputs"])}
-        behind |= {entry["path"]: entry["sha256"] for entry in entries(study.records[record]["inputs"])}
-    return provenance.digest({name.removeprefix(f"{study.name}/"): sha256 for name, sha256 in behind.items()})
+    behind = {(name, study.made(name)["sha256"]) for name in names if name in study.makers}
+    for record in map(study.records.get, study.upstream(names)):
+        behind |= {(e["path"], e["sha256"]) for e in [*entries(record["inputs"]), *entries(record["outputs"])]}
+    return provenance.digest(sorted((name.removeprefix(f"{study.name}/"), sha256) for name, sha256 in behind))
+
+
+def plain(text):
+    """Text of one line without control characters: what a file or a sample says is not trusted."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)

@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-from bias_inheritance import files, progress, provenance, warm
+from bias_inheritance import files, gpus, progress, provenance, warm
 from bias_inheritance.errors import UserError
 
 Input = Annotated[Path, "input"]
@@ -72,9 +72,12 @@ def run(function):
     values = dict(arguments.parameters)
     values |= {key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output")}
     try:
+        own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else None  # noqa: F841 held to the end
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
         code = provenance.code_digest(name, arguments.parameters)
+        for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
+            files.clear_leftovers(path)
         for key, kind in kinds.items():
             if kind == "work":
                 specification = {"parameters": arguments.parameters, "inputs": inputs, "code": code["digest"]}
@@ -126,6 +129,7 @@ def _parse(function, kinds):
         metavar="JSON",
         help=f"an object with {', '.join(expected) or 'nothing'}",
     )
+    parser.add_argument("--gpu", action="store_true", help="take a GPU that no other job uses, where there are several")
     parser.add_argument(
         "--wildcards",
         type=json.loads,
@@ -198,8 +202,14 @@ def _environment():
         "python": platform.python_version(),
         "packages": versions,
         "lock_sha256": provenance.sha256(lock) if lock.exists() else None,
-        "container_sha256": os.environ.get("BIAS_INHERITANCE_CONTAINER") or None,
+        "container_sha256": _container(),
     }
+
+
+def _container():
+    """The digest of the image that this process runs in, which `make containers` put in its name; None on the host."""
+    image = os.environ.get("APPTAINER_CONTAINER")
+    return image and Path(image).stem.rpartition(".")[2]
 
 
 def _machine():

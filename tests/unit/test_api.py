@@ -273,7 +273,9 @@ def write_pool(study, size=20, attempts=6):
     step._extra.clear()
     write_pool_script(
         study.card,
+        [],
         study.folder / "originals.jsonl",
+        [],
         pool / "pool.jsonl",
         pool / "failures.jsonl",
         pool / "counts.json",
@@ -284,6 +286,7 @@ def write_pool(study, size=20, attempts=6):
         size=size,
         attempts=attempts,
         seed=1,
+        cell=None,
     )
     return pool, dict(step._extra)
 
