@@ -1,6 +1,6 @@
 """The verdict table, and in plain words what the run cannot say."""
 
-from bias_inheritance.report import figures, words
+from bias_inheritance.report import outcomes, parts, words
 from bias_inheritance.report.words import number
 
 SEED_TEST = "paired t over seeds"
@@ -212,9 +212,9 @@ def _data_limits(study):
         )
     weak = []
     for outcome in study.outcomes:
-        untuned, tuned = figures.untuned_and_tuned(study, outcome, outcome["metric"], "all")
-        if outcome["graded"] and untuned and tuned and not figures.clearly_better(untuned, tuned):
-            weak.append(figures.heading(study, outcome))
+        untuned, tuned = outcomes.untuned_and_tuned(study, outcome, outcome["metric"], "all")
+        if outcome["graded"] and untuned and tuned and not outcomes.clearly_better(untuned, tuned):
+            weak.append(parts.heading(study, outcome))
     if weak:
         found.append(
             (
