@@ -41,7 +41,9 @@ include: "rules/audit.smk"
 localrules:
     all,
     write_pool_served,
+    rewrite_pool_served,
     predict_served,
+    predict_opinions_served,
     finetune_served,
 
 
