@@ -20,9 +20,19 @@ rule check_manipulation:
             lambda w: {
                 "cells": POOLS,
                 "domains": {
-                    name: domain_of(
-                        name, "family", "labels", "reference", "compared", "stereotypes", "manipulation"
-                    )
+                    name: {
+                        **domain_of(
+                            name,
+                            "family",
+                            "labels",
+                            "statements",
+                            "reference",
+                            "compared",
+                            "stereotypes",
+                            "manipulation",
+                        ),
+                        "fixture": study.uses_fixtures(config, name),
+                    }
                     for name in GRID["domain"]
                 },
                 "biases": {name: catalog.load("bias", name) for name in GRID["bias"]},

@@ -27,7 +27,7 @@ rule write_pool:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                **pool_parameters(w, study.pool_size(config)),
+                **pool_parameters(w, study.pool_size(config, w.domain)),
                 **writer_parameters(w),
                 "cell": None,
             }
@@ -64,7 +64,7 @@ rule rewrite_pool:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                **pool_parameters(w, study.augmented_count(config["originals"], w.gamma)),
+                **pool_parameters(w, study.augmented_count(study.originals_of(config, w.domain), w.gamma)),
                 **writer_parameters(w),
                 "cell": {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
             }
@@ -107,7 +107,7 @@ rule copy_pool:
         image("cpu")
     params:
         paths=paths,
-        parameters=parameters(lambda w: pool_parameters(w, study.pool_size(config))),
+        parameters=parameters(lambda w: pool_parameters(w, study.pool_size(config, w.domain))),
     shell:
         call("copy_pool")
 
@@ -131,14 +131,22 @@ rule mix:
         parameters=parameters(
             lambda w: {
                 "domain": domain_of(
-                    w.domain, "family", "labels", "prompt", "answer", "instruction", "groups", "cultures"
+                    w.domain,
+                    "family",
+                    "labels",
+                    "prompt",
+                    "answer",
+                    "instruction",
+                    "groups",
+                    "cultures",
+                    "gendered_words",
                 ),
                 "mitigation": {
                     key: value
                     for key, value in catalog.load("mitigation", w.mitigation).items()
                     if key in ("notice", "mask")
                 },
-                "count": study.augmented_count(config["originals"], w.gamma),
+                "count": study.augmented_count(study.originals_of(config, w.domain), w.gamma),
                 "instruction_share": config["instruction_share"],
                 "seed": int(w.seed),
             }

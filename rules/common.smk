@@ -183,6 +183,14 @@ def domain_of(name, *keys):
     return {"name": name, **{key: content[key] for key in keys if key in content}}
 
 
+def read_of(domain):
+    """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
+    return {
+        **domain_of(domain, "family", "originals", "labels", "compared"),
+        "datasets": study.datasets_of(config, domain),
+    }
+
+
 def without(content, *keys):
     """A catalog file's content but for what a step does not read, so that a new title reruns no generation."""
     return {key: value for key, value in content.items() if key not in keys}

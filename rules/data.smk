@@ -25,12 +25,13 @@ rule prepare_model:
 
 rule prepare_originals:
     input:
-        data=lambda w: family_of(w.domain).files_read(catalog.load("domain", w.domain), config["data_dir"]),
+        data=lambda w: family_of(w.domain).files_read(read_of(w.domain), config["data_dir"]),
         code=code("prepare_originals", lambda w: domain_of(w.domain, "family")),
     output:
         source=f"{ORIGINALS}/source.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
         test=f"{ORIGINALS}/test.jsonl",
+        counts=f"{ORIGINALS}/counts.json",
         record=f"{ORIGINALS}/prepare_originals.prov.json",
     log:
         f"{LOGS}/prepare_originals/{{domain}}.log",
@@ -38,12 +39,7 @@ rule prepare_originals:
         image("cpu")
     params:
         paths=paths,
-        parameters=parameters(
-            lambda w: {
-                "domain": domain_of(w.domain, "family", "originals", "labels"),
-                "data_dir": config["data_dir"],
-            }
-        ),
+        parameters=parameters(lambda w: {"domain": read_of(w.domain), "data_dir": config["data_dir"]}),
     shell:
         call("prepare_originals")
 
@@ -64,7 +60,7 @@ rule draw_originals:
         parameters=parameters(
             lambda w: {
                 "domain": domain_of(w.domain, "family", "labels", "reference", "compared"),
-                "count": config["originals"],
+                "count": study.originals_of(config, w.domain),
                 "seed": int(w.seed),
             }
         ),
@@ -87,11 +83,21 @@ rule prepare_items:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "task": catalog.load("task", w.task),
-                "domain": domain_of(
-                    w.domain, "family", "labels", "prompt", "answer", "instruction", "reference", "compared"
-                ),
-                "count": config["evaluation"]["items"].get(w.task),
+                "task": study.task_of(config, w.task, w.domain),
+                "domain": {
+                    **domain_of(
+                        w.domain,
+                        "family",
+                        "labels",
+                        "prompt",
+                        "answer",
+                        "instruction",
+                        "reference",
+                        "compared",
+                    ),
+                    "fixture": study.uses_fixtures(config, w.domain),
+                },
+                "count": study.items_of(config, w.task),
             }
         ),
     shell:

@@ -52,7 +52,7 @@ rule score:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "tasks": [catalog.load("task", task) for task in tasks_of(w)],
+                "tasks": [study.task_of(config, task, w.domain) for task in tasks_of(w)],
                 "domain": domain_of(w.domain, "labels", "reference", "compared"),
                 "replicates": config["evaluation"]["bootstrap"],
             }

@@ -28,7 +28,7 @@ rule finetune:
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system"),
-                "settings": study.finetune_settings(config, w.model),
+                "settings": study.finetune_settings(config, w.model, w.domain),
                 "alignment": catalog.load("mitigation", w.mitigation).get("alignment"),
                 "seed": int(w.seed),
             }
@@ -59,7 +59,7 @@ rule finetune_served:
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system", "generation"),
-                "settings": study.finetune_settings(config, w.model),
+                "settings": study.finetune_settings(config, w.model, w.domain),
                 "seed": int(w.seed),
             }
         ),

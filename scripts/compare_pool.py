@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from bias_inheritance import embeddings, files, models, progress, step, twosample
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output
 
 MOST = 1000  # samples per origin in a test; ASSUME: more would only cost

@@ -1,7 +1,7 @@
 """Misalignment of values: how near each model's answers in a country's name come to that country's own."""
 
 from bias_inheritance import answers, collapse, files, metrics, opinions, step
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output
 
 COLUMNS = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "dataset", "metric", "group", "scoring"]

@@ -1,7 +1,8 @@
 """Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
 
 from bias_inheritance import api, collapse, files, models, progress, scoring, step
-from bias_inheritance.generation import record_seed, sample
+from bias_inheritance.generation import sample
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 
@@ -88,12 +89,13 @@ def _answer(network, tokenizer, chat, rows, model, advance):
         batch = written[first : first + size]
         prompts = [chat.prompt(rows[index]["prompt"]) for index in batch]
         seeds = [record_seed("answer", rows[index]["item"]) for index in batch]
-        # greedy: what is measured is the model, not the luck of sampling
-        for index, answer in zip(
-            batch,
-            sample(network, tokenizer, prompts, seeds, max_new_tokens=rows[batch[0]]["max_new_tokens"], temperature=0),
-            strict=True,
-        ):
+        # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
+        options = {
+            "max_new_tokens": rows[batch[0]]["max_new_tokens"],
+            "temperature": rows[batch[0]].get("temperature", 0),
+        }
+        written_now = sample(network, tokenizer, prompts, seeds, **options)
+        for index, answer in zip(batch, written_now, strict=True):
             answers[index]["text"] = answer["text"]
         advance(len(batch))
     return answers

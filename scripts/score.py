@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from bias_inheritance import collapse, files, metrics, step
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Output
 
 
@@ -16,12 +16,14 @@ def score(predictions: Input, scores: Output, tasks: list, domain: dict, replica
 
     for task in tasks:
         kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
+        dataset = domain["name"]
         if collapse.reason(predictions):
             rows = [metrics.row("collapsed", "all", None, n=0, scoring="none")]
         else:
             answered = parquet.read_table(predictions / f"{task['name']}.parquet").to_pylist()
+            dataset = answered[0]["dataset"]
             rows = kind.score(answered, task, domain, replicates, record_seed("bootstrap", task["name"]))
-        place = {"task": task["name"], "dataset": domain["name"], "relation": task["relation"]}
+        place = {"task": task["name"], "dataset": dataset, "relation": task["relation"]}
         files.write_json(scores / f"{task['name']}.json", [{**place, **row} for row in rows])
 
 

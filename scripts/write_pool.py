@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from bias_inheritance import api, collapse, files, generation, models, pools, progress, step
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 
@@ -62,7 +63,7 @@ def write_pool(
         open_slots = asked_for[batch * batch_size : (batch + 1) * batch_size]
         for attempt in range(attempts):
             if (batch, attempt) not in answered:
-                seeds = [generation.record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]
+                seeds = [record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]
                 answers = generate([slot["prompt"] for slot in open_slots], seeds)
                 answered[batch, attempt] = [
                     {"seed": seed_, **answer} for seed_, answer in zip(seeds, answers, strict=True)
@@ -71,7 +72,7 @@ def write_pool(
                     journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
             still_open = []
             for slot, answer in zip(open_slots, answered[batch, attempt], strict=True):
-                text, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
+                sample, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
                 if answer.get("refused"):
                     reason = "refusal"
                 record = {
@@ -82,17 +83,9 @@ def write_pool(
                     "tokens": answer["tokens"],
                 }
                 if reason is None:
-                    seen.add(pools.fold(text))
-                    shown, hidden = family.hide_labels(text, domain)
-                    group = family.shown_group(text, domain, slot["names"])
-                    kept[slot["slot"]] = {
-                        "id": f"{mark}-{slot['slot']:05d}",
-                        "text": shown,
-                        **record,
-                        "group": slot["asked_group"] or group,
-                        "shown_group": group,
-                        "label_words_replaced": hidden,
-                    }
+                    seen.add(pools.fold(sample["text"]))
+                    name = f"{mark}-{slot['slot']:05d}"
+                    kept[slot["slot"]] = {"id": name, **record, **family.finish(sample, slot, domain)}
                 else:
                     failed.append(
                         {**record, "outcome": "failed" if reason in pools.FAILED else "rejected", "reason": reason}

@@ -23,7 +23,7 @@ class Script:
     """What the server does, and all that it has seen.
 
     reply: function (request body) → text of the answer; faults: function (number of the request) → fault or None;
-    job_ends: the status that a fine-tuning job reaches after it was looked at `polls` times (None: it never ends).
+    job_ends: the status that a fine-tuning job reaches after it was looked at `polls` times (None: it never ends; 0 looks: at once).
     """
 
     def __init__(self, reply=None, faults=None, job_ends="succeeded", polls=2):
@@ -196,6 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
             job |= {"organization_id": "org", "result_files": [], "seed": body["seed"]}
             job |= {"trained_tokens": None, "error": None, "asked": body, "looks": 0}
             script.jobs[job["id"]] = job
+            if script.polls == 0:
+                self._end(job)
         return 200, _shown(job)
 
     def _list(self, query):

@@ -152,15 +152,11 @@ def effects(scores):
 
 
 def failed_manipulation(manipulation, model, types):
-    """{bias: why} for the bias types that did not do what they say, or were not checked (study, section 2)."""
+    """{bias: `failed` or `not checked`} of the bias types that may not be tested (study, section 2)."""
     rows = manipulation[manipulation["model"] == model]
-    verdicts = rows.assign(passed=rows["passed"].astype(str).str.lower())
-    failed = {
-        bias: f"{bias} was not checked"
-        for bias in types
-        if not (verdicts[verdicts["bias"] == bias]["passed"] == "true").any()
-    }
-    return failed | {bias: f"{bias} failed" for bias in verdicts[verdicts["passed"] == "false"]["bias"]}
+    passed = rows["passed"].astype(str).str.lower()
+    failed = {bias: "not checked" for bias in types if not (passed[rows["bias"] == bias] == "true").any()}
+    return failed | dict.fromkeys(rows[passed == "false"]["bias"], "failed")
 
 
 # From a declared contrast to one number per seed
@@ -342,11 +338,8 @@ def chosen(spec, grid, study):
         biases = spec["biases"]
         usable = biases if all(bias not in study["failed"] or bias not in present for bias in biases) else []
     if not usable:
-        raise NotTested(
-            "Manipulation failed: "
-            + ", ".join(study["failed"][bias] for bias in biases if bias in study["failed"])
-            + "."
-        )
+        reasons = [f"{study['failed'][bias]} for {bias}" for bias in biases if bias in study["failed"]]
+        raise NotTested(f"Manipulation {', '.join(reasons)}.")
     return spec | {"biases": usable}
 
 

@@ -13,7 +13,7 @@ import string
 
 from bias_inheritance import answers
 from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 
 def load(path):

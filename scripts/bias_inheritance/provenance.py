@@ -39,13 +39,18 @@ def describe(path):
 
 @cache
 def _imports(path):
-    """Library modules that a source file imports and `resources/…` files that it names, as a frozenset of paths."""
+    """Library modules that a source file imports, and files of `resources/` and `scripts/` (templates) that it names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            # a module chosen by name, f"bias_inheritance.families.{...}": any of its package
+            package = str(node.values[0].value)
+            if package.startswith("bias_inheritance.") and package.endswith("."):
+                found.update((SCRIPTS / package.replace(".", "/")).glob("[!_]*.py"))
         if (
             isinstance(node, ast.Constant)
-            and str(node.value).startswith("resources/")
+            and str(node.value).startswith(("resources/", "scripts/"))
             and (ROOT / node.value).is_file()
         ):
             found.add(ROOT / node.value)

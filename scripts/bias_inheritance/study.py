@@ -4,6 +4,7 @@ import difflib
 import os
 from decimal import Decimal
 from functools import cache
+from importlib import import_module
 
 import yaml
 
@@ -156,6 +157,8 @@ def _against_catalog(config):
             tasks = catalog.load("domain", name)["tasks"]
             if not set(tasks) & set(grid["task"]):
                 yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
+            elif not tasks_of(config, name):
+                yield ["evaluation", "datasets"], f"none of them is read by the domain {name} in the tasks of grid.task"
             known = all(model in catalog.names("model") for model in grid["model"])
             inside = known and not any(map(served, grid["model"]))
             if config["rounds"]["count"] > 1 and inside and "perplexity" in set(tasks) - set(grid["task"]):
@@ -163,26 +166,35 @@ def _against_catalog(config):
                     ["grid", "task"],
                     "lacks perplexity, by which a study of rounds tells a collapse from a bias; add it",
                 )
-            if catalog.load("domain", name)["originals"].get("needs_data_dir") and not config["data_dir"]:
-                yield (
-                    ["data_dir"],
-                    f"the domain {name} reads data that cannot be shipped; give its folder, for instance --config data_dir=PATH",
-                )
-    sizes = {}
-    for index, gamma in enumerate(grid["gamma"]):
-        size = augmented_count(config["originals"], gamma)
-        if gamma > 0 and size == 0:
+        yield from _against_data(config)
+    for name in config["domains"]:
+        if name not in catalog.names("domain"):
+            yield ["domains"], f"no domain {name!r}{_suggest(str(name), catalog.names('domain'))}"
+    known = [name for task in catalog.names("task") for name in catalog.load("task", task).get("datasets", {})]
+    for index, name in enumerate(config["evaluation"]["datasets"] or []):
+        if name not in known:
             yield (
-                ["grid", "gamma", index],
-                f"{gamma} of {config['originals']} originals adds no sample; raise `originals`",
+                ["evaluation", "datasets", index],
+                f"no task in catalog/tasks has a dataset {name!r}{_suggest(name, known)}",
             )
-        elif size in sizes:
-            yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
-        sizes[size] = gamma
+    for domain in grid["domain"]:
+        yield from _against_sizes(config, domain)
     if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in grid[axis]):
         yield from _against_servers(config)
     if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
         yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
+
+
+def _against_sizes(config, domain):
+    """Faults of γ that a domain's number of originals cannot tell from another γ."""
+    originals, sizes = originals_of(config, domain), {}
+    for index, gamma in enumerate(config["grid"]["gamma"]):
+        size = augmented_count(originals, gamma)
+        if gamma > 0 and size == 0:
+            yield ["grid", "gamma", index], f"{gamma} of {originals} originals adds no sample; raise `originals`"
+        elif size in sizes:
+            yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
+        sizes[size] = gamma
 
 
 def _against_servers(config):
@@ -213,6 +225,28 @@ def _against_servers(config):
                 ["max_cost_usd"],
                 f"{config['max_cost_usd']} leaves nothing for {name}, which is paid per token; give what the study may cost in US dollars",
             )
+
+
+def _against_data(config):
+    """Faults of the data folder: that there is none, or that it lacks a file that the study reads."""
+    if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
+        yield ["data_dir"], f"there is no folder {config['data_dir']}; give the one that holds the data, or null"
+        return
+    for name in config["grid"]["domain"]:
+        try:
+            read = import_module(f"bias_inheritance.families.{catalog.load('domain', name)['family']}").files_read(
+                {**catalog.load("domain", name), "datasets": datasets_of(config, name)}, config["data_dir"]
+            )
+        except UserError as fault:
+            yield ["data_dir"], str(fault)
+            return
+        missing = [path for path in read if not os.path.exists(ROOT / path)]
+        if missing:
+            yield (
+                ["data_dir"],
+                f"the domain {name} reads {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, and there is no such file; add what is missing, or choose with grid.task and evaluation.datasets what is there",
+            )
+            return
 
 
 def _source(path, config, sources):
@@ -265,9 +299,46 @@ def tunable(model):
 
 
 def tasks_of(config, domain):
-    """The study's tasks that belong to a domain, in the configuration's order."""
+    """The study's tasks that belong to a domain, in the configuration's order; those of datasets where it reads one."""
     own = catalog.load("domain", domain)["tasks"]
-    return [task for task in config["grid"]["task"] if task in own]
+    return [
+        task
+        for task in config["grid"]["task"]
+        if task in own and ("datasets" not in catalog.load("task", task) or task_of(config, task, domain)["datasets"])
+    ]
+
+
+def task_of(config, task, domain):
+    """A task's file; of its datasets only those of the domain that the study reads (null: all that lie in files)."""
+    content = catalog.load("task", task)
+    if "datasets" not in content:
+        return content
+    wanted = config["evaluation"]["datasets"]
+    chosen = {
+        name: {"name": name, "task": task, **dataset}
+        for name, dataset in content["datasets"].items()
+        if dataset["domain"] == domain and (name in wanted if wanted is not None else "file" in dataset)
+    }
+    return {**content, "datasets": chosen}
+
+
+def datasets_of(config, domain):
+    """{name: description} of the datasets that the study reads for a domain."""
+    found = {}
+    for task in tasks_of(config, domain):
+        found |= task_of(config, task, domain).get("datasets", {})
+    return found
+
+
+def uses_fixtures(config, domain):
+    """Whether a domain runs on the project's own fixtures, for want of a data folder; tables then say so."""
+    return catalog.load("domain", domain)["family"] == "culture" and config["data_dir"] is None
+
+
+def items_of(config, task):
+    """How many items are asked, in the task's own unit; of a task with datasets, how many of each. None: all."""
+    of_all = config["evaluation"]["items_per_dataset"] if "datasets" in catalog.load("task", task) else None
+    return config["evaluation"]["items"].get(task, of_all)
 
 
 def cells(config, domain=None, model=None):
@@ -332,14 +403,20 @@ def probed(config):
     return [cell for cell in cells(config) if cell["bias"] in ("untuned", "original") or cell["gamma"] == largest]
 
 
-def pool_size(config):
-    """Samples that the largest γ of the study takes from a pool."""
-    return max(augmented_count(config["originals"], gamma) for gamma in config["grid"]["gamma"])
+def originals_of(config, domain):
+    """|D_o| of a domain: the study's, or the domain's own where the configuration gives one."""
+    return config["domains"].get(domain, {}).get("originals", config["originals"])
 
 
-def finetune_settings(config, model):
-    """The model's own training settings with the study's overrides."""
-    return {**catalog.load("model", model)["finetune"], **config["finetune"]}
+def pool_size(config, domain):
+    """Samples that the largest γ of the study takes from a pool of a domain."""
+    return max(augmented_count(originals_of(config, domain), gamma) for gamma in config["grid"]["gamma"])
+
+
+def finetune_settings(config, model, domain):
+    """The model's own training settings with the study's overrides, and over these the domain's."""
+    own = config["domains"].get(domain, {}).get("finetune", {})
+    return {**catalog.load("model", model)["finetune"], **config["finetune"], **own}
 
 
 def require(condition, message):

@@ -168,15 +168,15 @@ def test_an_uninformative_task_gives_no_verdict():
     assert "uninformative" not in set(claims.effects(pd.DataFrame(rows))["metric"])
 
 
-@pytest.mark.parametrize("check", [manipulation(BIAS, passed=False), manipulation()])
-def test_a_bias_that_did_not_do_what_it_says_is_not_tested(check):
+@pytest.mark.parametrize("check, why", [(manipulation(BIAS, passed=False), "failed"), (manipulation(), "not checked")])
+def test_a_bias_that_did_not_do_what_it_says_is_not_tested(check, why):
     found = deciding(evaluate(study(5, gap=0.5), passed=check))
     assert set(found["verdict"]) == {"not tested"}
     tested = found[
         found["metric"].str.startswith("accuracy")
         & ~found.index.str.contains("identity|explicit types|token|mask|loss")
     ]
-    assert tested["reason"].str.contains("Manipulation failed").all() and len(tested)
+    assert (tested["reason"] == f"Manipulation {why} for {BIAS}.").all() and len(tested)
 
 
 def test_a_study_of_the_untuned_model_alone():

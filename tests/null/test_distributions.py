@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from bias_inheritance import catalog, embeddings, files, models, pools, twosample
 from bias_inheritance.families import gender
-from bias_inheritance.generation import record_seed
 from bias_inheritance.provenance import ROOT
+from bias_inheritance.seeds import record_seed
 from compare_pool import independent, stratum
 
 DOMAIN = catalog.load("domain", "gender")

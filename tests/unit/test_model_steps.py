@@ -6,7 +6,8 @@ import pytest
 import torch
 from bias_inheritance import files, models, scoring, training
 from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed, sample
+from bias_inheritance.generation import sample
+from bias_inheritance.seeds import record_seed
 
 SETTINGS = {
     "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "learning_rate": 5e-3, "epochs": 1,
