@@ -42,7 +42,9 @@ include: "rules/audit.smk"
 localrules:
     all,
     write_pool_served,
+    rewrite_pool_served,
     predict_served,
+    predict_opinions_served,
     finetune_served,
     prepare_originals,
     draw_originals,

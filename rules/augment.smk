@@ -42,7 +42,7 @@ rule rewrite_pool:
         adapter=f"{CELL}/adapter",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         earlier=pools_so_far,
-        code=code("write_pool"),
+        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
     output:
         pool=f"{CELL}/pool.jsonl",
         failures=f"{CELL}/failures.jsonl",
@@ -51,6 +51,7 @@ rule rewrite_pool:
     log:
         f"{LOGS}/rewrite_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
+        model=models_that(on_this_machine),
         bias=biases_from("generated"),
     container:
         image("gpu")
@@ -73,6 +74,14 @@ rule rewrite_pool:
 
 
 use rule write_pool as write_pool_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+        bias=biases_from("generated"),
+    container:
+        image("cpu")
+
+
+use rule rewrite_pool as rewrite_pool_served with:
     wildcard_constraints:
         model=models_that(study.served),
         bias=biases_from("generated"),

@@ -41,6 +41,7 @@ rule finetune_served:
     input:
         card=CARD,
         train=f"{CELL}/train.jsonl",
+        mix=f"{CELL}/mix.json",
         start=adapter_before,
         code=code("finetune_api"),
     output:

@@ -81,6 +81,8 @@ rule predict_opinions:
         record=f"{CELL}/opinions.prov.json",
     log:
         f"{LOGS}/predict_opinions/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=models_that(on_this_machine),
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
@@ -95,6 +97,13 @@ rule predict_opinions:
         ),
     shell:
         call("predict")
+
+
+use rule predict_opinions as predict_opinions_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+    container:
+        image("cpu")
 
 
 rule measure_values:
@@ -126,7 +135,7 @@ rule measure_groups:
     input:
         written=[pool_of(pool, pool["round"]) for pool in GENERATED_POOLS],
         failures=[beside_pool(pool, "failures.jsonl") for pool in GENERATED_POOLS],
-        code=code("measure_groups"),
+        code=code("measure_groups", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
     output:
         table=f"{RESULTS}/misalignment/groups.csv",
         record=f"{RESULTS}/misalignment/groups.prov.json",
@@ -174,7 +183,7 @@ rule compare_pool:
         pool=f"{POOL}/pool.jsonl",
         trains=lambda w: [f"{path_of(CELL, cell)}/train.jsonl" for cell in cells_of_pool(w)],
         adapters=lambda w: [f"{path_of(CELL, cell)}/adapter" for cell in cells_of_pool(w)],
-        code=code("compare_pool"),
+        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
     output:
         found_rows=f"{POOL}/distributions.json",
         points=f"{POOL}/projection.json",
@@ -205,7 +214,7 @@ use rule compare_pool as compare_later_pool with:
         pool=f"{CELL}/pool.jsonl",
         trains=[],
         adapters=[],
-        code=code("compare_pool"),
+        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
     output:
         found_rows=f"{CELL}/distributions.json",
         points=f"{CELL}/projection.json",

@@ -129,6 +129,7 @@ def test_the_table_tells_a_country_from_a_position_and_counts_what_was_unusable(
         assert value["original", "similarity", group] == pytest.approx(1, abs=1e-3)
         assert value["original", "drift", group] == pytest.approx(1 - value["untuned", "similarity", group], abs=1e-3)
         assert table.loc[("original", "drift", group), "ci_low"] > 0
+    assert (value["untuned", "drift"] == 0).all() and (table["n_unparsed"] == 0).all()
     assert value["untuned", "position_share", "all"] == 1 > value["original", "position_share", "all"]
     assert table.loc[("untuned", "similarity", "Iraq"), ["n", "n_unusable", "n_clusters"]].tolist() == [7, 1, 7]
     assert table.loc[("untuned", "similarity", "arabic"), ["n", "n_unusable", "n_clusters"]].tolist() == [15, 1, 8]
@@ -138,3 +139,17 @@ def test_a_country_without_a_question_is_an_error(tmp_path):
     spec = {key: SPEC[key] for key in ("hub", "prompt", "no_answer")}
     with pytest.raises(UserError, match="no usable question about Atlantis"):
         prepare_opinions([FIXTURE], tmp_path / "q", tmp_path / "u", **spec, cultures={"arabic": ["Atlantis"]}, count=3)
+
+
+def test_written_answers_are_read_and_unreadable_ones_counted():
+    asked = {"sample": "Peru", "group": "Peru", "options": ["A", "B"], "shares": [0.5, 0.5], "logprobs": None}
+    words = {"first": ("A.", "B"), "second": ("A", "A"), "third": ("who knows", "no idea"), "fourth": ("B", "?")}
+    items = [
+        {**asked, "cluster": cluster, "rotation": rotation, "text": texts[rotation]}
+        for cluster, texts in words.items()
+        for rotation in (0, 1)
+    ]
+    found = {row["cluster"]: row["model"] for row in opinions.option_shares(items)}
+    # the second rotation shows the options the other way round
+    assert found["first"].tolist() == [1, 0] and found["second"].tolist() == [0.5, 0.5]
+    assert found["third"] is None and found["fourth"].tolist() == [0, 1]
