@@ -65,7 +65,6 @@ rule describe_pool:
         pool=f"{POOL}/pool.jsonl",
         counts=f"{POOL}/counts.json",
         base=lambda w: [CARD.format(model=w.model)] if is_generated(w.bias) else [],
-        code=code("describe_pool"),
     output:
         card=f"{POOL}/card.md",
         record=f"{POOL}/describe_pool.prov.json",
@@ -74,6 +73,7 @@ rule describe_pool:
     container:
         image("cpu")
     params:
+        code=code("describe_pool"),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -92,7 +92,6 @@ rule describe_pool:
 rule write_crate:
     input:
         products=[*PRODUCTS, *DATASET_CARDS],
-        code=code("write_crate"),
     output:
         crate=f"{RESULTS}/ro-crate-metadata.json",
         workflow=directory(f"{RESULTS}/workflow"),
@@ -102,6 +101,7 @@ rule write_crate:
     container:
         image("cpu")
     params:
+        code=code("write_crate"),
         paths=paths,
         parameters=parameters(lambda w: {"title": config["study"]}),
     shell:

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import sys
+from functools import cache
 from importlib import import_module
 
 from snakemake.settings.types import DeploymentMethod
@@ -69,20 +70,25 @@ def call(name):
 
 
 def code(name, choosing=None):
-    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing.
+    """Digest of the step's own code, so that a changed line reruns what it touches and a touched file nothing.
 
     choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`.
     """
     if choosing is None:
-        return provenance.code_of(name)
-    return lambda wildcards: provenance.code_of(name, choosing(wildcards))
+        return digest_of_code(name, "null")
+    return lambda wildcards: digest_of_code(name, compact(choosing(wildcards)))
+
+
+@cache
+def digest_of_code(name, chosen):
+    return provenance.code_digest(name, json.loads(chosen))["digest"]
 
 
 def paths(wildcards, input, output, resources):
     """Options that hand a step its named inputs and outputs under their names, and what the record needs."""
     words = []
     for name, found in [*input.items(), *output.items()]:
-        if name not in ("code", "record"):
+        if name != "record":
             words += [f"--{name.replace('_', '-')}", *([found] if isinstance(found, str) else found)]
     words += ["--wildcards", compact(dict(wildcards.items())), "--work", WORK, "--record", str(output.record)]
     words += ["--gpu"] if resources.get("gpu") else []

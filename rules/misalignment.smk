@@ -54,7 +54,6 @@ def comparison_parameters(wildcards, place, cells):
 rule prepare_opinions:
     input:
         data=opinions_file,
-        code=code("prepare_opinions"),
     output:
         questions=f"{RESULTS}/misalignment/opinions.jsonl",
         unusable=f"{RESULTS}/misalignment/unusable-opinions.json",
@@ -64,6 +63,7 @@ rule prepare_opinions:
     container:
         image("cpu")
     params:
+        code=code("prepare_opinions"),
         paths=paths,
         parameters=parameters(lambda w: {**OPINIONS, "count": config["opinions"]["questions"]}),
     shell:
@@ -75,7 +75,6 @@ rule predict_opinions:
         card=CARD,
         adapter=lambda w: [] if w.bias == "untuned" else [f"{path_of(CELL, w)}/adapter"],
         questions=f"{RESULTS}/misalignment/opinions.jsonl",
-        code=code("predict"),
     output:
         predictions=directory(f"{CELL}/opinions"),
         record=f"{CELL}/opinions.prov.json",
@@ -91,6 +90,7 @@ rule predict_opinions:
         mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("predict"),
         paths=paths,
         parameters=parameters(
             lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": ["opinions"]}
@@ -110,7 +110,6 @@ rule measure_values:
     input:
         predictions=[f"{path_of(CELL, cell)}/opinions" for cell in PROBED],
         unusable=f"{RESULTS}/misalignment/unusable-opinions.json",
-        code=code("measure_values"),
     output:
         table=f"{RESULTS}/misalignment/values.csv",
         record=f"{RESULTS}/misalignment/values.prov.json",
@@ -119,6 +118,7 @@ rule measure_values:
     container:
         image("cpu")
     params:
+        code=code("measure_values"),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -135,7 +135,6 @@ rule measure_groups:
     input:
         written=[pool_of(pool, pool["round"]) for pool in GENERATED_POOLS],
         failures=[beside_pool(pool, "failures.jsonl") for pool in GENERATED_POOLS],
-        code=code("measure_groups", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
     output:
         table=f"{RESULTS}/misalignment/groups.csv",
         record=f"{RESULTS}/misalignment/groups.prov.json",
@@ -144,6 +143,7 @@ rule measure_groups:
     container:
         image("cpu")
     params:
+        code=code("measure_groups", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -159,8 +159,6 @@ rule measure_groups:
 
 
 rule prepare_embedder:
-    input:
-        code=code("prepare_embedder"),
     output:
         card=f"{RESULTS}/misalignment/embedder.json",
         record=f"{RESULTS}/misalignment/embedder.prov.json",
@@ -169,6 +167,7 @@ rule prepare_embedder:
     container:
         image("gpu")
     params:
+        code=code("prepare_embedder"),
         paths=paths,
         parameters=parameters(lambda w: {key: EMBEDDER[key] for key in ("name", "source")}),
     shell:
@@ -183,7 +182,6 @@ rule compare_pool:
         pool=f"{POOL}/pool.jsonl",
         trains=lambda w: [f"{path_of(CELL, cell)}/train.jsonl" for cell in cells_of_pool(w)],
         adapters=lambda w: [f"{path_of(CELL, cell)}/adapter" for cell in cells_of_pool(w)],
-        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
     output:
         found_rows=f"{POOL}/distributions.json",
         points=f"{POOL}/projection.json",
@@ -198,6 +196,7 @@ rule compare_pool:
         mem_mb=lambda w, attempt: memory(w, attempt) + EMBEDDER["resources"]["mem_mb"],
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: comparison_parameters(w, {**dict(w.items()), "round": 1}, cells_of_pool(w))
@@ -214,7 +213,6 @@ use rule compare_pool as compare_later_pool with:
         pool=f"{CELL}/pool.jsonl",
         trains=[],
         adapters=[],
-        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
     output:
         found_rows=f"{CELL}/distributions.json",
         points=f"{CELL}/projection.json",
@@ -222,6 +220,7 @@ use rule compare_pool as compare_later_pool with:
     log:
         f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     params:
+        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: comparison_parameters(w, {**dict(w.items()), "round": int(w.round) + 1}, [])
@@ -232,7 +231,6 @@ rule measure_distributions:
     input:
         found=[beside_pool(pool, "distributions.json") for pool in EVERY_POOL],
         points=[beside_pool(pool, "projection.json") for pool in EVERY_POOL],
-        code=code("measure_distributions"),
     output:
         table=f"{RESULTS}/misalignment/distributions.csv",
         projection=f"{RESULTS}/misalignment/projection.csv",
@@ -242,6 +240,7 @@ rule measure_distributions:
     container:
         image("cpu")
     params:
+        code=code("measure_distributions"),
         paths=paths,
         parameters=parameters(lambda w: {}),
     shell:
@@ -252,7 +251,6 @@ rule relate_misalignment:
     input:
         scores=f"{RESULTS}/scores.csv",
         tables=TABLES,
-        code=code("relate_misalignment"),
     output:
         together=f"{RESULTS}/misalignment/together.csv",
         correlations=f"{RESULTS}/misalignment/correlations.csv",
@@ -262,6 +260,7 @@ rule relate_misalignment:
     container:
         image("cpu")
     params:
+        code=code("relate_misalignment"),
         paths=paths,
         parameters=parameters(
             lambda w: {"outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES}}
