@@ -7,8 +7,18 @@ rule check_manipulation:
         counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
         code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
     output:
-        manipulation=f"{RESULTS}/manipulation.csv",
-        table=f"{RESULTS}/pools.csv",
+        manipulation=report(
+            f"{RESULTS}/manipulation.csv",
+            caption="captions/manipulation.rst",
+            category="Tables",
+            labels={"result": "manipulation check"},
+        ),
+        table=report(
+            f"{RESULTS}/pools.csv",
+            caption="captions/pools.rst",
+            category="Tables",
+            labels={"result": "counts of the pools"},
+        ),
         record=f"{RESULTS}/manipulation.prov.json",
     log:
         f"{LOGS}/check_manipulation.log",
@@ -51,8 +61,18 @@ rule analyse:
         misalignment=TABLES,
         code=code("analyse"),
     output:
-        effects=f"{RESULTS}/effects.csv",
-        verdicts=f"{RESULTS}/claims.csv",
+        effects=report(
+            f"{RESULTS}/effects.csv",
+            caption="captions/effects.rst",
+            category="Tables",
+            labels={"result": "effects per seed"},
+        ),
+        verdicts=report(
+            f"{RESULTS}/claims.csv",
+            caption="captions/claims.rst",
+            category="Tables",
+            labels={"result": "claims and verdicts"},
+        ),
         record=f"{RESULTS}/claims.prov.json",
     log:
         f"{LOGS}/analyse.log",

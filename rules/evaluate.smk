@@ -66,7 +66,12 @@ rule gather_scores:
         scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
         code=code("gather_scores"),
     output:
-        table=f"{RESULTS}/scores.csv",
+        table=report(
+            f"{RESULTS}/scores.csv",
+            caption="captions/scores.rst",
+            category="Tables",
+            labels={"result": "scores"},
+        ),
         parquet=f"{RESULTS}/scores.parquet",
         record=f"{RESULTS}/scores.prov.json",
     log:
