@@ -34,6 +34,7 @@ include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
 include: "rules/misalignment.smk"
 include: "rules/analyse.smk"
+include: "rules/report.smk"
 include: "rules/audit.smk"
 
 

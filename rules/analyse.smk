@@ -6,8 +6,18 @@ rule check_manipulation:
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in POOLS],
         counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
     output:
-        manipulation=f"{RESULTS}/manipulation.csv",
-        table=f"{RESULTS}/pools.csv",
+        manipulation=report(
+            f"{RESULTS}/manipulation.csv",
+            caption="captions/manipulation.rst",
+            category="Tables",
+            labels={"result": "manipulation check"},
+        ),
+        table=report(
+            f"{RESULTS}/pools.csv",
+            caption="captions/pools.rst",
+            category="Tables",
+            labels={"result": "counts of the pools"},
+        ),
         record=f"{RESULTS}/manipulation.prov.json",
     log:
         f"{LOGS}/check_manipulation.log",
@@ -50,8 +60,18 @@ rule analyse:
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
         misalignment=TABLES,
     output:
-        effects=f"{RESULTS}/effects.csv",
-        verdicts=f"{RESULTS}/claims.csv",
+        effects=report(
+            f"{RESULTS}/effects.csv",
+            caption="captions/effects.rst",
+            category="Tables",
+            labels={"result": "effects per seed"},
+        ),
+        verdicts=report(
+            f"{RESULTS}/claims.csv",
+            caption="captions/claims.rst",
+            category="Tables",
+            labels={"result": "claims and verdicts"},
+        ),
         record=f"{RESULTS}/claims.prov.json",
     log:
         f"{LOGS}/analyse.log",

@@ -185,8 +185,13 @@ def model_parameters(name):
 
 def domain_of(name, *keys):
     """A domain's name and the leaves of its file that a step uses."""
-    content = catalog.load("domain", name)
-    return {"name": name, **{key: content[key] for key in keys if key in content}}
+    return {"name": name, **leaves("domain", name, keys)}
+
+
+def leaves(axis, name, keys):
+    """Those of `keys` that a file of the catalog has."""
+    content = catalog.load(axis, name)
+    return {key: content[key] for key in keys if key in content}
 
 
 def read_of(domain):

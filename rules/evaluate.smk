@@ -65,7 +65,12 @@ rule gather_scores:
     input:
         scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
     output:
-        table=f"{RESULTS}/scores.csv",
+        table=report(
+            f"{RESULTS}/scores.csv",
+            caption="captions/scores.rst",
+            category="Tables",
+            labels={"result": "scores"},
+        ),
         parquet=f"{RESULTS}/scores.parquet",
         record=f"{RESULTS}/scores.prov.json",
     log:

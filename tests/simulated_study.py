@@ -119,7 +119,7 @@ def names(config, datasets=0):
     grid = config["grid"]
     found = {axis: {name: catalog.load(axis, name) for name in grid[axis]} for axis in catalog.FOLDERS}
     if datasets:
-        found["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {"loader": "fixture"}}
+        found["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {}}
         for relation in ("direct", "indirect"):
             found["task"][f"simulated-{relation}"] = {
                 "title": f"Simulated {relation} task",
@@ -233,6 +233,7 @@ def _pool_counts(pool, stream):
     rejected = reasons["duplicate"] + reasons["wrong-group"]
     return {
         **pool,
+        "fixture": False,
         "asked": 96 + sum(reasons.values()),
         "failed": reasons["truncated"],
         "kept": 96,
