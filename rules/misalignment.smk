@@ -18,39 +18,6 @@ OUTCOMES = ["harm", "salary-gap", "hiring-gap", "negative-stories"]
 PERMUTATIONS = 1000
 
 
-def opinions_file(wildcards):
-    """The file with the opinion questions; none where they are fetched."""
-    source = config["opinions"]["source"]
-    if source == "hub":
-        return []
-    return (
-        ["resources/opinions-fixture.csv"]
-        if source == "fixture"
-        else [os.path.join(config["data_dir"] or "", source)]
-    )
-
-
-def cells_of_pool(wildcards):
-    """The cells of round 1 and the largest γ that were trained on a pool."""
-    return [
-        cell
-        for cell in PROBED
-        if cell["round"] == 1
-        and all(str(cell[key]) == wildcards[key] for key in ("model", "domain", "bias", "seed"))
-    ]
-
-
-def comparison_parameters(wildcards, place, cells):
-    return {
-        "domain": domain_of(wildcards.domain, "family", "prompt", "answer", "instruction"),
-        "model": model_leaves(wildcards.model, "system"),
-        "embedder": {key: EMBEDDER[key] for key in ("max_tokens", "batch_size")},
-        "place": place,
-        "cells": cells,
-        "permutations": PERMUTATIONS,
-    }
-
-
 rule prepare_opinions:
     input:
         data=opinions_file,
