@@ -99,7 +99,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
     """Train the LoRA weights of `model` in place; returns the log, one dict per optimiser step.
 
     samples: dicts with prompt and answer (token ids), origin and words (length before mitigation).
-    alignment: None, or {weight, batch_size} of the `loss` mitigation; its draws have a random stream of their own.
+    alignment: None, or {weight, batch_size, every (steps)} of the `loss` mitigation; its draws have a random stream of their own.
     work: folder of the checkpoint; a checkpoint found there is continued from.
     checkpoint_seconds: how much time at most is trained again after a kill.
     Raises RuntimeError for a batch without an answer token, where no gradient reaches the first layer, and for a loss
@@ -140,7 +140,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
             (loss / answers).backward()
             sft += loss.item() / answers
         align = 0.0
-        if alignment and by_origin["augmented"]:
+        if alignment and by_origin["augmented"] and step % alignment["every"] == 0:
             drawn = [
                 [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
                 for origin in ("original", "augmented")

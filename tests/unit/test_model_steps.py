@@ -203,7 +203,7 @@ def test_alignment_is_the_squared_distance_of_mean_hidden_states(tiny):
 
 def test_alignment_lowers_the_distance_and_leaves_the_order_alone(tiny, tmp_path):
     logs = []
-    for number, alignment in enumerate((None, {"weight": 0.1, "batch_size": 2})):
+    for number, alignment in enumerate((None, {"weight": 0.1, "batch_size": 2, "every": 1})):
         work = tmp_path / str(number)
         work.mkdir()
         logs.append(train(tiny, work, alignment=alignment)[1])
