@@ -1,13 +1,14 @@
 # Bias inheritance: what a model inherits from synthetic data. `make study` runs the default study, config.yaml.
 import os
 import sys
+from pathlib import Path
 
 import yaml
 from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
-from bias_inheritance import catalog, files, progress, provenance, study, warm
+from bias_inheritance import catalog, costs, files, progress, provenance, study, warm
 from bias_inheritance.errors import UserError
 
 
@@ -18,6 +19,9 @@ try:
     study.check(config, study.sources(["config.yaml", *map(str, workflow.configfiles)]))
 except UserError as fault:
     sys.exit(str(fault))
+if workflow.is_main_process:
+    for line in costs.estimate(config):
+        print(line, file=sys.stderr)
 
 # glibc returns a big tensor's memory to the system at every free otherwise, which costs a fifth of the speed on a CPU
 os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736")
@@ -28,21 +32,32 @@ include: "rules/data.smk"
 include: "rules/augment.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
+include: "rules/misalignment.smk"
 include: "rules/analyse.smk"
+include: "rules/audit.smk"
 
 
+# a cluster's nodes often cannot reach a server that the login node can
 localrules:
     all,
+    write_pool_served,
+    predict_served,
+    finetune_served,
 
 
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/scores.csv",
-        f"{RESULTS}/manipulation.csv",
+        PRODUCTS,
+        f"{RESULTS}/ro-crate-metadata.json",
 
 
 onstart:
+    try:
+        globals().update(held=files.hold(f"{WORK}/lock"))
+    except UserError as fault:
+        sys.exit(str(fault))
+    costs.write_terms(WORK, config)
     globals().update(display=progress.show(WORK))
     if workflow.local_exec and not IN_CONTAINERS:
         warm.start(WORK)
@@ -50,7 +65,9 @@ onstart:
 
 onsuccess:
     display.stop()
+    write_plan()
 
 
 onerror:
     display.stop()
+    write_plan()

@@ -5,7 +5,7 @@ rule check_manipulation:
     input:
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in POOLS],
         counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
-        code=code("check_manipulation"),
+        code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
     output:
         manipulation=f"{RESULTS}/manipulation.csv",
         table=f"{RESULTS}/pools.csv",
@@ -41,3 +41,25 @@ rule check_manipulation:
         ),
     shell:
         call("check_manipulation")
+
+
+rule analyse:
+    input:
+        scores=f"{RESULTS}/scores.csv",
+        manipulation=f"{RESULTS}/manipulation.csv",
+        predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
+        misalignment=TABLES,
+        code=code("analyse"),
+    output:
+        effects=f"{RESULTS}/effects.csv",
+        verdicts=f"{RESULTS}/claims.csv",
+        record=f"{RESULTS}/claims.prov.json",
+    log:
+        f"{LOGS}/analyse.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(lambda w: {"declared": catalog.claims(), "cells": CELLS}),
+    shell:
+        call("analyse")

@@ -5,7 +5,7 @@ rule write_pool:
     input:
         card=CARD,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        code=code("write_pool"),
+        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -14,25 +14,70 @@ rule write_pool:
     log:
         f"{LOGS}/write_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
+        model=models_that(on_this_machine),
         bias=biases_from("generated"),
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                **pool_parameters(w),
-                "model": model_leaves(w.model, "system", "generation"),
-                "attempts": config["generation"]["attempts"],
+                **pool_parameters(w, study.pool_size(config, w.domain)),
+                **writer_parameters(w),
+                "cell": None,
             }
         ),
     shell:
         call("write_pool")
+
+
+rule rewrite_pool:
+    input:
+        card=CARD,
+        adapter=f"{CELL}/adapter",
+        originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
+        earlier=pools_so_far,
+        code=code("write_pool"),
+    output:
+        pool=f"{CELL}/pool.jsonl",
+        failures=f"{CELL}/failures.jsonl",
+        counts=f"{CELL}/counts.json",
+        record=f"{CELL}/write_pool.prov.json",
+    log:
+        f"{LOGS}/rewrite_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        bias=biases_from("generated"),
+    container:
+        image("gpu")
+    threads: lambda w: resources_of(w)["threads"]
+    resources:
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=memory,
+        runtime=lambda w: resources_of(w)["runtime"],
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                **pool_parameters(w, study.augmented_count(study.originals_of(config, w.domain), w.gamma)),
+                **writer_parameters(w),
+                "cell": {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
+            }
+        ),
+    shell:
+        call("write_pool")
+
+
+use rule write_pool as write_pool_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+        bias=biases_from("generated"),
+    container:
+        image("cpu")
 
 
 rule copy_pool:
@@ -53,7 +98,7 @@ rule copy_pool:
         image("cpu")
     params:
         paths=paths,
-        parameters=parameters(pool_parameters),
+        parameters=parameters(lambda w: pool_parameters(w, study.pool_size(config, w.domain))),
     shell:
         call("copy_pool")
 
@@ -62,9 +107,11 @@ rule mix:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
-        code=code("mix"),
+        before=mix_before,
+        code=code("mix", lambda w: domain_of(w.domain, "family")),
     output:
         train=f"{CELL}/train.jsonl",
+        summary=f"{CELL}/mix.json",
         record=f"{CELL}/mix.prov.json",
     log:
         f"{LOGS}/mix/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",

@@ -1,6 +1,7 @@
 # Helpers of the rules: paths of the contract, and how a step is called. Nothing here computes a result.
 import json
 import os
+import re
 import shlex
 import sys
 from importlib import import_module
@@ -19,6 +20,12 @@ CELLS = study.cells(config)
 POOLS = study.pools(config)
 LONGEST_LINE = 40_000
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
+# What a step in a container may know of the host's environment: `--cleanenv` keeps out all else.
+PASSED = ["CUDA_VISIBLE_DEVICES", "GLIBC_TUNABLES", "HF_HUB_OFFLINE", "HF_TOKEN", "OPENAI_BASE_URL"]
+PASSED += [
+    key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
+]
 
 
 wildcard_constraints:
@@ -32,29 +39,53 @@ wildcard_constraints:
     task="[^/]+",
 
 
+if IN_CONTAINERS:
+    os.environ.update({f"APPTAINERENV_{name}": os.environ[name] for name in PASSED if name in os.environ})
+    if ON_GPU:
+        os.environ["APPTAINER_NV"] = "1"
+
+
 def image(role):
-    """The container image of a role (cpu, gpu); Snakemake uses it with `--sdm apptainer`, else steps run on the host."""
-    return config["containers"][role]
+    """The container image of a role (cpu, gpu); Snakemake uses it with `--sdm apptainer`, else steps run on the host.
+
+    `make containers` names an image by its sha256 and leaves a link to it: a rebuilt image is another image to
+    Snakemake, which reruns what used it, and a record tells the digest without reading the image. A study whose models
+    ask for no GPU runs wholly in the image for CPUs.
+    """
+    link = config["containers"][role if ON_GPU else "cpu"]
+    if not IN_CONTAINERS:
+        return link
+    if not os.path.islink(link):
+        sys.exit(
+            f"{link}: no image made by `make containers` lies there; make it, or run without --sdm apptainer"
+        )
+    return os.path.join(os.path.dirname(link), os.readlink(link))
 
 
 def call(name):
-    """The shell command of a step."""
-    python = "python3" if IN_CONTAINERS else sys.executable
+    """The shell command of a step. A container gets no variables but those of PASSED and the number of threads."""
+    python = "OMP_NUM_THREADS={threads} python3" if IN_CONTAINERS else sys.executable
     return f"{python} scripts/{name}.py {{params.paths}} --parameters {{params.parameters}} > {{log}} 2>&1"
 
 
-def code(name):
-    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing."""
-    return provenance.code_of(name)
+def code(name, choosing=None):
+    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing.
+
+    choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`.
+    """
+    if choosing is None:
+        return provenance.code_of(name)
+    return lambda wildcards: provenance.code_of(name, choosing(wildcards))
 
 
-def paths(wildcards, input, output):
+def paths(wildcards, input, output, resources):
     """Options that hand a step its named inputs and outputs under their names, and what the record needs."""
     words = []
     for name, found in [*input.items(), *output.items()]:
         if name not in ("code", "record"):
             words += [f"--{name.replace('_', '-')}", *([found] if isinstance(found, str) else found)]
     words += ["--wildcards", compact(dict(wildcards.items())), "--work", WORK, "--record", str(output.record)]
+    words += ["--gpu"] if resources.get("gpu") else []
     return fitting(words)
 
 
@@ -63,7 +94,12 @@ def parameters(function):
 
     They stand apart from `paths`: Snakemake compares no parameter that was derived from inputs.
     """
-    return lambda wildcards: fitting([compact(function(wildcards))])
+
+    def text(wildcards):
+        return fitting([compact(function(wildcards))])
+
+    text.leaves = function  # for the plan
+    return text
 
 
 def fitting(words):
@@ -97,6 +133,18 @@ def pool_of(wildcards, round_):
     return f"{path_of(CELL, wildcards, round=round_ - 1)}/pool.jsonl"
 
 
+def beside_pool(cell, name):
+    """A file that lies beside the pool that a cell's round adds."""
+    return f"{os.path.dirname(pool_of(cell, cell['round']))}/{name}"
+
+
+def texts_added(cell):
+    """What a cell's round adds to the originals; the originals themselves where it adds nothing."""
+    if cell["bias"] == "original":
+        return f"{path_of(ORIGINALS, cell)}/seed-{cell['seed']}/originals.jsonl"
+    return pool_of(cell, cell["round"])
+
+
 def family_of(domain):
     return import_module(f"bias_inheritance.families.{catalog.load('domain', domain)['family']}")
 
@@ -105,12 +153,26 @@ def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
 
 
+def memory(wildcards, attempt):
+    """MB for a job that loads a model: what its file says, and half of that more after each failure (`retries`)."""
+    return resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2
+
+
+def models_that(are):
+    """A wildcard constraint: the catalog's models for which `are` holds."""
+    return "|".join(re.escape(name) for name in catalog.names("model") if are(name)) or "none"
+
+
+def on_this_machine(model):
+    return not study.served(model)
+
+
 def model_parameters(name):
     spec = catalog.load("model", name)
     borrowed = spec["source"].get("tokenizer_of")
     return {
         "model": name,
-        "spec": {"source": spec["source"], "form": spec["form"]},
+        "spec": {"source": spec["source"], "form": spec.get("form")},
         "tokenizer_spec": {"source": catalog.load("model", borrowed)["source"]} if borrowed else None,
     }
 
@@ -129,12 +191,27 @@ def read_of(domain):
     }
 
 
-def pool_parameters(wildcards):
+def without(content, *keys):
+    """A catalog file's content but for what a step does not read, so that a new title reruns no generation."""
+    return {key: value for key, value in content.items() if key not in keys}
+
+
+def pool_parameters(wildcards, count):
+    """Leaves of a pool of which `count` samples are needed."""
     return {
-        "bias": catalog.load("bias", wildcards.bias),
-        "domain": catalog.load("domain", wildcards.domain),
-        "size": -(-study.pool_size(config, wildcards.domain) * round(100 * (1 + config["generation"]["spare"])) // 100),
+        "bias": without(catalog.load("bias", wildcards.bias), "title", "number", "does"),
+        "domain": without(
+            catalog.load("domain", wildcards.domain), "title", "originals", "tasks", "manipulation"
+        ),
+        "size": -(-count * round(100 * (1 + config["generation"]["spare"])) // 100),
         "seed": int(wildcards.seed),
+    }
+
+
+def writer_parameters(wildcards):
+    return {
+        "model": model_leaves(wildcards.model, "system", "generation"),
+        "attempts": config["generation"]["attempts"],
     }
 
 
@@ -144,12 +221,29 @@ def biases_from(*sources):
     return "|".join(found)
 
 
+def is_generated(bias):
+    return catalog.load("bias", bias)["source"] == "generated"
+
+
+def pools_so_far(wildcards):
+    """The pools of a cell's rounds up to its own."""
+    return [pool_of(wildcards, number) for number in range(1, int(wildcards.round) + 1)]
+
+
+def mix_before(wildcards):
+    """The mix of the round before, which tells whether the chain still goes on; none in round 1."""
+    return (
+        [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/mix.json"]
+        if int(wildcards.round) > 1
+        else []
+    )
+
+
 def pools_of_mix(wildcards):
     if wildcards.bias == "original":
         return []
-    last = int(wildcards.round)
-    first = 1 if config["rounds"]["arm"] == "accumulate" else last
-    return [pool_of(wildcards, number) for number in range(first, last + 1)]
+    pools = pools_so_far(wildcards)
+    return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
 
 
 def model_leaves(name, *keys):

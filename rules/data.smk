@@ -13,7 +13,9 @@ rule prepare_model:
         image("gpu")
     threads: 2
     resources:
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=memory,
+        runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
         parameters=parameters(lambda w: model_parameters(w.model)),
@@ -24,7 +26,7 @@ rule prepare_model:
 rule prepare_originals:
     input:
         data=lambda w: family_of(w.domain).files_read(read_of(w.domain), config["data_dir"]),
-        code=code("prepare_originals"),
+        code=code("prepare_originals", lambda w: domain_of(w.domain, "family")),
     output:
         source=f"{ORIGINALS}/source.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
@@ -37,9 +39,7 @@ rule prepare_originals:
         image("cpu")
     params:
         paths=paths,
-        parameters=parameters(
-            lambda w: {"domain": read_of(w.domain), "data_dir": config["data_dir"]}
-        ),
+        parameters=parameters(lambda w: {"domain": read_of(w.domain), "data_dir": config["data_dir"]}),
     shell:
         call("prepare_originals")
 
@@ -47,7 +47,7 @@ rule prepare_originals:
 rule draw_originals:
     input:
         source=f"{ORIGINALS}/source.jsonl",
-        code=code("draw_originals"),
+        code=code("draw_originals", lambda w: domain_of(w.domain, "family")),
     output:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         record=f"{ORIGINALS}/seed-{{seed}}/draw_originals.prov.json",
@@ -71,7 +71,7 @@ rule draw_originals:
 rule prepare_items:
     input:
         test=f"{ORIGINALS}/test.jsonl",
-        code=code("prepare_items"),
+        code=code("prepare_items", lambda w: [domain_of(w.domain, "family"), catalog.load("task", w.task)]),
     output:
         questions=f"{ORIGINALS}/items/{{task}}.jsonl",
         record=f"{ORIGINALS}/items/{{task}}.prov.json",
@@ -85,7 +85,16 @@ rule prepare_items:
             lambda w: {
                 "task": study.task_of(config, w.task, w.domain),
                 "domain": {
-                    **domain_of(w.domain, "family", "labels", "prompt", "answer", "reference", "compared"),
+                    **domain_of(
+                        w.domain,
+                        "family",
+                        "labels",
+                        "prompt",
+                        "answer",
+                        "instruction",
+                        "reference",
+                        "compared",
+                    ),
                     "fixture": study.uses_fixtures(config, w.domain),
                 },
                 "count": study.items_of(config, w.task),

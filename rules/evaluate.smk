@@ -12,12 +12,14 @@ rule predict:
         record=f"{CELL}/predict.prov.json",
     log:
         f"{LOGS}/predict/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=models_that(on_this_machine),
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
@@ -28,10 +30,17 @@ rule predict:
         call("predict")
 
 
+use rule predict as predict_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+    container:
+        image("cpu")
+
+
 rule score:
     input:
         predictions=f"{CELL}/predictions",
-        code=code("score"),
+        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)]),
     output:
         scores=directory(f"{CELL}/scores"),
         record=f"{CELL}/score.prov.json",
@@ -74,3 +83,26 @@ rule gather_scores:
         ),
     shell:
         call("gather_scores")
+
+
+rule measure_quality:
+    input:
+        texts=[texts_added(cell) for cell in CELLS if cell["bias"] != "untuned"],
+        counts=[
+            beside_pool(cell, "counts.json") for cell in CELLS if cell["bias"] not in ("untuned", "original")
+        ],
+        mixes=[f"{path_of(CELL, cell)}/mix.json" for cell in CELLS if cell["bias"] != "untuned"],
+        scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
+        code=code("measure_quality"),
+    output:
+        table=f"{RESULTS}/quality.csv",
+        record=f"{RESULTS}/quality.prov.json",
+    log:
+        f"{LOGS}/measure_quality.log",
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(lambda w: {"cells": CELLS, "arm": config["rounds"]["arm"]}),
+    shell:
+        call("measure_quality")

@@ -5,6 +5,7 @@ rule finetune:
     input:
         card=CARD,
         train=f"{CELL}/train.jsonl",
+        mix=f"{CELL}/mix.json",
         start=adapter_before,
         code=code("finetune"),
     output:
@@ -13,12 +14,14 @@ rule finetune:
         record=f"{CELL}/finetune.prov.json",
     log:
         f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=models_that(on_this_machine),
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         paths=paths,
@@ -32,3 +35,32 @@ rule finetune:
         ),
     shell:
         call("finetune")
+
+
+rule finetune_served:
+    input:
+        card=CARD,
+        train=f"{CELL}/train.jsonl",
+        start=adapter_before,
+        code=code("finetune_api"),
+    output:
+        adapter=directory(f"{CELL}/adapter"),
+        training_log=f"{CELL}/training.csv",
+        record=f"{CELL}/finetune.prov.json",
+    log:
+        f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=models_that(study.served),
+    container:
+        image("cpu")
+    params:
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "model": model_leaves(w.model, "system", "generation"),
+                "settings": study.finetune_settings(config, w.model, w.domain),
+                "seed": int(w.seed),
+            }
+        ),
+    shell:
+        call("finetune_api")

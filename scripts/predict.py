@@ -1,6 +1,6 @@
 """Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
 
-from bias_inheritance import files, models, progress, scoring, step
+from bias_inheritance import api, collapse, files, models, progress, scoring, step
 from bias_inheritance.generation import record_seed, sample
 from bias_inheritance.step import Input, Inputs, Output, Work
 
@@ -9,14 +9,17 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     """Write predictions/TASK.parquet for every task: each item with the log-probability of its options, or its text.
 
     adapter: nothing for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
+    A collapsed adapter leaves the reason in the predictions' place.
     """
+    why = collapse.reason(adapter[0]) if adapter else None
+    if why:
+        collapse.mark(predictions, why)
+        return
     import pandas as pd
-    import torch
 
-    network, tokenizer = models.load_base(models.read_card(card))
-    if adapter:
-        network = models.load_adapter(network, adapter[0])
-    chat = models.Chat(tokenizer, model["system"])
+    described = models.read_card(card)
+    server = api.Server(described, adapter, model, work, predictions) if described["form"] == "api" else None
+    answer = None if server else _local(described, adapter, model)
     asked = {task: files.read_jsonl(path) for task, path in zip(tasks, questions, strict=True)}
     total, done = sum(map(len, asked.values())), 0
 
@@ -27,23 +30,46 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
 
     predictions.mkdir(parents=True, exist_ok=True)
     for task, rows in asked.items():
-        journal = files.Journal(work / f"{task}.jsonl")
-        if len(journal.rows) < len(rows):
-            # a task is short; it is asked whole again, so that every item keeps its neighbours in the batch
-            files.write_jsonl(journal.path, [])
-            journal = files.Journal(work / f"{task}.jsonl")
-            journal.append(_answer(network, tokenizer, chat, rows, model, advance))
-        else:
-            advance(len(rows))
-        answered = [{**row, **answer} for row, answer in zip(rows, journal.rows, strict=True)]
+        # a server keeps a journal of its own, answer by answer
+        found = server.answer(rows, advance) if server else _resumed(work / f"{task}.jsonl", rows, answer, advance)
+        answered = [{**row, **new} for row, new in zip(rows, found, strict=True)]
         with files.replacing(predictions / f"{task}.parquet") as temporary:
             pd.DataFrame(answered).to_parquet(temporary, index=False)
-    step.note(device=models.device(), threads=torch.get_num_threads())
+    if server:
+        step.note(api=server.spent())
+    else:
+        import torch
+
+        step.note(device=models.device(), threads=torch.get_num_threads())
+
+
+def _resumed(path, rows, answer, advance):
+    """The answers of a task from its journal, if it was finished.
+
+    A task is short; one that was cut off is asked whole again, so that every item keeps its neighbours in the batch.
+    """
+    journal = files.Journal(path)
+    if len(journal.rows) == len(rows):
+        advance(len(rows))
+    else:
+        files.write_jsonl(path, [])
+        journal = files.Journal(path)
+        journal.append(answer(rows, advance))
+    return journal.rows
+
+
+def _local(card, adapter, model):
+    """A function (rows, advance) → answers by the model on this machine, which it loads."""
+    network, tokenizer = models.load_base(card)
+    if adapter:
+        network = models.load_adapter(network, adapter[0])
+    chat = models.Chat(tokenizer, model["system"])
+    return lambda rows, advance: _answer(network, tokenizer, chat, rows, model, advance)
 
 
 def _answer(network, tokenizer, chat, rows, model, advance):
-    """{logprobs, text} per item."""
-    answers = [{"logprobs": None, "text": None} for _ in rows]
+    """{logprobs, tokens, text} per item; tokens: the length of each option, which `logprobs` are sums over."""
+    answers = [{"logprobs": None, "tokens": None, "text": None} for _ in rows]
     scored = [index for index, row in enumerate(rows) if row.get("options")]
     if scored:
         tokens = {option: chat.answer(option) for index in scored for option in rows[index]["options"]}
@@ -55,6 +81,7 @@ def _answer(network, tokenizer, chat, rows, model, advance):
         )
         for index, logprobs in zip(scored, found, strict=True):
             answers[index]["logprobs"] = logprobs
+            answers[index]["tokens"] = [len(tokens[option]) for option in rows[index]["options"]]
     written = [index for index, row in enumerate(rows) if not row.get("options")]
     size = model["generation"]["batch_size"]
     for first in range(0, len(written), size):

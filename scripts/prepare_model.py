@@ -2,15 +2,21 @@
 
 from pathlib import Path
 
-from bias_inheritance import models, step
+from bias_inheritance import api, files, models, step
 from bias_inheritance.step import Output
 
 
 def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | None):
     """Leave the prepared base in models/MODEL/FORM and its card, the digest of every file, at `card`.
 
+    A model behind a server has nothing to prepare: its card says where it is asked.
+
     model: its name; spec: its catalog file; tokenizer_spec: the catalog file whose tokenizer a random model borrows.
     """
+    if "api" in spec["source"]:
+        files.write_json(card, api.card(model, spec["source"]))
+        step.note(model={"name": model, "revision": spec["source"]["model"], "form": "api"})
+        return
     source = _fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
     form = spec["form"][models.device()]
     models.prepare_base(source, form, models.STORE / model / form)

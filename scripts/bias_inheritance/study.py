@@ -32,7 +32,7 @@ def check(config, sources):
         faults = list(_against_catalog(config))
     if faults:
         lines = sorted(
-            f"{_source(path, sources, config)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
+            f"{_source(path, config, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
         )
         raise UserError("\n".join(dict.fromkeys(lines)))
 
@@ -145,6 +145,13 @@ def _against_catalog(config):
     for task in config["evaluation"]["items"]:
         if task not in catalog.names("task"):
             yield ["evaluation", "items"], f"no task {task!r}{_suggest(str(task), catalog.names('task'))}"
+    source, folder = config["opinions"]["source"], config["data_dir"]
+    asked = "values" in config["misalignment"] and source not in ("fixture", "hub")
+    if asked and not os.path.isfile(os.path.join(folder or ROOT, source)):
+        yield (
+            ["opinions", "source"],
+            f"no file {source} in {folder or 'the project'}; give fixture, hub, or a file in data_dir",
+        )
     if all(name in catalog.names("domain") for name in grid["domain"]):
         for name in grid["domain"]:
             tasks = catalog.load("domain", name)["tasks"]
@@ -152,6 +159,11 @@ def _against_catalog(config):
                 yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
             elif not tasks_of(config, name):
                 yield ["evaluation", "datasets"], f"none of them is read by the domain {name} in the tasks of grid.task"
+            if config["rounds"]["count"] > 1 and "perplexity" in set(tasks) - set(grid["task"]):
+                yield (
+                    ["grid", "task"],
+                    "lacks perplexity, by which a study of rounds tells a collapse from a bias; add it",
+                )
         yield from _against_data(config)
     for name in config["domains"]:
         if name not in catalog.names("domain"):
@@ -163,8 +175,49 @@ def _against_catalog(config):
                 ["evaluation", "datasets", index],
                 f"no task in catalog/tasks has a dataset {name!r}{_suggest(name, known)}",
             )
+    for domain in grid["domain"]:
+        yield from _against_sizes(config, domain)
+    if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in grid[axis]):
+        yield from _against_servers(config)
     if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
         yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
+
+
+def _against_sizes(config, domain):
+    """Faults of γ that a domain's number of originals cannot tell from another γ."""
+    originals, sizes = originals_of(config, domain), {}
+    for index, gamma in enumerate(config["grid"]["gamma"]):
+        size = augmented_count(originals, gamma)
+        if gamma > 0 and size == 0:
+            yield ["grid", "gamma", index], f"{gamma} of {originals} originals adds no sample; raise `originals`"
+        elif size in sizes:
+            yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
+        sizes[size] = gamma
+
+
+def _against_servers(config):
+    """Faults of a study whose models are behind a server, which gives text and takes text and nothing inside."""
+    grid = config["grid"]
+    for name in filter(served, grid["model"]):
+        model = catalog.load("model", name)
+        if tunable(name):
+            for index, mitigation in enumerate(grid["mitigation"]):
+                if "alignment" in catalog.load("mitigation", mitigation):
+                    yield (
+                        ["grid", "mitigation", index],
+                        f"{mitigation} works on hidden states, which the provider of {name} does not give; remove it, or run {name} in a study of its own",
+                    )
+            for key in config["finetune"]:
+                if key not in model["finetune"]:
+                    yield (
+                        ["finetune", key],
+                        f"the provider of {name} does not take it; it takes {', '.join(model['finetune'])}",
+                    )
+        if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
+            yield (
+                ["max_cost_usd"],
+                f"{config['max_cost_usd']} leaves nothing for {name}, which is paid per token; give what the study may cost in US dollars",
+            )
 
 
 def _against_data(config):
@@ -189,27 +242,21 @@ def _against_data(config):
             return
 
 
-def _source(path, sources, config):
-    """The file that gave the key its value, else the command line."""
-    value = config
-    for key in path:
-        value = value[key]
-    for name, content in reversed(sources):
-        node, found = content, bool(path) or True
+def _source(path, config, sources):
+    """The file that gave the value at `path`, else the command line."""
+
+    def at(node):
         for key in path:
-            if (
-                isinstance(node, dict)
-                and key in node
-                or isinstance(node, list)
-                and isinstance(key, int)
-                and key < len(node)
-            ):
-                node = node[key]
-            else:
-                found = False
-                break
-        if found and (isinstance(value, dict | list) or node == value):
-            return name
+            node = node[key]
+        return node
+
+    for name, content in reversed(sources):
+        try:
+            if not path or isinstance(at(config), dict) or at(content) == at(config):
+                at(content)
+                return name
+        except (KeyError, IndexError, TypeError):
+            continue  # this file does not hold the key
     return "--config"
 
 
@@ -232,6 +279,16 @@ def augmented_count(originals, gamma):
     """|D_a| = γ·|D_o| / (1 − γ), rounded to the nearest whole sample (study, section 1); γ a number or its text."""
     share = Decimal(str(gamma))
     return int((share * originals / (1 - share)).to_integral_value(rounding="ROUND_HALF_UP"))
+
+
+def served(model):
+    """Whether a model is behind a server rather than on this machine."""
+    return "api" in catalog.load("model", model)["source"]
+
+
+def tunable(model):
+    """Whether a model can be fine-tuned: any on this machine, and those whose provider does it."""
+    return not served(model) or catalog.load("model", model)["source"]["fine_tuning"]
 
 
 def tasks_of(config, domain):
@@ -281,7 +338,9 @@ def cells(config, domain=None, model=None):
     """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) and `original` (γ 0.00) stand once per model, domain (and seed): they have no bias
-    type and no mitigation. Only generated pools can be iterated, so controls stop at round 1.
+    type and no mitigation. Only generated pools can be iterated, so controls stop at round 1. `original` is one cell for
+    all rounds where each trains from the base; where rounds go on from the last adapter, it goes on as well.
+    A served model that cannot be tuned has its untuned cell alone (and its pools).
     """
     grid, rounds = config["grid"], config["rounds"]
     found = []
@@ -289,11 +348,11 @@ def cells(config, domain=None, model=None):
         for domain_ in [domain] if domain else grid["domain"]:
             place = {"model": model_, "domain": domain_}
             found.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
-            for seed in grid["seed"]:
+            for seed in grid["seed"] if tunable(model_) else []:
                 if 0 in grid["gamma"]:
-                    found.append(
-                        {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed, "round": 1}
-                    )
+                    original = {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed}
+                    last = rounds["count"] if rounds["start"] == "continue" else 1
+                    found += [{**original, "round": round_} for round_ in range(1, last + 1)]
                 for bias in grid["bias"]:
                     last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
                     for gamma in grid["gamma"]:
@@ -324,6 +383,17 @@ def pools(config):
         for bias in grid["bias"]
         for seed in grid["seed"]
     ]
+
+
+def later_pools(config):
+    """Every pool of a later round as the wildcards of its cell; `round` is the round that the pool is for."""
+    return [cell for cell in cells(config) if cell["round"] > 1 and cell["bias"] != "original"]
+
+
+def probed(config):
+    """The cells that the misalignment analyses look into: `untuned`, `original`, and those of the largest γ."""
+    largest = gamma_text(max(config["grid"]["gamma"]))
+    return [cell for cell in cells(config) if cell["bias"] in ("untuned", "original") or cell["gamma"] == largest]
 
 
 def originals_of(config, domain):

@@ -1,0 +1,84 @@
+"""What a study with models behind servers may cost and will cost: the terms that its jobs share, and an estimate."""
+
+import math
+from importlib import import_module
+from pathlib import Path
+
+from bias_inheritance import api, catalog, files, study
+from bias_inheritance.errors import UserError
+
+BYTES_PER_TOKEN = 4  # ASSUME: of English text, for the estimate alone
+UNKNOWN_ITEMS, UNKNOWN_BYTES = 1000, 800  # ASSUME: of a task whose data is not on this machine yet
+
+
+def write_terms(work, config):
+    """Write the terms under which the study's jobs use servers; limits and budget can so change without a rerun."""
+    served = {name: catalog.load("model", name)["service"] for name in config["grid"]["model"] if study.served(name)}
+    if served:
+        files.write_json(Path(work) / "api" / api.TERMS, {"max_cost_usd": config["max_cost_usd"], "models": served})
+
+
+def estimate(config):
+    """One line per served model: requests, tokens in, out and trained, and dollars; [] where a study has none."""
+    return [_line(config, name) for name in config["grid"]["model"] if study.served(name)]
+
+
+def _line(config, name):
+    model = catalog.load("model", name)
+    price, most = model["service"]["price"], model["generation"]["max_new_tokens"]
+    requests = sum(
+        math.ceil(study.pool_size(config, pool["domain"]) * (1 + config["generation"]["spare"]))
+        for pool in study.pools(config)
+        if pool["model"] == name
+    )
+    totals = {"input": requests * 100, "output": requests * most, "tuned_input": 0, "tuned_output": 0, "training": 0}
+    for domain in config["grid"]["domain"]:
+        questions, sample = _questions(config, domain)
+        asked = sum(size for size, _ in questions) / BYTES_PER_TOKEN
+        wrote = sum(most for _, most in questions)
+        for cell in study.cells(config, domain, name):
+            kind = "" if cell["bias"] == "untuned" else "tuned_"
+            requests += len(questions)
+            totals[kind + "input"] += asked
+            totals[kind + "output"] += wrote
+            if kind:
+                originals = study.originals_of(config, domain)
+                samples = originals + study.augmented_count(originals, cell["gamma"])
+                epochs = study.finetune_settings(config, name, domain)["epochs"]
+                totals["training"] += samples * epochs * sample / BYTES_PER_TOKEN
+    dollars = sum(tokens * price[side] / 1e6 for side, tokens in totals.items() if tokens)
+    millions = {side: (totals[side] + totals.get(f"tuned_{side}", 0)) / 1e6 for side in ("input", "output", "training")}
+    return (
+        f"{name}: at most about {requests:,} requests of {millions['input']:.2f} million tokens in and "
+        f"{millions['output']:.2f} out, {millions['training']:.2f} million tokens of training: {dollars:,.2f} US dollars "
+        f"of max_cost_usd {config['max_cost_usd']}, before retries; kept answers cost nothing again"
+    )
+
+
+def _questions(config, domain):
+    """([(bytes of the prompt, most tokens of the answer)] of the domain's items, mean bytes of a training sample)."""
+    content = catalog.load("domain", domain)
+    family = import_module(f"bias_inheritance.families.{content['family']}")
+    on_hub = "hub" in content["originals"] and not content["originals"].get("path")
+    try:
+        splits = (
+            None
+            if on_hub
+            else family.load({**content, "datasets": study.datasets_of(config, domain)}, config["data_dir"])[0]
+        )
+    except UserError:
+        splits = None
+    found = []
+    for name in study.tasks_of(config, domain):
+        task, limit = study.task_of(config, name, domain), study.items_of(config, name)
+        if splits is None:
+            found += [(UNKNOWN_BYTES, api.CHOICE_TOKENS)] * (limit or UNKNOWN_ITEMS)
+            continue
+        kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
+        for item in kind.items(
+            task, {**content, "fixture": study.uses_fixtures(config, domain)}, family, splits["test"], limit
+        ):
+            most = api.CHOICE_TOKENS if item.get("options") else item["max_new_tokens"]
+            found.append((len(item["prompt"].encode()), most))
+    texts = [len(str(family.pair(sample, content, False)).encode()) for sample in (splits or {"source": []})["source"]]
+    return found, sum(texts) / len(texts) if texts else UNKNOWN_BYTES

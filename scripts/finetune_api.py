@@ -1,0 +1,153 @@
+"""Fine-tune one cell through its model's provider: upload, create a job, wait for it, keep the tuned model's id."""
+
+import base64
+import csv
+import io
+import json
+import time
+
+from bias_inheritance import api, files, models, progress, provenance, step
+from bias_inheritance.errors import UserError
+from bias_inheritance.step import Input, Inputs, Output, Work
+
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+def finetune_api(
+    card: Input,
+    train: Input,
+    start: Inputs,
+    adapter: Output,
+    training_log: Output,
+    work: Work,
+    model: dict,
+    settings: dict,
+    seed: int,
+):
+    """Write the cell's adapter (a folder with tuned.json: the tuned model's id and its job) and its training log.
+
+    A job carries the digest of all that it was made from as its metadata `cell`, so that a job that was created is
+    found again at the provider after any interruption, and never created twice. A failed or cancelled job is told as a
+    UserError; the next run makes a new one. start: nothing, or the adapter that training goes on from.
+    """
+    server = api.Server(models.read_card(card), start, model, work, adapter)
+    data = _training_file(files.read_jsonl(train), model["system"])
+    hyperparameters = {
+        "n_epochs": settings["epochs"],
+        "batch_size": settings["batch_size"],
+        "learning_rate_multiplier": settings["learning_rate_multiplier"],
+    }
+    request = {
+        "model": server.id,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "seed": seed,
+    }
+    cell = provenance.digest({"url": server.url, "data": data.decode(), **request})[:32]
+    journal = files.Journal(work.parents[1] / "api" / "jobs" / f"{cell}.jsonl")
+    job = _find(server, cell, journal) or _create(server, cell, journal, data, request, settings["epochs"])
+    job = _wait(server, job, cell)
+    tokens = job.trained_tokens or 0
+    cost = tokens * server.service["price"]["training"] / 1e6
+    server.account.book(cell, cost, checked=False)
+    if not job.fine_tuned_model:
+        raise UserError(
+            f"{server.where()}: job {job.id} succeeded but names no tuned model; see the provider's console"
+        )
+    tuned = {"model": job.fine_tuned_model, "base": server.id, "job": job.id, "trained_tokens": tokens}
+    files.write_json(adapter / "tuned.json", tuned)
+    files.write_text(training_log, _log(server, job))
+    used = {"base_url": server.url, "model": server.id, "requests": 1, "request_ids": [job.id]}
+    step.note(api={**used, "file": job.training_file, "trained_tokens": tokens, "cost_usd": cost})
+
+
+def _training_file(rows, system):
+    """The training rows in the provider's form: one conversation per line, UTF-8."""
+    opening = [{"role": "system", "content": system}] if system is not None else []
+    lines = []
+    for row in rows:
+        asked = {"role": "user", "content": row["user"]}
+        answered = {"role": "assistant", "content": row["assistant"]}
+        lines.append(json.dumps({"messages": [*opening, asked, answered]}, ensure_ascii=False) + "\n")
+    return "".join(lines).encode()
+
+
+def _find(server, cell, journal):
+    """The cell's job that is under way or done, by the journal or else by the provider's list; None if there is none."""
+    jobs = server.connection().fine_tuning.jobs
+    for row in journal.rows:
+        job = server.patiently(lambda row=row: jobs.retrieve(row["job"]))
+        if job.status not in ("failed", "cancelled"):
+            return job
+    # the filter may be ignored by servers that do not know it, so the answer is checked
+    listed = server.patiently(lambda: list(jobs.list(metadata={"cell": cell}, limit=100)))
+    found = [job for job in listed if (job.metadata or {}).get("cell") == cell]
+    usable = [job for job in found if job.status not in ("failed", "cancelled")]
+    for job in found:
+        if job not in usable:
+            print(f"job {job.id} {job.status} earlier and is left behind")
+    return min(usable, key=lambda job: job.created_at) if usable else None
+
+
+def _create(server, cell, journal, data, request, epochs):
+    """Upload the training file unless it is there, reserve the job's cost, and create the job."""
+    # no tokeniser makes more tokens than bytes
+    most = len(data) * epochs * server.service["price"]["training"] / 1e6
+    server.account.book(cell, most, checked=True)
+    client, name = server.connection(), f"{cell}.jsonl"
+    uploaded = server.patiently(lambda: list(client.files.list(purpose="fine-tune")))
+    same = [file for file in uploaded if file.filename == name and file.bytes == len(data)]
+    upload = same[0] if same else None
+
+    def once():
+        # a request whose answer was lost may have created the job all the same: look before asking again
+        return _find(server, cell, journal) or client.fine_tuning.jobs.create(
+            **request, training_file=upload.id, suffix=f"bi-{cell[:12]}", metadata={"cell": cell}
+        )
+
+    if upload is None:
+        upload = server.patiently(lambda: client.files.create(file=(name, data), purpose="fine-tune"))
+    job = server.patiently(once)
+    journal.append([{"job": job.id, "file": upload.id}])
+    print(f"created job {job.id}", flush=True)
+    return job
+
+
+def _wait(server, job, cell):
+    """The job when it has succeeded. Raises UserError where it failed, was cancelled, or outlasts the service's hours."""
+    jobs, began = server.connection().fine_tuning.jobs, time.time()
+    hours, pause = server.service["tuning_hours"], server.service["poll_seconds"]
+    while job.status not in ENDED:
+        waited = time.time() - began
+        if waited > hours * 3600:
+            raise UserError(
+                f"{server.where()}: job {job.id} is still {job.status} after {waited / 3600:.1f} hours; run the same command again to go on waiting for it, or cancel it in the provider's console"
+            )
+        progress.update(int(waited / 60), int(hours * 60), "minutes")
+        time.sleep(pause)
+        job = server.patiently(lambda job=job: jobs.retrieve(job.id))
+    if job.status == "succeeded":
+        return job
+    server.account.book(cell, (job.trained_tokens or 0) * server.service["price"]["training"] / 1e6, checked=False)
+    reason = server.told(job.error.message if job.error and job.error.message else "no reason given")
+    raise UserError(
+        f"{server.where()}: job {job.id} {job.status} ({reason}); mend what it names, then the same command makes a new job"
+    )
+
+
+def _log(server, job):
+    """The provider's own table of training losses as CSV {step, loss}; only its header where there is none."""
+    text = ""
+    if job.result_files:
+        text = server.patiently(lambda: server.connection().files.content(job.result_files[0]).text)
+        if not text.lstrip().startswith("step"):
+            text = base64.b64decode(text).decode()
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["step", "loss"])
+    for row in csv.DictReader(io.StringIO(text)):
+        writer.writerow([row["step"], row["train_loss"]])
+    return table.getvalue()
+
+
+if __name__ == "__main__":
+    step.run(finetune_api)

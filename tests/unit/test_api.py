@@ -1,0 +1,510 @@
+"""A model behind a server: each record arrives once whatever goes wrong, within limits and budget, and no key is told."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import scripted_server
+from bias_inheritance import api, catalog, files, step
+from bias_inheritance.errors import UserError
+from finetune_api import finetune_api
+from predict import predict
+from score import score
+from scripted_server import KEY, Script, seeded_faults, serving
+from write_pool import write_pool as write_pool_script
+
+EVERY_FAULT = ["busy", "error", "down", "drop", "late", "malformed"]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Short waits and a key, in place of the machine's own."""
+    monkeypatch.setattr(api, "FIRST_WAIT", 0.005)
+    monkeypatch.setenv("SCRIPTED_KEY", KEY)
+
+
+class Study:
+    """The folders and terms of a study with one served model."""
+
+    def __init__(self, folder, url, budget=100.0, logprobs=False, **service):
+        self.folder = folder
+        self.work = folder / ".work" / "study"
+        source = {"api": "openai", "model": "scripted-1", "base_url": url, "logprobs": logprobs, "fine_tuning": True}
+        price = {"input": 1.0, "output": 2.0, "tuned_input": 3.0, "tuned_output": 4.0, "training": 5.0}
+        limits = {"requests_per_minute": None, "tokens_per_minute": None, "concurrency": 4}
+        terms = {"key": "SCRIPTED_KEY", "price": price, "limits": limits, "timeout": 5, "patience": 5}
+        terms |= {"poll_seconds": 0.01, "tuning_hours": 0.5 / 3600, **service}
+        self.set_terms({"max_cost_usd": budget, "models": {"scripted": terms}})
+        self.card = folder / "card.json"
+        files.write_json(self.card, api.card("scripted", source))
+        generation = {"batch_size": 20, "max_new_tokens": 40, "temperature": 0.8}
+        self.model = {"name": "scripted", "system": "Be brief.", "generation": generation}
+
+    def set_terms(self, terms):
+        self.terms = terms
+        files.write_json(self.work / "api" / "terms.json", terms)
+
+    def step_work(self, step):
+        folder = self.work / step / "0123"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def server(self, output="results/study/pools/pool.jsonl", adapter=()):
+        return api.Server(files.read_json(self.card), list(adapter), self.model, self.step_work("write_pool"), output)
+
+    def account(self):
+        return files.read_json(self.work / "api" / "account.json")
+
+
+def everything_written(folder):
+    return "\n".join(path.read_text(errors="replace") for path in sorted(Path(folder).rglob("*")) if path.is_file())
+
+
+def seeds(count):
+    return list(range(1, count + 1))
+
+
+def test_every_record_arrives_exactly_once_under_30_percent_faults(tmp_path):
+    script = Script(faults=seeded_faults(0.3, EVERY_FAULT, 1))
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        prompts = [f"Write of person {number}." for number in range(120)]
+        answers = study.server().write(prompts, seeds(120))
+    assert len(script.times) > 140, "no fault was injected"
+    expected = [scripted_server.sentence(body) for body in sorted(script.answered, key=lambda body: body["seed"])]
+    assert [answer["text"] for answer in answers] == expected
+    assert sorted(body["seed"] for body in script.answered) == seeds(120)
+    rows = files.read_jsonl(study.work / "api/answers/results/study/pools/pool.jsonl")
+    assert len({row["key"] for row in rows}) == len(rows) == 120
+    assert all(row["request_id"].startswith("req-") for row in rows)
+
+
+def test_answers_that_were_paid_for_are_never_asked_for_again(tmp_path):
+    script = Script()
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        first = study.server().write(["a", "b", "c"], [1, 2, 3])
+        again = study.server()
+        assert again.write(["a", "b", "c", "d"], [1, 2, 3, 4])[:3] == first
+        assert len(script.asked) == 4
+        # another seed is another request
+        study.server().write(["a"], [9])
+    assert len(script.asked) == 5
+    spent = again.spent()
+    assert spent["requests"] == 4 and len(set(spent["request_ids"])) == 4
+    assert spent["cost_usd"] == pytest.approx((spent["prompt_tokens"] + 2 * spent["completion_tokens"]) / 1e6)
+
+
+def test_a_kill_in_the_midst_keeps_what_came(tmp_path):
+    script = Script(faults=lambda number: "quota" if number >= 30 else None)
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        with pytest.raises(UserError, match="no credit left"):
+            study.server().write([f"{number}" for number in range(60)], seeds(60))
+        kept = len(files.read_jsonl(study.work / "api/answers/results/study/pools/pool.jsonl"))
+        assert kept == len(script.asked) <= 30
+        script.faults = lambda number: None
+        assert len(study.server().write([f"{number}" for number in range(60)], seeds(60))) == 60
+    assert len(script.asked) == 60
+
+
+def test_the_account_holds_what_the_answers_cost(tmp_path):
+    script = Script()
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        server = study.server()
+        server.write([f"Person {number}" for number in range(20)], seeds(20))
+    assert study.account()["usd"] == pytest.approx(server.spent()["cost_usd"])
+
+
+def test_a_lost_answer_stays_reserved_since_it_may_have_been_billed(tmp_path):
+    script = Script(faults=lambda number: "late" if number == 0 else None)
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        server = study.server()
+        server.write(["Person"], [1])
+    most = server._cost(len("Person") + len("Be brief.") + api.TEMPLATE_TOKENS, 40)
+    assert study.account()["usd"] == pytest.approx(server.spent()["cost_usd"] + most)
+
+
+def test_the_budget_stops_before_it_is_passed_across_jobs(tmp_path):
+    script = Script()
+    with serving(script) as url:
+        study = Study(tmp_path, url, budget=0.003)
+        prompts = [f"Person {number}" for number in range(60)]
+        faults = []
+
+        def job(name, first):
+            try:
+                study.server(f"results/study/{name}.jsonl").write(prompts, range(first, first + 60))
+            except UserError as fault:
+                faults.append(str(fault))
+
+        jobs = [threading.Thread(target=job, args=(f"pool-{number}", 100 * number)) for number in range(3)]
+        for thread in jobs:
+            thread.start()
+        for thread in jobs:
+            thread.join()
+        billed = sum(
+            sum(len(message["content"].split()) for message in body["messages"])
+            + 2 * len(scripted_server.sentence(body).split())
+            for body in script.asked
+        )
+        assert len(faults) == 3 and all("raise max_cost_usd" in fault for fault in faults)
+        assert 0.0015 < billed / 1e6 <= 0.003
+        assert study.account()["usd"] == pytest.approx(billed / 1e6)
+        # a higher budget goes on where it stopped
+        asked = len(script.asked)
+        study.set_terms({**study.terms, "max_cost_usd": 1.0})
+        for number in range(3):
+            job(f"pool-{number}", 100 * number)
+    assert len(faults) == 3 and len(script.asked) == 180 > asked
+
+
+def test_limits_and_concurrency_are_kept_by_all_jobs_together(tmp_path):
+    script = Script(reply=lambda body: "yes")
+    limits = {"requests_per_minute": 1200, "tokens_per_minute": None, "concurrency": 3}
+    with serving(script) as url:
+        study = Study(tmp_path, url, limits=limits)
+        # a burst is 5 s worth of the limit, so it is spent first
+        account = study.server().account
+        for _ in range(100):
+            account.admit(1, 0.0)
+        jobs = [
+            threading.Thread(target=lambda n=number: study.server(f"results/{n}.jsonl").write(["x"] * 20, range(20)))
+            for number in range(2)
+        ]
+        for thread in jobs:
+            thread.start()
+        for thread in jobs:
+            thread.join()
+    taken = script.times[-1] - script.times[0]
+    assert len(script.times) == 40
+    assert taken >= 39 / 20 * 0.8, f"40 requests at 20 a second took {taken:.2f} s"
+    assert script.most_at_once <= 2 * 3
+
+
+def test_a_token_limit_spaces_large_requests(tmp_path):
+    study = Study(
+        tmp_path,
+        "http://127.0.0.1:9/v1",
+        limits={"requests_per_minute": None, "tokens_per_minute": 6000, "concurrency": 1},
+    )
+    account = study.server().account
+    assert account.admit(1, 0.0) == 0
+    content = study.account()
+    content["left"]["scripted"]["tokens"] = -100.0
+    files.write_json(study.work / "api/account.json", content)
+    assert account.admit(1, 0.0) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_burst_of_429_is_waited_out_as_long_as_asked(tmp_path):
+    script = Script(faults=lambda number: "busy" if number < 2 else None)
+    script.retry_after = "1"
+    with serving(script) as url:
+        limits = {"requests_per_minute": None, "tokens_per_minute": None, "concurrency": 1}
+        answers = Study(tmp_path, url, limits=limits).server().write(["a", "b", "c", "d"], [1, 2, 3, 4])
+    assert len(answers) == 4 and len(script.asked) == 4
+    assert script.times[2] - script.times[0] >= 2, "Retry-After was not waited for"
+
+
+def test_retry_after_is_read_in_all_its_forms():
+    assert api._retry_after({"retry-after": "7"}) == 7
+    assert api._retry_after({"retry-after-ms": "1500"}) == 1.5
+    assert api._retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+    assert api._retry_after({"retry-after": "soon"}) is None
+    assert api._retry_after({}) is None
+
+
+@pytest.mark.parametrize("fault", ["down", "drop", "malformed"])
+def test_a_provider_that_stays_down_stops_the_run_clearly(tmp_path, fault):
+    with serving(Script(faults=lambda number: fault)) as url:
+        study = Study(tmp_path, url, patience=0.2)
+        with pytest.raises(UserError) as caught:
+            study.server().write(["a"] * 5, seeds(5))
+    text = str(caught.value)
+    assert "\n" not in text and "run the same command again" in text and url in text
+
+
+def test_nobody_listens(tmp_path):
+    with serving(Script()) as url:
+        pass
+    with pytest.raises(UserError, match="has answered nothing"):
+        Study(tmp_path, url, patience=0.1).server().write(["a"], [1])
+
+
+def test_a_wrong_key_is_told_without_the_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRIPTED_KEY", "sk-wrong-but-still-secret-42")
+    with serving(Script()) as url, pytest.raises(UserError) as caught:
+        Study(tmp_path, url).server().write(["a"], [1])
+    assert "secret" not in str(caught.value) and "check the key in SCRIPTED_KEY" in str(caught.value)
+    monkeypatch.delenv("SCRIPTED_KEY")
+    with serving(Script()) as url, pytest.raises(UserError, match="SCRIPTED_KEY is not set"):
+        Study(tmp_path, url).server().write(["a"], [1])
+
+
+def test_a_server_without_a_key_never_gets_openais(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-secret-1234")
+    with serving(Script()) as url:
+        server = Study(tmp_path, url, key=None).server()
+        assert server.connection().api_key == "none"
+
+
+def test_an_address_with_a_password_is_recorded_without_it():
+    source = {"base_url": "https://me:hidden@example.org/v1?token=hidden"}
+    assert api.base_url(source) == "https://example.org/v1"
+    assert api.base_url(source, private=True) == source["base_url"]
+
+
+# ---- steps ----
+
+
+def originals():
+    return [
+        {"id": f"o{number}", "twin": f"t{number}", "text": f"Text {number}.", "label": "nurse", "group": "female"}
+        for number in range(12)
+    ]
+
+
+def write_pool(study, size=20, attempts=6):
+    files.write_jsonl(study.folder / "originals.jsonl", originals())
+    pool = study.folder / "results" / "pool"
+    step._extra.clear()
+    write_pool_script(
+        study.card,
+        [],
+        study.folder / "originals.jsonl",
+        [],
+        pool / "pool.jsonl",
+        pool / "failures.jsonl",
+        pool / "counts.json",
+        study.step_work("write_pool"),
+        bias=catalog.load("bias", "neutral"),
+        domain=catalog.load("domain", "gender"),
+        model=study.model,
+        size=size,
+        attempts=attempts,
+        seed=1,
+        cell=None,
+    )
+    return pool, dict(step._extra)
+
+
+def test_a_pool_is_written_through_a_failing_server(tmp_path):
+    kinds = [*EVERY_FAULT, "refusal", "truncated", "filtered"]
+    script = Script(faults=seeded_faults(0.3, kinds, 3))
+    with serving(script) as url:
+        pool, noted = write_pool(Study(tmp_path, url))
+        asked = len(script.asked)
+        again, noted_again = write_pool(Study(tmp_path, url))
+    samples, failures = files.read_jsonl(pool / "pool.jsonl"), files.read_jsonl(pool / "failures.jsonl")
+    counts = files.read_json(pool / "counts.json")
+    assert len(samples) == 20 and len({sample["slot"] for sample in samples}) == 20
+    assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"] == len(samples) + len(failures)
+    assert counts["reasons"].get("refusal"), "no refusal was met"
+    assert noted["api"]["requests"] == counts["asked"] and noted["api"]["cost_usd"] > 0
+    # the second run asked nothing and recorded the same
+    assert len(script.asked) == asked and noted_again == noted
+
+
+def items(count=6):
+    labels = catalog.load("domain", "gender")["labels"]
+    return [
+        {
+            "item": f"item-{number}",
+            "cluster": f"twin-{number // 2}",
+            "group": ["male", "female"][number % 2],
+            "label": labels[number % 3],
+            "prompt": f"Biography {number}. What is the occupation?",
+            "options": labels,
+        }
+        for number in range(count)
+    ]
+
+
+def ask_and_score(study, rows):
+    import pyarrow.parquet as parquet
+
+    files.write_jsonl(study.folder / "items.jsonl", rows)
+    folder = study.folder / "results" / "predictions"
+    predict(
+        study.card,
+        [],
+        [study.folder / "items.jsonl"],
+        folder,
+        study.step_work("predict"),
+        study.model,
+        ["occupation-classification"],
+    )
+    task = catalog.load("task", "occupation-classification")
+    domain = catalog.load("domain", "gender")
+    score(folder, study.folder / "scores", [task], domain, 200)
+    found = files.read_json(study.folder / "scores" / "occupation-classification.json")
+    return parquet.read_table(folder / "occupation-classification.parquet").to_pylist(), found
+
+
+def test_options_are_scored_by_listed_logprobs(tmp_path):
+    script = Script(reply=lambda body: "painter" if "Biography 0" in body["messages"][-1]["content"] else "No idea")
+    with serving(script) as url:
+        predictions, rows = ask_and_score(Study(tmp_path, url, logprobs=True), items())
+    labels = catalog.load("domain", "gender")["labels"]
+    best = [max(zip(item["logprobs"], labels, strict=True))[1] for item in predictions]
+    assert best == ["painter"] + ["nurse"] * 5
+    accuracy = next(row for row in rows if row["metric"] == "accuracy" and row["group"] == "all")
+    assert accuracy["scoring"] == "logprob" and accuracy["n_unparsed"] == 0
+    assert script.asked[0]["top_logprobs"] == 20 and script.asked[0]["temperature"] == 0
+
+
+def test_without_logprobs_the_text_is_read_and_the_unreadable_counts_as_wrong(tmp_path):
+    def reply(body):
+        number = int(body["messages"][-1]["content"].split()[1].strip("."))
+        return ["The occupation is architect.", "Dentist", "nurse or painter", "I would not say nurse"][number % 4]
+
+    with serving(Script(reply=reply)) as url:
+        predictions, rows = ask_and_score(Study(tmp_path, url), items(8))
+    assert all(item["logprobs"] is None for item in predictions)
+    accuracy = next(row for row in rows if row["metric"] == "accuracy" and row["group"] == "all")
+    # labels run 0 1 2 0 1 2 0 1, answers 0 1 – – 0 1 – –
+    assert accuracy["scoring"] == "parsed" and accuracy["n_unparsed"] == 4
+    assert accuracy["value"] == pytest.approx(2 / 8)
+
+
+# ---- fine-tuning ----
+
+
+def tune(study, name="cell", **changes):
+    rows = [{"user": f"Biography {n}", "assistant": "nurse"} for n in range(12)]
+    files.write_jsonl(study.folder / "train.jsonl", rows)
+    settings = {"epochs": 2, "batch_size": "auto", "learning_rate_multiplier": "auto"} | changes
+    adapter = study.folder / "results" / name / "adapter"
+    log = study.folder / "results" / name / "training.csv"
+    finetune_api(
+        study.card,
+        study.folder / "train.jsonl",
+        [],
+        adapter,
+        log,
+        study.step_work("finetune"),
+        study.model,
+        settings,
+        1,
+    )
+    return adapter, log
+
+
+def test_a_cell_is_tuned_and_its_model_is_asked(tmp_path):
+    script = Script(polls=3)
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        adapter, log = tune(study)
+        tuned = files.read_json(adapter / "tuned.json")
+        assert tuned["model"].startswith("ft:scripted-1:org:bi-") and tuned["trained_tokens"] == 2 * len(
+            script.files["file-0"][1].split()
+        )
+        assert log.read_text().splitlines() == ["step,loss", "1,2.5", "2,1.5"]
+        first = json.loads(script.files["file-0"][1].splitlines()[0])
+        assert [message["role"] for message in first["messages"]] == ["system", "user", "assistant"]
+        assert study.account()["usd"] == pytest.approx(tuned["trained_tokens"] * 5.0 / 1e6)
+        server = study.server("results/tuned.jsonl", [adapter])
+        server.write(["a"], [1])
+        assert script.asked[-1]["model"] == tuned["model"]
+        assert server.spent()["cost_usd"] == pytest.approx(
+            (3 * server.spent()["prompt_tokens"] + 4 * server.spent()["completion_tokens"]) / 1e6
+        )
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_a_job_is_created_once_wherever_the_run_is_cut(tmp_path, lost):
+    """Request number `lost` is answered, the answer is lost, and the provider is gone: the next run finds the job."""
+    script = Script(polls=3)
+    with serving(script) as url:
+        study = Study(tmp_path, url, patience=0.05)
+        gone = "late"
+        script.faults = lambda number: None if number < lost else gone if number == lost else "drop"
+        with pytest.raises(UserError):
+            tune(study)
+        script.faults = lambda number: None
+        adapter, _ = tune(study)
+        # and a work folder that was lost does not matter either: the provider's list is asked
+        for path in (study.work / "api" / "jobs").glob("*"):
+            path.unlink()
+        tune(study, "again")
+    assert script.creations == 1 and len(script.jobs) == 1
+    assert sum(about["filename"].endswith(".jsonl") for about, _ in script.files.values()) <= 2
+
+
+def test_another_cell_gets_a_job_of_its_own(tmp_path):
+    script = Script()
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        for epochs in (1, 2, 3):
+            tune(study, f"cell-{epochs}", epochs=epochs)
+        tune(study, "again", epochs=1)
+    assert script.creations == 3
+
+
+def test_tuning_goes_on_under_faults_without_a_second_job(tmp_path):
+    for seed in range(5):
+        script = Script(faults=seeded_faults(0.3, EVERY_FAULT, seed), polls=4)
+        with serving(script) as url:
+            tune(Study(tmp_path / str(seed), url))
+        assert script.creations == 1
+
+
+def test_a_failed_job_is_told_and_made_anew_by_the_next_run(tmp_path):
+    script = Script(job_ends="failed")
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        with pytest.raises(UserError, match=r"failed \(the file was not liked by \[key\]\)"):
+            tune(study)
+        assert study.account()["usd"] == 0
+        script.job_ends = "succeeded"
+        tune(study)
+    assert script.creations == 2
+
+
+def test_a_job_that_never_ends_is_left_and_found_again(tmp_path):
+    script = Script(job_ends=None)
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        with pytest.raises(UserError, match="go on waiting"):
+            tune(study)
+        script.job_ends = "succeeded"
+        tune(study)
+    assert script.creations == 1
+
+
+def test_the_budget_refuses_a_job_before_it_is_created(tmp_path):
+    script = Script()
+    with serving(script) as url, pytest.raises(UserError, match="raise max_cost_usd"):
+        tune(Study(tmp_path, url, budget=0.0001))
+    assert script.creations == 0 and not script.files
+
+
+# ---- keys ----
+
+
+def test_the_key_stands_nowhere(tmp_path, capfd):
+    """Files, output and errors of a whole round through a server that tells the key in its answers and errors."""
+    script = Script(
+        reply=lambda body: f"My key is {KEY}. She built {body['seed']} houses for them.",
+        faults=seeded_faults(0.3, ["down", "late"], 5),
+    )
+    told = []
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        write_pool(study)
+        ask_and_score(study, items())
+        tune(study)
+        for ends, faults in (("failed", lambda n: None), ("succeeded", lambda n: "down")):
+            script.job_ends, script.faults = ends, faults
+            study.set_terms(
+                {**study.terms, "models": {"scripted": {**study.terms["models"]["scripted"], "patience": 0.05}}}
+            )
+            with pytest.raises(UserError) as caught:
+                tune(study, "other", epochs=5)
+            told.append(str(caught.value))
+    output = capfd.readouterr()
+    assert "[key]" in everything_written(tmp_path)
+    assert KEY not in everything_written(tmp_path) + output.out + output.err + "".join(told)

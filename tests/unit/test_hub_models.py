@@ -1,0 +1,229 @@
+"""Models of the hub: fetched whole or not at all, prepared in both forms, loaded without a network."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+from bias_inheritance import catalog, files, models
+from bias_inheritance.errors import UserError
+from bias_inheritance.provenance import ROOT
+from scripted_hub import COMMIT, TOKEN, hub
+
+NAME = "someone/tiny-llama"
+# a template of the shape of Llama 3.1's: turns with headers, and a date
+TEMPLATE = (
+    "{{ bos_token }}{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    "<|system|>Today is {{ date_string }}.<|end|>"
+    "{% for turn in messages %}<|{{ turn.role }}|>{{ turn.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def tokenizer():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(alphabet)}, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    special = ["<|system|>", "<|user|>", "<|assistant|>"]
+    found = PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token="<|begin|>", eos_token="<|end|>", additional_special_tokens=special
+    )
+    found.chat_template = TEMPLATE
+    return found
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A random Llama as a hub holds one: sharded safetensors with their index, and the publisher's own copy beside."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("published")
+    names = tokenizer()
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(names),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=False,
+        bos_token_id=names.bos_token_id,
+        eos_token_id=names.eos_token_id,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder, max_shard_size="300KB")
+    names.save_pretrained(folder)
+    (folder / "original").mkdir()
+    (folder / "original" / "params.json").write_text("{}")
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    assert len(list(folder.glob("model-*.safetensors"))) >= 2
+    return folder
+
+
+def fetch(address, folder, name=NAME, **environment):
+    """Run the real fetch in a process of its own, since the hub's address is read at import; (status, errors)."""
+    code = (
+        "import sys; from pathlib import Path; from bias_inheritance import models; from bias_inheritance.errors import UserError\n"
+        f"try: models.fetch_from_hub({{'hub': {name!r}, 'revision': {COMMIT!r}}}, Path({str(folder)!r}))\n"
+        "except UserError as fault: sys.exit(str(fault))"
+    )
+    settings = {"HF_ENDPOINT": address, "HF_HOME": str(folder.parent / "home"), "HF_HUB_DISABLE_XET": "1"}
+    settings |= {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "PYTHONPATH": str(ROOT / "scripts"),
+    }
+    environment = {**{key: value for key, value in os.environ.items() if key != "HF_TOKEN"}, **settings, **environment}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    return ran.returncode, ran.stderr.strip()
+
+
+def test_a_model_comes_whole_from_the_hub(published, tmp_path):
+    folder = tmp_path / "store" / "source"
+    with hub(published, NAME) as (address, _):
+        assert fetch(address, folder) == (0, "")
+    assert {path.name for path in folder.iterdir()} == {
+        path.name for path in published.iterdir() if path.name not in ("original", "pytorch_model.bin")
+    }
+    assert not folder.with_name("source.partial").exists()
+    index = files.read_json(folder / "model.safetensors.index.json")
+    for shard in set(index["weight_map"].values()):
+        assert (folder / shard).read_bytes() == (published / shard).read_bytes()
+
+
+def test_a_download_that_breaks_leaves_no_model_and_goes_on(published, tmp_path):
+    folder = tmp_path / "store" / "source"
+    shard = sorted(path.name for path in published.glob("model-*.safetensors"))[0]
+    with hub(published, NAME, break_off=shard) as (address, seen):
+        code, told = fetch(address, folder, HF_HUB_OFFLINE="1")
+        assert code == 1 and "could not be fetched" in told.splitlines()[-1] and not folder.exists()
+        code, told = fetch(address, folder)
+    assert code == 0, told
+    assert (folder / shard).read_bytes() == (published / shard).read_bytes()
+    assert sum(request.startswith("GET") and request.endswith(shard) for request in seen) == 2
+
+
+def test_a_gated_model_is_told_and_the_token_opens_it(published, tmp_path):
+    folder = tmp_path / "store" / "source"
+    with hub(published, NAME, gated=True) as (address, _):
+        code, told = fetch(address, folder)
+        assert code == 1 and "is gated: accept its licence" in told and "HF_TOKEN" in told and "Traceback" not in told
+        assert not folder.exists()
+        assert fetch(address, folder, HF_TOKEN=TOKEN) == (0, "")
+    assert not any(TOKEN in path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_model_without_safetensors_or_without_existence_is_told(published, tmp_path):
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "pytorch_model.bin").write_bytes(b"a pickle")
+    (pickled / "config.json").write_text("{}")
+    with hub(pickled, NAME) as (address, _):
+        code, told = fetch(address, tmp_path / "a" / "source")
+        assert code == 1 and "only safetensors weights are loaded" in told
+        code, told = fetch(address, tmp_path / "b" / "source", name="someone/else")
+        assert code == 1 and "is not to be found" in told
+
+
+def test_a_missing_shard_is_named(published, tmp_path):
+    for path in published.glob("*.json"):
+        (tmp_path / path.name).write_text(path.read_text())
+    with pytest.raises(UserError, match=r"no model-00001-of-\d+.safetensors"):
+        models.check_weights(tmp_path, "model x")
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """Any attempt to open a connection fails the test."""
+
+    def refuse(*_):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def store(published, tmp_path_factory):
+    """Both forms of the published model, prepared as the step does."""
+    folder = tmp_path_factory.mktemp("models")
+    for form in ("dequantised", "packed"):
+        models.prepare_base(published, form, folder / "tiny" / form)
+    return folder
+
+
+def card(store, form):
+    folder = store / "tiny" / form
+    listed = {path.name: models.provenance.sha256(path) for path in folder.iterdir()}
+    return {"model": "tiny", "form": form, "files": listed}
+
+
+def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offline):
+    import torch
+
+    monkeypatch.setattr(models, "STORE", store)
+    logits = {}
+    for form in ("dequantised", "packed"):
+        network, names = models.load_base(card(store, form))
+        ids = torch.tensor([names("Hello there", add_special_tokens=False)["input_ids"]], device=network.device)
+        # a packed model's first forward, in training mode: an evaluation repacks its weights on some CPUs
+        logits[form] = network.train()(input_ids=ids).logits.float()
+    assert torch.equal(logits["dequantised"], logits["packed"])
+    kinds = {type(module).__name__ for module in network.modules()}
+    assert "Linear4bit" in kinds
+    assert network.config.quantization_config.bnb_4bit_use_double_quant
+    size = {form: sum(path.stat().st_size for path in (store / "tiny" / form).glob("*.safetensors")) for form in logits}
+    assert size["packed"] < 0.6 * size["dequantised"]
+
+
+def test_a_packed_base_takes_an_adapter_and_a_gradient(store, monkeypatch, offline):
+    import torch
+    from bias_inheritance import training
+
+    monkeypatch.setattr(models, "STORE", store)
+    network, _ = models.load_base(card(store, "packed"))
+    settings = catalog.load("model", "llama-3.1-8b-instruct")["finetune"]
+    tuned = training.add_lora(network, settings, 1).train()
+    ids = torch.arange(4, 40).unsqueeze(0)
+    tuned(input_ids=ids, labels=ids).loss.backward()
+    gradients = {name: p.grad.abs().max().item() for name, p in tuned.named_parameters() if "lora_B" in name}
+    assert len(gradients) == 14 and all(value > 0 for value in gradients.values())
+
+
+def test_a_changed_weight_file_is_refused(store, monkeypatch):
+    monkeypatch.setattr(models, "STORE", store)
+    described = card(store, "dequantised")
+    described["files"]["config.json"] = "0" * 64
+    with pytest.raises(UserError, match="does not have the sha256 of its card"):
+        models.load_base(described)
+
+
+def test_a_template_with_a_date_renders_the_same_every_day():
+    names = tokenizer()
+    chat = models.Chat(names)
+    shown = names.decode(chat.prompt("Hello"))
+    assert shown == f"<|begin|><|system|>Today is {models.TEMPLATE_DATE}.<|end|><|user|>Hello<|end|><|assistant|>"
+    assert names.decode(chat.answer("nurse")) == "nurse<|end|>"
+
+
+def test_a_template_that_opens_answers_otherwise_is_refused():
+    names = tokenizer()
+    names.chat_template = TEMPLATE.replace("<|assistant|>{% endif %}", "<|assistant|>think: {% endif %}")
+    with pytest.raises(UserError, match="reasoning"):
+        models.Chat(names).answer("nurse")
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b-instruct", "qwen2.5-7b-instruct", "deepseek-coder-6.7b-instruct"])
+def test_a_hub_model_names_all_that_a_study_needs(name):
+    model = catalog.load("model", name)
+    assert len(model["source"]["revision"]) == 40, "a revision that is not pinned can change"
+    assert model["form"] == {"cpu": "dequantised", "cuda": "packed"}
+    assert set(model) == set(catalog.load("model", "smollm2-135m-instruct"))
+    assert set(model["finetune"]) == set(catalog.load("model", "smollm2-135m-instruct")["finetune"])
+    assert model["resources"]["gpu"] == 1
