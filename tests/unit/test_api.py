@@ -313,6 +313,7 @@ def items(count=6):
     return [
         {
             "item": f"item-{number}",
+            "dataset": "gender",
             "cluster": f"twin-{number // 2}",
             "group": ["male", "female"][number % 2],
             "label": labels[number % 3],
