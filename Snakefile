@@ -33,6 +33,10 @@ include: "rules/analyse.smk"
 include: "rules/audit.smk"
 
 
+if workflow.is_main_process:
+    write_plan()
+
+
 localrules:
     all,
 

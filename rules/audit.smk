@@ -45,10 +45,6 @@ def leaves_of(rule, wildcards):
     return {key: provenance.digest(value) for key, value in json.loads(compact(leaves)).items()}
 
 
-if workflow.is_main_process:
-    write_plan()
-
-
 PRODUCTS = [f"{RESULTS}/scores.csv", f"{RESULTS}/manipulation.csv"]
 DATASET_CARDS = [f"{path_of(POOL, pool)}/card.md" for pool in POOLS]
 

@@ -66,6 +66,10 @@ def finetune(
     models.assert_adapter_acts(tuned)
     tuned.save_pretrained(adapter, save_embedding_layers=False)
     (adapter / "README.md").unlink(missing_ok=True)  # a template with nothing in it
+    # as saved, it holds this machine's path and a set in an order that changes from process to process
+    described = files.read_json(adapter / "adapter_config.json")
+    described |= {"base_model_name_or_path": model["name"], "target_modules": sorted(described["target_modules"])}
+    files.write_json(adapter / "adapter_config.json", described)
     table = io.StringIO()
     writer = csv.DictWriter(table, fieldnames=list(rows[0]))
     writer.writeheader()
