@@ -38,6 +38,10 @@ include: "rules/report.smk"
 include: "rules/audit.smk"
 
 
+if workflow.is_main_process:
+    write_plan()
+
+
 # On a cluster these run where Snakemake does: a node often cannot reach a server, and the others load no model and take
 # seconds, less than a job needs to start.
 localrules:

@@ -1,10 +1,6 @@
 # What audit holds results against, and the study as a Provenance Run Crate.
 
 
-if workflow.is_main_process:
-    write_plan()
-
-
 PRODUCTS = [
     f"{RESULTS}/scores.csv",
     f"{RESULTS}/manipulation.csv",
