@@ -38,12 +38,33 @@ include: "rules/report.smk"
 include: "rules/audit.smk"
 
 
-# a cluster's nodes often cannot reach a server that the login node can
+if workflow.is_main_process:
+    write_plan()
+
+
+# On a cluster these run where Snakemake does: a node often cannot reach a server, and the others load no model and take
+# seconds, less than a job needs to start.
 localrules:
     all,
     write_pool_served,
+    rewrite_pool_served,
     predict_served,
+    predict_opinions_served,
     finetune_served,
+    prepare_originals,
+    draw_originals,
+    prepare_items,
+    prepare_opinions,
+    copy_pool,
+    describe_pool,
+    mix,
+    score,
+    gather_scores,
+    check_manipulation,
+    measure_values,
+    measure_groups,
+    relate_misalignment,
+    write_crate,
 
 
 rule all:

@@ -5,7 +5,6 @@ rule check_manipulation:
     input:
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in POOLS],
         counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
-        code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
     output:
         manipulation=report(
             f"{RESULTS}/manipulation.csv",
@@ -25,6 +24,7 @@ rule check_manipulation:
     container:
         image("cpu")
     params:
+        code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -59,7 +59,6 @@ rule analyse:
         manipulation=f"{RESULTS}/manipulation.csv",
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
         misalignment=TABLES,
-        code=code("analyse"),
     output:
         effects=report(
             f"{RESULTS}/effects.csv",
@@ -79,6 +78,7 @@ rule analyse:
     container:
         image("cpu")
     params:
+        code=code("analyse"),
         paths=paths,
         parameters=parameters(lambda w: {"declared": catalog.claims(), "cells": CELLS}),
     shell:

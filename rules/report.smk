@@ -14,8 +14,6 @@ SAID = {
 
 
 rule write_config:
-    input:
-        code=code("write_config"),
     output:
         resolved=f"{RESULTS}/config.yaml",
         record=f"{RESULTS}/config.prov.json",
@@ -24,6 +22,7 @@ rule write_config:
     container:
         image("cpu")
     params:
+        code=code("write_config"),
         paths=paths,
         parameters=parameters(lambda w: {"config": config}),
     shell:
@@ -53,7 +52,6 @@ rule report:
         training_logs=[f"{path_of(CELL, cell)}/training.csv" for cell in TRAINED],
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in SAMPLED],
         failures=[f"{path_of(POOL, pool)}/failures.jsonl" for pool in SAMPLED],
-        code=code("report"),
     output:
         page=report(
             f"{RESULTS}/report.html",
@@ -67,6 +65,7 @@ rule report:
     container:
         image("cpu")
     params:
+        code=code("report"),
         paths=paths,
         parameters=parameters(
             lambda w: {

@@ -157,7 +157,11 @@ def _against_catalog(config):
             tasks = catalog.load("domain", name)["tasks"]
             if not set(tasks) & set(grid["task"]):
                 yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
-            if config["rounds"]["count"] > 1 and "perplexity" in set(tasks) - set(grid["task"]):
+            elif not tasks_of(config, name):
+                yield ["evaluation", "datasets"], f"none of them is read by the domain {name} in the tasks of grid.task"
+            known = all(model in catalog.names("model") for model in grid["model"])
+            inside = known and not any(map(served, grid["model"]))
+            if config["rounds"]["count"] > 1 and inside and "perplexity" in set(tasks) - set(grid["task"]):
                 yield (
                     ["grid", "task"],
                     "lacks perplexity, by which a study of rounds tells a collapse from a bias; add it",
@@ -198,6 +202,11 @@ def _against_servers(config):
     grid = config["grid"]
     for name in filter(served, grid["model"]):
         model = catalog.load("model", name)
+        if "perplexity" in grid["task"]:
+            yield (
+                ["grid", "task", grid["task"].index("perplexity")],
+                f"perplexity needs the probability of whole texts, which the server of {name} does not give; remove it",
+            )
         if tunable(name):
             for index, mitigation in enumerate(grid["mitigation"]):
                 if "alignment" in catalog.load("mitigation", mitigation):

@@ -313,6 +313,7 @@ def items(count=6):
     return [
         {
             "item": f"item-{number}",
+            "dataset": "gender",
             "cluster": f"twin-{number // 2}",
             "group": ["male", "female"][number % 2],
             "label": labels[number % 3],
@@ -376,12 +377,14 @@ def test_without_logprobs_the_text_is_read_and_the_unreadable_counts_as_wrong(tm
 def tune(study, name="cell", **changes):
     rows = [{"user": f"Biography {n}", "assistant": "nurse"} for n in range(12)]
     files.write_jsonl(study.folder / "train.jsonl", rows)
+    files.write_json(study.folder / "mix.json", {"collapsed": None})
     settings = {"epochs": 2, "batch_size": "auto", "learning_rate_multiplier": "auto"} | changes
     adapter = study.folder / "results" / name / "adapter"
     log = study.folder / "results" / name / "training.csv"
     finetune_api(
         study.card,
         study.folder / "train.jsonl",
+        study.folder / "mix.json",
         [],
         adapter,
         log,

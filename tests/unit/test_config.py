@@ -90,7 +90,6 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
     for path in sorted((root / "studies").glob("*.yaml")):
         whole = copy.deepcopy(config)
         update_config(whole, yaml.safe_load(path.read_text()))
-        whole["data_dir"] = whole["data_dir"] or "data"
         study.check(whole, [("config.yaml", whole)])
 
 
