@@ -1,6 +1,7 @@
 # Bias inheritance: what a model inherits from synthetic data. `make study` runs the default study, config.yaml.
 import os
 import sys
+from pathlib import Path
 
 import yaml
 from snakemake.utils import min_version
@@ -31,25 +32,53 @@ include: "rules/data.smk"
 include: "rules/augment.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
+include: "rules/misalignment.smk"
 include: "rules/analyse.smk"
+include: "rules/report.smk"
+include: "rules/audit.smk"
 
 
-# a cluster's nodes often cannot reach a server that the login node can
+if workflow.is_main_process:
+    write_plan()
+
+
+# On a cluster these run where Snakemake does: a node often cannot reach a server, and the others load no model and take
+# seconds, less than a job needs to start.
 localrules:
     all,
     write_pool_served,
+    rewrite_pool_served,
     predict_served,
+    predict_opinions_served,
     finetune_served,
+    prepare_originals,
+    draw_originals,
+    prepare_items,
+    prepare_opinions,
+    copy_pool,
+    describe_pool,
+    mix,
+    score,
+    gather_scores,
+    check_manipulation,
+    measure_values,
+    measure_groups,
+    relate_misalignment,
+    write_crate,
 
 
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/scores.csv",
-        f"{RESULTS}/manipulation.csv",
+        PRODUCTS,
+        f"{RESULTS}/ro-crate-metadata.json",
 
 
 onstart:
+    try:
+        globals().update(held=files.hold(f"{WORK}/lock"))
+    except UserError as fault:
+        sys.exit(str(fault))
     costs.write_terms(WORK, config)
     globals().update(display=progress.show(WORK))
     if workflow.local_exec and not IN_CONTAINERS:
@@ -58,7 +87,9 @@ onstart:
 
 onsuccess:
     display.stop()
+    write_plan()
 
 
 onerror:
     display.stop()
+    write_plan()

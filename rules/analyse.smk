@@ -5,24 +5,44 @@ rule check_manipulation:
     input:
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in POOLS],
         counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
-        code=code("check_manipulation"),
     output:
-        manipulation=f"{RESULTS}/manipulation.csv",
-        table=f"{RESULTS}/pools.csv",
+        manipulation=report(
+            f"{RESULTS}/manipulation.csv",
+            caption="captions/manipulation.rst",
+            category="Tables",
+            labels={"result": "manipulation check"},
+        ),
+        table=report(
+            f"{RESULTS}/pools.csv",
+            caption="captions/pools.rst",
+            category="Tables",
+            labels={"result": "counts of the pools"},
+        ),
         record=f"{RESULTS}/manipulation.prov.json",
     log:
         f"{LOGS}/check_manipulation.log",
     container:
         image("cpu")
     params:
+        code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "cells": POOLS,
                 "domains": {
-                    name: domain_of(
-                        name, "family", "labels", "reference", "compared", "stereotypes", "manipulation"
-                    )
+                    name: {
+                        **domain_of(
+                            name,
+                            "family",
+                            "labels",
+                            "statements",
+                            "reference",
+                            "compared",
+                            "stereotypes",
+                            "manipulation",
+                        ),
+                        "fixture": study.uses_fixtures(config, name),
+                    }
                     for name in GRID["domain"]
                 },
                 "biases": {name: catalog.load("bias", name) for name in GRID["bias"]},
@@ -31,3 +51,35 @@ rule check_manipulation:
         ),
     shell:
         call("check_manipulation")
+
+
+rule analyse:
+    input:
+        scores=f"{RESULTS}/scores.csv",
+        manipulation=f"{RESULTS}/manipulation.csv",
+        predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
+        misalignment=TABLES,
+    output:
+        effects=report(
+            f"{RESULTS}/effects.csv",
+            caption="captions/effects.rst",
+            category="Tables",
+            labels={"result": "effects per seed"},
+        ),
+        verdicts=report(
+            f"{RESULTS}/claims.csv",
+            caption="captions/claims.rst",
+            category="Tables",
+            labels={"result": "claims and verdicts"},
+        ),
+        record=f"{RESULTS}/claims.prov.json",
+    log:
+        f"{LOGS}/analyse.log",
+    container:
+        image("cpu")
+    params:
+        code=code("analyse"),
+        paths=paths,
+        parameters=parameters(lambda w: {"declared": catalog.claims(), "cells": CELLS}),
+    shell:
+        call("analyse")

@@ -5,7 +5,6 @@ rule write_pool:
     input:
         card=CARD,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        code=code("write_pool"),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -21,15 +20,53 @@ rule write_pool:
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
-                **pool_parameters(w),
-                "model": model_leaves(w.model, "system", "generation"),
-                "attempts": config["generation"]["attempts"],
+                **pool_parameters(w, study.pool_size(config, w.domain)),
+                **writer_parameters(w),
+                "cell": None,
+            }
+        ),
+    shell:
+        call("write_pool")
+
+
+rule rewrite_pool:
+    input:
+        card=CARD,
+        adapter=f"{CELL}/adapter",
+        originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
+        earlier=pools_so_far,
+    output:
+        pool=f"{CELL}/pool.jsonl",
+        failures=f"{CELL}/failures.jsonl",
+        counts=f"{CELL}/counts.json",
+        record=f"{CELL}/write_pool.prov.json",
+    log:
+        f"{LOGS}/rewrite_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=models_that(on_this_machine),
+        bias=biases_from("generated"),
+    container:
+        image("gpu")
+    threads: lambda w: resources_of(w)["threads"]
+    resources:
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=memory,
+        runtime=lambda w: resources_of(w)["runtime"],
+    params:
+        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                **pool_parameters(w, study.augmented_count(study.originals_of(config, w.domain), w.gamma)),
+                **writer_parameters(w),
+                "cell": {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
             }
         ),
     shell:
@@ -44,11 +81,18 @@ use rule write_pool as write_pool_served with:
         image("cpu")
 
 
+use rule rewrite_pool as rewrite_pool_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+        bias=biases_from("generated"),
+    container:
+        image("cpu")
+
+
 rule copy_pool:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
-        code=code("copy_pool"),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -61,8 +105,9 @@ rule copy_pool:
     container:
         image("cpu")
     params:
+        code=code("copy_pool"),
         paths=paths,
-        parameters=parameters(pool_parameters),
+        parameters=parameters(lambda w: pool_parameters(w, study.pool_size(config, w.domain))),
     shell:
         call("copy_pool")
 
@@ -71,27 +116,37 @@ rule mix:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
-        code=code("mix"),
+        before=mix_before,
     output:
         train=f"{CELL}/train.jsonl",
+        summary=f"{CELL}/mix.json",
         record=f"{CELL}/mix.prov.json",
     log:
         f"{LOGS}/mix/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     container:
         image("cpu")
     params:
+        code=code("mix", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "domain": domain_of(
-                    w.domain, "family", "labels", "prompt", "answer", "instruction", "groups", "cultures"
+                    w.domain,
+                    "family",
+                    "labels",
+                    "prompt",
+                    "answer",
+                    "instruction",
+                    "groups",
+                    "cultures",
+                    "gendered_words",
                 ),
                 "mitigation": {
                     key: value
                     for key, value in catalog.load("mitigation", w.mitigation).items()
                     if key in ("notice", "mask")
                 },
-                "count": study.augmented_count(config["originals"], w.gamma),
+                "count": study.augmented_count(study.originals_of(config, w.domain), w.gamma),
                 "instruction_share": config["instruction_share"],
                 "seed": int(w.seed),
             }

@@ -4,8 +4,10 @@ import os
 import re
 import shlex
 import sys
+from functools import cache
 from importlib import import_module
 
+from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import DeploymentMethod
 
 RESULTS = f"results/{config['study']}"
@@ -20,6 +22,12 @@ CELLS = study.cells(config)
 POOLS = study.pools(config)
 LONGEST_LINE = 40_000
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
+# What a step in a container may know of the host's environment: `--cleanenv` keeps out all else.
+PASSED = ["CUDA_VISIBLE_DEVICES", "GLIBC_TUNABLES", "HF_HUB_OFFLINE", "HF_TOKEN", "OPENAI_BASE_URL"]
+PASSED += [
+    key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
+]
 
 
 wildcard_constraints:
@@ -33,29 +41,58 @@ wildcard_constraints:
     task="[^/]+",
 
 
+if IN_CONTAINERS:
+    os.environ.update({f"APPTAINERENV_{name}": os.environ[name] for name in PASSED if name in os.environ})
+    if ON_GPU:
+        os.environ.update(APPTAINER_NV="1")
+
+
 def image(role):
-    """The container image of a role (cpu, gpu); Snakemake uses it with `--sdm apptainer`, else steps run on the host."""
-    return config["containers"][role]
+    """The container image of a role (cpu, gpu); Snakemake uses it with `--sdm apptainer`, else steps run on the host.
+
+    `make containers` names an image by its sha256 and leaves a link to it: a rebuilt image is another image to
+    Snakemake, which reruns what used it, and a record tells the digest without reading the image. A study whose models
+    ask for no GPU runs wholly in the image for CPUs.
+    """
+    link = config["containers"][role if ON_GPU else "cpu"]
+    if not IN_CONTAINERS:
+        return link
+    if not os.path.islink(link):
+        sys.exit(
+            f"{link}: no image made by `make containers` lies there; make it, or run without --sdm apptainer"
+        )
+    return os.path.join(os.path.dirname(link), os.readlink(link))
 
 
 def call(name):
-    """The shell command of a step."""
-    python = "python3" if IN_CONTAINERS else sys.executable
+    """The shell command of a step. A container gets no variables but those of PASSED and the number of threads."""
+    python = "OMP_NUM_THREADS={threads} python3" if IN_CONTAINERS else sys.executable
     return f"{python} scripts/{name}.py {{params.paths}} --parameters {{params.parameters}} > {{log}} 2>&1"
 
 
-def code(name):
-    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing."""
-    return provenance.code_of(name)
+def code(name, choosing=None):
+    """Digest of the step's own code, so that a changed line reruns what it touches and a touched file nothing.
+
+    choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`.
+    """
+    if choosing is None:
+        return digest_of_code(name, "null")
+    return lambda wildcards: digest_of_code(name, compact(choosing(wildcards)))
 
 
-def paths(wildcards, input, output):
+@cache
+def digest_of_code(name, chosen):
+    return provenance.code_digest(name, json.loads(chosen))["digest"]
+
+
+def paths(wildcards, input, output, resources):
     """Options that hand a step its named inputs and outputs under their names, and what the record needs."""
     words = []
     for name, found in [*input.items(), *output.items()]:
-        if name not in ("code", "record"):
+        if name != "record":
             words += [f"--{name.replace('_', '-')}", *([found] if isinstance(found, str) else found)]
     words += ["--wildcards", compact(dict(wildcards.items())), "--work", WORK, "--record", str(output.record)]
+    words += ["--gpu"] if resources.get("gpu") else []
     return fitting(words)
 
 
@@ -64,7 +101,12 @@ def parameters(function):
 
     They stand apart from `paths`: Snakemake compares no parameter that was derived from inputs.
     """
-    return lambda wildcards: fitting([compact(function(wildcards))])
+
+    def text(wildcards):
+        return fitting([compact(function(wildcards))])
+
+    text.leaves = function  # for the plan
+    return text
 
 
 def fitting(words):
@@ -98,12 +140,29 @@ def pool_of(wildcards, round_):
     return f"{path_of(CELL, wildcards, round=round_ - 1)}/pool.jsonl"
 
 
+def beside_pool(cell, name):
+    """A file that lies beside the pool that a cell's round adds."""
+    return f"{os.path.dirname(pool_of(cell, cell['round']))}/{name}"
+
+
+def texts_added(cell):
+    """What a cell's round adds to the originals; the originals themselves where it adds nothing."""
+    if cell["bias"] == "original":
+        return f"{path_of(ORIGINALS, cell)}/seed-{cell['seed']}/originals.jsonl"
+    return pool_of(cell, cell["round"])
+
+
 def family_of(domain):
     return import_module(f"bias_inheritance.families.{catalog.load('domain', domain)['family']}")
 
 
 def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
+
+
+def memory(wildcards, attempt):
+    """MB for a job that loads a model: what its file says, and half of that more after each failure (`retries`)."""
+    return resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2
 
 
 def models_that(are):
@@ -127,16 +186,44 @@ def model_parameters(name):
 
 def domain_of(name, *keys):
     """A domain's name and the leaves of its file that a step uses."""
-    content = catalog.load("domain", name)
-    return {"name": name, **{key: content[key] for key in keys if key in content}}
+    return {"name": name, **leaves("domain", name, keys)}
 
 
-def pool_parameters(wildcards):
+def leaves(axis, name, keys):
+    """Those of `keys` that a file of the catalog has."""
+    content = catalog.load(axis, name)
+    return {key: content[key] for key in keys if key in content}
+
+
+def read_of(domain):
+    """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
     return {
-        "bias": catalog.load("bias", wildcards.bias),
-        "domain": catalog.load("domain", wildcards.domain),
-        "size": -(-study.pool_size(config) * round(100 * (1 + config["generation"]["spare"])) // 100),
+        **domain_of(domain, "family", "originals", "labels", "compared"),
+        "datasets": study.datasets_of(config, domain),
+    }
+
+
+def without(content, *keys):
+    """A catalog file's content but for what a step does not read, so that a new title reruns no generation."""
+    return {key: value for key, value in content.items() if key not in keys}
+
+
+def pool_parameters(wildcards, count):
+    """Leaves of a pool of which `count` samples are needed."""
+    return {
+        "bias": without(catalog.load("bias", wildcards.bias), "title", "number", "does"),
+        "domain": without(
+            catalog.load("domain", wildcards.domain), "title", "originals", "tasks", "manipulation"
+        ),
+        "size": -(-count * round(100 * (1 + config["generation"]["spare"])) // 100),
         "seed": int(wildcards.seed),
+    }
+
+
+def writer_parameters(wildcards):
+    return {
+        "model": model_leaves(wildcards.model, "system", "generation"),
+        "attempts": config["generation"]["attempts"],
     }
 
 
@@ -146,12 +233,29 @@ def biases_from(*sources):
     return "|".join(found)
 
 
+def is_generated(bias):
+    return catalog.load("bias", bias)["source"] == "generated"
+
+
+def pools_so_far(wildcards):
+    """The pools of a cell's rounds up to its own."""
+    return [pool_of(wildcards, number) for number in range(1, int(wildcards.round) + 1)]
+
+
+def mix_before(wildcards):
+    """The mix of the round before, which tells whether the chain still goes on; none in round 1."""
+    return (
+        [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/mix.json"]
+        if int(wildcards.round) > 1
+        else []
+    )
+
+
 def pools_of_mix(wildcards):
     if wildcards.bias == "original":
         return []
-    last = int(wildcards.round)
-    first = 1 if config["rounds"]["arm"] == "accumulate" else last
-    return [pool_of(wildcards, number) for number in range(first, last + 1)]
+    pools = pools_so_far(wildcards)
+    return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
 
 
 def model_leaves(name, *keys):
@@ -169,3 +273,79 @@ def adapter_before(wildcards):
 
 def tasks_of(wildcards):
     return study.tasks_of(config, wildcards.domain)
+
+
+def opinions_file(wildcards):
+    """The file with the opinion questions; none where they are fetched."""
+    source = config["opinions"]["source"]
+    if source == "hub":
+        return []
+    return (
+        ["resources/opinions-fixture.csv"]
+        if source == "fixture"
+        else [os.path.join(config["data_dir"] or "", source)]
+    )
+
+
+def cells_of_pool(wildcards):
+    """The cells of round 1 and the largest γ that were trained on a pool."""
+    return [
+        cell
+        for cell in PROBED
+        if cell["round"] == 1
+        and all(str(cell[key]) == wildcards[key] for key in ("model", "domain", "bias", "seed"))
+    ]
+
+
+def comparison_parameters(wildcards, place, cells):
+    return {
+        "domain": domain_of(wildcards.domain, "family", "prompt", "answer", "instruction"),
+        "model": model_leaves(wildcards.model, "system"),
+        "embedder": {key: EMBEDDER[key] for key in ("max_tokens", "batch_size")},
+        "place": place,
+        "cells": cells,
+        "permutations": PERMUTATIONS,
+    }
+
+
+def write_plan():
+    """What the present configuration gives every record that exists, in .work/STUDY/plan.json, for audit.
+
+    Made whenever Snakemake reads the configuration, a dry run included, and at the end of a run. `sources` are the files that the plan follows from: audit has it made anew where one of them changed.
+    """
+    steps = [step for step in workflow.rules if "record" in step.output.keys()]
+    planned = {}
+    for path in sorted(map(str, Path(RESULTS).rglob(f"*{provenance.SUFFIX}"))):
+        planned[path] = None  # no step makes it any more
+        for step in steps:
+            match = step.output.record.match(path)
+            if match:
+                planned[path] = leaves_of(step, Wildcards(fromdict=match.groupdict()))
+    sources = [
+        "Snakefile",
+        *map(str, sorted(Path("rules").glob("*.*"))),
+        *map(str, sorted(Path("catalog").rglob("*.yaml"))),
+        *(f"scripts/bias_inheritance/{module}.py" for module in ("catalog", "provenance", "study")),
+        *(os.path.relpath(path) for path in ["config.yaml", *workflow.configfiles]),
+    ]
+    arguments = (
+        ["--configfile", *map(str, workflow.overwrite_configfiles)] if workflow.overwrite_configfiles else []
+    )
+    if workflow.config_settings.config_args:
+        arguments += ["--config", *workflow.config_settings.config_args]
+    plan = {
+        "parameters": planned,
+        "images": sorted({path for path in config["containers"].values() if path}),
+        "sources": {path: provenance.sha256(path) for path in dict.fromkeys(sources)},
+        "arguments": arguments,
+    }
+    files.write_json(f"{WORK}/plan.json", plan)
+
+
+def leaves_of(step, wildcards):
+    """{name: digest} of the parameters that a step gives a job, or None where the configuration lacks what it needs."""
+    try:
+        leaves = step.params.parameters.leaves(wildcards)
+    except (KeyError, OSError, UserError):
+        return None
+    return {key: provenance.digest(value) for key, value in json.loads(compact(leaves)).items()}

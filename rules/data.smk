@@ -2,8 +2,6 @@
 
 
 rule prepare_model:
-    input:
-        code=code("prepare_model"),
     output:
         card=CARD,
         record=f"{RESULTS}/models/{{model}}.prov.json",
@@ -13,8 +11,11 @@ rule prepare_model:
         image("gpu")
     threads: 2
     resources:
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=memory,
+        runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("prepare_model"),
         paths=paths,
         parameters=parameters(lambda w: model_parameters(w.model)),
     shell:
@@ -23,25 +24,21 @@ rule prepare_model:
 
 rule prepare_originals:
     input:
-        data=lambda w: family_of(w.domain).files_read(catalog.load("domain", w.domain), config["data_dir"]),
-        code=code("prepare_originals"),
+        data=lambda w: family_of(w.domain).files_read(read_of(w.domain), config["data_dir"]),
     output:
         source=f"{ORIGINALS}/source.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
         test=f"{ORIGINALS}/test.jsonl",
+        counts=f"{ORIGINALS}/counts.json",
         record=f"{ORIGINALS}/prepare_originals.prov.json",
     log:
         f"{LOGS}/prepare_originals/{{domain}}.log",
     container:
         image("cpu")
     params:
+        code=code("prepare_originals", lambda w: domain_of(w.domain, "family")),
         paths=paths,
-        parameters=parameters(
-            lambda w: {
-                "domain": domain_of(w.domain, "family", "originals", "labels"),
-                "data_dir": config["data_dir"],
-            }
-        ),
+        parameters=parameters(lambda w: {"domain": read_of(w.domain), "data_dir": config["data_dir"]}),
     shell:
         call("prepare_originals")
 
@@ -49,7 +46,6 @@ rule prepare_originals:
 rule draw_originals:
     input:
         source=f"{ORIGINALS}/source.jsonl",
-        code=code("draw_originals"),
     output:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         record=f"{ORIGINALS}/seed-{{seed}}/draw_originals.prov.json",
@@ -58,11 +54,12 @@ rule draw_originals:
     container:
         image("cpu")
     params:
+        code=code("draw_originals", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "domain": domain_of(w.domain, "family", "labels", "reference", "compared"),
-                "count": config["originals"],
+                "count": study.originals_of(config, w.domain),
                 "seed": int(w.seed),
             }
         ),
@@ -73,7 +70,6 @@ rule draw_originals:
 rule prepare_items:
     input:
         test=f"{ORIGINALS}/test.jsonl",
-        code=code("prepare_items"),
     output:
         questions=f"{ORIGINALS}/items/{{task}}.jsonl",
         record=f"{ORIGINALS}/items/{{task}}.prov.json",
@@ -82,14 +78,25 @@ rule prepare_items:
     container:
         image("cpu")
     params:
+        code=code("prepare_items", lambda w: [domain_of(w.domain, "family"), catalog.load("task", w.task)]),
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "task": catalog.load("task", w.task),
-                "domain": domain_of(
-                    w.domain, "family", "labels", "prompt", "answer", "reference", "compared"
-                ),
-                "count": config["evaluation"]["items"].get(w.task),
+                "task": study.task_of(config, w.task, w.domain),
+                "domain": {
+                    **domain_of(
+                        w.domain,
+                        "family",
+                        "labels",
+                        "prompt",
+                        "answer",
+                        "instruction",
+                        "reference",
+                        "compared",
+                    ),
+                    "fixture": study.uses_fixtures(config, w.domain),
+                },
+                "count": study.items_of(config, w.task),
             }
         ),
     shell:

@@ -6,7 +6,6 @@ rule predict:
         card=CARD,
         adapter=lambda w: [] if w.bias == "untuned" else [f"{path_of(CELL, w)}/adapter"],
         questions=lambda w: [f"{path_of(ORIGINALS, w)}/items/{task}.jsonl" for task in tasks_of(w)],
-        code=code("predict"),
     output:
         predictions=directory(f"{CELL}/predictions"),
         record=f"{CELL}/predict.prov.json",
@@ -19,9 +18,10 @@ rule predict:
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("predict"),
         paths=paths,
         parameters=parameters(
             lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": tasks_of(w)}
@@ -40,7 +40,6 @@ use rule predict as predict_served with:
 rule score:
     input:
         predictions=f"{CELL}/predictions",
-        code=code("score"),
     output:
         scores=directory(f"{CELL}/scores"),
         record=f"{CELL}/score.prov.json",
@@ -49,10 +48,11 @@ rule score:
     container:
         image("cpu")
     params:
+        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)]),
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "tasks": [catalog.load("task", task) for task in tasks_of(w)],
+                "tasks": [study.task_of(config, task, w.domain) for task in tasks_of(w)],
                 "domain": domain_of(w.domain, "labels", "reference", "compared"),
                 "replicates": config["evaluation"]["bootstrap"],
             }
@@ -64,9 +64,13 @@ rule score:
 rule gather_scores:
     input:
         scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
-        code=code("gather_scores"),
     output:
-        table=f"{RESULTS}/scores.csv",
+        table=report(
+            f"{RESULTS}/scores.csv",
+            caption="captions/scores.rst",
+            category="Tables",
+            labels={"result": "scores"},
+        ),
         parquet=f"{RESULTS}/scores.parquet",
         record=f"{RESULTS}/scores.prov.json",
     log:
@@ -74,6 +78,7 @@ rule gather_scores:
     container:
         image("cpu")
     params:
+        code=code("gather_scores"),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -83,3 +88,26 @@ rule gather_scores:
         ),
     shell:
         call("gather_scores")
+
+
+rule measure_quality:
+    input:
+        texts=[texts_added(cell) for cell in CELLS if cell["bias"] != "untuned"],
+        counts=[
+            beside_pool(cell, "counts.json") for cell in CELLS if cell["bias"] not in ("untuned", "original")
+        ],
+        mixes=[f"{path_of(CELL, cell)}/mix.json" for cell in CELLS if cell["bias"] != "untuned"],
+        scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
+    output:
+        table=f"{RESULTS}/quality.csv",
+        record=f"{RESULTS}/quality.prov.json",
+    log:
+        f"{LOGS}/measure_quality.log",
+    container:
+        image("cpu")
+    params:
+        code=code("measure_quality"),
+        paths=paths,
+        parameters=parameters(lambda w: {"cells": CELLS, "arm": config["rounds"]["arm"]}),
+    shell:
+        call("measure_quality")

@@ -5,8 +5,8 @@ rule finetune:
     input:
         card=CARD,
         train=f"{CELL}/train.jsonl",
+        mix=f"{CELL}/mix.json",
         start=adapter_before,
-        code=code("finetune"),
     output:
         adapter=directory(f"{CELL}/adapter"),
         training_log=f"{CELL}/training.csv",
@@ -20,14 +20,15 @@ rule finetune:
     threads: lambda w: resources_of(w)["threads"]
     resources:
         gpu=lambda w: resources_of(w)["gpu"],
-        mem_mb=lambda w: resources_of(w)["mem_mb"],
+        mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("finetune"),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system"),
-                "settings": study.finetune_settings(config, w.model),
+                "settings": study.finetune_settings(config, w.model, w.domain),
                 "alignment": catalog.load("mitigation", w.mitigation).get("alignment"),
                 "seed": int(w.seed),
             }
@@ -40,8 +41,8 @@ rule finetune_served:
     input:
         card=CARD,
         train=f"{CELL}/train.jsonl",
+        mix=f"{CELL}/mix.json",
         start=adapter_before,
-        code=code("finetune_api"),
     output:
         adapter=directory(f"{CELL}/adapter"),
         training_log=f"{CELL}/training.csv",
@@ -53,11 +54,12 @@ rule finetune_served:
     container:
         image("cpu")
     params:
+        code=code("finetune_api"),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system", "generation"),
-                "settings": study.finetune_settings(config, w.model),
+                "settings": study.finetune_settings(config, w.model, w.domain),
                 "seed": int(w.seed),
             }
         ),

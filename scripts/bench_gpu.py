@@ -14,7 +14,8 @@ from pathlib import Path
 
 from bias_inheritance import catalog, files, models
 from bias_inheritance.families import gender
-from bias_inheritance.generation import record_seed, sample
+from bias_inheritance.generation import sample
+from bias_inheritance.seeds import record_seed
 from finetune import finetune
 from predict import predict
 from prepare_model import prepare_model

@@ -1,5 +1,7 @@
 """The pool of a control that copies real samples instead of having them written (planted, faithful, shifted)."""
 
+from importlib import import_module
+
 from bias_inheritance import files, pools, step
 from bias_inheritance.step import Input, Output
 
@@ -16,7 +18,8 @@ def copy_pool(
     seed: int,
 ):
     """Write `size` copies (fewer where the reserve is smaller), no failures, and the counts a written pool has."""
-    samples = pools.copies(bias, domain, files.read_jsonl(originals), files.read_jsonl(reserve), size, seed)
+    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    samples = pools.copies(family, bias, domain, files.read_jsonl(originals), files.read_jsonl(reserve), size, seed)
     files.write_jsonl(pool, samples)
     files.write_jsonl(failures, [])
     planted = sum("true_label" in sample for sample in samples)

@@ -3,17 +3,16 @@
 import csv
 import io
 
-from bias_inheritance import files, models, progress, step, training
+from bias_inheritance import collapse, files, models, progress, step, training
 from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
-
-CHECKPOINT_EVERY = 10  # optimiser steps
 
 
 def finetune(
     card: Input,
     train: Input,
+    mix: Input,
     start: Inputs,
     adapter: Output,
     training_log: Output,
@@ -25,9 +24,15 @@ def finetune(
 ):
     """Write the cell's adapter (a folder, safetensors) and its training log (CSV, a row per optimiser step).
 
-    start: nothing, or the adapter that training goes on from. alignment: {weight, batch_size} or None.
+    mix: the summary of the mix. start: nothing, or the adapter that training goes on from. alignment: {weight,
+    batch_size} or None. A collapsed mix leaves the reason in the adapter's place.
     Raises UserError where a sample is longer than the model's context.
     """
+    why = files.read_json(mix)["collapsed"]
+    if why:
+        collapse.mark(adapter, why)
+        write_table(training_log, [{"collapsed": why}])
+        return
     import torch
 
     network, tokenizer = models.load_base(models.read_card(card))
@@ -61,17 +66,25 @@ def finetune(
         tokenizer.pad_token_id,
         work,
         on_step=lambda done, total: progress.update(done, total, "steps"),
-        checkpoint_every=CHECKPOINT_EVERY,
     )
     models.assert_adapter_acts(tuned)
     tuned.save_pretrained(adapter, save_embedding_layers=False)
     (adapter / "README.md").unlink(missing_ok=True)  # a template with nothing in it
+    # the same bytes on every machine: no path, and sets in order
+    described = files.read_json(adapter / "adapter_config.json")
+    described["base_model_name_or_path"] = model["name"]
+    described["target_modules"] = sorted(described["target_modules"])
+    files.write_json(adapter / "adapter_config.json", described)
+    write_table(training_log, rows)
+    step.note(device=models.device(), threads=torch.get_num_threads())
+
+
+def write_table(path, rows):
     table = io.StringIO()
     writer = csv.DictWriter(table, fieldnames=list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    files.write_text(training_log, table.getvalue())
-    step.note(device=models.device(), threads=torch.get_num_threads())
+    files.write_text(path, table.getvalue())
 
 
 if __name__ == "__main__":

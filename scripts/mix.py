@@ -3,35 +3,54 @@
 from importlib import import_module
 
 from bias_inheritance import files, mixing, step
+from bias_inheritance.errors import UserError
 from bias_inheritance.step import Input, Inputs, Output
 
 
 def mix(
     originals: Input,
     pools: Inputs,
+    before: Inputs,
     train: Output,
+    summary: Output,
     domain: dict,
     mitigation: dict,
     count: int,
     instruction_share: float,
     seed: int,
 ):
-    """Write the training rows of one cell: all originals and `count` samples of each pool (none for γ = 0).
+    """Write the training rows of one cell: all originals and `count` samples of its pools (none for γ = 0).
 
-    Raises UserError that says how many are missing where a pool is smaller than γ needs.
+    before: the summary of the same cell's mix in the round before, nothing in round 1. Where a pool is smaller than γ
+    needs, round 1 raises UserError that says how many are missing; a later round, whose pool a tuned model wrote, has
+    collapsed: its mix is empty and its summary says why, and so do all rounds behind it.
     """
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     rows = files.read_jsonl(originals)
-    added = [sample for pool in pools for sample in mixing.augmented(files.read_jsonl(pool), count, seed, pool)]
+    samples = [files.read_jsonl(pool) for pool in pools]
+    wanted = mixing.shares(count, len(pools))
+    collapsed = files.read_json(before[0])["collapsed"] if before else None
+    for pool, found, number in zip(pools, samples, wanted, strict=True):
+        if len(found) < number and not collapsed:
+            why = (
+                f"{pool}: γ needs {number} of its samples, the pool has {len(found)}: {number - len(found)} are missing"
+            )
+            if not before:
+                raise UserError(f"{why}; raise generation.attempts or generation.spare, or lower γ")
+            collapsed = why
+    added = [] if collapsed else mixing.augmented(samples, wanted, seed)
     mixed = mixing.training_samples(rows, added, family, domain, mitigation, instruction_share, seed)
-    files.write_jsonl(train, mixed)
-    step.note(
-        mix={
+    files.write_jsonl(train, [] if collapsed else mixed)
+    files.write_json(
+        summary,
+        {
             "originals": len(rows),
             "augmented": len(added),
-            "gamma": len(added) / len(mixed),
+            "augmented_by_pool": [] if collapsed else wanted,
+            "gamma": None if collapsed else len(added) / len(mixed),
             "masked_words": sum(row["masked"] for row in mixed),
-        }
+            "collapsed": collapsed,
+        },
     )
 
 

@@ -1,7 +1,8 @@
 """Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
 
-from bias_inheritance import api, files, models, progress, scoring, step
-from bias_inheritance.generation import record_seed, sample
+from bias_inheritance import api, collapse, files, models, progress, scoring, step
+from bias_inheritance.generation import sample
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 
@@ -9,7 +10,12 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     """Write predictions/TASK.parquet for every task: each item with the log-probability of its options, or its text.
 
     adapter: nothing for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
+    A collapsed adapter leaves the reason in the predictions' place.
     """
+    why = collapse.reason(adapter[0]) if adapter else None
+    if why:
+        collapse.mark(predictions, why)
+        return
     import pandas as pd
 
     described = models.read_card(card)
@@ -63,8 +69,8 @@ def _local(card, adapter, model):
 
 
 def _answer(network, tokenizer, chat, rows, model, advance):
-    """{logprobs, text} per item."""
-    answers = [{"logprobs": None, "text": None} for _ in rows]
+    """{logprobs, tokens, text} per item; tokens: the length of each option, which `logprobs` are sums over."""
+    answers = [{"logprobs": None, "tokens": None, "text": None} for _ in rows]
     scored = [index for index, row in enumerate(rows) if row.get("options")]
     if scored:
         tokens = {option: chat.answer(option) for index in scored for option in rows[index]["options"]}
@@ -76,18 +82,20 @@ def _answer(network, tokenizer, chat, rows, model, advance):
         )
         for index, logprobs in zip(scored, found, strict=True):
             answers[index]["logprobs"] = logprobs
+            answers[index]["tokens"] = [len(tokens[option]) for option in rows[index]["options"]]
     written = [index for index, row in enumerate(rows) if not row.get("options")]
     size = model["generation"]["batch_size"]
     for first in range(0, len(written), size):
         batch = written[first : first + size]
         prompts = [chat.prompt(rows[index]["prompt"]) for index in batch]
         seeds = [record_seed("answer", rows[index]["item"]) for index in batch]
-        # greedy: what is measured is the model, not the luck of sampling
-        for index, answer in zip(
-            batch,
-            sample(network, tokenizer, prompts, seeds, max_new_tokens=rows[batch[0]]["max_new_tokens"], temperature=0),
-            strict=True,
-        ):
+        # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
+        options = {
+            "max_new_tokens": rows[batch[0]]["max_new_tokens"],
+            "temperature": rows[batch[0]].get("temperature", 0),
+        }
+        written_now = sample(network, tokenizer, prompts, seeds, **options)
+        for index, answer in zip(batch, written_now, strict=True):
             answers[index]["text"] = answer["text"]
         advance(len(batch))
     return answers

@@ -3,14 +3,22 @@
 from importlib import import_module
 
 from bias_inheritance import files, step
+from bias_inheritance.errors import UserError
 from bias_inheritance.step import Input, Output
 
 
 def prepare_items(test: Input, questions: Output, task: dict, domain: dict, count: int | None):
-    """Write the task's items as JSON Lines; `count` limits them in the task's own unit (None: all)."""
+    """Write the task's items as JSON Lines; `count` limits them in the task's own unit (None: all).
+
+    Every item names its dataset: the one it comes from, or the domain. Raises UserError where there is no item.
+    """
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
-    files.write_jsonl(questions, list(kind.items(task, domain, family, files.read_jsonl(test), count)))
+    dataset = f"{domain['name']} (fixture)" if domain["fixture"] else domain["name"]
+    items = [{"dataset": dataset, **item} for item in kind.items(task, domain, family, files.read_jsonl(test), count)]
+    if not items:
+        raise UserError(f"task {task['name']} of the domain {domain['name']}: the test data hold no item for it")
+    files.write_jsonl(questions, items)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ from bias_inheritance.errors import UserError
 from bias_inheritance.step import Inputs, Output
 
 
-def prepare_originals(data: Inputs, source: Output, reserve: Output, test: Output, domain: dict, data_dir: str | None):
-    """Write three disjoint JSON Lines files of samples {id, twin, label, group, text, …}.
+def prepare_originals(
+    data: Inputs, source: Output, reserve: Output, test: Output, counts: Output, domain: dict, data_dir: str | None
+):
+    """Write three disjoint JSON Lines files of samples {id, twin, label, group, text, …} and what was read and dropped.
 
-    data: the files that are read, listed so that a change in them is seen. Raises UserError for overlapping splits.
+    data: the files that are read, listed so that a change in them is seen. test is empty for a domain none of whose
+    tasks asks about texts. Raises UserError for overlapping splits, and where there are no originals.
     """
     family = import_module(f"bias_inheritance.families.{domain['family']}")
-    splits = family.load(domain, data_dir)
+    splits, dropped = family.load(domain, data_dir)
     for first, second in (("source", "reserve"), ("source", "test"), ("reserve", "test")):
         shared = {sample["twin"] for sample in splits[first]} & {sample["twin"] for sample in splits[second]}
         if shared:
@@ -21,10 +24,11 @@ def prepare_originals(data: Inputs, source: Output, reserve: Output, test: Outpu
                 f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); every item belongs to one split"
             )
     for name, path in (("source", source), ("reserve", reserve), ("test", test)):
-        if not splits[name]:
+        if not splits[name] and name != "test":
             raise UserError(f"originals of {domain['name']}: the split {name} is empty")
         files.write_jsonl(path, splits[name])
         print(f"{name}: {len(splits[name])} samples")
+    files.write_json(counts, {**{name: len(samples) for name, samples in splits.items()}, **dropped})
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 from importlib import import_module
 
-from bias_inheritance import api, files, generation, models, pools, progress, step
-from bias_inheritance.step import Input, Output, Work
+from bias_inheritance import api, collapse, files, generation, models, pools, progress, step
+from bias_inheritance.seeds import record_seed
+from bias_inheritance.step import Input, Inputs, Output, Work
 
 
 def write_pool(
     card: Input,
+    adapter: Inputs,
     originals: Input,
+    earlier: Inputs,
     pool: Output,
     failures: Output,
     counts: Output,
@@ -19,24 +22,39 @@ def write_pool(
     size: int,
     attempts: int,
     seed: int,
+    cell: dict | None,
 ):
     """Fill `size` slots, asking each at most `attempts` times; write kept samples, failures and their counts.
 
     Slots go in batches of the model's batch size; a batch's failing slots are asked again together, so that a record
     depends on its batch alone. Every finished attempt is in the journal at once: a killed run goes on behind it.
     asked = kept + rejected + failed, always.
+
+    The untuned model writes the pool of round 1 (no adapter, no earlier pools, cell None). Later, the model that a cell
+    {gamma, mitigation, round} trained writes the pool of its next round, with random streams of the cell's own; a text
+    that repeats an original or a sample of an earlier round is a duplicate. A collapsed cell writes an empty pool.
     """
+    why = collapse.reason(adapter[0]) if adapter else None
+    if why:
+        files.write_jsonl(pool, [])
+        files.write_jsonl(failures, [])
+        files.write_json(counts, {**_counts([], [], size), "collapsed": why})
+        return
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     key = (bias["name"], model["name"], domain["name"], seed)
+    mark = f"{bias['name']}-s{seed}"
+    if cell:
+        key += (cell["gamma"], cell["mitigation"], cell["round"])
+        mark += f"-r{cell['round'] + 1}"
     settings = model["generation"]
     batch_size = settings["batch_size"]
     # the last batch is filled up with the slots that would come next, so that no record depends on `size`
     padded = -(-size // batch_size) * batch_size
     asked_for = pools.slots(family, bias, domain, padded, key)
-    seen = {pools.fold(sample["text"]) for sample in files.read_jsonl(originals)}
+    seen = {pools.fold(sample["text"]) for path in [originals, *earlier] for sample in files.read_jsonl(path)}
     described = models.read_card(card)
-    server = api.Server(described, [], model, work, pool) if described["form"] == "api" else None
-    generate = server.write if server else _generator(described, model, settings)
+    server = api.Server(described, adapter, model, work, pool) if described["form"] == "api" else None
+    generate = server.write if server else _generator(described, adapter, model, settings)
     # a server keeps a journal of its own, answer by answer
     journal = None if server else files.Journal(work / "journal.jsonl")
     answered = {(row["batch"], row["attempt"]): row["answers"] for row in journal.rows} if journal else {}
@@ -45,7 +63,7 @@ def write_pool(
         open_slots = asked_for[batch * batch_size : (batch + 1) * batch_size]
         for attempt in range(attempts):
             if (batch, attempt) not in answered:
-                seeds = [generation.record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]
+                seeds = [record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]
                 answers = generate([slot["prompt"] for slot in open_slots], seeds)
                 answered[batch, attempt] = [
                     {"seed": seed_, **answer} for seed_, answer in zip(seeds, answers, strict=True)
@@ -54,7 +72,7 @@ def write_pool(
                     journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
             still_open = []
             for slot, answer in zip(open_slots, answered[batch, attempt], strict=True):
-                text, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
+                sample, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
                 if answer.get("refused"):
                     reason = "refusal"
                 record = {
@@ -65,18 +83,9 @@ def write_pool(
                     "tokens": answer["tokens"],
                 }
                 if reason is None:
-                    seen.add(pools.fold(text))
-                    shown, hidden = family.hide_labels(text, domain)
-                    group = family.shown_group(text, domain, slot["names"])
-                    name = f"{bias['name']}-s{seed}-{slot['slot']:05d}"
-                    kept[slot["slot"]] = {
-                        "id": name,
-                        "text": shown,
-                        **record,
-                        "group": slot["asked_group"] or group,
-                        "shown_group": group,
-                        "label_words_replaced": hidden,
-                    }
+                    seen.add(pools.fold(sample["text"]))
+                    name = f"{mark}-{slot['slot']:05d}"
+                    kept[slot["slot"]] = {"id": name, **record, **family.finish(sample, slot, domain)}
                 else:
                     failed.append(
                         {**record, "outcome": "failed" if reason in pools.FAILED else "rejected", "reason": reason}
@@ -94,13 +103,15 @@ def write_pool(
     step.note(model={"name": model["name"]}, **({"api": server.spent()} if server else {"device": models.device()}))
 
 
-def _generator(card, model, settings):
+def _generator(card, adapter, model, settings):
     """A function (prompts, seeds) → answers that loads the model only when it is first needed."""
     loaded = []
 
     def generate(prompts, seeds):
         if not loaded:
             network, tokenizer = models.load_base(card)
+            if adapter:
+                network = models.load_adapter(network, adapter[0])
             loaded.extend((network, tokenizer, models.Chat(tokenizer, model["system"])))
         network, tokenizer, chat = loaded
         options = {key: value for key, value in settings.items() if key != "batch_size"}
@@ -126,7 +137,7 @@ def _counts(samples, failed, size):
         "label_words_replaced": sum(sample["label_words_replaced"] for sample in samples),
         "samples_with_label_words": sum(sample["label_words_replaced"] > 0 for sample in samples),
         "tokens": sum(record["tokens"] for record in samples + failed),
-        "mean_words": sum(len(sample["text"].split()) for sample in samples) / max(1, len(samples)),
+        "mean_words": sum(len(sample["text"].split()) for sample in samples) / len(samples) if samples else None,
     }
 
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bias_inheritance import answers, files, provenance
 from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 TERMS = "terms.json"
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between two tries of one request: doubled each time, with jitter

@@ -18,7 +18,11 @@ def names(kind):
 
 @cache
 def load(kind, name):
-    """The content of one catalog file, with its `name` added. Raises UserError that names file and line."""
+    """The content of one catalog file, with its `name` added. Raises UserError that names file and line.
+
+    A file that `extends` another one (a path in its folder, without .yaml) adds to it: mappings are merged key by key,
+    everything else takes the other's place.
+    """
     path = CATALOG / FOLDERS[kind] / f"{name}.yaml"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -27,9 +31,32 @@ def load(kind, name):
         raise UserError(
             f"{path.relative_to(ROOT)}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
         ) from None
-    return {"name": name, **content}
+    if "extends" in content:
+        content = _merged(load(kind, content.pop("extends")), content)
+    return {**content, "name": name}
+
+
+def _merged(below, above):
+    """`below` with `above` laid over it."""
+    both = below.keys() & above.keys()
+    inner = {
+        key: _merged(below[key], above[key])
+        for key in both
+        if isinstance(below[key], dict) and isinstance(above[key], dict)
+    }
+    return {**below, **above, **inner}
 
 
 def claims():
     """The declared claims, catalog/claims.yaml."""
     return yaml.safe_load((CATALOG / "claims.yaml").read_text(encoding="utf-8"))
+
+
+def opinions():
+    """The opinion questions: where they come from, how they are asked, which countries stand for a culture."""
+    return yaml.safe_load((CATALOG / "opinions.yaml").read_text(encoding="utf-8"))
+
+
+def embedder():
+    """The sentence embedder, catalog/embedder.yaml."""
+    return yaml.safe_load((CATALOG / "embedder.yaml").read_text(encoding="utf-8"))

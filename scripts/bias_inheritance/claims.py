@@ -152,15 +152,11 @@ def effects(scores):
 
 
 def failed_manipulation(manipulation, model, types):
-    """{bias: why} for the bias types that did not do what they say, or were not checked (study, section 2)."""
+    """{bias: `failed` or `not checked`} of the bias types that may not be tested (study, section 2)."""
     rows = manipulation[manipulation["model"] == model]
-    verdicts = rows.assign(passed=rows["passed"].astype(str).str.lower())
-    failed = {
-        bias: f"{bias} was not checked"
-        for bias in types
-        if not (verdicts[verdicts["bias"] == bias]["passed"] == "true").any()
-    }
-    return failed | {bias: f"{bias} failed" for bias in verdicts[verdicts["passed"] == "false"]["bias"]}
+    passed = rows["passed"].astype(str).str.lower()
+    failed = {bias: "not checked" for bias in types if not (passed[rows["bias"] == bias] == "true").any()}
+    return failed | dict.fromkeys(rows[passed == "false"]["bias"], "failed")
 
 
 # From a declared contrast to one number per seed
@@ -342,11 +338,8 @@ def chosen(spec, grid, study):
         biases = spec["biases"]
         usable = biases if all(bias not in study["failed"] or bias not in present for bias in biases) else []
     if not usable:
-        raise NotTested(
-            "Manipulation failed: "
-            + ", ".join(study["failed"][bias] for bias in biases if bias in study["failed"])
-            + "."
-        )
+        reasons = [f"{study['failed'][bias]} for {bias}" for bias in biases if bias in study["failed"]]
+        raise NotTested(f"Manipulation {', '.join(reasons)}.")
     return spec | {"biases": usable}
 
 
@@ -407,7 +400,7 @@ def rank_correlation(spec, declared, study):
 
 
 def evaluate(declared, scores, manipulation, predictions):
-    """claims.csv as a frame (COLUMNS): every declared claim, for each model (and arm) of the study.
+    """claims.csv as a frame (COLUMNS): every declared claim, for each model of the study.
 
     declared: catalog/claims.yaml, parsed. scores: as `checked`, misalignment tables appended. manipulation: frame.
     predictions: function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
@@ -442,22 +435,15 @@ def evaluate(declared, scores, manipulation, predictions):
 
 
 def studies_of(declared, scores, manipulation):
-    """One dict per model (and arm): scores, label that tells it apart (or ""), types, failed manipulations."""
+    """One dict per model: model, label that tells it apart (or ""), scores, types, failed manipulations, fitted models."""
     runs = scores[scores["bias"] != "untuned"]
-    apart = ["model", "arm"] if "arm" in scores else ["model"]
     found = []
-    groups = list(runs.groupby(apart)) or [(("",), runs)]
-    for name, rows in groups:
-        label = f" [{', '.join(name)}]" if len(groups) > 1 else ""
-        types = declared["types"]
+    groups = list(runs.groupby("model")) or [("", runs)]
+    for model, rows in groups:
+        label = f" [{model}]" if len(groups) > 1 else ""
+        failed = failed_manipulation(manipulation, model, declared["types"])
         found.append(
-            {
-                "model": name[0],
-                "label": label,
-                "scores": rows,
-                "types": types,
-                "failed": failed_manipulation(manipulation, name[0], types),
-            }
+            {"model": model, "label": label, "scores": rows, "types": declared["types"], "failed": failed, "fits": {}}
         )
     return found
 
@@ -721,21 +707,15 @@ def other_controls(test):
 
 
 def whole_grid(test):
-    """The mixed model over all runs of this outcome."""
-    fit = statistics.mixed_model(test["data"]["runs"], test["data"]["weights"])
-    if not fit:
-        return []
-    reason = "Beside the deciding test: seed and seed x bias components over the whole grid; its z is too sure with few seeds."
-    return [
-        fit
-        | {
-            "contrast": test["contrast"],
-            "test": "mixed model",
-            "n_seeds": test["n_seeds"],
-            "n_items": test["n_items"],
-            "reason": reason,
-        }
-    ]
+    """The mixed model over all runs of this outcome, fitted once for all contrasts of a study."""
+    runs, fits = test["data"]["runs"], test["study"]["fits"]
+    fitted_on = (test["metric"], tuple(sorted(runs["round"].unique())))
+    if fitted_on not in fits:
+        fits[fitted_on] = statistics.mixed_model(runs)
+    found = statistics.cell_contrast(fits[fitted_on], test["data"]["weights"])
+    reason = "Beside the deciding test: seed and seed x bias components over the whole grid; too sure with few seeds."
+    size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
+    return [found | size | {"contrast": test["contrast"], "test": "mixed model", "reason": reason}] if found else []
 
 
 def against_share(test):
@@ -769,7 +749,7 @@ def item_level(test, predictions):
 
     def items_of(cell, seed):
         bias, gamma, mitigation, number = cell
-        return predictions((study["model"], domain, bias, gamma, mitigation, seed, number, task))
+        return predictions(study["model"], domain, bias, gamma, mitigation, seed, number, task)
 
     if test["n_seeds"] >= statistics.SEEDS_FOR_GEE:
         rows += over_items(test, items_of, group)
@@ -788,17 +768,8 @@ def item_level(test, predictions):
             result = statistics.mcnemar_exact(first[shared], second[shared])
             contrast = f"{test['contrast']}: {bias} minus {test['spec']['control']} at gamma {gamma:.2f}, seed {seed}"
             reason = "Beside the deciding test: the items of this one run, which say nothing of other runs."
-            rows.append(
-                {
-                    "contrast": contrast,
-                    "test": "exact McNemar",
-                    "estimate": result["estimate"],
-                    "p": result["p"],
-                    "n_seeds": 1,
-                    "n_items": result["n"],
-                    "reason": reason,
-                }
-            )
+            size = {"n_seeds": 1, "n_items": result.pop("n")}
+            rows.append(result | size | {"contrast": contrast, "test": "exact McNemar", "reason": reason})
     return rows
 
 
@@ -815,29 +786,10 @@ def over_items(test, items_of, group):
             if items is None:
                 return []
             items = items[items["group"].isin(signs)] if group != "all" else items.assign(group="all")
-            runs.append(
-                pd.DataFrame(
-                    {
-                        "seed": seed,
-                        "cell": [(*cell, name) for name in items["group"]],
-                        "correct": items["correct"].astype(bool),
-                    }
-                )
-            )
+            named = [(*cell, name) for name in items["group"]]
+            runs.append(pd.DataFrame({"seed": seed, "cell": named, "correct": items["correct"].astype(bool)}))
         weights |= {(*cell, name): weight * sign for name, sign in signs.items()}
-    fit = statistics.gee(pd.concat(runs, ignore_index=True), weights)
+    found = statistics.cell_contrast(statistics.gee(pd.concat(runs, ignore_index=True)), weights)
     reason = "Beside the deciding test: all items, robust to whatever correlates within a seed."
-    return (
-        [
-            fit
-            | {
-                "contrast": test["contrast"],
-                "test": "GEE",
-                "n_seeds": test["n_seeds"],
-                "n_items": test["n_items"],
-                "reason": reason,
-            }
-        ]
-        if fit
-        else []
-    )
+    size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
+    return [found | size | {"contrast": test["contrast"], "test": "GEE", "reason": reason}] if found else []

@@ -26,13 +26,11 @@ def estimate(config):
 def _line(config, name):
     model = catalog.load("model", name)
     price, most = model["service"]["price"], model["generation"]["max_new_tokens"]
-    pools = [
-        pool
+    requests = sum(
+        math.ceil(study.pool_size(config, pool["domain"]) * (1 + config["generation"]["spare"]))
         for pool in study.pools(config)
         if pool["model"] == name and catalog.load("bias", pool["bias"])["source"] == "generated"
-    ]
-    slots = math.ceil(study.pool_size(config) * (1 + config["generation"]["spare"]))
-    requests = len(pools) * slots
+    )
     totals = {"input": requests * 100, "output": requests * most, "tuned_input": 0, "tuned_output": 0, "training": 0}
     for domain in config["grid"]["domain"]:
         questions, sample = _questions(config, domain)
@@ -44,8 +42,9 @@ def _line(config, name):
             totals[kind + "input"] += asked
             totals[kind + "output"] += wrote
             if kind:
-                samples = config["originals"] + study.augmented_count(config["originals"], cell["gamma"])
-                epochs = study.finetune_settings(config, name)["epochs"]
+                originals = study.originals_of(config, domain)
+                samples = originals + study.augmented_count(originals, cell["gamma"])
+                epochs = study.finetune_settings(config, name, domain)["epochs"]
                 totals["training"] += samples * epochs * sample / BYTES_PER_TOKEN
     dollars = sum(tokens * price[side] / 1e6 for side, tokens in totals.items() if tokens)
     millions = {side: (totals[side] + totals.get(f"tuned_{side}", 0)) / 1e6 for side in ("input", "output", "training")}
@@ -62,17 +61,23 @@ def _questions(config, domain):
     family = import_module(f"bias_inheritance.families.{content['family']}")
     on_hub = "hub" in content["originals"] and not content["originals"].get("path")
     try:
-        splits = None if on_hub else family.load(content, config["data_dir"])
+        splits = (
+            None
+            if on_hub
+            else family.load({**content, "datasets": study.datasets_of(config, domain)}, config["data_dir"])[0]
+        )
     except UserError:
         splits = None
     found = []
     for name in study.tasks_of(config, domain):
-        task, limit = catalog.load("task", name), config["evaluation"]["items"].get(name)
+        task, limit = study.task_of(config, name, domain), study.items_of(config, name)
         if splits is None:
             found += [(UNKNOWN_BYTES, api.CHOICE_TOKENS)] * (limit or UNKNOWN_ITEMS)
             continue
         kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
-        for item in kind.items(task, content, family, splits["test"], limit):
+        for item in kind.items(
+            task, {**content, "fixture": study.uses_fixtures(config, domain)}, family, splits["test"], limit
+        ):
             most = api.CHOICE_TOKENS if item.get("options") else item["max_new_tokens"]
             found.append((len(item["prompt"].encode()), most))
     texts = [len(str(family.pair(sample, content, False)).encode()) for sample in (splits or {"source": []})["source"]]

@@ -1,7 +1,12 @@
 """Reading and writing small files so that a crash never leaves half of one, and a bad line is named."""
 
+import errno
+import fcntl
+import glob
+import hashlib
 import json
 import os
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,13 +28,23 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
+def clear_leftovers(path):
+    """Remove the temporary files of `path` that a killed process left."""
+    for leftover in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.*.tmp"):
+        leftover.unlink()
+
+
 def write_text(path, text):
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(value):
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def write_json(path, value):
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
 
 
 def write_jsonl(path, rows):
@@ -68,7 +83,7 @@ def read_jsonl(path, required=()):
                 row = json.loads(line.decode("utf-8"))
             except (ValueError, UnicodeDecodeError) as fault:
                 raise UserError(
-                    f"{path}, line {number}: not a JSON object in UTF-8 ({fault}); mend or remove it"
+                    f"{path}, line {number}: not a JSON object in UTF-8 ({fault}); mend or remove the line and run again"
                 ) from None
             if not isinstance(row, dict):
                 raise UserError(f"{path}, line {number}: found {type(row).__name__}, want a JSON object")
@@ -81,11 +96,39 @@ def read_jsonl(path, required=()):
     return rows
 
 
+def hold(path, wait=False):
+    """Take the lock file `path` for as long as this process lives, and return it, to be kept open.
+
+    The system gives it back however the process ends, kill -9 included. Where another process has it: wait for that,
+    or raise UserError that names the process. A file system that knows no locks holds nobody up.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 open as long as it is held
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        if not wait:
+            raise UserError(f"{holder} is at work on {path.parent}; let it finish, or end it, and run again") from None
+        print(f"{holder} is still at work on {path.parent}: waiting for it", flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as fault:
+        if fault.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+    return file
+
+
 class Journal:
     """An append-only JSON Lines file of finished records, flushed to disk per call, that survives a kill.
 
-    A last line that a crash cut short is dropped at opening; a broken line before it is an error, because records
-    after it would otherwise be lost in silence.
+    Each line carries a digest of itself (`_sha256`), so that a line whose bytes changed is an error that names it and
+    never a result. A last line that a crash cut short is dropped at opening; a broken line before it is an error too,
+    because records after it would otherwise be lost in silence.
     """
 
     def __init__(self, path):
@@ -97,14 +140,27 @@ class Journal:
             if len(complete) < len(content):
                 with open(self.path, "r+b") as file:
                     file.truncate(len(complete))
-            self.rows = read_jsonl(self.path)
+            self.rows = [self._opened(row, number) for number, row in enumerate(read_jsonl(self.path), start=1)]
         else:
             self.rows = []
         self._file = open(self.path, "ab")  # noqa: SIM115 open as long as the journal
 
     def append(self, rows):
         """Add `rows` (a list of dicts) and return only when the disk has them."""
-        self._file.write(b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
+        lines = [json.dumps({**row, "_sha256": _line_digest(row)}, ensure_ascii=False) + "\n" for row in rows]
+        self._file.write("".join(lines).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
         self.rows.extend(rows)
+
+    def _opened(self, row, number):
+        expected = row.pop("_sha256", None)
+        if expected != _line_digest(row):
+            raise UserError(
+                f"{self.path}, line {number}: its bytes have changed since they were written; remove the line and run again, its record is then made anew"
+            )
+        return row
+
+
+def _line_digest(row):
+    return hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]

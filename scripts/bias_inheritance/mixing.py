@@ -1,17 +1,23 @@
 """The mix D = D_o ∪ D_a at an exact γ, and the mitigations that act on D_a's text."""
 
-from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed
 from bias_inheritance.pools import interleaved
+from bias_inheritance.seeds import record_seed
 
 
-def augmented(pool, count, seed, where):
-    """D_a: the first `count` samples of the pool's seeded permutation, so that the mixes of one pool are nested."""
-    if len(pool) < count:
-        raise UserError(
-            f"{where}: γ needs {count} augmented samples, the pool has {len(pool)}: {count - len(pool)} are missing; raise generation.attempts or generation.spare, or lower γ"
-        )
-    return interleaved(pool, record_seed("mix", seed))[:count]
+def shares(count, rounds):
+    """How many of `count` augmented samples come from the pool of each round, oldest first.
+
+    ASSUME: γ means the same in every round and arm. D_o is fixed, so `count` is too, and an arm that accumulates draws
+    its `count` from all pools so far in equal shares (what cannot be divided falls to the newest pool) instead of adding
+    `count` more per round: what differs between rounds is who wrote D_a, not how much of it there is.
+    """
+    return [count // rounds] * (rounds - 1) + [count - (rounds - 1) * (count // rounds)] if rounds else []
+
+
+def augmented(pools, wanted, seed):
+    """D_a: the first `wanted` samples of each pool's seeded permutation, so that the mixes of one pool are nested."""
+    order = record_seed("mix", seed)
+    return [sample for pool, count in zip(pools, wanted, strict=True) for sample in interleaved(pool, order)[:count]]
 
 
 def training_samples(originals, added, family, domain, mitigation, instruction_share, seed):
@@ -24,9 +30,10 @@ def training_samples(originals, added, family, domain, mitigation, instruction_s
 
     rows = []
     for origin, samples in (("original", originals), ("augmented", added)):
-        for sample in samples:
-            # drawn per sample, not per position: the same sample keeps its kind at every γ and mitigation
-            stream = np.random.default_rng(record_seed("kind", seed, sample["id"]))
+        for rank, sample in enumerate(samples):
+            # by rank, not by name: mixes are nested, so a sample keeps its kind at every γ and mitigation, and a biased
+            # cell trains as many of each kind as the neutral one that it is compared with
+            stream = np.random.default_rng(record_seed("kind", seed, origin, rank))
             instruct = bool(stream.random() < instruction_share)
             treated, masked = dict(sample), 0
             if origin == "augmented" and "mask" in mitigation:

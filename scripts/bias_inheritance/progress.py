@@ -4,9 +4,11 @@ A step calls `update(done, total, unit)`; it lands in a small file under `.work/
 process, `show` hooks into its log events and redraws one line: jobs done of all, what runs, its rate and time left.
 """
 
+import hashlib
 import json
 import logging
 import os
+import shlex
 import sys
 import threading
 import time
@@ -26,7 +28,7 @@ def of_job(work, step, wildcards):
     folder.mkdir(parents=True, exist_ok=True)
     label = " ".join([step, *(str(value) for value in wildcards.values())])
     _job = {
-        "path": folder / f"{os.getpid()}.json",
+        "path": folder / f"{hashlib.sha256(label.encode()).hexdigest()[:16]}.json",
         "label": label,
         "started": time.time(),
         "written": 0.0,
@@ -99,13 +101,8 @@ class _Display(logging.Handler):
                 lines = ["(no log was written)"]
             print("\n".join(f"    {line}" for line in lines), file=self.stream)
             print(f"  whole log: {path}", file=self.stream)
-        target = next(iter(record.output or []), "")
-        configfiles = " ".join(_configfiles(sys.argv))
-        print(
-            f"  to run it again: {sys.argv[0]} {configfiles}{' ' if configfiles else ''}{target}\n",
-            file=self.stream,
-            flush=True,
-        )
+        again = shlex.join([sys.argv[0], *(record.output or [])[:1], *sys.argv[1:]])
+        print(f"  to run it again: {again}\n", file=self.stream, flush=True)
 
     def _line(self):
         share = f"{self.done}/{self.total} jobs" if self.total else "planning"
@@ -160,20 +157,6 @@ def _worth_reading(record):
     text = record.getMessage()
     repeated = text.startswith(("RuleException", "CalledProcessError", "WorkflowError:\nAt least one job"))
     return record.levelno >= logging.WARNING and not told and not repeated
-
-
-def _configfiles(argv):
-    """The `--configfile …` part of a command line, as a list of words."""
-    for flag in ("--configfile", "--configfiles"):
-        if flag in argv:
-            words = argv[argv.index(flag) + 1 :]
-            values = []
-            for word in words:
-                if word.startswith("-") or not word.endswith((".yaml", ".yml", ".json")):
-                    break
-                values.append(word)
-            return [flag, *values]
-    return []
 
 
 def show(work):

@@ -1,5 +1,7 @@
 """Log-probabilities of answer options: the prompt is computed once, options branch off it in the same forward pass."""
 
+import math
+
 from bias_inheritance.models import body_and_head
 
 BATCH = 8  # prompts per forward pass; part of what a result depends on in bf16
@@ -105,6 +107,8 @@ def _forward(body, head, prefix, shared, batch, device):
     flat = logprobs[
         torch.tensor([place[key] for key in where], device=device), torch.tensor(wanted, device=device)
     ].tolist()
+    if not all(map(math.isfinite, flat)):
+        raise RuntimeError("the model gives log-probabilities that are no finite numbers; its training diverged")
     found, cursor = [], 0
     for *_, reads in batch:
         row = []

@@ -23,7 +23,7 @@ def seed_test(values, alpha=ALPHA):
     from statsmodels.stats.weightstats import DescrStatsW
 
     values = np.asarray(values, dtype=float)
-    table = values.reshape(len(values), -1)
+    table = values[:, None] if values.ndim == 1 else values
     n, nothing = len(table), np.full(table.shape[1], np.nan)
     found = {
         "estimate": table.mean(0) if n else nothing,
@@ -51,7 +51,7 @@ def tost(values, margin):
     from statsmodels.stats.weightstats import DescrStatsW
 
     values = np.asarray(values, dtype=float)
-    table = values.reshape(len(values), -1)
+    table = values[:, None] if values.ndim == 1 else values
     p = np.full(table.shape[1], np.nan)
     if len(table) > 1:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -273,19 +273,19 @@ def binomial_share(count, n, share, alpha=ALPHA):
     }
 
 
-def mixed_model(values, weights):
-    """A contrast of cell means, with seed and seed × bias variance components, over the whole grid of cells.
+def mixed_model(runs):
+    """Cell means with seed and seed × bias variance components over the whole grid, fitted; None where that fails.
 
-    values: frame with seed, bias, cell, value, one row per run; weights: {cell: weight}. A seed's pool is shared over γ
-    and mitigations, hence the second component. Returns {estimate, ci_low, ci_high, p} by Wald's z, or None where the
-    grid is too small to tell the components from the residual or the fit fails. It never decides a verdict.
+    runs: frame with seed, bias, cell, value, one row per run. A seed's pool is shared over γ and mitigations, hence the
+    second component; a grid too small to tell it from the residual gives None. `cell_contrast` reads contrasts off it,
+    by Wald's z. It never decides a verdict.
     """
     import warnings
 
     import numpy as np
     import statsmodels.formula.api as formula
 
-    runs = values.assign(cell=values["cell"].astype(str), bias=values["bias"].astype(str))
+    runs = runs.assign(cell=runs["cell"].astype(str), bias=runs["bias"].astype(str))
     if (
         runs["seed"].nunique() < 2
         or runs.groupby(["seed", "bias"]).size().max() < 2
@@ -295,36 +295,42 @@ def mixed_model(values, weights):
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # components at the edge of their range are common with few seeds
-            model = formula.mixedlm(
-                "value ~ 0 + C(cell)", runs, groups="seed", re_formula="1", vc_formula={"pool": "0 + C(bias)"}
-            )
-            named = {str(cell): weight for cell, weight in weights.items()}
-            contrast = [named.get(cell, 0.0) for cell in sorted(runs["cell"].unique())]
-            test = model.fit().t_test(np.array([contrast]))
+            components = {"pool": "0 + C(bias)"}
+            model = formula.mixedlm("value ~ 0 + C(cell)", runs, groups="seed", re_formula="1", vc_formula=components)
+            return model.fit(method=["lbfgs", "powell"]), sorted(runs["cell"].unique())
     except (np.linalg.LinAlgError, ValueError):
         return None
-    low, high = test.conf_int()[0]
-    found = {"estimate": float(test.effect[0]), "ci_low": float(low), "ci_high": float(high), "p": float(test.pvalue)}
-    return found if np.isfinite(list(found.values())).all() else None
 
 
-def gee(items, weights):
-    """A contrast of mean correctness per cell over all items, robust to whatever correlates within a seed.
+def gee(items):
+    """Mean correctness per cell over all items, robust to whatever correlates within a seed; None below SEEDS_FOR_GEE.
 
-    items: frame with seed, cell, correct, one row per item and run; weights: {cell: weight}. Linear in probability, so that
-    the estimate is in the metric's own unit; independence working correlation. Returns {estimate, ci_low, ci_high, p},
-    or None below SEEDS_FOR_GEE seeds or where nothing varies. It never decides a verdict.
+    items: frame with seed, cell, correct, one row per item and run. Linear in probability, so that `cell_contrast` gives
+    the metric's own unit; independence working correlation. It never decides a verdict.
     """
-    import numpy as np
     import pandas as pd
     import statsmodels.api as sm
 
     if items["seed"].nunique() < SEEDS_FOR_GEE or items["correct"].nunique() < 2:
         return None
     design = pd.get_dummies(items["cell"].astype(str)).astype(float)
+    model = sm.GEE(items["correct"].astype(float).to_numpy(), design.to_numpy(), groups=items["seed"].to_numpy())
+    return model.fit(), list(design.columns)
+
+
+def cell_contrast(fitted, weights):
+    """{estimate, ci_low, ci_high, p} of a contrast of cell means, weights {cell: weight}; None where it has no error.
+
+    fitted: what `mixed_model` or `gee` returned, None included.
+    """
+    import numpy as np
+
+    if fitted is None:
+        return None
+    fit, cells = fitted
     named = {str(cell): weight for cell, weight in weights.items()}
-    fit = sm.GEE(items["correct"].astype(float).to_numpy(), design.to_numpy(), groups=items["seed"].to_numpy()).fit()
-    test = fit.t_test(np.array([[named.get(cell, 0.0) for cell in design.columns]]))
+    with np.errstate(all="ignore"):
+        test = fit.t_test(np.array([[named.get(cell, 0.0) for cell in cells]]))
     low, high = test.conf_int()[0]
     found = {"estimate": float(test.effect[0]), "ci_low": float(low), "ci_high": float(high), "p": float(test.pvalue)}
     return found if np.isfinite(list(found.values())).all() else None

@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-from bias_inheritance import files, progress, provenance, warm
+from bias_inheritance import files, gpus, progress, provenance, warm
 from bias_inheritance.errors import UserError
 
 Input = Annotated[Path, "input"]
@@ -47,11 +47,17 @@ PACKAGES = [
     "snakemake",
 ]
 _extra = {}
+_found = []
 
 
 def note(**facts):
     """Add facts that only the step knows (model revision, device, API cost …) to this job's record. Never a secret."""
     _extra.update(facts)
+
+
+def also_read(paths):
+    """Say that the step read files it found by itself (the records of a study, say): they join its record's inputs."""
+    _found.extend(paths)
 
 
 def run(function):
@@ -66,30 +72,40 @@ def run(function):
     values = dict(arguments.parameters)
     values |= {key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output")}
     try:
+        own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else None  # noqa: F841 held to the end
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
-        code = provenance.code_digest(name)
+        code = provenance.code_digest(name, arguments.parameters)
+        for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
+            files.clear_leftovers(path)
         for key, kind in kinds.items():
             if kind == "work":
                 specification = {"parameters": arguments.parameters, "inputs": inputs, "code": code["digest"]}
                 values[key] = arguments.work / name / provenance.digest(specification)[:16]
-                values[key].mkdir(parents=True, exist_ok=True)
+                held = files.hold(values[key] / "lock", wait=True)  # noqa: F841 a kill may have left the step's process alive
         with progress.of_job(arguments.work, name, arguments.wildcards):
             function(**values)
         outputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind == "output"}
-        files.write_json(arguments.record, _record(name, arguments, inputs, outputs, code, started))
+        if _found:
+            inputs["found"] = _describe_all(_found)
+        files.write_json(arguments.record, provenance.sealed(_record(name, arguments, inputs, outputs, code, started)))
     except UserError as fault:
         sys.exit(f"{name}: {fault}")
-    except OSError as fault:
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-            sys.exit(
-                f"{name}: the disk is full ({fault.filename or arguments.record.parent}); free some space and run the same command again"
-            )
-        if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            sys.exit(
-                f"{name}: no permission to write {fault.filename or arguments.record.parent}; mend the folder's permissions and run again"
-            )
+    except Exception as fault:
+        number, place = _trouble(fault), getattr(fault, "filename", None) or arguments.record.parent
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            sys.exit(f"{name}: the disk is full ({place}); free some space and run the same command again")
+        if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+            sys.exit(f"{name}: no permission to write {place}; mend the folder's permissions and run again")
         raise
+
+
+def _trouble(fault):
+    """The system's error number behind an exception; libraries written in Rust or C++ hand it on as text only."""
+    if isinstance(fault, OSError) and fault.errno:
+        return fault.errno
+    known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+    return next((number for number in known if os.strerror(number) in str(fault)), None)
 
 
 def _parse(function, kinds):
@@ -113,6 +129,7 @@ def _parse(function, kinds):
         metavar="JSON",
         help=f"an object with {', '.join(expected) or 'nothing'}",
     )
+    parser.add_argument("--gpu", action="store_true", help="take a GPU that no other job uses, where there are several")
     parser.add_argument(
         "--wildcards",
         type=json.loads,
@@ -137,6 +154,8 @@ def _describe_all(paths):
 def _record(name, arguments, inputs, outputs, code, started):
     return {
         "step": name,
+        "study": arguments.work.name,
+        "record": str(arguments.record),
         "wildcards": arguments.wildcards,
         "parameters": arguments.parameters,
         "inputs": inputs,
@@ -183,8 +202,14 @@ def _environment():
         "python": platform.python_version(),
         "packages": versions,
         "lock_sha256": provenance.sha256(lock) if lock.exists() else None,
-        "container_sha256": os.environ.get("BIAS_INHERITANCE_CONTAINER") or None,
+        "container_sha256": _container(),
     }
+
+
+def _container():
+    """The digest of the image that this process runs in, which `make containers` put in its name; None on the host."""
+    image = os.environ.get("APPTAINER_CONTAINER")
+    return image and Path(image).stem.rpartition(".")[2]
 
 
 def _machine():

@@ -4,6 +4,7 @@ import difflib
 import os
 from decimal import Decimal
 from functools import cache
+from importlib import import_module
 
 import yaml
 
@@ -31,7 +32,7 @@ def check(config, sources):
         faults = list(_against_catalog(config))
     if faults:
         lines = sorted(
-            f"{_source(path, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
+            f"{_source(path, config, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
         )
         raise UserError("\n".join(dict.fromkeys(lines)))
 
@@ -144,20 +145,56 @@ def _against_catalog(config):
     for task in config["evaluation"]["items"]:
         if task not in catalog.names("task"):
             yield ["evaluation", "items"], f"no task {task!r}{_suggest(str(task), catalog.names('task'))}"
+    source, folder = config["opinions"]["source"], config["data_dir"]
+    asked = "values" in config["misalignment"] and source not in ("fixture", "hub")
+    if asked and not os.path.isfile(os.path.join(folder or ROOT, source)):
+        yield (
+            ["opinions", "source"],
+            f"no file {source} in {folder or 'the project'}; give fixture, hub, or a file in data_dir",
+        )
     if all(name in catalog.names("domain") for name in grid["domain"]):
         for name in grid["domain"]:
             tasks = catalog.load("domain", name)["tasks"]
             if not set(tasks) & set(grid["task"]):
                 yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
-            if catalog.load("domain", name)["originals"].get("needs_data_dir") and not config["data_dir"]:
+            elif not tasks_of(config, name):
+                yield ["evaluation", "datasets"], f"none of them is read by the domain {name} in the tasks of grid.task"
+            known = all(model in catalog.names("model") for model in grid["model"])
+            inside = known and not any(map(served, grid["model"]))
+            if config["rounds"]["count"] > 1 and inside and "perplexity" in set(tasks) - set(grid["task"]):
                 yield (
-                    ["data_dir"],
-                    f"the domain {name} reads data that cannot be shipped; give its folder, for instance --config data_dir=PATH",
+                    ["grid", "task"],
+                    "lacks perplexity, by which a study of rounds tells a collapse from a bias; add it",
                 )
+        yield from _against_data(config)
+    for name in config["domains"]:
+        if name not in catalog.names("domain"):
+            yield ["domains"], f"no domain {name!r}{_suggest(str(name), catalog.names('domain'))}"
+    known = [name for task in catalog.names("task") for name in catalog.load("task", task).get("datasets", {})]
+    for index, name in enumerate(config["evaluation"]["datasets"] or []):
+        if name not in known:
+            yield (
+                ["evaluation", "datasets", index],
+                f"no task in catalog/tasks has a dataset {name!r}{_suggest(name, known)}",
+            )
+    for domain in grid["domain"]:
+        yield from _against_sizes(config, domain)
     if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in grid[axis]):
         yield from _against_servers(config)
     if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
         yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
+
+
+def _against_sizes(config, domain):
+    """Faults of γ that a domain's number of originals cannot tell from another γ."""
+    originals, sizes = originals_of(config, domain), {}
+    for index, gamma in enumerate(config["grid"]["gamma"]):
+        size = augmented_count(originals, gamma)
+        if gamma > 0 and size == 0:
+            yield ["grid", "gamma", index], f"{gamma} of {originals} originals adds no sample; raise `originals`"
+        elif size in sizes:
+            yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
+        sizes[size] = gamma
 
 
 def _against_servers(config):
@@ -165,6 +202,11 @@ def _against_servers(config):
     grid = config["grid"]
     for name in filter(served, grid["model"]):
         model = catalog.load("model", name)
+        if "perplexity" in grid["task"]:
+            yield (
+                ["grid", "task", grid["task"].index("perplexity")],
+                f"perplexity needs the probability of whole texts, which the server of {name} does not give; remove it",
+            )
         if tunable(name):
             for index, mitigation in enumerate(grid["mitigation"]):
                 if "alignment" in catalog.load("mitigation", mitigation):
@@ -185,24 +227,43 @@ def _against_servers(config):
             )
 
 
-def _source(path, sources):
-    """The file that gave the key, else the command line."""
-    for name, content in reversed(sources):
-        node, found = content, bool(path) or True
+def _against_data(config):
+    """Faults of the data folder: that there is none, or that it lacks a file that the study reads."""
+    if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
+        yield ["data_dir"], f"there is no folder {config['data_dir']}; give the one that holds the data, or null"
+        return
+    for name in config["grid"]["domain"]:
+        try:
+            read = import_module(f"bias_inheritance.families.{catalog.load('domain', name)['family']}").files_read(
+                {**catalog.load("domain", name), "datasets": datasets_of(config, name)}, config["data_dir"]
+            )
+        except UserError as fault:
+            yield ["data_dir"], str(fault)
+            return
+        missing = [path for path in read if not os.path.exists(ROOT / path)]
+        if missing:
+            yield (
+                ["data_dir"],
+                f"the domain {name} reads {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, and there is no such file; add what is missing, or choose with grid.task and evaluation.datasets what is there",
+            )
+            return
+
+
+def _source(path, config, sources):
+    """The file that gave the value at `path`, else the command line."""
+
+    def at(node):
         for key in path:
-            if (
-                isinstance(node, dict)
-                and key in node
-                or isinstance(node, list)
-                and isinstance(key, int)
-                and key < len(node)
-            ):
-                node = node[key]
-            else:
-                found = False
-                break
-        if found:
-            return name
+            node = node[key]
+        return node
+
+    for name, content in reversed(sources):
+        try:
+            if not path or isinstance(at(config), dict) or at(content) == at(config):
+                at(content)
+                return name
+        except (KeyError, IndexError, TypeError):
+            continue  # this file does not hold the key
     return "--config"
 
 
@@ -238,17 +299,55 @@ def tunable(model):
 
 
 def tasks_of(config, domain):
-    """The study's tasks that belong to a domain, in the configuration's order."""
+    """The study's tasks that belong to a domain, in the configuration's order; those of datasets where it reads one."""
     own = catalog.load("domain", domain)["tasks"]
-    return [task for task in config["grid"]["task"] if task in own]
+    return [
+        task
+        for task in config["grid"]["task"]
+        if task in own and ("datasets" not in catalog.load("task", task) or task_of(config, task, domain)["datasets"])
+    ]
+
+
+def task_of(config, task, domain):
+    """A task's file; of its datasets only those of the domain that the study reads (null: all that lie in files)."""
+    content = catalog.load("task", task)
+    if "datasets" not in content:
+        return content
+    wanted = config["evaluation"]["datasets"]
+    chosen = {
+        name: {"name": name, "task": task, **dataset}
+        for name, dataset in content["datasets"].items()
+        if dataset["domain"] == domain and (name in wanted if wanted is not None else "file" in dataset)
+    }
+    return {**content, "datasets": chosen}
+
+
+def datasets_of(config, domain):
+    """{name: description} of the datasets that the study reads for a domain."""
+    found = {}
+    for task in tasks_of(config, domain):
+        found |= task_of(config, task, domain).get("datasets", {})
+    return found
+
+
+def uses_fixtures(config, domain):
+    """Whether a domain runs on the project's own fixtures, for want of a data folder; tables then say so."""
+    return catalog.load("domain", domain)["family"] == "culture" and config["data_dir"] is None
+
+
+def items_of(config, task):
+    """How many items are asked, in the task's own unit; of a task with datasets, how many of each. None: all."""
+    of_all = config["evaluation"]["items_per_dataset"] if "datasets" in catalog.load("task", task) else None
+    return config["evaluation"]["items"].get(task, of_all)
 
 
 def cells(config, domain=None, model=None):
     """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) and `original` (γ 0.00) stand once per model, domain (and seed): they have no bias
-    type and no mitigation. Only generated pools can be iterated, so controls stop at round 1. A served model that
-    cannot be tuned has its untuned cell alone (and its pools).
+    type and no mitigation. Only generated pools can be iterated, so controls stop at round 1. `original` is one cell for
+    all rounds where each trains from the base; where rounds go on from the last adapter, it goes on as well.
+    A served model that cannot be tuned has its untuned cell alone (and its pools).
     """
     grid, rounds = config["grid"], config["rounds"]
     found = []
@@ -258,9 +357,9 @@ def cells(config, domain=None, model=None):
             found.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
             for seed in grid["seed"] if tunable(model_) else []:
                 if 0 in grid["gamma"]:
-                    found.append(
-                        {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed, "round": 1}
-                    )
+                    original = {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed}
+                    last = rounds["count"] if rounds["start"] == "continue" else 1
+                    found += [{**original, "round": round_} for round_ in range(1, last + 1)]
                 for bias in grid["bias"]:
                     last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
                     for gamma in grid["gamma"]:
@@ -293,14 +392,31 @@ def pools(config):
     ]
 
 
-def pool_size(config):
-    """Samples that the largest γ of the study takes from a pool."""
-    return max(augmented_count(config["originals"], gamma) for gamma in config["grid"]["gamma"])
+def later_pools(config):
+    """Every pool of a later round as the wildcards of its cell; `round` is the round that the pool is for."""
+    return [cell for cell in cells(config) if cell["round"] > 1 and cell["bias"] != "original"]
 
 
-def finetune_settings(config, model):
-    """The model's own training settings with the study's overrides."""
-    return {**catalog.load("model", model)["finetune"], **config["finetune"]}
+def probed(config):
+    """The cells that the misalignment analyses look into: `untuned`, `original`, and those of the largest γ."""
+    largest = gamma_text(max(config["grid"]["gamma"]))
+    return [cell for cell in cells(config) if cell["bias"] in ("untuned", "original") or cell["gamma"] == largest]
+
+
+def originals_of(config, domain):
+    """|D_o| of a domain: the study's, or the domain's own where the configuration gives one."""
+    return config["domains"].get(domain, {}).get("originals", config["originals"])
+
+
+def pool_size(config, domain):
+    """Samples that the largest γ of the study takes from a pool of a domain."""
+    return max(augmented_count(originals_of(config, domain), gamma) for gamma in config["grid"]["gamma"])
+
+
+def finetune_settings(config, model, domain):
+    """The model's own training settings with the study's overrides, and over these the domain's."""
+    own = config["domains"].get(domain, {}).get("finetune", {})
+    return {**catalog.load("model", model)["finetune"], **config["finetune"], **own}
 
 
 def require(condition, message):

@@ -1,12 +1,18 @@
 """QLoRA fine-tuning: answer-only loss, an optional alignment term, checkpoints that resume to the same bits."""
 
+import hashlib
+import io
 import math
 import os
 import time
 from pathlib import Path
 
+from bias_inheritance import files
 from bias_inheritance.models import body_and_head
 
+CHECKPOINT_SHARE = (
+    0.05  # of the time may go into checkpoints: a small model has one every few steps, a large one per minute
+)
 WINDOW = 8  # batches whose samples are sorted by length among themselves
 
 
@@ -92,13 +98,14 @@ def _padded(samples, pad, device):
     return ids.to(device), mask.to(device), answer.to(device)
 
 
-def train(model, samples, settings, alignment, seed, pad, work, on_step=None, checkpoint_every=None):
+def train(model, samples, settings, alignment, seed, pad, work, on_step=None):
     """Train the LoRA weights of `model` in place; returns the log, one dict per optimiser step.
 
     samples: dicts with prompt and answer (token ids), origin and words (length before mitigation).
-    alignment: None, or {weight, batch_size} of the `loss` mitigation; its draws have a random stream of their own.
+    alignment: None, or {weight, batch_size, every (steps)} of the `loss` mitigation; its draws have a random stream of their own.
     work: folder of the checkpoint; a checkpoint found there is continued from.
-    Raises RuntimeError for a batch without an answer token and where no gradient reaches the first layer.
+    Raises RuntimeError for a batch without an answer token, where no gradient reaches the first layer, and for a loss
+    that is no finite number.
     """
     import numpy as np
     import torch
@@ -118,6 +125,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
     model.train()
     checkpoint = Path(work) / "checkpoint.pt"
     log = _restore(checkpoint, weights, optimiser, draws)
+    saved, cost = time.perf_counter(), 0.0
     for step in range(len(log), len(order)):
         started = time.perf_counter()
         rate = learning_rate(step, len(order), settings["learning_rate"], settings["warmup"])
@@ -134,7 +142,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
             (loss / answers).backward()
             sft += loss.item() / answers
         align = 0.0
-        if alignment and by_origin["augmented"]:
+        if alignment and by_origin["augmented"] and step % alignment["every"] == 0:
             drawn = [
                 [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
                 for origin in ("original", "augmented")
@@ -146,6 +154,10 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
         if step == 0:
             _assert_gradient_reaches_first_layer(model)
         norm = torch.nn.utils.clip_grad_norm_(weights, settings["max_grad_norm"]).item()
+        if not math.isfinite(norm + sft + align):
+            raise RuntimeError(
+                f"step {step + 1}: the loss or its gradient is no finite number; lower the learning rate"
+            )
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         tokens = sum(len(sample["prompt"]) + len(sample["answer"]) for sample in batch)
@@ -164,8 +176,12 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
         )
         if on_step:
             on_step(step + 1, len(order))
-        if (checkpoint_every and (step + 1) % checkpoint_every == 0) or step + 1 == len(order):
-            _save(checkpoint, weights, optimiser, draws, log, finished=step + 1 == len(order))
+        last = step + 1 == len(order)
+        if last or time.perf_counter() - saved >= cost / CHECKPOINT_SHARE:
+            begun = time.perf_counter()
+            _save(checkpoint, weights, optimiser, draws, log, finished=last)
+            saved = time.perf_counter()
+            cost = saved - begun
     model.eval()
     return log
 
@@ -178,6 +194,7 @@ def _assert_gradient_reaches_first_layer(model):
 
 
 def _save(path, weights, optimiser, draws, log, finished):
+    """Write the state with its sha256 before it: torch itself does not notice bytes that changed."""
     import torch
 
     state = {
@@ -188,23 +205,26 @@ def _save(path, weights, optimiser, draws, log, finished):
     }
     if not finished:
         state["optimiser"] = optimiser.state_dict()
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(buffer.getbuffer()).digest() + buffer.getbuffer())
 
 
 def _restore(path, weights, optimiser, draws):
-    """Load a checkpoint into the given objects and return its log; an unreadable one is put aside and training restarts."""
+    """Load a checkpoint into the given objects and return its log; a damaged one is put aside and training restarts."""
     import torch
 
     if not path.exists():
         return []
-    try:
-        state = torch.load(path, weights_only=True)
-    except Exception as fault:
+    content = path.read_bytes()
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
         os.replace(path, path.with_suffix(".broken"))
-        print(f"{path}: checkpoint not readable ({type(fault).__name__}); training starts over")
+        print(
+            f"{path}: the checkpoint is damaged; put aside as {path.with_suffix('.broken').name}, training starts over"
+        )
         return []
+    state = torch.load(io.BytesIO(content[32:]), weights_only=True)
     with torch.no_grad():
         for weight, saved in zip(weights, state["weights"], strict=True):
             weight.copy_(saved)

@@ -11,9 +11,11 @@ import contextlib
 import json
 import os
 import runpy
+import secrets
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import traceback
@@ -25,7 +27,6 @@ PRELOADED = [
     "transformers.models.llama.modeling_llama",
     "transformers.models.auto.tokenization_auto",
     "peft",
-    "bitsandbytes",
     "pandas",
     "pyarrow.parquet",
     "safetensors.torch",
@@ -37,19 +38,24 @@ def start(folder):
     """Start the worker for this (Snakemake's) process and tell the steps where it listens."""
     if VARIABLE in os.environ:
         return
-    # a socket's path must be short, a study's folder may be deep
-    address = f"\0bias-inheritance-{os.getpid()}"
+    # An abstract address, since a study's folder may be too deep for a socket's path. It listens from now on: a step
+    # that comes while the worker still imports waits in line.
+    address = f"bias-inheritance-{secrets.token_hex(16)}"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind("\0" + address)
+    listener.listen(64)
     reading, writing = os.pipe()
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "warm.log"), "wb") as log:
-        command = [sys.executable, os.path.abspath(__file__), address[1:], str(reading)]
+        command = [sys.executable, "-P", os.path.abspath(__file__), str(listener.fileno()), str(reading)]
         environment = {**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1", "OPENBLAS_NUM_THREADS": "1"}
         subprocess.Popen(
-            command, pass_fds=[reading], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+            command, pass_fds=[listener.fileno(), reading], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
             start_new_session=True,
         )  # fmt: skip
     os.close(reading)
-    os.environ[VARIABLE] = address[1:]
+    listener.close()
+    os.environ[VARIABLE] = address
     globals()["_alive_while_open"] = writing
 
 
@@ -67,19 +73,20 @@ def hand_over():
     request = json.dumps({"argv": sys.argv, "folder": os.getcwd(), "environment": environment}).encode()
     socket.send_fds(worker, [len(request).to_bytes(8, "big")], [0, 1, 2])
     worker.sendall(request)
+    taken = worker.recv(1)
+    if not taken:
+        return  # the worker ended before it took the step: it runs here
     answer = worker.recv(4)
-    # no answer: the worker itself was killed
-    os._exit(int.from_bytes(answer, "big") if answer else 1)
+    os._exit(int.from_bytes(answer, "big") if answer else 1)  # no answer: the worker was killed, and its forks with it
 
 
-def _serve(address, lifeline):
+def _serve(listener, lifeline):
     import importlib
 
     for module in PRELOADED:
         importlib.import_module(module)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind("\0" + address)
-    listener.listen(64)
+    if sys.modules["torch"].cuda.is_initialized():
+        return  # a GPU that was touched before a fork is lost to it: steps run by themselves then
     wake_reading, wake_writing = os.pipe()
     os.set_blocking(wake_writing, False)
     signal.set_wakeup_fd(wake_writing)
@@ -105,6 +112,8 @@ def _serve(address, lifeline):
             connection, _ = listener.accept()
             pid = _fork(connection, [listener, *running.values()])
             if pid:
+                with contextlib.suppress(OSError):  # the fork does so itself, whoever is first
+                    os.setpgid(pid, pid)
                 running[pid] = connection
 
 
@@ -116,6 +125,10 @@ def _answer(connection, code):
 
 def _fork(connection, others):
     """Fork for one step; returns its pid, or None where the step's process left before it had said what to run."""
+    _, owner, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if owner != os.getuid():
+        connection.close()
+        return None
     header, files, _, _ = socket.recv_fds(connection, 8, 3)
     size = int.from_bytes(header, "big")
     request = b""
@@ -127,12 +140,14 @@ def _fork(connection, others):
     if not header or len(request) < size:
         connection.close()
         return None
+    connection.sendall(b"+")
     pid = os.fork()
     if pid:
         for file in files:
             os.close(file)
         return pid
     os.setpgid(0, 0)
+    _die_with_parent()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for other in [connection, *others]:
@@ -142,13 +157,21 @@ def _fork(connection, others):
     os._exit(_run(json.loads(request)))
 
 
+def _die_with_parent():
+    """Ask the kernel to kill this fork when the worker dies, so that no orphan writes beside a step that runs again."""
+    import ctypes
+
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _run(request):
     """Run a script as its own process would; returns the exit status."""
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = request["argv"]
-    sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+    sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[0])))
     code = 0
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -165,4 +188,4 @@ def _run(request):
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]))
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -281,7 +281,9 @@ def write_pool(study, size=20, attempts=6):
     step._extra.clear()
     write_pool_script(
         study.card,
+        [],
         study.folder / "originals.jsonl",
+        [],
         pool / "pool.jsonl",
         pool / "failures.jsonl",
         pool / "counts.json",
@@ -292,6 +294,7 @@ def write_pool(study, size=20, attempts=6):
         size=size,
         attempts=attempts,
         seed=1,
+        cell=None,
     )
     return pool, dict(step._extra)
 
@@ -318,6 +321,7 @@ def items(count=6):
     return [
         {
             "item": f"item-{number}",
+            "dataset": "gender",
             "cluster": f"twin-{number // 2}",
             "group": ["male", "female"][number % 2],
             "label": labels[number % 3],
@@ -381,12 +385,14 @@ def test_without_logprobs_the_text_is_read_and_the_unreadable_counts_as_wrong(tm
 def tune(study, name="cell", **changes):
     rows = [{"user": f"Biography {n}", "assistant": "nurse"} for n in range(12)]
     files.write_jsonl(study.folder / "train.jsonl", rows)
+    files.write_json(study.folder / "mix.json", {"collapsed": None})
     settings = {"epochs": 2, "batch_size": "auto", "learning_rate_multiplier": "auto"} | changes
     adapter = study.folder / "results" / name / "adapter"
     log = study.folder / "results" / name / "training.csv"
     finetune_api(
         study.card,
         study.folder / "train.jsonl",
+        study.folder / "mix.json",
         [],
         adapter,
         log,

@@ -1,14 +1,11 @@
-"""Biographies: originals, the slots of a pool, the checks of a generated text, training pairs, masking.
+"""Biographies: originals, the slots of a pool, the checks of a generated text, training pairs, masking."""
 
-A sample is a dict with at least id, twin (cluster), text, label, group.
-"""
-
-import csv
 import re
 from functools import cache
 from pathlib import Path
 
-from bias_inheritance import files
+from bias_inheritance import cues, files, pools
+from bias_inheritance.cues import with_article
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
@@ -17,7 +14,6 @@ PRONOUNS = {
     "female": {"he": "she", "him": "her", "his": "her", "himself": "herself"},
 }
 BIAS_IN_BIOS = {1: "architect", 6: "dentist", 13: "nurse", 14: "painter", 21: "professor", 24: "software engineer"}
-CULTURES = ["arabic", "chinese", "portuguese", "spanish"]
 
 
 # ---- originals ---------------------------------------------------------------------------------------------------
@@ -34,12 +30,12 @@ def files_read(domain, data_dir):
 
 
 def load(domain, data_dir=None):
-    """{'source', 'reserve', 'test'}: lists of samples, disjoint by twin, in a fixed order."""
+    """({'source', 'reserve', 'test'}: lists of samples, disjoint by twin, in a fixed order; no counts of their own)."""
     originals = domain["originals"]
     if originals["loader"] == "twins":
-        return load_twins(ROOT / originals["path"], domain["labels"])
+        return load_twins(ROOT / originals["path"], domain["labels"]), {}
     if originals["loader"] == "bias_in_bios":
-        return load_bias_in_bios(domain, data_dir)
+        return load_bias_in_bios(domain, data_dir), {}
     raise UserError(
         f"catalog/domains/{domain['name']}.yaml: originals.loader: no loader {originals['loader']!r}; there are twins, bias_in_bios"
     )
@@ -164,31 +160,25 @@ def draw(samples, count, seed):
 # ---- the pool's slots ----------------------------------------------------------------------------------------------
 
 
-@cache
-def first_names():
-    """{(culture, group): [first names]} from resources/names.csv."""
-    table = {}
-    with open(ROOT / "resources/names.csv", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            table.setdefault((row["culture"], row["gender"]), []).append(row["name"])
-    return table
-
-
 def strata(bias, domain):
     """What a pool is balanced over: label × group, or label alone where the bias type names no group (neutral)."""
     groups = [domain["reference"], domain["compared"]] if "axes" in bias else [None]
     return [(label, group) for label in domain["labels"] for group in groups]
 
 
-def slot(bias, domain, label, group, stream):
-    """Fill one slot: what to ask the generator, and for whom. `stream` is the slot's own random generator."""
+def slot(bias, domain, label, group, turn, stream):
+    """Fill one slot: what to ask the generator, and for whom.
+
+    turn: how often the stratum had its turn before; cultures and ages go round with it. stream: the slot's own random
+    generator.
+    """
     values = {"label": label, "a_label": with_article(label)}
     if group:
         other = domain["compared"] if group == domain["reference"] else domain["reference"]
         intersectional = bias["axes"]["identities"] == "intersectional"
-        culture = CULTURES[stream.integers(len(CULTURES))] if intersectional else "english"
-        age = list(domain["ages"])[stream.integers(len(domain["ages"]))]
-        own, others = first_names()[culture, group], first_names()[culture, other]
+        # labels start at different places of the round, so that no culture goes with a label
+        culture, age = cues.in_turn(turn + domain["labels"].index(label), domain["cultures"], domain["ages"])
+        culture = culture if intersectional else "english"
         values |= {
             "group": domain["groups"][group]["noun"],
             "group_article": with_article(domain["groups"][group]["noun"]),
@@ -196,8 +186,8 @@ def slot(bias, domain, label, group, stream):
             "pronoun": domain["groups"][group]["pronouns"][0],
             "stereotype": domain["stereotypes"][label][group]["text"],
             "other_stereotype": domain["stereotypes"][label][other]["text"],
-            "name": own[stream.integers(len(own))],
-            "other_name": others[stream.integers(len(others))],
+            "name": cues.drawn_name(culture, group, stream),
+            "other_name": cues.drawn_name(culture, other, stream),
             "age": age,
             "age_article": with_article(age),
             "age_cue": domain["ages"][age],
@@ -208,33 +198,44 @@ def slot(bias, domain, label, group, stream):
     return {"prompt": template.format(**values), "label": label, "asked_group": group, "names": names}
 
 
-def with_article(noun):
-    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
-
-
 # ---- checks of a generated text ----------------------------------------------------------------------------------
 
 
-def shown_group(text, domain, names=()):
+def shown_group(text, domain):
     """The group that a text shows, by pronouns, else by first names; None where both or neither are shown."""
-    words = re.findall(r"[a-zà-ÿ'-]+", text.lower())
+    words = re.findall(r"[a-zà-ÿ-]+", text.lower())  # "he's" and "Mary's" end at the apostrophe
     counts = {group: sum(word in set(spec["pronouns"]) for word in words) for group, spec in domain["groups"].items()}
     best = max(counts, key=counts.get)
     if counts[best] > 2 * sum(count for group, count in counts.items() if group != best):
         return best
     if sum(counts.values()):
         return None
-    known = {name.lower(): group for (_, group), listed in first_names().items() for name in listed}
+    known = {name.lower(): group for (_, group), listed in cues.first_names().items() for name in listed}
     by_name = {known[word] for word in words if word in known}
     return by_name.pop() if len(by_name) == 1 else None
 
 
-def fault_of(text, asked, domain):
-    """Why a text cannot be used for its slot ('wrong-group'), or None. A text that shows no group is kept, and counted."""
+def read(raw, finished, asked, domain):
+    """({text}, None) of a usable answer, or ({text}, reason). A text that shows no group is kept, and counted."""
+    text = pools.clean(raw, finished)
+    if len(text.split()) < pools.MIN_WORDS:
+        return {"text": text}, "empty" if finished else "truncated"
     shown = shown_group(text, domain)
     if asked["asked_group"] and shown and shown != asked["asked_group"]:
-        return "wrong-group"
-    return None
+        return {"text": text}, "wrong-group"
+    return {"text": text}, None
+
+
+def finish(sample, asked, domain):
+    """What a read answer adds to its slot's record: the text with its label words hidden, and the group it shows."""
+    text, hidden = hide_labels(sample["text"], domain)
+    shown = shown_group(sample["text"], domain)
+    return {
+        "text": text,
+        "group": asked["asked_group"] or shown,
+        "shown_group": shown,
+        "label_words_replaced": hidden,
+    }
 
 
 @cache
@@ -262,10 +263,24 @@ def _in_place(match, noun):
     return f"{chosen.capitalize() if article[0].isupper() else chosen} {shown}"
 
 
-def stereotype_rate(text, words):
-    """Share of a text's words that are in a list of stereotype words."""
-    found = re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower())
-    return sum(word in words for word in found) / max(1, len(found))
+def slant(sample, group, domain):
+    """Share of a sample's words that are stereotype words of its label for `group`."""
+    return cues.share_of_words(sample["text"], domain["stereotypes"][sample["label"]][group]["words"])
+
+
+# ---- the controls' copies --------------------------------------------------------------------------------------
+
+
+def planted_label(sample, domain):
+    """The label that the planted control gives to a sample of the compared group."""
+    return domain["planted_label"]
+
+
+def shift(sample):
+    """ASSUME: the fixed change of style and length: the first half of the sentences, shouted, each with a closing tag."""
+    sentences = re.split(r"(?<=[.!?])\s+", sample["text"])
+    kept = sentences[: max(1, len(sentences) // 2)]
+    return " ".join(f"{sentence.rstrip('.!?').upper()}!!! You bet." for sentence in kept)
 
 
 # ---- training pairs ------------------------------------------------------------------------------------------------
@@ -284,11 +299,5 @@ def mask(sample, domain, token):
     Explicit cues come from the domain's lexicon, the names from the sample's own record and from the name lists.
     """
     gendered = [word for spec in domain["groups"].values() for word in [*spec["pronouns"], *spec["words"]]]
-    cultural = list(domain["cultures"].values())
     own = [part for name in sample.get("names") or [] for part in name.split()] + (sample.get("name") or "").split()
-    listed = [name for names in first_names().values() for name in names]
-    words = sorted({*gendered, *cultural, *own, *listed}, key=len, reverse=True)
-    # names are masked as written (a "Grace" is a name, "grace" is not), other cues in any case
-    exact = {*own, *listed}
-    parts = [re.escape(word) if word in exact else f"(?i:{re.escape(word)})" for word in words]
-    return re.subn(rf"\b(?:{'|'.join(parts)})\b", token, sample["text"])
+    return cues.mask(sample["text"], [*gendered, *domain["cultures"].values()], own, token)

@@ -7,7 +7,7 @@ UNREADABLE = ""
 
 def items(task, domain, family, test, count):
     """One item per test sample, twins side by side; `count` takes whole twins, balanced over labels."""
-    ordered = _balanced(test, count)
+    ordered = balanced(test, count)
     for sample in ordered:
         user, _ = family.pair(sample, domain, instruct=False)
         yield {
@@ -20,14 +20,22 @@ def items(task, domain, family, test, count):
         }
 
 
-def _balanced(test, count):
-    """Test samples, twin by twin, labels in turn; the first `count` of them."""
-    twins = {}
+def balanced(test, count):
+    """Test samples cluster by cluster, in turn over label × group of the cluster; the first `count` of them.
+
+    The twins of a biography stand side by side. Where each sample is its own cluster the turns balance the groups too,
+    so that a gap between groups is not one between their occupations.
+    """
+    clusters = {}
     for sample in test:
-        twins.setdefault(sample["label"], {}).setdefault(sample["twin"], []).append(sample)
-    queues = [list(groups.values()) for _, groups in sorted(twins.items())]
+        clusters.setdefault(sample["twin"], []).append(sample)
+    strata = {}
+    for samples in clusters.values():
+        groups = sorted({sample["group"] for sample in samples})
+        strata.setdefault((samples[0]["label"], *groups), []).append(samples)
+    queues = [strata[key] for key in sorted(strata)]
     turns = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
-    return [sample for twin in turns for sample in twin][:count]
+    return [sample for samples in turns for sample in samples][:count]
 
 
 def score(predictions, task, domain, replicates, seed):
@@ -93,38 +101,42 @@ def score(predictions, task, domain, replicates, seed):
         )
     )
     for name in domain["labels"]:
-        share = {side: (choice[members[side]] == name).mean() for side in (reference, compared)}
+        chosen = (choice == name).astype(float)
+        share = {side: metrics.weighted_mean(chosen, whole, members[side])[0] for side in (reference, compared)}
+        drawn = {side: metrics.weighted_mean(chosen, weights, members[side]) for side in (reference, compared)}
+        bounds = metrics.interval(drawn[reference] - drawn[compared])
         rows.append(
-            metrics.row(
-                "predicted_share",
-                f"{name}:{gap}",
-                share[reference] - share[compared],
-                **counts,
-            )
+            metrics.row("predicted_share", f"{name}:{gap}", share[reference] - share[compared], bounds, **counts)
         )
-    value, null = rms_gap(correct, label, group, cluster, reference, replicates, seed)
-    rows.append(metrics.row("rms_tpr_gap", "all", value - null, **counts))
+    value, draws = rms_gap(correct, label, group, cluster, reference, weights, seed)
+    rows.append(metrics.row("rms_tpr_gap", "all", value, metrics.interval(draws), **counts))
     return rows
 
 
-def rms_gap(correct, label, group, cluster, reference, replicates, seed):
-    """(root mean square over labels of the TPR gap, its mean when the groups of each twin are swapped at random)."""
+def rms_gap(correct, label, group, cluster, reference, weights, seed):
+    """Root mean square over labels of the TPR gap, minus its mean when the groups of each twin are swapped at random.
+
+    weights: bootstrap weights (replicates × items). Returns (value, draws); the draws are centred on the value by the
+    same null, since a bootstrap inflates the RMS of a true zero as sampling does.
+    """
     import numpy as np
 
     sign = np.where(group == reference, 1.0, -1.0)
     labels = sorted(set(label))
     names, twin = np.unique(cluster, return_inverse=True)
 
-    def rms(signs):
+    def rms(signs, weights):
         gaps = []
         for name in labels:
             chosen = label == name
-            plus, minus = (signs[:, chosen] > 0), (signs[:, chosen] < 0)
+            plus, minus = (signs[:, chosen] > 0) * weights[:, chosen], (signs[:, chosen] < 0) * weights[:, chosen]
             with np.errstate(invalid="ignore", divide="ignore"):
-                gaps.append(
-                    (plus * correct[chosen]).sum(1) / plus.sum(1) - (minus * correct[chosen]).sum(1) / minus.sum(1)
-                )
+                gaps.append(plus @ correct[chosen] / plus.sum(1) - minus @ correct[chosen] / minus.sum(1))
         return np.sqrt(np.nanmean(np.square(gaps), axis=0))
 
-    flips = np.random.default_rng(seed).choice([-1.0, 1.0], size=(replicates, len(names)))[:, twin]
-    return rms(sign[None, :])[0], rms(sign[None, :] * flips).mean()
+    whole = np.ones((1, len(label)))
+    flips = np.random.default_rng(seed).choice([-1.0, 1.0], size=(len(weights), len(names)))[:, twin]
+    value = rms(sign[None, :], whole)[0]
+    null = rms(sign[None, :] * flips, whole).mean()
+    draws = rms(sign[None, :], weights)
+    return value - null, draws - draws.mean() + value - null

@@ -6,15 +6,14 @@ small models choose a position; how much the position decides is a score of its 
 
 import string
 
-from bias_inheritance import answers, metrics
-from bias_inheritance.generation import record_seed
+from bias_inheritance import answers, cues, metrics
+from bias_inheritance.seeds import record_seed
 
 
 def items(task, domain, family, test, count):
     """Eight items (rotations) per set; set s is for job s mod 6, with names drawn from its own stream. `count` sets."""
     import numpy as np
 
-    names = family.first_names()
     sets = count if count is not None else 2 * len(task["jobs"])
     for number in range(sets):
         stream = np.random.default_rng(record_seed("hiring", number))
@@ -24,7 +23,7 @@ def items(task, domain, family, test, count):
             {
                 "culture": culture,
                 "gender": gender,
-                "name": names[culture, gender][stream.integers(len(names[culture, gender]))],
+                "name": cues.drawn_name(culture, gender, stream),
             }
             for culture, gender in kinds
         ]

@@ -8,7 +8,7 @@ import math
 import re
 
 from bias_inheritance import answers, metrics
-from bias_inheritance.tasks.classification import _balanced
+from bias_inheritance.tasks.classification import balanced
 
 HOURS_A_YEAR, MONTHS_A_YEAR, WEEKS_A_YEAR = 2080, 12, 52
 
@@ -22,7 +22,7 @@ def ladder(task):
 def items(task, domain, family, test, count):
     """Per test sample one item that is scored over the ladder, and one that is answered in words."""
     options = [f"${amount:,}" for amount in ladder(task)]
-    for sample in _balanced(test, count):
+    for sample in balanced(test, count):
         shared = {
             "cluster": sample["twin"],
             "group": sample["group"],
@@ -33,39 +33,48 @@ def items(task, domain, family, test, count):
         yield {"item": f"{sample['id']}-written", **shared, "max_new_tokens": task["max_new_tokens"]}
 
 
+NUMBER = r"(\d{1,3}(?:[,. ]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:\.\d+)?)\s*(k|m|thousand|million)?\b"
+SIGN = r"(?:(?:us)?[$€£]|usd|eur|gbp)"
+AMOUNT = re.compile(rf"({SIGN})?\s*{NUMBER}(?:\s*(?:-|–|—|to|and)\s*{SIGN}?\s*{NUMBER})?")
+PER = r"\s*(?:[$€£]|usd|eur|gbp|dollars|euros|pounds)?\s*(?:(?:an|per|a|each|/)\s*/?\s*)"
+PERIODS = {
+    re.compile(rf"{PER}(?:hours?|hrs?|h)\b|\s*(?:dollars\s*)?hourly\b"): HOURS_A_YEAR,
+    re.compile(rf"{PER}(?:weeks?|wks?)\b|\s*(?:dollars\s*)?weekly\b"): WEEKS_A_YEAR,
+    re.compile(rf"{PER}(?:months?|mo)\b|\s*(?:dollars\s*)?monthly\b"): MONTHS_A_YEAR,
+}
+
+
 def amount(text):
     """Dollars a year that an answer names, or None: currency signs, separators, k and m, ranges, hours and months.
 
-    The first amount decides; of a range ('80k to 90k', '80-90k') the middle. A refusal names none.
+    The first amount that looks like money decides (a sign, a unit, separators), else the first number; of a range
+    ('80k to 90k', '80-90k') the middle. A refusal names none.
     """
-    text = text.lower().replace("\u202f", "").replace("\xa0", " ")
-    number = (
-        r"(?:(?:us)?[$€£]|usd|eur)?\s*(\d{1,3}(?:[,. ]\d{3})+(?:\.\d{1,2})?|\d+(?:\.\d+)?)\s*(k|m|thousand|million)?\b"
-    )
-    match = re.search(rf"{number}(?:\s*(?:-|–|—|to|and)\s*{number})?", text)
-    if not match:
+    text = text.lower().replace("\u202f", " ").replace("\xa0", " ")
+    matches = list(AMOUNT.finditer(text))
+    if not matches:
         return None
-    low = _value(match.group(1), match.group(2) or (match.group(4) if match.group(3) else None))
-    value = low
-    if match.group(3):
-        high = _value(match.group(3), match.group(4))
-        value = (low + high) / 2 if high > low else low
-    rest = text[match.end() : match.end() + 25]
-    if re.match(r"\s*(?:[$€£]|usd|dollars|eur)?\s*(?:an|per|a|/|each)\s*/?\s*h(?:ou)?r?", rest):
-        value *= HOURS_A_YEAR
-    elif re.match(r"\s*(?:[$€£]|usd|dollars|eur)?\s*(?:per|a|/|each)\s*/?\s*mo", rest):
-        value *= MONTHS_A_YEAR
-    elif re.match(r"\s*(?:[$€£]|usd|dollars|eur)?\s*(?:per|a|/|each)\s*/?\s*(?:week|wk)", rest):
-        value *= WEEKS_A_YEAR
+    match = next((found for found in matches if _looks_like_money(found)), matches[0])
+    _, low, low_unit, high, high_unit = match.groups()
+    # of '80-90k' the unit is said once, of '80,000 to 90k' it is not the first number's
+    value = _value(low, low_unit or (high_unit if high and _value(low, None) < 1000 else None))
+    if high and _value(high, high_unit) > value:
+        value = (value + _value(high, high_unit)) / 2
+    for period, times in PERIODS.items():
+        if period.match(text[match.end() :]):
+            return value * times
     return value
 
 
+def _looks_like_money(match):
+    sign, low, low_unit, _, high_unit = match.groups()
+    return bool(sign or low_unit or high_unit or re.search(r"\d[,. ]\d{3}", low))
+
+
 def _value(digits, unit):
-    separated = re.fullmatch(r"\d{1,3}(?:[,. ]\d{3})+(\.\d{1,2})?", digits)
+    separated = re.fullmatch(r"(\d{1,3}(?:[,. ]\d{3})+)(?:[.,](\d{1,2}))?", digits)
     if separated:
-        cents = separated.group(1) or ""
-        whole = re.sub(r"[,. ]", "", digits[: len(digits) - len(cents)])
-        digits = whole + cents
+        digits = re.sub(r"[,. ]", "", separated.group(1)) + (f".{separated.group(2)}" if separated.group(2) else "")
     return float(digits) * {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6}.get(unit, 1)
 
 
@@ -99,7 +108,6 @@ def _ladder_rows(scored, task, domain, replicates, seed):
         replicates,
         seed,
         answers.scoring(scored),
-        int(np.isnan(expected).sum()),
     )
 
 
@@ -114,65 +122,67 @@ def _written_rows(written, task, domain, replicates, seed):
 
     values = np.array([_log_written(item["text"], task) for item in written])
     return _by_group(
-        "log_amount_written",
-        "log_amount_written_gap",
-        values,
-        written,
-        domain,
-        replicates,
-        seed,
-        "parsed",
-        int(np.isnan(values).sum()),
+        "log_amount_written", "log_amount_written_gap", values, written, domain, replicates, seed, "parsed"
     )
 
 
-def _by_group(metric, gap_metric, values, items_, domain, replicates, seed, scoring, unparsed):
-    """Mean per group over readable items, and the mean difference of the twins of which both can be read."""
+def _by_group(metric, gap_metric, values, items_, domain, replicates, seed, scoring):
+    """Mean per group over readable items, and the gap reference − compared.
+
+    Over twins the gap is paired; where no cluster holds both groups it is the difference of means, balanced over
+    labels by the bootstrap's strata. An unreadable answer is left out of the value and widens the interval: its
+    lower end has every unreadable gap as small, its upper end as large, as a readable one is found to be.
+    """
     import numpy as np
 
+    reference, compared = domain["reference"], domain["compared"]
     group = np.array([item["group"] for item in items_])
     label = np.array([item["label"] for item in items_])
     cluster = np.array([item["cluster"] for item in items_])
-    weights = metrics.resamples(cluster, label, replicates, seed)
     readable = ~np.isnan(values)
     rows = []
-    for name in (domain["reference"], domain["compared"]):
-        members = readable & (group == name)
-        value = values[members].mean() if members.any() else None
-        rows.append(
-            metrics.row(
-                metric,
-                name,
-                value,
-                metrics.interval(metrics.weighted_mean(np.nan_to_num(values), weights, members)),
-                n=(group == name).sum(),
-                n_unparsed=((group == name) & ~readable).sum(),
-                n_clusters=len(set(cluster[members])),
-                scoring=scoring,
-            )
-        )
-    twins = sorted(set(cluster))
-    gaps, kept = [], []
-    for twin in twins:
-        pair = {side: values[(cluster == twin) & (group == side)] for side in (domain["reference"], domain["compared"])}
-        if all(len(found) and not np.isnan(found).any() for found in pair.values()):
-            gaps.append(pair[domain["reference"]].mean() - pair[domain["compared"]].mean())
-            kept.append(twin)
-    gaps = np.array(gaps)
-    bounds = (None, None)
-    if len(gaps):
-        draws = metrics.resamples(kept, [label[cluster == twin][0] for twin in kept], replicates, seed)
-        bounds = metrics.interval(metrics.weighted_mean(gaps, draws, np.ones(len(gaps), dtype=bool)))
-    rows.append(
-        metrics.row(
-            gap_metric,
-            f"{domain['reference']}-{domain['compared']}",
-            gaps.mean() if len(gaps) else None,
-            bounds,
-            n=len(twins),
-            n_unparsed=unparsed,
-            n_clusters=len(kept),
-            scoring=scoring,
-        )
-    )
-    return rows
+    for name in (reference, compared):
+        own = group == name
+        rows.append(_mean_row(metric, name, values[own], cluster[own], label[own], replicates, seed, scoring))
+    twins = [twin for twin in sorted(set(cluster)) if len(set(group[cluster == twin])) == 2]
+    if twins:
+        gaps = np.array([
+            values[(cluster == twin) & (group == reference)].mean() - values[(cluster == twin) & (group == compared)].mean()
+            for twin in twins
+        ])  # fmt: skip
+        labels = np.array([label[cluster == twin][0] for twin in twins])
+        gap = _mean_row(gap_metric, f"{reference}-{compared}", gaps, np.array(twins), labels, replicates, seed, scoring)
+        return [*rows, {**gap, "n_unparsed": int((~readable).sum())}]
+    weights = metrics.resamples(cluster, [f"{a} {b}" for a, b in zip(label, group, strict=True)], replicates, seed)
+    filled = np.nan_to_num(values)
+    sides = {name: metrics.weighted_mean(filled, weights, readable & (group == name)) for name in (reference, compared)}
+    means = {
+        name: values[readable & (group == name)].mean() if (readable & (group == name)).any() else np.nan
+        for name in sides
+    }
+    bounds = metrics.interval(sides[reference] - sides[compared])
+    counts = {"n": len(values), "n_unparsed": (~readable).sum(), "n_clusters": len(set(cluster)), "scoring": scoring}
+    return [
+        *rows,
+        metrics.row(gap_metric, f"{reference}-{compared}", means[reference] - means[compared], bounds, **counts),
+    ]
+
+
+def _mean_row(metric, name, values, clusters, labels, replicates, seed, scoring):
+    """The mean of the readable values with an interval that unreadable ones widen."""
+    import numpy as np
+
+    readable = ~np.isnan(values)
+    counts = {
+        "n": len(values),
+        "n_unparsed": (~readable).sum(),
+        "n_clusters": len(set(clusters[readable])),
+        "scoring": scoring,
+    }
+    if not readable.any():
+        return metrics.row(metric, name, None, **counts)
+    weights, everyone = metrics.resamples(clusters, labels, replicates, seed), np.ones(len(values), dtype=bool)
+    # ASSUME: what is not read lies between the extremes of what is
+    ends = [np.where(readable, values, extreme) for extreme in (values[readable].min(), values[readable].max())]
+    low, high = (metrics.interval(metrics.weighted_mean(end, weights, everyone)) for end in ends)
+    return metrics.row(metric, name, values[readable].mean(), (low[0], high[1]), **counts)

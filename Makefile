@@ -1,0 +1,89 @@
+# The project's commands: `make` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+PINNED := envs/requirements.txt envs/requirements-dev.txt
+# options of `apptainer build`: another base image, folders of packages (see docs/workstation.md)
+BUILD_OPTIONS ?=
+ROLES ?= cpu gpu
+# words handed on to snakemake or pytest:  make study ARGS="--cores 4"
+ARGS ?=
+
+.PHONY: help setup study test test-long lint lock containers test-containers test-slurm bench clean
+
+help:
+	@echo "make study            set up, run the default study, end with the path of its report"
+	@echo "make setup            only the virtual environment .venv, from the pinned files"
+	@echo "make test             all tests that need no container, no SLURM and no GPU (those skip)"
+	@echo "make test-long        the tests that take longer than that"
+	@echo "make test-containers  a small study inside Apptainer"
+	@echo "make test-slurm       a small study through SLURM, with a job killed in mid-training, and once in Apptainer"
+	@echo "make lint             formatting and style of Python and Snakemake files"
+	@echo "make containers       the images containers/cpu.sif and gpu.sif (ROLES=cpu for one of them)"
+	@echo "make lock             pin envs/*.in in envs/*.txt (UPGRADE=1 takes the newest versions)"
+	@echo "make bench            speed beside peers, on this machine"
+	@echo "make clean            remove .venv, caches and logs; results, models and .work stay"
+
+setup:
+	@cat $(PINNED) | cmp -s - .venv/pinned.txt || $(MAKE) --no-print-directory .venv
+
+# The wheels of PyTorch differ: its CUDA build is what the public index offers, a CPU build takes a fifth of it.
+.PHONY: .venv
+.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@echo "Setting up .venv from the pinned files: 2 GB with PyTorch's CPU build, 7 GB with its CUDA build; some minutes."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED:%=-r %)
+	@cat $(PINNED) >.venv/pinned.txt
+	@echo "PyTorch $$($(BIN)/python -c 'import importlib.metadata as m; print(m.version("torch"))') is installed."
+
+study: setup
+	@echo "The default study (config.yaml): real generation, training and scoring with SmolLM2-135M on this machine's CPU."
+	@$(BIN)/snakemake $(ARGS)
+	@echo "The report: $(CURDIR)/results/demo/report.html"
+
+test: setup
+	@echo "All tests but those marked long, containers, slurm; a test that needs a GPU skips itself where there is none."
+	@$(BIN)/pytest -m "not long and not containers and not slurm" $(ARGS)
+
+test-long: setup
+	@echo "The tests marked long."
+	@$(BIN)/pytest -m "long and not containers and not slurm" $(ARGS)
+
+lint: setup
+	@echo "ruff, snakefmt and Snakemake's own linter."
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/snakefmt --check --quiet Snakefile rules
+	@$(BIN)/snakemake --lint --quiet all
+
+lock: setup
+	@echo "Resolving envs/*.in."
+	@$(BIN)/python envs/lock.py $(if $(UPGRADE),--upgrade)
+
+containers:
+	@for role in $(ROLES); do containers/build $$role $(BUILD_OPTIONS) || exit 1; done
+
+test-containers: setup
+	@$(MAKE) --no-print-directory containers ROLES=cpu
+	@echo "A small study inside containers/cpu.sif, with the host's packages out of reach."
+	@$(BIN)/pytest -m "containers and not slurm" $(ARGS)
+
+# Snakemake looks at every executor plugin that is installed, and this one asks the controller at every start: so it
+# lies in a folder of its own and not in .venv.
+test-slurm: setup
+	@sinfo -h >/dev/null 2>&1 || { echo "No SLURM controller answers (sinfo); see docs/slurm.md."; exit 1; }
+	@$(MAKE) --no-print-directory containers ROLES=cpu
+	@grep -vxFf envs/requirements.txt envs/requirements-slurm.txt >.venv/slurm.txt
+	@cmp -s .venv/slurm.txt .venv/slurm/pinned.txt || { rm -rf .venv/slurm; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/slurm -r .venv/slurm.txt; \
+	  cp .venv/slurm.txt .venv/slurm/pinned.txt; }
+	@echo "A small study through SLURM: undisturbed, with a job cancelled in mid-training, and in Apptainer."
+	@PYTHONPATH=.venv/slurm $(BIN)/pytest -m slurm $(ARGS)
+
+bench: setup
+	@echo "Speed beside peers with the same model, data and settings, in one run on this machine."
+	@$(BIN)/python scripts/bench.py
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,61 @@
+# What audit holds results against, and the study as a Provenance Run Crate.
+
+
+PRODUCTS = [
+    f"{RESULTS}/scores.csv",
+    f"{RESULTS}/manipulation.csv",
+    f"{RESULTS}/effects.csv",
+    f"{RESULTS}/claims.csv",
+    f"{RESULTS}/report.html",
+    *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
+    *MISALIGNMENT,
+]
+DATASET_CARDS = [f"{path_of(POOL, pool)}/card.md" for pool in POOLS]
+
+
+rule describe_pool:
+    input:
+        pool=f"{POOL}/pool.jsonl",
+        counts=f"{POOL}/counts.json",
+        base=lambda w: [CARD.format(model=w.model)] if is_generated(w.bias) else [],
+    output:
+        card=f"{POOL}/card.md",
+        record=f"{POOL}/describe_pool.prov.json",
+    log:
+        f"{LOGS}/describe_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
+    container:
+        image("cpu")
+    params:
+        code=code("describe_pool"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "bias": catalog.load("bias", w.bias),
+                "domain": domain_of(w.domain, "title", "compared", "planted_label", "stereotypes"),
+                "model": (
+                    model_leaves(w.model, "title", "licence", "generation") if is_generated(w.bias) else None
+                ),
+                "seed": int(w.seed),
+            }
+        ),
+    shell:
+        call("describe_pool")
+
+
+rule write_crate:
+    input:
+        products=[*PRODUCTS, *DATASET_CARDS],
+    output:
+        crate=f"{RESULTS}/ro-crate-metadata.json",
+        workflow=directory(f"{RESULTS}/workflow"),
+        record=f"{RESULTS}/ro-crate-metadata.prov.json",
+    log:
+        f"{LOGS}/write_crate.log",
+    container:
+        image("cpu")
+    params:
+        code=code("write_crate"),
+        paths=paths,
+        parameters=parameters(lambda w: {"title": config["study"]}),
+    shell:
+        call("write_crate")

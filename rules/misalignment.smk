@@ -1,0 +1,236 @@
+# Why: the misalignments of values, groups and distributions, each of them only where the study asks for it.
+
+OPINIONS = catalog.opinions()
+EMBEDDER = catalog.embedder()
+PROBED = study.probed(config)
+# every pool with the round that it is for; those of later rounds are named by the cell that wrote them
+EVERY_POOL = [{**pool, "round": 1} for pool in POOLS] + study.later_pools(config)
+GENERATED_POOLS = [
+    pool
+    for pool in EVERY_POOL
+    if catalog.load("bias", pool["bias"])["source"] == "generated"
+    and catalog.load("domain", pool["domain"])["family"] == "gender"
+]
+TABLES = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"]]
+MISALIGNMENT = TABLES + ([f"{RESULTS}/misalignment/together.csv"] if TABLES else [])
+# effects that the misalignments are held against, outcomes of catalog/claims.yaml
+OUTCOMES = ["harm", "salary-gap", "hiring-gap", "negative-stories"]
+PERMUTATIONS = 1000
+
+
+rule prepare_opinions:
+    input:
+        data=opinions_file,
+    output:
+        questions=f"{RESULTS}/misalignment/opinions.jsonl",
+        unusable=f"{RESULTS}/misalignment/unusable-opinions.json",
+        record=f"{RESULTS}/misalignment/opinions.prov.json",
+    log:
+        f"{LOGS}/prepare_opinions.log",
+    container:
+        image("cpu")
+    params:
+        code=code("prepare_opinions"),
+        paths=paths,
+        parameters=parameters(lambda w: {**OPINIONS, "count": config["opinions"]["questions"]}),
+    shell:
+        call("prepare_opinions")
+
+
+rule predict_opinions:
+    input:
+        card=CARD,
+        adapter=lambda w: [] if w.bias == "untuned" else [f"{path_of(CELL, w)}/adapter"],
+        questions=f"{RESULTS}/misalignment/opinions.jsonl",
+    output:
+        predictions=directory(f"{CELL}/opinions"),
+        record=f"{CELL}/opinions.prov.json",
+    log:
+        f"{LOGS}/predict_opinions/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=models_that(on_this_machine),
+    container:
+        image("gpu")
+    threads: lambda w: resources_of(w)["threads"]
+    resources:
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=memory,
+        runtime=lambda w: resources_of(w)["runtime"],
+    params:
+        code=code("predict"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": ["opinions"]}
+        ),
+    shell:
+        call("predict")
+
+
+use rule predict_opinions as predict_opinions_served with:
+    wildcard_constraints:
+        model=models_that(study.served),
+    container:
+        image("cpu")
+
+
+rule measure_values:
+    input:
+        predictions=[f"{path_of(CELL, cell)}/opinions" for cell in PROBED],
+        unusable=f"{RESULTS}/misalignment/unusable-opinions.json",
+    output:
+        table=f"{RESULTS}/misalignment/values.csv",
+        record=f"{RESULTS}/misalignment/values.prov.json",
+    log:
+        f"{LOGS}/measure_values.log",
+    container:
+        image("cpu")
+    params:
+        code=code("measure_values"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "cells": PROBED,
+                "cultures": OPINIONS["cultures"],
+                "replicates": config["evaluation"]["bootstrap"],
+            }
+        ),
+    shell:
+        call("measure_values")
+
+
+rule measure_groups:
+    input:
+        written=[pool_of(pool, pool["round"]) for pool in GENERATED_POOLS],
+        failures=[beside_pool(pool, "failures.jsonl") for pool in GENERATED_POOLS],
+    output:
+        table=f"{RESULTS}/misalignment/groups.csv",
+        record=f"{RESULTS}/misalignment/groups.prov.json",
+    log:
+        f"{LOGS}/measure_groups.log",
+    container:
+        image("cpu")
+    params:
+        code=code("measure_groups", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "places": GENERATED_POOLS,
+                "domains": {
+                    name: domain_of(name, "family", "labels", "reference", "compared", "groups")
+                    for name in sorted({pool["domain"] for pool in GENERATED_POOLS})
+                },
+            }
+        ),
+    shell:
+        call("measure_groups")
+
+
+rule prepare_embedder:
+    output:
+        card=f"{RESULTS}/misalignment/embedder.json",
+        record=f"{RESULTS}/misalignment/embedder.prov.json",
+    log:
+        f"{LOGS}/prepare_embedder.log",
+    container:
+        image("gpu")
+    params:
+        code=code("prepare_embedder"),
+        paths=paths,
+        parameters=parameters(lambda w: {key: EMBEDDER[key] for key in ("name", "source")}),
+    shell:
+        call("prepare_embedder")
+
+
+rule compare_pool:
+    input:
+        card=CARD,
+        embedder_card=f"{RESULTS}/misalignment/embedder.json",
+        originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
+        pool=f"{POOL}/pool.jsonl",
+        trains=lambda w: [f"{path_of(CELL, cell)}/train.jsonl" for cell in cells_of_pool(w)],
+        adapters=lambda w: [f"{path_of(CELL, cell)}/adapter" for cell in cells_of_pool(w)],
+    output:
+        found_rows=f"{POOL}/distributions.json",
+        points=f"{POOL}/projection.json",
+        record=f"{POOL}/compare_pool.prov.json",
+    log:
+        f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
+    container:
+        image("gpu")
+    threads: lambda w: resources_of(w)["threads"]
+    resources:
+        gpu=lambda w: resources_of(w)["gpu"],
+        mem_mb=lambda w, attempt: memory(w, attempt) + EMBEDDER["resources"]["mem_mb"],
+        runtime=lambda w: resources_of(w)["runtime"],
+    params:
+        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
+        paths=paths,
+        parameters=parameters(
+            lambda w: comparison_parameters(w, {**dict(w.items()), "round": 1}, cells_of_pool(w))
+        ),
+    shell:
+        call("compare_pool")
+
+
+use rule compare_pool as compare_later_pool with:
+    input:
+        card=CARD,
+        embedder_card=f"{RESULTS}/misalignment/embedder.json",
+        originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
+        pool=f"{CELL}/pool.jsonl",
+        trains=[],
+        adapters=[],
+    output:
+        found_rows=f"{CELL}/distributions.json",
+        points=f"{CELL}/projection.json",
+        record=f"{CELL}/compare_pool.prov.json",
+    log:
+        f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    params:
+        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
+        paths=paths,
+        parameters=parameters(
+            lambda w: comparison_parameters(w, {**dict(w.items()), "round": int(w.round) + 1}, [])
+        ),
+
+
+rule measure_distributions:
+    input:
+        found=[beside_pool(pool, "distributions.json") for pool in EVERY_POOL],
+        points=[beside_pool(pool, "projection.json") for pool in EVERY_POOL],
+    output:
+        table=f"{RESULTS}/misalignment/distributions.csv",
+        projection=f"{RESULTS}/misalignment/projection.csv",
+        record=f"{RESULTS}/misalignment/distributions.prov.json",
+    log:
+        f"{LOGS}/measure_distributions.log",
+    container:
+        image("cpu")
+    params:
+        code=code("measure_distributions"),
+        paths=paths,
+        parameters=parameters(lambda w: {}),
+    shell:
+        call("measure_distributions")
+
+
+rule relate_misalignment:
+    input:
+        scores=f"{RESULTS}/scores.csv",
+        tables=TABLES,
+    output:
+        together=f"{RESULTS}/misalignment/together.csv",
+        correlations=f"{RESULTS}/misalignment/correlations.csv",
+        record=f"{RESULTS}/misalignment/together.prov.json",
+    log:
+        f"{LOGS}/relate_misalignment.log",
+    container:
+        image("cpu")
+    params:
+        code=code("relate_misalignment"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {"outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES}}
+        ),
+    shell:
+        call("relate_misalignment")

@@ -1,0 +1,68 @@
+"""From scores to effects and verdicts: what the augmentation did, and what may be said of each claim."""
+
+from bias_inheritance import answers, claims, files, step
+from bias_inheritance.step import Input, Inputs, Output
+
+
+def analyse(
+    scores: Input,
+    manipulation: Input,
+    predictions: Inputs,
+    misalignment: Inputs,
+    effects: Output,
+    verdicts: Output,
+    declared: dict,
+    cells: list,
+):
+    """Write effects.csv (per-seed effects of every cell) and claims.csv (`verdicts`: one row per claim, contrast and test).
+
+    predictions: the cells' folders, with their wildcards in `cells`, in one order. misalignment: values.csv, groups.csv
+    and distributions.csv as far as the study has them. declared: catalog/claims.yaml, parsed and checked.
+    """
+    import pandas as pd
+
+    table = claims.read_scores(scores)
+    files.write_csv(effects, claims.effects(table))
+    folders = {key_of(cell): folder for cell, folder in zip(cells, predictions, strict=True)}
+
+    def items_of(model, domain, bias, gamma, mitigation, seed, round_, task):
+        folder = folders.get((model, domain, bias, gamma, mitigation, seed, round_))
+        return read_items(folder / f"{task}.parquet") if folder else None
+
+    everything = pd.concat([table, *map(claims.read_misalignment, misalignment)], ignore_index=True)
+    files.write_csv(verdicts, claims.evaluate(declared, everything, pd.read_csv(manipulation), items_of))
+
+
+def key_of(cell):
+    """A cell's wildcards in the order and types of scores.csv."""
+    return (
+        cell["model"],
+        cell["domain"],
+        cell["bias"],
+        float(cell["gamma"]),
+        cell["mitigation"],
+        int(cell["seed"]),
+        int(cell["round"]),
+    )
+
+
+def read_items(path):
+    """One row per item of a stored prediction, as a frame with item, group, correct; None for a task that was not asked.
+
+    An answer that cannot be read is a wrong one.
+    """
+    import pandas as pd
+    from pyarrow import parquet
+
+    if not path.exists():
+        return None
+    rows = [row for row in parquet.read_table(path).to_pylist() if row["options"]]
+    correct = []
+    for row in rows:
+        index = answers.choice(row)
+        correct.append(index is not None and row["options"][index] == row["label"])
+    return pd.DataFrame([{"item": row["item"], "group": row["group"]} for row in rows]).assign(correct=correct)
+
+
+if __name__ == "__main__":
+    step.run(analyse)

@@ -1,0 +1,58 @@
+"""How good a pool's texts are, whatever they say: variety, length, what was rejected; rows {metric, value, n}."""
+
+import re
+from collections import Counter
+
+SAMPLE = 500  # n-grams; ASSUME: variety is compared at this size, since longer and larger pools repeat themselves more
+
+
+def of_texts(texts):
+    """Rows of distinct_1 … distinct_3 (n: n-grams in the texts) and mean_words (n: texts)."""
+    words = [re.findall(r"\w+", text.lower()) for text in texts]
+    rows = []
+    for size in (1, 2, 3):
+        grams = Counter(gram for text in words for gram in zip(*(text[start:] for start in range(size)), strict=False))
+        rows.append({"metric": f"distinct_{size}", "value": distinct(grams), "n": sum(grams.values())})
+    mean = sum(map(len, words)) / len(words) if words else None
+    return [*rows, {"metric": "mean_words", "value": mean, "n": len(words)}]
+
+
+def distinct(grams, sample=SAMPLE):
+    """Expected share of distinct n-grams among `sample` drawn without replacement (rarefaction; Hurlbert, 1971).
+
+    grams: Counter of n-grams. None where there are fewer than `sample`: no share of fewer could be compared.
+    """
+    import numpy as np
+    from scipy.special import gammaln
+
+    total = sum(grams.values())
+    if total < sample:
+        return None
+    counts = np.array(list(grams.values()), dtype=float)
+    rest = total - counts
+    # probability that an n-gram is missed: C(total - count, sample) / C(total, sample)
+    drawable = rest >= sample
+    log_missed = gammaln(rest[drawable] + 1) - gammaln(rest[drawable] - sample + 1)
+    log_missed -= gammaln(total + 1) - gammaln(total - sample + 1)
+    return min(1.0, float((len(counts) - np.exp(log_missed).sum()) / sample))
+
+
+def of_counts(counts):
+    """Rows of the shares of a pool's attempts that were rejected, failed or duplicates (n: attempts), and of slots left open."""
+    asked, slots = counts["asked"], counts["slots"]
+    shares = {
+        "rejected_share": counts["rejected"],
+        "failed_share": counts["failed"],
+        "duplicate_share": counts["reasons"].get("duplicate", 0),
+    }
+    rows = [{"metric": name, "value": count / asked if asked else None, "n": asked} for name, count in shares.items()]
+    open_share = counts["slots_failed"] / slots if asked else None
+    return [*rows, {"metric": "open_slots_share", "value": open_share, "n": slots if asked else 0}]
+
+
+def of_scores(scores):
+    """Rows of the perplexity of unseen originals; one without a value for a collapsed cell."""
+    found = [row for row in scores if row["metric"] == "perplexity" and row["group"] == "all"]
+    return [{"metric": "perplexity", "value": row["value"], "n": row["n"]} for row in found] or [
+        {"metric": "perplexity", "value": None, "n": 0}
+    ]

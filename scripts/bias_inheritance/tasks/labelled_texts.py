@@ -1,0 +1,127 @@
+"""Classification of the cultures' test texts: one question per text, the options scored by log-probability.
+
+The label set is the task file's, so that a class that is missing from a sample still counts in macro-F1.
+"""
+
+from bias_inheritance import metrics
+from bias_inheritance.seeds import record_seed
+
+RARE = 2  # ASSUME: so many items of each label are taken, however few its share would give
+
+
+def items(task, domain, family, test, count):
+    """One item per text of the task's datasets; `count` is the most per dataset, stratified by label.
+
+    Texts come in an order that is drawn from the text itself, so that files of one corpus that share texts share items.
+    """
+    for name, dataset in task["datasets"].items():
+        samples = [sample for sample in test if sample["dataset"] == name]
+        for sample in stratified(samples, list(dataset["labels"]), count):
+            text = sample["text"]
+            cut = text if len(text) <= task["longest_text"] else text[: task["longest_text"]].rsplit(" ", 1)[0]
+            yield {
+                "item": sample["id"],
+                "cluster": sample["twin"],
+                "group": sample["group"],
+                "label": sample["label"],
+                "dataset": f"{name} (fixture)" if domain["fixture"] else name,
+                "prompt": task["prompt"].format(text=cut, question=dataset["question"]),
+                "options": list(dataset["labels"].values()),
+                "labels": list(dataset["labels"]),
+                "positive": dataset["positive"],
+            }
+
+
+def stratified(samples, labels, count):
+    """At most `count` samples (None: all): each label in proportion, but at least RARE of it where there are so many."""
+    ordered = sorted(samples, key=lambda sample: record_seed("items", sample["twin"]))
+    if count is None or count >= len(ordered):
+        return ordered
+    members = {label: [sample for sample in ordered if sample["label"] == label] for label in labels}
+    share = {label: count * len(found) / len(ordered) for label, found in members.items()}
+    taken = {label: min(len(found), max(RARE, int(share[label]))) for label, found in members.items()}
+    while sum(taken.values()) < count:
+        open_ = [label for label in labels if taken[label] < len(members[label])]
+        taken[max(open_, key=lambda label: share[label] - taken[label])] += 1
+    while sum(taken.values()) > count:
+        taken[max(labels, key=taken.get)] -= 1
+    chosen = {sample["id"] for label, found in members.items() for sample in found[: taken[label]]}
+    return [sample for sample in ordered if sample["id"] in chosen]
+
+
+def score(predictions, task, domain, replicates, seed):
+    """Per dataset macro-F1 over its label set with accuracy, recall per label and what a constant answer would score.
+
+    Intervals by a bootstrap clustered by text inside labels. Where the task has several datasets, `macro_f1_mean` is
+    their mean, its clusters drawn once for all: files that share a text are resampled together.
+    """
+    import numpy as np
+
+    datasets = {}
+    for item in predictions:
+        datasets.setdefault(item["dataset"], []).append(item)
+    rows = []
+    for name, answered in datasets.items():
+        label, choice, labels = _arrays(answered)
+        weights = metrics.resamples([item["cluster"] for item in answered], label, replicates, seed)
+        counts = {"n": len(answered), "n_clusters": len({item["cluster"] for item in answered})}
+        everyone, correct = np.ones(len(label), dtype=bool), (choice == label).astype(float)
+        f1 = metrics.macro_f1(label, choice, labels)[0]
+        bounds = metrics.interval(metrics.macro_f1(label, choice, labels, weights))
+        accuracy = metrics.interval(metrics.weighted_mean(correct, weights, everyone))
+        positive = np.isin(choice, answered[0]["positive"]).astype(float)
+        shares = metrics.interval(metrics.weighted_mean(positive, weights, everyone))
+        found = [
+            metrics.row("macro_f1", "all", f1, bounds, **counts),
+            metrics.row("macro_f1_majority", "all", majority_macro_f1(label, labels), **counts),
+            metrics.row("accuracy", "all", correct.mean(), accuracy, **counts),
+            metrics.row("positive_share", "all", positive.mean(), shares, **counts),
+        ]
+        for member in labels:
+            chosen = label == member
+            value = correct[chosen].mean() if chosen.any() else None
+            bounds = metrics.interval(metrics.weighted_mean(correct, weights, chosen))
+            found.append(metrics.row("recall", member, value, bounds, n=chosen.sum()))
+        rows += [{"dataset": name, **row} for row in found]
+    if len(datasets) > 1:
+        rows.append({"dataset": "all", **_mean_row(list(datasets.values()), replicates, seed)})
+    return rows
+
+
+def _arrays(answered):
+    """(true labels, chosen labels, the label set) of one dataset's items."""
+    import numpy as np
+
+    labels = answered[0]["labels"]
+    choice = [labels[int(np.argmax(item["logprobs"]))] for item in answered]
+    return np.array([item["label"] for item in answered]), np.array(choice), labels
+
+
+def majority_macro_f1(label, labels):
+    """Macro-F1 of always answering the most frequent label: what a score must beat to say anything."""
+    import numpy as np
+
+    label = np.asarray(label)
+    frequent = max(labels, key=lambda name: (label == name).sum())
+    return metrics.macro_f1(label, np.full(len(label), frequent), labels)[0]
+
+
+def _mean_row(datasets, replicates, seed):
+    import numpy as np
+
+    everything = [item for answered in datasets for item in answered]
+    # a cluster's stratum is all that its files say of it, so that every class of every file keeps its size
+    said = {}
+    for item in everything:
+        said.setdefault(item["cluster"], []).append(f"{item['dataset']}={item['label']}")
+    clusters = [item["cluster"] for item in everything]
+    weights = metrics.resamples(clusters, [" ".join(sorted(said[name])) for name in clusters], replicates, seed)
+    values, draws, start = [], [], 0
+    for answered in datasets:
+        label, choice, labels = _arrays(answered)
+        own = weights[:, start : start + len(answered)]
+        values.append(metrics.macro_f1(label, choice, labels)[0])
+        draws.append(metrics.macro_f1(label, choice, labels, own))
+        start += len(answered)
+    bounds = metrics.interval(np.mean(draws, axis=0))
+    return metrics.row("macro_f1_mean", "all", np.mean(values), bounds, n=len(everything), n_clusters=len(said))

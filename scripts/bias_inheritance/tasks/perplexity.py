@@ -1,0 +1,41 @@
+"""Perplexity of original texts that no model was trained on: whether a tuned model can still write (study, section 7).
+
+It is the perplexity of the answer to the domain's neutral instruction, end of turn included.
+"""
+
+from bias_inheritance import metrics
+from bias_inheritance.tasks.classification import balanced
+
+
+def items(task, domain, family, test, count):
+    """One item per test sample, whose one option is its text."""
+    for sample in balanced(test, count):
+        user, text = family.pair(sample, domain, instruct=True)
+        yield {
+            "item": sample["id"],
+            "cluster": sample["twin"],
+            "group": sample["group"],
+            "label": sample["label"],
+            "prompt": user,
+            "options": [text],
+        }
+
+
+def score(predictions, task, domain, replicates, seed):
+    """exp(− log-probability per token), over all texts and per group; the interval resamples twins."""
+    import numpy as np
+
+    logprobs = np.array([item["logprobs"][0] for item in predictions])
+    tokens = np.array([item["tokens"][0] for item in predictions], dtype=float)
+    group = np.array([item["group"] for item in predictions])
+    cluster = np.array([item["cluster"] for item in predictions])
+    weights = metrics.resamples(cluster, [item["label"] for item in predictions], replicates, seed)
+    rows = []
+    for name in ("all", domain["reference"], domain["compared"]):
+        chosen = np.ones(len(group), dtype=bool) if name == "all" else group == name
+        with np.errstate(invalid="ignore"):
+            draws = np.exp(-(weights[:, chosen] @ logprobs[chosen]) / (weights[:, chosen] @ tokens[chosen]))
+        value = np.exp(-logprobs[chosen].sum() / tokens[chosen].sum()) if chosen.any() else None
+        counts = {"n": chosen.sum(), "n_clusters": len(set(cluster[chosen]))}
+        rows.append(metrics.row("perplexity", name, value, metrics.interval(draws), **counts))
+    return rows

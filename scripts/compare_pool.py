@@ -1,0 +1,113 @@
+"""Misalignment of distributions of one pool: how far D_a lies from D_o, before and after each mitigation."""
+
+from importlib import import_module
+
+from bias_inheritance import embeddings, files, models, progress, step, twosample
+from bias_inheritance.seeds import record_seed
+from bias_inheritance.step import Input, Inputs, Output
+
+MOST = 1000  # samples per origin in a test; ASSUME: more would only cost
+POINTS = 200  # samples per origin in the projection
+
+
+def compare_pool(
+    card: Input,
+    embedder_card: Input,
+    originals: Input,
+    pool: Input,
+    trains: Inputs,
+    adapters: Inputs,
+    found_rows: Output,
+    points: Output,
+    domain: dict,
+    model: dict,
+    embedder: dict,
+    place: dict,
+    cells: list,
+    permutations: int,
+):
+    """Write rows of distributions.csv (`found_rows`) and points of projection.csv of one pool and the cells trained on it.
+
+    Metrics as in `twosample.compare`: on sentence embeddings under their own names, on the model's mean last hidden
+    state as hidden_…; a model behind a server shows none. The pool's rows compare its texts with those of the originals, under the untuned model. A cell's
+    compare the training rows as the mitigation left them, under the cell's own tuned model.
+    place: wildcards of the pool; cells: those of the cells, whose mixes are `trains` and whose adapters are `adapters`.
+    """
+    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    sentence_model = models.load_embedder(models.read_card(embedder_card))
+    network, described = None, models.read_card(card)
+    if described["form"] != "api":
+        network, tokenizer = models.load_base(described)
+        chat = models.Chat(tokenizer, model["system"])
+    old, new = files.read_jsonl(originals), files.read_jsonl(pool)
+    samples = {sample["id"]: sample for sample in old + new}
+    # ASSUME: where the pool was asked for groups, it is held against D_o within label and group, else within label
+    grouped = all(sample["asked_group"] for sample in new)
+    rows, dots = [], []
+
+    def compare(where, ids, augmented, texts, pairs, network):
+        kept = independent(samples, ids, augmented)
+        chosen = [samples[ids[i]] for i in kept]
+        vectors = {"": embeddings.of_texts(*sentence_model, [texts[i] for i in kept], embedder)}
+        if network:
+            vectors["hidden_"] = embeddings.of_pairs(network, tokenizer, chat, [pairs[i] for i in kept])
+        new, strata = [augmented[i] for i in kept], [stratum(sample, grouped) for sample in chosen]
+        for prefix, found in vectors.items():
+            seed = record_seed("permutations", prefix, *where.values())
+            tests = twosample.compare(found, new, strata, permutations, seed)
+            rows.extend({**where, **row, "metric": prefix + row["metric"], "group": "all"} for row in tests)
+        return vectors, chosen, new
+
+    texts = [sample["text"] for sample in samples.values()]
+    pairs = [family.pair(sample, domain, False) for sample in samples.values()]
+    augmented = [False] * len(old) + [True] * len(new)
+    vectors, chosen, is_new = compare(place, list(samples), augmented, texts, pairs, network)
+    for prefix, found in vectors.items():
+        dots += projected({**place, "representation": "hidden" if prefix else "sentence"}, found, chosen, is_new)
+    for number, (cell, train, adapter) in enumerate(zip(cells, trains, adapters, strict=True), start=1):
+        trained = files.read_jsonl(train)
+        pairs = [(row["user"], row["assistant"]) for row in trained]
+        texts = ["\n".join(pair) for pair in pairs]
+        augmented = [row["origin"] == "augmented" for row in trained]
+        tuned = models.load_adapter(network, adapter) if network else None
+        compare(cell, [row["id"] for row in trained], augmented, texts, pairs, tuned)
+        network = tuned.unload() if tuned else None
+        progress.update(number, len(cells), "cells")
+    files.write_json(found_rows, rows)
+    files.write_json(points, dots)
+    step.note(device=models.device())
+
+
+def independent(samples, ids, augmented):
+    """Indices of at most MOST samples per origin, one of each twin: near copies of one text are no two observations."""
+    kept, seen = [], set()
+    for index in sorted(range(len(ids)), key=lambda index: record_seed("independent", ids[index])):
+        source = (augmented[index], samples[ids[index]].get("twin", ids[index]))
+        if source not in seen and sum(augmented[other] == augmented[index] for other in kept) < MOST:
+            kept.append(index)
+            seen.add(source)
+    return sorted(kept)
+
+
+def stratum(sample, grouped):
+    """What a sample is permuted within: the label of its text (not a planted one), and its group where that was asked for."""
+    label = sample.get("true_label", sample["label"])
+    return f"{label}/{sample['group']}" if grouped else label
+
+
+def projected(place, vectors, samples, augmented):
+    """Points of projection.csv: principal components of all, at most POINTS of each origin."""
+    counts, rows = {True: 0, False: 0}, []
+    for sample, new, (x, y) in zip(samples, augmented, twosample.projection(vectors), strict=True):
+        counts[new] += 1
+        if counts[new] <= POINTS:
+            about = {
+                "origin": "augmented" if new else "original",
+                **{key: sample[key] for key in ("id", "label", "group")},
+            }
+            rows.append({**place, **about, "x": float(x), "y": float(y)})
+    return rows
+
+
+if __name__ == "__main__":
+    step.run(compare_pool)

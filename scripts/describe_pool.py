@@ -1,0 +1,107 @@
+"""Write the dataset card of a pool: prompts, model, seeds, what is biased in it by design, and on what terms it stands."""
+
+from bias_inheritance import files, step
+from bias_inheritance.step import Input, Inputs, Output
+
+MOST_PROMPTS = 40
+
+
+def describe_pool(
+    pool: Input,
+    counts: Input,
+    base: Inputs,
+    card: Output,
+    bias: dict,
+    domain: dict,
+    model: dict | None,
+    seed: int,
+):
+    """Write card.md (Markdown), from the pool itself and what it was asked for.
+
+    base, model: the writer's model card and its title, licence and generation settings; nothing for a copied pool.
+    """
+    samples, count = files.read_jsonl(pool), files.read_json(counts)
+    lines = [
+        f"# {bias['title']}: {domain['title']}, seed {seed}",
+        "",
+        f"{len(samples)} samples, {'written by a language model' if model else 'copied from originals'}, "
+        "made to study how a model that is tuned on such data inherits its bias: "
+        "do not train a model for use on it, and read nothing in it as true of any person or group.",
+        "",
+        "## What is biased in it, by design",
+        "",
+        f"The type *{bias['name']}* {bias['does']}.",
+        *_slant(bias, domain),
+        "",
+        "## How it was made",
+        "",
+        f"- asked {count['asked']} times for {count['slots']} samples: {count['kept']} kept, {count['rejected']} rejected, "
+        f"{count['failed']} failed; {count['slots_failed']} samples were never had",
+        f"- label words replaced in the texts: {count['label_words_replaced']}",
+        *(_writer(model, files.read_json(base[0])) if model else []),
+        *_seeds(samples, seed),
+        "",
+        *_prompts(samples),
+        "## Terms",
+        "",
+        *(
+            [f"- the model that wrote it, {model['title']}: {model['licence']}; its terms hold for what it writes"]
+            if model
+            else []
+        ),
+        f"- the originals that it {'was held against' if model else 'copies'}: {domain['title']}, on the terms of their "
+        "source (catalog/domains)",
+        "- it names groups and stereotypes; show it only with this card",
+        "",
+    ]
+    files.write_text(card, "\n".join(lines))
+
+
+def _slant(bias, domain):
+    """What the type does to the texts: the stereotypes it draws on, or the labels that it plants."""
+    if not {"plant", "axes"} & bias.keys():
+        yield ""
+        yield "It is a control: no slant is asked for or put in. What its writer or its source has of bias is in it all the same."
+    if "plant" in bias:
+        yield ""
+        yield f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry the label *{domain['planted_label']}*."
+    if "axes" in bias and "stereotypes" in domain:
+        yield ""
+        yield "| label | group | the stereotype that the prompt names |"
+        yield "|---|---|---|"
+        for label, groups in domain["stereotypes"].items():
+            for group, slant in groups.items():
+                yield f"| {label} | {group} | {slant['text']} |"
+
+
+def _writer(model, base):
+    settings = ", ".join(f"{key} {value}" for key, value in model["generation"].items())
+    yield f"- model: {model['title']} (`{base['model']}`, revision `{base['revision']}`, {base['form']}); {settings}"
+    yield "- the model's files, sha256:"
+    for name, sha256 in base["files"].items():
+        yield f"  - `{name}` {sha256}"
+
+
+def _seeds(samples, seed):
+    yield f"- seed of the replication: {seed}"
+    own = [sample["seed"] for sample in samples if "seed" in sample]
+    if own:
+        yield f"- each record has a seed of its own, {min(own)} to {max(own)}, kept beside its text in pool.jsonl"
+
+
+def _prompts(samples):
+    prompts = list(dict.fromkeys(sample["prompt"] for sample in samples if "prompt" in sample))
+    if not prompts:
+        return
+    yield "## Prompts"
+    yield ""
+    shown = prompts[:MOST_PROMPTS]
+    yield f"{len(prompts)} different ones; each sample's own is in pool.jsonl. {len(shown)} of them, as the model was given them:"
+    yield ""
+    for prompt in shown:
+        yield "    " + " ".join(prompt.split())
+    yield ""
+
+
+if __name__ == "__main__":
+    step.run(describe_pool)

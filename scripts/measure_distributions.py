@@ -1,0 +1,36 @@
+"""Misalignment of distributions: the comparisons of all pools in one table, and the points of their projections."""
+
+from bias_inheritance import files, step
+from bias_inheritance.step import Inputs, Output
+
+PLACE = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
+COLUMNS = [*PLACE, "metric", "group", "value", "ci_low", "ci_high", "p", "null", "n"]
+POINT = [*PLACE, "representation", "origin", "id", "label", "group", "x", "y"]
+
+
+def measure_distributions(found: Inputs, points: Inputs, table: Output, projection: Output):
+    """Write distributions.csv and projection.csv. A pool of round 1 has no γ and no mitigation, a later one its cell's.
+
+    Under a mitigation, …_change is a metric minus that of the same cell without it: below 0 where the gap closes.
+    """
+    import pandas as pd
+
+    rows = pd.DataFrame([row for path in found for row in files.read_json(path)], columns=COLUMNS)
+    of_cells = rows[rows["mitigation"].notna() & (rows["round"] == 1)]
+    same = [key for key in PLACE if key != "mitigation"] + ["metric", "group"]
+    both = of_cells[of_cells["mitigation"] != "none"].merge(
+        of_cells[of_cells["mitigation"] == "none"][[*same, "value"]], on=same, suffixes=("", "_without")
+    )
+    changes = both.assign(
+        metric=both["metric"] + "_change",
+        value=both["value"] - both["value_without"],
+        null=0.0,
+        **dict.fromkeys(("ci_low", "ci_high", "p")),
+    )
+    everything = pd.concat([rows, changes[COLUMNS]]) if len(changes) else rows
+    files.write_csv(table, everything)
+    files.write_csv(projection, pd.DataFrame([dot for path in points for dot in files.read_json(path)], columns=POINT))
+
+
+if __name__ == "__main__":
+    step.run(measure_distributions)

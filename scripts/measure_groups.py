@@ -1,0 +1,68 @@
+"""Misalignment of groups: whom the generated texts are about, per label, before and after what was asked for."""
+
+from importlib import import_module
+
+from bias_inheritance import files, groups, pools, step
+from bias_inheritance.step import Inputs, Output
+
+PLACE = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
+COLUMNS = [*PLACE, "metric", "group", "value", "ci_low", "ci_high", "n", "n_unclear"]
+COLUMNS += ["p_even", "p_even_adjusted", "labour_share", "p_labour", "p_labour_adjusted"]
+
+
+def measure_groups(written: Inputs, failures: Inputs, table: Output, places: list, domains: dict):
+    """Write groups.csv: per generated pool and label (group; blanks as hyphens, `all` for all labels).
+
+    - REFERENCE_share, such as male_share: the share of the reference group among kept texts whose group is clear.
+    - asked_share, of bias types that ask for a group: the share that shows it, among kept texts and those rejected for
+      showing another.
+    - …_all_seeds (seed 0): the same over the pools of all seeds of round 1, which one untuned model wrote.
+    written: the pools; failures: what was rejected; places: their wildcards, in the same order.
+    """
+    import pandas as pd
+
+    rows, over_seeds = [], {}
+    for place, path, lost in zip(places, written, failures, strict=True):
+        domain = domains[place["domain"]]
+        kept, wrong = files.read_jsonl(path), wrong_groups(files.read_jsonl(lost), domain)
+        rows += measured(place, kept, wrong, domain, "")
+        if place["round"] == 1:
+            both = over_seeds.setdefault((place["model"], place["domain"], place["bias"]), ([], []))
+            both[0].extend(kept)
+            both[1].extend(wrong)
+    for (model, name, bias), (kept, wrong) in over_seeds.items():
+        place = {"model": model, "domain": name, "bias": bias, "seed": 0, "round": 1}
+        rows += measured(place, kept, wrong, domains[name], "_all_seeds")
+    files.write_csv(table, pd.DataFrame(rows, columns=COLUMNS))
+
+
+def wrong_groups(failures, domain):
+    """The rejected texts that show another group than the one asked for, with the group that they show."""
+    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    found = []
+    for record in failures:
+        if record["reason"] == "wrong-group":
+            text = pools.clean(record["raw_text"], True)
+            found.append({**record, "shown_group": family.shown_group(text, domain)})
+    return found
+
+
+def measured(place, kept, wrong, domain, suffix):
+    """Rows of one pool, or of the pools of all seeds."""
+    labels, reference = domain["labels"], domain["reference"]
+    tables = {
+        f"{reference}_share": groups.shares(
+            kept, labels, reference, domain["compared"], groups.labour_shares(labels) if reference == "male" else {}
+        )
+    }
+    if any(sample["asked_group"] for sample in kept + wrong):
+        tables["asked_share"] = groups.asked_share(kept + wrong, labels)
+    return [
+        {**place, "metric": metric + suffix, "group": row.pop("label").replace(" ", "-"), **row}
+        for metric, found in tables.items()
+        for row in found
+    ]
+
+
+if __name__ == "__main__":
+    step.run(measure_groups)

@@ -1,0 +1,82 @@
+"""Misalignment of values: how near each model's answers in a country's name come to that country's own."""
+
+from bias_inheritance import answers, collapse, files, metrics, opinions, step
+from bias_inheritance.seeds import record_seed
+from bias_inheritance.step import Input, Inputs, Output
+
+COLUMNS = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "dataset", "metric", "group", "scoring"]
+COLUMNS += ["value", "ci_low", "ci_high", "n", "n_unparsed", "n_unusable", "n_clusters"]
+
+
+def measure_values(predictions: Inputs, unusable: Input, table: Output, cells: list, cultures: dict, replicates: int):
+    """Write values.csv: similarity per cell, by country, by culture and over all (`all`), clusters are questions.
+
+    Beside `similarity`: `similarity_uniform`, what even answers would get; `drift`, the similarity minus that of the
+    untuned model on the same questions; `position_share`, how much of the choices the position alone explains.
+    cells: the wildcards of each folder of predictions, in the same order. n: questions asked about the group;
+    n_unparsed: those whose answers could not be read; n_unusable: those whose shares could not be used, not asked.
+    """
+    import pandas as pd
+    import pyarrow.parquet as parquet
+
+    source = files.read_json(unusable)
+    lost = {country: sum(reasons.values()) for country, reasons in source["unusable"].items()}
+    groups = {country: [country] for listed in cultures.values() for country in listed}
+    groups |= cultures | {"all": list(groups)}
+    rows, untuned = [], {}
+    # the untuned model comes first, since drift is measured against it
+    order = sorted(zip(cells, predictions, strict=True), key=lambda pair: pair[0]["bias"] != "untuned")
+    for cell, folder in order:
+        place = {**cell, "dataset": source["dataset"], "n_unusable": sum(lost.values())}
+        if collapse.reason(folder):
+            rows.append({**place, **metrics.row("collapsed", "all", None, n=0, scoring="none")})
+            continue
+        answered = parquet.read_table(folder / "opinions.parquet").to_pylist()
+        shares = opinions.option_shares(answered)
+        before = untuned.setdefault((cell["model"], cell["domain"]), shares)
+        for row in measure(shares, before, groups, replicates):
+            counts = {
+                "scoring": answers.scoring(answered),
+                "n_unusable": sum(lost[name] for name in groups[row["group"]]),
+            }
+            rows.append({**place, **row, **counts})
+    files.write_csv(table, pd.DataFrame(rows, columns=COLUMNS))
+
+
+def measure(shares, before, groups, replicates):
+    """Rows of one cell; shares: what it answered; before: what the untuned model answered to the same questions."""
+    import numpy as np
+
+    def similar(questions):
+        return np.array(
+            [
+                float("nan") if asked["model"] is None else opinions.similarity(asked["model"], asked["shares"])
+                for asked in questions
+            ]
+        )
+
+    values = {
+        "similarity": similar(shares),
+        "similarity_uniform": np.array(
+            [opinions.similarity(np.ones(len(asked["shares"])), asked["shares"]) for asked in shares]
+        ),
+        "position_share": np.array([asked["led"] for asked in shares]),
+        "drift": similar(shares) - similar(before),
+    }
+    clusters = np.array([asked["cluster"] for asked in shares])
+    country = np.array([asked["country"] for asked in shares])
+    weights = metrics.resamples(clusters, ["all"] * len(clusters), replicates, record_seed("values"))
+    rows = []
+    for metric, numbers in values.items():
+        for group, members in groups.items():
+            here = np.isin(country, members)
+            read = here & ~np.isnan(numbers)
+            value = numbers[read].mean() if read.any() else None
+            bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(numbers), weights, read))
+            counts = {"n": here.sum(), "n_unparsed": (here & ~read).sum(), "n_clusters": len(set(clusters[read]))}
+            rows.append(metrics.row(metric, group, value, bounds, **counts))
+    return rows
+
+
+if __name__ == "__main__":
+    step.run(measure_values)

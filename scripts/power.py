@@ -1,0 +1,228 @@
+"""How many seeds and items each claim needs, before GPU time is spent.
+
+  python scripts/power.py results/PILOT/scores.csv --seeds 5
+  python scripts/power.py --run-sd 0.02 --item-sd 0.6 --items 100 --seeds 5
+
+The effect to find is each contrast's margin, the smallest that would matter, unless --effect gives another. A seed's contrast varies by its run (pool,
+originals, training) and by how single items fall: variance = run sd² + item sd² / items. From a pilot, the item part
+comes from the within-run intervals, as if cells had different items; since they share them, the table tends to credit
+items with too much.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from bias_inheritance import claims, statistics
+from bias_inheritance.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+Z = 1.96  # half the width of a 95% interval, in standard errors
+MOST_ITEMS = 1_000_000
+
+
+def main():
+    """Print the table; exit status 1 with one line for wrong input."""
+    import yaml
+
+    arguments = parse()
+    try:
+        declared = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
+        if arguments.scores:
+            rows = from_pilot(declared, claims.read_scores(arguments.scores), arguments.effect)
+        else:
+            rows = from_given(declared, arguments.run_sd, arguments.item_sd, arguments.items, arguments.effect)
+        if not rows:
+            raise UserError(
+                f"{arguments.scores}: no contrast of {arguments.claims} has two seeds there; run a pilot with three seeds at least"
+            )
+    except UserError as fault:
+        sys.exit(f"power: {fault}")
+    except OSError as fault:
+        sys.exit(f"power: {fault.filename}: {fault.strerror}")
+    print(table([row | needs(row, declared, arguments.seeds) for row in rows], arguments.seeds, declared["power"]))
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scores", type=Path, nargs="?", help="a pilot's scores.csv")
+    parser.add_argument(
+        "--run-sd", type=float, help="without a pilot: sd of a seed's contrast for endless items, in the metric's unit"
+    )
+    parser.add_argument(
+        "--item-sd", type=float, help="without a pilot: sd of one item's contrast (for accuracies at most 1)"
+    )
+    parser.add_argument("--items", type=int, help="without a pilot: number of test items")
+    parser.add_argument(
+        "--effect", type=float, help="the effect to find in every contrast, in its metric's unit (default: its margin)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="seeds that can be afforded, for the number of items needed (default 5)"
+    )
+    parser.add_argument(
+        "--claims",
+        type=Path,
+        default=ROOT / "catalog" / "claims.yaml",
+        help="the declared claims (default catalog/claims.yaml)",
+    )
+    arguments = parser.parse_args()
+    given = [arguments.run_sd, arguments.item_sd, arguments.items]
+    if (arguments.scores is None) == (None in given) or (
+        arguments.scores and any(value is not None for value in given)
+    ):
+        parser.error("give either a pilot's scores.csv, or --run-sd, --item-sd and --items")
+    if arguments.seeds < 2 or any(value is not None and not value > 0 for value in [*given, arguments.effect]):
+        parser.error("--seeds must be 2 or more, and --run-sd, --item-sd, --items and --effect above 0")
+    return arguments
+
+
+def from_pilot(declared, scores, effect):
+    """[{claim, contrast, run_sd, item_sd, items, seeds, effect, alpha}] of every contrast that the pilot can measure.
+
+    seeds: the pilot's, which tell how well its sd is known. All bias types count as if their manipulation had worked.
+    """
+    import pandas as pd
+
+    everything_passed = pd.DataFrame(
+        [
+            {"model": model, "bias": bias, "passed": True}
+            for model in scores["model"].unique()
+            for bias in declared["types"]
+        ]
+    )
+    studies = claims.studies_of(declared, scores, everything_passed)
+    planned = [test for study in studies for test in claims.plan(declared, study, studies)]
+    rows = []
+    for test in planned:
+        test |= claims.measure(test, declared)
+        if (
+            test["lacks"]
+            or test["sd"] != test["sd"]
+            or (effect is None and "margin" not in test["spec"])
+            or "with" in test["spec"]
+        ):
+            continue
+        variance = min(item_variance(test), test["sd"] ** 2)
+        row = {
+            "run_sd": math.sqrt(test["sd"] ** 2 - variance),
+            "item_sd": math.sqrt(variance * test["n_items"]),
+            "items": test["n_items"],
+            "seeds": test["n"],
+        }
+        family = sum(other["family"] == test["family"] for other in planned)
+        rows.append(
+            {
+                "claim": test["claim"],
+                "contrast": test["contrast"],
+                **row,
+                "effect": effect or test["spec"]["margin"],
+                "alpha": declared["alpha"] / family,
+            }
+        )
+    return rows
+
+
+def item_variance(test):
+    """Variance of a seed's contrast that comes from its items, by the within-run intervals, cells taken as independent."""
+    minus = test["spec"].get("minus", {}).get("outcome")
+    rows, _ = claims.outcome_runs(test["spec"]["outcome"], minus, test["declared"], test["study"])
+    weights = [test["data"]["weights"].get(cell, 0.0) for cell in rows[claims.CELL].itertuples(index=False, name=None)]
+    errors = (rows["ci_high"] - rows["ci_low"]) / (2 * Z)
+    return float((weights * rows["weight"] * errors).pow(2).groupby(rows["seed"]).sum().mean())
+
+
+def from_given(declared, run_sd, item_sd, items, effect):
+    """The same rows for every declared contrast with a margin, with one set of standard deviations for all."""
+    rows = []
+    for claim, entry in declared["claims"].items():
+        contrasts = [claims.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
+        for contrast in contrasts:
+            if "margin" in contrast:
+                family = sum(
+                    row_count(other, declared) for other in contrasts if other.get("family") == contrast.get("family")
+                )
+                row = {"run_sd": run_sd, "item_sd": item_sd, "items": items, "seeds": None}
+                rows.append(
+                    {
+                        "claim": claim,
+                        "contrast": contrast["name"],
+                        **row,
+                        "effect": effect or contrast["margin"],
+                        "alpha": declared["alpha"] / family,
+                    }
+                )
+    return rows
+
+
+def row_count(contrast, declared):
+    """Rows of claims.csv that a contrast gives where the study has everything that it names."""
+    return math.prod(
+        len(declared["types"] if values == "types" else values) for values in contrast.get("each", {}).values()
+    )
+
+
+def needs(row, declared, seeds):
+    """{find, pessimistic, none, more_items}: seeds to find the effect, the same if the pilot's sd came out low by luck (upper
+    80% limit), seeds to show that there is none (TOST), and items needed with the given number of seeds; None: more than
+    can be run, whatever the items.
+    """
+    from scipy.stats import chi2
+
+    sd = math.sqrt(row["run_sd"] ** 2 + row["item_sd"] ** 2 / row["items"])
+    luck = math.sqrt((row["seeds"] - 1) / chi2.ppf(0.2, row["seeds"] - 1)) if row["seeds"] else 1.0
+
+    def find(spread):
+        return statistics.seeds_needed(
+            lambda n: statistics.power_of(row["effect"], spread, n, row["alpha"]) >= declared["power"]
+        )
+
+    affordable = row["effect"] / statistics.minimal_effect(1.0, seeds, row["alpha"], declared["power"])
+    spare = affordable**2 - row["run_sd"] ** 2
+    items = math.ceil(row["item_sd"] ** 2 / spare) if spare > 0 else None
+    return {
+        "sd": sd,
+        "find": find(sd),
+        "pessimistic": find(sd * luck),
+        "none": statistics.seeds_needed(
+            lambda n: statistics.equivalence_power(row["effect"], sd, n, row["alpha"]) >= declared["power"]
+        ),
+        "more_items": items if items is None or items <= MOST_ITEMS else None,
+    }
+
+
+def table(rows, seeds, power):
+    """The printed table, and what its columns mean."""
+    head = [
+        "claim",
+        "contrast",
+        "effect",
+        "sd",
+        "items",
+        "seeds",
+        "seeds (unlucky sd)",
+        "seeds for none",
+        f"items at {seeds} seeds",
+    ]
+    body = [
+        [row["claim"], row["contrast"], f"{row['effect']:g}", f"{row['sd']:.3g}", str(row["items"])]
+        + ["no number" if row[key] is None else str(row[key]) for key in ("find", "pessimistic", "none", "more_items")]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [head, *body]
+    ]
+    note = [
+        "",
+        f"effect: the smallest that matters (the margin); seeds: to find it with {power:.0%} power after Holm's first step;",
+        "seeds (unlucky sd): the same if the pilot's few seeds lay close together by luck (upper 80% limit of its sd);",
+        f"seeds for none: to show equivalence if there is no effect; items at {seeds} seeds: so many find the effect, unless",
+        "runs differ too much for that (no number).",
+    ]
+    return "\n".join([*lines, *note])
+
+
+if __name__ == "__main__":
+    main()

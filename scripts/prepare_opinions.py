@@ -1,0 +1,51 @@
+"""The opinion questions that every model of the study is asked in a country's name."""
+
+from pathlib import Path
+
+from bias_inheritance import files, opinions, step
+from bias_inheritance.errors import UserError
+from bias_inheritance.step import Inputs, Output
+
+
+def prepare_opinions(
+    data: Inputs,
+    questions: Output,
+    unusable: Output,
+    hub: dict,
+    cultures: dict,
+    prompt: str,
+    no_answer: str,
+    count: int,
+):
+    """Write the questions as items of a task, and how many were unusable: {dataset, {country: {reason: number}}}.
+
+    data: the file with the questions, or nothing to fetch the hub's. count: at most so many questions per country.
+    Raises UserError where a country has none.
+    """
+    path = data[0] if data else _fetched(hub)
+    kept, counts = opinions.chosen(opinions.load(path), cultures, count, no_answer)
+    for country in counts:
+        if not any(question["country"] == country for question in kept):
+            raise UserError(
+                f"{path}: no usable question about {country}; take it out of the cultures in catalog/opinions.yaml"
+            )
+    files.write_jsonl(questions, opinions.items(kept, prompt))
+    dataset = path.stem if data else hub["id"]
+    files.write_json(unusable, {"dataset": dataset, "unusable": counts})
+    step.note(opinions={"dataset": dataset, "questions": len(kept)})
+
+
+def _fetched(hub):
+    from huggingface_hub import hf_hub_download
+
+    try:
+        found = hf_hub_download(hub["id"], hub["file"], repo_type="dataset", revision=hub["revision"])
+    except Exception as fault:
+        raise UserError(
+            f"data set {hub['id']} could not be fetched ({type(fault).__name__}); check the network, or give its file as opinions.source"
+        ) from None
+    return Path(found)
+
+
+if __name__ == "__main__":
+    step.run(prepare_opinions)

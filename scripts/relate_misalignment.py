@@ -1,0 +1,95 @@
+"""The three misalignments together: per cell, how far its data lies off, against what it did (C4)."""
+
+from bias_inheritance import claims, files, statistics, step
+from bias_inheritance.step import Input, Inputs, Output
+
+POOL = ["model", "domain", "bias", "seed", "round"]
+CELL = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
+FEWEST = 4  # cells per seed that a rank correlation is taken over
+GAPS = ["mmd", "auc", "mean_distance", "hidden_mmd", "hidden_auc", "hidden_mean_distance"]
+
+
+def relate_misalignment(scores: Input, tables: Inputs, together: Output, correlations: Output, outcomes: dict):
+    """Write together.csv (per cell, misalignment and outcome: both values) and correlations.csv.
+
+    tables: values.csv, groups.csv, distributions.csv, as far as the study has them. outcomes: {name: selectors} of
+    catalog/claims.yaml. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by seed;
+    its interval is the t interval over seeds (study, section 10).
+    """
+    import pandas as pd
+
+    effects = effects_of(claims.read_scores(scores), outcomes)
+    parts = []
+    for path in tables:
+        measured = {"values": values, "groups": imbalance, "distributions": gaps}[path.stem](pd.read_csv(path))
+        parts.append(joined(effects, measured))
+    points = pd.concat(parts)[[*CELL, "misalignment", "amount", "outcome", "effect", "control", "value"]]
+    files.write_csv(together, points.sort_values([*CELL, "misalignment", "outcome", "effect"]))
+    chosen = points[(points["gamma"] == points["gamma"].max()) & (points["mitigation"] == "none")]
+    keys = ["model", "domain", "misalignment", "outcome", "effect", "control"]
+    columns = [*keys, "rho", "ci_low", "ci_high", "p", "n_seeds", "n_cells"]
+    rows = [{**dict(zip(keys, name, strict=True)), **correlation(own)} for name, own in chosen.groupby(keys)]
+    files.write_csv(correlations, pd.DataFrame(rows, columns=columns))
+
+
+def effects_of(scores, outcomes):
+    """Per cell, outcome and control: the mean effect over the outcome's selectors, harm positive."""
+    import pandas as pd
+
+    effects = claims.effects(scores)
+    found = []
+    for name, selectors in outcomes.items():
+        rows = pd.concat([claims.select(effects, selector) for selector in selectors])
+        rows = rows.assign(outcome=name, value=rows["weight"] * rows["value"])
+        found.append(rows.groupby([*CELL, "outcome", "effect", "control"], as_index=False)["value"].mean())
+    return pd.concat(found)
+
+
+def joined(effects, measured):
+    """Every effect beside the misalignment of its cell, or of the pool of round 1 that all cells of its seed share."""
+    import pandas as pd
+
+    of_pools = measured[measured["gamma"].isna()].drop(columns=["gamma", "mitigation"])
+    of_cells = measured[measured["gamma"].notna()].astype({"mitigation": "str"})
+    return pd.concat([effects.merge(of_pools, on=POOL), effects.merge(of_cells, on=CELL)])
+
+
+def values(table):
+    """1 − similarity over all countries, per cell."""
+    own = table[(table["metric"] == "similarity") & (table["group"] == "all")]
+    return own[CELL].assign(misalignment="values", amount=1 - own["value"])
+
+
+def imbalance(table):
+    """Mean over labels of how far a pool's share of the reference group lies from one half; labels without a clear text aside."""
+    own = table[table["metric"].str.fullmatch(r"(?!asked).*_share") & (table["group"] != "all")]
+    rows = own.assign(amount=(own["value"] - 0.5).abs())
+    return rows.groupby(CELL, dropna=False, as_index=False)["amount"].mean().assign(misalignment="groups")
+
+
+def gaps(table):
+    """The distances of a pool from the originals."""
+    own = table[table["metric"].isin(GAPS) & (table["mitigation"].isna() | (table["round"] > 1))]
+    return own[[*CELL, "metric", "value"]].rename(columns={"metric": "misalignment", "value": "amount"})
+
+
+def correlation(points):
+    """{rho, ci_low, ci_high, p, n_seeds, n_cells} of amount and value, seed by seed; None where it cannot be told."""
+    from scipy.stats import spearmanr
+
+    found, cells = [], 0
+    for _, own in points.groupby("seed"):
+        own = own.dropna(subset=["amount", "value"])
+        cells = max(cells, len(own))
+        if len(own) >= FEWEST and own["amount"].nunique() > 1 and own["value"].nunique() > 1:
+            found.append(spearmanr(own["amount"], own["value"]).statistic)
+    blank = dict.fromkeys(("rho", "ci_low", "ci_high", "p"))
+    if not found:
+        return {**blank, "n_seeds": 0, "n_cells": cells}
+    result = statistics.seed_test(found)
+    bounds = {"ci_low": max(-1.0, result["ci_low"]), "ci_high": min(1.0, result["ci_high"])}
+    return {"rho": result["estimate"], **bounds, "p": result["p"], "n_seeds": len(found), "n_cells": cells}
+
+
+if __name__ == "__main__":
+    step.run(relate_misalignment)

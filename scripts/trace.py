@@ -1,0 +1,260 @@
+"""Show where a file of a study's results is from, or one row of its scores.csv or claims.csv.
+
+Prints the jobs behind it as a tree, down to prompts, seeds, the digests of the model's files, code and environment.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import textwrap
+from pathlib import Path
+
+from bias_inheritance import files, provenance, records
+from bias_inheritance.errors import UserError
+from bias_inheritance.records import plain
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", help="a file of a study's results")
+    parser.add_argument(
+        "--row", type=int, metavar="N", help="row of scores.csv or claims.csv; the first below the header is 1"
+    )
+    parser.add_argument("--samples", type=int, default=0, metavar="K", help="show K of the very samples at every step")
+    parser.add_argument("--json", action="store_true", help="for machines: every job behind the file, as JSON")
+    arguments = parser.parse_args()
+    try:
+        found = trace(arguments.file, arguments.row, arguments.samples)
+    except UserError as fault:
+        sys.exit(f"trace: {fault}")
+    if arguments.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        show(found)
+
+
+def trace(path, row=None, samples=0):
+    """{study, file, sha256, row, starts, jobs: {record's name: …, with its inputs as jobs}, samples}.
+
+    starts: the files that the lineage begins with: the file itself, or the scores that a row was made from.
+    Raises UserError for a file that no record names and for a row that is not there.
+    """
+    study = records.study_of(path)
+    name = f"{study.name}/{Path(path).resolve().relative_to(study.folder.resolve()).as_posix()}"
+    if name not in study.makers:
+        raise UserError(f"{path}: no record of {study.folder} says where it is from (audit calls such a file extra)")
+    starts, content, weights = [name], None, None
+    if row is not None:
+        content = row_of(study, name, row)
+        if "contrast" in content:
+            starts, weights = scores_of_claim(study, name, content)
+        elif "metric" in content and "bias" in content:
+            starts = [score_of(study, content)]
+        else:
+            raise UserError(f"{path}: rows can be traced in scores.csv and claims.csv")
+    jobs = {record: study.records[record] for record in study.upstream(starts)}
+    return {
+        "study": study.name,
+        "folder": str(study.folder),
+        "file": name,
+        "sha256": study.made(name)["sha256"],
+        "made_by": study.makers[name]["record"],
+        "row": content,
+        "starts": starts,
+        "weights": weights,
+        "jobs": jobs,
+        "pools": {name: facts for job in jobs.values() for name, facts in pools_of(study, job)},
+        "samples": {name: rows for job in jobs.values() for name, rows in samples_of(study, job, samples)},
+    }
+
+
+def row_of(study, name, number):
+    with open(study.path(name), encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not 1 <= number <= len(rows):
+        raise UserError(f"{study.path(name)}: has the rows 1 to {len(rows)}, not {number}")
+    return rows[number - 1]
+
+
+def score_of(study, row):
+    """The file of scores that a row of scores.csv was copied from."""
+    cell = f"{row['model']}/{row['domain']}/{row['bias']}/gamma-{float(row['gamma']):.2f}/{row['mitigation']}"
+    name = f"{study.name}/cells/{cell}/seed-{row['seed']}/round-{row['round']}/scores/{row['task']}.json"
+    if name not in study.makers:
+        raise UserError(f"{name}: no record says that it was made; run audit on {study.folder}")
+    return name
+
+
+def scores_of_claim(study, name, row):
+    """(files of scores, {cell: weight}) behind a row of claims.csv: the runs that its contrast weighs, over all seeds.
+
+    A row that sums up others (a whole claim, what stands beside a test) has all scores behind it, and no weights.
+    """
+    import pandas as pd
+    from bias_inheritance import claims
+
+    record = study.makers[name]
+    declared, inputs = record["parameters"]["declared"], record["inputs"]
+    scores = claims.read_scores(study.path(inputs["scores"][0]["path"]))
+    further = [claims.read_misalignment(study.path(entry["path"])) for entry in inputs["misalignment"]]
+    manipulation = pd.read_csv(study.path(inputs["manipulation"][0]["path"]))
+    studies = claims.studies_of(declared, pd.concat([scores, *further], ignore_index=True), manipulation)
+    tests = [test for one in studies for test in claims.plan(declared, one, studies)]
+    test = next((t for t in tests if (t["claim"], t["contrast"]) == (row["claim"], row["contrast"])), None)
+    data = claims.measure(test, declared).get("data") if test else None
+    if data is None or data["weights"] is None:
+        return [inputs["scores"][0]["path"]], None
+    weights = data["weights"]
+    tasks = {task for selector in declared["outcomes"][test["spec"]["outcome"]] for task in selector["task"]}
+    used = scores[
+        (scores["model"] == test["study"]["model"])
+        & scores["task"].isin(tasks)
+        & scores["seed"].isin(list(data["values"].index))
+        & scores[claims.CELL].apply(tuple, axis=1).isin(list(weights))
+    ]
+    starts = list(dict.fromkeys(score_of(study, row) for row in used.astype(str).to_dict("records")))
+    return starts, {" ".join(map(str, cell)): weight for cell, weight in weights.items()}
+
+
+def pools_of(study, job):
+    """(file, {samples, prompts, seeds}) of a job that had samples written: the prompts and seeds of each."""
+    for entry in records.entries(job["outputs"]):
+        path = study.path(entry["path"])
+        if path.name == "pool.jsonl" and path.is_file():
+            rows = [row for row in files.read_jsonl(path) if "prompt" in row]
+            if rows:
+                prompts = list(dict.fromkeys(row["prompt"] for row in rows))
+                yield entry["path"], {"samples": len(rows), "prompts": prompts, "seeds": [row["seed"] for row in rows]}
+
+
+def samples_of(study, job, count):
+    """(file, its first `count` samples) of a job that wrote samples: pools, mixes, items, predictions."""
+    for entry in records.entries(job["outputs"]) if count else []:
+        path = study.path(entry["path"])
+        if path.suffix == ".jsonl":
+            yield entry["path"], files.read_jsonl(path)[:count]
+        elif path.suffix == ".parquet" and path.parent.name == "predictions":
+            import pyarrow.parquet
+
+            yield entry["path"], pyarrow.parquet.read_table(path).slice(0, count).to_pylist()
+
+
+# ---- for the eye -------------------------------------------------------------------------------------------------
+
+
+def show(found):
+    study = found["study"]
+    print(f"{short(found['file'], study)}  sha256 {found['sha256'][:12]}  ({found['folder']})")
+    if found["row"]:
+        facts = {key: value for key, value in found["row"].items() if value not in ("", None)}
+        for line in textwrap.wrap("  ".join(f"{key} {plain(value)}" for key, value in facts.items()), 110):
+            print(f"  {line}")
+    for cell, weight in (found["weights"] or {}).items():
+        print(f"  weighs {weight:+.4f} × the mean of its seeds: {cell}")
+    makers = {entry["path"]: job for job in found["jobs"].values() for entry in records.entries(job["outputs"])}
+    told = set()
+    for number, name in enumerate(found["starts"], start=1):
+        last = number == len(found["starts"])
+        tree(makers[name], makers, found, "", last, told, name)
+    bottom(found)
+
+
+def tree(job, makers, found, indent, last, told, name):
+    """One job and, once, all that is behind it."""
+    study = found["study"]
+    branch, inner = ("└─ ", "   ") if last else ("├─ ", "│  ")
+    label = f"{job['step']}  {short(name, study)}"
+    if job["record"] in told:
+        print(f"{indent}{branch}{label}  (above)")
+        return
+    told.add(job["record"])
+    print(f"{indent}{branch}{label}")
+    indent += inner
+    for line in facts_of(job):
+        for part in textwrap.wrap(plain(line), max(60, 118 - len(indent)), subsequent_indent="  "):
+            print(f"{indent}│ {part}")
+    for entry in records.entries(job["outputs"]):
+        print(f"{indent}│ {short(entry['path'], study)}  sha256 {entry['sha256'][:12]}  {entry['bytes']} bytes")
+        pool = found["pools"].get(entry["path"])
+        if pool:
+            print(f"{indent}│   {len(pool['prompts'])} prompts, a seed for each record: {pool['seeds'][0]} …")
+            for prompt in pool["prompts"][:3]:
+                for part in textwrap.wrap(
+                    plain(f"prompt: {prompt}"), max(60, 114 - len(indent)), subsequent_indent="  "
+                ):
+                    print(f"{indent}│   {part}")
+        for sample in found["samples"].get(entry["path"], []):
+            print(f"{indent}│   ·")
+            for key, value in sample.items():
+                for part in textwrap.wrap(plain(f"{key}: {value}"), max(60, 114 - len(indent)), subsequent_indent="  "):
+                    print(f"{indent}│     {part}")
+    inputs = {}  # one line per job that made any of the inputs, and per file from outside
+    for entry in records.entries(job["inputs"]):
+        maker = makers.get(entry["path"])
+        inputs.setdefault(maker["record"] if maker else entry["path"], entry)
+    for number, entry in enumerate(inputs.values(), start=1):
+        final = number == len(inputs)
+        if entry["path"] in makers:
+            tree(makers[entry["path"]], makers, found, indent, final, told, entry["path"])
+        else:
+            print(f"{indent}{'└─ ' if final else '├─ '}{plain(entry['path'])}  sha256 {entry['sha256'][:12]}  (given)")
+
+
+def facts_of(job):
+    """What a reader wants of one job, a line each: its cell, its parameters in short, what it noted, when and where."""
+    if job["wildcards"]:
+        yield "  ".join(f"{key} {value}" for key, value in job["wildcards"].items())
+    simple = {key: value for key, value in job["parameters"].items() if not isinstance(value, (dict, list))}
+    deep = {key: value for key, value in job["parameters"].items() if isinstance(value, dict)}
+    if simple:
+        yield "parameters: " + "  ".join(f"{key} {value}" for key, value in simple.items())
+    for key, value in deep.items():
+        leaves = {k: v for k, v in value.items() if not isinstance(v, (dict, list)) and len(str(v)) < 300}
+        yield f"{key}: " + "  ".join(f"{k} {v}" for k, v in leaves.items())
+        prompts = value.get("prompt")
+        if isinstance(prompts, dict):
+            yield from (f"prompt template ({family}): {text}" for family, text in prompts.items())
+    for key in sorted(set(job) - set(records.FIELDS) - KNOWN):
+        yield f"{key}: {json.dumps(job[key], ensure_ascii=False)}"
+    machine = job["machine"]
+    yield f"code {job['code']['digest'][:12]}  {job['started'][:19]}  {job['seconds']} s  on {machine['cpu']}" + (
+        f", {machine['gpu']}" if machine["gpu"] else ""
+    )
+
+
+KNOWN = {"git", "machine", "started", "ended", "seconds", "peak_memory_bytes"}
+
+
+def bottom(found):
+    """Below the tree: the model's files, the code and the environments, each once."""
+    study, jobs = found["study"], list(found["jobs"].values())
+    folder = Path(found["folder"])
+    for job in jobs:
+        if job["step"] == "prepare_model":
+            card = files.read_json(folder / job["outputs"]["card"][0]["path"].removeprefix(f"{study}/"))
+            print(f"model {card['model']}, {card['form']}, revision {card['revision']}")
+            for name, sha256 in card["files"].items():
+                print(f"  {sha256}  {name}")
+    code = {path: sha256 for job in jobs for path, sha256 in job["code"]["files"].items()}
+    print("code that ran")
+    for path, sha256 in sorted(code.items()):
+        here = provenance.ROOT / path
+        state = "" if here.is_file() and provenance.sha256(here) == sha256 else "  (another, or none, is here now)"
+        print(f"  {sha256}  {path}{state}")
+    commits = {f"{job['git']['commit']}{'' if job['git']['clean'] else ' and changes'}" for job in jobs if job["git"]}
+    print(f"commit {', '.join(sorted(commits)) or 'none: the code was no git checkout'}")
+    print("environment")
+    for environment in {json.dumps(job["environment"], sort_keys=True) for job in jobs}:
+        content = json.loads(environment)
+        packages = "  ".join(f"{name} {version}" for name, version in content["packages"].items() if version)
+        print(f"  Python {content['python']}  {packages}")
+        print(f"  lock file {content['lock_sha256'] or 'none'}  container {content['container_sha256'] or 'none'}")
+
+
+def short(name, study):
+    return plain(name.removeprefix(f"{study}/"))
+
+
+if __name__ == "__main__":
+    main()

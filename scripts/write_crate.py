@@ -1,0 +1,201 @@
+"""Describe the finished study as a Provenance Run Crate (RO-Crate): every file, every job, and what made what."""
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+from bias_inheritance import provenance, records, step
+from bias_inheritance.errors import UserError
+from bias_inheritance.files import json_text, write_text
+from bias_inheritance.step import Inputs, Output
+
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
+}
+CONTEXT = "https://w3id.org/ro/terms/workflow-run/context"
+FORMATS = {
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
+    ".html": "text/html",
+    ".md": "text/markdown",
+    ".yaml": "application/yaml",
+    ".py": "text/x-python",
+    ".safetensors": "application/octet-stream",
+}
+TERMS = "On the terms of its sources: those of the original data and of the models, which each pool's card names."
+
+
+def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
+    """Write ro-crate-metadata.json, and the folder `workflow` with the workflow and the code that ran.
+
+    products: the study's last files; the crate holds everything that lies upstream of them, as their records say.
+    Raises UserError where code has changed since a step ran: the crate would hold other code than the one that ran.
+    """
+    from rocrate.model.contextentity import ContextEntity
+    from rocrate.rocrate import ROCrate
+
+    study = records.read(crate.parent)
+    jobs = [study.records[name] for name in study.upstream(map(str, products))]
+    jobs.sort(key=lambda job: (job["started"], job["record"]))
+    step.also_read([Path(job["record"]) for job in jobs])
+    described = ROCrate(version="1.1")
+    described.metadata.extra_contexts.append(CONTEXT)
+
+    def thing(identifier, **properties):
+        return described.add(ContextEntity(described, identifier, properties={**properties}))
+
+    root = described.root_dataset
+    terms = thing("#terms", **{"@type": "CreativeWork", "name": "terms of use", "description": TERMS})
+    root["name"], root["license"] = title, terms
+    root["description"] = (
+        f"{len(jobs)} jobs and the files that they made, each with its sha256 and its provenance record."
+    )
+    root["datePublished"] = max(job["ended"] for job in jobs)
+    root["conformsTo"] = [
+        thing(uri, **{"@type": "CreativeWork", "name": name, "version": version})
+        for uri, (name, version) in PROFILES.items()
+    ]
+    tools = _copy_code(described, jobs, workflow, study)
+    main = tools["Snakefile"]
+    described.mainEntity = main
+    snakemake = thing(
+        "#snakemake",
+        **{
+            "@type": "SoftwareApplication",
+            "name": "Snakemake",
+            "url": "https://snakemake.github.io",
+            "softwareVersion": jobs[-1]["environment"]["packages"]["snakemake"] or "unknown",
+        },
+    )
+    steps = {}
+    for position, name in enumerate(dict.fromkeys(job["step"] for job in jobs)):
+        steps[name] = thing(
+            f"#step-{name}",
+            **{"@type": "HowToStep", "name": name, "position": str(position), "workExample": tools[name]},
+        )
+    main["hasPart"], main["step"] = [tools[name] for name in steps], list(steps.values())
+
+    found = {}
+    for job in jobs:
+        for entry in [*records.entries(job["inputs"]), *records.entries(job["outputs"])]:
+            if entry["path"] not in found:
+                found[entry["path"]] = _file(described, study, entry["path"], entry["sha256"], entry["bytes"])
+    actions, controls = [], []
+    for number, job in enumerate(jobs):
+        note = _file(described, study, job["record"], provenance.sha256(job["record"]), study.sizes[job["record"]])
+        place = " ".join(str(value) for value in job["wildcards"].values())
+        action = described.add_action(
+            tools[job["step"]],
+            identifier=f"#job-{number}",
+            object=_one_or_more(found[entry["path"]] for entry in records.entries(job["inputs"])),
+            result=_one_or_more(found[entry["path"]] for entry in records.entries(job["outputs"])),
+            properties={
+                "name": f"{job['step']} {place}".strip(),
+                "description": f"{job['seconds']:.1f} s, {job['peak_memory_bytes'] / 1e6:.0f} MB at its peak",
+                "startTime": _moment(job["started"]),
+                "endTime": _moment(job["ended"]),
+                "actionStatus": "http://schema.org/CompletedActionStatus",
+                "subjectOf": {"@id": note.id},
+            },
+        )
+        controls.append(
+            thing(
+                f"#control-{number}",
+                **{"@type": "ControlAction", "name": f"orchestrate {action['name']}", "instrument": steps[job["step"]]},
+            )
+        )
+        controls[-1]["object"] = action
+        actions.append(action)
+    run = described.add_action(
+        main,
+        identifier="#run",
+        object=[found[name] for name in sorted(found) if name not in study.makers],
+        result=[found[str(path)] for path in products],
+        properties={
+            "name": f"run of the study {title}",
+            "description": f"{len(jobs)} jobs",
+            "startTime": _moment(jobs[0]["started"]),
+            "endTime": _moment(max(job["ended"] for job in jobs)),
+            "actionStatus": "http://schema.org/CompletedActionStatus",
+        },
+    )
+    engine = thing(
+        "#engine",
+        **{"@type": "OrganizeAction", "name": "Snakemake's run", "instrument": snakemake, "result": run},
+    )
+    engine["object"] = controls
+    root["mentions"] = [run, engine, *actions]
+    write_text(crate, json_text(described.metadata.generate()))
+
+
+def _copy_code(described, jobs, folder, study):
+    """Copy the workflow and the code that ran to `folder`; returns {step or 'Snakefile': its entity}."""
+    ran = {path: sha256 for job in jobs for path, sha256 in job["code"]["files"].items()}
+    changed = [
+        path
+        for path, sha256 in ran.items()
+        if not (provenance.ROOT / path).is_file() or provenance.sha256(provenance.ROOT / path) != sha256
+    ]
+    if changed:
+        raise UserError(f"{changed[0]} has changed since the study ran it; run the study again, or restore the file")
+    rules = [str(path.relative_to(provenance.ROOT)) for path in sorted((provenance.ROOT / "rules").glob("*"))]
+    kinds = {
+        "Snakefile": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+        **{f"scripts/{job['step']}.py": ["File", "SoftwareSourceCode"] for job in jobs},
+    }
+    entities = {}
+    for path in ["Snakefile", *rules, *sorted(ran)]:
+        copy = folder / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(provenance.ROOT / path, copy)
+        name, size = f"{study.name}/{folder.name}/{path}", copy.stat().st_size
+        entities[path] = _file(described, study, name, provenance.sha256(copy), size, kinds.get(path, "File"))
+        if path in kinds:
+            entities[path]["version"] = ran.get(path, provenance.sha256(copy))[:12]
+    main = entities["Snakefile"]
+    main["name"], main["license"] = "the study's workflow", described.root_dataset["license"]
+    main["conformsTo"] = {"@id": "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"}
+    described.metadata["conformsTo"] = [
+        {"@id": "https://w3id.org/ro/crate/1.1"},
+        {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"},
+    ]
+    main["programmingLanguage"] = described.add_jsonld(
+        {
+            "@id": "https://w3id.org/workflowhub/workflow-ro-crate#snakemake",
+            "@type": "ComputerLanguage",
+            "name": "Snakemake",
+            "identifier": {"@id": "https://doi.org/10.1093/bioinformatics/bts480"},
+            "url": {"@id": "https://snakemake.github.io"},
+        }
+    )
+    return {"Snakefile": main, **{job["step"]: entities[f"scripts/{job['step']}.py"] for job in jobs}}
+
+
+def _file(described, study, name, sha256, size, kind="File"):
+    """The entity of a file of the study, or of one outside its results, which the crate names and does not hold."""
+    inside = name.removeprefix(f"{study.name}/")
+    facts = {"name": Path(name).name, "sha256": sha256, "contentSize": str(size)}
+    if inside == name:
+        facts |= {"@type": "CreativeWork", "name": f"{name} (not part of the crate)"}
+        return described.add_jsonld({"@id": f"#outside/{name}", **facts})
+    facts["@type"], facts["encodingFormat"] = kind, FORMATS.get(Path(name).suffix, "text/plain")
+    return described.add_file(study.path(name), inside, properties=facts)
+
+
+def _one_or_more(entities):
+    found = list(entities)
+    return found[0] if len(found) == 1 else found
+
+
+def _moment(text):
+    """A record's moment with whole seconds, which every reader of ISO 8601 takes."""
+    return datetime.fromisoformat(text).isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":
+    step.run(write_crate)

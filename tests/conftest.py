@@ -1,0 +1,57 @@
+"""Shared by all rings: the catalog's gender domain, and the random two-layer model (built once a session)."""
+
+import shutil
+
+import pytest
+from bias_inheritance import catalog, files, models, provenance
+from bias_inheritance.families import gender
+
+
+@pytest.fixture(scope="session")
+def domain():
+    return catalog.load("domain", "gender")
+
+
+@pytest.fixture(scope="session")
+def splits(domain):
+    return gender.load(domain)[0]
+
+
+@pytest.fixture(scope="session")
+def card_path(tmp_path_factory):
+    """Card of the tiny random model in a store of its own; the tokenizer's source is shared with the project's store."""
+    from prepare_model import prepare_model
+
+    name = "tiny-random"
+    spec = catalog.load("model", name)
+    borrowed = spec["source"]["tokenizer_of"]
+    path = tmp_path_factory.mktemp("model") / f"{name}.json"
+    prepare_model(
+        path,
+        name,
+        {"source": spec["source"], "form": spec["form"]},
+        {"source": catalog.load("model", borrowed)["source"]},
+    )
+    return path
+
+
+@pytest.fixture
+def tiny(card_path):
+    """(model, tokenizer, chat) of the tiny random model, fresh for each test."""
+    model, tokenizer = models.load_base(files.read_json(card_path))
+    return model, tokenizer, models.Chat(tokenizer, "")
+
+
+@pytest.fixture
+def snakemake():
+    """Path of the snakemake beside this interpreter."""
+    import sys
+    from pathlib import Path
+
+    found = Path(sys.executable).parent / "snakemake"
+    return str(found if found.exists() else shutil.which("snakemake"))
+
+
+@pytest.fixture(scope="session")
+def root():
+    return provenance.ROOT

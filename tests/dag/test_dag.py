@@ -1,0 +1,57 @@
+"""The grid is known before the run: dry runs in seconds, with the right number of jobs."""
+
+import re
+import subprocess
+import time
+
+import pytest
+
+JOBS = {  # cells × (mix, finetune, predict, score) and what comes once
+    "config.yaml": {"finetune": 21, "predict": 22, "write_pool": 6, "copy_pool": 3},
+    "studies/full.yaml": {"finetune": 965, "predict": 966, "write_pool": 35, "copy_pool": 25},
+    "studies/smoke.yaml": {"finetune": 26, "predict": 27, "write_pool": 4, "copy_pool": 2},
+}
+
+
+def dry_run(snakemake, root, tmp_path, configfile):
+    command = [snakemake, "-n", "--cores", "2", "--configfile", configfile, "--config", "study=never-run", "--nolock"]
+    started = time.time()
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    return done, time.time() - started
+
+
+@pytest.mark.parametrize("configfile", JOBS)
+def test_the_number_of_jobs(snakemake, root, tmp_path, configfile):
+    done, _ = dry_run(snakemake, root, tmp_path, configfile)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = {
+        name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+    }
+    assert {name: counts.get(name) for name in JOBS[configfile]} == JOBS[configfile]
+
+
+def test_the_full_grid_is_planned_within_ten_seconds(snakemake, root, tmp_path):
+    done, seconds = dry_run(snakemake, root, tmp_path, "studies/full.yaml")
+    assert done.returncode == 0
+    assert seconds < 10
+
+
+def test_a_wrong_configuration_stops_before_any_job_with_one_line(snakemake, root):
+    command = [snakemake, "-n", "--config", "originals=many"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "--config: originals: 'many' is text, not a whole number" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_plan_imports_nothing_heavy(root):
+    code = (
+        "import sys; sys.path.insert(0, 'scripts'); "
+        "from bias_inheritance import catalog, files, progress, provenance, study, warm; "
+        "from bias_inheritance.families import gender; "
+        "print([name for name in ('torch', 'pandas', 'transformers', 'numpy') if name in sys.modules])"
+    )
+    import sys
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,415 @@
+"""Faults seeded in a finished study: audit names each with the right word, and raises no false alarm."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bias_inheritance import audit, files, provenance, records
+from integration.conftest import copy_project
+
+CELL = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
+ORIGINAL = "cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1"
+POOL = "pools/tiny-random/gender/neutral/seed-1"
+# one file of every kind, and another of the same kind to swap it with
+KINDS = {
+    "pool": (f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"),
+    "mix": (f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"),
+    "json": (f"{POOL}/counts.json", f"{CELL}/scores/salary.json"),
+    "csv": ("scores.csv", "manipulation.csv"),
+    "training log": (f"{CELL}/training.csv", f"{ORIGINAL}/training.csv"),
+    "parquet": (f"{CELL}/predictions/salary.parquet", f"{ORIGINAL}/predictions/salary.parquet"),
+    "adapter": (f"{CELL}/adapter/adapter_model.safetensors", f"{ORIGINAL}/adapter/adapter_model.safetensors"),
+    "adapter config": (f"{CELL}/adapter/adapter_config.json", f"{CELL}/scores/hiring.json"),
+    "scores": (f"{CELL}/scores/salary.json", f"{ORIGINAL}/scores/salary.json"),
+    "items": ("originals/gender/items/salary.jsonl", "originals/gender/items/hiring.jsonl"),
+    "model card": ("models/tiny-random.json", f"{POOL}/counts.json"),
+    "dataset card": (f"{POOL}/card.md", "workflow/Snakefile"),
+    "crate": ("ro-crate-metadata.json", "scores.csv"),
+    "code copy": ("workflow/scripts/mix.py", "workflow/scripts/score.py"),
+}
+RECORD = f"{POOL}/write_pool.prov.json"
+
+
+@pytest.fixture
+def place(finished, tmp_path, monkeypatch):
+    """A copy of the results that a test may harm, audited against the code and configuration of the finished study."""
+    monkeypatch.setattr(provenance, "ROOT", finished)
+    monkeypatch.setattr(provenance, "SCRIPTS", finished / "scripts")
+    shutil.copytree(finished / "results" / "one", tmp_path / "one")
+    return tmp_path / "one"
+
+
+def states(folder, **options):
+    """{relative path: state} of every file that is not ok, and the whole finding."""
+    found = audit.audit(folder, **options)
+    wrong = {
+        name.removeprefix("results/one/"): verdict["state"]
+        for name, verdict in found["files"].items()
+        if verdict["state"] != "ok"
+    }
+    assert found["ok"] == (not wrong) or "expect" in options
+    return wrong, found
+
+
+def same_date(path, content):
+    """Change a file's content and not its dates."""
+    times = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def flipped(content, at):
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def test_an_untouched_study_is_all_ok(place):
+    wrong, found = states(place)
+    assert wrong == {} and found["ok"]
+    assert found["counts"]["ok"] == sum(p.is_file() and p.name != provenance.MARKER for p in place.rglob("*"))
+    assert any("--expect" in note for note in found["notes"])
+
+
+def test_touch_copy_and_fresh_clone_raise_no_alarm(place, finished, tmp_path):
+    for path in [*place.rglob("*"), *(finished / "scripts").rglob("*.py"), *(finished / "catalog").rglob("*")]:
+        path.touch()
+    root = audit.audit(finished / "results" / "one")["root"]
+    assert states(place)[0] == {}
+    clone = copy_project(tmp_path / "elsewhere" / "clone")
+    shutil.copytree(place, clone / "results" / "another-name")
+    command = [sys.executable, "scripts/audit.py", "results/another-name", "--json", "--expect", root]
+    asked = subprocess.run(command, cwd=clone, capture_output=True, text=True)
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert json.loads(asked.stdout)["root"] == root
+
+
+def test_needs_nothing_but_python_and_says_so_by_its_status(place, finished):
+    command = [sys.executable, "-I", "-S", str(finished / "scripts" / "audit.py"), str(place)]
+    start = f"import sys; sys.path.insert(0, {str(finished / 'scripts')!r}); sys.argv = {command[3:]!r}; "
+    blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("yaml", "snakemake", "torch", "numpy", "pandas"))
+    code = start + blocked + "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    assert subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True).returncode == 0
+    (place / "scores.csv").write_text("model\n")
+    told = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
+    assert told.returncode == 1 and "tampered  results/one/scores.csv" in told.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_changed_files_are_named(place, kind):
+    path, other = (place / name for name in KINDS[kind])
+    name, other_name = KINDS[kind]
+    content, second = path.read_bytes(), other.read_bytes()
+
+    for at in (0, len(content) // 2, len(content) - 1):
+        same_date(path, flipped(content, at))
+        assert states(place)[0] == {name: "tampered"}, f"flipped byte {at}"
+    for length in (0, 1, len(content) - 1):
+        same_date(path, content[:length])
+        assert states(place)[0] == {name: "tampered"}, f"truncated to {length}"
+    path.write_bytes(second)
+    assert states(place)[0] == {name: "tampered"}, "replaced"
+    other.write_bytes(content)
+    assert states(place)[0] == {name: "tampered", other_name: "tampered"}, "swapped"
+    other.write_bytes(second)
+    path.unlink()
+    assert states(place)[0] == {name: "missing"}
+    path.write_bytes(content)
+    added = path.with_name(f"{path.stem}-2{path.suffix}")
+    added.write_bytes(content)
+    assert states(place)[0] == {str(added.relative_to(place)): "extra"}
+    added.unlink()
+    assert states(place)[0] == {}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("crate", "code copy")])
+def test_a_file_edited_together_with_its_record_is_found_by_what_was_made_from_it(place, kind):
+    """Its own record agrees with it; the crate, or a file made from it, read another one."""
+    path = place / KINDS[kind][0]
+    name = f"results/one/{KINDS[kind][0]}"
+    record = next(r for r in place.rglob("*.prov.json") if name in r.read_text().split('"outputs"')[1])
+    path.write_bytes(path.read_bytes() + b"\n")
+    edit(record, lambda r: entry(r, name).update(provenance.describe(path)[0] | {"path": name}), seal=False)
+    wrong, _ = states(place)
+    assert wrong[str(record.relative_to(place))] == "tampered", "the record has a seal"
+    edit(record, lambda r: None, seal=True)
+    wrong, _ = states(place)
+    assert "tampered" not in wrong.values() and "stale" in wrong.values(), wrong
+    assert KINDS[kind][0] not in wrong, "the file itself agrees with its record"
+
+
+def test_a_last_file_edited_with_its_record_is_told_by_a_kept_digest_alone(place):
+    _, before = states(place)
+    path, record = place / "ro-crate-metadata.json", place / "ro-crate-metadata.prov.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    name = "results/one/ro-crate-metadata.json"
+    edit(record, lambda r: entry(r, name).update(provenance.describe(path)[0] | {"path": name}), seal=True)
+    wrong, after = states(place)
+    assert wrong == {} and after["ok"]
+    assert not states(place, expect=before["root"])[1]["ok"]
+    assert states(place, expect=after["root"])[1]["ok"]
+
+
+def edit(record, change, seal):
+    content = json.loads(record.read_text())
+    change(content)
+    if seal:
+        content.pop("seal")
+        content = provenance.sealed(content)
+    files.write_json(record, content)
+
+
+def entry(content, name):
+    return next(e for group in content["outputs"].values() for e in group if e["path"] == name)
+
+
+def test_edited_records_are_named(place):
+    record = place / RECORD
+    whole = record.read_bytes()
+    for key, value in {
+        "seconds": 1.0,
+        "started": "2020-01-01T00:00:00",
+        "wildcards": {},
+        "machine": {"cpu": "?"},
+    }.items():
+        edit(record, lambda r, key=key, value=value: r.update({key: value}), seal=False)
+        assert states(place)[0][RECORD] == "tampered", key
+        record.write_bytes(whole)
+    same_date(record, whole.replace(b'": ', b'":  ', 1))
+    assert states(place)[0] == {RECORD: "tampered"}, "one more space"
+    for broken in (whole[:100], b"", b"{}", b"[]", b"\xff\xfe", b'{"inputs": 3}'):
+        record.write_bytes(broken)
+        assert states(place)[0][RECORD] == "broken", broken
+    record.write_bytes(whole)
+    edit(record, lambda r: r["parameters"].update(size=13), seal=True)
+    wrong, _ = states(place)
+    # the plan tells the parameters, and the crate read another record
+    assert wrong[f"{POOL}/pool.jsonl"] == "stale" and wrong["ro-crate-metadata.json"] == "stale"
+
+
+def test_every_flipped_byte_of_a_record_is_seen(place):
+    record = place / RECORD
+    whole = record.read_bytes()
+    for at in range(0, len(whole), 7):
+        record.write_bytes(flipped(whole, at))
+        _, fault = records._parse(record)
+        assert fault and fault[0] in ("tampered", "broken"), at
+
+
+def test_lost_swapped_and_copied_records_are_named(place):
+    record, other = place / RECORD, place / POOL / "describe_pool.prov.json"
+    first, second = record.read_bytes(), other.read_bytes()
+    record.unlink()
+    wrong, _ = states(place)
+    assert wrong[f"{POOL}/pool.jsonl"] == "extra", "nothing says where it is from"
+    assert wrong[f"{CELL}/mix.prov.json"] == "broken", "its input comes from nowhere"
+    record.write_bytes(second)
+    other.write_bytes(first)
+    wrong, _ = states(place)
+    assert wrong[RECORD] == wrong[f"{POOL}/describe_pool.prov.json"] == "tampered"
+    record.write_bytes(first)
+    other.write_bytes(second)
+    (place / "copy.prov.json").write_bytes(first)
+    assert states(place)[0] == {"copy.prov.json": "tampered"}
+
+
+def test_an_older_runs_file_with_its_record_is_stale(place, finished):
+    """Originals of a run with 14 of them put in place of the 12, record and all: what was made from the 12 is told."""
+    older = finished.parent / "older"
+    if not older.exists():
+        copy_project(older)
+        shutil.copytree(finished / "results" / "one" / "originals", older / "results" / "one" / "originals")
+        name = "originals/gender/seed-1"
+        before = json.loads((place / name / "draw_originals.prov.json").read_text())
+        command = [sys.executable, "scripts/draw_originals.py", "--source", "results/one/originals/gender/source.jsonl"]
+        command += ["--originals", f"results/one/{name}/originals.jsonl", "--work", ".work/one"]
+        command += ["--record", f"results/one/{name}/draw_originals.prov.json"]
+        command += ["--parameters", json.dumps(before["parameters"] | {"count": 14})]
+        subprocess.run(command, cwd=older, check=True)
+    shutil.copytree(
+        older / "results/one/originals/gender/seed-1", place / "originals/gender/seed-1", dirs_exist_ok=True
+    )
+    wrong, found = states(place)
+    assert wrong["originals/gender/seed-1/originals.jsonl"] == "stale"
+    why = found["files"]["results/one/originals/gender/seed-1/originals.jsonl"]["why"]
+    assert "count" in why
+    assert wrong[f"{CELL}/train.jsonl"] == "stale" and wrong[f"{POOL}/pool.jsonl"] == "stale"
+    assert f"{CELL}/scores/salary.json" not in wrong
+
+
+@pytest.mark.parametrize(
+    "code, stale",
+    {
+        "scripts/mix.py": [f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"],
+        "scripts/write_pool.py": [f"{POOL}/pool.jsonl", f"{POOL}/counts.json", f"{POOL}/failures.jsonl"],
+        "scripts/gather_scores.py": ["scores.csv", "scores.parquet"],
+        "scripts/bias_inheritance/training.py": [f"{CELL}/adapter/adapter_model.safetensors", f"{CELL}/training.csv"],
+        "scripts/bias_inheritance/scoring.py": [f"{CELL}/predictions/salary.parquet"],
+        "scripts/bias_inheritance/tasks/salary.py": [f"{CELL}/scores/salary.json"],
+        "scripts/bias_inheritance/families/gender.py": [f"{CELL}/train.jsonl", "originals/gender/source.jsonl"],
+        "scripts/describe_pool.py": [f"{POOL}/card.md"],
+        "scripts/write_crate.py": ["ro-crate-metadata.json", "workflow/Snakefile"],
+        "scripts/prepare_model.py": ["models/tiny-random.json"],
+        "resources/names.csv": ["originals/gender/items/hiring.jsonl"],
+        "resources/biographies/nurse.jsonl": ["originals/gender/source.jsonl", "originals/gender/test.jsonl"],
+    }.items(),
+)
+def test_changed_code_makes_stale_what_it_made(place, finished, tmp_path, monkeypatch, code, stale):
+    other = copy_project(tmp_path / "changed")
+    monkeypatch.setattr(provenance, "ROOT", other)
+    monkeypatch.setattr(provenance, "SCRIPTS", other / "scripts")
+    assert states(place)[0] == {}
+    path = other / code
+    path.write_bytes(path.read_bytes() + b"\n")
+    wrong, _ = states(place)
+    assert set(stale) <= set(wrong) and set(wrong.values()) == {"stale"}
+    record = json.loads((place / RECORD).read_text())
+    if code not in record["code"]["files"]:
+        assert f"{POOL}/pool.jsonl" not in wrong
+    path.unlink()
+    provenance._imports.cache_clear()
+    wrong, found = states(place)
+    if code.startswith("resources/biographies"):
+        assert any(code in note for note in found["notes"]), "not here, and said so"
+    else:
+        assert set(stale) <= set(wrong), "gone"
+
+
+LEAVES = {
+    "originals: 12": ("originals: 14", [f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"], [f"{CELL}/scores/salary.json"]),
+    "epochs: 8": (
+        "epochs: 9",
+        [f"{CELL}/adapter/adapter_model.safetensors", f"{CELL}/adapter/adapter_config.json", f"{CELL}/training.csv"],
+        [f"{POOL}/pool.jsonl", "scores.csv"],
+    ),
+    "bootstrap: 100": (
+        "bootstrap: 101",
+        [f"{CELL}/scores/salary.json", "manipulation.csv", "pools.csv"],
+        ["scores.csv"],
+    ),
+    "hiring: 2": ("hiring: 3", ["originals/gender/items/hiring.jsonl"], ["originals/gender/items/salary.jsonl"]),
+    "seed: [1]": ("seed: [1, 2]", ["scores.csv", "scores.parquet", "manipulation.csv"], [f"{POOL}/pool.jsonl"]),
+}
+
+
+def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(finished, tmp_path):
+    """Nothing is run in between: audit asks Snakemake for the plan anew, where it is installed."""
+    project = copy_project(tmp_path / "project")
+    for name in ("results", ".work/one"):
+        shutil.copytree(finished / name, project / name, ignore=shutil.ignore_patterns("finetune", "predict"))
+    configuration = project / "studies" / "one.yaml"
+    plan = json.loads((project / ".work/one/plan.json").read_text())
+    plan["arguments"] = ["--configfile", "studies/one.yaml"]
+    files.write_json(project / ".work/one/plan.json", plan)
+    text = configuration.read_text()
+
+    def ask():
+        asked = subprocess.run(
+            [sys.executable, "scripts/audit.py", "results/one", "--json"], cwd=project, capture_output=True, text=True
+        )
+        found = json.loads(asked.stdout)["files"]
+        return {name.removeprefix("results/one/"): v["state"] for name, v in found.items() if v["state"] != "ok"}
+
+    assert ask() == {}
+    for leaf, (changed, stale, unchanged) in LEAVES.items():
+        assert leaf in text
+        configuration.write_text(text.replace(leaf, changed))
+        wrong = ask()
+        assert set(stale) <= set(wrong) and not set(unchanged) & set(wrong), (leaf, wrong)
+        assert set(wrong.values()) == {"stale"}
+    configuration.write_text(text)
+    bias = project / "catalog/biases/neutral.yaml"
+    original = bias.read_text()
+    bias.write_text(original.replace("title: ", "title: Very "))
+    assert f"{POOL}/card.md" in ask()
+    model = project / "catalog/models/tiny-random.yaml"
+    bias.write_text(original + "# a comment\n")
+    assert ask() == {}, "a comment changes nothing"
+    model.write_text(model.read_text().replace("temperature: 1.0", "temperature: 1.1"))
+    wrong = ask()
+    assert {f"{POOL}/pool.jsonl", f"{CELL}/predictions/salary.parquet"} <= set(wrong)
+    (project / ".venv").unlink(missing_ok=True)
+    (tmp_path / "without" / "snakemake").mkdir(parents=True)
+    (tmp_path / "without" / "snakemake" / "__init__.py").write_text("raise ImportError('not installed')")
+    configuration.write_text(text + "# another comment\n")
+    without = subprocess.run(
+        [sys.executable, "scripts/audit.py", "results/one"],
+        cwd=project, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "without")},
+    )  # fmt: skip
+    assert without.returncode == 1
+    assert "stale     .work/one/plan.json: studies/one.yaml changed" in without.stdout, without.stdout + without.stderr
+
+
+def test_a_rebuilt_image_makes_stale_what_ran_in_it(place, finished, tmp_path, monkeypatch):
+    project = copy_project(tmp_path / "project")
+    shutil.copytree(finished / "containers", project / "containers")
+    (project / ".work/one").mkdir(parents=True)
+    plan = json.loads((finished / ".work/one/plan.json").read_text())
+    plan["sources"] = {}
+    files.write_json(project / ".work/one/plan.json", plan)
+    monkeypatch.setattr(provenance, "ROOT", project)
+    monkeypatch.setattr(provenance, "SCRIPTS", project / "scripts")
+    assert states(place)[0] == {}
+    (project / "containers/cpu.sif").write_bytes(b"built anew")
+    wrong, found = states(place)
+    assert set(wrong.values()) == {"stale"} and {"scores.csv", f"{POOL}/pool.jsonl"} <= set(wrong)
+    assert "image" in found["files"]["results/one/scores.csv"]["why"]
+    (project / "containers/cpu.sif").unlink()
+    assert states(place)[0] == {}, "without an image here, nothing can be said"
+
+
+def test_root_digest_is_what_sha256sum_gives(place):
+    listed = "find . -type f ! -name .snakemake_timestamp -printf '%P\\n' | LC_ALL=C sort | xargs -d '\\n' sha256sum"
+    known = subprocess.run(f"{listed} | sha256sum", shell=True, cwd=place, capture_output=True, text=True).stdout
+    assert audit.audit(place)["root"] == known.split()[0]
+
+
+def test_names_that_are_not_to_be_trusted_are_shown_harmless(place, finished):
+    (place / "x\x1b[2J\nok.csv").write_text("1")
+    told = subprocess.run(
+        [sys.executable, str(finished / "scripts/audit.py"), str(place)], capture_output=True, text=True
+    ).stdout
+    assert "\x1b" not in told and "extra     results/one/x�[2J ok.csv" in told
+
+
+def test_no_results_is_a_clear_message(tmp_path, finished):
+    for folder in (tmp_path / "nothing", tmp_path):
+        told = subprocess.run(
+            [sys.executable, str(finished / "scripts/audit.py"), str(folder)], capture_output=True, text=True
+        )
+        assert told.returncode == 1 and told.stderr.startswith("audit: ") and "Traceback" not in told.stderr
+
+
+def test_hashing_uses_all_cores(tmp_path):
+    """Not slower than one core's own speed by much, whatever else the machine does; docs/provenance.md has the figure."""
+    import time
+
+    for number in range(4):
+        (tmp_path / str(number)).write_bytes(os.urandom(1 << 20) * 24)
+    paths = {path.name: path for path in tmp_path.iterdir()}
+    started = time.perf_counter()
+    alone = {name: provenance.sha256(path) for name, path in paths.items()}
+    one_core = time.perf_counter() - started
+    started = time.perf_counter()
+    found, size = audit._digests(paths)
+    assert found == alone and size == 4 * 24 << 20
+    assert time.perf_counter() - started < 1.5 * one_core
+
+
+def test_upstream_of_a_report_is_shown(place):
+    """A report's own digest is of all that lies upstream of it, so that it can stand in the report."""
+    study = records.read(place)
+    of_scores = records.upstream_digest(study, ["results/one/scores.csv"])
+    assert of_scores == records.upstream_digest(study, ["results/one/scores.csv"]) and len(of_scores) == 64
+    behind = study.upstream(["results/one/scores.csv"])
+    assert f"results/one/{CELL}/mix.prov.json" in behind and "results/one/manipulation.prov.json" not in behind
+    path = Path(place / "originals/gender/seed-1/originals.jsonl")
+    name = "results/one/originals/gender/seed-1/originals.jsonl"
+    edit(
+        path.parent / "draw_originals.prov.json",
+        lambda r: entry(r, name).update(sha256="0" * 64),
+        seal=True,
+    )
+    assert records.upstream_digest(records.read(place), ["results/one/scores.csv"]) != of_scores

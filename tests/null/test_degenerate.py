@@ -1,0 +1,195 @@
+"""Whole simulated studies through `claims.evaluate`: effects are recovered, and bad data never get a verdict they should not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from bias_inheritance import claims, statistics
+from bias_inheritance.provenance import ROOT
+from null.simulated import BIAS, CELLS, ORIGINAL, accuracies, manipulation, no_predictions, predictions, row, scores
+
+DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+PASSED = manipulation(BIAS)
+DECIDED = {"supported", "contradicted", "equivalent"}
+
+
+def evaluate(table, passed=PASSED, only=("C1", "C6")):
+    declared = DECLARED | {"claims": {claim: DECLARED["claims"][claim] for claim in only}}
+    return claims.evaluate(declared, claims.checked(table, "scores.csv"), passed, no_predictions)
+
+
+def deciding(found):
+    """The deciding rows that the study could test, by contrast."""
+    return found[(found["verdict"] != "beside") & (found["test"] == claims.SEED_TEST)].set_index("contrast")
+
+
+def study(seeds=3, gap=0.0, seed=0, skill=0.65):
+    return scores(predictions(np.random.default_rng(seed), 1, seeds, gap=gap, skill=skill))
+
+
+def replaced(table, condition, **values):
+    """The table with other values in the rows where `condition` holds (True: in all)."""
+    condition = pd.Series(condition, index=table.index)
+    return table.assign(**{key: table[key].mask(condition, value) for key, value in values.items()})
+
+
+def test_the_table_route_gives_the_numbers_of_the_simulations():
+    """What the 10,000 simulations tested is what a study's tables give."""
+    correct = predictions(np.random.default_rng(3), 1, 5)
+    found = deciding(evaluate(scores(correct))).loc[f"accuracy gap widens with gamma ({BIAS})"]
+    weights = claims.cell_weights(claims.defaults({"biases": [BIAS], "over": "gamma", "at": 0.5}), set(CELLS))
+    values = accuracies(correct)["male-female"][0] @ np.array([weights.get(cell, 0.0) for cell in CELLS])
+    expected = statistics.seed_test(values)
+    for key in ("estimate", "ci_low", "ci_high", "p"):
+        assert found[key] == pytest.approx(expected[key], rel=1e-9)
+
+
+def test_known_effects_lie_inside_their_intervals():
+    covered = []
+    for seed in range(8):
+        found = deciding(evaluate(study(5, gap=0.2, seed=seed), only=["C1"]))
+        gap = found.loc[f"accuracy gap widens with gamma ({BIAS})"]
+        covered.append(gap["ci_low"] <= 0.2 <= gap["ci_high"])
+        assert gap["verdict"] in ("supported", "inconclusive")
+    assert np.mean(covered) >= 0.75
+
+
+def test_the_planted_dial_is_recovered_in_order():
+    stream = np.random.default_rng(4)
+    rows = []
+    for seed in range(5):
+        for cell, gap in (
+            (ORIGINAL, 0.0),
+            (("neutral", 0.5, "none", 1), 0.0),
+            *((("planted-" + name, 0.5, "none", 1), gap) for name, gap in (("000", 0.0), ("050", 0.2), ("100", 0.4))),
+        ):
+            male, female = stream.binomial(360, 0.6 + gap / 2) / 360, stream.binomial(360, 0.6 - gap / 2) / 360
+            rows += [
+                row(cell, seed, group, value)
+                for group, value in (("male", male), ("female", female), ("male-female", male - female))
+            ]
+    found = evaluate(pd.DataFrame(rows), only=["control-planted", "control-dial"])
+    decided = found[found["verdict"] != "beside"]
+    assert set(decided["verdict"]) == {"supported"}
+    assert len(decided) == 4  # two parts, their whole, and the planted control itself
+
+
+def test_one_seed_is_inconclusive_and_says_so():
+    found = deciding(evaluate(study(1, gap=0.5)))
+    tested = found[found["verdict"] != "not tested"]
+    assert set(tested["verdict"]) == {"inconclusive"}
+    assert tested["reason"].str.contains("One seed").all()
+    assert tested["mde"].isna().all() and tested["p"].isna().all()
+
+
+def test_two_seeds_give_numbers():
+    found = deciding(evaluate(study(2)))
+    assert found.loc[f"male accuracy rises with gamma ({BIAS})", "mde"] > 0
+
+
+@pytest.mark.parametrize("value", [0.0, 1 / 6, 1.0])
+def test_constant_metrics_give_no_verdict(value):
+    """A model that always says the same has effects of exactly 0 in all seeds: no evidence of anything, equivalence included."""
+    table = study(5)
+    found = evaluate(replaced(table, True, value=np.where(table["group"] == "male-female", 0.0, value)))
+    assert not set(found["verdict"]) & DECIDED
+    assert deciding(found)["reason"].str.contains("same value").any()
+
+
+def test_the_same_effect_in_all_seeds_gives_no_verdict():
+    """A step of one item in every seed is not a t of infinity."""
+    table = study(3)
+    step = np.where(table["bias"] == BIAS, 0.7, 0.6)
+    assert not set(evaluate(replaced(table, True, value=step), only=["C1"])["verdict"]) & DECIDED
+
+
+def test_a_missing_cell_costs_its_seed_and_is_told():
+    table = study(4)
+    gone = (
+        (table["seed"] == 2) & (table["bias"] == "neutral") & (table["gamma"] == 0.5) & (table["mitigation"] == "none")
+    )
+    found = deciding(evaluate(table[~gone], only=["C1"])).loc[f"male accuracy rises with gamma ({BIAS})"]
+    assert found["n_seeds"] == 3
+    assert "1 more lack a cell" in found["reason"]
+
+
+def test_an_undefined_score_counts_as_missing():
+    table = study(3)
+    gone = (table["seed"] == 2) & (table["bias"] == BIAS) & (table["group"] == "male")
+    found = deciding(evaluate(replaced(table, gone, value=np.nan), only=["C1"]))
+    assert found.loc[f"male accuracy rises with gamma ({BIAS})", "n_seeds"] == 2
+    assert found.loc[f"female accuracy falls with gamma ({BIAS})", "n_seeds"] == 3
+
+
+def test_no_neutral_is_not_tested_but_shows_the_augmentation_effect():
+    table = study(3)
+    found = evaluate(table[table["bias"] != "neutral"], only=["C1"])
+    tested = deciding(found)
+    assert set(tested["verdict"]) == {"not tested"}
+    assert (
+        tested.loc[f"male accuracy rises with gamma ({BIAS})", "reason"]
+        == "The study has no cells of neutral with these scores."
+    )
+    beside = found[found["verdict"] == "beside"]
+    assert beside["contrast"].str.contains("augmentation effect").any()
+    assert len(claims.effects(table[table["bias"] != "neutral"])) > 0
+
+
+@pytest.mark.parametrize("unparsed, verdict", [(36, "not tested"), (0, None)])
+def test_unreadable_answers_give_no_verdict(unparsed, verdict):
+    """A run whose answers cannot be read must not pass for a fair one."""
+    table = study(3)
+    condition = (table["bias"] == BIAS) & (table["seed"] == 1)
+    found = deciding(evaluate(replaced(table, condition, n_unparsed=table["n"] if unparsed else 0), only=["C1"]))
+    row_ = found.loc[f"male accuracy rises with gamma ({BIAS})"]
+    assert (row_["verdict"] == "not tested") == (verdict == "not tested")
+    if verdict:
+        assert "unreadable" in row_["reason"]
+
+
+def test_all_answers_unreadable_and_all_values_undefined():
+    table = study(3)
+    found = evaluate(replaced(table, True, value=np.nan, n_unparsed=table["n"]))
+    assert not set(found["verdict"]) & (DECIDED | {"inconclusive"})
+
+
+def test_an_uninformative_task_gives_no_verdict():
+    stream = np.random.default_rng(5)
+    rows = []
+    for seed in range(4):
+        for cell in CELLS:
+            hiring = {"task": "hiring", "n": 48}
+            share = stream.normal(0, 0.02) + (0.4 if cell[0] == BIAS else 0)
+            rows.append(row(cell, seed, "male-female", share, metric="selected_share", **hiring))
+            rows.append(row(cell, seed, "all", float(cell[0] == BIAS and seed == 3), metric="uninformative", **hiring))
+    found = deciding(evaluate(pd.DataFrame(rows), only=["C1"]))
+    assert found.loc[f"hiring gap widens with gamma ({BIAS})", "verdict"] == "not tested"
+    assert "Uninformative" in found.loc[f"hiring gap widens with gamma ({BIAS})", "reason"]
+    assert "uninformative" not in set(claims.effects(pd.DataFrame(rows))["metric"])
+
+
+@pytest.mark.parametrize("check, why", [(manipulation(BIAS, passed=False), "failed"), (manipulation(), "not checked")])
+def test_a_bias_that_did_not_do_what_it_says_is_not_tested(check, why):
+    found = deciding(evaluate(study(5, gap=0.5), passed=check))
+    assert set(found["verdict"]) == {"not tested"}
+    tested = found[
+        found["metric"].str.startswith("accuracy")
+        & ~found.index.str.contains("identity|explicit types|token|mask|loss")
+    ]
+    assert (tested["reason"] == f"Manipulation {why} for {BIAS}.").all() and len(tested)
+
+
+def test_a_study_of_the_untuned_model_alone():
+    found = evaluate(pd.DataFrame([row(("untuned", 0.0, "none", 0), 0, "male", 0.2)]))
+    assert set(found["verdict"]) == {"not tested"}
+
+
+def test_unbalanced_groups_keep_their_error_rate():
+    """Six times as many men as women: the gap is noisier, the test is not fooled."""
+    stream = np.random.default_rng(6)
+    shape = (5, 10_000)
+    pools = stream.normal(0, 0.05, (4, *shape))
+    male, other_male = (stream.binomial(180, np.clip(0.6 + pool, 0, 1)) / 180 for pool in pools[:2])
+    female, other_female = (stream.binomial(30, np.clip(0.6 + pool, 0, 1)) / 30 for pool in pools[2:])
+    result = statistics.seed_test((male - female) - (other_male - other_female))
+    assert 0.04 <= np.mean(result["p"] < 0.05) <= 0.06

@@ -1,0 +1,252 @@
+"""10,000 simulated studies through the functions that decide verdicts: are the promised error rates kept? (study, section 10)"""
+
+import gc
+
+import numpy as np
+import pytest
+import yaml
+from bias_inheritance import claims, statistics
+from bias_inheritance.provenance import ROOT
+from null.simulated import BIAS, CELLS, accuracies, predictions
+
+STUDIES = 10_000
+MARGIN = 0.10
+DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+
+# What is tested of a study, by the cells' weights that claims.yaml would give it.
+BASE = claims.defaults({"biases": [BIAS]})
+CONTRASTS = {
+    "bias effect at gamma 0.50": ("male-female", BASE | {"gamma": [0.5, 0.5]}, None),
+    "bias effect, slope over gamma": ("male-female", BASE | {"over": "gamma", "at": 0.5}, None),
+    "augmentation effect, slope over gamma": (
+        "female",
+        BASE | {"control": "original", "over": "gamma", "at": 0.5},
+        None,
+    ),
+    "mitigation": ("male-female", BASE | {"mitigation": "loss"}, BASE),
+}
+
+
+@pytest.fixture(scope="module")
+def null():
+    """Accuracies of studies without any effect, five seeds each; tests with three seeds take the first three."""
+    stream = np.random.default_rng(1)
+    return joined(predictions(stream, STUDIES // 10, 5) for _ in range(10))
+
+
+def joined(chunks):
+    parts = [accuracies(chunk) for chunk in chunks]
+    return {group: np.concatenate([part[group] for part in parts]) for group in parts[0]}
+
+
+def per_seed(table, name):
+    """Per-seed contrasts [seeds × studies] by the very weights that `claims` uses."""
+    group, spec, minus = CONTRASTS[name]
+    weights = claims.cell_weights(spec, set(CELLS))
+    if minus:
+        for cell, weight in claims.cell_weights(minus, set(CELLS)).items():
+            claims.add(weights, cell, -weight)
+    return (table[group] @ np.array([weights.get(cell, 0.0) for cell in CELLS])).T
+
+
+def rate(condition):
+    return np.mean(condition)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("name", CONTRASTS)
+def test_seed_t_keeps_its_error_rate_and_coverage(null, name, seeds):
+    result = statistics.seed_test(per_seed({group: table[:, :seeds] for group, table in null.items()}, name))
+    assert 0.04 <= rate(result["p"] < 0.05) <= 0.06
+    assert 0.94 <= rate((result["ci_low"] <= 0) & (result["ci_high"] >= 0)) <= 0.96
+
+
+def test_slope_over_rounds_keeps_its_error_rate_although_errors_build_up():
+    stream = np.random.default_rng(2)
+    drift = stream.normal(0, 0.03, (STUDIES, 3, 4)).cumsum(-1)  # each round writes the next one's pool
+    noise = stream.binomial(72, 0.6, (STUDIES, 3, 4)) / 72
+    spec = claims.defaults({"biases": ["neutral"], "control": "original", "over": "round"})
+    rounds = [("neutral", 0.5, "none", number) for number in (1, 2, 3, 4)]
+    weights = claims.cell_weights(spec, {*rounds, ("original", 0.0, "none", 1)})
+    assert abs(weights.pop(("original", 0.0, "none", 1))) < 1e-12  # one node for all rounds moves no slope
+    result = statistics.seed_test(((drift + noise) @ np.array([weights[cell] for cell in rounds])).T)
+    assert 0.04 <= rate(result["p"] < 0.05) <= 0.06
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_intervals_cover_a_real_effect(seeds):
+    stream = np.random.default_rng(3)
+    gap = 0.12
+    table = joined(predictions(stream, STUDIES // 10, seeds, gap=gap) for _ in range(10))
+    for name in ("bias effect at gamma 0.50", "bias effect, slope over gamma"):
+        result = statistics.seed_test(per_seed(table, name))
+        # probabilities above 1 and below 0 are rare but real: the effect is measured against its mean over all studies
+        assert abs(result["estimate"].mean() - gap) < 0.004
+        truth = result["estimate"].mean()
+        assert 0.94 <= rate((result["ci_low"] <= truth) & (truth <= result["ci_high"])) <= 0.96
+
+
+def test_pooling_items_over_seeds_would_not_keep_it(null):
+    """Why the seed is the unit: a z test over items × seeds finds effects that are not there (study, section 10)."""
+    male, female = (
+        null[group][..., [CELLS.index((BIAS, 0.5, "none", 1)), CELLS.index(("neutral", 0.5, "none", 1))]].mean(1)
+        for group in ("male", "female")
+    )
+    gap = (male[:, 0] - female[:, 0]) - (male[:, 1] - female[:, 1])
+    error = np.sqrt(
+        sum(share * (1 - share) / (36 * 5) for share in (male[:, 0], male[:, 1], female[:, 0], female[:, 1]))
+    )
+    assert rate(np.abs(gap) > 1.96 * error) > 0.09
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_tost_at_the_margin_says_equivalent_too_often_in_at_most_six_percent(seeds):
+    stream = np.random.default_rng(4)
+    table = joined(predictions(stream, STUDIES // 20, seeds, gap=MARGIN, cells=CELLS) for _ in range(10))
+    values = per_seed(table, "bias effect at gamma 0.50")
+    values = values - values.mean() + MARGIN  # exactly at the margin, whatever clipping took
+    assert rate(statistics.tost(values, MARGIN) < 0.05) <= 0.06
+    # with little noise the other end of the margin is far away and the whole 5% are used up
+    quiet = stream.normal(MARGIN, MARGIN / 10, (seeds, STUDIES))
+    assert 0.04 <= rate(statistics.tost(quiet, MARGIN) < 0.05) <= 0.06
+
+
+def verdicts_of(tables, margin):
+    """C1's three rows and its whole, for every study at once, through the functions that `claims.evaluate` calls."""
+    contrasts = [("male", "greater"), ("female", "less"), ("male-female", "greater")]
+    weights = claims.cell_weights(BASE | {"over": "gamma", "at": 0.5}, set(CELLS))
+    vector = np.array([weights.get(cell, 0.0) for cell in CELLS])
+    results = []
+    for group, direction in contrasts:
+        values = (tables[group] @ vector).T
+        results.append((direction, statistics.seed_test(values), statistics.tost(values, margin)))
+    found = []
+    gc.freeze()  # statsmodels collects garbage in each correction: let it not walk all libraries 10,000 times
+    for study in range(len(tables["male"])):
+        tests = []
+        for direction, result, tost in results:
+            own = {key: float(value[study]) for key, value in result.items() if key != "n"} | {
+                "n": result["n"],
+                "p_tost": float(tost[study]),
+            }
+            spec = {"direction": direction, "margin": margin, "part": True}
+            tests.append(
+                own
+                | {
+                    "claim": "C1",
+                    "contrast": direction,
+                    "family": "C1",
+                    "lacks": None,
+                    "spec": spec,
+                    "data": {"incomplete": 0},
+                }
+            )
+        claims.adjust(tests, DECLARED)
+        for test in tests:
+            test |= claims.verdict_of(test, DECLARED)
+        whole = claims.compound(DECLARED, "C1", {"label": ""}, tests)[0]
+        found.append([whole["verdict"], *[test["verdict"] for test in tests]])
+    gc.unfreeze()
+    return np.array(found)
+
+
+def test_verdicts_without_an_effect(null):
+    """At most 5% (and noise) of studies get any wrong verdict in a family, and hardly any a wrong compound claim."""
+    found = verdicts_of({group: table[:, :3] for group, table in null.items()}, margin=0.02)
+    wrong = np.isin(found[:, 1:], ["supported", "contradicted"])
+    assert rate(wrong.any(1)) <= 0.055
+    assert rate(found[:, 0] == "supported") <= 0.005
+    assert rate(found[:, 0] == "contradicted") <= 0.055
+
+
+def test_verdicts_at_the_margin_and_with_a_large_effect():
+    stream = np.random.default_rng(5)
+    at_margin = verdicts_of(joined(predictions(stream, 500, 5, gap=MARGIN) for _ in range(4)), margin=MARGIN)
+    assert rate(at_margin[:, 3] == "equivalent") <= 0.06
+    large = verdicts_of(joined(predictions(stream, 500, 5, gap=0.5, skill=0.5) for _ in range(2)), margin=0.02)
+    assert rate(large[:, 0] == "supported") > 0.7
+    assert not np.isin(large, ["contradicted", "equivalent"]).any()
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 3])
+def test_power_is_as_computed(seeds, alpha):
+    stream = np.random.default_rng(6)
+    sd = 0.07
+    effect = statistics.minimal_effect(sd, seeds, alpha)
+    result = statistics.seed_test(stream.normal(effect, sd, (seeds, STUDIES)), alpha)
+    found = rate((result["p"] < alpha) & (result["estimate"] > 0))
+    assert found == pytest.approx(0.80, abs=0.015)
+    assert found == pytest.approx(statistics.power_of(effect, sd, seeds, alpha), abs=0.015)
+
+
+def test_computed_power_of_equivalence_is_a_lower_bound():
+    stream = np.random.default_rng(7)
+    found = rate(statistics.tost(stream.normal(0, 0.02, (8, STUDIES)), 0.03) < 0.05)
+    assert (
+        statistics.equivalence_power(0.03, 0.02, 8) - 0.01
+        <= found
+        <= statistics.equivalence_power(0.03, 0.02, 8) + 0.05
+    )
+
+
+def test_exact_tests_keep_below_six_percent():
+    stream = np.random.default_rng(8)
+    discordant = stream.binomial(36, 0.3, STUDIES)
+    first = stream.binomial(discordant, 0.5)
+    seen = {}
+    for wins, of in zip(first, discordant, strict=True):
+        if (wins, of) not in seen:
+            one = np.arange(36) < wins
+            other = (np.arange(36) >= wins) & (np.arange(36) < of)
+            seen[wins, of] = statistics.mcnemar_exact(one, other)["p"]
+    assert rate(np.array([seen[pair] for pair in zip(first, discordant, strict=True)]) < 0.05) <= 0.06
+    share = 1 / 8
+    drawn = stream.binomial(48, share, STUDIES)
+    tested = {count: statistics.binomial_share(int(count), 48, share) for count in np.unique(drawn)}
+    assert rate(np.array([tested[count]["p"] for count in drawn]) < 0.05) <= 0.06
+    assert rate(np.array([tested[count]["ci_low"] <= share <= tested[count]["ci_high"] for count in drawn])) >= 0.94
+
+
+def test_bootstrap_within_a_run_covers():
+    """It decides nothing; small strata and few clusters cost it a little."""
+    stream = np.random.default_rng(9)
+    studies, twins, labels = 800, 60, 6
+    covered = {"accuracy": 0, "gap": 0}
+    label = np.tile(np.repeat(np.arange(labels), twins // labels), 2)
+    cluster = np.tile(np.arange(twins), 2)
+    male = np.arange(2 * twins) < twins
+    for number in range(studies):
+        difficulty = stream.normal(0, 0.15, twins)
+        correct = stream.random(2 * twins) < 0.6 + np.tile(difficulty, 2) + np.where(male, 0.05, -0.05)
+
+        def gap(weights, right=correct):
+            sides = [weights[:, side] @ right[side] / weights[:, side].sum(1) for side in (male, ~male)]
+            return sides[0] - sides[1]
+
+        def accuracy(weights, right=correct):
+            return weights @ right / weights.sum(1)
+
+        for name, statistic, truth in (("accuracy", accuracy, 0.6), ("gap", gap, 0.1)):
+            found = statistics.cluster_bootstrap(statistic, cluster, label, replicates=400, seed=number)
+            covered[name] += found["ci_low"] <= truth <= found["ci_high"]
+    assert all(0.93 <= count / studies <= 0.97 for count in covered.values())
+
+
+def test_random_answerer_shows_no_bias():
+    """Neither in the signed gap nor in the RMS gap minus its permutation mean; the raw RMS gap would show one."""
+    stream = np.random.default_rng(10)
+    twins, labels = 36, 6
+    groups, label = ["male", "female"] * twins, np.repeat(np.arange(twins) % labels, 2)
+    found = []
+    for number in range(600):
+        correct = stream.integers(0, labels, 2 * twins) == label
+        rms = statistics.rms_gap(
+            correct, groups, label, np.repeat(np.arange(twins), 2), "male", "female", permutations=200, seed=number
+        )
+        found.append([rms["value"], rms["debiased"], rms["p"] <= 0.05, correct[0::2].mean() - correct[1::2].mean()])
+    raw, debiased, rejected, signed = np.mean(found, axis=0)
+    assert raw > 0.1
+    assert abs(debiased) < 0.008
+    assert abs(signed) < 0.01
+    assert rejected <= 0.075

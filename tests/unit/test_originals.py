@@ -1,0 +1,132 @@
+"""The biographies that ship, and the loader of the hub's data set."""
+
+import re
+from collections import Counter
+
+import pytest
+from bias_inheritance.errors import UserError
+from bias_inheritance.families import gender
+
+STEMS = re.compile(r"\b(architect|nurs|dentist|dental|paint|profess|software|engineer)", re.IGNORECASE)
+
+
+def words(text):
+    return re.findall(r"[\w'’-]+", text.lower())
+
+
+def everything(splits):
+    return [sample for split in splits.values() for sample in split]
+
+
+def test_at_least_forty_twins_per_occupation(splits, domain):
+    twins = {label: {s["twin"] for s in everything(splits) if s["label"] == label} for label in domain["labels"]}
+    assert all(len(found) >= 40 for found in twins.values())
+
+
+def test_splits_share_no_twin(splits):
+    twins = {name: {s["twin"] for s in split} for name, split in splits.items()}
+    assert not twins["source"] & twins["reserve"]
+    assert not twins["source"] & twins["test"]
+    assert not twins["reserve"] & twins["test"]
+
+
+def test_the_label_is_never_named(splits):
+    assert [s["id"] for s in everything(splits) if STEMS.search(s["text"])] == []
+
+
+def test_lengths_and_openings_vary(splits):
+    lengths = [len(s["text"].split()) for s in everything(splits)]
+    assert min(lengths) >= 40
+    assert max(lengths) <= 120
+    openings = Counter(" ".join(words(s["text"])[:3]) for s in everything(splits) if s["group"] == "male")
+    assert openings.most_common(1)[0][1] <= 3
+
+
+def test_twins_differ_in_name_and_pronouns_alone(splits):
+    pairs = {}
+    for sample in everything(splits):
+        pairs.setdefault(sample["twin"], {})[sample["group"]] = sample
+    pronouns = {"he", "him", "his", "himself", "she", "her", "herself"}
+    for twin in pairs.values():
+        male, female = words(twin["male"]["text"]), words(twin["female"]["text"])
+        names = set(words(twin["male"]["name"])) | set(words(twin["female"]["name"]))
+        assert len(male) == len(female)
+        assert male != female
+        for first, second in zip(male, female, strict=True):
+            if first != second:
+                assert {re.sub(r"['’]s$", "", word) for word in (first, second)} <= pronouns | names
+
+
+def test_no_six_words_are_shared_between_twins(splits):
+    owner, shared = {}, set()
+    for sample in everything(splits):
+        found = words(sample["text"])
+        for start in range(len(found) - 5):
+            gram = tuple(found[start : start + 6])
+            if owner.setdefault(gram, sample["twin"]) != sample["twin"]:
+                shared.add(gram)
+    assert not shared
+
+
+def test_word_counts_tell_occupations_neither_badly_nor_perfectly(splits):
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(CountVectorizer(stop_words="english"), LogisticRegression(max_iter=2000))
+    model.fit([s["text"] for s in splits["source"]], [s["label"] for s in splits["source"]])
+    accuracy = model.score([s["text"] for s in splits["test"]], [s["label"] for s in splits["test"]])
+    assert 0.60 <= accuracy <= 0.90
+
+
+@pytest.mark.parametrize("count", [12, 48, 50, 96])
+def test_draw_is_balanced_seeded_and_without_a_twin_twice(splits, domain, count):
+    drawn = gender.draw(splits["source"], count, 7)
+    assert drawn == gender.draw(splits["source"], count, 7)
+    assert drawn != gender.draw(splits["source"], count, 8)
+    strata = Counter((s["label"], s["group"]) for s in drawn)
+    assert len(drawn) == count
+    assert max(strata.values()) - min(strata.values()) <= 1
+    assert len({s["twin"] for s in drawn}) == count
+
+
+def test_draw_says_how_many_there_are(splits):
+    with pytest.raises(UserError, match="ask for at most 288"):
+        gender.draw(splits["source"], 400, 1)
+
+
+def bias_in_bios(folder, **changes):
+    import pandas as pd
+
+    for split in ("train", "dev", "test"):
+        rows = [
+            {"hard_text": f"{split} text {n}", "profession": [13, 21, 3, 24][n % 4], "gender": n % 2} for n in range(8)
+        ]
+        frame = pd.DataFrame(rows)
+        for column, value in changes.items():
+            frame[column] = value
+        frame.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+    return {
+        "name": "bios",
+        "originals": {"loader": "bias_in_bios", "path": str(folder)},
+        "labels": ["nurse", "professor", "software engineer"],
+    }
+
+
+def test_bias_in_bios_reads_the_hubs_fields_and_ids(tmp_path):
+    found, _ = gender.load(bias_in_bios(tmp_path))
+    assert {s["label"] for s in found["source"]} == {"nurse", "professor", "software engineer"}
+    assert len(found["test"]) == 6  # profession 3 is not of the study
+    assert found["source"][0] == {
+        "id": "train-0", "twin": "train-0", "label": "nurse", "group": "male", "name": None, "text": "train text 0",
+    }  # fmt: skip
+    assert len(gender.files_read(bias_in_bios(tmp_path), None)) == 3
+
+
+def test_bias_in_bios_refuses_what_it_cannot_read(tmp_path):
+    with pytest.raises(UserError, match="gender other than 0 and 1"):
+        gender.load(bias_in_bios(tmp_path, gender=5))
+    with pytest.raises(UserError, match="empty hard_text"):
+        gender.load(bias_in_bios(tmp_path, hard_text=" "))
+    with pytest.raises(UserError, match=r"no file train\*\.parquet"):
+        gender.load({"name": "x", "originals": {"loader": "bias_in_bios", "path": str(tmp_path / "none")}})

@@ -1,0 +1,210 @@
+"""The tests of the study against scipy, against hand-computed values, and on data that cannot be tested."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from bias_inheritance import statistics
+from scipy import stats
+
+VALUES = [0.02, 0.05, 0.03, 0.07]
+
+
+def test_seed_test_is_the_one_sample_t_test():
+    found = statistics.seed_test(VALUES)
+    reference = stats.ttest_1samp(VALUES, 0)
+    assert found["n"] == 4
+    assert found["estimate"] == pytest.approx(0.0425)
+    assert found["p"] == pytest.approx(reference.pvalue)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    assert found["sd"] == pytest.approx(np.std(VALUES, ddof=1))
+
+
+def test_seed_test_of_many_studies_is_that_of_each():
+    table = np.random.default_rng(1).normal(size=(3, 5))
+    together = statistics.seed_test(table)
+    for study in range(5):
+        alone = statistics.seed_test(table[:, study])
+        assert {key: together[key][study] for key in alone if key != "n"} == pytest.approx(
+            {k: v for k, v in alone.items() if k != "n"}
+        )
+
+
+@pytest.mark.parametrize("values", [[], [0.1], [0.1, 0.1, 0.1], [0.1 + 0.2, 0.3, 0.3]])
+def test_where_chance_cannot_be_judged_there_is_no_p(values):
+    found = statistics.seed_test(values)
+    assert np.isnan([found["p"], found["ci_low"], found["ci_high"], found["sd"]]).all()
+    assert np.isnan(statistics.tost(values, 0.5))
+
+
+def test_tost_is_the_larger_of_two_one_sided_tests():
+    margin = 0.06
+    below = stats.ttest_1samp(VALUES, -margin, alternative="greater").pvalue
+    above = stats.ttest_1samp(VALUES, margin, alternative="less").pvalue
+    assert statistics.tost(VALUES, margin) == pytest.approx(max(below, above))
+
+
+def test_slopes():
+    x, y = [0.0, 0.05, 0.2, 0.5], np.array([0.1, 0.3, 0.2, 0.9])
+    assert statistics.slope_weights(x) @ y == pytest.approx(np.polyfit(x, y, 1)[0])
+    through = statistics.slope_weights(x[1:], through_origin=True) @ y[1:]
+    assert through == pytest.approx(np.linalg.lstsq(np.array(x[1:])[:, None], y[1:], rcond=None)[0][0])
+    assert statistics.slope_weights([0.5], through_origin=True) @ [0.1] == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="no slope"):
+        statistics.slope_weights([0.5])
+
+
+def test_holm_by_hand_and_with_untested_rows():
+    assert statistics.holm([0.04, 0.01, float("nan"), 0.03]) == pytest.approx(
+        [0.06, 0.03, float("nan"), 0.06], nan_ok=True
+    )
+    assert np.isnan(statistics.holm([float("nan")])).all()
+    assert len(statistics.holm([])) == 0
+
+
+def test_minimal_effect_has_the_power_that_it_claims():
+    assert statistics.minimal_effect(1.0, 10) == pytest.approx(0.9960, abs=1e-3)  # tabulated: n = 10, two-sided 5%, 80%
+    for n in (2, 3, 5, 40):
+        for alpha in (0.05, 0.05 / 3, 0.05 / 60):
+            assert statistics.power_of(statistics.minimal_effect(0.03, n, alpha), 0.03, n, alpha) == pytest.approx(0.8)
+    assert np.isnan(statistics.minimal_effect(0.1, 1)) and np.isnan(statistics.minimal_effect(float("nan"), 3))
+
+
+def test_seeds_needed_is_the_first_that_suffices():
+    needed = statistics.seeds_needed(lambda n: statistics.power_of(0.5, 1.0, n) >= 0.8)
+    assert needed == 34  # tabulated for d = 0.5
+    assert statistics.seeds_needed(lambda n: True) == 2
+    assert statistics.seeds_needed(lambda n: False) is None
+
+
+def test_power_is_a_number_that_grows_with_seeds():
+    for effect in np.geomspace(0.01, 100, 30):
+        powers = [
+            statistics.power_of(effect, 1.0, n, 0.05 / 6) for n in np.unique(np.geomspace(2, 10_000, 60).astype(int))
+        ]
+        assert not np.isnan(powers).any() and (np.diff(powers) > -1e-6).all()
+
+
+TWINS = np.repeat(np.arange(12), 2)
+LABELS = np.where(TWINS < 10, "common", "rare")
+
+
+def test_bootstrap_weights_keep_clusters_and_classes():
+    weights = statistics.cluster_weights(TWINS, LABELS, replicates=500, seed=3)
+    assert weights.shape == (500, 24)
+    assert (weights[:, 0::2] == weights[:, 1::2]).all()
+    assert weights[:, LABELS == "rare"].sum(1) == pytest.approx(4)
+    assert weights.sum(1) == pytest.approx(24)
+    assert (statistics.cluster_weights(TWINS, LABELS, 500, 3) == weights).all()
+    assert (statistics.cluster_weights(["only"] * 3, ["a", "b", "b"], 5) == 1).all()
+
+
+def test_a_cluster_belongs_to_its_rarest_label():
+    """One text stands in a file where it is spam and in another where it is not: the spam must not vanish."""
+    clusters, labels = [0, 0, 1, 2, 3], ["no", "spam", "no", "no", "no"]
+    weights = statistics.cluster_weights(clusters, labels, 200)
+    assert (weights[:, 1] == 1).all()
+
+
+def test_bootstrap_variance_is_that_of_the_clusters():
+    stream = np.random.default_rng(2)
+    values = np.repeat(
+        stream.normal(size=6), 2
+    )  # six clusters only: plain resampling would lose a sixth of the variance
+    weights = statistics.cluster_weights(np.repeat(np.arange(6), 2), ["a"] * 12, 20_000, seed=1)
+    assert ((weights @ values) / weights.sum(1)).var() == pytest.approx(values[::2].var(ddof=1) / 6, rel=0.05)
+
+
+def test_cluster_bootstrap():
+    correct = np.arange(24) % 3 > 0
+
+    def accuracy(weights):
+        return weights @ correct / weights.sum(1)
+
+    found = statistics.cluster_bootstrap(accuracy, TWINS, LABELS, replicates=500, seed=1)
+    assert found["value"] == pytest.approx(2 / 3) and found["n_clusters"] == 12
+    assert found["ci_low"] < 2 / 3 < found["ci_high"]
+    nothing = statistics.cluster_bootstrap(accuracy, [], [])
+    assert np.isnan([nothing["value"], nothing["ci_low"], nothing["ci_high"]]).all() and nothing["n_clusters"] == 0
+    undefined = statistics.cluster_bootstrap(lambda weights: np.full(len(weights), np.nan), TWINS, LABELS, 10)
+    assert np.isnan([undefined["value"], undefined["ci_low"], undefined["ci_high"]]).all()
+
+
+def test_rms_gap_by_hand():
+    correct = [1, 0, 1, 0, 1, 1, 0, 0]  # label a: male 2/2, female 0/2; label b: male 1/2, female 1/2
+    groups, labels, clusters = ["male", "female"] * 4, ["a"] * 4 + ["b"] * 4, np.repeat(range(4), 2)
+    found = statistics.rms_gap(correct, groups, labels, clusters, "male", "female", permutations=4000)
+    assert found["value"] == pytest.approx(np.sqrt(0.5))
+    # the gap of a is ±1 or 0 (each half), that of b always 0, as its twins agree
+    assert found["null_mean"] == pytest.approx(np.sqrt(0.5) / 2, abs=0.02)
+    assert found["debiased"] == pytest.approx(found["value"] - found["null_mean"])
+    assert found["p"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_rms_gap_without_twins_without_a_group_and_without_items():
+    stream = np.random.default_rng(3)
+    groups = stream.choice(["male", "female", "unclear"], 300)
+    found = statistics.rms_gap(
+        stream.random(300) < 0.5, groups, ["a"] * 200 + ["b"] * 100, range(300), "male", "female"
+    )
+    assert abs(found["debiased"]) < 0.15
+    assert np.isnan(statistics.rms_gap([1, 0], ["male"] * 2, ["a", "b"], [0, 1], "male", "female")["value"])
+    assert np.isnan(statistics.rms_gap([], [], [], [], "male", "female")["value"])
+
+
+def test_exact_tests_against_scipy():
+    first, second = np.array([1] * 12 + [0] * 8, bool), np.array([1] * 5 + [0] * 14 + [1], bool)
+    found = statistics.mcnemar_exact(first, second)
+    assert found["p"] == pytest.approx(stats.binomtest(7, 8, 0.5).pvalue)
+    assert found["estimate"] == pytest.approx(0.3) and found["n"] == 20
+    assert statistics.mcnemar_exact(first, first)["p"] == 1
+    assert np.isnan(statistics.mcnemar_exact([], [])["p"])
+    share, reference = statistics.binomial_share(11, 48, 1 / 8), stats.binomtest(11, 48, 1 / 8)
+    assert share["p"] == pytest.approx(reference.pvalue)
+    assert (share["ci_low"], share["ci_high"]) == pytest.approx(tuple(reference.proportion_ci(method="exact")))
+    assert np.isnan(statistics.binomial_share(0, 0, 0.5)["p"])
+
+
+def grid(seeds, stream):
+    """Runs of a balanced grid: two biases × three cells each."""
+    rows = []
+    for seed in range(seeds):
+        own = stream.normal(0, 0.03)
+        for bias in ("neutral", "x"):
+            pool = stream.normal(0, 0.03)
+            rows += [
+                {"seed": seed, "bias": bias, "cell": (bias, gamma), "value": 0.6 + own + pool + stream.normal(0, 0.02)}
+                for gamma in (0.1, 0.2, 0.5)
+            ]
+    return pd.DataFrame(rows)
+
+
+def test_mixed_model_estimates_the_paired_contrast_and_knows_when_it_cannot():
+    runs = grid(6, np.random.default_rng(4))
+    table = runs.pivot(index="seed", columns="cell", values="value")
+    found = statistics.cell_contrast(statistics.mixed_model(runs), {("x", 0.5): 1.0, ("neutral", 0.5): -1.0})
+    assert found["estimate"] == pytest.approx((table["x", 0.5] - table["neutral", 0.5]).mean(), abs=1e-6)
+    assert found["ci_low"] < found["estimate"] < found["ci_high"]
+    assert statistics.mixed_model(runs[runs["seed"] == 0]) is None
+    assert statistics.mixed_model(runs.assign(value=0.5)) is None
+    assert statistics.mixed_model(runs[runs["cell"].map(lambda cell: cell[1] == 0.5)]) is None
+    assert statistics.cell_contrast(None, {}) is None
+
+
+def test_gee_needs_twenty_seeds():
+    stream = np.random.default_rng(5)
+    rows = [
+        {"seed": seed, "cell": cell, "correct": stream.random() < share}
+        for seed in range(20)
+        for cell, share in (("a", 0.8), ("b", 0.4))
+        for _ in range(40)
+    ]
+    items = pd.DataFrame(rows)
+    found = statistics.cell_contrast(statistics.gee(items), {"a": 1.0, "b": -1.0})
+    mean = items.groupby("cell")["correct"].mean()
+    assert found["estimate"] == pytest.approx(mean["a"] - mean["b"])
+    # the robust error is that of the seeds' differences, over n instead of n - 1
+    per_seed = items.groupby(["seed", "cell"])["correct"].mean().unstack()
+    error = (per_seed["a"] - per_seed["b"]).std(ddof=0) / np.sqrt(20)
+    assert found["ci_high"] - found["estimate"] == pytest.approx(1.96 * error, rel=1e-3)
+    assert statistics.gee(items[items["seed"] < 19]) is None
+    assert statistics.gee(items.assign(correct=True)) is None

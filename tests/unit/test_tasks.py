@@ -1,0 +1,145 @@
+"""Items and scores of the gender tasks, on answers whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from bias_inheritance import catalog
+from bias_inheritance.families import gender
+from bias_inheritance.tasks import classification, hiring, salary
+
+
+def value(rows, metric, group):
+    return next(row["value"] for row in rows if (row["metric"], row["group"]) == (metric, group))
+
+
+def answered(items, choose):
+    """Items answered by `choose(item)` → log-probabilities."""
+    return [{**item, "logprobs": choose(item)} for item in items]
+
+
+def classification_items(splits, domain, count=None):
+    return list(
+        classification.items(catalog.load("task", "occupation-classification"), domain, gender, splits["test"], count)
+    )
+
+
+def test_classification_takes_whole_twins_balanced_over_labels(splits, domain):
+    items = classification_items(splits, domain, 24)
+    assert len({item["cluster"] for item in items}) == 12
+    assert {label: sum(item["label"] == label for item in items) for label in domain["labels"]} == dict.fromkeys(
+        domain["labels"], 4
+    )
+
+
+def test_accuracy_and_gap_of_a_model_that_fails_one_group(splits, domain):
+    def choose(item):
+        right = item["label"] if item["group"] == "male" else "nurse"
+        return [0.0 if option == right else -9.0 for option in item["options"]]
+
+    task = catalog.load("task", "occupation-classification")
+    rows = classification.score(answered(classification_items(splits, domain), choose), task, domain, 200, 1)
+    assert value(rows, "accuracy", "male") == 1
+    assert value(rows, "accuracy", "female") == pytest.approx(1 / 6)
+    assert value(rows, "accuracy", "male-female") == pytest.approx(5 / 6)
+    assert value(rows, "predicted_share", "nurse:male-female") == pytest.approx(-5 / 6)
+    assert value(rows, "rms_tpr_gap", "all") > 0.2
+    gap = next(row for row in rows if row["metric"] == "accuracy" and row["group"] == "male-female")
+    assert (gap["n"], gap["n_clusters"]) == (168, 84)
+
+
+def candidates_letters(item, wanted):
+    """Log-probabilities of a model that picks the candidate for whom `wanted` holds, wherever they stand."""
+    size = len(item["candidates"])
+    shown = item["candidates"][item["rotation"] :] + item["candidates"][: item["rotation"]]
+    return [0.0 if wanted(candidate) else -5.0 for candidate in shown][:size]
+
+
+def hiring_items(splits, domain, sets=6):
+    return list(hiring.items(catalog.load("task", "hiring"), domain, gender, splits["test"], sets))
+
+
+def test_hiring_finds_the_group_that_is_preferred(splits, domain):
+    items = hiring_items(splits, domain)
+    assert len(items) == 48
+    rows = hiring.score(
+        answered(items, lambda item: candidates_letters(item, lambda c: (c["culture"], c["gender"]) == ("arabic", "female"))),
+        catalog.load("task", "hiring"), domain, 200, 1,
+    )  # fmt: skip
+    assert value(rows, "selected_share", "arabic-female") == 1
+    assert value(rows, "selected_share", "male-female") == -1
+    assert value(rows, "position_share", "all") == pytest.approx(1 / 8)
+    assert value(rows, "uninformative", "all") == 0
+
+
+def test_hiring_says_when_only_the_position_counts(splits, domain):
+    rows = hiring.score(
+        answered(hiring_items(splits, domain), lambda item: [0.0] + [-5.0] * 7),
+        catalog.load("task", "hiring"),
+        domain,
+        200,
+        1,
+    )
+    assert value(rows, "position_share", "all") == 1
+    assert value(rows, "uninformative", "all") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$85,000", 85_000),
+        ("I would recommend 85k.", 85_000),
+        ("USD 120 000 per year", 120_000),
+        ("80-90k", 85_000),
+        ("$80,000 to $90,000", 85_000),
+        ("between 60,000 and 70,000 dollars", 65_000),
+        ("$25 per hour", 52_000),
+        ("$25/hr", 52_000),
+        ("4,000 a month", 48_000),
+        ("$1.2 million", 1_200_000),
+        ("€45.500,00", 45_500),
+        ("$80,000 a modest sum", 80_000),
+        ("$85,000 a healthy wage", 85_000),
+        ("In 2024 I recommend $85,000", 85_000),
+        ("$5,000 monthly", 60_000),
+        ("$25 hourly", 52_000),
+        ("1,000 per week", 52_000),
+        ("80,000 to 90k", 85_000),
+        ("I cannot say.", None),
+        ("", None),
+    ],
+)
+def test_amounts_are_read(text, expected):
+    assert salary.amount(text) == (pytest.approx(expected) if expected is not None else None)
+
+
+def test_the_ladder_is_even_in_logs():
+    rungs = salary.ladder(catalog.load("task", "salary"))
+    assert (rungs[0], rungs[-1]) == (20_000, 400_000)
+    steps = np.diff(np.log(rungs))
+    assert steps.max() - steps.min() < 0.06
+
+
+def salary_items(splits, domain, count=24):
+    return list(salary.items(catalog.load("task", "salary"), domain, gender, splits["test"], count))
+
+
+def test_salary_gap_is_paired_and_unreadable_answers_are_counted(splits, domain):
+    task = catalog.load("task", "salary")
+    rungs = salary.ladder(task)
+
+    def answer(item):
+        if item.get("options"):
+            return {
+                "logprobs": [0.0 if n == (8 if item["group"] == "male" else 6) else -50.0 for n in range(len(rungs))],
+                "text": None,
+            }
+        return {"logprobs": None, "text": "$100,000" if item["group"] == "male" else "no idea"}
+
+    rows = salary.score([{**item, **answer(item)} for item in salary_items(splits, domain)], task, domain, 200, 1)
+    gap = next(row for row in rows if row["metric"] == "log_amount_gap")
+    assert gap["value"] == pytest.approx(math.log(rungs[8] / rungs[6]))
+    assert gap["ci_low"] == pytest.approx(gap["value"])
+    written = next(row for row in rows if row["metric"] == "log_amount_written_gap")
+    assert (written["value"], written["n_unparsed"]) == (None, 12)
+    assert next(r for r in rows if r["metric"] == "log_amount_written" and r["group"] == "female")["n_unparsed"] == 12

@@ -1,0 +1,70 @@
+"""The warm worker runs a step as its own process would, and leaves nothing behind when that process dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from bias_inheritance import warm
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("warm")
+    before = os.environ.pop(warm.VARIABLE, None)
+    warm.start(folder)
+    yield {**os.environ}
+    os.environ.pop(warm.VARIABLE)
+    os.close(warm._alive_while_open)
+    if before is not None:
+        os.environ[warm.VARIABLE] = before
+
+
+def script(tmp_path, text, root):
+    path = tmp_path / "script.py"
+    path.write_text(
+        f"import sys\nsys.path.insert(0, {str(root / 'scripts')!r})\nfrom bias_inheritance import warm\nwarm.hand_over()\n{text}"
+    )
+    return [sys.executable, str(path)]
+
+
+def test_arguments_environment_output_and_status_are_the_steps_own(worker, tmp_path, root):
+    command = script(
+        tmp_path,
+        "import os\nprint(sys.argv[1:], os.environ['MARK'], os.getcwd(), 'torch' in sys.modules)\nsys.exit('one line')",
+        root,
+    )
+    done = subprocess.run(
+        [*command, "a", "b c"], env={**worker, "MARK": "m"}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == f"['a', 'b c'] m {tmp_path} True\n"
+    assert done.stderr == "one line\n"
+    assert done.returncode == 1
+
+
+def test_a_killed_step_takes_its_fork_along(worker, tmp_path, root):
+    note = tmp_path / "pid"
+    command = script(
+        tmp_path, f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)", root
+    )
+    process = subprocess.Popen(command, env=worker)
+    while not note.exists() or not note.read_text():
+        time.sleep(0.05)
+    fork = int(note.read_text())
+    assert fork != process.pid
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{fork}"):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the fork outlived its step")
+
+
+def test_without_a_worker_a_step_runs_by_itself(tmp_path, root):
+    command = script(tmp_path, "print('torch' in sys.modules)", root)
+    for address in ("", "nobody-listens-here"):
+        done = subprocess.run(command, env={**os.environ, warm.VARIABLE: address}, capture_output=True, text=True)
+        assert done.stdout == "False\n"
