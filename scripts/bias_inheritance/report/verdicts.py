@@ -94,7 +94,8 @@ def limits(study):
                 )
             )
     tested = study.claims[study.claims["verdict"] != "beside"]
-    seen = tested[(tested["verdict"] == "inconclusive") & tested["mde"].notna()]
+    # a correlation has no margin, and its scale is another one
+    seen = tested[(tested["verdict"] == "inconclusive") & tested["mde"].notna() & tested["margin"].notna()]
     if seeds == 1:
         found.append(
             (
