@@ -188,6 +188,7 @@ def written(folder, monkeypatch, cell, earlier=(), repeat=None):
     monkeypatch.setattr("write_pool._generator", lambda *_: generate)
     folder.mkdir()
     files.write_jsonl(folder / "originals.jsonl", [sample(0, "original")])
+    files.write_json(folder / "card.json", {"form": "dequantised"})
     out = [folder / name for name in ("pool.jsonl", "failures.jsonl", "counts.json")]
     write_pool(
         folder / "card.json",
