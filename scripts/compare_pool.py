@@ -41,8 +41,8 @@ def compare_pool(
         chat = models.Chat(tokenizer, model["system"])
     old, new = files.read_jsonl(originals), files.read_jsonl(pool)
     samples = {sample["id"]: sample for sample in old + new}
-    # ASSUME: where the pool was asked for groups, it is held against D_o within label and group, else within label
-    grouped = all(sample["asked_group"] for sample in new)
+    # ASSUME: a pool that was asked for D_o's groups is held against D_o within label and group, any other within label
+    grouped = all(sample["asked_group"] for sample in new) and len({sample["group"] for sample in old}) > 1
     rows, dots = [], []
 
     def compare(where, ids, augmented, texts, pairs, network):

@@ -119,7 +119,7 @@ def effects(scores):
     import numpy as np
     import pandas as pd
 
-    cells = scores[(scores["bias"] != "untuned") & (scores["metric"] != "uninformative")]
+    cells = scores[(scores["bias"] != "untuned") & ~scores["metric"].isin(["uninformative", "collapsed"])]
     same = [key for key in keys_of(scores) if key not in CELL]
     originals = cells[cells["bias"] == "original"]
     tuned = cells[cells["bias"] != "original"]
@@ -299,6 +299,8 @@ def seed_values(spec, declared, study):
     rows, outcomes = outcome_runs(spec["outcome"], minus.get("outcome"), declared, study)
     grid = set(rows[CELL].itertuples(index=False, name=None))
     used = chosen(spec, grid, study)
+    if used["over"] == "round":
+        refuse_collapsed(used, study)
     weights = cell_weights(used, grid)
     if "biases" in minus or "mitigation" in minus:
         for cell, weight in cell_weights(chosen(spec | minus, grid, study), grid).items():
@@ -341,6 +343,16 @@ def chosen(spec, grid, study):
         reasons = [f"{study['failed'][bias]} for {bias}" for bias in biases if bias in study["failed"]]
         raise NotTested(f"Manipulation {', '.join(reasons)}.")
     return spec | {"biases": usable}
+
+
+def refuse_collapsed(used, study):
+    """Raise NotTested where a chain of rounds ended early: the seeds and rounds that are left would be chosen by outcome."""
+    scores = study["scores"]
+    chains = scores[scores["bias"].isin(used["biases"]) & (scores["mitigation"] == used["mitigation"])]
+    on = ["domain", "bias", "gamma", "seed"]
+    ended = chains[chains["metric"] == "collapsed"][on].drop_duplicates()
+    if len(ended):
+        raise NotTested(f"Collapsed: {len(ended)} of {len(chains[on].drop_duplicates())} chains of rounds ended early.")
 
 
 def refuse_unusable(rows, declared, study):

@@ -72,7 +72,7 @@ def draws(vectorise):
     for seed in range(DRAWS):
         source, reserve = halves(samples, seed)
         old = gender.draw(source, ORIGINALS, record_seed("originals", seed))
-        new = pools.copies(catalog.load("bias", "faithful"), DOMAIN, [], reserve, ORIGINALS, seed)
+        new = pools.copies(gender, catalog.load("bias", "faithful"), DOMAIN, [], reserve, ORIGINALS, seed)
         assert not {sample["text"] for sample in old} & {sample["text"] for sample in new}
         for metric, row in compared(old, new, vector_of, seed).items():
             found[metric].append((row["p"], row["value"], row["null"]))
@@ -105,13 +105,13 @@ def test_shifted_pools_show_a_gap_and_planted_texts_none(vectorise):
     samples = biographies()
     source, _ = halves(samples, 0)
     old = gender.draw(source, ORIGINALS, 1)
-    shifted = pools.copies(catalog.load("bias", "shifted"), DOMAIN, old, [], ORIGINALS, 1)
-    planted = pools.copies(catalog.load("bias", "planted-100"), DOMAIN, old, [], ORIGINALS, 1)
+    shifted = pools.copies(gender, catalog.load("bias", "shifted"), DOMAIN, old, [], ORIGINALS, 1)
+    planted = pools.copies(gender, catalog.load("bias", "planted-100"), DOMAIN, old, [], ORIGINALS, 1)
     texts = list(dict.fromkeys(sample["text"] for sample in old + shifted))
     vector_of = dict(zip(texts, vectorise(texts), strict=True))
     gap, none = compared(old, shifted, vector_of, 1, 999), compared(old, planted, vector_of, 1, 999)
     for metric in ("mmd", "auc", "mean_distance"):
-        assert gap[metric]["p"] == pytest.approx(0.001), metric
+        assert gap[metric]["p"] <= 0.005, metric
         assert none[metric]["p"] > 0.5, metric  # the very texts of D_o, whatever their labels say
     assert gap["auc"]["value"] > 0.9 and gap["auc"]["ci_low"] > 0.8
 
@@ -122,7 +122,7 @@ def test_a_planted_pool_carries_its_labels_into_the_training_data(tmp_path):
     samples = biographies()
     old = gender.draw(samples, ORIGINALS, 1)
     for share in (0, 50, 100):
-        pool = pools.copies(catalog.load("bias", f"planted-{share:03d}"), DOMAIN, old, [], ORIGINALS, 1)
+        pool = pools.copies(gender, catalog.load("bias", f"planted-{share:03d}"), DOMAIN, old, [], ORIGINALS, 1)
         files.write_jsonl(tmp_path / "originals.jsonl", old)
         files.write_jsonl(tmp_path / "pool.jsonl", pool)
         mix(

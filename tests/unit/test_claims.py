@@ -377,6 +377,11 @@ def test_c3_is_a_slope_over_rounds():
     assert table.loc["male salary rises per round", "verdict"] == "supported"
     assert table.loc["female salary falls per round", "verdict"] == "supported"
     assert found.iloc[0]["verdict"] == "not tested"  # no hiring in this study
+    # one chain that ended in round 3 is not left out: that would be to choose by outcome
+    ended = [entry for entry in rows if (entry["bias"], entry["round"], entry["seed"]) != ("neutral", 3, 4)]
+    ended.append(row(("neutral", 0.5, "none", 3), 4, "all", None, task="salary", metric="collapsed", arm="replace"))
+    verdict = decided(evaluate(ended, ["C3"])).loc["male salary rises per round"]
+    assert verdict["verdict"] == "not tested" and "1 of 4 chains of rounds ended early" in verdict["reason"]
 
 
 def test_c4_reads_misalignment_tables(tmp_path):
