@@ -17,7 +17,7 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
         files.write_json(card, api.card(model, spec["source"]))
         step.note(model={"name": model, "revision": spec["source"]["model"], "form": "api"})
         return
-    source = _fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
+    source = fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
     form = spec["form"][models.device()]
     models.prepare_base(source, form, models.STORE / model / form)
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
@@ -25,10 +25,10 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
     step.note(model={"name": model, "revision": revision, "form": form})
 
 
-def _fetch(source, folder: Path, model, tokenizer_spec):
+def fetch(source, folder: Path, model, tokenizer_spec):
     """The folder with the model as published, fetched unless it is there already."""
     if "random" in source:
-        tokenizer = _fetch(
+        tokenizer = fetch(
             tokenizer_spec["source"], models.STORE / source["tokenizer_of"] / "source", source["tokenizer_of"], None
         )
         models.build_random(source, tokenizer, folder)

@@ -1,0 +1,317 @@
+"""What a study still lacks on this machine or cluster, each with the command that mends it.
+
+    python scripts/doctor.py [--configfile studies/NAME.yaml] [--config KEY=VALUE …] [--slurm] [--containers]
+
+--slurm: the study is to run through SLURM from here; --containers: its steps run in Apptainer images. Exit status 0
+only if nothing is lacking. Needs no package but PyYAML and jsonschema, which come with the project's environment.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module, metadata, util
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OWN_PYTHON = ROOT / ".venv" / "bin" / "python"
+# ASSUME: what a model's files (as published and prepared), and a cell's adapter and checkpoint, take on disk as shares
+# of the memory that its file asks for; measured on the embedded model, rounded up
+DISK_OF_MODEL, DISK_OF_CELL = 1 / 2, 1 / 75
+
+
+class Missing(Exception):
+    """Something that the study needs and that is not there: (what, the command that mends it)."""
+
+
+def main():
+    arguments = parse()
+    os.chdir(ROOT)
+    if not util.find_spec("snakemake") and OWN_PYTHON.exists() and not os.environ.get("DOCTOR_INSIDE"):
+        os.environ["DOCTOR_INSIDE"] = "1"
+        os.execv(OWN_PYTHON, [str(OWN_PYTHON), *sys.argv])
+    sound = [check("Python", check_python), check("packages", check_packages)]
+    if not util.find_spec("yaml") or not util.find_spec("jsonschema"):
+        sys.exit("The rest needs the project's environment.")
+    sys.path.insert(0, str(ROOT / "scripts"))
+    config, faults = read(arguments)
+    if config is None:
+        sys.exit("LACKING  configuration\n" + "\n".join(f"         {fault}" for fault in faults))
+    sound.append(check("study", describe, config))
+    sound.append(check("disk", check_disk, config))
+    if arguments.slurm:
+        sound.append(check("SLURM", check_slurm, config))
+        sound.append(check("its nodes", check_nodes, config))
+    else:
+        sound.append(check("memory", check_memory, config))
+        sound.append(check("GPU", check_gpu, config))
+    if arguments.containers:
+        sound.append(check("Apptainer", check_apptainer))
+        sound += [check(f"image {role}", check_image, config, role) for role in roles(config)]
+    else:
+        sound.append(check("PyTorch", check_torch, config))
+    sound += [check(f"model {name}", check_model, name) for name in [*config["grid"]["model"], *embedders(config)]]
+    sound.append(check("data", check_data, config, faults))
+    if not all(sound):
+        sys.exit(f"{sound.count(False)} of {len(sound)} lacking; mend them from the top, then ask again.")
+    print("Nothing is lacking.")
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[2], allow_abbrev=False
+    )
+    parser.add_argument("--configfile", nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--slurm", action="store_true")
+    parser.add_argument("--containers", action="store_true")
+    return parser.parse_args()
+
+
+def check(subject, look, *words):
+    """Print one line on a subject, and the command that mends it where something is lacking; whether all is well."""
+    try:
+        print(f"ok       {subject}: {look(*words)}", flush=True)
+        return True
+    except Missing as lack:
+        what, mend = lack.args
+        print(f"LACKING  {subject}: {what}\n         → {mend}", flush=True)
+        return False
+
+
+# ---- the environment ---------------------------------------------------------------------------------------------
+
+
+def check_python():
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 11):  # noqa: UP036 whoever runs this may have an older one
+        raise Missing(f"{version}, 3.11 or newer is needed", "install it, then make setup PYTHON=/path/to/python3.11")
+    return version
+
+
+def check_packages():
+    wanted = dict(
+        line.split("==") for line in (ROOT / "envs" / "requirements.txt").read_text().splitlines() if "==" in line
+    )
+    other = [name for name, version in wanted.items() if installed(name) != version]
+    if other:
+        shown = ", ".join(f"{name} {installed(name) or 'absent'} (pinned {wanted[name]})" for name in other[:3])
+        raise Missing(
+            f"{len(other)} of {len(wanted)} are not as pinned: {shown}{' …' * (len(other) > 3)}", "make setup"
+        )
+    return f"{len(wanted)}, all as pinned"
+
+
+def installed(name):
+    """An installed package's version without its local part (2.13.0+cpu is 2.13.0), or None."""
+    try:
+        return metadata.version(name).split("+")[0]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_torch(config):
+    build = "CPU" if metadata.version("torch").endswith("+cpu") else "CUDA"
+    if build == "CPU" and needs_gpu(config):
+        raise Missing("its CPU build is installed", ".venv/bin/pip install -r envs/requirements-gpu.txt")
+    return f"{metadata.version('torch')}, {build} build"
+
+
+# ---- the study ---------------------------------------------------------------------------------------------------
+
+
+def read(arguments):
+    """(the configuration as Snakemake would merge it, lines on data that are not there); (None, all faults) if unsound."""
+    import yaml
+    from bias_inheritance import study
+    from bias_inheritance.errors import UserError
+
+    config = {}
+    try:
+        sources = study.sources(["config.yaml", *arguments.configfile])
+        for _, content in sources:
+            merge(config, content)
+        for word in arguments.config:
+            key, _, value = word.partition("=")
+            merge(config, {key: yaml.safe_load(value)})
+        study.check(config, sources)
+    except UserError as fault:
+        faults = str(fault).splitlines()
+        return config if config and all(": data_dir: " in line for line in faults) else None, faults
+    return config, []
+
+
+def merge(below, above):
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            merge(below[key], value)
+        else:
+            below[key] = value
+
+
+def model(name):
+    from bias_inheritance import catalog
+
+    return catalog.embedder() if name == catalog.embedder()["name"] else catalog.load("model", name)
+
+
+def resources(config):
+    return [model(name)["resources"] for name in config["grid"]["model"]]
+
+
+def needs_gpu(config):
+    return any(asked["gpu"] for asked in resources(config))
+
+
+def roles(config):
+    return ["cpu", "gpu"] if needs_gpu(config) else ["cpu"]
+
+
+def embedders(config):
+    from bias_inheritance import catalog
+
+    return [catalog.embedder()["name"]] if "distributions" in config["misalignment"] else []
+
+
+def describe(config):
+    from bias_inheritance import study
+
+    grid = config["grid"]
+    return (
+        f"{config['study']}: {len(study.cells(config))} cells and {len(study.pools(config))} pools of "
+        f"{', '.join(grid['model'])} in {', '.join(grid['domain'])}"
+    )
+
+
+def check_disk(config):
+    from bias_inheritance import study
+
+    needed = 0
+    for name in config["grid"]["model"]:
+        if study.served(name):
+            continue
+        memory = model(name)["resources"]["mem_mb"]
+        cells = len(study.cells(config, model=name))
+        fetched = (ROOT / "models" / name).exists()
+        needed += memory * (cells * DISK_OF_CELL + (0 if fetched else DISK_OF_MODEL)) / 1000
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if free < needed:
+        raise Missing(
+            f"{free:.0f} GB free in {ROOT}, the study takes up to {needed:.0f} GB",
+            "free some, or put the project's folders results, .work and models on another disk (a link will do)",
+        )
+    return f"{free:.0f} GB free, the study takes up to {needed:.1f} GB"
+
+
+def check_data(config, faults):
+    from bias_inheritance import catalog, study
+
+    if faults:
+        raise Missing(
+            faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (docs/extending.md: what lies in it)"
+        )
+    count = 0
+    for name in config["grid"]["domain"]:
+        domain = {**catalog.load("domain", name), "datasets": study.datasets_of(config, name)}
+        family = import_module(f"bias_inheritance.families.{domain['family']}")
+        count += len(family.files_read(domain, config["data_dir"]))
+    return f"{count} files" if count else "come from the hub, over the network"
+
+
+def check_model(name):
+    spec = model(name)
+    if "api" in spec["source"]:
+        key = spec["service"]["key"]
+        if key and not os.environ.get(key):
+            raise Missing(f"the environment variable {key} is not set", f"export {key}=…")
+        return f"behind a server, {key or 'no key needed'}"
+    borrowed = spec["source"].get("tokenizer_of")
+    folder = ROOT / "models" / (borrowed or name) / "source"
+    if not folder.exists():
+        token = "HF_TOKEN=… " if "hub" in spec["source"] else ""
+        raise Missing("not fetched yet", f"{token}.venv/bin/python scripts/fetch_model.py {borrowed or name}")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{folder.relative_to(ROOT)}, {size / 1e9:.1f} GB"
+
+
+# ---- this machine ------------------------------------------------------------------------------------------------
+
+
+def check_memory(config):
+    needed = max(asked["mem_mb"] for asked in resources(config)) / 1000
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    if there < needed:
+        raise Missing(f"{there:.0f} GB, one job asks for {needed:.0f} GB", "take a larger machine, or --slurm")
+    return f"{there:.0f} GB, one job asks for {needed:.0f} GB"
+
+
+def check_gpu(config):
+    from bias_inheritance import gpus
+
+    found = gpus.visible()
+    if not needs_gpu(config):
+        return "none needed"
+    if not found:
+        raise Missing(
+            "none here, and the study's model asks for one",
+            "run on a machine that has one, through SLURM (--slurm), or with another model (grid.model)",
+        )
+    listing = answer("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader") or f"{len(found)} found"
+    return f"{'; '.join(listing.splitlines())}: run with --profile profiles/workstation"
+
+
+def check_apptainer():
+    if not shutil.which("apptainer"):
+        raise Missing("not on the PATH", "apt-get install apptainer (or ask the cluster's people; docs/workstation.md)")
+    return answer("apptainer", "--version")
+
+
+def check_image(config, role):
+    link = Path(config["containers"][role])
+    if not link.is_symlink() or not link.exists():
+        raise Missing(f"{link} was not made yet", f"make containers ROLES={role}")
+    if answer("apptainer", "exec", str(link), "python3", "-c", "print(1)") != "1":
+        raise Missing(f"{link} does not run here", f"apptainer exec {link} true  (it says why)")
+    return f"{os.readlink(link)}, {link.stat().st_size / 1e9:.1f} GB"
+
+
+def check_slurm(config):
+    if not shutil.which("sinfo"):
+        raise Missing("no sinfo on the PATH", "log in to the cluster's login node, or leave out --slurm")
+    if answer("sinfo", "-h") is None:
+        raise Missing("its controller does not answer", "sinfo  (it says why)")
+    if not util.find_spec("snakemake_executor_plugin_slurm"):
+        raise Missing("Snakemake's plugin is not installed", ".venv/bin/pip install -r envs/requirements-slurm.txt")
+    return f"{answer('sinfo', '--version')}, plugin {installed('snakemake-executor-plugin-slurm')}"
+
+
+def check_nodes(config):
+    """Of the whole cluster: whether some node has the memory and the GPU that one job asks for."""
+    listing = answer("sinfo", "-h", "-N", "-o", "%m %G")
+    if not listing:
+        raise Missing("SLURM names none", "sinfo -N")
+    memory = max(int(re.match(r"\d+", line)[0]) for line in listing.splitlines())
+    needed = max(asked["mem_mb"] for asked in resources(config))
+    if memory < needed:
+        raise Missing(
+            f"the largest has {memory} MB, one job asks for {needed} MB",
+            "sinfo -N -o '%N %m', or lower resources.mem_mb in the model's file",
+        )
+    if needs_gpu(config) and "gpu" not in listing:
+        raise Missing("none has a GPU, and the study's model asks for one", "sinfo -N -o '%N %G'")
+    return f"up to {memory} MB, one job asks for {needed} MB{' and a GPU' if needs_gpu(config) else ''}"
+
+
+def answer(*words):
+    """What a program prints, or None where it is not there, fails or hangs."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Fetch models of the catalog, as published, where there is a network: jobs on a cluster's nodes often have none.
+
+    .venv/bin/python scripts/fetch_model.py llama-3.1-8b-instruct
+
+What is there already is left as it is; a gated model needs its licence accepted and the variable HF_TOKEN.
+"""
+
+import argparse
+import sys
+
+from bias_inheritance import catalog, models
+from bias_inheritance.errors import UserError
+from prepare_model import fetch
+
+
+def main():
+    known = [name for name in catalog.names("model") if "api" not in catalog.load("model", name)["source"]]
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], epilog="models: " + ", ".join([*known, catalog.embedder()["name"]])
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL", choices=[*known, catalog.embedder()["name"]])
+    for name in parser.parse_args().models:
+        spec = catalog.embedder() if name == catalog.embedder()["name"] else catalog.load("model", name)
+        borrowed = spec["source"].get("tokenizer_of")
+        try:
+            folder = fetch(
+                spec["source"],
+                models.STORE / name / "source",
+                name,
+                {"source": catalog.load("model", borrowed)["source"]} if borrowed else None,
+            )
+        except UserError as fault:
+            sys.exit(f"{name}: {fault}")
+        print(f"{name}: {folder.relative_to(models.STORE.parent)}")
+
+
+if __name__ == "__main__":
+    main()
