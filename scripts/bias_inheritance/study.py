@@ -1,6 +1,7 @@
 """A study's configuration, checked once at the door, and the grid of cells that it asks for."""
 
 import difflib
+import math
 import os
 from decimal import Decimal
 from functools import cache
@@ -12,13 +13,20 @@ from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
 SCHEMA = ROOT / "rules" / "config.schema.yaml"
+LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 
 
 @cache
 def _validator():
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    # JSON takes 2.0 and true for whole numbers in places; here a whole number is one that Python counts with
+    whole = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    strict = extend(Draft202012Validator, type_checker=whole)
+    return strict(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
 
 
 def check(config, sources):
@@ -26,7 +34,9 @@ def check(config, sources):
 
     sources: [(file name, its parsed content)], the later one winning; what no file holds came from the command line.
     """
-    faults = [(list(fault.absolute_path), _explain(fault)) for fault in _validator().iter_errors(config)]
+    faults = list(_no_numbers([], config))
+    if not faults:
+        faults = [(list(fault.absolute_path), _explain(fault)) for fault in _validator().iter_errors(config)]
     if not faults:
         faults = list(_against_catalog(config))
     if faults:
@@ -36,13 +46,26 @@ def check(config, sources):
         raise UserError("\n".join(dict.fromkeys(lines)))
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but that a key which stands twice is an error: YAML would take the last one in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {_shown(twice.value)} stands twice", twice.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def sources(names):
     """[(file name, its parsed content)] of configuration files; raises UserError for one that is missing or no YAML."""
     found = []
     for name in names:
         try:
             with open(name, encoding="utf-8") as file:
-                content = yaml.safe_load(file)
+                content = yaml.load(file, _Loader)
         except OSError as fault:
             raise UserError(f"{name}: {fault.strerror}; give a file of studies/") from None
         except yaml.YAMLError as fault:
@@ -52,6 +75,20 @@ def sources(names):
             ) from None
         found.append((os.path.relpath(name), content))
     return found
+
+
+def _no_numbers(path, value):
+    """(path, text) of every number that is none (.nan, .inf) or that no key could mean."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _no_numbers([*path, key], part)
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _no_numbers([*path, index], part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, f"{value} is no number to compute with"
+    elif isinstance(value, int) and abs(value) > 10**15:
+        yield path, f"{_shown(value)} is far too large"
 
 
 def _explain(fault):
@@ -89,6 +126,8 @@ def _explain(fault):
         "multipleOf": f"{shown} has more than two decimals; cells are named by γ with two",
         "uniqueItems": f"{shown} names one value twice",
         "minItems": "the list is empty; name at least one",
+        "minLength": "the text is empty",
+        "maxItems": f"the list has {len(found) if isinstance(found, list) else 0} entries, at most {wanted} are allowed",
         "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
         "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
     }
@@ -122,7 +161,7 @@ def _kind(value):
 
 
 def _shown(value):
-    text = repr(value)
+    text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**50 else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
@@ -154,8 +193,31 @@ def _against_catalog(config):
                     ["data_dir"],
                     f"the domain {name} reads data that cannot be shipped; give its folder, for instance --config data_dir=PATH",
                 )
+            yield from _against_samples(config, name)
+    if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
+        yield ["data_dir"], f"{_shown(config['data_dir'])} is no folder; give the one with the data, or null"
+    size = math.prod(len(grid[axis]) for axis in ("model", "domain", "bias", "gamma", "mitigation", "seed"))
+    if size * config["rounds"]["count"] > LARGEST_GRID:
+        yield ["grid"], f"asks for {size * config['rounds']['count']} cells; more than {LARGEST_GRID} are refused"
     if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
         yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
+
+
+def _against_samples(config, domain):
+    """What a domain's file says of its samples (`samples`, where they are known before a run) against what is asked."""
+    has = catalog.load("domain", domain).get("samples")
+    if not has:
+        return
+    if config["originals"] > has["source"]:
+        yield ["originals"], f"{config['originals']} is more than the domain {domain} has, {has['source']}"
+    needs = pool_size(config)
+    for index, bias in enumerate(config["grid"]["bias"]):
+        known = bias in catalog.names("bias")
+        if known and catalog.load("bias", bias)["source"] == "reserve" and needs > has["reserve"]:
+            yield (
+                ["grid", "bias", index],
+                f"{bias} needs {needs} samples that are in no original, the domain {domain} keeps {has['reserve']}; lower originals or the largest γ",
+            )
 
 
 def _source(path, sources):
