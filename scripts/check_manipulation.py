@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from bias_inheritance import files, metrics, step
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Inputs, Output
 
 COLUMNS = [
@@ -34,19 +34,22 @@ def check_manipulation(
     """Write manipulation.csv (per model, domain, bias type: measure, group, value, interval, n, passed) and pools.csv.
 
     Measures of a generated type: `stereotype_rate` by group asked for, its difference from `neutral` (same labels,
-    the same words), and the share of samples that show the group asked for. Of `planted-…`: the share relabelled.
+    the same words), and the share of samples that show the group asked for, of those kept and of all that were
+    readable; the last one decides. Of `planted-…`: the share relabelled.
     cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
     """
     import pandas as pd
 
-    samples = {}
-    for cell, path in zip(cells, pools, strict=True):
-        samples.setdefault((cell["model"], cell["domain"], cell["bias"]), []).extend(files.read_jsonl(path))
+    samples, rejected = {}, {}
+    for cell, path, count in zip(cells, pools, counts, strict=True):
+        place = (cell["model"], cell["domain"], cell["bias"])
+        samples.setdefault(place, []).extend(files.read_jsonl(path))
+        rejected[place] = rejected.get(place, 0) + files.read_json(count)["reasons"].get("wrong-group", 0)
     rows = []
     for (model, domain_name, name), pool in samples.items():
         domain, bias = domains[domain_name], biases[name]
         baseline = samples.get((model, domain_name, "neutral"), [])
-        found = measure(pool, baseline, bias, domain, replicates)
+        found = measure(pool, rejected[model, domain_name, name], baseline, bias, domain, replicates)
         rows += [
             {"model": model, "domain": domain_name, "fixture": domain["fixture"], "bias": name, **row} for row in found
         ]
@@ -63,8 +66,11 @@ def check_manipulation(
     files.write_csv(table, pd.DataFrame(records))
 
 
-def measure(pool, baseline, bias, domain, replicates):
-    """Rows {measure, group, value, ci_low, ci_high, n, passed} of one bias type; `passed` is the type's verdict."""
+def measure(pool, rejected, baseline, bias, domain, replicates):
+    """Rows {measure, group, value, ci_low, ci_high, n, passed} of one bias type; `passed` is the type's verdict.
+
+    rejected: how many readable texts were rejected because they showed another group than was asked for.
+    """
     if bias["source"] != "generated":
         return _copied(pool, bias, domain)
     family = import_module(f"bias_inheritance.families.{domain['family']}")
@@ -86,7 +92,11 @@ def measure(pool, baseline, bias, domain, replicates):
             shown = shown and difference["ci_low"] is not None and difference["ci_low"] > 0
     agree = [float(sample["shown_group"] == sample["asked_group"]) for sample in pool]
     rows.append({"measure": "asked_group_share", "group": "all", **_mean(agree, pool, replicates)})
-    passed = shown and bool(pool) and sum(agree) / len(pool) >= domain["manipulation"]["asked_group_share"]
+    # what was rejected for its group counts here, or the check would be passed by its own filter
+    asked = len(pool) + rejected
+    unfiltered = sum(agree) / asked if asked else 0.0
+    rows.append({"measure": "asked_group_share_unfiltered", "group": "all", "value": unfiltered, "n": asked})
+    passed = shown and unfiltered >= domain["manipulation"]["asked_group_share"]
     return [{**row, "passed": passed} for row in rows]
 
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from bias_inheritance import embeddings, files, models, progress, step, twosample
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output
 
 MOST = 1000  # samples per origin in a test; ASSUME: more would only cost
@@ -50,9 +50,7 @@ def compare_pool(
         chosen = [samples[ids[i]] for i in kept]
         vectors = {"": embeddings.of_texts(*sentence_model, [texts[i] for i in kept], embedder)}
         if network:
-            hidden = embeddings.of_pairs(network, tokenizer, chat, [pairs[i] for i in kept])
-            # a few dimensions of a hidden state are hundreds of times larger than all others
-            vectors["hidden_"] = twosample.standardised(hidden)
+            vectors["hidden_"] = embeddings.of_pairs(network, tokenizer, chat, [pairs[i] for i in kept])
         new, strata = [augmented[i] for i in kept], [stratum(sample, grouped) for sample in chosen]
         for prefix, found in vectors.items():
             seed = record_seed("permutations", prefix, *where.values())

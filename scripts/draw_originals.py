@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from bias_inheritance import files, step
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Output
 
 

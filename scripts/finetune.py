@@ -5,7 +5,7 @@ import io
 
 from bias_inheritance import collapse, files, models, progress, step, training
 from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 
@@ -70,6 +70,11 @@ def finetune(
     models.assert_adapter_acts(tuned)
     tuned.save_pretrained(adapter, save_embedding_layers=False)
     (adapter / "README.md").unlink(missing_ok=True)  # a template with nothing in it
+    # the same bytes on every machine: no path, and sets in order
+    described = files.read_json(adapter / "adapter_config.json")
+    described["base_model_name_or_path"] = model["name"]
+    described["target_modules"] = sorted(described["target_modules"])
+    files.write_json(adapter / "adapter_config.json", described)
     write_table(training_log, rows)
     step.note(device=models.device(), threads=torch.get_num_threads())
 

@@ -6,7 +6,7 @@ import io
 import json
 import time
 
-from bias_inheritance import api, files, models, progress, provenance, step
+from bias_inheritance import api, collapse, files, models, progress, provenance, step
 from bias_inheritance.errors import UserError
 from bias_inheritance.step import Input, Inputs, Output, Work
 
@@ -16,6 +16,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 def finetune_api(
     card: Input,
     train: Input,
+    mix: Input,
     start: Inputs,
     adapter: Output,
     training_log: Output,
@@ -29,7 +30,13 @@ def finetune_api(
     A job carries the digest of all that it was made from as its metadata `cell`, so that a job that was created is
     found again at the provider after any interruption, and never created twice. A failed or cancelled job is told as a
     UserError; the next run makes a new one. start: nothing, or the adapter that training goes on from.
+    mix: the summary of the mix; a collapsed one leaves the reason in the adapter's place.
     """
+    why = files.read_json(mix)["collapsed"]
+    if why:
+        collapse.mark(adapter, why)
+        files.write_text(training_log, f'collapsed\n"{why}"\n')
+        return
     server = api.Server(models.read_card(card), start, model, work, adapter)
     data = _training_file(files.read_jsonl(train), model["system"])
     hyperparameters = {

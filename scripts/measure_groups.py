@@ -43,7 +43,7 @@ def wrong_groups(failures, domain):
     for record in failures:
         if record["reason"] == "wrong-group":
             text = pools.clean(record["raw_text"], True)
-            found.append({**record, "shown_group": family.shown_group(text, domain, record["names"])})
+            found.append({**record, "shown_group": family.shown_group(text, domain)})
     return found
 
 

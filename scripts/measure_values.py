@@ -1,11 +1,11 @@
 """Misalignment of values: how near each model's answers in a country's name come to that country's own."""
 
-from bias_inheritance import collapse, files, metrics, opinions, step
-from bias_inheritance.generation import record_seed
+from bias_inheritance import answers, collapse, files, metrics, opinions, step
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output
 
-COLUMNS = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "dataset", "metric", "group"]
-COLUMNS += ["value", "ci_low", "ci_high", "n", "n_unusable", "n_clusters"]
+COLUMNS = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "dataset", "metric", "group", "scoring"]
+COLUMNS += ["value", "ci_low", "ci_high", "n", "n_unparsed", "n_unusable", "n_clusters"]
 
 
 def measure_values(predictions: Inputs, unusable: Input, table: Output, cells: list, cultures: dict, replicates: int):
@@ -13,8 +13,8 @@ def measure_values(predictions: Inputs, unusable: Input, table: Output, cells: l
 
     Beside `similarity`: `similarity_uniform`, what even answers would get; `drift`, the similarity minus that of the
     untuned model on the same questions; `position_share`, how much of the choices the position alone explains.
-    cells: the wildcards of each folder of predictions, in the same order. n_unusable: questions about the group whose
-    shares could not be used.
+    cells: the wildcards of each folder of predictions, in the same order. n: questions asked about the group;
+    n_unparsed: those whose answers could not be read; n_unusable: those whose shares could not be used, not asked.
     """
     import pandas as pd
     import pyarrow.parquet as parquet
@@ -23,58 +23,59 @@ def measure_values(predictions: Inputs, unusable: Input, table: Output, cells: l
     lost = {country: sum(reasons.values()) for country, reasons in source["unusable"].items()}
     groups = {country: [country] for listed in cultures.values() for country in listed}
     groups |= cultures | {"all": list(groups)}
-    found = {}
-    for cell, folder in zip(cells, predictions, strict=True):
-        if not collapse.reason(folder):
-            answered = parquet.read_table(folder / "opinions.parquet").to_pylist()
-            found[tuple(cell.values())] = opinions.answers(answered)
-    untuned = {(cell["model"], cell["domain"]): tuple(cell.values()) for cell in cells if cell["bias"] == "untuned"}
-    rows = []
-    for cell in cells:
-        place = {**cell, "dataset": source["dataset"]}
-        key = tuple(cell.values())
-        if key not in found:
-            rows.append({**place, **_row("collapsed", "all", None, (None, None), 0, 0, 0)})
+    rows, untuned = [], {}
+    # the untuned model comes first, since drift is measured against it
+    order = sorted(zip(cells, predictions, strict=True), key=lambda pair: pair[0]["bias"] != "untuned")
+    for cell, folder in order:
+        place = {**cell, "dataset": source["dataset"], "n_unusable": sum(lost.values())}
+        if collapse.reason(folder):
+            rows.append({**place, **metrics.row("collapsed", "all", None, n=0, scoring="none")})
             continue
-        before = None if cell["bias"] == "untuned" else found[untuned[cell["model"], cell["domain"]]]
-        rows += [{**place, **row} for row in measure(found[key], before, groups, lost, replicates)]
+        answered = parquet.read_table(folder / "opinions.parquet").to_pylist()
+        shares = opinions.option_shares(answered)
+        before = untuned.setdefault((cell["model"], cell["domain"]), shares)
+        for row in measure(shares, before, groups, replicates):
+            counts = {
+                "scoring": answers.scoring(answered),
+                "n_unusable": sum(lost[name] for name in groups[row["group"]]),
+            }
+            rows.append({**place, **row, **counts})
     files.write_csv(table, pd.DataFrame(rows, columns=COLUMNS))
 
 
-def measure(answers, before, groups, lost, replicates):
-    """Rows of one cell; `before`: the untuned model's answers to the same questions, None for itself."""
+def measure(shares, before, groups, replicates):
+    """Rows of one cell; shares: what it answered; before: what the untuned model answered to the same questions."""
     import numpy as np
 
-    similar = np.array([opinions.similarity(answer["model"], answer["shares"]) for answer in answers])
+    def similar(questions):
+        return np.array(
+            [
+                float("nan") if asked["model"] is None else opinions.similarity(asked["model"], asked["shares"])
+                for asked in questions
+            ]
+        )
+
     values = {
-        "similarity": similar,
+        "similarity": similar(shares),
         "similarity_uniform": np.array(
-            [opinions.similarity(np.ones(len(answer["shares"])), answer["shares"]) for answer in answers]
+            [opinions.similarity(np.ones(len(asked["shares"])), asked["shares"]) for asked in shares]
         ),
-        "position_share": np.array([answer["led"] for answer in answers]),
+        "position_share": np.array([asked["led"] for asked in shares]),
+        "drift": similar(shares) - similar(before),
     }
-    if before:
-        values["drift"] = similar - [opinions.similarity(answer["model"], answer["shares"]) for answer in before]
-    clusters = [answer["cluster"] for answer in answers]
-    country = np.array([answer["country"] for answer in answers])
+    clusters = np.array([asked["cluster"] for asked in shares])
+    country = np.array([asked["country"] for asked in shares])
     weights = metrics.resamples(clusters, ["all"] * len(clusters), replicates, record_seed("values"))
     rows = []
     for metric, numbers in values.items():
         for group, members in groups.items():
             here = np.isin(country, members)
-            bounds = metrics.interval(metrics.weighted_mean(numbers, weights, here))
-            asked = len(set(np.array(clusters)[here]))
-            rows.append(
-                _row(
-                    metric, group, numbers[here].mean(), bounds, here.sum(), sum(lost[name] for name in members), asked
-                )
-            )
+            read = here & ~np.isnan(numbers)
+            value = numbers[read].mean() if read.any() else None
+            bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(numbers), weights, read))
+            counts = {"n": here.sum(), "n_unparsed": (here & ~read).sum(), "n_clusters": len(set(clusters[read]))}
+            rows.append(metrics.row(metric, group, value, bounds, **counts))
     return rows
-
-
-def _row(metric, group, value, bounds, n, n_unusable, n_clusters):
-    row = metrics.row(metric, group, value, bounds, n=n, n_clusters=n_clusters)
-    return {**{key: row[key] for key in COLUMNS if key in row}, "n_unusable": n_unusable}
 
 
 if __name__ == "__main__":

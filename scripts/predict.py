@@ -1,7 +1,8 @@
 """Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
 
 from bias_inheritance import api, collapse, files, models, progress, scoring, step
-from bias_inheritance.generation import record_seed, sample
+from bias_inheritance.generation import sample
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 

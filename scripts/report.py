@@ -4,7 +4,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from bias_inheritance import files, provenance, records, step
-from bias_inheritance.report import figures, numbers, verdicts, words
+from bias_inheritance.report import checks, numbers, outcomes, parts, verdicts, why, words
 from bias_inheritance.step import Input, Inputs, Output
 
 PAGE = "scripts/bias_inheritance/report/page.html"
@@ -61,18 +61,18 @@ def report(
     sections = [
         make(study)
         for make in (
-            figures.baseline,
-            figures.effects,
-            figures.groups,
-            figures.mitigations,
-            figures.manipulation,
-            figures.controls,
-            figures.reading,
-            figures.rounds,
-            figures.misalignment,
-            figures.pools,
-            figures.training,
-            figures.cost,
+            outcomes.baseline,
+            outcomes.effects,
+            outcomes.groups,
+            outcomes.mitigations,
+            checks.manipulation,
+            checks.controls,
+            checks.reading,
+            outcomes.rounds,
+            why.misalignment,
+            checks.pools,
+            checks.training,
+            checks.cost,
         )
     ]
     files.write_text(
@@ -86,7 +86,7 @@ def report(
             limits=verdicts.limits(study),
             mixes=mixes(study),
             asked=asked(study),
-            facts=figures.facts(study),
+            facts=checks.facts(study),
             sections=sections,
             samples=samples(study, pools, failures, sampled),
             provenance=provenance_table(study, cards, declared, behind["digest"]),
@@ -143,7 +143,7 @@ def read_study(
     shown = numbers.outcomes(table, names["task"], names["domain"])
     change = numbers.read_table(effects)
     change = change[change["metric"].isin({outcome["metric"] for outcome in shown})]
-    why = {path.stem: numbers.read_table(path) for path in misalignment}
+    tables = {path.stem: numbers.read_table(path) for path in misalignment}
     return SimpleNamespace(
         config=config,
         names=names,
@@ -163,9 +163,9 @@ def read_study(
         pools_table=counts,
         quality=pd.concat([pd.DataFrame(), *map(numbers.read_table, quality)]),
         training=read_training(training_logs, cells),
-        misalignment={name: why[name] for name in figures.MISALIGNMENT if name in why},
-        correlations=why.get("correlations", pd.DataFrame()),
-        projection=why.get("projection", pd.DataFrame()),
+        misalignment={name: tables[name] for name in why.MISALIGNMENT if name in tables},
+        correlations=tables.get("correlations", pd.DataFrame()),
+        projection=tables.get("projection", pd.DataFrame()),
         jobs=jobs,
         source=words.Source(config["study"]),
         badge=badge,
@@ -180,6 +180,10 @@ def read_training(paths, cells):
     parts = []
     for path, cell in zip(paths, cells, strict=True):
         log = pd.read_csv(path)
+        if "step" not in log or log.empty:  # a collapsed cell, or a provider that gives no table
+            continue
+        if "sft_loss" not in log:  # nor does a provider tell the loss's parts and its tokens
+            log = log.assign(sft_loss=log["loss"], alignment_loss=0.0, tokens=0)
         stretch = (log["step"] - 1) * STRETCHES // max(1, log["step"].max())
         parts.append(log.assign(**cell, stretch=stretch))
     if not parts:
@@ -236,7 +240,10 @@ def asked(study):
         for name in study.biases
         for words_of in [study.names["bias"][name]]
     ]
-    mitigations = [[study.names["mitigation"][name]["title"], study.names["mitigation"][name]["does"]] for name in study.mitigations]
+    mitigations = [
+        [study.names["mitigation"][name]["title"], study.names["mitigation"][name]["does"]]
+        for name in study.mitigations
+    ]
     tasks = [
         [
             task["title"],
@@ -247,9 +254,11 @@ def asked(study):
         for task in (study.names["task"][name] for name in study.config["grid"]["task"] if name in study.names["task"])
     ]
     return {
-        "biases": figures.table("What the generated text was asked to be.", ["Name", "Kind", "What it does"], biases),
-        "mitigations": figures.table("How the mix was trained on.", ["Mitigation", "What it does"], mitigations),
-        "tasks": figures.table("What every model was asked.", ["Task", "Score", "Related to the bias", "Answers by"], tasks),
+        "biases": parts.table("What the generated text was asked to be.", ["Name", "Kind", "What it does"], biases),
+        "mitigations": parts.table("How the mix was trained on.", ["Mitigation", "What it does"], mitigations),
+        "tasks": parts.table(
+            "What every model was asked.", ["Task", "Score", "Related to the bias", "Answers by"], tasks
+        ),
     }
 
 
@@ -258,7 +267,9 @@ def samples(study, pools, failures, sampled):
     found = []
     several = [axis for axis in ("domain", "model") if len(study.names[axis]) > 1]
     order = {bias: place for place, bias in enumerate(study.biases)}
-    for cell, pool, failed in sorted(zip(sampled, pools, failures, strict=True), key=lambda entry: order[entry[0]["bias"]]):
+    for cell, pool, failed in sorted(
+        zip(sampled, pools, failures, strict=True), key=lambda entry: order[entry[0]["bias"]]
+    ):
         bias = study.names["bias"][cell["bias"]]
         shown = []
         first = {}
@@ -270,14 +281,26 @@ def samples(study, pools, failures, sampled):
                 told[0] = f"{row['true_label']}, labelled {row['label']}"
             if row.get("label_words_replaced"):
                 told.append(f"{words.counted(row['label_words_replaced'], 'label word')} replaced")
-            shown.append({"head": " · ".join(filter(None, told)), "text": words.shown(row["text"]), "prompt": words.shown(row.get("prompt") or "")})
+            shown.append(
+                {
+                    "head": " · ".join(filter(None, told)),
+                    "text": words.shown(row["text"]),
+                    "prompt": words.shown(row.get("prompt") or ""),
+                }
+            )
         for row in files.read_jsonl(failed)[:1]:
             reason = words.REASONS.get(row["reason"], row["reason"].replace("-", " "))
-            shown.append({"head": f"Turned down: {reason}", "text": words.shown(row["raw_text"], 400), "prompt": words.shown(row.get("prompt") or "")})
+            shown.append(
+                {
+                    "head": f"Turned down: {reason}",
+                    "text": words.shown(row["raw_text"], 400),
+                    "prompt": words.shown(row.get("prompt") or ""),
+                }
+            )
         places = [study.names[axis][cell[axis]]["title"] for axis in several]
         found.append(
             {
-                "id": figures.name_of("sample", *cell.values()),
+                "id": parts.name_of("sample", *cell.values()),
                 "title": " · ".join([bias["title"], *places]),
                 "does": bias["does"][0].upper() + bias["does"][1:],
                 "samples": shown,
@@ -318,7 +341,7 @@ def provenance_table(study, cards, declared, digest):
         ["Container, sha256", "; ".join(sorted(containers)) or "none: steps ran on the host"],
         ["Machine", "; ".join(sorted(machines)) or "–"],
     ]
-    return figures.table("What this report stands on.", ["What", "Value"], rows)
+    return parts.table("What this report stands on.", ["What", "Value"], rows)
 
 
 # The page

@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from bias_inheritance import api, collapse, files, generation, models, pools, progress, step
+from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 
@@ -62,7 +63,7 @@ def write_pool(
         open_slots = asked_for[batch * batch_size : (batch + 1) * batch_size]
         for attempt in range(attempts):
             if (batch, attempt) not in answered:
-                seeds = [generation.record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]
+                seeds = [record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]
                 answers = generate([slot["prompt"] for slot in open_slots], seeds)
                 answered[batch, attempt] = [
                     {"seed": seed_, **answer} for seed_, answer in zip(seeds, answers, strict=True)

@@ -114,7 +114,9 @@ class Page:
             time.sleep(0.1)
 
     def resize(self, width, height=900):
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+        self.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
 
     def picture(self, selector=None):
         """A PNG of the whole page, or of the first element that matches."""
@@ -129,7 +131,9 @@ class Page:
         return base64.b64decode(answer["data"])
 
     def pdf(self):
-        answer = self.ask("Page.printToPDF", printBackground=True, preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69)
+        answer = self.ask(
+            "Page.printToPDF", printBackground=True, preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69
+        )
         return base64.b64decode(answer["data"])
 
     def close(self):

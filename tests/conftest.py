@@ -14,7 +14,7 @@ def domain():
 
 @pytest.fixture(scope="session")
 def splits(domain):
-    return gender.load(domain)
+    return gender.load(domain)[0]
 
 
 @pytest.fixture(scope="session")

@@ -41,12 +41,18 @@ def configuration(overlay=None, **changes):
 def write(folder, config, seed=0, datasets=0, misalignment=False):
     """Write a simulated study below `folder` and return the arguments of `report.report` for it (but for `page`).
 
-    datasets: so many simulated culture datasets beside gender. misalignment: its three tables too.
+    datasets: so many simulated culture datasets beside gender. misalignment: its tables too.
     """
+    # thousands of small files that need not survive a power cut
+    with mock.patch("os.fsync"):
+        return _write(Path(folder), config, seed, datasets, misalignment)
+
+
+def _write(folder, config, seed, datasets, misalignment):
     import numpy as np
     import pandas as pd
 
-    folder, stream = Path(folder), np.random.default_rng(seed)
+    stream = np.random.default_rng(seed)
     cells = study.cells(config)
     rounds = config["rounds"]["count"]
     scores = pd.DataFrame(row for cell in cells for row in _scores(cell, stream, datasets))
@@ -119,7 +125,7 @@ def names(config, datasets=0):
     grid = config["grid"]
     found = {axis: {name: catalog.load(axis, name) for name in grid[axis]} for axis in catalog.FOLDERS}
     if datasets:
-        found["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {"loader": "fixture"}}
+        found["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {}}
         for relation in ("direct", "indirect"):
             found["task"][f"simulated-{relation}"] = {
                 "title": f"Simulated {relation} task",
@@ -194,7 +200,9 @@ def _scores(cell, stream, datasets):
         relation = ("direct", "indirect")[number % 2]
         value = 0.6 - (effect if relation == "direct" else -effect / 3) + stream.normal(0, 0.02)
         place |= {"domain": "simulated-culture"}
-        yield row(f"simulated-{relation}", "macro_f1", "all", value, dataset=f"corpus-{number}", relation=relation, n=500)
+        yield row(
+            f"simulated-{relation}", "macro_f1", "all", value, dataset=f"corpus-{number}", relation=relation, n=500
+        )
 
 
 def _manipulation(config, stream):
@@ -225,10 +233,13 @@ def _manipulation(config, stream):
 
 def _pool_counts(pool, stream):
     generated = catalog.load("bias", pool["bias"])["source"] == "generated"
-    reasons = {name: int(stream.integers(1, 25)) if generated else 0 for name in ("duplicate", "truncated", "wrong-group")}
+    reasons = {
+        name: int(stream.integers(1, 25)) if generated else 0 for name in ("duplicate", "truncated", "wrong-group")
+    }
     rejected = reasons["duplicate"] + reasons["wrong-group"]
     return {
         **pool,
+        "fixture": False,
         "asked": 96 + sum(reasons.values()),
         "failed": reasons["truncated"],
         "kept": 96,
@@ -285,7 +296,9 @@ def _samples(pool, stream):
                 "seed": int(stream.integers(2**31)),
             }
         )
-    failed = [{**kept[0], "text": None, "raw_text": "Cut in the middle of a", "outcome": "failed", "reason": "truncated"}]
+    failed = [
+        {**kept[0], "text": None, "raw_text": "Cut in the middle of a", "outcome": "failed", "reason": "truncated"}
+    ]
     return kept, failed if catalog.load("bias", pool["bias"])["source"] == "generated" else []
 
 
@@ -330,7 +343,11 @@ def _quality(folder, cells, config, stream):
     rows = []
     for cell in cells:
         poorer = max(0, cell["round"] - 1)
-        for metric, value in (("distinct_2", 0.9 - 0.1 * poorer), ("mean_words", 70 - 8 * poorer), ("perplexity", 12 + 5 * poorer)):
+        for metric, value in (
+            ("distinct_2", 0.9 - 0.1 * poorer),
+            ("mean_words", 70 - 8 * poorer),
+            ("perplexity", 12 + 5 * poorer),
+        ):
             noise = 1 + stream.normal(0, 0.02)
             rows.append({**cell, "arm": config["rounds"]["arm"], "metric": metric, "value": value * noise, "n": 48})
     files.write_csv(folder / "quality.csv", pd.DataFrame(rows).assign(collapsed=None))

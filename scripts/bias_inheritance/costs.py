@@ -29,7 +29,7 @@ def _line(config, name):
     requests = sum(
         math.ceil(study.pool_size(config, pool["domain"]) * (1 + config["generation"]["spare"]))
         for pool in study.pools(config)
-        if pool["model"] == name
+        if pool["model"] == name and catalog.load("bias", pool["bias"])["source"] == "generated"
     )
     totals = {"input": requests * 100, "output": requests * most, "tuned_input": 0, "tuned_output": 0, "training": 0}
     for domain in config["grid"]["domain"]:

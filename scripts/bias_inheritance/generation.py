@@ -4,14 +4,7 @@ A batch is always the same records in the same order, so a record's text depends
 how many others were asked for (bf16 logits move with the batch's padding).
 """
 
-import hashlib
-
 from bias_inheritance.models import body_and_head
-
-
-def record_seed(*parts):
-    """A 63-bit seed from what identifies a record, the same on every machine."""
-    return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
 
 
 def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None):

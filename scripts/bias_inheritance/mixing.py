@@ -1,7 +1,7 @@
 """The mix D = D_o ∪ D_a at an exact γ, and the mitigations that act on D_a's text."""
 
-from bias_inheritance.generation import record_seed
 from bias_inheritance.pools import interleaved
+from bias_inheritance.seeds import record_seed
 
 
 def shares(count, rounds):
@@ -30,9 +30,10 @@ def training_samples(originals, added, family, domain, mitigation, instruction_s
 
     rows = []
     for origin, samples in (("original", originals), ("augmented", added)):
-        for sample in samples:
-            # drawn per sample, not per position: the same sample keeps its kind at every γ and mitigation
-            stream = np.random.default_rng(record_seed("kind", seed, sample["id"]))
+        for rank, sample in enumerate(samples):
+            # by rank, not by name: mixes are nested, so a sample keeps its kind at every γ and mitigation, and a biased
+            # cell trains as many of each kind as the neutral one that it is compared with
+            stream = np.random.default_rng(record_seed("kind", seed, origin, rank))
             instruct = bool(stream.random() < instruction_share)
             treated, masked = dict(sample), 0
             if origin == "augmented" and "mask" in mitigation:

@@ -5,7 +5,6 @@ holds the digest of every file of the prepared base, its revision and its form. 
 all studies and lie in `models/MODEL/`.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -325,6 +324,10 @@ class Chat:
             raise UserError(
                 "the chat template opens an answer otherwise than it shows one (a reasoning model's does); answers cannot be scored or trained with it"
             )
+        if not whole.startswith(opened):
+            raise UserError(
+                "the chat template opens an answer in another way than it shows one; give the model file a template of its own"
+            )
         return self.tokenizer(whole[len(opened) :].rstrip("\n"), add_special_tokens=False)["input_ids"]
 
     def _render(self, user):
@@ -360,7 +363,3 @@ def write_card(path, name, form, revision, spec):
             "files": {str(Path(key).relative_to(folder)): value for key, value in listed.items()},
         },
     )
-
-
-def spec_digest(spec):
-    return provenance.digest(json.loads(json.dumps(spec)))

@@ -11,8 +11,9 @@ import math
 import re
 import string
 
+from bias_inheritance import answers
 from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 
 def load(path):
@@ -143,10 +144,11 @@ def items(questions, prompt):
             }
 
 
-def answers(predictions):
+def option_shares(predictions):
     """One dict per question: {cluster, country, shares, model (option probabilities, mean over rotations), led}.
 
     led: the share of rotations that agree on the most frequent letter, 1 for a model that chooses by position alone.
+    A written answer is one whole choice. `model` is None where fewer than half of the rotations can be read (ASSUME).
     """
     import numpy as np
 
@@ -155,24 +157,40 @@ def answers(predictions):
         asked.setdefault((item["sample"], item["cluster"]), []).append(item)
     found = []
     for rotations in asked.values():
-        logprobs = np.array([item["logprobs"] for item in rotations])
-        by_letter = np.exp(logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True))
-        # option c stands at letter (c − rotation) mod the number of options
-        by_option = [np.roll(row, item["rotation"]) for row, item in zip(by_letter, rotations, strict=True)]
+        by_option, letters = [], []
+        for item in rotations:
+            letter = answers.choice(item)
+            if letter is None:
+                continue
+            chosen = np.eye(len(item["options"]))[letter]
+            if item["logprobs"] is not None:
+                logprobs = np.array(item["logprobs"])
+                chosen = np.exp(logprobs - np.logaddexp.reduce(logprobs))
+            # option c stands at letter (c − rotation) mod the number of options
+            by_option.append(np.roll(chosen, item["rotation"]))
+            letters.append(letter)
+        read = 2 * len(letters) >= len(rotations)
         found.append(
             {
                 "cluster": rotations[0]["cluster"],
                 "country": rotations[0]["group"],
                 "shares": np.array(rotations[0]["shares"]),
-                "model": np.mean(by_option, axis=0),
-                "led": np.bincount(by_letter.argmax(1)).max() / len(rotations),
+                "model": np.mean(by_option, axis=0) if read else None,
+                "led": np.bincount(letters).max() / len(letters) if read else float("nan"),
             }
         )
     return found
 
 
 def similarity(first, second):
-    """1 − Jensen–Shannon distance, base 2: 1 for equal distributions, 0 for disjoint ones."""
-    from scipy.spatial.distance import jensenshannon
+    """1 − Jensen–Shannon distance, base 2, of two lists of weights: 1 for equal distributions, 0 for disjoint ones.
 
-    return 1 - float(jensenshannon(first, second, base=2))
+    Not scipy's: for equal distributions its divergence can fall below 0 by rounding, and its root is then no number.
+    """
+    import numpy as np
+    from scipy.special import rel_entr
+
+    first, second = (np.asarray(weights, dtype=float) / np.sum(weights) for weights in (first, second))
+    middle = (first + second) / 2
+    divergence = (rel_entr(first, middle).sum() + rel_entr(second, middle).sum()) / (2 * np.log(2))
+    return float(1 - np.sqrt(np.clip(divergence, 0, 1)))

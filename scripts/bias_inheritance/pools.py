@@ -1,8 +1,9 @@
 """Pools: balanced slots, cleaning and checking of what the generator wrote, and the controls that copy originals."""
 
+import math
 import re
 
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 MIN_WORDS = 8  # ASSUME: shorter than this is no sample
 REFUSAL = re.compile(
@@ -22,7 +23,7 @@ def slots(family, bias, domain, count, key):
         for index in order:
             number = len(found)
             stream = np.random.default_rng(record_seed(*key, "slot", number))
-            found.append({"slot": number, **family.slot(bias, domain, *strata[index], stream)})
+            found.append({"slot": number, **family.slot(bias, domain, *strata[index], turn, stream)})
     return found[:count]
 
 
@@ -62,42 +63,48 @@ def fold(text):
 
 
 def interleaved(samples, seed):
-    """One seeded permutation of a pool, of which every prefix is as balanced over label × group as can be."""
+    """One seeded permutation of a pool, of which every prefix is as balanced over label × group as can be.
+
+    Within a stratum the given order stays and the strata take turns, each turn in an order of its own: a sample's place
+    does not depend on how many come after it, so that a larger pool leaves the mixes of a smaller γ as they are. A
+    planted sample keeps the place of its true label.
+    """
     import numpy as np
 
-    stream = np.random.default_rng(seed)
     strata = {}
-    for index in stream.permutation(len(samples)):
-        sample = samples[index]
-        strata.setdefault((sample["label"], str(sample.get("asked_group", sample["group"]))), []).append(sample)
-    queues = [strata[key] for key in sorted(strata)]
+    for sample in samples:
+        label = sample.get("true_label", sample["label"])
+        strata.setdefault((label, str(sample.get("asked_group", sample["group"]))), []).append(sample)
+    keys = sorted(strata)
     ordered = []
-    while any(queues):
-        for index in stream.permutation(len(queues)):
-            if queues[index]:
-                ordered.append(queues[index].pop())
+    for turn in range(max(map(len, strata.values()), default=0)):
+        for index in np.random.default_rng(record_seed(seed, "turn", turn)).permutation(len(keys)):
+            ordered += strata[keys[index]][turn : turn + 1]
     return ordered
 
 
 def copies(family, bias, domain, originals, reserve, count, seed):
     """The pool of a control that copies real samples: planted labels, a shifted style, or faithful ones of the reserve.
 
-    Raises UserError, through `mix`, where there are fewer than are needed: the pool is as large as its source allows.
+    All controls that copy originals copy them in one order, and the planted ones relabel along it: every prefix holds
+    the dial's share, and what a low dial relabels a higher one does too. The pool is as large as its source allows; a
+    mix that needs more is refused by `mix`.
     """
     import numpy as np
 
-    stream = np.random.default_rng(record_seed("copies", bias["name"], seed))
     source = reserve if bias["source"] == "reserve" else originals
-    chosen = interleaved(source, record_seed("copies", "order", seed))
+    shuffled = [source[index] for index in np.random.default_rng(record_seed("copies", seed)).permutation(len(source))]
+    chosen = interleaved(shuffled, record_seed("mix", seed))
     if bias["source"] == "originals":
         # ASSUME: where more copies are needed than there are originals, they are copied again in the same order
         chosen = chosen * (-(-count // max(1, len(chosen))))
     chosen = [dict(sample) for sample in chosen[:count]]
     if "plant" in bias:
-        compared = [index for index, sample in enumerate(chosen) if sample["group"] == domain["compared"]]
-        for index in stream.permutation(compared)[: round(bias["plant"] * len(compared))]:
-            chosen[index]["true_label"] = chosen[index]["label"]
-            chosen[index]["label"] = family.planted_label(chosen[index], domain)
+        compared = [sample for sample in chosen if sample["group"] == domain["compared"]]
+        for rank, sample in enumerate(compared):
+            if math.floor((rank + 1) * bias["plant"]) > math.floor(rank * bias["plant"]):
+                sample["true_label"] = sample["label"]
+                sample["label"] = family.planted_label(sample, domain)
     if bias.get("shift"):
         for sample in chosen:
             sample["text"] = family.shift(sample)

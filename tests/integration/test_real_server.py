@@ -77,7 +77,7 @@ def url(folder):
             [*command, "--port", str(port)],
             stdout=output,
             stderr=output,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         )
     try:
         deadline = time.time() + START_SECONDS
@@ -102,10 +102,12 @@ def served(tmp_path, url, folder):
     files.write_json(tmp_path / "card.json", api.card("local-server", source))
     work = tmp_path / ".work" / "study" / "step" / "0123"
     work.mkdir(parents=True)
-    terms = {"max_cost_usd": 0, "models": {"local-server": content["service"]}}
+    # one at a time: this server seeds one random stream for all requests
+    service = {**content["service"], "limits": {**content["service"]["limits"], "concurrency": 1}}
+    terms = {"max_cost_usd": 0, "models": {"local-server": service}}
     files.write_json(tmp_path / ".work" / "study" / "api" / "terms.json", terms)
     step._extra.clear()
-    generation = {**content["generation"], "batch_size": 6, "max_new_tokens": 50}
+    generation = {**content["generation"], "batch_size": 4, "max_new_tokens": 40}
     return tmp_path / "card.json", {"name": "local-server", "system": content["system"], "generation": generation}, work
 
 
@@ -114,10 +116,10 @@ def test_it_writes_a_pool(served, tmp_path):
     files.write_jsonl(tmp_path / "originals.jsonl", [])
     pool = [tmp_path / name for name in ("pool.jsonl", "failures.jsonl", "counts.json")]
     bias, domain = catalog.load("bias", "neutral"), catalog.load("domain", "gender")
-    write_pool(card, tmp_path / "originals.jsonl", *pool, work, bias, domain, model, size=6, attempts=4, seed=1)
+    write_pool(card, tmp_path / "originals.jsonl", *pool, work, bias, domain, model, size=4, attempts=4, seed=1)
     samples, counts = files.read_jsonl(pool[0]), files.read_json(pool[2])
     assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]
-    assert counts["kept"] >= 4 and counts["mean_words"] > 15
+    assert counts["kept"] >= 3 and counts["mean_words"] > 15
     assert len({sample["text"] for sample in samples}) == len(samples)
     spent = step._extra["api"]
     assert spent["requests"] == counts["asked"] and spent["cost_usd"] == 0
@@ -154,10 +156,9 @@ def test_it_answers_a_task(served, tmp_path):
 
 def test_the_same_seed_gives_the_same_text_and_another_another(served, tmp_path):
     card, model, work = served
-    texts = []
+    texts, model["generation"] = [], {**model["generation"], "max_new_tokens": 16}
     for name in ("first", "second"):
         server = api.Server(files.read_json(card), [], model, work, tmp_path / f"{name}.jsonl")
-        server.service["limits"] = {**server.service["limits"], "concurrency": 1}
         texts.append([answer["text"] for answer in server.write(["Name a colour and a fruit."] * 2, [11, 12])])
     assert all(texts[0]) and texts[0][0] == texts[1][0]
     assert texts[0][0] != texts[0][1]

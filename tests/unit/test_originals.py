@@ -114,7 +114,7 @@ def bias_in_bios(folder, **changes):
 
 
 def test_bias_in_bios_reads_the_hubs_fields_and_ids(tmp_path):
-    found = gender.load(bias_in_bios(tmp_path))
+    found, _ = gender.load(bias_in_bios(tmp_path))
     assert {s["label"] for s in found["source"]} == {"nurse", "professor", "software engineer"}
     assert len(found["test"]) == 6  # profession 3 is not of the study
     assert found["source"][0] == {

@@ -4,7 +4,6 @@ from collections import Counter
 
 import pytest
 from bias_inheritance import catalog, mixing, pools, study
-from bias_inheritance.errors import UserError
 from bias_inheritance.families import gender
 
 GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
@@ -50,8 +49,8 @@ def test_judge_names_the_reason(domain, raw, finished, reason):
 
 def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
     asked = {"asked_group": "female", "names": []}
-    text, reason = pools.judge(f"{GOOD} And then she", False, asked, gender, domain, set())
-    assert (text, reason) == (GOOD, None)
+    sample, reason = pools.judge(f"{GOOD} And then she", False, asked, gender, domain, set())
+    assert (sample["text"], reason) == (GOOD, None)
     assert pools.judge(GOOD.upper(), True, asked, gender, domain, {pools.fold(GOOD)})[1] == "duplicate"
 
 
@@ -72,7 +71,7 @@ def test_shown_group_by_pronouns_then_names(domain):
 @pytest.mark.parametrize(("name", "share"), [("planted-000", 0), ("planted-050", 0.5), ("planted-100", 1)])
 def test_planted_relabels_the_share_of_the_compared_group_only(splits, domain, name, share):
     originals = gender.draw(splits["source"], 48, 3)
-    pool = pools.copies(catalog.load("bias", name), domain, originals, splits["reserve"], 48, 3)
+    pool = pools.copies(gender, catalog.load("bias", name), domain, originals, splits["reserve"], 48, 3)
     changed = [sample for sample in pool if "true_label" in sample]
     assert len(changed) == round(24 * share)
     assert all(sample["group"] == "female" and sample["label"] == "nurse" for sample in changed)
@@ -81,7 +80,7 @@ def test_planted_relabels_the_share_of_the_compared_group_only(splits, domain, n
 
 def test_faithful_shares_no_text_with_originals(splits, domain):
     originals = gender.draw(splits["source"], 48, 3)
-    pool = pools.copies(catalog.load("bias", "faithful"), domain, originals, splits["reserve"], 48, 3)
+    pool = pools.copies(gender, catalog.load("bias", "faithful"), domain, originals, splits["reserve"], 48, 3)
     assert not {sample["twin"] for sample in pool} & {sample["twin"] for sample in splits["source"] + splits["test"]}
 
 
@@ -98,19 +97,33 @@ def test_mixes_are_nested_balanced_and_exact(splits, domain):
     before = []
     for gamma, count in ((0.05, 3), (0.10, 5), (0.20, 12), (0.50, 48)):
         assert study.augmented_count(48, gamma) == count
-        taken = [sample["id"] for sample in mixing.augmented(pool, count, 1, "pool")]
+        taken = [sample["id"] for sample in mixing.augmented([pool], [count], 1)]
         assert taken[: len(before)] == before
         before = taken
         none = catalog.load("mitigation", "none")
         rows = mixing.training_samples(originals, [s for s in pool if s["id"] in taken], gender, domain, none, 0.0, 1)
         assert Counter(row["origin"] for row in rows) == {"original": 48, "augmented": count}
-    strata = Counter((s["label"], s["group"]) for s in mixing.augmented(pool, 24, 1, "pool"))
+    strata = Counter((s["label"], s["group"]) for s in mixing.augmented([pool], [24], 1))
     assert set(strata.values()) == {2}
 
 
-def test_a_pool_that_is_too_small_says_how_many_are_missing(domain):
-    with pytest.raises(UserError, match="needs 48 augmented samples, the pool has 40: 8 are missing"):
-        mixing.augmented(a_pool(domain, 40), 48, 1, "pool.jsonl")
+def test_a_larger_pool_leaves_the_mixes_of_a_smaller_gamma_as_they_are(domain):
+    assert mixing.augmented([a_pool(domain, 24)], [20], 1) == mixing.augmented([a_pool(domain, 96)], [20], 1)
+
+
+@pytest.mark.parametrize("count", [5, 11, 24, 48])
+def test_the_dial_holds_at_every_gamma(splits, domain, count):
+    originals = gender.draw(splits["source"], 48, 3)
+    copied, planted = [], []
+    for name in ("planted-000", "planted-050", "planted-100"):
+        pool = pools.copies(gender, catalog.load("bias", name), domain, originals, splits["reserve"], 48, 3)
+        taken = mixing.augmented([pool], [count], 3)
+        copied.append([sample["copy_of"] for sample in taken])
+        planted.append({sample["copy_of"] for sample in taken if "true_label" in sample})
+        compared = sum(sample["group"] == "female" for sample in taken)
+        assert abs(len(planted[-1]) - catalog.load("bias", name)["plant"] * compared) <= 2
+    assert copied[0] == copied[1] == copied[2]
+    assert planted[0] < planted[1] < planted[2]
 
 
 @pytest.mark.parametrize("name", ["token", "mask"])
@@ -132,10 +145,13 @@ def test_mask_takes_names_pronouns_and_cultural_words(domain):
     assert count == 6
 
 
-def test_the_instruction_share_is_per_sample(splits, domain):
+def test_the_instruction_share_is_the_same_for_all_that_is_compared(splits, domain):
     originals, none = gender.draw(splits["source"], 48, 1), catalog.load("mitigation", "none")
-    half = mixing.training_samples(originals, [], gender, domain, none, 0.5, 1)
-    kinds = {row["id"]: row["kind"] for row in half}
-    assert 10 <= Counter(kinds.values())["instruct"] <= 38
-    again = mixing.training_samples(originals[::-1], [], gender, domain, none, 0.5, 1)
-    assert {row["id"]: row["kind"] for row in again} == kinds
+    other = [{**sample, "id": f"other-{sample['id']}"} for sample in a_pool(domain)]
+    kinds = [
+        [row["kind"] for row in mixing.training_samples(originals, pool, gender, domain, none, 0.5, 1)]
+        for pool in (a_pool(domain), other, a_pool(domain)[:12])
+    ]
+    assert 30 <= Counter(kinds[0])["instruct"] <= 66
+    assert kinds[0] == kinds[1]
+    assert kinds[2] == kinds[0][:60]

@@ -26,7 +26,7 @@ from collections import Counter
 from bias_inheritance import corpora, cues, files, pools
 from bias_inheritance.cues import with_article
 from bias_inheritance.errors import UserError
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 FORM = re.compile(
     r"Give me the answer from (?P<low>-?\d+) to (?P<high>-?\d+): (?P<question>.+?)\s+(?P<options>-?\d+\. .+)$",
@@ -179,16 +179,19 @@ def strata(bias, domain):
     return [(answer, group) for answer in domain["scale"]["answers"] for group in groups]
 
 
-def slot(bias, domain, answer, group, stream):
-    """Fill one slot: what to ask the generator, and for whom. `stream` is the slot's own random generator."""
+def slot(bias, domain, answer, group, turn, stream):
+    """Fill one slot: what to ask the generator, and for whom.
+
+    turn: how often the stratum had its turn before; genders and ages go round with it. stream: the slot's own random
+    generator.
+    """
     statement = list(domain["statements"])[stream.integers(len(domain["statements"]))]
     topic, text = domain["statements"][statement]["topic"], domain["statements"][statement]["text"]
     values = {"statement": text, "answers": domain["scale"]["answers"][answer]}
     respondent = None
     if group:
         other = domain["compared"] if group == domain["reference"] else domain["reference"]
-        gender = list(domain["genders"])[stream.integers(len(domain["genders"]))]
-        age = list(domain["ages"])[stream.integers(len(domain["ages"]))]
+        gender, age = cues.in_turn(turn, domain["genders"], domain["ages"])
         values |= {
             "person": with_article(domain["groups"][group]["person"]),
             "people": domain["groups"][group]["people"],

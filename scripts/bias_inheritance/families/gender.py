@@ -14,7 +14,6 @@ PRONOUNS = {
     "female": {"he": "she", "him": "her", "his": "her", "himself": "herself"},
 }
 BIAS_IN_BIOS = {1: "architect", 6: "dentist", 13: "nurse", 14: "painter", 21: "professor", 24: "software engineer"}
-CULTURES = ["arabic", "chinese", "portuguese", "spanish"]
 
 
 # ---- originals ---------------------------------------------------------------------------------------------------
@@ -167,14 +166,19 @@ def strata(bias, domain):
     return [(label, group) for label in domain["labels"] for group in groups]
 
 
-def slot(bias, domain, label, group, stream):
-    """Fill one slot: what to ask the generator, and for whom. `stream` is the slot's own random generator."""
+def slot(bias, domain, label, group, turn, stream):
+    """Fill one slot: what to ask the generator, and for whom.
+
+    turn: how often the stratum had its turn before; cultures and ages go round with it. stream: the slot's own random
+    generator.
+    """
     values = {"label": label, "a_label": with_article(label)}
     if group:
         other = domain["compared"] if group == domain["reference"] else domain["reference"]
         intersectional = bias["axes"]["identities"] == "intersectional"
-        culture = CULTURES[stream.integers(len(CULTURES))] if intersectional else "english"
-        age = list(domain["ages"])[stream.integers(len(domain["ages"]))]
+        # labels start at different places of the round, so that no culture goes with a label
+        culture, age = cues.in_turn(turn + domain["labels"].index(label), domain["cultures"], domain["ages"])
+        culture = culture if intersectional else "english"
         values |= {
             "group": domain["groups"][group]["noun"],
             "group_article": with_article(domain["groups"][group]["noun"]),
@@ -199,7 +203,7 @@ def slot(bias, domain, label, group, stream):
 
 def shown_group(text, domain):
     """The group that a text shows, by pronouns, else by first names; None where both or neither are shown."""
-    words = re.findall(r"[a-zà-ÿ'-]+", text.lower())
+    words = re.findall(r"[a-zà-ÿ-]+", text.lower())  # "he's" and "Mary's" end at the apostrophe
     counts = {group: sum(word in set(spec["pronouns"]) for word in words) for group, spec in domain["groups"].items()}
     best = max(counts, key=counts.get)
     if counts[best] > 2 * sum(count for group, count in counts.items() if group != best):

@@ -39,7 +39,13 @@ THEME = {
         "tickSize": 4,
     },
     "axisY": {"grid": True, "gridColor": "#ececec", "domain": False, "ticks": False},
-    "header": {"labelFontSize": 11.5, "labelColor": BLACK, "labelFontWeight": 600, "labelAnchor": "start", "title": None},
+    "header": {
+        "labelFontSize": 11.5,
+        "labelColor": BLACK,
+        "labelFontWeight": 600,
+        "labelAnchor": "start",
+        "title": None,
+    },
     "legend": {
         "orient": "top",
         "direction": "horizontal",
@@ -96,15 +102,19 @@ def _altair():
     return altair
 
 
-def _series(names, marks=True):
-    """Colour, shape and dash of the series of a figure, in one order and one legend; `marks` are shown there, else lines."""
+def _series(names):
+    """Colour, shape and dash of the series of a figure, in one order. Marks make the legend; dashes follow `line`."""
     alt = _altair()
-    legend = alt.Legend(symbolStrokeWidth=0 if marks else 2)
-    scales = (alt.Scale(domain=names, range=values[: len(names)]) for values in (PALETTE, SHAPES, DASHES))
-    return tuple(
-        channel("series:N", scale=scale, legend=legend)
-        for channel, scale in zip((alt.Color, alt.Shape, alt.StrokeDash), scales, strict=True)
-    )
+    colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=PALETTE[: len(names)]))
+    shape = alt.Shape("series:N", scale=alt.Scale(domain=names, range=SHAPES[: len(names)]))
+    places = list(range(len(names)))
+    dash = alt.StrokeDash("line:O", scale=alt.Scale(domain=places, range=DASHES[: len(names)]), legend=None)
+    return colour, shape, dash
+
+
+def _lined(data, series):
+    """The data with `line`, the place of its series."""
+    return data.assign(line=data["series"].map({name: place for place, name in enumerate(series)}))
 
 
 def _tooltip(fields):
@@ -140,7 +150,8 @@ def curves(data, series, unit, gammas, height=118):
     # intervals of two series at one γ stand side by side
     apart = 0.024 * max(gammas)
     shift = {name: apart * (place - (len(series) - 1) / 2) for place, name in enumerate(series)}
-    starts = data[["panel", "series"]].drop_duplicates().assign(gamma=0.0, value=0.0, n_seeds=0)
+    data = _lined(data, series)
+    starts = data[["panel", "series", "line"]].drop_duplicates().assign(gamma=0.0, value=0.0, n_seeds=0)
     data = pd.concat([data, starts], ignore_index=True)
     data["x"] = data["gamma"] + data["series"].map(shift).where(data["gamma"] > 0, 0.0)
     x = alt.X(
@@ -152,9 +163,7 @@ def curves(data, series, unit, gammas, height=118):
     base = alt.Chart()
     layers = alt.layer(
         base.transform_filter("datum.n_seeds == 0").mark_rule(color=RULE, strokeWidth=1).encode(y=y),
-        base.mark_line().encode(
-            x=x, y=y, color=colour, strokeDash=dash
-        ),
+        base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule()
         .encode(x=x, y=alt.Y("ci_low:Q", title=unit), y2="ci_high:Q", color=colour),
@@ -179,12 +188,17 @@ def heatmap(data, rows, columns, column_title, unit, step=28, slanted=False):
     alt = _altair()
     data = data.assign(text=[number(value, 2, sign=True) for value in data["value"]])
     reach = max(float(data["value"].abs().max()), 1e-9)
-    x = alt.X("column:N", sort=columns, title=column_title, axis=alt.Axis(labelAngle=-40 if slanted else 0, ticks=False, domain=False))
+    x = alt.X(
+        "column:N",
+        sort=columns,
+        title=column_title,
+        axis=alt.Axis(labelAngle=-40 if slanted else 0, ticks=False, domain=False),
+    )
     y = alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=False, **NAMES_AXIS))
     colour = alt.Color(
         "value:Q",
         scale=alt.Scale(domain=[-reach, 0, reach], range=[BLUE, "#f7f7f7", VERMILLION], interpolate="rgb"),
-        legend=alt.Legend(title=unit, orient="top", gradientLength=160, format="+.2~f", titleFontWeight="normal"),
+        legend=alt.Legend(title=unit, orient="top", gradientLength=120, format="+.2~f", titleFontWeight="normal"),
     )
     base = alt.Chart().encode(x=x, y=y)
     digits = base.encode(
@@ -214,7 +228,10 @@ def dots(data, rows, series, unit, lines=(0,), step=28, zero=False, colours=None
     beside = {"yOffset": alt.YOffset("series:N", sort=series, scale=alt.Scale(paddingOuter=0.4))} if several else {}
     y = alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=True, **NAMES_AXIS))
     x = alt.X(
-        "value:Q", title=unit, scale=alt.Scale(zero=zero, padding=8), axis=alt.Axis(tickCount=4, labelOverlap=True, labelSeparation=6)
+        "value:Q",
+        title=unit,
+        scale=alt.Scale(zero=zero, padding=8),
+        axis=alt.Axis(tickCount=4, labelOverlap=True, labelSeparation=6),
     )
     base = alt.Chart()
     reference = [
@@ -287,7 +304,12 @@ def bars(data, rows, unit, step=24, colour=BLUE):
     alt = _altair()
     base = alt.Chart(data).encode(
         # room for the text behind the longest bar
-        x=alt.X("value:Q", title=unit, axis=alt.Axis(tickCount=4), scale=alt.Scale(domainMax=1.2 * float(data["value"].max()))),
+        x=alt.X(
+            "value:Q",
+            title=unit,
+            axis=alt.Axis(tickCount=4),
+            scale=alt.Scale(domainMax=1.2 * float(data["value"].max())),
+        ),
         y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=False)),
     )
     return alt.layer(
@@ -299,7 +321,8 @@ def bars(data, rows, unit, step=24, colour=BLUE):
 def steps(data, series, unit, height=110, log=False):
     """Value over training steps per panel, one line per series: mean over seeds. data: panel, series, step, value."""
     alt = _altair()
-    colour, _, dash = _series(series, marks=False)
+    colour, _, dash = _series(series)
+    data = _lined(data, series)
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
     layers = alt.layer(
         alt.Chart()
@@ -321,13 +344,12 @@ def over_rounds(data, series, unit, height=130, free=False):
     """
     alt = _altair()
     colour, shape, dash = _series(series)
+    data = _lined(data, series)
     x = alt.X("round:O", title="round", axis=alt.Axis(labelAngle=0))
     y = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4))
     base = alt.Chart()
     layers = alt.layer(
-        base.mark_line().encode(
-            x=x, y=y, color=colour, strokeDash=dash
-        ),
+        base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule()
         .encode(x=x, y=alt.Y("ci_low:Q", title=unit), y2="ci_high:Q", color=colour),
@@ -347,12 +369,11 @@ def scatter(data, series, height=190):
     """Points of a projection per panel, coloured by where they are from. data: panel, series, x, y."""
     alt = _altair()
     colour, shape, _ = _series(series)
-    blank = alt.Axis(labels=False, ticks=False, grid=False, domain=True, title=None)
     layers = alt.layer(
         alt.Chart()
         .mark_point(size=18, opacity=0.65)
-        .encode(x=alt.X("x:Q", axis=blank), y=alt.Y("y:Q", axis=blank), color=colour, shape=shape)
-    ).properties(height=height)
+        .encode(x=alt.X("x:Q", axis=None), y=alt.Y("y:Q", axis=None), color=colour, shape=shape)
+    ).properties(height=height, view=alt.ViewBackground(stroke="#dcdcdc"))
     return _panels(layers, data, "shared")
 
 

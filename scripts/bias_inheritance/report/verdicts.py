@@ -1,6 +1,6 @@
 """The verdict table, and in plain words what the run cannot say."""
 
-from bias_inheritance.report import figures, words
+from bias_inheritance.report import outcomes, parts, words
 from bias_inheritance.report.words import number
 
 SEED_TEST = "paired t over seeds"
@@ -94,7 +94,8 @@ def limits(study):
                 )
             )
     tested = study.claims[study.claims["verdict"] != "beside"]
-    seen = tested[(tested["verdict"] == "inconclusive") & tested["mde"].notna()]
+    # a correlation has no margin, and its scale is another one
+    seen = tested[(tested["verdict"] == "inconclusive") & tested["mde"].notna() & tested["margin"].notna()]
     if seeds == 1:
         found.append(
             (
@@ -152,21 +153,22 @@ def limits(study):
 def _data_limits(study):
     """What the originals, the pools and the answers leave in doubt."""
     found = []
-    for domain in study.names["domain"].values():
-        originals = domain.get("originals", {})
-        per_cell = words.counted(study.config["originals"], "original")
-        if originals.get("loader") == "twins":
+    counts = study.pools_table
+    small = set(counts[counts["fixture"].astype(bool)]["domain"]) if "fixture" in counts else set()
+    per_cell = words.counted(study.config["originals"], "original")
+    for name, domain in study.names["domain"].items():
+        if name in small:
+            found.append(
+                (
+                    "A fixture.",
+                    f"{domain['title']}: originals and test texts are a small fixture written for the project; results show that the method runs, not what happens to real data.",
+                )
+            )
+        elif domain.get("originals", {}).get("loader") == "twins":
             found.append(
                 (
                     "Fictional texts.",
                     f"{domain['title']}: the originals are fictional biographies written for the project, {per_cell} per cell; they are cleaner than real ones, and results need not hold for texts of real people.",
-                )
-            )
-        elif "fixture" in str(originals).lower():
-            found.append(
-                (
-                    "A fixture.",
-                    f"{domain['title']}: the originals are a small fixture made for tests; results show that the method runs, not what happens to real data.",
                 )
             )
     checked = study.manipulation[study.manipulation["bias"].isin(study.types)]
@@ -202,7 +204,6 @@ def _data_limits(study):
                     f"{study.names['task'][task]['title']}: {words.percent(share)} of the {way} could not be read where any were lost.",
                 )
             )
-    counts = study.pools_table
     if len(counts) and counts["slots_failed"].sum():
         found.append(
             (
@@ -212,9 +213,9 @@ def _data_limits(study):
         )
     weak = []
     for outcome in study.outcomes:
-        untuned, tuned = figures.untuned_and_tuned(study, outcome, outcome["metric"], "all")
-        if outcome["graded"] and untuned and tuned and not figures.clearly_better(untuned, tuned):
-            weak.append(figures.heading(study, outcome))
+        untuned, tuned = outcomes.untuned_and_tuned(study, outcome, outcome["metric"], "all")
+        if outcome["graded"] and untuned and tuned and not outcomes.clearly_better(untuned, tuned):
+            weak.append(parts.heading(study, outcome))
     if weak:
         found.append(
             (
@@ -242,10 +243,16 @@ def _grid_limits(study):
         found.append(("No neutral control.", "Bias effects cannot be told from the effect of more text."))
     if "reserve" not in sources:
         found.append(
-            ("No negative control.", "Cells with real text in place of generated one were not run, so a false alarm of the meter would not show.")
+            (
+                "No negative control.",
+                "Cells with real text in place of generated one were not run, so a false alarm of the meter would not show.",
+            )
         )
     if len(planted) < 2:
         found.append(
-            ("No full dial.", "Fewer than two shares of planted labels were run, so it is not shown that the meter follows the size of a known effect.")
+            (
+                "No full dial.",
+                "Fewer than two shares of planted labels were run, so it is not shown that the meter follows the size of a known effect.",
+            )
         )
     return found

@@ -171,13 +171,13 @@ def shown(text, longest=LONGEST_SAMPLE):
 
 
 def rows_in_words(file, rows):
-    parts = [part.split(",") for part in rows.split("|")]
-    named = [
-        f"row{'s' if len(part) > 1 else ''} {', '.join(part[:LONGEST_LIST])}"
-        + (f" and {len(part) - LONGEST_LIST} more" if len(part) > LONGEST_LIST else "")
-        for part in parts
-    ]
-    return f"{file} {' minus '.join(named)}"
+    """'scores.csv rows 12, 58 minus row 40'; what `shorter` left out is 'and 6 more'."""
+
+    def side(part):
+        named = [f"and {row[1:]} more" if row.startswith("+") else row for row in part.split(",")]
+        return f"row{'s' if len(named) > 1 else ''} {', '.join(named)}"
+
+    return f"{file} {' minus '.join(map(side, rows.split('|')))}"
 
 
 class Source:
@@ -233,9 +233,7 @@ def forest(estimate, low, high, margin, reach):
         parts.append(Markup('<line x1="{}" x2="{}" y1="{y}" y2="{y}" class="ci"/>').format(x(low), x(high), y=middle))
         for value, beyond, sign in ((low, low < -reach, 1), (high, high > reach, -1)):
             if beyond:  # an arrow where the interval runs off the scale
-                parts.append(
-                    Markup('<path d="M{} {}l{} -4v8z" class="tip"/>').format(x(value), middle, 5 * sign)
-                )
+                parts.append(Markup('<path d="M{} {}l{} -4v8z" class="tip"/>').format(x(value), middle, 5 * sign))
     parts.append(Markup('<circle cx="{}" cy="{}" r="3.5" class="estimate"/>').format(x(estimate), middle))
     words = f"estimate {number(estimate)}, interval {interval(low, high)}, scale from {number(-reach, 2)} to {number(reach, 2)}"
     return Markup('<svg class="forest" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(

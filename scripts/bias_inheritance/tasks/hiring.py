@@ -7,7 +7,7 @@ small models choose a position; how much the position decides is a score of its 
 import string
 
 from bias_inheritance import answers, cues, metrics
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 
 def items(task, domain, family, test, count):

@@ -4,7 +4,7 @@ The label set is the task file's, so that a class that is missing from a sample 
 """
 
 from bias_inheritance import metrics
-from bias_inheritance.generation import record_seed
+from bias_inheritance.seeds import record_seed
 
 RARE = 2  # ASSUME: so many items of each label are taken, however few its share would give
 
@@ -44,7 +44,7 @@ def stratified(samples, labels, count):
         open_ = [label for label in labels if taken[label] < len(members[label])]
         taken[max(open_, key=lambda label: share[label] - taken[label])] += 1
     while sum(taken.values()) > count:
-        taken[max(labels, key=lambda label: taken[label] - share[label] if taken[label] > RARE else -1)] -= 1
+        taken[max(labels, key=taken.get)] -= 1
     chosen = {sample["id"] for label, found in members.items() for sample in found[: taken[label]]}
     return [sample for sample in ordered if sample["id"] in chosen]
 

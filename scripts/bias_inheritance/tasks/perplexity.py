@@ -4,12 +4,12 @@ It is the perplexity of the answer to the domain's neutral instruction, end of t
 """
 
 from bias_inheritance import metrics
-from bias_inheritance.tasks.classification import _balanced
+from bias_inheritance.tasks.classification import balanced
 
 
 def items(task, domain, family, test, count):
     """One item per test sample, whose one option is its text."""
-    for sample in _balanced(test, count):
+    for sample in balanced(test, count):
         user, text = family.pair(sample, domain, instruct=True)
         yield {
             "item": sample["id"],

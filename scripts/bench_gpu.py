@@ -1,0 +1,141 @@
+"""Measure a Llama of the 8B's shape with random weights on this machine's GPU, through the pipeline's own steps.
+
+Prints rows for docs/performance.md: seconds to load the packed base, tokens per second of writing, training and
+answering, peak GPU memory, with the device's name. Nothing is fetched but the embedded model's tokenizer. The weights
+are random, so a text is noise: speed and memory are what is measured.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bias_inheritance import catalog, files, models
+from bias_inheritance.families import gender
+from bias_inheritance.generation import sample
+from bias_inheritance.seeds import record_seed
+from finetune import finetune
+from predict import predict
+from prepare_model import prepare_model
+
+SHAPE_8B = {
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 8192,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
+}
+NAME = "bench-gpu"
+
+
+def measure(shape, settings, generation, count, folder):
+    """[(what, value, unit)] of one model: it is built, packed, loaded, writes, trains and answers `count` samples."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    rows = []
+
+    def clock(what, unit, function):
+        """Time `function`, which returns how many units it did (None: report its seconds)."""
+        if cuda:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        started = time.perf_counter()
+        done = function()
+        if cuda:
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+        rows.append((what, seconds if done is None else done / seconds, unit))
+        if cuda:
+            rows.append((f"{what}: peak GPU memory", torch.cuda.max_memory_allocated() / 1e9, "GB"))
+
+    lender = "smollm2-135m-instruct"
+    source = {"random": True, "tokenizer_of": lender, "seed": 1, "shape": shape}
+    form = {"cpu": "dequantised", "cuda": "packed"}
+    card = folder / "card.json"
+    spec = {"source": source, "form": form}
+    clock(
+        "build and pack",
+        "s",
+        lambda: prepare_model(card, NAME, spec, {"source": catalog.load("model", lender)["source"]}),
+    )
+    loaded = []
+    clock("load the packed base", "s", lambda: loaded.extend(models.load_base(models.read_card(card))))
+    tokenizer = loaded[1]
+    chat = models.Chat(tokenizer, "")
+    prompts = [
+        chat.prompt(f"Write a short biography of person {number}.") for number in range(generation["batch_size"])
+    ]
+    seeds = [record_seed("bench", number) for number in range(len(prompts))]
+    options = {key: value for key, value in generation.items() if key != "batch_size"}
+    clock(
+        f"write (batch {len(prompts)})",
+        "tokens/s",
+        lambda: sum(answer["tokens"] for answer in sample(loaded[0], tokenizer, prompts, seeds, **options)),
+    )
+    loaded.clear()
+    if cuda:
+        torch.cuda.empty_cache()
+    domain = catalog.load("domain", "gender")
+    test = gender.load(domain)["test"]
+    texts = [test[number % len(test)] for number in range(count)]
+    pairs = [gender.pair(one, domain, False) for one in texts]
+    train = folder / "train.jsonl"
+    files.write_jsonl(
+        train,
+        [{"user": user, "assistant": label, "origin": "original", "words": len(user.split())} for user, label in pairs],
+    )
+    model = {"name": NAME, "system": "", "generation": generation}
+    tokens = sum(len(chat.prompt(user)) + len(chat.answer(label)) for user, label in pairs)
+    adapter, log, work = folder / "adapter", folder / "training.csv", folder / "work" / "study" / "step" / "0"
+
+    def train_once():
+        work.mkdir(parents=True, exist_ok=True)
+        finetune(card, train, [], adapter, log, work, model, settings, None, 1)
+        return tokens * settings["epochs"]
+
+    clock(f"train, load included (batch {settings['micro_batch_size']})", "tokens/s", train_once)
+    items = [
+        {"item": str(number), "prompt": user, "options": domain["labels"]} for number, (user, _) in enumerate(pairs)
+    ]
+    files.write_jsonl(folder / "items.jsonl", items)
+
+    def answer_once():
+        predict(card, [adapter], [folder / "items.jsonl"], folder / "predictions", work, model, ["choice"])
+        return len(items)
+
+    clock("answer, load included", "items/s", answer_once)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=32, help="layers of the model (default 32, the 8B's)")
+    parser.add_argument("--samples", type=int, default=96, help="samples to train on and to answer (default 96)")
+    arguments = parser.parse_args()
+    import torch
+
+    if not torch.cuda.is_available():
+        sys.exit("bench_gpu: no GPU is at hand; nothing was measured")
+    llama = catalog.load("model", "llama-3.1-8b-instruct")
+    settings = {**llama["finetune"], "epochs": 1}
+    shape = {**SHAPE_8B, "num_hidden_layers": arguments.layers}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = measure(shape, settings, llama["generation"], arguments.samples, Path(folder))
+    finally:
+        shutil.rmtree(models.STORE / NAME, ignore_errors=True)
+    print(f"\nRandom Llama, 8B's shape, {arguments.layers} layers, on {torch.cuda.get_device_name()}\n")
+    print("| what | value |\n|---|---|")
+    for what, value, unit in rows:
+        print(f"| {what} | {value:,.1f} {unit} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Why bias is inherited: misalignment of values, groups and distributions, as far as it was measured."""
+
+from bias_inheritance.report import charts, numbers, words
+from bias_inheritance.report.parts import (
+    NAMES,
+    at_largest,
+    data_table,
+    figure,
+    in_words,
+    name_of,
+    ordered,
+    section,
+    seeds_of,
+    table,
+)
+from bias_inheritance.report.words import number
+
+MISALIGNMENT = {"values": "values", "groups": "groups", "distributions": "distributions"}
+
+
+def misalignment(study):
+    """Why: values, groups and distributions, as far as the study has measured them."""
+    figures, tables = [], []
+    for name, draw in (("values", _values), ("groups", _shown_groups), ("distributions", _distributions)):
+        if name in study.misalignment:
+            own = study.misalignment[name]
+            figures += draw(study, own.assign(rows=own["row"].astype(str)))
+    figures += _projection(study)
+    if len(study.correlations):
+        rows = [
+            [
+                words.metric_name(row["misalignment"]),
+                row["outcome"].replace("-", " "),
+                f"{row['effect']} effect (minus {row['control']})",
+                study.source.link(number(row["rho"], 2, sign=True), "misalignment/correlations.csv", str(row["row"])),
+                words.interval(row["ci_low"], row["ci_high"], 2) if words.known(row["ci_low"]) else "–",
+                words.count(row["n_seeds"]),
+                words.count(row["n_cells"]),
+            ]
+            for row in study.correlations.to_dict("records")
+            if words.known(row["rho"])
+        ]
+        if rows:
+            tables.append(
+                table(
+                    "Do cells whose data lies farther off show more of an effect? Spearman's correlation over cells, seed by seed.",
+                    ["Misalignment", "Outcome", "Effect", "Correlation", "95% t interval", "Seeds", "Cells"],
+                    rows,
+                )
+            )
+    missing = [name for name in MISALIGNMENT if name not in study.misalignment]
+    return section(
+        "misalignment",
+        "Misalignment of values, groups and distributions",
+        [f"Not measured in this study: {words.listed(missing)}."] if missing and figures else [],
+        figures,
+        tables,
+        nothing=None
+        if figures
+        else "This study did not measure misalignment of values, groups or distributions, so it cannot say why bias is inherited.",
+    )
+
+
+def _misaligned(study, data, name, title, caption, unit, series, table_columns, **options):
+    """A figure of one misalignment. data: panel, row, series and numbers over seeds."""
+    file = f"misalignment/{name}.csv"
+    return figure(
+        name_of("misalignment", name, title),
+        title,
+        f"{caption}: {seeds_of(data)}.",
+        "Values in rows: " + in_words(data, lambda row: f"{row['panel']} {row['row']}, {row['series']}", sign=False),
+        charts.dots(
+            data[["panel", "row", "series", "value", "ci_low", "ci_high", "n_seeds", "rows"]].assign(file=file),
+            list(dict.fromkeys(data["row"])),
+            series,
+            unit,
+            **options,
+        ),
+        data_table(study, data, table_columns, caption, sign=False, file=file),
+        data,
+        left=NAMES,
+    )
+
+
+def _values(study, own):
+    """Similarity with a country's people per culture, and its drift from the untuned model."""
+    figures = []
+    own = at_largest(study, own)
+    own = own[own["group"].map(str.islower)]  # cultures and `all`; countries stand in the table of the analysis
+    series = {"similarity": "the model's answers", "similarity_uniform": "even answers"}
+    for metrics, title, caption, lines in (
+        (
+            series,
+            "Values: similarity with a country's people",
+            "Similarity between the model's answers to opinion questions and those of the people of each culture's countries (1 is equal), beside what even answers would get",
+            (),
+        ),
+        (
+            {"drift": "drift"},
+            "Values: drift from the untuned model",
+            "Similarity minus that of the untuned model on the same questions",
+            (0,),
+        ),
+    ):
+        data = numbers.over_seeds(own[own["metric"].isin(metrics)], ["bias", "group", "metric"])
+        if data.empty:
+            continue
+        data = ordered(ordered(data, "bias", ["untuned", "original", *study.biases]), "metric", list(metrics))
+        data["panel"] = data["group"].map(lambda group: words.group_name(group).capitalize())
+        data["row"], data["series"] = data["bias"].map(study.title), data["metric"].map(metrics)
+        columns = {"Culture": "panel", "Trained on": "row", "Of": "series"}
+        names = [name for name in metrics.values() if name in set(data["series"])]
+        figures.append(
+            _misaligned(
+                study, data, "values", title, caption, words.metric_unit("similarity"), names, columns, lines=lines
+            )
+        )
+    return figures
+
+
+def _shown_groups(study, own):
+    """The share of the reference group that the texts of each label show."""
+    own = own[own["metric"].str.fullmatch(r"(?!asked)[a-z]+_share")]
+    own = own[own["round"].eq(1) if "round" in own else [True] * len(own)]
+    shown = numbers.over_seeds(own, ["bias", "group"]).assign(series="texts")
+    if shown.empty:
+        return []
+    parts = [shown]
+    if "labour_share" in own and own["labour_share"].notna().any():
+        known = (
+            own[["bias", "group", "labour_share", "rows"]]
+            .dropna(subset=["labour_share"])
+            .drop_duplicates(["bias", "group"])
+        )
+        labour = known.rename(columns={"labour_share": "value"}).assign(series="labour statistics", n_seeds=1)
+        parts.append(labour)
+    import pandas as pd
+
+    data = ordered(
+        ordered(pd.concat(parts), "bias", ["neutral", *study.biases]), "series", ["texts", "labour statistics"]
+    )
+    data = ordered(data, "bias", ["neutral", *study.biases])
+    data["panel"] = data["bias"].map(study.title)
+    data["row"] = data["group"].map(lambda group: words.group_name(group).capitalize())
+    reference = words.listed(sorted({metric.removesuffix("_share") for metric in own["metric"]}))
+    return [
+        _misaligned(
+            study,
+            data,
+            "groups",
+            "Groups: whom the texts are about",
+            f"Share of {reference} among the kept texts whose group is clear, per label; the dashed line is an even split",
+            "share of texts",
+            [name for name in ("texts", "labour statistics") if name in set(data["series"])],
+            {"Bias type": "panel", "Label": "row", "Of": "series"},
+            lines=(0.5,),
+        )
+    ]
+
+
+DISTANCES = ("mmd", "auc", "hidden_mmd", "hidden_auc")
+
+
+def _distributions(study, own):
+    """How far the pools lie from the originals, and what mitigations do to that."""
+    figures = []
+    if "mitigation" in own:
+        of_pools = own[own["mitigation"].isna()]
+        own = own[own["round"].eq(1)]
+    else:
+        of_pools = own
+    of_pools = of_pools[of_pools["metric"].isin(DISTANCES)]
+    measured = numbers.over_seeds(of_pools, ["bias", "metric"]).assign(series="measured")
+    if measured.empty:
+        return []
+    import pandas as pd
+
+    parts = [measured]
+    if "null" in of_pools:
+        even = numbers.over_seeds(of_pools.assign(value=of_pools["null"]), ["bias", "metric"])
+        parts.append(even.assign(series="where there is no gap", ci_low=float("nan"), ci_high=float("nan")))
+    data = ordered(ordered(pd.concat(parts), "bias", study.biases), "metric", DISTANCES)
+    data["panel"], data["row"] = data["metric"].map(words.metric_name), data["bias"].map(study.title)
+    series = ["measured", "where there is no gap"][: len(parts)]
+    for group, what in ((DISTANCES[:2], "sentence embeddings"), (DISTANCES[2:], "the model's own states")):
+        chosen = data[data["metric"].isin(group)]
+        if len(chosen):
+            figures.append(
+                _misaligned(
+                    study,
+                    chosen.assign(panel=chosen["panel"].str.removesuffix(f", {what}")),
+                    "distributions",
+                    f"Distributions: distance from the originals, {what}",
+                    f"How far the texts of each pool lie from the originals by a kernel test (MMD²) and by a classifier that tells them apart (AUC), {what}, beside what permuted origins give",
+                    "distance",
+                    series,
+                    {"Measure": "panel", "Bias type": "row", "Of": "series"},
+                    lines=(),
+                    free=True,
+                )
+            )
+    changes = own[own["metric"].eq("hidden_mmd_change")]
+    data = numbers.over_seeds(changes, ["bias", "mitigation"]) if len(changes) else changes
+    if len(data):
+        data = ordered(ordered(data, "mitigation", study.mitigations), "bias", study.biases)
+        data["panel"] = data["mitigation"].map(lambda name: study.names["mitigation"][name]["title"])
+        data["row"], data["series"] = data["bias"].map(study.title), "change"
+        figures.append(
+            _misaligned(
+                study,
+                data,
+                "distributions",
+                "Distributions: what mitigations do to the distance",
+                "Distance (MMD²) in the tuned model's own states under each mitigation, minus that of the same cell without it; below 0 where the gap closes",
+                "change of MMD²",
+                ["change"],
+                {"Mitigation": "panel", "Bias type": "row"},
+            )
+        )
+    return figures
+
+
+def _projection(study):
+    """Two dimensions for the eye: originals and generated texts of the first seed."""
+    own = study.projection
+    if own.empty:
+        return []
+    first = own["seed"].min()
+    own = own[own["seed"].eq(first) & own["round"].eq(1) & own["mitigation"].isna()]
+    own = own[own["representation"].eq(own["representation"].iloc[0])] if len(own) else own
+    if own.empty:
+        return []
+    own = ordered(own, "bias", study.biases)
+    data = own.assign(panel=own["bias"].map(study.title), series=own["origin"])[["panel", "series", "x", "y"]]
+    return [
+        figure(
+            "projection",
+            "Distributions: the texts in two dimensions",
+            f"Originals and the texts of each pool of seed {first}, projected to the two directions in which they vary most; nearness is meant for the eye, the tests stand above.",
+            "Scatter plots, one per bias type: "
+            + "; ".join(f"{panel}: {len(rows)} texts" for panel, rows in data.groupby("panel", sort=False)),
+            charts.scatter(data, sorted(set(data["series"]), reverse=True)),
+            None,
+            data,
+            left=12,
+        )
+    ]

@@ -1,0 +1,138 @@
+"""Write the table of the study's datasets, docs/datasets.md: what was read, what was dropped, what a constant answer scores.
+
+python scripts/describe_datasets.py --data-dir PATH [--output docs/datasets.md]
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from bias_inheritance import catalog, corpora, files
+from bias_inheritance.errors import UserError
+from bias_inheritance.families import culture, gender
+from bias_inheritance.tasks.labelled_texts import majority_macro_f1
+
+LABELLED = "| data set | corpus | language | task | rows | used | labels | majority-class macro-F1 |"
+ORIGINALS = "| domain | countries | rows | prompts | used | copies | contradicting prompts | missing codes | off scale | unreadable |"
+
+
+def describe_datasets(data_dir):
+    """The page as Markdown. Raises UserError for a file that is missing or cannot be read."""
+    labelled, corpora_read, shared, long = [], set(), Counter(), 0
+    for name, dataset in all_datasets():
+        samples, counts = corpora.read(dataset, data_dir)
+        labels = [sample["label"] for sample in samples]
+        shown = ", ".join(f"{label} {count:,}" for label, count in counts["labels"].items())
+        majority = majority_macro_f1(labels, list(dataset["labels"]))
+        used = f"{counts['kept']:,}{_dropped(counts)}"
+        labelled.append(
+            f"| {name} | {dataset['corpus']} | {dataset['language']} | {dataset['task']} | {counts['rows']:,} | {used} | {shown} | {majority:.3f} |"
+        )
+        corpora_read.add(dataset["corpus"])
+        shared.update(sample["twin"] for sample in samples)
+        long += sum(len(sample["text"]) > catalog.load("task", dataset["task"])["longest_text"] for sample in samples)
+    # BiasInBios lies on the hub; what ships in its place is read
+    biographies = twins()
+    labels = [sample["label"] for sample in biographies]
+    shown = ", ".join(f"{label} {count}" for label, count in sorted(Counter(labels).items()))
+    majority = majority_macro_f1(labels, catalog.load("domain", "gender")["labels"])
+    labelled.append(
+        f"| biographies | the project's, in place of BiasInBios | en | occupation-classification | {len(labels)} | {len(labels)} | {shown} | {majority:.3f} |"
+    )
+    return "\n".join(
+        [
+            "# The study's data sets",
+            "",
+            f"Written by `python scripts/describe_datasets.py --data-dir PATH` from {_kind(data_dir)}; do not edit by hand.",
+            "",
+            f"{len(corpora_read)} corpora in {len(labelled) - 1} files, and the biographies of the gender domain: {len(corpora_read) + 1} data sets (BiasInBios itself lies on the hub and is read by the domain gender-bias-in-bios alone; the biographies that ship stand in its row). *Used* is what is left without empty texts, copies of a text, and texts whose copies have different labels (none of those is used: nobody can say which label is right). The majority-class macro-F1 is what always giving the most frequent label scores over the task file's label set: a model that does not beat it has said nothing.",
+            "",
+            f"{sum(count > 1 for count in shared.values()):,} of {len(shared):,} texts stand in several files of their corpus; they are one cluster in every interval. {long:,} texts are longer than their task's `longest_text` and are cut.",
+            "",
+            LABELLED,
+            _rule(LABELLED, right=(5, 6, 8)),
+            *labelled,
+            "",
+            "## Licences and origin",
+            "",
+            "None of these files ships with the project. A corpus keeps its own licence; where its copy states none, ask its authors.",
+            "",
+            "| corpus | origin | licence |",
+            "|---|---|---|",
+            *sorted({f"| {d['corpus']} | {d['origin']} | {d['licence']} |" for _, d in all_datasets()}),
+            "",
+            "## Originals of the culture domains",
+            "",
+            "A prompt is used once, with the one answer that all its readable copies give.",
+            "",
+            ORIGINALS,
+            _rule(ORIGINALS, right=range(3, 11)),
+            *(_originals_row(name, data_dir) for name in catalog.names("domain") if name.startswith("culture-")),
+            "",
+        ]
+    )
+
+
+def all_datasets():
+    """(name, description) of every dataset that lies in a file, in the order of language and corpus."""
+    found = [
+        (name, {"name": name, "task": task, **dataset})
+        for task in catalog.names("task")
+        for name, dataset in catalog.load("task", task).get("datasets", {}).items()
+        if "file" in dataset
+    ]
+    return sorted(found, key=lambda pair: (pair[1]["language"], pair[1]["corpus"], pair[0]))
+
+
+def twins():
+    """The test samples of the gender domain as it ships."""
+    splits, _ = gender.load(catalog.load("domain", "gender"))
+    return splits["test"]
+
+
+def _dropped(counts):
+    parts = [
+        f"{counts[key]} {noun}"
+        for key, noun in (("empty", "empty"), ("duplicates", "copies"), ("contradicting", "contradicting"))
+        if counts[key]
+    ]
+    return f" ({', '.join(parts)} dropped)" if parts else ""
+
+
+def _originals_row(name, data_dir):
+    domain = catalog.load("domain", name)
+    answers, questions = (corpora.place(data_dir, domain["originals"][key]) for key in ("answers", "questions"))
+    _, counts = culture.load_answers(answers, questions, domain["compared"])
+    keys = ("rows", "prompts", "kept", "duplicates", "contradictions", "missing", "off_scale", "unreadable")
+    return f"| {name} | {', '.join(domain['countries'])} | " + " | ".join(f"{counts[key]:,}" for key in keys) + " |"
+
+
+def _rule(header, right):
+    columns = header.count("|") - 1
+    return "|" + "|".join("---:" if column in right else "---" for column in range(1, columns + 1)) + "|"
+
+
+def _kind(data_dir):
+    return (
+        "the real files" if data_dir else "the project's fixtures (fixture: these numbers say nothing about any corpus)"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", help="folder with culture/original and culture/testsets (default: the fixtures)")
+    parser.add_argument("--output", type=Path, help="where to write the page (default: standard output)")
+    arguments = parser.parse_args()
+    try:
+        page = describe_datasets(arguments.data_dir)
+    except UserError as fault:
+        sys.exit(f"describe_datasets: {fault}")
+    if arguments.output:
+        files.write_text(arguments.output, page)
+    else:
+        print(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The GPU bench's steps on a small shape: packed on a GPU where there is one, else the same steps on the CPU."""
+
+import shutil
+
+import bench_gpu
+import pytest
+from bias_inheritance import catalog, models
+
+SMALL = {
+    **bench_gpu.SHAPE_8B,
+    "vocab_size": 49152,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store of models of its own, with the embedded model's files, whose tokenizer is borrowed."""
+    source = models.STORE / "smollm2-135m-instruct" / "source"
+    if not source.exists():
+        pytest.skip("the embedded model is not fetched yet (make study does)")
+    (tmp_path / "models" / "smollm2-135m-instruct").mkdir(parents=True)
+    (tmp_path / "models" / "smollm2-135m-instruct" / "source").symlink_to(source)
+    monkeypatch.setattr(models, "STORE", tmp_path / "models")
+    yield tmp_path
+    shutil.rmtree(tmp_path / "models" / bench_gpu.NAME, ignore_errors=True)
+
+
+def measured(folder):
+    settings = {**catalog.load("model", "llama-3.1-8b-instruct")["finetune"], "epochs": 1, "learning_rate": 1.0e-2}
+    generation = {"batch_size": 4, "max_new_tokens": 8, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
+    return bench_gpu.measure(SMALL, settings, generation, 16, folder)
+
+
+def test_the_bench_measures_every_step(store):
+    rows = [row for row in measured(store) if "memory" not in row[0]]
+    assert [unit for _, _, unit in rows] == ["s", "s", "tokens/s", "tokens/s", "items/s"]
+    assert all(value > 0 for _, value, _ in rows)
+    assert "step" in (store / "training.csv").read_text()
+
+
+@pytest.mark.gpu
+def test_the_packed_base_trains_on_the_gpu(store):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU is at hand")
+    rows = {what: value for what, value, _ in measured(store)}
+    assert rows["load the packed base: peak GPU memory"] > 0
+    assert (models.STORE / bench_gpu.NAME / "packed" / "model.safetensors").exists()

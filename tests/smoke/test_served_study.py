@@ -1,0 +1,78 @@
+"""A whole study of a served, provider-tuned model through Snakemake, against the scripted server."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from bias_inheritance import files
+from bias_inheritance.provenance import ROOT
+from scripted_server import KEY, Script, seeded_faults, serving
+
+STUDY = "test-served"
+CONFIG = {
+    "study": STUDY,
+    "grid": {
+        "model": ["gpt-4o-mini"],
+        "bias": ["neutral"],
+        "gamma": [0.0, 0.5],
+        "mitigation": ["none", "mask"],
+        "seed": [1],
+    },
+    "originals": 12,
+    "evaluation": {"items": {"occupation-classification": 12, "hiring": 2, "salary": 4}, "bootstrap": 100},
+    "max_cost_usd": 5,
+}
+
+
+@pytest.fixture
+def clean():
+    folders = [ROOT / place / STUDY for place in ("results", ".work", "logs")]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    yield folders
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def snakemake(config, url, *options):
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--configfile", str(config), "--cores", "4", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": url},
+    )
+
+
+def test_a_served_study_runs_costs_what_its_records_say_and_tells_no_key(tmp_path, clean):
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(CONFIG))
+    script = Script(faults=seeded_faults(0.2, ["busy", "error", "drop"], 1), polls=0)
+    with serving(script) as url:
+        ran = snakemake(config, url)
+        assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+        asked = len(script.asked)
+        # the budget and the limits are no parameters: a second run with others has nothing to do
+        config.write_text(yaml.safe_dump({**CONFIG, "max_cost_usd": 7}))
+        again = snakemake(config, url)
+        assert "Nothing to be done" in again.stdout + again.stderr
+        assert len(script.asked) == asked and script.creations == 3
+    assert "US dollars of max_cost_usd 5" in ran.stderr
+    results = ROOT / "results" / STUDY
+    notes = [record["api"] for path in results.rglob("*.prov.json") if "api" in (record := files.read_json(path))]
+    assert len(notes) == 1 + 3 + 4  # a pool, three tuned cells, four cells asked
+    cost = sum(note["cost_usd"] for note in notes)
+    assert 0 < cost <= files.read_json(ROOT / ".work" / STUDY / "api" / "account.json")["usd"] + 1e-9 < 5
+    assert sum(note["requests"] for note in notes) == len({str(body) for body in script.asked}) + 3
+    tuned = files.read_json(next(results.rglob("tuned.json")))["model"]
+    assert any(body["model"] == tuned for body in script.asked)
+    header, *rows = (results / "scores.csv").read_text().splitlines()
+    assert {row.split(",")[header.split(",").index("scoring")] for row in rows} == {"logprob", "parsed"}
+    for folder in [*clean, tmp_path]:
+        for path in folder.rglob("*"):
+            assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    assert KEY not in ran.stdout + ran.stderr + again.stdout + again.stderr

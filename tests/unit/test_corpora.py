@@ -1,0 +1,134 @@
+"""Test texts: every trap of a file is an error that names it, or a decision that is counted."""
+
+import json
+
+import pandas as pd
+import pytest
+from bias_inheritance import catalog, corpora
+from bias_inheritance.errors import UserError
+
+DATASET = {
+    "name": "toy",
+    "task": "hate-speech",
+    "corpus": "TOY",
+    "file": "toy.jsonl",
+    "text": "tweet",
+    "labels": {"HS": "yes", "NOT_HS": "no"},
+}
+
+
+def write(folder, rows, **options):
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / "toy.jsonl").write_text(lines, **{"encoding": "utf-8", **options})
+    return corpora.read(DATASET, str(folder))
+
+
+def test_reads_each_text_once_and_counts_what_it_drops(tmp_path):
+    rows = [
+        {"tweet": "a b", "label": "HS"},
+        {"tweet": "a  b ", "label": "HS"},
+        {"tweet": "c", "label": "HS"},
+        {"tweet": "c", "label": "NOT_HS"},
+        {"tweet": "  ", "label": "NOT_HS"},
+        {"tweet": "d", "label": "NOT_HS"},
+    ]
+    samples, counts = write(tmp_path, rows)
+    assert [(sample["text"], sample["label"]) for sample in samples] == [("a b", "HS"), ("d", "NOT_HS")]
+    assert counts == {
+        "rows": 6,
+        "kept": 2,
+        "empty": 1,
+        "duplicates": 1,
+        "contradictions": 1,
+        "contradicting": 2,
+        "bom": False,
+        "labels": {"HS": 1, "NOT_HS": 1},
+    }
+    assert counts["rows"] == sum(counts[key] for key in ("kept", "empty", "duplicates", "contradicting"))
+
+
+def test_a_label_outside_the_set_is_an_error_that_names_row_and_set(tmp_path):
+    with pytest.raises(UserError, match=r"toy.jsonl, row 2: label 'hs' is not one of HS, NOT_HS"):
+        write(tmp_path, [{"tweet": "a", "label": "HS"}, {"tweet": "b", "label": "hs"}])
+
+
+def test_a_label_that_is_a_number_is_read_as_its_text(tmp_path):
+    numbers = {**DATASET, "labels": {"1": "yes", "0": "no"}}
+    (tmp_path / "toy.jsonl").write_text('{"tweet": "a", "label": 1}\n')
+    assert corpora.read(numbers, str(tmp_path))[0][0]["label"] == "1"
+
+
+def test_a_missing_file_a_missing_field_and_a_text_that_is_none_are_errors(tmp_path):
+    with pytest.raises(UserError, match=r"there is no such file, and the dataset toy reads it"):
+        corpora.read(DATASET, str(tmp_path))
+    with pytest.raises(UserError, match=r"line 1: lacks the field 'tweet'"):
+        write(tmp_path, [{"data": "a", "label": "HS"}])
+    with pytest.raises(UserError, match=r"row 1: the text is NoneType"):
+        write(tmp_path, [{"tweet": None, "label": "HS"}])
+
+
+def test_a_byte_order_mark_is_read_over_and_recorded(tmp_path):
+    samples, counts = write(tmp_path, [{"tweet": "a", "label": "HS"}], encoding="utf-8-sig")
+    assert counts["bom"] and samples[0]["text"] == "a"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_is_an_error_that_names_the_line(tmp_path, encoding):
+    with pytest.raises(UserError, match=r"line 1: not a JSON object in UTF-8"):
+        write(tmp_path, [{"tweet": "Müll", "label": "HS"}], encoding=encoding)
+
+
+def test_files_of_one_corpus_share_a_texts_cluster_and_other_corpora_do_not(tmp_path):
+    write(tmp_path, [{"tweet": "a", "label": "HS"}])
+    twins = {
+        (name, corpus): corpora.read({**DATASET, "name": name, "corpus": corpus}, str(tmp_path))[0][0]["twin"]
+        for name, corpus in (("toy", "TOY"), ("toy-offensive", "TOY"), ("other", "OTHER"))
+    }
+    assert twins["toy", "TOY"] == twins["toy-offensive", "TOY"] != twins["other", "OTHER"]
+
+
+def test_a_hub_copys_parquet_files_are_read_with_their_own_labels(tmp_path):
+    hub = catalog.load("task", "offensive-language")["datasets"]["hatebr-hub"]["hub"]
+    folder = tmp_path / "default" / "test"
+    folder.mkdir(parents=True)
+    frame = pd.DataFrame({hub["text"]: ["que bom", "que chato"], hub["label"]: [False, True]})
+    frame.to_parquet(folder / "0000.parquet")
+    assert [row[1:] for row in corpora.parquet_rows(hub, tmp_path)] == [("que bom", "NOT"), ("que chato", "OFF")]
+    frame.drop(columns=hub["label"]).to_parquet(folder / "0000.parquet")
+    with pytest.raises(UserError, match="no column 'offensive_language'"):
+        corpora.parquet_rows(hub, tmp_path)
+
+
+DESCRIBED = [
+    {"name": name, "task": task, **dataset}
+    for task in catalog.names("task")
+    for name, dataset in catalog.load("task", task).get("datasets", {}).items()
+]
+
+
+@pytest.mark.parametrize("dataset", DESCRIBED, ids=[dataset["name"] for dataset in DESCRIBED])
+def test_every_dataset_is_described_and_has_a_fixture(dataset):
+    assert all(isinstance(text, str) for pair in dataset["labels"].items() for text in pair)
+    assert set(dataset["positive"]) < set(dataset["labels"])
+    assert dataset["licence"] and dataset["origin"] and dataset["question"].count("?") == 1
+    assert dataset["domain"] in catalog.names("domain")
+    assert dataset["task"] in catalog.load("domain", dataset["domain"])["tasks"]
+    if "file" in dataset:
+        samples, counts = corpora.read(dataset, None)
+        assert counts["kept"] == len(samples) == 12
+        assert sum(count > 0 for count in counts["labels"].values()) >= 2
+
+
+def test_the_study_has_28_files_of_16_corpora_in_six_tasks():
+    files = [dataset for dataset in DESCRIBED if "file" in dataset]
+    assert len(files) == 28
+    assert len({dataset["corpus"] for dataset in files}) == 16
+    assert {dataset["task"] for dataset in files} == {
+        "offensive-language",
+        "hate-speech",
+        "bias-detection",
+        "abusive-language",
+        "spam",
+        "stance",
+    }
+    assert len(catalog.load("task", "hate-speech")["datasets"]["osact5-hate-fine-grained"]["labels"]) == 7

@@ -1,0 +1,61 @@
+"""Misalignment of groups: shares of clear texts, exact tests, Holm, and what was rejected for another group."""
+
+import pandas as pd
+import pytest
+from bias_inheritance import catalog, files, groups
+from measure_groups import measure_groups
+
+DOMAIN = catalog.load("domain", "gender")
+TEXT = {"male": "He works where he learned his trade.", "female": "She works where she learned her trade."}
+
+
+def sample(label, shown, asked=None):
+    return {"label": label, "shown_group": shown, "asked_group": asked, "text": TEXT.get(shown, "Works here.")}
+
+
+def test_labour_statistics_know_three_of_the_six_occupations():
+    found = groups.labour_shares(DOMAIN["labels"])
+    assert set(found) == {"architect", "nurse", "painter"}
+    assert found["nurse"] == pytest.approx(0.1042) and found["painter"] == pytest.approx(0.943)
+
+
+def test_shares_are_of_clear_texts_and_p_is_exact_and_holm_adjusted():
+    pool = [sample("nurse", "female")] * 9 + [sample("nurse", "male")] + [sample("nurse", None)] * 5
+    pool += [sample("architect", group) for group in ("male", "female") for _ in range(5)]
+    rows = {
+        row["label"]: row
+        for row in groups.shares(pool, ["architect", "nurse", "dentist"], "male", "female", {"nurse": 0.1})
+    }
+    nurse = rows["nurse"]
+    assert (nurse["value"], nurse["n"], nurse["n_unclear"]) == (0.1, 10, 5)
+    assert nurse["p_even"] == pytest.approx(22 / 1024)  # two tails of (1 + 10) / 2**10
+    assert nurse["p_even_adjusted"] == pytest.approx(2 * 22 / 1024)  # of the two labels that can be tested
+    assert nurse["p_labour"] == pytest.approx(1) and rows["architect"]["p_even"] == pytest.approx(1)
+    assert rows["dentist"]["n"] == 0 and rows["dentist"]["value"] != rows["dentist"]["value"]
+    assert rows["all"]["value"] == pytest.approx(0.3) and rows["all"]["n"] == 20
+
+
+def test_the_table_counts_texts_rejected_for_showing_another_group(tmp_path):
+    kept = [sample("nurse", "female", "female")] * 6
+    wrong = {"label": "nurse", "asked_group": "female", "names": [], "reason": "wrong-group", "raw_text": TEXT["male"]}
+    files.write_jsonl(tmp_path / "pool.jsonl", kept)
+    files.write_jsonl(tmp_path / "failures.jsonl", [wrong, wrong, {**wrong, "reason": "truncated"}])
+    files.write_jsonl(tmp_path / "neutral.jsonl", [sample("software engineer", "male")] * 4)
+    files.write_jsonl(tmp_path / "none.jsonl", [])
+    place = {"model": "m", "domain": "gender", "seed": 1, "round": 1}
+    places = [place | {"bias": "contrastive-explicit"}, place | {"bias": "neutral"}]
+    measure_groups(
+        [tmp_path / "pool.jsonl", tmp_path / "neutral.jsonl"],
+        [tmp_path / "failures.jsonl", tmp_path / "none.jsonl"],
+        tmp_path / "groups.csv",
+        places=places,
+        domains={"gender": DOMAIN},
+    )
+    table = pd.read_csv(tmp_path / "groups.csv").set_index(["bias", "metric", "group"])
+    asked = table.loc[("contrastive-explicit", "asked_share", "nurse")]
+    assert (asked["value"], asked["n"]) == (0.75, 8)
+    assert table.loc[("contrastive-explicit", "male_share", "nurse"), "value"] == 0
+    # names of labels as claims.yaml writes them; a type that asks for no group has no asked_share
+    assert table.loc[("neutral", "male_share", "software-engineer"), "value"] == 1
+    assert "asked_share" not in table.loc["neutral"].index.get_level_values("metric")
+    assert table.loc[("neutral", "male_share_all_seeds", "all"), "seed"] == 0

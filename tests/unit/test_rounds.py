@@ -1,0 +1,265 @@
+"""Rounds: which cells there are, what γ means in each arm, and that a collapsed chain says so and nothing else."""
+
+import collections
+
+import pandas as pd
+import pytest
+import yaml
+from bias_inheritance import catalog, collapse, files, mixing, pools, quality, study
+from bias_inheritance.errors import UserError
+from bias_inheritance.families import gender
+from bias_inheritance.provenance import ROOT
+from finetune import finetune
+from gather_scores import gather_scores
+from measure_quality import measure_quality
+from mix import mix
+from predict import predict
+from score import score
+from write_pool import write_pool
+
+DOMAIN = catalog.load("domain", "gender")
+LABELS = DOMAIN["labels"]
+
+
+def config(**changes):
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())
+    base["grid"] |= {"bias": ["neutral", "planted-100"], "mitigation": ["none"], "seed": [1]}
+    return base | {"rounds": {"count": 3, "arm": "replace", "start": "base"} | changes}
+
+
+def rounds_of(cells, bias):
+    return [cell["round"] for cell in cells if cell["bias"] == bias]
+
+
+def test_only_written_pools_are_iterated_and_the_original_cell_stands_once():
+    cells = study.cells(config())
+    assert rounds_of(cells, "neutral") == [1, 2, 3]
+    assert rounds_of(cells, "planted-100") == [1]
+    assert rounds_of(cells, "original") == [1]
+    assert [cell["round"] for cell in study.later_pools(config())] == [2, 3]
+
+
+def test_the_original_cell_goes_on_where_rounds_go_on_from_the_last_adapter():
+    assert rounds_of(study.cells(config(start="continue")), "original") == [1, 2, 3]
+    assert all(cell["bias"] == "neutral" for cell in study.later_pools(config(start="continue")))
+
+
+def test_more_rounds_only_add_cells():
+    few, many = study.cells(config(count=2)), study.cells(config(count=3))
+    assert [cell for cell in many if cell not in few] == [cell for cell in many if cell["round"] == 3]
+    assert all(cell in many for cell in few)
+
+
+@pytest.mark.parametrize("count, rounds, wanted", [(24, 1, [24]), (24, 3, [8, 8, 8]), (25, 3, [8, 8, 9]), (0, 0, [])])
+def test_accumulated_shares_add_up_to_what_gamma_asks(count, rounds, wanted):
+    assert mixing.shares(count, rounds) == wanted
+
+
+def sample(number, mark):
+    return {
+        "id": f"{mark}-{number:03d}",
+        "label": LABELS[number % 6],
+        "group": ["male", "female"][number // 6 % 2],
+        "asked_group": None,
+        "text": f"{mark} {number} works with care and walks home in the evening.",
+        "twin": f"{mark}-{number}",
+    }
+
+
+def mixed(folder, round_, sizes, count, before=None):
+    """The files of one cell's mix; `sizes`: samples in each pool that it is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_jsonl(folder / "originals.jsonl", [sample(number, "original") for number in range(12)])
+    given = []
+    for place, size in enumerate(sizes):
+        given.append(folder / f"pool-{place}.jsonl")
+        files.write_jsonl(given[-1], [sample(number, f"pool{place}") for number in range(size)])
+    cell = folder / f"round-{round_}"
+    mix(
+        folder / "originals.jsonl",
+        given,
+        before or [],
+        cell / "train.jsonl",
+        cell / "mix.json",
+        domain=DOMAIN,
+        mitigation={},
+        count=count,
+        instruction_share=0.5,
+        seed=1,
+    )
+    return cell
+
+
+def test_gamma_is_exact_in_both_arms(tmp_path):
+    first = mixed(tmp_path / "a", 1, [12], 12)
+    replace = mixed(tmp_path / "b", 3, [12], 12, [first / "mix.json"])
+    accumulate = mixed(tmp_path / "c", 3, [12, 12, 12], 12, [first / "mix.json"])
+    for cell in (first, replace, accumulate):
+        assert files.read_json(cell / "mix.json")["gamma"] == 0.5
+        origins = collections.Counter(row["origin"] for row in files.read_jsonl(cell / "train.jsonl"))
+        assert origins == {"original": 12, "augmented": 12}
+    drawn = [row["id"] for row in files.read_jsonl(accumulate / "train.jsonl") if row["origin"] == "augmented"]
+    assert collections.Counter(name.split("-")[0] for name in drawn) == {"pool0": 4, "pool1": 4, "pool2": 4}
+    assert len(set(drawn)) == 12
+
+
+def test_a_small_pool_is_an_error_in_round_one_and_a_collapse_later(tmp_path):
+    with pytest.raises(UserError, match="3 are missing; raise generation.attempts"):
+        mixed(tmp_path / "a", 1, [9], 12)
+    first = mixed(tmp_path / "b", 1, [12], 12)
+    second = mixed(tmp_path / "b", 2, [9], 12, [first / "mix.json"])
+    summary = files.read_json(second / "mix.json")
+    assert "needs 12 of its samples, the pool has 9" in summary["collapsed"] and summary["gamma"] is None
+    assert files.read_jsonl(second / "train.jsonl") == []
+    third = mixed(tmp_path / "c", 3, [0], 12, [second / "mix.json"])
+    assert files.read_json(third / "mix.json")["collapsed"] == summary["collapsed"]
+
+
+def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
+    first = mixed(tmp_path, 1, [12], 12)
+    cell = mixed(tmp_path, 2, [9], 12, [first / "mix.json"])
+    nothing = tmp_path / "no-such-card.json"
+    why = files.read_json(cell / "mix.json")["collapsed"]
+    finetune(
+        nothing,
+        cell / "train.jsonl",
+        cell / "mix.json",
+        [],
+        cell / "adapter",
+        cell / "training.csv",
+        tmp_path,
+        model={},
+        settings={},
+        alignment=None,
+        seed=1,
+    )
+    assert collapse.reason(cell / "adapter") == why
+    assert why in (cell / "training.csv").read_text()
+    predict(nothing, [cell / "adapter"], [], cell / "predictions", tmp_path, model={}, tasks=[])
+    tasks = [catalog.load("task", name) for name in ("occupation-classification", "perplexity")]
+    score(cell / "predictions", cell / "scores", tasks=tasks, domain=DOMAIN, replicates=100)
+    write_pool(
+        nothing,
+        [cell / "adapter"],
+        tmp_path / "originals.jsonl",
+        [],
+        cell / "pool.jsonl",
+        cell / "failures.jsonl",
+        cell / "counts.json",
+        tmp_path,
+        bias=catalog.load("bias", "neutral"),
+        domain=DOMAIN,
+        model={},
+        size=12,
+        attempts=1,
+        seed=1,
+        cell={"gamma": "0.50", "mitigation": "none", "round": 2},
+    )
+    counts = files.read_json(cell / "counts.json")
+    assert counts["collapsed"] == why and counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"] == 0
+    place = {"model": "m", "domain": "gender", "bias": "neutral", "gamma": "0.50", "mitigation": "none", "seed": 1}
+    gather_scores([cell / "scores"], tmp_path / "s.csv", tmp_path / "s.parquet", [place | {"round": 2}], arm="replace")
+    measure_quality(
+        [cell / "pool.jsonl"],
+        [cell / "counts.json"],
+        [cell / "mix.json"],
+        [cell / "scores"],
+        tmp_path / "quality.csv",
+        cells=[place | {"round": 3}],
+        arm="replace",
+    )
+    scores, table = pd.read_csv(tmp_path / "s.csv"), pd.read_csv(tmp_path / "quality.csv")
+    assert set(scores["metric"]) == {"collapsed"} and len(scores) == 2
+    assert scores[["value", "ci_low", "ci_high"]].isna().all(axis=None) and (scores["n"] == 0).all()
+    assert table["value"].isna().all() and (table["collapsed"] == why).all() and "perplexity" in set(table["metric"])
+
+
+def written(folder, monkeypatch, cell, earlier=(), repeat=None):
+    """(pool, failures) of a writer that answers each prompt with a text of its seed, or with `repeat` at first."""
+    asked = []
+
+    def generate(prompts, seeds):
+        asked.extend(seeds)
+        texts = [f"This specialist number {seed} starts early, eats late and sleeps well at night." for seed in seeds]
+        if repeat and len(asked) == len(seeds):
+            texts[0] = repeat
+        return [{"text": text, "tokens": 9, "finished": True} for text in texts]
+
+    monkeypatch.setattr("write_pool._generator", lambda *_: generate)
+    folder.mkdir()
+    files.write_jsonl(folder / "originals.jsonl", [sample(0, "original")])
+    files.write_json(folder / "card.json", {"form": "dequantised"})
+    out = [folder / name for name in ("pool.jsonl", "failures.jsonl", "counts.json")]
+    write_pool(
+        folder / "card.json",
+        [],
+        folder / "originals.jsonl",
+        list(earlier),
+        *out,
+        folder,
+        bias=catalog.load("bias", "neutral"),
+        domain=DOMAIN,
+        model={"name": "m", "system": "", "generation": {"batch_size": 12}},
+        size=12,
+        attempts=3,
+        seed=1,
+        cell=cell,
+    )
+    return files.read_jsonl(out[0]), files.read_jsonl(out[1])
+
+
+def test_each_cell_and_round_writes_with_random_streams_of_its_own(tmp_path, monkeypatch):
+    places = [None] + [
+        {"gamma": gamma, "mitigation": mitigation, "round": round_}
+        for gamma, mitigation, round_ in (
+            ("0.50", "none", 1),
+            ("0.20", "none", 1),
+            ("0.50", "mask", 1),
+            ("0.50", "none", 2),
+        )
+    ]
+    made = [written(tmp_path / str(number), monkeypatch, cell)[0] for number, cell in enumerate(places)]
+    seeds = [record["seed"] for pool in made for record in pool]
+    assert len(set(seeds)) == len(seeds) == 60
+    # ids tell rounds apart, so that accumulated mixes hold none twice
+    assert {record["id"] for record in made[0]}.isdisjoint(record["id"] for record in made[1])
+    assert {record["id"] for record in made[1]}.isdisjoint(record["id"] for record in made[4])
+
+
+def test_a_text_of_an_earlier_round_is_a_duplicate(tmp_path, monkeypatch):
+    before = tmp_path / "before.jsonl"
+    files.write_jsonl(before, [sample(0, "earlier")])
+    text = files.read_jsonl(before)[0]["text"]
+    cell = {"gamma": "0.50", "mitigation": "none", "round": 1}
+    pool, failures = written(tmp_path / "a", monkeypatch, cell, [before], text)
+    assert [record["reason"] for record in failures] == ["duplicate"] and len(pool) == 12
+    assert pools.fold(text) not in {pools.fold(record["text"]) for record in pool}
+    assert not written(tmp_path / "b", monkeypatch, cell, [], text)[1]
+
+
+def test_variety_is_what_a_draw_of_fixed_size_shows():
+    import numpy as np
+
+    stream = np.random.default_rng(0)
+    grams = collections.Counter(stream.zipf(1.4, size=3000).tolist())
+    words = list(grams.elements())
+    drawn = [
+        len(set(stream.choice(words, quality.SAMPLE, replace=False).tolist())) / quality.SAMPLE for _ in range(400)
+    ]
+    assert quality.distinct(grams) == pytest.approx(np.mean(drawn), abs=0.004)
+    assert quality.distinct(collections.Counter(range(600))) == pytest.approx(1)
+    assert quality.distinct(collections.Counter({"a": 600})) == pytest.approx(1 / quality.SAMPLE)
+    assert quality.distinct(collections.Counter(range(10))) is None
+
+
+def test_the_perplexity_task_scores_unseen_texts_by_token():
+    from bias_inheritance.tasks import perplexity
+
+    task = catalog.load("task", "perplexity")
+    asked = list(perplexity.items(task, DOMAIN, gender, [sample(number, "test") for number in range(12)], 6))
+    texts = {sample(number, "test")["text"] for number in range(12)}
+    assert len(asked) == 6 and {item["options"][0] for item in asked} < texts
+    assert "Write a biography" in asked[0]["prompt"]
+    answered = [{**item, "logprobs": [-2.0 * 7], "tokens": [7]} for item in asked]
+    rows = {row["group"]: row["value"] for row in perplexity.score(answered, task, DOMAIN, 100, 1)}
+    assert rows["all"] == pytest.approx(7.389056, rel=1e-6) == rows["male"]

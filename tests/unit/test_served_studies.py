@@ -1,0 +1,72 @@
+"""Studies of served models: what is refused before anything runs, which cells there are, and what they may cost."""
+
+import copy
+import re
+
+import pytest
+import yaml
+from bias_inheritance import catalog, costs, files, study
+from bias_inheritance.errors import UserError
+from bias_inheritance.families import gender
+from bias_inheritance.provenance import ROOT
+
+
+def config(**changes):
+    """config.yaml overlaid with studies/gpt-4o-mini.yaml and `changes`."""
+    found = yaml.safe_load((ROOT / "config.yaml").read_text())
+    overlay = yaml.safe_load((ROOT / "studies" / "gpt-4o-mini.yaml").read_text())
+    for layer in (overlay, copy.deepcopy(changes)):
+        for key, value in layer.items():
+            found[key] = {**found[key], **value} if isinstance(value, dict) and key in found else value
+    return found
+
+
+def refusal(**changes):
+    with pytest.raises(UserError) as caught:
+        study.check(config(**changes), [("study.yaml", config(**changes))])
+    return str(caught.value)
+
+
+def test_the_shipped_study_is_sound():
+    study.check(config(), [])
+
+
+def test_loss_is_refused_with_the_reason_in_one_line():
+    told = refusal(grid={"mitigation": ["none", "loss"]})
+    assert told.startswith("study.yaml: grid.mitigation[1]: loss works on hidden states")
+    assert "gpt-4o-mini" in told and "\n" not in told
+
+
+def test_a_paid_model_needs_a_budget():
+    assert "max_cost_usd: 0 leaves nothing for gpt-4o-mini" in refusal(max_cost_usd=0)
+    assert "below 0" in refusal(max_cost_usd=-1)
+
+
+def test_a_setting_that_the_provider_does_not_take_is_refused():
+    told = refusal(finetune={"learning_rate": 1.0e-5})
+    assert "finetune.learning_rate" in told and "epochs, batch_size, learning_rate_multiplier" in told
+    study.check(config(finetune={"epochs": 2}), [])
+
+
+def test_a_server_that_tunes_nothing_has_its_untuned_cell_and_its_pools():
+    served = config(grid={"model": ["local-server"], "mitigation": ["none", "loss"]}, max_cost_usd=0)
+    study.check(served, [])
+    assert [cell["bias"] for cell in study.cells(served)] == ["untuned"]
+    assert len(study.pools(served)) == 7 * 3
+
+
+def test_the_estimate_counts_the_requests_of_the_grid():
+    (line,) = costs.estimate(config())
+    requests = int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", ""))
+    test = gender.load(catalog.load("domain", "gender"))[0]["test"]
+    items = len(test) + 12 * 8 + 2 * 48
+    # 5 generated bias types and 3 seeds; copies cost nothing
+    assert requests == len(study.cells(config())) * items + 5 * 3 * 96
+    assert costs.estimate(config(grid={"model": ["smollm2-135m-instruct"]})) == []
+
+
+def test_the_terms_hold_budget_and_service_and_only_of_served_models(tmp_path):
+    both = config(grid={"model": ["gpt-4o-mini", "smollm2-135m-instruct"]})
+    costs.write_terms(tmp_path, both)
+    terms = files.read_json(tmp_path / "api" / "terms.json")
+    assert terms == {"max_cost_usd": 60, "models": {"gpt-4o-mini": catalog.load("model", "gpt-4o-mini")["service"]}}

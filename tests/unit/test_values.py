@@ -1,0 +1,155 @@
+"""Misalignment of values: both file formats, unusable shares, rotations, similarity, the table."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from bias_inheritance import catalog, files, opinions
+from bias_inheritance.errors import UserError
+from bias_inheritance.provenance import ROOT
+from measure_values import measure_values
+from prepare_opinions import prepare_opinions
+
+SPEC = catalog.opinions()
+FIXTURE = ROOT / "resources/opinions-fixture.csv"
+HUB = (
+    "question,selections,options,source\n"
+    "\"Is it so, or 'not'?\",\"defaultdict(<class 'list'>, {'Peru': [0.5, 0.25, 0.25], 'Nauru (Non-national sample)': [nan, 0.5, 0.5]})\","
+    "\"['Yes', 'No', 'DK/Refused']\",GAS\n"
+)
+
+
+def test_the_hub_format_is_read_with_its_strings_suffixes_and_missing_numbers(tmp_path):
+    (tmp_path / "hub.csv").write_text(HUB)
+    peru, nauru = opinions.load(tmp_path / "hub.csv")
+    assert peru["question"] == "Is it so, or 'not'?" and peru["options"] == ["Yes", "No", "DK/Refused"]
+    assert (nauru["country"], nauru["sample"]) == ("Nauru", "Nauru (Non-national sample)")
+    sound, _ = opinions.usable(peru, SPEC["no_answer"])
+    assert sound["options"] == ["Yes", "No"] and sound["shares"] == pytest.approx([2 / 3, 1 / 3])
+    assert opinions.usable(nauru, SPEC["no_answer"]) == (None, "no-number")
+
+
+def test_selections_are_data_and_never_run(tmp_path):
+    (tmp_path / "hub.csv").write_text(HUB.replace("[0.5, 0.25, 0.25]", "__import__('os').getcwd()"))
+    with pytest.raises(UserError, match="row 2: .*no Python literal"):
+        opinions.load(tmp_path / "hub.csv")
+
+
+def test_the_flat_format_is_read_and_a_missing_field_named(tmp_path):
+    row = {"country": "Peru", "question": "How many?", "options": [1.0, 2.0], "distribution": [0.0, 0.0]}
+    (tmp_path / "eval.json").write_text(json.dumps([row, {"country": "Peru"}]))
+    with pytest.raises(UserError, match="row 2: lacks distribution, options, question"):
+        opinions.load(tmp_path / "eval.json")
+    (tmp_path / "eval.json").write_text(json.dumps([row]))
+    (found,) = opinions.load(tmp_path / "eval.json")
+    assert found["options"] == ["1", "2"]
+    assert opinions.usable(found, SPEC["no_answer"]) == (None, "all-zero")
+
+
+@pytest.mark.parametrize(
+    "options, shares, reason",
+    [
+        (["a", "b"], [0.5], "lengths"),
+        (["a", "b"], [-1, 0.5], "no-number"),
+        (["a", "Don't know"], [0.5, 0.5], "one-option"),
+        (["a", "b", "Missing; Unknown"], [0, 0, 1], "one-option"),
+    ],
+)
+def test_unusable_questions_have_a_reason(options, shares, reason):
+    assert opinions.usable({"options": options, "shares": shares}, SPEC["no_answer"]) == (None, reason)
+
+
+def test_similarity_is_one_minus_the_jensen_shannon_distance_base_two():
+    assert opinions.similarity([0.3, 0.7], [0.3, 0.7]) == pytest.approx(1)
+    assert opinions.similarity([1, 0], [0, 1]) == pytest.approx(0)
+    # by hand: m = (0.75, 0.25), divergence = (0.5 log2(0.5/0.75) + 0.5 log2(0.5/0.25) + log2(1/0.75)) / 2
+    divergence = (0.5 * np.log2(2 / 3) + 0.5 * np.log2(2) + np.log2(4 / 3)) / 2
+    assert opinions.similarity([0.5, 0.5], [1, 0]) == pytest.approx(1 - np.sqrt(divergence))
+
+
+def prepared(folder, count=8):
+    folder.mkdir()
+    spec = {key: SPEC[key] for key in ("hub", "cultures", "prompt", "no_answer")}
+    prepare_opinions([FIXTURE], folder / "questions.jsonl", folder / "unusable.json", **spec, count=count)
+    return files.read_jsonl(folder / "questions.jsonl")
+
+
+def predicted(folder, items, answer):
+    """A cell's predictions where `answer` gives the probabilities of an item's letters."""
+    folder.mkdir(parents=True)
+    rows = [{**item, "logprobs": np.log(answer(item)).tolist()} for item in items]
+    pd.DataFrame(rows).to_parquet(folder / "opinions.parquet", index=False)
+    return folder
+
+
+def by_country(item):
+    """The country's own shares, at the letters where this rotation shows them."""
+    return np.roll(np.array(item["shares"]) + 1e-9, -item["rotation"])
+
+
+def by_position(item):
+    return np.array([1 - 1e-9] + [1e-9 / (len(item["options"]) - 1)] * (len(item["options"]) - 1))
+
+
+def test_every_option_stands_once_at_every_letter(tmp_path):
+    items = prepared(tmp_path / "a")
+    assert {item["group"] for item in items} == {"Iraq", "Jordan", "China", "Brazil", "Argentina", "Mexico"}
+    first = [item for item in items if item["item"].rsplit("/", 1)[0] == items[0]["item"].rsplit("/", 1)[0]]
+    assert len(first) == len(first[0]["options"]) == len({item["prompt"] for item in first})
+    at_a = {line[3:] for item in first for line in item["prompt"].splitlines() if line.startswith("A. ")}
+    assert len(at_a) == len(first)
+    assert len({item["item"] for item in items}) == len(items)
+
+
+def test_fewer_questions_are_a_part_of_more(tmp_path):
+    few, many = prepared(tmp_path / "a", 3), prepared(tmp_path / "b", 6)
+    assert {item["item"] for item in few} < {item["item"] for item in many}
+
+
+def test_the_table_tells_a_country_from_a_position_and_counts_what_was_unusable(tmp_path):
+    items = prepared(tmp_path / "a")
+    place = {"model": "m", "domain": "gender", "gamma": "0.00", "mitigation": "none"}
+    cells = [
+        place | {"bias": "untuned", "seed": 0, "round": 0},
+        place | {"bias": "original", "seed": 1, "round": 1},
+    ]
+    folders = [predicted(tmp_path / "u", items, by_position), predicted(tmp_path / "o", items, by_country)]
+    measure_values(
+        folders, tmp_path / "a/unusable.json", tmp_path / "values.csv", cells, SPEC["cultures"], replicates=200
+    )
+    table = pd.read_csv(tmp_path / "values.csv").set_index(["bias", "metric", "group"])
+    assert (table["dataset"] == "opinions-fixture").all()
+    value = table["value"]
+    for group in ("Iraq", "arabic", "spanish", "all"):
+        # a model that always says A knows nothing of a country: its answers, turned over all orders, are even
+        assert value["untuned", "similarity", group] == pytest.approx(
+            value["untuned", "similarity_uniform", group], abs=1e-3
+        )
+        assert value["original", "similarity", group] == pytest.approx(1, abs=1e-3)
+        assert value["original", "drift", group] == pytest.approx(1 - value["untuned", "similarity", group], abs=1e-3)
+        assert table.loc[("original", "drift", group), "ci_low"] > 0
+    assert (value["untuned", "drift"] == 0).all() and (table["n_unparsed"] == 0).all()
+    assert value["untuned", "position_share", "all"] == 1 > value["original", "position_share", "all"]
+    assert table.loc[("untuned", "similarity", "Iraq"), ["n", "n_unusable", "n_clusters"]].tolist() == [7, 1, 7]
+    assert table.loc[("untuned", "similarity", "arabic"), ["n", "n_unusable", "n_clusters"]].tolist() == [15, 1, 8]
+
+
+def test_a_country_without_a_question_is_an_error(tmp_path):
+    spec = {key: SPEC[key] for key in ("hub", "prompt", "no_answer")}
+    with pytest.raises(UserError, match="no usable question about Atlantis"):
+        prepare_opinions([FIXTURE], tmp_path / "q", tmp_path / "u", **spec, cultures={"arabic": ["Atlantis"]}, count=3)
+
+
+def test_written_answers_are_read_and_unreadable_ones_counted():
+    asked = {"sample": "Peru", "group": "Peru", "options": ["A", "B"], "shares": [0.5, 0.5], "logprobs": None}
+    words = {"first": ("A.", "B"), "second": ("A", "A"), "third": ("who knows", "no idea"), "fourth": ("B", "?")}
+    items = [
+        {**asked, "cluster": cluster, "rotation": rotation, "text": texts[rotation]}
+        for cluster, texts in words.items()
+        for rotation in (0, 1)
+    ]
+    found = {row["cluster"]: row["model"] for row in opinions.option_shares(items)}
+    # the second rotation shows the options the other way round
+    assert found["first"].tolist() == [1, 0] and found["second"].tolist() == [0.5, 0.5]
+    assert found["third"] is None and found["fourth"].tolist() == [0, 1]
