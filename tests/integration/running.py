@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,22 +12,22 @@ ROOT = Path(__file__).resolve().parents[2]
 OF_THE_RUN = {"config.yaml", "training.csv", "report.html", "ro-crate-metadata.json", ".snakemake_timestamp"}
 
 
-def start(name, *words, **variables):
+def start(name, *words, config=()):
     """Start the study under a new name; returns the process, whose output goes to logs/NAME/snakemake.log."""
     for folder in ("results", ".work", "logs"):
         shutil.rmtree(ROOT / folder / name, ignore_errors=True)
-    return go_on(name, *words, **variables)
+    return go_on(name, *words, config=config)
 
 
-def go_on(name, *words, **variables):
+def go_on(name, *words, config=()):
+    """Start the study again where its last run ended; `config`: words for --config."""
     log = ROOT / "logs" / name / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--configfile", "tests/integration/study.yaml"]
     with open(log, "wb") as file:
         return subprocess.Popen(
-            [*command, *words, "--config", f"study={name}"],
+            [*command, *words, "--config", f"study={name}", *config],
             cwd=ROOT,
-            env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

@@ -38,7 +38,7 @@ def test_a_second_run_does_nothing_and_a_rebuilt_image_reruns_everything(finishe
     rebuilt.symlink_to(IMAGE.resolve())
     (tmp_path / "cpu.sif").symlink_to(rebuilt.name)
     other = f"containers={{cpu: {tmp_path}/cpu.sif, gpu: {tmp_path}/cpu.sif}}"
-    printed = finish(go_on(NAME, "--sdm", "apptainer", "--dry-run", "--config", other), NAME)
+    printed = finish(go_on(NAME, "--sdm", "apptainer", "--dry-run", config=[other]), NAME)
     assert "Software environment definition has changed" in printed
     planned = printed.count("\nrule ") + printed.count("\nlocalrule ") - printed.count("\nlocalrule all:")
     assert planned >= len(records(NAME))
@@ -75,7 +75,7 @@ def test_variables_of_the_host_stay_outside_but_for_those_that_are_named():
 
 def test_a_missing_image_is_named_before_anything_runs(tmp_path):
     other = f"containers={{cpu: {tmp_path}/none.sif, gpu: {tmp_path}/none.sif}}"
-    process = go_on("integration-no-image", "--sdm", "apptainer", "--dry-run", "--config", other)
+    process = go_on("integration-no-image", "--sdm", "apptainer", "--dry-run", config=[other])
     assert process.wait(timeout=120) != 0
     printed = (ROOT / "logs" / "integration-no-image" / "snakemake.log").read_text()
     assert f"{tmp_path}/none.sif: no image made by `make containers` lies there" in printed
