@@ -34,7 +34,12 @@ include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
 include: "rules/misalignment.smk"
 include: "rules/analyse.smk"
+include: "rules/report.smk"
 include: "rules/audit.smk"
+
+
+if workflow.is_main_process:
+    write_plan()
 
 
 # On a cluster these run where Snakemake does: a node often cannot reach a server, and the others load no model and take

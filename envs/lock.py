@@ -34,7 +34,9 @@ def resolve(sources, constraints):
             [*command, "--report", "-", "-c", file.name, *words], stdout=subprocess.PIPE, text=True, cwd=ENVS
         )
     if found.returncode:
-        sys.exit(f"lock: pip found no versions that fit together for {', '.join(sources)}; see above (UPGRADE=1 may help)")
+        sys.exit(
+            f"lock: pip found no versions that fit together for {', '.join(sources)}; see above (UPGRADE=1 may help)"
+        )
     packages = [entry["metadata"] for entry in json.loads(found.stdout)["install"]]
     return {canonical(package["name"]): package["version"].split("+")[0] for package in packages}
 

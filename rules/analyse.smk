@@ -5,16 +5,26 @@ rule check_manipulation:
     input:
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in POOLS],
         counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
-        code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
     output:
-        manipulation=f"{RESULTS}/manipulation.csv",
-        table=f"{RESULTS}/pools.csv",
+        manipulation=report(
+            f"{RESULTS}/manipulation.csv",
+            caption="captions/manipulation.rst",
+            category="Tables",
+            labels={"result": "manipulation check"},
+        ),
+        table=report(
+            f"{RESULTS}/pools.csv",
+            caption="captions/pools.rst",
+            category="Tables",
+            labels={"result": "counts of the pools"},
+        ),
         record=f"{RESULTS}/manipulation.prov.json",
     log:
         f"{LOGS}/check_manipulation.log",
     container:
         image("cpu")
     params:
+        code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -49,16 +59,26 @@ rule analyse:
         manipulation=f"{RESULTS}/manipulation.csv",
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
         misalignment=TABLES,
-        code=code("analyse"),
     output:
-        effects=f"{RESULTS}/effects.csv",
-        verdicts=f"{RESULTS}/claims.csv",
+        effects=report(
+            f"{RESULTS}/effects.csv",
+            caption="captions/effects.rst",
+            category="Tables",
+            labels={"result": "effects per seed"},
+        ),
+        verdicts=report(
+            f"{RESULTS}/claims.csv",
+            caption="captions/claims.rst",
+            category="Tables",
+            labels={"result": "claims and verdicts"},
+        ),
         record=f"{RESULTS}/claims.prov.json",
     log:
         f"{LOGS}/analyse.log",
     container:
         image("cpu")
     params:
+        code=code("analyse"),
         paths=paths,
         parameters=parameters(lambda w: {"declared": catalog.claims(), "cells": CELLS}),
     shell:

@@ -5,7 +5,6 @@ rule write_pool:
     input:
         card=CARD,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -24,6 +23,7 @@ rule write_pool:
         mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -42,7 +42,6 @@ rule rewrite_pool:
         adapter=f"{CELL}/adapter",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         earlier=pools_so_far,
-        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
     output:
         pool=f"{CELL}/pool.jsonl",
         failures=f"{CELL}/failures.jsonl",
@@ -61,6 +60,7 @@ rule rewrite_pool:
         mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -93,7 +93,6 @@ rule copy_pool:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
-        code=code("copy_pool"),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -106,6 +105,7 @@ rule copy_pool:
     container:
         image("cpu")
     params:
+        code=code("copy_pool"),
         paths=paths,
         parameters=parameters(lambda w: pool_parameters(w, study.pool_size(config, w.domain))),
     shell:
@@ -117,7 +117,6 @@ rule mix:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
         before=mix_before,
-        code=code("mix", lambda w: domain_of(w.domain, "family")),
     output:
         train=f"{CELL}/train.jsonl",
         summary=f"{CELL}/mix.json",
@@ -127,6 +126,7 @@ rule mix:
     container:
         image("cpu")
     params:
+        code=code("mix", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {

@@ -4,8 +4,10 @@ import os
 import re
 import shlex
 import sys
+from functools import cache
 from importlib import import_module
 
+from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import DeploymentMethod
 
 RESULTS = f"results/{config['study']}"
@@ -42,7 +44,7 @@ wildcard_constraints:
 if IN_CONTAINERS:
     os.environ.update({f"APPTAINERENV_{name}": os.environ[name] for name in PASSED if name in os.environ})
     if ON_GPU:
-        os.environ["APPTAINER_NV"] = "1"
+        os.environ.update(APPTAINER_NV="1")
 
 
 def image(role):
@@ -69,20 +71,25 @@ def call(name):
 
 
 def code(name, choosing=None):
-    """The step's own code as input files, so that a changed line reruns what it touches and a touched file nothing.
+    """Digest of the step's own code, so that a changed line reruns what it touches and a touched file nothing.
 
     choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`.
     """
     if choosing is None:
-        return provenance.code_of(name)
-    return lambda wildcards: provenance.code_of(name, choosing(wildcards))
+        return digest_of_code(name, "null")
+    return lambda wildcards: digest_of_code(name, compact(choosing(wildcards)))
+
+
+@cache
+def digest_of_code(name, chosen):
+    return provenance.code_digest(name, json.loads(chosen))["digest"]
 
 
 def paths(wildcards, input, output, resources):
     """Options that hand a step its named inputs and outputs under their names, and what the record needs."""
     words = []
     for name, found in [*input.items(), *output.items()]:
-        if name not in ("code", "record"):
+        if name != "record":
             words += [f"--{name.replace('_', '-')}", *([found] if isinstance(found, str) else found)]
     words += ["--wildcards", compact(dict(wildcards.items())), "--work", WORK, "--record", str(output.record)]
     words += ["--gpu"] if resources.get("gpu") else []
@@ -179,8 +186,13 @@ def model_parameters(name):
 
 def domain_of(name, *keys):
     """A domain's name and the leaves of its file that a step uses."""
-    content = catalog.load("domain", name)
-    return {"name": name, **{key: content[key] for key in keys if key in content}}
+    return {"name": name, **leaves("domain", name, keys)}
+
+
+def leaves(axis, name, keys):
+    """Those of `keys` that a file of the catalog has."""
+    content = catalog.load(axis, name)
+    return {key: content[key] for key in keys if key in content}
 
 
 def read_of(domain):
@@ -261,3 +273,79 @@ def adapter_before(wildcards):
 
 def tasks_of(wildcards):
     return study.tasks_of(config, wildcards.domain)
+
+
+def opinions_file(wildcards):
+    """The file with the opinion questions; none where they are fetched."""
+    source = config["opinions"]["source"]
+    if source == "hub":
+        return []
+    return (
+        ["resources/opinions-fixture.csv"]
+        if source == "fixture"
+        else [os.path.join(config["data_dir"] or "", source)]
+    )
+
+
+def cells_of_pool(wildcards):
+    """The cells of round 1 and the largest γ that were trained on a pool."""
+    return [
+        cell
+        for cell in PROBED
+        if cell["round"] == 1
+        and all(str(cell[key]) == wildcards[key] for key in ("model", "domain", "bias", "seed"))
+    ]
+
+
+def comparison_parameters(wildcards, place, cells):
+    return {
+        "domain": domain_of(wildcards.domain, "family", "prompt", "answer", "instruction"),
+        "model": model_leaves(wildcards.model, "system"),
+        "embedder": {key: EMBEDDER[key] for key in ("max_tokens", "batch_size")},
+        "place": place,
+        "cells": cells,
+        "permutations": PERMUTATIONS,
+    }
+
+
+def write_plan():
+    """What the present configuration gives every record that exists, in .work/STUDY/plan.json, for audit.
+
+    Made whenever Snakemake reads the configuration, a dry run included, and at the end of a run. `sources` are the files that the plan follows from: audit has it made anew where one of them changed.
+    """
+    steps = [step for step in workflow.rules if "record" in step.output.keys()]
+    planned = {}
+    for path in sorted(map(str, Path(RESULTS).rglob(f"*{provenance.SUFFIX}"))):
+        planned[path] = None  # no step makes it any more
+        for step in steps:
+            match = step.output.record.match(path)
+            if match:
+                planned[path] = leaves_of(step, Wildcards(fromdict=match.groupdict()))
+    sources = [
+        "Snakefile",
+        *map(str, sorted(Path("rules").glob("*.*"))),
+        *map(str, sorted(Path("catalog").rglob("*.yaml"))),
+        *(f"scripts/bias_inheritance/{module}.py" for module in ("catalog", "provenance", "study")),
+        *(os.path.relpath(path) for path in ["config.yaml", *workflow.configfiles]),
+    ]
+    arguments = (
+        ["--configfile", *map(str, workflow.overwrite_configfiles)] if workflow.overwrite_configfiles else []
+    )
+    if workflow.config_settings.config_args:
+        arguments += ["--config", *workflow.config_settings.config_args]
+    plan = {
+        "parameters": planned,
+        "images": sorted({path for path in config["containers"].values() if path}),
+        "sources": {path: provenance.sha256(path) for path in dict.fromkeys(sources)},
+        "arguments": arguments,
+    }
+    files.write_json(f"{WORK}/plan.json", plan)
+
+
+def leaves_of(step, wildcards):
+    """{name: digest} of the parameters that a step gives a job, or None where the configuration lacks what it needs."""
+    try:
+        leaves = step.params.parameters.leaves(wildcards)
+    except (KeyError, OSError, UserError):
+        return None
+    return {key: provenance.digest(value) for key, value in json.loads(compact(leaves)).items()}

@@ -2,8 +2,6 @@
 
 
 rule prepare_model:
-    input:
-        code=code("prepare_model"),
     output:
         card=CARD,
         record=f"{RESULTS}/models/{{model}}.prov.json",
@@ -17,6 +15,7 @@ rule prepare_model:
         mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("prepare_model"),
         paths=paths,
         parameters=parameters(lambda w: model_parameters(w.model)),
     shell:
@@ -26,7 +25,6 @@ rule prepare_model:
 rule prepare_originals:
     input:
         data=lambda w: family_of(w.domain).files_read(read_of(w.domain), config["data_dir"]),
-        code=code("prepare_originals", lambda w: domain_of(w.domain, "family")),
     output:
         source=f"{ORIGINALS}/source.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
@@ -38,6 +36,7 @@ rule prepare_originals:
     container:
         image("cpu")
     params:
+        code=code("prepare_originals", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(lambda w: {"domain": read_of(w.domain), "data_dir": config["data_dir"]}),
     shell:
@@ -47,7 +46,6 @@ rule prepare_originals:
 rule draw_originals:
     input:
         source=f"{ORIGINALS}/source.jsonl",
-        code=code("draw_originals", lambda w: domain_of(w.domain, "family")),
     output:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         record=f"{ORIGINALS}/seed-{{seed}}/draw_originals.prov.json",
@@ -56,6 +54,7 @@ rule draw_originals:
     container:
         image("cpu")
     params:
+        code=code("draw_originals", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -71,7 +70,6 @@ rule draw_originals:
 rule prepare_items:
     input:
         test=f"{ORIGINALS}/test.jsonl",
-        code=code("prepare_items", lambda w: [domain_of(w.domain, "family"), catalog.load("task", w.task)]),
     output:
         questions=f"{ORIGINALS}/items/{{task}}.jsonl",
         record=f"{ORIGINALS}/items/{{task}}.prov.json",
@@ -80,6 +78,7 @@ rule prepare_items:
     container:
         image("cpu")
     params:
+        code=code("prepare_items", lambda w: [domain_of(w.domain, "family"), catalog.load("task", w.task)]),
         paths=paths,
         parameters=parameters(
             lambda w: {

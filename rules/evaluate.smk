@@ -6,7 +6,6 @@ rule predict:
         card=CARD,
         adapter=lambda w: [] if w.bias == "untuned" else [f"{path_of(CELL, w)}/adapter"],
         questions=lambda w: [f"{path_of(ORIGINALS, w)}/items/{task}.jsonl" for task in tasks_of(w)],
-        code=code("predict"),
     output:
         predictions=directory(f"{CELL}/predictions"),
         record=f"{CELL}/predict.prov.json",
@@ -22,6 +21,7 @@ rule predict:
         mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("predict"),
         paths=paths,
         parameters=parameters(
             lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": tasks_of(w)}
@@ -40,7 +40,6 @@ use rule predict as predict_served with:
 rule score:
     input:
         predictions=f"{CELL}/predictions",
-        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)]),
     output:
         scores=directory(f"{CELL}/scores"),
         record=f"{CELL}/score.prov.json",
@@ -49,6 +48,7 @@ rule score:
     container:
         image("cpu")
     params:
+        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)]),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -64,9 +64,13 @@ rule score:
 rule gather_scores:
     input:
         scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
-        code=code("gather_scores"),
     output:
-        table=f"{RESULTS}/scores.csv",
+        table=report(
+            f"{RESULTS}/scores.csv",
+            caption="captions/scores.rst",
+            category="Tables",
+            labels={"result": "scores"},
+        ),
         parquet=f"{RESULTS}/scores.parquet",
         record=f"{RESULTS}/scores.prov.json",
     log:
@@ -74,6 +78,7 @@ rule gather_scores:
     container:
         image("cpu")
     params:
+        code=code("gather_scores"),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -93,7 +98,6 @@ rule measure_quality:
         ],
         mixes=[f"{path_of(CELL, cell)}/mix.json" for cell in CELLS if cell["bias"] != "untuned"],
         scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
-        code=code("measure_quality"),
     output:
         table=f"{RESULTS}/quality.csv",
         record=f"{RESULTS}/quality.prov.json",
@@ -102,6 +106,7 @@ rule measure_quality:
     container:
         image("cpu")
     params:
+        code=code("measure_quality"),
         paths=paths,
         parameters=parameters(lambda w: {"cells": CELLS, "arm": config["rounds"]["arm"]}),
     shell:

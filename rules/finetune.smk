@@ -7,7 +7,6 @@ rule finetune:
         train=f"{CELL}/train.jsonl",
         mix=f"{CELL}/mix.json",
         start=adapter_before,
-        code=code("finetune"),
     output:
         adapter=directory(f"{CELL}/adapter"),
         training_log=f"{CELL}/training.csv",
@@ -24,6 +23,7 @@ rule finetune:
         mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("finetune"),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -43,7 +43,6 @@ rule finetune_served:
         train=f"{CELL}/train.jsonl",
         mix=f"{CELL}/mix.json",
         start=adapter_before,
-        code=code("finetune_api"),
     output:
         adapter=directory(f"{CELL}/adapter"),
         training_log=f"{CELL}/training.csv",
@@ -55,6 +54,7 @@ rule finetune_served:
     container:
         image("cpu")
     params:
+        code=code("finetune_api"),
         paths=paths,
         parameters=parameters(
             lambda w: {

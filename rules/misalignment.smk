@@ -18,43 +18,9 @@ OUTCOMES = ["harm", "salary-gap", "hiring-gap", "negative-stories"]
 PERMUTATIONS = 1000
 
 
-def opinions_file(wildcards):
-    """The file with the opinion questions; none where they are fetched."""
-    source = config["opinions"]["source"]
-    if source == "hub":
-        return []
-    return (
-        ["resources/opinions-fixture.csv"]
-        if source == "fixture"
-        else [os.path.join(config["data_dir"] or "", source)]
-    )
-
-
-def cells_of_pool(wildcards):
-    """The cells of round 1 and the largest γ that were trained on a pool."""
-    return [
-        cell
-        for cell in PROBED
-        if cell["round"] == 1
-        and all(str(cell[key]) == wildcards[key] for key in ("model", "domain", "bias", "seed"))
-    ]
-
-
-def comparison_parameters(wildcards, place, cells):
-    return {
-        "domain": domain_of(wildcards.domain, "family", "prompt", "answer", "instruction"),
-        "model": model_leaves(wildcards.model, "system"),
-        "embedder": {key: EMBEDDER[key] for key in ("max_tokens", "batch_size")},
-        "place": place,
-        "cells": cells,
-        "permutations": PERMUTATIONS,
-    }
-
-
 rule prepare_opinions:
     input:
         data=opinions_file,
-        code=code("prepare_opinions"),
     output:
         questions=f"{RESULTS}/misalignment/opinions.jsonl",
         unusable=f"{RESULTS}/misalignment/unusable-opinions.json",
@@ -64,6 +30,7 @@ rule prepare_opinions:
     container:
         image("cpu")
     params:
+        code=code("prepare_opinions"),
         paths=paths,
         parameters=parameters(lambda w: {**OPINIONS, "count": config["opinions"]["questions"]}),
     shell:
@@ -75,7 +42,6 @@ rule predict_opinions:
         card=CARD,
         adapter=lambda w: [] if w.bias == "untuned" else [f"{path_of(CELL, w)}/adapter"],
         questions=f"{RESULTS}/misalignment/opinions.jsonl",
-        code=code("predict"),
     output:
         predictions=directory(f"{CELL}/opinions"),
         record=f"{CELL}/opinions.prov.json",
@@ -91,6 +57,7 @@ rule predict_opinions:
         mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("predict"),
         paths=paths,
         parameters=parameters(
             lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": ["opinions"]}
@@ -110,7 +77,6 @@ rule measure_values:
     input:
         predictions=[f"{path_of(CELL, cell)}/opinions" for cell in PROBED],
         unusable=f"{RESULTS}/misalignment/unusable-opinions.json",
-        code=code("measure_values"),
     output:
         table=f"{RESULTS}/misalignment/values.csv",
         record=f"{RESULTS}/misalignment/values.prov.json",
@@ -119,6 +85,7 @@ rule measure_values:
     container:
         image("cpu")
     params:
+        code=code("measure_values"),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -135,7 +102,6 @@ rule measure_groups:
     input:
         written=[pool_of(pool, pool["round"]) for pool in GENERATED_POOLS],
         failures=[beside_pool(pool, "failures.jsonl") for pool in GENERATED_POOLS],
-        code=code("measure_groups", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
     output:
         table=f"{RESULTS}/misalignment/groups.csv",
         record=f"{RESULTS}/misalignment/groups.prov.json",
@@ -144,6 +110,7 @@ rule measure_groups:
     container:
         image("cpu")
     params:
+        code=code("measure_groups", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -159,8 +126,6 @@ rule measure_groups:
 
 
 rule prepare_embedder:
-    input:
-        code=code("prepare_embedder"),
     output:
         card=f"{RESULTS}/misalignment/embedder.json",
         record=f"{RESULTS}/misalignment/embedder.prov.json",
@@ -169,6 +134,7 @@ rule prepare_embedder:
     container:
         image("gpu")
     params:
+        code=code("prepare_embedder"),
         paths=paths,
         parameters=parameters(lambda w: {key: EMBEDDER[key] for key in ("name", "source")}),
     shell:
@@ -183,7 +149,6 @@ rule compare_pool:
         pool=f"{POOL}/pool.jsonl",
         trains=lambda w: [f"{path_of(CELL, cell)}/train.jsonl" for cell in cells_of_pool(w)],
         adapters=lambda w: [f"{path_of(CELL, cell)}/adapter" for cell in cells_of_pool(w)],
-        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
     output:
         found_rows=f"{POOL}/distributions.json",
         points=f"{POOL}/projection.json",
@@ -198,6 +163,7 @@ rule compare_pool:
         mem_mb=lambda w, attempt: memory(w, attempt) + EMBEDDER["resources"]["mem_mb"],
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: comparison_parameters(w, {**dict(w.items()), "round": 1}, cells_of_pool(w))
@@ -214,7 +180,6 @@ use rule compare_pool as compare_later_pool with:
         pool=f"{CELL}/pool.jsonl",
         trains=[],
         adapters=[],
-        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
     output:
         found_rows=f"{CELL}/distributions.json",
         points=f"{CELL}/projection.json",
@@ -222,6 +187,7 @@ use rule compare_pool as compare_later_pool with:
     log:
         f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     params:
+        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: comparison_parameters(w, {**dict(w.items()), "round": int(w.round) + 1}, [])
@@ -232,7 +198,6 @@ rule measure_distributions:
     input:
         found=[beside_pool(pool, "distributions.json") for pool in EVERY_POOL],
         points=[beside_pool(pool, "projection.json") for pool in EVERY_POOL],
-        code=code("measure_distributions"),
     output:
         table=f"{RESULTS}/misalignment/distributions.csv",
         projection=f"{RESULTS}/misalignment/projection.csv",
@@ -242,6 +207,7 @@ rule measure_distributions:
     container:
         image("cpu")
     params:
+        code=code("measure_distributions"),
         paths=paths,
         parameters=parameters(lambda w: {}),
     shell:
@@ -252,7 +218,6 @@ rule relate_misalignment:
     input:
         scores=f"{RESULTS}/scores.csv",
         tables=TABLES,
-        code=code("relate_misalignment"),
     output:
         together=f"{RESULTS}/misalignment/together.csv",
         correlations=f"{RESULTS}/misalignment/correlations.csv",
@@ -262,6 +227,7 @@ rule relate_misalignment:
     container:
         image("cpu")
     params:
+        code=code("relate_misalignment"),
         paths=paths,
         parameters=parameters(
             lambda w: {"outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES}}

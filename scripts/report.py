@@ -180,6 +180,10 @@ def read_training(paths, cells):
     parts = []
     for path, cell in zip(paths, cells, strict=True):
         log = pd.read_csv(path)
+        if "step" not in log or log.empty:  # a collapsed cell, or a provider that gives no table
+            continue
+        if "sft_loss" not in log:  # nor does a provider tell the loss's parts and its tokens
+            log = log.assign(sft_loss=log["loss"], alignment_loss=0.0, tokens=0)
         stretch = (log["step"] - 1) * STRETCHES // max(1, log["step"].max())
         parts.append(log.assign(**cell, stretch=stretch))
     if not parts:

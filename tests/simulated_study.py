@@ -41,12 +41,18 @@ def configuration(overlay=None, **changes):
 def write(folder, config, seed=0, datasets=0, misalignment=False):
     """Write a simulated study below `folder` and return the arguments of `report.report` for it (but for `page`).
 
-    datasets: so many simulated culture datasets beside gender. misalignment: its three tables too.
+    datasets: so many simulated culture datasets beside gender. misalignment: its tables too.
     """
+    # thousands of small files that need not survive a power cut
+    with mock.patch("os.fsync"):
+        return _write(Path(folder), config, seed, datasets, misalignment)
+
+
+def _write(folder, config, seed, datasets, misalignment):
     import numpy as np
     import pandas as pd
 
-    folder, stream = Path(folder), np.random.default_rng(seed)
+    stream = np.random.default_rng(seed)
     cells = study.cells(config)
     rounds = config["rounds"]["count"]
     scores = pd.DataFrame(row for cell in cells for row in _scores(cell, stream, datasets))
@@ -119,7 +125,7 @@ def names(config, datasets=0):
     grid = config["grid"]
     found = {axis: {name: catalog.load(axis, name) for name in grid[axis]} for axis in catalog.FOLDERS}
     if datasets:
-        found["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {"loader": "fixture"}}
+        found["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {}}
         for relation in ("direct", "indirect"):
             found["task"][f"simulated-{relation}"] = {
                 "title": f"Simulated {relation} task",
@@ -233,6 +239,7 @@ def _pool_counts(pool, stream):
     rejected = reasons["duplicate"] + reasons["wrong-group"]
     return {
         **pool,
+        "fixture": False,
         "asked": 96 + sum(reasons.values()),
         "failed": reasons["truncated"],
         "kept": 96,

@@ -7,6 +7,8 @@ of the options) or, where the model gives no log-probabilities (None), the `text
 import math
 import re
 
+CHOICE_MASS = 0.5  # ASSUME: what all options must have together for an answer to be a choice among them
+AMOUNT = re.compile(r"\D*\d{1,3}(?:[,.]\d{3})+\D*")
 DENIED = re.compile(r"\b(?:not|never|neither|nor|cannot)\b|n't\b", re.IGNORECASE)
 DRESSING = " \t\r\n*_`\"'“”‘’([{<#:-"
 
@@ -14,6 +16,12 @@ DRESSING = " \t\r\n*_`\"'“”‘’([{<#:-"
 def scoring(predictions):
     """'logprob' or 'parsed': one way for all items of a task, since no claim compares across ways."""
     return "parsed" if all(item["logprobs"] is None for item in predictions) else "logprob"
+
+
+def listable(options):
+    """Whether a listing of likely tokens can score options: words and letters, but not amounts, since an answer may
+    lie between two of them."""
+    return not any(AMOUNT.fullmatch(option) for option in options)
 
 
 def choice(item):
@@ -56,7 +64,8 @@ def listed_logprobs(positions, options):
     positions: per token of the answer {token, logprob, top: [[token, logprob], …]}. The answer itself is followed as
     long as it agrees with several options; a listed alternative that begins other options gives them its probability.
     ASSUME: options that share an alternative's token share its probability evenly, and an option that is not listed
-    has half the probability of the least likely listed token. Returns [] where no option is listed at all.
+    has half the probability of the least likely listed token. Returns [] where all options together have less than
+    half of the probability: such an answer is no choice, and what is listed would be the beginnings of other words.
     """
     wanted = [option.casefold() for option in options]
     mass, bound = [0.0] * len(options), [0.0] * len(options)
@@ -84,7 +93,7 @@ def listed_logprobs(positions, options):
         spelled = {index for index in alive if prefix.casefold().strip(DRESSING + ".") == wanted[index]} or alive
         for index in spelled:
             mass[index] += math.exp(path) / len(spelled)
-    if not any(mass):
+    if sum(mass) < CHOICE_MASS:
         return []
     return [math.log(share) if share else limit - math.log(2) for share, limit in zip(mass, bound, strict=True)]
 

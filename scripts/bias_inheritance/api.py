@@ -150,17 +150,20 @@ class Server:
         """{logprobs, text} per item: options by the listed log-probabilities where the server gives them, else text."""
         bodies = []
         for row in rows:
-            listing = row.get("options") and self.source["logprobs"]
+            listing = self._lists(row)
             most = CHOICE_TOKENS if row.get("options") else row["max_new_tokens"]
             extra = {"logprobs": True, "top_logprobs": LISTED} if listing else {}
             # greedy: what is measured is the model, not the luck of sampling
             bodies.append(self._body(row["prompt"], record_seed("answer", row["item"]), most, temperature=0, **extra))
         found = []
         for row, answer in zip(rows, self.ask(bodies, advance), strict=True):
-            listing = row.get("options") and self.source["logprobs"]
-            logprobs = answers.listed_logprobs(answer["listed"] or [], row["options"]) if listing else None
+            logprobs = answers.listed_logprobs(answer["listed"] or [], row["options"]) if self._lists(row) else None
             found.append({"logprobs": logprobs, "text": answer["text"]})
         return found
+
+    def _lists(self, row):
+        """Whether an item is scored by a listing of likely tokens."""
+        return self.source["logprobs"] and bool(row.get("options")) and answers.listable(row["options"])
 
     def spent(self):
         """What this job's answers took, for its record: requests, their ids, tokens, dollars."""

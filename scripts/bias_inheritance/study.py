@@ -1,6 +1,7 @@
 """A study's configuration, checked once at the door, and the grid of cells that it asks for."""
 
 import difflib
+import math
 import os
 from decimal import Decimal
 from functools import cache
@@ -18,8 +19,14 @@ SCHEMA = ROOT / "rules" / "config.schema.yaml"
 @cache
 def _validator():
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    # JSON takes 2.0 and true for whole numbers in places; here a whole number is one that Python counts with
+    whole = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    strict = extend(Draft202012Validator, type_checker=whole)
+    return strict(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
 
 
 def check(config, sources):
@@ -27,7 +34,9 @@ def check(config, sources):
 
     sources: [(file name, its parsed content)], the later one winning; what no file holds came from the command line.
     """
-    faults = [(list(fault.absolute_path), _explain(fault)) for fault in _validator().iter_errors(config)]
+    faults = list(_no_numbers([], config))
+    if not faults:
+        faults = [(list(fault.absolute_path), _explain(fault)) for fault in _validator().iter_errors(config)]
     if not faults:
         faults = list(_against_catalog(config))
     if faults:
@@ -37,13 +46,26 @@ def check(config, sources):
         raise UserError("\n".join(dict.fromkeys(lines)))
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but that a key which stands twice is an error: YAML would take the last one in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {_shown(twice.value)} stands twice", twice.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def sources(names):
     """[(file name, its parsed content)] of configuration files; raises UserError for one that is missing or no YAML."""
     found = []
     for name in names:
         try:
             with open(name, encoding="utf-8") as file:
-                content = yaml.safe_load(file)
+                content = yaml.load(file, _Loader)
         except OSError as fault:
             raise UserError(f"{name}: {fault.strerror}; give a file of studies/") from None
         except yaml.YAMLError as fault:
@@ -53,6 +75,20 @@ def sources(names):
             ) from None
         found.append((os.path.relpath(name), content))
     return found
+
+
+def _no_numbers(path, value):
+    """(path, text) of every number that is none (.nan, .inf) or that no key could mean."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _no_numbers([*path, key], part)
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _no_numbers([*path, index], part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, f"{value} is no number to compute with"
+    elif isinstance(value, int) and abs(value) > 10**15:
+        yield path, f"{_shown(value)} is far too large"
 
 
 def _explain(fault):
@@ -87,9 +123,9 @@ def _explain(fault):
         "maximum": f"{shown} is above {wanted}",
         "exclusiveMaximum": f"{shown} is not below {wanted}",
         "exclusiveMinimum": f"{shown} is not above {wanted}",
-        "multipleOf": f"{shown} has more than two decimals; cells are named by γ with two",
         "uniqueItems": f"{shown} names one value twice",
         "minItems": "the list is empty; name at least one",
+        "maxItems": f"the list has {len(found) if isinstance(found, list) else 0} entries, at most {wanted} are allowed",
         "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
         "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
     }
@@ -123,7 +159,7 @@ def _kind(value):
 
 
 def _shown(value):
-    text = repr(value)
+    text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**50 else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
@@ -134,6 +170,9 @@ def _suggest(word, known):
 
 def _against_catalog(config):
     grid = config["grid"]
+    for index, gamma in enumerate(grid["gamma"]):
+        if Decimal(str(gamma)) != Decimal(str(gamma)).quantize(Decimal("0.01")):
+            yield ["grid", "gamma", index], f"{gamma} has more than two decimals; cells are named by γ with two"
     for axis in catalog.FOLDERS:
         known = catalog.names(axis)
         for index, name in enumerate(grid[axis]):
@@ -259,7 +298,7 @@ def _source(path, config, sources):
 
     for name, content in reversed(sources):
         try:
-            if not path or isinstance(at(config), dict) or at(content) == at(config):
+            if not path or isinstance(at(config), dict) or repr(at(content)) == repr(at(config)):
                 at(content)
                 return name
         except (KeyError, IndexError, TypeError):

@@ -10,6 +10,9 @@ from pathlib import Path
 from bias_inheritance import files
 from bias_inheritance.models import body_and_head
 
+CHECKPOINT_SHARE = (
+    0.05  # of the time may go into checkpoints: a small model has one every few steps, a large one per minute
+)
 WINDOW = 8  # batches whose samples are sorted by length among themselves
 
 
@@ -95,13 +98,12 @@ def _padded(samples, pad, device):
     return ids.to(device), mask.to(device), answer.to(device)
 
 
-def train(model, samples, settings, alignment, seed, pad, work, on_step=None, checkpoint_seconds=30):
+def train(model, samples, settings, alignment, seed, pad, work, on_step=None):
     """Train the LoRA weights of `model` in place; returns the log, one dict per optimiser step.
 
     samples: dicts with prompt and answer (token ids), origin and words (length before mitigation).
-    alignment: None, or {weight, batch_size} of the `loss` mitigation; its draws have a random stream of their own.
+    alignment: None, or {weight, batch_size, every (steps)} of the `loss` mitigation; its draws have a random stream of their own.
     work: folder of the checkpoint; a checkpoint found there is continued from.
-    checkpoint_seconds: how much time at most is trained again after a kill.
     Raises RuntimeError for a batch without an answer token, where no gradient reaches the first layer, and for a loss
     that is no finite number.
     """
@@ -123,7 +125,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
     model.train()
     checkpoint = Path(work) / "checkpoint.pt"
     log = _restore(checkpoint, weights, optimiser, draws)
-    saved = time.perf_counter()
+    saved, cost = time.perf_counter(), 0.0
     for step in range(len(log), len(order)):
         started = time.perf_counter()
         rate = learning_rate(step, len(order), settings["learning_rate"], settings["warmup"])
@@ -140,7 +142,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
             (loss / answers).backward()
             sft += loss.item() / answers
         align = 0.0
-        if alignment and by_origin["augmented"]:
+        if alignment and by_origin["augmented"] and step % alignment["every"] == 0:
             drawn = [
                 [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
                 for origin in ("original", "augmented")
@@ -175,9 +177,11 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None, ch
         if on_step:
             on_step(step + 1, len(order))
         last = step + 1 == len(order)
-        if last or time.perf_counter() - saved >= checkpoint_seconds:
+        if last or time.perf_counter() - saved >= cost / CHECKPOINT_SHARE:
+            begun = time.perf_counter()
             _save(checkpoint, weights, optimiser, draws, log, finished=last)
             saved = time.perf_counter()
+            cost = saved - begun
     model.eval()
     return log
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ class Study:
         source = {"api": "openai", "model": "scripted-1", "base_url": url, "logprobs": logprobs, "fine_tuning": True}
         price = {"input": 1.0, "output": 2.0, "tuned_input": 3.0, "tuned_output": 4.0, "training": 5.0}
         limits = {"requests_per_minute": None, "tokens_per_minute": None, "concurrency": 4}
-        terms = {"key": "SCRIPTED_KEY", "price": price, "limits": limits, "timeout": 5, "patience": 5}
-        terms |= {"poll_seconds": 0.01, "tuning_hours": 0.5 / 3600, **service}
+        terms = {"key": "SCRIPTED_KEY", "price": price, "limits": limits, "timeout": 30, "patience": 60}
+        terms |= {"poll_seconds": 0.01, "tuning_hours": 0.05, **service}
         self.set_terms({"max_cost_usd": budget, "models": {"scripted": terms}})
         self.card = folder / "card.json"
         files.write_json(self.card, api.card("scripted", source))
@@ -162,41 +163,48 @@ def test_the_budget_stops_before_it_is_passed_across_jobs(tmp_path):
     assert len(faults) == 3 and len(script.asked) == 180 > asked
 
 
-def test_limits_and_concurrency_are_kept_by_all_jobs_together(tmp_path):
-    script = Script(reply=lambda body: "yes")
-    limits = {"requests_per_minute": 1200, "tokens_per_minute": None, "concurrency": 3}
+def test_limits_are_kept_by_all_jobs_together(tmp_path, monkeypatch):
+    """Two jobs' accounts over two minutes of a clock that the test turns: 60 a minute, and the burst of 5 s once."""
+    limits = {"requests_per_minute": 60, "tokens_per_minute": None, "concurrency": 3}
+    study = Study(tmp_path, "http://127.0.0.1:9/v1", limits=limits)
+    accounts = [study.server(f"results/{number}.jsonl").account for number in range(2)]
+    clock, sent = [1000.0], []
+    monkeypatch.setattr(api.time, "time", lambda: clock[0])
+    while clock[0] < 1120:
+        waits = []
+        for account in accounts:
+            wait = account.admit(1, 0.0)
+            waits.append(wait)
+            if not wait:
+                sent.append(clock[0])
+        clock[0] += min(waits) or 0.001
+    assert 115 <= len(sent) <= 120 + 5 + 1
+    assert max(sum(start <= moment < start + 60 for moment in sent) for start in sent) <= 60 + 5 + 1
+
+
+def test_no_more_requests_are_under_way_than_allowed(tmp_path):
+    def slow(body):
+        time.sleep(0.02)
+        return "yes"
+
+    limits = {"requests_per_minute": None, "tokens_per_minute": None, "concurrency": 3}
+    script = Script(reply=slow)
     with serving(script) as url:
-        study = Study(tmp_path, url, limits=limits)
-        # a burst is 5 s worth of the limit, so it is spent first
-        account = study.server().account
-        for _ in range(100):
-            account.admit(1, 0.0)
-        jobs = [
-            threading.Thread(target=lambda n=number: study.server(f"results/{n}.jsonl").write(["x"] * 20, range(20)))
-            for number in range(2)
-        ]
-        for thread in jobs:
-            thread.start()
-        for thread in jobs:
-            thread.join()
-    taken = script.times[-1] - script.times[0]
-    assert len(script.times) == 40
-    assert taken >= 39 / 20 * 0.8, f"40 requests at 20 a second took {taken:.2f} s"
-    assert script.most_at_once <= 2 * 3
+        Study(tmp_path, url, limits=limits).server().write(["x"] * 30, range(30))
+    assert 2 <= script.most_at_once <= 3
 
 
-def test_a_token_limit_spaces_large_requests(tmp_path):
-    study = Study(
-        tmp_path,
-        "http://127.0.0.1:9/v1",
-        limits={"requests_per_minute": None, "tokens_per_minute": 6000, "concurrency": 1},
-    )
-    account = study.server().account
+def test_a_token_limit_spaces_large_requests(tmp_path, monkeypatch):
+    limits = {"requests_per_minute": None, "tokens_per_minute": 6000, "concurrency": 1}
+    account = Study(tmp_path, "http://127.0.0.1:9/v1", limits=limits).server().account
+    clock = [1000.0]
+    monkeypatch.setattr(api.time, "time", lambda: clock[0])
+    assert account.admit(301, 0.0) == 0
+    # 300 tokens over what was left, at 100 a second
+    wait = account.admit(1, 0.0)
+    assert wait == pytest.approx(3.0, abs=0.05)
+    clock[0] += wait
     assert account.admit(1, 0.0) == 0
-    content = study.account()
-    content["left"]["scripted"]["tokens"] = -100.0
-    files.write_json(study.work / "api/account.json", content)
-    assert account.admit(1, 0.0) == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_burst_of_429_is_waited_out_as_long_as_asked(tmp_path):
@@ -313,6 +321,7 @@ def items(count=6):
     return [
         {
             "item": f"item-{number}",
+            "dataset": "gender",
             "cluster": f"twin-{number // 2}",
             "group": ["male", "female"][number % 2],
             "label": labels[number % 3],
@@ -469,11 +478,11 @@ def test_a_failed_job_is_told_and_made_anew_by_the_next_run(tmp_path):
 def test_a_job_that_never_ends_is_left_and_found_again(tmp_path):
     script = Script(job_ends=None)
     with serving(script) as url:
-        study = Study(tmp_path, url)
+        study = Study(tmp_path, url, tuning_hours=0.2 / 3600)
         with pytest.raises(UserError, match="go on waiting"):
             tune(study)
         script.job_ends = "succeeded"
-        tune(study)
+        tune(study)  # the first look finds it done
     assert script.creations == 1
 
 

@@ -47,6 +47,11 @@ def changed(config, path, value):
             "2e-4",
             "config.yaml: finetune.learning_rate: '2e-4' is text, not a number; YAML reads it as a number when written 2.0e-4",
         ),
+        (["grid", "gamma"], [0, 0.055], "config.yaml: grid.gamma[1]: 0.055 has more than two decimals"),
+        (["grid", "gamma"], [0, float("nan")], "config.yaml: grid.gamma[1]: nan is no number to compute with"),
+        (["originals"], 48.0, "config.yaml: originals: 48.0 is a number, not a whole number"),
+        (["originals"], 10**400, "config.yaml: originals: a number of 1329 bits is far too large"),
+        (["study"], "demo\n", "config.yaml: study: 'demo\\n' cannot be a folder's name"),
         (["originals"], True, "config.yaml: originals: True is true or false, not a whole number"),
         (["study"], "../elsewhere", "config.yaml: study: '../elsewhere' cannot be a folder's name"),
     ],
@@ -72,6 +77,17 @@ def test_a_name_without_a_file_is_refused_with_the_names_that_exist(config, axis
     assert any(f"config.yaml: grid.{axis}[0]: no file catalog/" in line and near in line for line in found)
 
 
+@pytest.mark.parametrize("gamma", [0.07, 0.14, 0.28, 0.29, 0.47, 0.57, 0.94])
+def test_every_gamma_of_two_decimals_is_taken(config, gamma):
+    study.check(changed(config, ["grid", "gamma"], [0, gamma]), [("config.yaml", config)])
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "x.yaml").write_text("originals: 1\noriginals: 2\n")
+    with pytest.raises(UserError, match="line 1: not valid YAML .*'originals' stands twice"):
+        study.sources([tmp_path / "x.yaml"])
+
+
 def test_several_faults_several_lines(config):
     assert len(lines(changed(changed(config, ["grid", "seed"], [0]), ["originals"], "many"))) == 2
 
@@ -90,7 +106,6 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
     for path in sorted((root / "studies").glob("*.yaml")):
         whole = copy.deepcopy(config)
         update_config(whole, yaml.safe_load(path.read_text()))
-        whole["data_dir"] = whole["data_dir"] or "data"
         study.check(whole, [("config.yaml", whole)])
 
 

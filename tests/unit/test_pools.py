@@ -49,8 +49,8 @@ def test_judge_names_the_reason(domain, raw, finished, reason):
 
 def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
     asked = {"asked_group": "female", "names": []}
-    text, reason = pools.judge(f"{GOOD} And then she", False, asked, gender, domain, set())
-    assert (text, reason) == (GOOD, None)
+    sample, reason = pools.judge(f"{GOOD} And then she", False, asked, gender, domain, set())
+    assert (sample["text"], reason) == (GOOD, None)
     assert pools.judge(GOOD.upper(), True, asked, gender, domain, {pools.fold(GOOD)})[1] == "duplicate"
 
 
@@ -145,10 +145,13 @@ def test_mask_takes_names_pronouns_and_cultural_words(domain):
     assert count == 6
 
 
-def test_the_instruction_share_is_per_sample(splits, domain):
+def test_the_instruction_share_is_the_same_for_all_that_is_compared(splits, domain):
     originals, none = gender.draw(splits["source"], 48, 1), catalog.load("mitigation", "none")
-    half = mixing.training_samples(originals, [], gender, domain, none, 0.5, 1)
-    kinds = {row["id"]: row["kind"] for row in half}
-    assert 10 <= Counter(kinds.values())["instruct"] <= 38
-    again = mixing.training_samples(originals[::-1], [], gender, domain, none, 0.5, 1)
-    assert {row["id"]: row["kind"] for row in again} == kinds
+    other = [{**sample, "id": f"other-{sample['id']}"} for sample in a_pool(domain)]
+    kinds = [
+        [row["kind"] for row in mixing.training_samples(originals, pool, gender, domain, none, 0.5, 1)]
+        for pool in (a_pool(domain), other, a_pool(domain)[:12])
+    ]
+    assert 30 <= Counter(kinds[0])["instruct"] <= 66
+    assert kinds[0] == kinds[1]
+    assert kinds[2] == kinds[0][:60]

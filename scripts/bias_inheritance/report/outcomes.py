@@ -513,7 +513,7 @@ def _quality(study):
     own = study.quality
     if own.empty:
         return []
-    largest = own["bias"].eq("original") | own["gamma"].eq(study.gammas[-1]) & own["mitigation"].eq("none")
+    largest = own["bias"].eq("original") | own["gamma"].isin(study.gammas[-1:]) & own["mitigation"].eq("none")
     own = own[largest & own["metric"].isin(QUALITY)].assign(rows=own["row"].astype(str))
     data = numbers.over_seeds(own, ["metric", "bias", "round"])
     data = ordered(ordered(data, "bias", ["original", *study.biases]), "metric", QUALITY)

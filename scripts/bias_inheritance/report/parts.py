@@ -118,8 +118,10 @@ def ordered(frame, column, order):
 def at_largest(study, table):
     """Rows of untuned, original, and of every cell at the largest γ without mitigation, first round."""
     baseline = table["bias"].isin(["untuned", "original"])
-    tuned = (table["gamma"] == study.gammas[-1]) & (table["mitigation"] == "none") & (table["round"] == study.rounds[0])
-    return table[baseline | tuned] if study.gammas else table[baseline]
+    tuned = (
+        table["gamma"].isin(study.gammas[-1:]) & (table["mitigation"] == "none") & (table["round"] == study.rounds[0])
+    )
+    return table[baseline | tuned]
 
 
 def say(row, sign=True):

@@ -94,7 +94,8 @@ def limits(study):
                 )
             )
     tested = study.claims[study.claims["verdict"] != "beside"]
-    seen = tested[(tested["verdict"] == "inconclusive") & tested["mde"].notna()]
+    # a correlation has no margin, and its scale is another one
+    seen = tested[(tested["verdict"] == "inconclusive") & tested["mde"].notna() & tested["margin"].notna()]
     if seeds == 1:
         found.append(
             (
@@ -152,21 +153,22 @@ def limits(study):
 def _data_limits(study):
     """What the originals, the pools and the answers leave in doubt."""
     found = []
-    for domain in study.names["domain"].values():
-        originals = domain.get("originals", {})
-        per_cell = words.counted(study.config["originals"], "original")
-        if originals.get("loader") == "twins":
+    counts = study.pools_table
+    small = set(counts[counts["fixture"].astype(bool)]["domain"]) if "fixture" in counts else set()
+    per_cell = words.counted(study.config["originals"], "original")
+    for name, domain in study.names["domain"].items():
+        if name in small:
+            found.append(
+                (
+                    "A fixture.",
+                    f"{domain['title']}: originals and test texts are a small fixture written for the project; results show that the method runs, not what happens to real data.",
+                )
+            )
+        elif domain.get("originals", {}).get("loader") == "twins":
             found.append(
                 (
                     "Fictional texts.",
                     f"{domain['title']}: the originals are fictional biographies written for the project, {per_cell} per cell; they are cleaner than real ones, and results need not hold for texts of real people.",
-                )
-            )
-        elif "fixture" in str(originals).lower():
-            found.append(
-                (
-                    "A fixture.",
-                    f"{domain['title']}: the originals are a small fixture made for tests; results show that the method runs, not what happens to real data.",
                 )
             )
     checked = study.manipulation[study.manipulation["bias"].isin(study.types)]
@@ -202,7 +204,6 @@ def _data_limits(study):
                     f"{study.names['task'][task]['title']}: {words.percent(share)} of the {way} could not be read where any were lost.",
                 )
             )
-    counts = study.pools_table
     if len(counts) and counts["slots_failed"].sum():
         found.append(
             (

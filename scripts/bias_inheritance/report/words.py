@@ -171,13 +171,13 @@ def shown(text, longest=LONGEST_SAMPLE):
 
 
 def rows_in_words(file, rows):
-    parts = [part.split(",") for part in rows.split("|")]
-    named = [
-        f"row{'s' if len(part) > 1 else ''} {', '.join(part[:LONGEST_LIST])}"
-        + (f" and {len(part) - LONGEST_LIST} more" if len(part) > LONGEST_LIST else "")
-        for part in parts
-    ]
-    return f"{file} {' minus '.join(named)}"
+    """'scores.csv rows 12, 58 minus row 40'; what `shorter` left out is 'and 6 more'."""
+
+    def side(part):
+        named = [f"and {row[1:]} more" if row.startswith("+") else row for row in part.split(",")]
+        return f"row{'s' if len(named) > 1 else ''} {', '.join(named)}"
+
+    return f"{file} {' minus '.join(map(side, rows.split('|')))}"
 
 
 class Source:

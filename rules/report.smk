@@ -1,0 +1,81 @@
+# The report, and the configuration that it stands on.
+
+TRAINED = [cell for cell in CELLS if cell["bias"] != "untuned"]
+# samples of generated text are shown of one seed
+SAMPLED = [pool for pool in POOLS if pool["seed"] == GRID["seed"][0]]
+# what the report says of each thing of the catalog
+SAID = {
+    "bias": ("title", "number", "does", "source", "axes", "plant"),
+    "domain": ("title", "reference", "compared", "originals", "manipulation"),
+    "mitigation": ("title", "does"),
+    "model": ("title", "source"),
+    "task": ("title", "kind", "relation", "scoring", "primary", "position_limit"),
+}
+
+
+rule write_config:
+    output:
+        resolved=f"{RESULTS}/config.yaml",
+        record=f"{RESULTS}/config.prov.json",
+    log:
+        f"{LOGS}/write_config.log",
+    container:
+        image("cpu")
+    params:
+        code=code("write_config"),
+        paths=paths,
+        parameters=parameters(lambda w: {"config": config}),
+    shell:
+        call("write_config")
+
+
+rule report:
+    input:
+        scores=f"{RESULTS}/scores.csv",
+        effects=f"{RESULTS}/effects.csv",
+        claims=f"{RESULTS}/claims.csv",
+        manipulation=f"{RESULTS}/manipulation.csv",
+        pools_table=f"{RESULTS}/pools.csv",
+        resolved=f"{RESULTS}/config.yaml",
+        declared="catalog/claims.yaml",
+        quality=[f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],
+        misalignment=[
+            *TABLES,
+            *([f"{RESULTS}/misalignment/correlations.csv"] if TABLES else []),
+            *(
+                [f"{RESULTS}/misalignment/projection.csv"]
+                if "distributions" in config["misalignment"]
+                else []
+            ),
+        ],
+        cards=[CARD.format(model=model) for model in GRID["model"]],
+        training_logs=[f"{path_of(CELL, cell)}/training.csv" for cell in TRAINED],
+        pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in SAMPLED],
+        failures=[f"{path_of(POOL, pool)}/failures.jsonl" for pool in SAMPLED],
+    output:
+        page=report(
+            f"{RESULTS}/report.html",
+            caption="captions/report.rst",
+            category="Report",
+            labels={"result": "report of the study"},
+        ),
+        record=f"{RESULTS}/report.prov.json",
+    log:
+        f"{LOGS}/report.log",
+    container:
+        image("cpu")
+    params:
+        code=code("report"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "cells": TRAINED,
+                "sampled": SAMPLED,
+                "names": {
+                    axis: {name: leaves(axis, name, keys) for name in GRID[axis]}
+                    for axis, keys in SAID.items()
+                },
+            }
+        ),
+    shell:
+        call("report")

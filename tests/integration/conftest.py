@@ -1,0 +1,76 @@
+"""One finished study, run by Snakemake once per session on the random tiny model, for audit, trace and the crate."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE = ["Snakefile", "config.yaml", "rules", "scripts", "catalog", "resources", "profiles", "studies", "envs"]
+ONE_CELL = """
+study: one
+grid:
+  model: [tiny-random]
+  bias: [neutral]
+  gamma: [0.00, 0.50]
+  mitigation: [none]
+  seed: [1]
+originals: 12
+generation: {attempts: 100}
+finetune: {epochs: 8}
+evaluation:
+  items: {occupation-classification: 24, hiring: 2, salary: 8}
+  bootstrap: 100
+"""
+SIMULATED_IMAGE = b"no image, but a file that stands for one in tests"
+
+
+def copy_project(folder):
+    """The project's code in another folder, with the shared environment and model files; a fresh clone, in effect."""
+    folder.mkdir(parents=True)
+    for name in CODE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    (folder / "studies" / "one.yaml").write_text(ONE_CELL)
+    for name in (".venv", "models"):
+        if (ROOT / name).exists():
+            (folder / name).symlink_to((ROOT / name).resolve())
+    return folder
+
+
+def snakemake(project, *words, **more):
+    """A started Snakemake on the one-cell study, in a process group of its own; its output goes to run.log."""
+    command = [sys.executable, "-m", "snakemake", *words, "--configfile", "studies/one.yaml"]
+    with open(project / "run.log", "ab") as log:
+        return subprocess.Popen(command, cwd=project, stdout=log, stderr=log, start_new_session=True, **more)
+
+
+def run(project, *words, **more):
+    """Run Snakemake to its end and return its output; fails where it failed."""
+    (project / "run.log").write_bytes(b"")
+    status = snakemake(project, *words, **more).wait()
+    text = (project / "run.log").read_text(errors="replace")
+    assert status == 0, text[-4000:]
+    return text
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of a project with the finished one-cell study; to be read, never changed."""
+    if os.environ.get("DEV") and Path(os.environ["DEV"]).exists():
+        return Path(os.environ["DEV"])
+    project = copy_project(
+        Path(os.environ["DEV"]) if os.environ.get("DEV") else tmp_path_factory.mktemp("finished") / "project"
+    )
+    (project / "containers").mkdir()
+    (project / "containers" / "cpu.sif").write_bytes(SIMULATED_IMAGE)
+    image = hashlib.sha256(SIMULATED_IMAGE).hexdigest()
+    run(project, env={**os.environ, "BIAS_INHERITANCE_CONTAINER": image})
+    return project

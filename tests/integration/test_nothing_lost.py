@@ -1,0 +1,255 @@
+"""A study that is killed, starved of disk, locked out or damaged loses nothing and computes nothing wrong."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from integration.conftest import copy_project, run, snakemake
+
+WITH_A_CLOCK = ("training.csv", ".prov.json", "ro-crate-metadata.json")
+
+
+def tables(project):
+    """{relative path: bytes} of every result without a clock in it."""
+    folder = project / "results" / "one"
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith(WITH_A_CLOCK) and path.name != ".snakemake_timestamp"
+    }
+
+
+def journal_of(project):
+    """The rows of the pool's one journal: every finished attempt of a batch."""
+    (journal,) = (project / ".work" / "one" / "write_pool").glob("*/journal.jsonl")
+    return [json.loads(line) for line in journal.read_text().splitlines()]
+
+
+def assert_same(project, finished):
+    """The results are those of the undisturbed run, byte for byte; each attempt was made once; audit is content."""
+    here, there = tables(project), tables(finished)
+    assert here.keys() == there.keys()
+    assert [name for name in here if here[name] != there[name]] == []
+    rows, undisturbed = journal_of(project), journal_of(finished)
+    assert len({(row["batch"], row["attempt"]) for row in rows}) == len(rows), "an attempt was made twice"
+    assert rows == undisturbed
+    audit = [sys.executable, "scripts/audit.py", "results/one"]
+    asked = subprocess.run(audit, cwd=project, capture_output=True, text=True)
+    assert asked.returncode == 0, asked.stdout
+
+
+def size_of(project, pattern):
+    """Bytes of all files that match, 0 where there is none; files may vanish while one looks."""
+    total = 0
+    for path in project.glob(pattern):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+# What a moment waits for: growth of these files since the start of the run.
+MOMENTS = {
+    "generation": ".work/one/write_pool/*/journal.jsonl",
+    "training": ".work/one/finetune/*/checkpoint.pt",
+    "prediction": ".work/one/predict/*/*.jsonl",
+    "results": "results/one/cells/**/adapter_config.json",
+    "predictions": "results/one/cells/**/*.parquet",
+    "scores": "results/one/cells/**/scores/*.json",
+    "pool": "results/one/pools/**/pool.jsonl",
+    "records": "results/one/**/*.prov.json",
+    "originals": "results/one/originals/**/*.jsonl",
+}
+
+
+def killed(project, moment, delay=0.0):
+    """Start the study, kill -9 its whole process group `delay` seconds after a moment; True if that came before the end."""
+    before = size_of(project, MOMENTS[moment])
+    started = snakemake(project)
+    while started.poll() is None and size_of(project, MOMENTS[moment]) <= before:
+        time.sleep(0.005)
+    time.sleep(delay)
+    if started.poll() is None:
+        os.killpg(started.pid, signal.SIGKILL)
+    return started.wait() == -signal.SIGKILL
+
+
+def failing(project, *words):
+    """Run Snakemake, which must fail, and return its output."""
+    (project / "run.log").write_bytes(b"")
+    assert snakemake(project, *words).wait() != 0
+    return (project / "run.log").read_text(errors="replace")
+
+
+def damage(path, at=0.5):
+    """Change one letter of a file, in place."""
+    content = bytearray(path.read_bytes())
+    place = int(len(content) * at)
+    while not chr(content[place]).isalpha():
+        place += 1
+    content[place] ^= 2
+    path.write_bytes(content)
+
+
+def test_three_kills_and_damaged_journal_and_checkpoint(finished, tmp_path):
+    """Killed while it generates, trains and predicts; a journal line and a checkpoint are damaged on the way."""
+    project = copy_project(tmp_path / "project")
+
+    assert killed(project, "generation", 0.3)
+    (journal,) = (project / ".work/one/write_pool").glob("*/journal.jsonl")
+    damage(journal, at=0.1)
+    told = failing(project)
+    assert f"{journal.relative_to(project)}, line 1: " in told and "remove the line" in told
+    assert "Traceback" not in told
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[1:]))
+
+    assert killed(project, "training")
+    checkpoint = max((project / ".work/one/finetune").glob("*/checkpoint.pt"), key=lambda path: path.stat().st_mtime)
+    damage(checkpoint)
+    assert killed(project, "prediction", 0.05)
+    run(project)
+    assert checkpoint.with_suffix(".broken").exists()
+    rows = journal_of(project)
+    # the line that was mended away was made anew, behind the others
+    assert sorted(rows, key=lambda r: (r["batch"], r["attempt"])) == journal_of(finished)
+    journal.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in journal_of(finished)))
+    assert_same(project, finished)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(5))
+def test_twenty_kills(finished, tmp_path, seed):
+    """Four random moments of a study, for each of five seeds."""
+    project = copy_project(tmp_path / "project")
+    chance = random.Random(seed)
+    for moment in chance.sample(["originals", "generation", "records", "pool"], 2) + chance.sample(
+        ["training", "results", "prediction", "predictions", "scores"], 2
+    ):
+        assert killed(project, moment, chance.choice([0.0, 0.0, chance.uniform(0, 1.0)])), moment
+    run(project)
+    assert_same(project, finished)
+
+
+def test_two_runs_at_once(finished, tmp_path):
+    """The second says who is at work; the first goes on untouched."""
+    project = copy_project(tmp_path / "project")
+    target = "results/one/originals/gender/items/salary.jsonl"
+    (project / ".work/one").mkdir(parents=True)
+    hold = (
+        f"import sys, time; sys.path.insert(0, {str(project / 'scripts')!r}); from bias_inheritance import files; "
+        "held = files.hold('.work/one/lock'); print('held', flush=True); time.sleep(600)"
+    )
+    first = subprocess.Popen([sys.executable, "-c", hold], cwd=project, stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "held\n"
+    told = failing(project, target)
+    assert f"process {first.pid} on " in told and "is at work on .work/one" in told
+    assert "Traceback" not in told and not (project / target).exists()
+    first.kill()
+    first.wait()
+    run(project, target)
+    assert (project / target).exists()
+
+
+def mount(*words):
+    done = subprocess.run(["mount", *words], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"needs the right to mount a small tmpfs: {done.stderr.strip()}")
+
+
+def test_full_disk_and_read_only_results(finished, tmp_path):
+    """On a results folder of 100 KB, then on one that may not be written, then on a sound one."""
+    project = copy_project(tmp_path / "project")
+    target = "results/one/originals/gender/items/salary.jsonl"
+    results = project / "results"
+    results.mkdir()
+    mount("-t", "tmpfs", "-o", "size=100k", "none", str(results))
+    try:
+        told = failing(project, target)
+        assert "prepare_originals: the disk is full (results/one/originals/gender" in told
+        assert "Traceback" not in told
+        assert not list(results.rglob("*.tmp")) and not list(results.rglob("*.prov.json")), "half a result"
+        mount("-o", "remount,size=10m,ro", str(results))
+        told = failing(project, target)
+        assert "Read-only file system" in told or "no permission to write" in told
+        assert "results" in told and "Traceback" not in told
+        mount("-o", "remount,size=10m,rw", str(results))
+        run(project, target)
+        ready = {
+            name: content for name, content in tables(finished).items() if name.startswith("originals/gender/test")
+        }
+        assert ready.items() <= tables(project).items()
+    finally:
+        subprocess.run(["umount", "--lazy", str(results)], check=True)
+
+
+def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
+    """Adapters, tables, checkpoints: libraries tell of a full disk in their own ways, and the user in one."""
+    import errno
+
+    import pandas as pd
+    import torch
+    from bias_inheritance import files, step, training
+    from safetensors.torch import save_file
+
+    mount("-t", "tmpfs", "-o", "size=40k", "none", str(tmp_path))
+    weights = [torch.nn.Parameter(torch.randn(100, 1000))]
+    optimiser = torch.optim.AdamW(weights)
+    frame = pd.DataFrame({"text": [os.urandom(500).hex() for _ in range(200)]})
+    draws = __import__("numpy").random.default_rng(1)
+
+    def parquet(path):
+        with files.replacing(path) as temporary:
+            frame.to_parquet(temporary, index=False)
+
+    def journal(path):
+        files.Journal(path).append([{"text": "x" * 100_000}])
+
+    writers = [
+        lambda path: save_file({"a": weights[0].detach()}, path),
+        lambda path: files.write_csv(path, frame),
+        parquet,
+        lambda path: files.write_text(path, "x" * 100_000),
+        lambda path: training._save(path, weights, optimiser, draws, [], finished=False),
+        lambda path: shutil.copyfile("/dev/zero", path),
+        journal,
+    ]
+    try:
+        for number, write in enumerate(writers):
+            path = tmp_path / f"{number}.out"
+            with pytest.raises(Exception) as raised:
+                write(path)
+            assert step._trouble(raised.value) == errno.ENOSPC, (number, repr(raised.value))
+            for left in tmp_path.iterdir():
+                assert left == path or not left.name.endswith(".tmp"), left
+                left.unlink()
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_below_the_journal_and_the_checkpoint(finished, tmp_path):
+    """`.work` runs full in the middle of a study: a message, and the same command goes on once there is space."""
+    project = copy_project(tmp_path / "project")
+    work = project / ".work"
+    work.mkdir()
+    mount("-t", "tmpfs", "-o", "size=300k", "none", str(work))
+    target = "results/one/cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1/adapter"
+    try:
+        filler = Path(work / "filler")
+        filler.write_bytes(b"x" * 180_000)
+        told = failing(project, target)
+        assert "the disk is full" in told and "Traceback" not in told, told[-3000:]
+        filler.unlink()
+        run(project, target)
+        name = "adapter_model.safetensors"
+        assert (project / target / name).read_bytes() == (finished / target / name).read_bytes()
+    finally:
+        subprocess.run(["umount", "--lazy", str(work)], check=True)

@@ -1,0 +1,98 @@
+"""The whole DAG on the random two-layer model: everything that a study should leave behind is there, and holds."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+NAME = "smoke-test"
+STUDY = ["--configfile", "studies/smoke.yaml", "--config", f"study={NAME}"]
+
+
+@pytest.fixture(scope="module")
+def results(snakemake, root):
+    """The folder of a finished smoke study; a finished one of the present code is taken as it is."""
+    done = subprocess.run([snakemake, *STUDY, "--cores", "2"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return root / "results" / NAME
+
+
+def rows(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def jsonl(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_cell_has_scores_of_every_task(results):
+    cells = {tuple(row[key] for key in ("bias", "gamma", "mitigation", "seed")) for row in rows(results / "scores.csv")}
+    assert len(cells) == 1 + 2 + 3 * 1 * 4 * 2
+    tasks = Counter(
+        row["task"]
+        for row in rows(results / "scores.csv")
+        if row["metric"] in ("accuracy", "log_amount_gap", "position_share")
+    )
+    assert set(tasks) == {"occupation-classification", "hiring", "salary"}
+
+
+def test_realised_gamma_is_the_one_asked_for_and_no_test_item_was_trained_on(results):
+    items = {
+        json.loads(line)["cluster"]
+        for line in (results / "originals/gender/items/occupation-classification.jsonl").read_text().splitlines()
+    }
+    mixes = list(results.glob("cells/**/train.jsonl"))
+    assert len(mixes) == 26
+    for path in mixes:
+        origins = Counter(row["origin"] for row in jsonl(path))
+        gamma = float(next(part for part in path.parts if part.startswith("gamma-")).removeprefix("gamma-"))
+        assert origins["augmented"] == gamma * sum(origins.values())
+        trained = {row["id"].rsplit("-", 1)[0] for row in jsonl(path) if row["origin"] == "original"}
+        assert not trained & items
+
+
+def test_asked_is_kept_rejected_and_failed(results):
+    for row in rows(results / "pools.csv"):
+        assert int(row["asked"]) == int(row["kept"]) + int(row["rejected"]) + int(row["failed"])
+        folder = results / "pools" / row["model"] / row["domain"] / row["bias"] / f"seed-{row['seed']}"
+        assert len(jsonl(folder / "pool.jsonl")) == int(row["kept"])
+        assert len(jsonl(folder / "failures.jsonl")) == int(row["rejected"]) + int(row["failed"])
+
+
+def test_the_contracts_files_are_there(results):
+    for name in (
+        "scores.csv",
+        "scores.parquet",
+        "effects.csv",
+        "claims.csv",
+        "manipulation.csv",
+        "report.html",
+        "config.yaml",
+        "ro-crate-metadata.json",
+    ):
+        assert (results / name).stat().st_size > 0, name
+
+
+def test_random_pools_fail_the_manipulation_check_and_get_no_verdict(results):
+    claims = [row for row in rows(results / "claims.csv") if "contrastive-explicit" in row["contrast"]]
+    assert {row["verdict"] for row in claims} <= {"not tested", "beside", "inconclusive"}
+
+
+def test_audit_is_content(results, root):
+    done = subprocess.run(
+        [sys.executable, "scripts/audit.py", str(results.relative_to(root))], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+
+def test_a_second_run_is_no_job_also_after_every_source_was_touched(results, snakemake, root):
+    for folder in ("scripts", "rules", "catalog", "resources"):
+        for path in (root / folder).rglob("*"):
+            if path.is_file():
+                path.touch()
+    done = subprocess.run([snakemake, *STUDY, "-n"], cwd=root, capture_output=True, text=True)
+    assert "Nothing to be done" in done.stdout + done.stderr

@@ -1,0 +1,154 @@
+"""What an answer to a choice says: parsed text, listed log-probabilities, and what cannot be read."""
+
+import math
+
+import pytest
+from bias_inheritance import answers, catalog
+from bias_inheritance.tasks import hiring, salary
+
+LABELS = ["architect", "dentist", "nurse", "painter", "professor", "software engineer"]
+LETTERS = list("ABCDEFGH")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Nurse", "nurse"),
+        ("**painter**", "painter"),
+        ("The answer is software engineer.", "software engineer"),
+        ("Nurse. She is a nurse.", "nurse"),
+        ("nurse or dentist", None),
+        ("I would not say nurse", None),
+        ("It isn't a nurse", None),
+        ("The nurses", None),
+        ("", None),
+        ("I cannot tell.", None),
+    ],
+)
+def test_words_are_read_where_one_is_named(text, wanted):
+    found = answers.parse(text, LABELS)
+    assert (None if found is None else LABELS[found]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("B", "B"),
+        ("(B)", "B"),
+        ("B. Ana Lima", "B"),
+        ("Candidate B is best", "B"),
+        ("Answer: D", "D"),
+        ("The best candidate is E: Li", "E"),
+        ("A good choice is hard", None),
+        ("A or B", None),
+        ("Z", None),
+    ],
+)
+def test_letters_are_read_where_they_stand_as_an_answer(text, wanted):
+    found = answers.parse(text, LETTERS)
+    assert (None if found is None else LETTERS[found]) == wanted
+
+
+def listing(*places):
+    """(taken token, its probability, {alternative: probability}) per place, as a server lists them."""
+    return [
+        {"token": token, "logprob": math.log(share), "top": [[other, math.log(p)] for other, p in others.items()]}
+        for token, share, others in places
+    ]
+
+
+def shares(places, options):
+    return [round(math.exp(value), 4) for value in answers.listed_logprobs(listing(*places), options)]
+
+
+def test_single_tokens_have_their_listed_probability():
+    found = shares([("B", 0.7, {" A": 0.2, "C": 0.06, "**": 0.02})], list("ABCD"))
+    assert found == [0.2, 0.7, 0.06, 0.01]
+
+
+def test_an_answer_is_followed_while_several_options_agree_with_it():
+    places = [("p", 0.8, {"nurse": 0.1, "soft": 0.05}), ("ro", 0.75, {"ain": 0.2}), ("fessor", 1.0, {})]
+    assert shares(places, LABELS) == [0.025, 0.025, 0.1, 0.16, 0.6, 0.05]
+
+
+def test_options_that_share_a_token_share_its_probability():
+    places = [("nurse", 0.6, {"p": 0.3})]
+    assert shares(places, LABELS) == [0.15, 0.15, 0.6, 0.15, 0.15, 0.15]
+
+
+def test_the_article_a_is_no_architect():
+    places = [("nurse", 0.6, {"A": 0.3, "arch": 0.05})]
+    assert shares(places, LABELS)[0] == 0.05
+    places = [("A", 0.9, {"nurse": 0.05}), (" nurse", 0.9, {})]
+    assert answers.listed_logprobs(listing(*places), LABELS) == []
+
+
+def test_an_answer_that_is_no_choice_is_unreadable():
+    places = [("S", 0.3, {"The": 0.4, "nurse": 0.01}), ("he", 1.0, {})]
+    assert answers.listed_logprobs(listing(*places), LABELS) == []
+    assert answers.listed_logprobs([], LABELS) == []
+    assert answers.choice({"logprobs": [], "text": "nurse", "options": LABELS}) is None
+
+
+def test_amounts_are_read_from_the_text():
+    assert answers.listable(LABELS) and answers.listable(LETTERS) and answers.listable(["1", "2"])
+    assert not answers.listable(["$20,000", "$26,000"])
+
+
+DOMAIN = {"labels": LABELS, "reference": "male", "compared": "female"}
+
+
+def test_salaries_without_logprobs_are_read_and_the_unreadable_counted():
+    task = catalog.load("task", "salary")
+    options = [f"${amount:,}" for amount in salary.ladder(task)]
+    rows = []
+    for number in range(4):
+        for group, text in (("male", "$90,000"), ("female", "60k a year" if number else "I cannot say")):
+            item = {"item": f"{number}-{group}", "cluster": str(number), "group": group, "label": "nurse"}
+            rows.append({**item, "options": options, "logprobs": None, "text": text})
+            rows.append({**item, "options": None, "logprobs": None, "text": text})
+    found = {(row["metric"], row["group"]): row for row in salary.score(rows, task, DOMAIN, 100, 1)}
+    gap = found["log_amount_gap", "male-female"]
+    assert gap["value"] == pytest.approx(math.log(90 / 60)) and gap["scoring"] == "parsed"
+    assert gap["n_unparsed"] == 1 and gap["n_clusters"] == 3
+    assert found["log_amount_written_gap", "male-female"]["value"] == pytest.approx(gap["value"])
+
+
+def hiring_rows(answer):
+    """Two sets of eight rotations; `answer`: function (set, rotation, candidates as shown) → text."""
+    task = catalog.load("task", "hiring")
+    from bias_inheritance.families import gender
+
+    rows = list(hiring.items(task, DOMAIN, gender, [], 4))
+    for row in rows:
+        shown = row["candidates"][row["rotation"] :] + row["candidates"][: row["rotation"]]
+        row |= {"logprobs": None, "text": answer(int(row["cluster"][-3:]), row["rotation"], shown)}
+    return rows, task
+
+
+def test_letters_vote_over_the_rotations():
+    def woman(number, rotation, shown):
+        wanted = sorted(c["name"] for c in shown if c["gender"] == "female")[0]
+        return f"{LETTERS[[c['name'] for c in shown].index(wanted)]}."
+
+    found = {(r["metric"], r["group"]): r for r in hiring.score(*hiring_rows(woman), DOMAIN, 100, 1)}
+    assert found["selected_share", "female"]["value"] == 1 and found["selected_share", "female"]["scoring"] == "parsed"
+    assert found["position_share", "all"]["value"] == pytest.approx(1 / 8)
+
+
+def test_unreadable_sets_widen_the_interval_and_do_not_move_the_share():
+    def half(number, rotation, shown):
+        if number % 2:
+            return "I cannot decide."
+        return f"{LETTERS[[c['gender'] for c in shown].index('female')]}."
+
+    found = {(r["metric"], r["group"]): r for r in hiring.score(*hiring_rows(half), DOMAIN, 100, 1)}
+    gap = found["selected_share", "male-female"]
+    assert gap["value"] == -1 and gap["n"] == 4 and gap["n_unparsed"] == 2
+    # were the two unreadable sets all male, the gap would be 0
+    assert (gap["ci_low"], gap["ci_high"]) == (-1, 0)
+
+
+def test_no_readable_set_gives_no_number():
+    found = hiring.score(*hiring_rows(lambda *_: "no"), DOMAIN, 100, 1)
+    assert all(row["value"] is None and row["n_unparsed"] == 4 for row in found)
