@@ -257,8 +257,8 @@ def test_the_perplexity_task_scores_unseen_texts_by_token():
 
     task = catalog.load("task", "perplexity")
     asked = list(perplexity.items(task, DOMAIN, gender, [sample(number, "test") for number in range(12)], 6))
-    texts = {sample(number, "test")["text"] for number in range(12)}
-    assert len(asked) == 6 and {item["options"][0] for item in asked} < texts
+    texts = {sample(number, "test")["id"]: sample(number, "test")["text"] for number in range(12)}
+    assert len(asked) == 6 and all(item["options"] == [texts[item["item"]]] for item in asked)
     assert "Write a biography" in asked[0]["prompt"]
     answered = [{**item, "logprobs": [-2.0 * 7], "tokens": [7]} for item in asked]
     rows = {row["group"]: row["value"] for row in perplexity.score(answered, task, DOMAIN, 100, 1)}
