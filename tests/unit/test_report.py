@@ -271,9 +271,9 @@ def test_rounds_misalignments_and_plain_tasks_are_drawn_when_they_are_there(tmp_
     arguments = simulated_study.write(tmp_path, config, datasets=2, misalignment=True)
     report(page=tmp_path / "report.html", **arguments)
     page = (tmp_path / "report.html").read_text()
-    assert 'id="quality"' in page and "accuracy, male − female, over rounds" in page
+    assert 'id="quality-' in page and "accuracy, male − female, over rounds" in page
     assert all(f'id="misalignment-{name}' in page for name in ("values", "groups", "distributions"))
-    assert 'id="projection"' in page
+    assert 'id="projection-' in page
     assert "Directly bias-related tasks" in page
 
 

@@ -14,6 +14,7 @@ from bias_inheritance.report.parts import (
     name_of,
     ordered,
     place_of,
+    placed,
     plain_outcomes,
     quantity,
     say,
@@ -160,18 +161,24 @@ def effects(study):
 
 
 def largest(study, outcome, types, gamma):
+    """The largest bias effect among the bias types, in one sentence that says that it was picked."""
     from markupsafe import Markup
 
     row = types.loc[types["value"].abs().idxmax()]
-    clear = words.known(row["ci_low"]) and row["ci_low"] * row["ci_high"] > 0
-    few = "a single seed gives no interval" if row["n_seeds"] == 1 else "its interval holds 0"
+    doubts = []
+    if not words.known(row["ci_low"]):
+        doubts.append("a single seed gives no interval" if row["n_seeds"] == 1 else "its seeds do not differ")
+    elif row["ci_low"] * row["ci_high"] <= 0:
+        doubts.append("its interval holds 0")
+    if len(types) > 1:
+        doubts.append(f"picked as the largest of {len(types)}, so the verdicts above count and not this interval")
     return Markup("{}: the largest bias effect on {} at γ {} is {}, of {}{}.").format(
         heading(study, outcome),
         quantity(outcome),
         f"{gamma:.2f}",
         study.source.link(say(row), "scores.csv", row["rows"]),
         study.title(row["bias"]).lower(),
-        "" if clear else f"; {few}",
+        "".join(f"; {doubt}" for doubt in doubts),
     )
 
 
@@ -454,7 +461,7 @@ def rounds(study):
             metrics.append((outcome["per_group"], outcome["levels"]))
         for metric, shown in metrics:
             figures += _over_rounds(study, outcome, metric, shown)
-    figures += _quality(study)
+    figures += placed(study, _quality, study.quality)
     collapsed = study.scores[study.scores["metric"] == "collapsed"]
     cells = len(collapsed[["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]].drop_duplicates())
     says = (
@@ -508,11 +515,8 @@ def _over_rounds(study, outcome, metric, shown):
 QUALITY = ("distinct_2", "mean_words", "rejected_share", "perplexity")
 
 
-def _quality(study):
+def _quality(study, own):
     """What each round wrote, so that a collapse is not taken for bias."""
-    own = study.quality
-    if own.empty:
-        return []
     largest = own["bias"].eq("original") | own["gamma"].isin(study.gammas[-1:]) & own["mitigation"].eq("none")
     own = own[largest & own["metric"].isin(QUALITY)].assign(rows=own["row"].astype(str))
     data = numbers.over_seeds(own, ["metric", "bias", "round"])

@@ -72,6 +72,17 @@ def place_of(study, outcome):
     return found
 
 
+def placed(study, draw, rows):
+    """The figures of `draw(study, rows)` for each model and domain, which are not to be mixed."""
+    found = []
+    for (model, domain), own in rows.groupby(["model", "domain"], sort=False) if len(rows) else []:
+        place = place_of(study, {"model": model, "domain": domain})
+        for made in draw(study, own):
+            title, name = " · ".join([made["title"], *place]), name_of(made["id"], *([model, domain] if place else []))
+            found.append(made | {"title": title, "id": name})
+    return found
+
+
 def quantity(outcome):
     """The primary metric in words: 'accuracy, male − female'."""
     name = words.metric_name(outcome["metric"]).lower().replace("f1", "F1")

@@ -9,6 +9,8 @@ from bias_inheritance.report.parts import (
     in_words,
     name_of,
     ordered,
+    place_of,
+    placed,
     section,
     seeds_of,
     table,
@@ -24,12 +26,12 @@ def misalignment(study):
     for name, draw in (("values", _values), ("groups", _shown_groups), ("distributions", _distributions)):
         if name in study.misalignment:
             own = study.misalignment[name]
-            figures += draw(study, own.assign(rows=own["row"].astype(str)))
-    figures += _projection(study)
+            figures += placed(study, draw, own.assign(rows=own["row"].astype(str)))
+    figures += placed(study, _projection, study.projection)
     if len(study.correlations):
         rows = [
             [
-                words.metric_name(row["misalignment"]),
+                " · ".join([words.metric_name(row["misalignment"]), *place_of(study, row)]),
                 row["outcome"].replace("-", " "),
                 f"{row['effect']} effect (minus {row['control']})",
                 study.source.link(number(row["rho"], 2, sign=True), "misalignment/correlations.csv", str(row["row"])),
@@ -220,11 +222,8 @@ def _distributions(study, own):
     return figures
 
 
-def _projection(study):
+def _projection(study, own):
     """Two dimensions for the eye: originals and generated texts of the first seed."""
-    own = study.projection
-    if own.empty:
-        return []
     first = own["seed"].min()
     own = own[own["seed"].eq(first) & own["round"].eq(1) & own["mitigation"].isna()]
     own = own[own["representation"].eq(own["representation"].iloc[0])] if len(own) else own
