@@ -84,7 +84,9 @@ def score(predictions, task, domain, replicates, seed):
             found.append(metrics.row("recall", member, value, bounds, n=chosen.sum()))
         rows += [{"dataset": name, **row} for row in found]
     if len(datasets) > 1:
-        rows.append({"dataset": "all", **_mean_row(list(datasets.values()), replicates, seed)})
+        # the fixtures' mean is marked as what it is made of
+        place = "all (fixture)" if all(name.endswith("(fixture)") for name in datasets) else "all"
+        rows.append({"dataset": place, **_mean_row(list(datasets.values()), replicates, seed)})
     return rows
 
 
