@@ -7,6 +7,7 @@ of the options) or, where the model gives no log-probabilities (None), the `text
 import math
 import re
 
+UNREADABLE = ""  # the label chosen by an answer that cannot be read
 CHOICE_MASS = 0.5  # ASSUME: what all options must have together for an answer to be a choice among them
 AMOUNT = re.compile(r"\D*\d{1,3}(?:[,.]\d{3})+\D*")
 DENIED = re.compile(r"\b(?:not|never|neither|nor|cannot)\b|n't\b", re.IGNORECASE)

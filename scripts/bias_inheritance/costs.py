@@ -8,6 +8,8 @@ from bias_inheritance import api, catalog, files, study
 from bias_inheritance.errors import UserError
 
 BYTES_PER_TOKEN = 4  # ASSUME: of English text, for the estimate alone
+PROMPT_TOKENS = 100  # ASSUME: of a request for a sample
+ROTATIONS = 5  # ASSUME: options of an opinion question, each of which stands at every letter once
 UNKNOWN_ITEMS, UNKNOWN_BYTES = 1000, 800  # ASSUME: of a task whose data is not on this machine yet
 
 
@@ -31,7 +33,13 @@ def _line(config, name):
         for pool in study.pools(config)
         if pool["model"] == name and catalog.load("bias", pool["bias"])["source"] == "generated"
     )
-    totals = {"input": requests * 100, "output": requests * most, "tuned_input": 0, "tuned_output": 0, "training": 0}
+    totals = {
+        "input": requests * PROMPT_TOKENS,
+        "output": requests * most,
+        "tuned_input": 0,
+        "tuned_output": 0,
+        "training": 0,
+    }
     for domain in config["grid"]["domain"]:
         questions, sample = _questions(config, domain)
         asked = sum(size for size, _ in questions) / BYTES_PER_TOKEN
@@ -43,9 +51,26 @@ def _line(config, name):
             totals[kind + "output"] += wrote
             if kind:
                 originals = study.originals_of(config, domain)
-                samples = originals + study.augmented_count(originals, cell["gamma"])
+                added = study.augmented_count(originals, cell["gamma"])
+                pools = cell["round"] if config["rounds"]["arm"] == "accumulate" else 1
+                samples = originals + pools * added
+                if cell["round"] > 1:
+                    # the pool that the round before wrote for it
+                    written = math.ceil(added * (1 + config["generation"]["spare"]))
+                    requests += written
+                    totals["tuned_input"] += written * PROMPT_TOKENS
+                    totals["tuned_output"] += written * most
                 epochs = study.finetune_settings(config, name, domain)["epochs"]
                 totals["training"] += samples * epochs * sample / BYTES_PER_TOKEN
+    if "values" in config["misalignment"]:
+        countries = sum(map(len, catalog.opinions()["cultures"].values()))
+        opinions = config["opinions"]["questions"] * countries * ROTATIONS
+        for cell in study.probed(config):
+            if cell["model"] == name:
+                kind = "" if cell["bias"] == "untuned" else "tuned_"
+                requests += opinions
+                totals[kind + "input"] += opinions * PROMPT_TOKENS
+                totals[kind + "output"] += opinions * api.CHOICE_TOKENS
     dollars = sum(tokens * price[side] / 1e6 for side, tokens in totals.items() if tokens)
     millions = {side: (totals[side] + totals.get(f"tuned_{side}", 0)) / 1e6 for side in ("input", "output", "training")}
     return (

@@ -134,3 +134,16 @@ def test_macro_f1_of_weights_is_macro_f1_of_repeated_items():
     repeated = np.repeat(np.arange(4), [2, 0, 1, 1])
     expected = f1_score(labels[repeated], choices[repeated], labels=["A", "B"], average="macro", zero_division=0)
     assert metrics.macro_f1(labels, choices, ["A", "B"], weights)[0] == pytest.approx(expected)
+
+
+def test_written_answers_are_read_and_the_unreadable_counts_as_wrong():
+    said = ["yes", "Yes, it is.", "No.", "yes or no", "I will not say yes", "no"]
+    rows = answered("toy", ["HS", "HS", "NOT_HS", "HS", "HS", "HS"], [""] * 6, ["HS", "NOT_HS"])
+    for row, text in zip(rows, said, strict=True):
+        row |= {"logprobs": None, "text": text, "options": ["yes", "no"]}
+    found = labelled_texts.score(rows, TASK, {}, 100, 1)
+    accuracy = value(found, "accuracy")
+    assert accuracy["value"] == pytest.approx(3 / 6) and accuracy["n_unparsed"] == 2
+    assert {row["scoring"] for row in found} == {"parsed"}
+    assert value(found, "recall", "HS")["value"] == pytest.approx(2 / 5)
+    assert value(found, "recall", "HS")["n_unparsed"] == 2

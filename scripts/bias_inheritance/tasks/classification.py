@@ -2,8 +2,6 @@
 
 from bias_inheritance import answers, metrics
 
-UNREADABLE = ""
-
 
 def items(task, domain, family, test, count):
     """One item per test sample, twins side by side; `count` takes whole twins, balanced over labels."""
@@ -50,8 +48,8 @@ def score(predictions, task, domain, replicates, seed):
     group = np.array([item["group"] for item in predictions])
     cluster = np.array([item["cluster"] for item in predictions])
     chosen = [answers.choice(item) for item in predictions]
-    choice = np.array([UNREADABLE if index is None else domain["labels"][index] for index in chosen])
-    unread = choice == UNREADABLE
+    choice = np.array([answers.UNREADABLE if index is None else domain["labels"][index] for index in chosen])
+    unread = choice == answers.UNREADABLE
     scoring = answers.scoring(predictions)
     correct = (choice == label).astype(float)
     weights = metrics.resamples(cluster, label, replicates, seed)

@@ -3,7 +3,7 @@
 The label set is the task file's, so that a class that is missing from a sample still counts in macro-F1.
 """
 
-from bias_inheritance import metrics
+from bias_inheritance import answers, metrics
 from bias_inheritance.seeds import record_seed
 
 RARE = 2  # ASSUME: so many items of each label are taken, however few its share would give
@@ -52,7 +52,7 @@ def stratified(samples, labels, count):
 def score(predictions, task, domain, replicates, seed):
     """Per dataset macro-F1 over its label set with accuracy, recall per label and what a constant answer would score.
 
-    Intervals by a bootstrap clustered by text inside labels. Where the task has several datasets, `macro_f1_mean` is
+    An answer that cannot be read counts as wrong. Intervals by a bootstrap clustered by text inside labels. Where the task has several datasets, `macro_f1_mean` is
     their mean, its clusters drawn once for all: files that share a text are resampled together.
     """
     import numpy as np
@@ -64,7 +64,9 @@ def score(predictions, task, domain, replicates, seed):
     for name, answered in datasets.items():
         label, choice, labels = _arrays(answered)
         weights = metrics.resamples([item["cluster"] for item in answered], label, replicates, seed)
+        scoring, unread = answers.scoring(answered), choice == answers.UNREADABLE
         counts = {"n": len(answered), "n_clusters": len({item["cluster"] for item in answered})}
+        counts |= {"n_unparsed": unread.sum(), "scoring": scoring}
         everyone, correct = np.ones(len(label), dtype=bool), (choice == label).astype(float)
         f1 = metrics.macro_f1(label, choice, labels)[0]
         bounds = metrics.interval(metrics.macro_f1(label, choice, labels, weights))
@@ -81,7 +83,10 @@ def score(predictions, task, domain, replicates, seed):
             chosen = label == member
             value = correct[chosen].mean() if chosen.any() else None
             bounds = metrics.interval(metrics.weighted_mean(correct, weights, chosen))
-            found.append(metrics.row("recall", member, value, bounds, n=chosen.sum()))
+            unread_here = (unread & chosen).sum()
+            found.append(
+                metrics.row("recall", member, value, bounds, n=chosen.sum(), n_unparsed=unread_here, scoring=scoring)
+            )
         rows += [{"dataset": name, **row} for row in found]
     if len(datasets) > 1:
         # the fixtures' mean is marked as what it is made of
@@ -91,11 +96,12 @@ def score(predictions, task, domain, replicates, seed):
 
 
 def _arrays(answered):
-    """(true labels, chosen labels, the label set) of one dataset's items."""
+    """(true labels, chosen labels, the label set) of one dataset's items; an unreadable answer is a label of its own."""
     import numpy as np
 
     labels = answered[0]["labels"]
-    choice = [labels[int(np.argmax(item["logprobs"]))] for item in answered]
+    read = [answers.choice(item) for item in answered]
+    choice = [answers.UNREADABLE if index is None else labels[index] for index in read]
     return np.array([item["label"] for item in answered]), np.array(choice), labels
 
 
@@ -118,12 +124,14 @@ def _mean_row(datasets, replicates, seed):
         said.setdefault(item["cluster"], []).append(f"{item['dataset']}={item['label']}")
     clusters = [item["cluster"] for item in everything]
     weights = metrics.resamples(clusters, [" ".join(sorted(said[name])) for name in clusters], replicates, seed)
-    values, draws, start = [], [], 0
+    values, draws, start, unread = [], [], 0, 0
     for answered in datasets:
         label, choice, labels = _arrays(answered)
         own = weights[:, start : start + len(answered)]
         values.append(metrics.macro_f1(label, choice, labels)[0])
         draws.append(metrics.macro_f1(label, choice, labels, own))
         start += len(answered)
+        unread += (choice == answers.UNREADABLE).sum()
     bounds = metrics.interval(np.mean(draws, axis=0))
-    return metrics.row("macro_f1_mean", "all", np.mean(values), bounds, n=len(everything), n_clusters=len(said))
+    counts = {"n": len(everything), "n_clusters": len(said), "n_unparsed": unread}
+    return metrics.row("macro_f1_mean", "all", np.mean(values), bounds, scoring=answers.scoring(everything), **counts)
