@@ -24,7 +24,10 @@ rule write_config:
     params:
         code=code("write_config"),
         paths=paths,
-        parameters=parameters(lambda w: {"config": config}),
+        parameters=parameters(
+            # what a study may cost changes no result
+            lambda w: {"config": {key: value for key, value in config.items() if key != "max_cost_usd"}}
+        ),
     shell:
         call("write_config")
 

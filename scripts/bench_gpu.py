@@ -83,7 +83,7 @@ def measure(shape, settings, generation, count, folder):
     if cuda:
         torch.cuda.empty_cache()
     domain = catalog.load("domain", "gender")
-    test = gender.load(domain)["test"]
+    test = gender.load(domain)[0]["test"]
     texts = [test[number % len(test)] for number in range(count)]
     pairs = [gender.pair(one, domain, False) for one in texts]
     train = folder / "train.jsonl"

@@ -42,7 +42,7 @@ def tiny(card_path):
     return model, tokenizer, models.Chat(tokenizer, "")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def snakemake():
     """Path of the snakemake beside this interpreter."""
     import sys

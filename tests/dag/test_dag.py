@@ -30,6 +30,7 @@ def test_the_number_of_jobs(snakemake, root, tmp_path, configfile):
     assert {name: counts.get(name) for name in JOBS[configfile]} == JOBS[configfile]
 
 
+@pytest.mark.long
 def test_the_full_grid_is_planned_within_ten_seconds(snakemake, root, tmp_path):
     done, seconds = dry_run(snakemake, root, tmp_path, "studies/full.yaml")
     assert done.returncode == 0

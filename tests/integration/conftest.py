@@ -72,5 +72,5 @@ def finished(tmp_path_factory):
     (project / "containers").mkdir()
     (project / "containers" / "cpu.sif").write_bytes(SIMULATED_IMAGE)
     image = hashlib.sha256(SIMULATED_IMAGE).hexdigest()
-    run(project, env={**os.environ, "BIAS_INHERITANCE_CONTAINER": image})
+    run(project, env={**os.environ, "APPTAINER_CONTAINER": f"containers/cpu.{image}.sif"})
     return project

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from integration.conftest import copy_project, run, snakemake
 
-WITH_A_CLOCK = ("training.csv", ".prov.json", "ro-crate-metadata.json")
+WITH_A_CLOCK = ("training.csv", "report.html", ".prov.json", "ro-crate-metadata.json")
 
 
 def tables(project):

@@ -41,6 +41,10 @@ def server_python():
     return python
 
 
+# a server is installed for it, which takes minutes
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The embedded model as an ordinary checkpoint that samples when asked; skips where it cannot be fetched."""
@@ -116,7 +120,21 @@ def test_it_writes_a_pool(served, tmp_path):
     files.write_jsonl(tmp_path / "originals.jsonl", [])
     pool = [tmp_path / name for name in ("pool.jsonl", "failures.jsonl", "counts.json")]
     bias, domain = catalog.load("bias", "neutral"), catalog.load("domain", "gender")
-    write_pool(card, tmp_path / "originals.jsonl", *pool, work, bias, domain, model, size=4, attempts=4, seed=1)
+    write_pool(
+        card,
+        [],
+        tmp_path / "originals.jsonl",
+        [],
+        *pool,
+        work,
+        bias,
+        domain,
+        model,
+        size=4,
+        attempts=4,
+        seed=1,
+        cell=None,
+    )
     samples, counts = files.read_jsonl(pool[0]), files.read_json(pool[2])
     assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]
     assert counts["kept"] >= 3 and counts["mean_words"] > 15
@@ -133,6 +151,7 @@ def test_it_answers_a_task(served, tmp_path):
     rows = [
         {
             "item": name,
+            "dataset": "gender",
             "cluster": "one",
             "group": group,
             "label": "software engineer",
