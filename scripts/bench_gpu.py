@@ -91,13 +91,14 @@ def measure(shape, settings, generation, count, folder):
         train,
         [{"user": user, "assistant": label, "origin": "original", "words": len(user.split())} for user, label in pairs],
     )
+    files.write_json(folder / "mix.json", {"collapsed": None})  # a mix of originals alone, which went well
     model = {"name": NAME, "system": "", "generation": generation}
     tokens = sum(len(chat.prompt(user)) + len(chat.answer(label)) for user, label in pairs)
     adapter, log, work = folder / "adapter", folder / "training.csv", folder / "work" / "study" / "step" / "0"
 
     def train_once():
         work.mkdir(parents=True, exist_ok=True)
-        finetune(card, train, [], adapter, log, work, model, settings, None, 1)
+        finetune(card, train, folder / "mix.json", [], adapter, log, work, model, settings, None, 1)
         return tokens * settings["epochs"]
 
     clock(f"train, load included (batch {settings['micro_batch_size']})", "tokens/s", train_once)
