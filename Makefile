@@ -53,7 +53,7 @@ test-long: setup
 lint: setup
 	@echo "ruff, snakefmt and Snakemake's own linter."
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
-	@$(BIN)/snakefmt --check --quiet Snakefile rules
+	@$(BIN)/snakefmt --check Snakefile rules
 	@$(BIN)/snakemake --lint --quiet all
 
 lock: setup
