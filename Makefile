@@ -8,7 +8,7 @@ ROLES ?= cpu gpu
 # words handed on to snakemake or pytest:  make study ARGS="--cores 4"
 ARGS ?=
 
-.PHONY: help setup study test test-long lint lock containers test-containers test-slurm bench clean
+.PHONY: help setup study test test-long lint lock containers test-containers test-slurm clean
 
 help:
 	@echo "make study            set up, run the default study, end with the path of its report"
@@ -20,7 +20,6 @@ help:
 	@echo "make lint             formatting and style of Python and Snakemake files"
 	@echo "make containers       the images containers/cpu.sif and gpu.sif (ROLES=cpu for one of them)"
 	@echo "make lock             pin envs/*.in in envs/*.txt (UPGRADE=1 takes the newest versions)"
-	@echo "make bench            speed beside peers, on this machine"
 	@echo "make clean            remove .venv, caches and logs; results, models and .work stay"
 
 setup:
@@ -79,10 +78,6 @@ test-slurm: setup
 	  cp .venv/slurm.txt .venv/slurm/pinned.txt; }
 	@echo "A small study through SLURM: undisturbed, with a job cancelled in mid-training, and in Apptainer."
 	@PYTHONPATH=.venv/slurm $(BIN)/pytest -m slurm $(ARGS)
-
-bench: setup
-	@echo "Speed beside peers with the same model, data and settings, in one run on this machine."
-	@$(BIN)/python scripts/bench.py
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis logs
