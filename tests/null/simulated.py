@@ -73,10 +73,11 @@ def row(cell, seed, group, value, n=36, **other):
         "group": group,
         "scoring": "logprob",
     }
+    bounds = (None, None) if value is None else (value - 0.1, value + 0.1)
     return (
         place
         | task
-        | {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1, "n": n, "n_unparsed": 0, "n_clusters": n}
+        | {"value": value, "ci_low": bounds[0], "ci_high": bounds[1], "n": n, "n_unparsed": 0, "n_clusters": n}
         | other
     )
 
