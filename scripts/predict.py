@@ -76,6 +76,7 @@ def _answer(network, tokenizer, chat, rows, model, advance):
         tokens = {option: chat.answer(option) for index in scored for option in rows[index]["options"]}
         found = scoring.option_logprobs(
             network,
+            chat.opening_tokens(),
             [chat.prompt(rows[index]["prompt"]) for index in scored],
             [[tokens[option] for option in rows[index]["options"]] for index in scored],
             advance,

@@ -16,6 +16,8 @@ def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0,
     import numpy as np
     import torch
 
+    from bias_inheritance import attention
+
     body, head = body_and_head(model)
     device = next(body.parameters()).device
     streams = [np.random.default_rng(seed) for seed in seeds]
@@ -31,8 +33,15 @@ def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0,
     written = [[] for _ in prompts]
     finished = [False] * len(prompts)
     with torch.inference_mode():
-        state = body(input_ids=ids, attention_mask=mask[:, :width].long(), position_ids=positions, use_cache=True)
-        cache, hidden, position = state.past_key_values, state.last_hidden_state[:, -1], positions[:, -1]
+        cache = attention.cache()
+        state = body(
+            input_ids=ids,
+            attention_mask=mask[:, :width].long(),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        hidden, position = state.last_hidden_state[:, -1], positions[:, -1]
         for step in range(max_new_tokens):
             tokens = _draw(head(hidden).float(), [streams[row] for row in rows], temperature, top_k, top_p)
             for row, token in zip(rows, tokens, strict=True):

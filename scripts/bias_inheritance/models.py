@@ -5,6 +5,7 @@ holds the digest of every file of the prepared base, its revision and its form. 
 all studies and lie in `models/MODEL/`.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -241,15 +242,22 @@ def load_base(card):
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    from bias_inheritance import attention
+
     logging.disable_progress_bar()
     # the rule's `threads:`, which Snakemake hands on in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     folder = _verified(card)
-    # packed weights are put where they belong while they load; they cannot be moved
-    placement = {"device_map": {"": device()}} if card["form"] == "packed" else {}
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **placement)
-    if not placement:
-        model = model.to(device())
+    if device() == "cpu":
+        if card["form"] == "packed":
+            raise UserError(
+                f"{card['model']} was prepared for a GPU (packed 4-bit weights), and there is none here; packed weights break on a CPU: run where the GPU is, or prepare it here with --forcerun prepare_model"
+            )
+        options = {"attn_implementation": attention.NAME}
+    else:
+        # packed weights are put where they belong while they load; they cannot be moved
+        options = {"device_map": {"": device()}}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **options)
     model.requires_grad_(False).eval()
     return model, _tokenizer(folder)
 
@@ -278,9 +286,13 @@ def _verified(card):
 
 def load_adapter(model, folder):
     """The base with a cell's adapter; raises if the adapter changes nothing (one that was silently not loaded)."""
+    import torch
     from peft import PeftModel
 
     tuned = PeftModel.from_pretrained(model, folder).eval()
+    for name, parameter in tuned.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.to(torch.bfloat16)  # what training computed with, under autocast
     assert_adapter_acts(tuned)
     return tuned
 
@@ -316,6 +328,11 @@ class Chat:
         """Token ids of the conversation up to where the assistant speaks."""
         return self.tokenizer(self._render(user), add_special_tokens=False)["input_ids"]
 
+    def opening_tokens(self):
+        """Token ids that every conversation begins with, whatever the user says."""
+        pairs = zip(self.prompt("a"), self.prompt("1"), strict=False)
+        return [first for first, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+
     def answer(self, text):
         """Token ids of an answer with the token that ends the turn."""
         opened = self._render("x")
@@ -323,10 +340,6 @@ class Chat:
         if not whole.startswith(opened):
             raise UserError(
                 "the chat template opens an answer otherwise than it shows one (a reasoning model's does); answers cannot be scored or trained with it"
-            )
-        if not whole.startswith(opened):
-            raise UserError(
-                "the chat template opens an answer in another way than it shows one; give the model file a template of its own"
             )
         return self.tokenizer(whole[len(opened) :].rstrip("\n"), add_special_tokens=False)["input_ids"]
 

@@ -16,17 +16,20 @@ def batches(lengths):
             yield window[first : first + BATCH]
 
 
-def option_logprobs(model, prompts, options, on_batch=None):
+def option_logprobs(model, opening, prompts, options, on_batch=None):
     """Log-probability of each option's full token sequence after its prompt.
 
-    prompts: N lists of token ids; options: N lists of lists of token ids (all non-empty).
-    Returns N lists of floats (nats). The tokens that all prompts share at their start are computed once.
+    opening: token ids that all prompts begin with, which are computed once (they depend on the chat template alone, so
+    that no answer depends on what else is asked); prompts: N lists of token ids; options: N lists of lists of token ids
+    (all non-empty). Returns N lists of floats (nats).
     """
     import torch
 
     body, head = body_and_head(model)
     device = next(body.parameters()).device
-    shared = _common_prefix(prompts)
+    shared = len(opening)
+    if any(prompt[:shared] != opening or len(prompt) == shared for prompt in prompts):
+        shared = 0  # a prompt whose first letters join the template's last token
     results = [None] * len(prompts)
     with torch.inference_mode():
         prefix = (
@@ -41,16 +44,6 @@ def option_logprobs(model, prompts, options, on_batch=None):
             if on_batch:
                 on_batch(len(indices))
     return results
-
-
-def _common_prefix(prompts):
-    """Number of leading tokens that all prompts share, at least one left over in each."""
-    shortest = min(prompts, key=len)
-    longest_possible = len(shortest) - 1
-    for length in range(longest_possible):
-        if any(prompt[length] != shortest[length] for prompt in prompts):
-            return length
-    return longest_possible if len(prompts) > 1 else 0
 
 
 def _tree(prompt, options, offset):

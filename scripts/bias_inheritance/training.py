@@ -5,6 +5,7 @@ import io
 import math
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from bias_inheritance import files
@@ -57,6 +58,16 @@ def add_lora(model, settings, seed):
     return get_peft_model(model, lora)
 
 
+@contextmanager
+def in_bf16(model):
+    """Compute in bf16 from weights held in 32 bits: autocast's work, without peft's copies of every input before it."""
+    import torch
+    from peft.helpers import disable_input_dtype_casting
+
+    with disable_input_dtype_casting(model), torch.autocast(model.device.type, dtype=torch.bfloat16):
+        yield
+
+
 def sft_loss(body, head, samples, pad, device):
     """Summed answer-token cross-entropy of a micro-batch, and the number of answer tokens. Logits for those tokens only."""
     import torch
@@ -77,10 +88,15 @@ def mean_hidden(body, samples, pad, device):
 
 
 def alignment_loss(body, originals, augmented, pad, device):
-    """‖E_o[φ] − E_a[φ]‖² of one draw from each origin (study, section 6)."""
+    """An unbiased estimate of ‖E_o[φ] − E_a[φ]‖² from one draw of each origin (study, section 6).
+
+    The squared distance of two draws' means holds their own variance too, which would be pulled down where there is no
+    gap at all; it is taken off, so an estimate can lie below zero.
+    """
     phi = mean_hidden(body, originals + augmented, pad, device)
-    gap = phi[: len(originals)].mean(0) - phi[len(originals) :].mean(0)
-    return gap.square().sum()
+    sides = phi[: len(originals)], phi[len(originals) :]
+    gap = sides[0].mean(0) - sides[1].mean(0)
+    return gap.square().sum() - sum(side.var(0).sum() / len(side) for side in sides)
 
 
 def _padded(samples, pad, device):
@@ -137,7 +153,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None):
         sft = 0.0
         size = settings["micro_batch_size"]
         for first in range(0, len(batch), size):
-            with torch.autocast(device.type, dtype=torch.bfloat16):
+            with in_bf16(model):
                 loss, _ = sft_loss(body, head, batch[first : first + size], pad, device)
             (loss / answers).backward()
             sft += loss.item() / answers
@@ -147,7 +163,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None):
                 [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
                 for origin in ("original", "augmented")
             ]
-            with torch.autocast(device.type, dtype=torch.bfloat16):
+            with in_bf16(model):
                 term = alignment_loss(body, *drawn, pad, device)
             (alignment["weight"] * term).backward()
             align = term.item()
