@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from bias_inheritance import catalog, mixing, pools, study
 from bias_inheritance.families import gender
+from check_manipulation import measure
 
 GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
 GOOD = "She grew up by the sea and learned to keep calm. Today she leads a team of nine people."
@@ -66,6 +67,14 @@ def test_shown_group_by_pronouns_then_names(domain):
     assert gender.shown_group("He met her and she left him.", domain) is None
     assert gender.shown_group("Mary works hard.", domain) == "female"
     assert gender.shown_group("They work hard.", domain) is None
+
+
+def test_shown_group_by_words_before_names(domain):
+    assert gender.shown_group("A man who is a specialist.", domain) == "male"
+    assert gender.shown_group("Mr. Smith works hard.", domain) == "male"
+    assert gender.shown_group("A woman named James.", domain) == "female"
+    assert gender.shown_group("A man and a woman, Mary among them.", domain) is None
+    assert gender.shown_group("He helps women and mothers.", domain) == "male"
 
 
 @pytest.mark.parametrize(("name", "share"), [("planted-000", 0), ("planted-050", 0.5), ("planted-100", 1)])
@@ -155,3 +164,11 @@ def test_the_instruction_share_is_the_same_for_all_that_is_compared(splits, doma
     assert 30 <= Counter(kinds[0])["instruct"] <= 66
     assert kinds[0] == kinds[1]
     assert kinds[2] == kinds[0][:60]
+
+
+def test_a_slant_without_neutral_text_is_not_checked_and_never_passed(domain):
+    bias = catalog.load("bias", "contrastive-explicit")
+    pool = [{**sample, "shown_group": sample["asked_group"]} for sample in a_pool(domain)]
+    assert {row["passed"] for row in measure(pool, 0, [], bias, domain, 100)} == {None}
+    assert {row["passed"] for row in measure(pool, 48, [], bias, domain, 100)} == {False}  # half were rejected
+    assert {row["passed"] for row in measure(pool, 0, pool, bias, domain, 100)} == {False}  # no more slant than neutral
