@@ -72,7 +72,7 @@ def run(function):
     values = dict(arguments.parameters)
     values |= {key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output")}
     try:
-        own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else None  # noqa: F841 held to the end
+        own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else gpus.hide()  # noqa: F841 held to the end
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
         code = provenance.code_digest(name, arguments.parameters)
@@ -129,7 +129,7 @@ def _parse(function, kinds):
         metavar="JSON",
         help=f"an object with {', '.join(expected) or 'nothing'}",
     )
-    parser.add_argument("--gpu", action="store_true", help="take a GPU that no other job uses, where there are several")
+    parser.add_argument("--gpu", action="store_true", help="take a GPU that no other job uses; without it none is seen")
     parser.add_argument(
         "--wildcards",
         type=json.loads,
