@@ -20,7 +20,7 @@ try:
 except UserError as fault:
     sys.exit(str(fault))
 if workflow.is_main_process:
-    for line in costs.estimate(config):
+    for line in [*study.warnings(config), *costs.estimate(config)]:
         print(line, file=sys.stderr)
 
 # glibc returns a big tensor's memory to the system at every free otherwise, which costs a fifth of the speed on a CPU

@@ -210,7 +210,7 @@ def check_data(config, faults):
 
     if faults:
         raise Missing(
-            faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (docs/extending.md: what lies in it)"
+            faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (docs/culture.md: what lies in it)"
         )
     count = 0
     for name in config["grid"]["domain"]:

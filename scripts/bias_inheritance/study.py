@@ -277,6 +277,14 @@ def _against_data(config):
     if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
         yield ["data_dir"], f"there is no folder {config['data_dir']}; give the one that holds the data, or null"
         return
+    invented = [name for name in config["grid"]["domain"] if uses_fixtures(config, name)]
+    hub = [name for name in config["grid"]["model"] if _from_hub(name)]
+    if invented and hub:
+        yield (
+            ["data_dir"],
+            f"null gives {', '.join(invented)} the project's invented fixtures, which are no study of {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or take them out of grid.domain",
+        )
+        return
     for name in config["grid"]["domain"]:
         try:
             read = import_module(f"bias_inheritance.families.{catalog.load('domain', name)['family']}").files_read(
@@ -292,6 +300,10 @@ def _against_data(config):
                 f"the domain {name} reads {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, and there is no such file; add what is missing, or choose with grid.task and evaluation.datasets what is there",
             )
             return
+
+
+def _from_hub(model):
+    return model in catalog.names("model") and "hub" in catalog.load("model", model)["source"]
 
 
 def _against_samples(config, domain):
@@ -396,6 +408,16 @@ def datasets_of(config, domain):
 def uses_fixtures(config, domain):
     """Whether a domain runs on the project's own fixtures, for want of a data folder; tables then say so."""
     return catalog.load("domain", domain)["family"] == "culture" and config["data_dir"] is None
+
+
+def warnings(config):
+    """One line on domains that run on fixtures; none where there are none."""
+    invented = [name for name in config["grid"]["domain"] if uses_fixtures(config, name)]
+    return (
+        [f"warning: data_dir is null, so {', '.join(invented)} run on the project's invented fixtures"]
+        if invented
+        else []
+    )
 
 
 def items_of(config, task):

@@ -106,7 +106,21 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
     for path in sorted((root / "studies").glob("*.yaml")):
         whole = copy.deepcopy(config)
         update_config(whole, yaml.safe_load(path.read_text()))
-        study.check(whole, [("config.yaml", whole)])
+        if path.stem == "paper":
+            (line,) = lines(whole)  # all but the data that it must be given is there
+            assert line.startswith("config.yaml: data_dir: null gives culture-arabic, culture-chinese")
+        else:
+            study.check(whole, [("config.yaml", whole)])
+
+
+def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
+    config["grid"] |= {"domain": ["culture-arabic"], "task": ["hate-speech"]}
+    assert study.warnings(config) == [
+        "warning: data_dir is null, so culture-arabic run on the project's invented fixtures"
+    ]
+    study.check(config, [("config.yaml", config)])
+    (line,) = lines(changed(config, ["grid", "model"], ["tiny-random", "llama-3.1-8b-instruct"]))
+    assert "the project's invented fixtures, which are no study of llama-3.1-8b-instruct" in line
 
 
 def test_the_grid_of_the_default_study(config):
