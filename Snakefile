@@ -88,6 +88,8 @@ onstart:
 onsuccess:
     display.stop()
     write_plan()
+    if os.path.exists(f"{RESULTS}/report.html"):
+        print(f"The report: {os.path.abspath(RESULTS)}/report.html")
 
 
 onerror:

@@ -272,6 +272,8 @@ def check_apptainer():
 
 
 def check_image(config, role):
+    if config["containers"][role] is None:
+        raise Missing(f"containers.{role} is null", f"--config 'containers={{{role}: containers/{role}.sif}}'")
     link = Path(config["containers"][role])
     if not link.is_symlink() or not link.exists():
         raise Missing(f"{link} was not made yet", f"make containers ROLES={role}")

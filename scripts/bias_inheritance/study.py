@@ -74,6 +74,7 @@ def sources(names):
             raise UserError(
                 f"{name}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
             ) from None
+        require(isinstance(content, dict), f"{name}: holds no keys; give it some of config.yaml's, or leave it out")
         found.append((os.path.relpath(name), content))
     return found
 
@@ -128,6 +129,7 @@ def _explain(fault):
         "minItems": "the list is empty; name at least one",
         "minLength": "the text is empty",
         "maxItems": f"the list has {len(found) if isinstance(found, list) else 0} entries, at most {wanted} are allowed",
+        "oneOf": f"{shown} is nothing that it may be; {fault.schema.get('description', 'see rules/config.schema.yaml')}",
         "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
         "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
     }
@@ -223,6 +225,7 @@ def _against_catalog(config):
         yield from _against_samples(config, domain)
     if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in grid[axis]):
         yield from _against_servers(config)
+        yield from _against_training(config)
     size = math.prod(len(grid[axis]) for axis in ("model", "domain", "bias", "gamma", "mitigation", "seed"))
     if size * config["rounds"]["count"] > LARGEST_GRID:
         yield ["grid"], f"asks for {size * config['rounds']['count']} cells; more than {LARGEST_GRID} are refused"
@@ -259,17 +262,27 @@ def _against_servers(config):
                         ["grid", "mitigation", index],
                         f"{mitigation} works on hidden states, which the provider of {name} does not give; remove it, or run {name} in a study of its own",
                     )
-            for key in config["finetune"]:
-                if key not in model["finetune"]:
-                    yield (
-                        ["finetune", key],
-                        f"the provider of {name} does not take it; it takes {', '.join(model['finetune'])}",
-                    )
         if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
             yield (
                 ["max_cost_usd"],
                 f"{config['max_cost_usd']} leaves nothing for {name}, which is paid per token; give what the study may cost in US dollars",
             )
+
+
+def _against_training(config):
+    """Training settings that a model of the study does not take."""
+    given = {("finetune", key) for key in config["finetune"]}
+    given |= {
+        ("domains", domain, "finetune", key)
+        for domain in config["grid"]["domain"]
+        for key in config["domains"].get(domain, {}).get("finetune", {})
+    }
+    for name in filter(tunable, config["grid"]["model"]):
+        takes = catalog.load("model", name)["finetune"]
+        for path in sorted(given):
+            if path[-1] not in takes:
+                who = f"the provider of {name}" if served(name) else f"the training of {name}"
+                yield list(path), f"{who} does not take it; it takes {', '.join(takes)}"
 
 
 def _against_data(config):

@@ -53,6 +53,16 @@ def changed(config, path, value):
         (["originals"], 10**400, "config.yaml: originals: a number of 1329 bits is far too large"),
         (["study"], "demo\n", "config.yaml: study: 'demo\\n' cannot be a folder's name"),
         (["originals"], True, "config.yaml: originals: True is true or false, not a whole number"),
+        (
+            ["finetune"],
+            {"learning_rate_multiplier": "much"},
+            "config.yaml: finetune.learning_rate_multiplier: 'much' is nothing that it may be; a number above 0, or auto",
+        ),
+        (
+            ["finetune"],
+            {"learning_rate_multiplier": 2},
+            "config.yaml: finetune.learning_rate_multiplier: the training of smollm2-135m-instruct does not take it; it takes",
+        ),
         (["study"], "../elsewhere", "config.yaml: study: '../elsewhere' cannot be a folder's name"),
     ],
 )
@@ -86,6 +96,13 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "x.yaml").write_text("originals: 1\noriginals: 2\n")
     with pytest.raises(UserError, match="line 1: not valid YAML .*'originals' stands twice"):
         study.sources([tmp_path / "x.yaml"])
+
+
+def test_an_overlay_without_keys_is_one_clear_line(tmp_path):
+    for text in ("", "# nothing\n", "study\n"):
+        (tmp_path / "x.yaml").write_text(text)
+        with pytest.raises(UserError, match="x.yaml: holds no keys"):
+            study.sources([tmp_path / "x.yaml"])
 
 
 def test_several_faults_several_lines(config):
