@@ -63,7 +63,12 @@ localrules:
     check_manipulation,
     measure_values,
     measure_groups,
+    measure_distributions,
     relate_misalignment,
+    measure_quality,
+    analyse,
+    write_config,
+    report,
     write_crate,
 
 
