@@ -20,7 +20,7 @@ try:
 except UserError as fault:
     sys.exit(str(fault))
 if workflow.is_main_process:
-    for line in costs.estimate(config):
+    for line in [*study.warnings(config), *costs.estimate(config)]:
         print(line, file=sys.stderr)
 
 # glibc returns a big tensor's memory to the system at every free otherwise, which costs a fifth of the speed on a CPU
@@ -63,7 +63,12 @@ localrules:
     check_manipulation,
     measure_values,
     measure_groups,
+    measure_distributions,
     relate_misalignment,
+    measure_quality,
+    analyse,
+    write_config,
+    report,
     write_crate,
 
 
@@ -88,6 +93,8 @@ onstart:
 onsuccess:
     display.stop()
     write_plan()
+    if os.path.exists(f"{RESULTS}/report.html"):
+        print(f"The report: {os.path.abspath(RESULTS)}/report.html")
 
 
 onerror:

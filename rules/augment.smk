@@ -105,7 +105,7 @@ rule copy_pool:
     container:
         image("cpu")
     params:
-        code=code("copy_pool"),
+        code=code("copy_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(lambda w: pool_parameters(w, study.pool_size(config, w.domain))),
     shell:

@@ -54,9 +54,12 @@ def image(role):
     Snakemake, which reruns what used it, and a record tells the digest without reading the image. A study whose models
     ask for no GPU runs wholly in the image for CPUs.
     """
-    link = config["containers"][role if ON_GPU else "cpu"]
+    role = role if ON_GPU else "cpu"
+    link = config["containers"][role]
     if not IN_CONTAINERS:
         return link
+    if link is None:
+        sys.exit(f"containers.{role}: null names no image; name one, or run without --sdm apptainer")
     if not os.path.islink(link):
         sys.exit(
             f"{link}: no image made by `make containers` lies there; make it, or run without --sdm apptainer"

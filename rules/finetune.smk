@@ -51,6 +51,8 @@ rule finetune_served:
         f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
         model=models_that(study.served),
+    # a paid job that failed is made anew only by another run, whatever the profile's retries
+    retries: 0
     container:
         image("cpu")
     params:

@@ -35,7 +35,8 @@ def check_manipulation(
 
     Measures of a generated type: `stereotype_rate` by group asked for, its difference from `neutral` (same labels,
     the same words), and the share of samples that show the group asked for, of those kept and of all that were
-    readable; the last one decides. Of `planted-…`: the share relabelled.
+    readable; the last two decide, and without `neutral` in the grid `passed` stays empty, not checked, unless the
+    share is too low. Of `planted-…`: the share relabelled.
     cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
     """
     import pandas as pd
@@ -81,7 +82,8 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
             rows.append({"measure": "shown_share", "group": group, "value": share, "n": len(pool), "passed": True})
         unclear = sum(sample["shown_group"] is None for sample in pool) / max(1, len(pool))
         return [*rows, {"measure": "shown_share", "group": "unclear", "value": unclear, "n": len(pool), "passed": True}]
-    rows, shown = [], True
+    # without the pool `neutral` nothing tells a slant from the words that any text has: not checked, not passed
+    rows, shown = [], True if baseline else None
     for group in (domain["reference"], domain["compared"]):
         own = [sample for sample in pool if sample["asked_group"] == group]
         rates = _rates(own, group, domain, family)
@@ -96,7 +98,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     asked = len(pool) + rejected
     unfiltered = sum(agree) / asked if asked else 0.0
     rows.append({"measure": "asked_group_share_unfiltered", "group": "all", "value": unfiltered, "n": asked})
-    passed = shown and unfiltered >= domain["manipulation"]["asked_group_share"]
+    passed = shown if unfiltered >= domain["manipulation"]["asked_group_share"] else False
     return [{**row, "passed": passed} for row in rows]
 
 

@@ -210,7 +210,7 @@ def check_data(config, faults):
 
     if faults:
         raise Missing(
-            faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (docs/extending.md: what lies in it)"
+            faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (docs/culture.md: what lies in it)"
         )
     count = 0
     for name in config["grid"]["domain"]:
@@ -221,6 +221,8 @@ def check_data(config, faults):
 
 
 def check_model(name):
+    from bias_inheritance import fetching
+
     spec = model(name)
     if "api" in spec["source"]:
         key = spec["service"]["key"]
@@ -229,9 +231,10 @@ def check_model(name):
         return f"behind a server, {key or 'no key needed'}"
     borrowed = spec["source"].get("tokenizer_of")
     folder = ROOT / "models" / (borrowed or name) / "source"
-    if not folder.exists():
+    if not fetching.is_fetched(model(borrowed or name)["source"], folder):
         token = "HF_TOKEN=… " if "hub" in spec["source"] else ""
-        raise Missing("not fetched yet", f"{token}.venv/bin/python scripts/fetch_model.py {borrowed or name}")
+        there = "not what its file asks for now" if folder.exists() else "not fetched yet"
+        raise Missing(there, f"{token}.venv/bin/python scripts/fetch_model.py {borrowed or name}")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{folder.relative_to(ROOT)}, {size / 1e9:.1f} GB"
 
@@ -269,6 +272,8 @@ def check_apptainer():
 
 
 def check_image(config, role):
+    if config["containers"][role] is None:
+        raise Missing(f"containers.{role} is null", f"--config 'containers={{{role}: containers/{role}.sif}}'")
     link = Path(config["containers"][role])
     if not link.is_symlink() or not link.exists():
         raise Missing(f"{link} was not made yet", f"make containers ROLES={role}")

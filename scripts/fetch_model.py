@@ -2,15 +2,14 @@
 
     .venv/bin/python scripts/fetch_model.py llama-3.1-8b-instruct
 
-What is there already is left as it is; a gated model needs its licence accepted and the variable HF_TOKEN.
+What is there already is checked and left as it is; what the catalog no longer asks for is replaced. A gated model needs its licence accepted and the variable HF_TOKEN.
 """
 
 import argparse
 import sys
 
-from bias_inheritance import catalog, models
+from bias_inheritance import catalog, fetching, models
 from bias_inheritance.errors import UserError
-from prepare_model import fetch
 
 
 def main():
@@ -23,7 +22,7 @@ def main():
         spec = catalog.embedder() if name == catalog.embedder()["name"] else catalog.load("model", name)
         borrowed = spec["source"].get("tokenizer_of")
         try:
-            folder = fetch(
+            folder = fetching.fetch(
                 spec["source"],
                 models.STORE / name / "source",
                 name,

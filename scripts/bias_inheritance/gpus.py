@@ -1,4 +1,4 @@
-"""One GPU for one job: on a machine with several, each job takes a free one and leaves the others alone."""
+"""One GPU for one job: each job that asks for one takes a free one and leaves the others alone; the others see none."""
 
 import os
 import time
@@ -16,14 +16,19 @@ def visible():
     return sorted((path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")), key=int)
 
 
+def hide():
+    """Show this process no GPU, before torch looks for one."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def claim(folder):
     """Take a GPU that no other job of this checkout uses, wait for one if need be, and show this process no other.
 
-    Returns the lock, which is held as long as it is kept; None where there is nothing to choose from, as under SLURM,
-    which gives a job its own device.
+    Returns the lock, which is held as long as it is kept; None where there is no GPU, and for the only one that SLURM
+    shows a job: it is the job's own, and its number may be another's too.
     """
     devices = visible()
-    if len(devices) < 2:
+    if not devices or (len(devices) == 1 and "SLURM_JOB_ID" in os.environ):
         return None
     while True:
         for device in devices:

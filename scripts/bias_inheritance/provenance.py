@@ -43,9 +43,9 @@ def _imports(path):
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
-        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
-            # a module chosen by name, f"bias_inheritance.families.{...}": any of its package
-            package = str(node.values[0].value)
+        if isinstance(node, ast.JoinedStr) and not _choice(node):
+            # a module chosen by name in some other way: any of its package
+            package = str(getattr(node.values[0], "value", ""))
             if package.startswith("bias_inheritance.") and package.endswith("."):
                 found.update((SCRIPTS / package.replace(".", "/")).glob("[!_]*.py"))
         if (
@@ -69,15 +69,20 @@ def _imports(path):
 @cache
 def _choices(path):
     """(package, key) of the modules that a source file imports by a parameter, as in f"bias_inheritance.tasks.{task['kind']}"."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.JoinedStr) and len(node.values) == 2:
-            start, chosen = node.values
-            text = start.value if isinstance(start, ast.Constant) else ""
-            chosen = chosen.value if isinstance(chosen, ast.FormattedValue) else None
-            if text.startswith("bias_inheritance.") and text.endswith(".") and isinstance(chosen, ast.Subscript):
-                found.add((text.split(".")[1], ast.literal_eval(chosen.slice)))
-    return frozenset(found)
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return frozenset(filter(None, (_choice(node) for node in nodes if isinstance(node, ast.JoinedStr))))
+
+
+def _choice(node):
+    """(package, key) of an f-string that names a module by a parameter, else None."""
+    if len(node.values) != 2:
+        return None
+    start, chosen = node.values
+    text = start.value if isinstance(start, ast.Constant) else ""
+    chosen = chosen.value if isinstance(chosen, ast.FormattedValue) else None
+    if text.startswith("bias_inheritance.") and text.endswith(".") and isinstance(chosen, ast.Subscript):
+        return text.split(".")[1], ast.literal_eval(chosen.slice)
+    return None
 
 
 def _values(key, content):

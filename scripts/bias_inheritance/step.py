@@ -44,8 +44,18 @@ PACKAGES = [
     "statsmodels",
     "pandas",
     "numpy",
+    "scipy",
+    "scikit-learn",
+    "pyarrow",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
     "snakemake",
 ]
+# the lock files that an environment may be made from, the one with more pins first
+LOCKS = ["requirements-gpu.txt", "requirements.txt"]
+# files that the code is made of, whether git knows them or not
+CODE = ["scripts/*.py", "rules/*.smk", "rules/*.yaml", "catalog/*.yaml"]
 _extra = {}
 _found = []
 
@@ -72,7 +82,7 @@ def run(function):
     values = dict(arguments.parameters)
     values |= {key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output")}
     try:
-        own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else None  # noqa: F841 held to the end
+        own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else gpus.hide()  # noqa: F841 held to the end
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
         code = provenance.code_digest(name, arguments.parameters)
@@ -129,7 +139,7 @@ def _parse(function, kinds):
         metavar="JSON",
         help=f"an object with {', '.join(expected) or 'nothing'}",
     )
-    parser.add_argument("--gpu", action="store_true", help="take a GPU that no other job uses, where there are several")
+    parser.add_argument("--gpu", action="store_true", help="take a GPU that no other job uses; without it none is seen")
     parser.add_argument(
         "--wildcards",
         type=json.loads,
@@ -173,7 +183,7 @@ def _record(name, arguments, inputs, outputs, code, started):
 
 
 def _git():
-    """Commit and cleanness of the working tree, or None outside a checkout."""
+    """Commit and cleanness of the working tree (no change, no new file of code), or None outside a checkout."""
 
     def ask(*words):
         return subprocess.run(["git", "-C", provenance.ROOT, *words], capture_output=True, text=True)
@@ -184,26 +194,35 @@ def _git():
         return None
     if commit.returncode:
         return None
-    return {
-        "commit": commit.stdout.strip(),
-        "clean": not ask("status", "--porcelain", "--untracked-files=no").stdout.strip(),
-    }
+    changed = ask("status", "--porcelain", "--untracked-files=no").stdout.strip()
+    new = ask("ls-files", "--others", "--exclude-standard", "--", *CODE).stdout.strip()
+    return {"commit": commit.stdout.strip(), "clean": not changed and not new}
 
 
 def _environment():
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    lock = provenance.ROOT / "envs" / "requirements.txt"
+    lock = next(filter(_is_installed, (provenance.ROOT / "envs" / name for name in LOCKS)), None)
     return {
         "python": platform.python_version(),
-        "packages": versions,
-        "lock_sha256": provenance.sha256(lock) if lock.exists() else None,
+        "packages": {package: _version(package) for package in PACKAGES},
+        "lock": lock and lock.name,
+        "lock_sha256": lock and provenance.sha256(lock),
         "container_sha256": _container(),
     }
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_installed(lock):
+    """Whether this environment holds every package as a lock file pins it; the build (+cpu) does not count."""
+    if not lock.exists():
+        return False
+    pins = [line.replace("===", "==").split("==") for line in lock.read_text().splitlines() if "==" in line]
+    return all((_version(name) or "").partition("+")[0] == version for name, version in pins)
 
 
 def _container():

@@ -74,6 +74,7 @@ def sources(names):
             raise UserError(
                 f"{name}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
             ) from None
+        require(isinstance(content, dict), f"{name}: holds no keys; give it some of config.yaml's, or leave it out")
         found.append((os.path.relpath(name), content))
     return found
 
@@ -128,6 +129,7 @@ def _explain(fault):
         "minItems": "the list is empty; name at least one",
         "minLength": "the text is empty",
         "maxItems": f"the list has {len(found) if isinstance(found, list) else 0} entries, at most {wanted} are allowed",
+        "oneOf": f"{shown} is nothing that it may be; {fault.schema.get('description', 'see rules/config.schema.yaml')}",
         "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
         "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
     }
@@ -223,6 +225,7 @@ def _against_catalog(config):
         yield from _against_samples(config, domain)
     if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in grid[axis]):
         yield from _against_servers(config)
+        yield from _against_training(config)
     size = math.prod(len(grid[axis]) for axis in ("model", "domain", "bias", "gamma", "mitigation", "seed"))
     if size * config["rounds"]["count"] > LARGEST_GRID:
         yield ["grid"], f"asks for {size * config['rounds']['count']} cells; more than {LARGEST_GRID} are refused"
@@ -259,12 +262,6 @@ def _against_servers(config):
                         ["grid", "mitigation", index],
                         f"{mitigation} works on hidden states, which the provider of {name} does not give; remove it, or run {name} in a study of its own",
                     )
-            for key in config["finetune"]:
-                if key not in model["finetune"]:
-                    yield (
-                        ["finetune", key],
-                        f"the provider of {name} does not take it; it takes {', '.join(model['finetune'])}",
-                    )
         if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
             yield (
                 ["max_cost_usd"],
@@ -272,10 +269,34 @@ def _against_servers(config):
             )
 
 
+def _against_training(config):
+    """Training settings that a model of the study does not take."""
+    given = {("finetune", key) for key in config["finetune"]}
+    given |= {
+        ("domains", domain, "finetune", key)
+        for domain in config["grid"]["domain"]
+        for key in config["domains"].get(domain, {}).get("finetune", {})
+    }
+    for name in filter(tunable, config["grid"]["model"]):
+        takes = catalog.load("model", name)["finetune"]
+        for path in sorted(given):
+            if path[-1] not in takes:
+                who = f"the provider of {name}" if served(name) else f"the training of {name}"
+                yield list(path), f"{who} does not take it; it takes {', '.join(takes)}"
+
+
 def _against_data(config):
     """Faults of the data folder: that there is none, or that it lacks a file that the study reads."""
     if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
         yield ["data_dir"], f"there is no folder {config['data_dir']}; give the one that holds the data, or null"
+        return
+    invented = [name for name in config["grid"]["domain"] if uses_fixtures(config, name)]
+    hub = [name for name in config["grid"]["model"] if _from_hub(name)]
+    if invented and hub:
+        yield (
+            ["data_dir"],
+            f"null gives {', '.join(invented)} the project's invented fixtures, which are no study of {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or take them out of grid.domain",
+        )
         return
     for name in config["grid"]["domain"]:
         try:
@@ -292,6 +313,10 @@ def _against_data(config):
                 f"the domain {name} reads {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, and there is no such file; add what is missing, or choose with grid.task and evaluation.datasets what is there",
             )
             return
+
+
+def _from_hub(model):
+    return model in catalog.names("model") and "hub" in catalog.load("model", model)["source"]
 
 
 def _against_samples(config, domain):
@@ -396,6 +421,16 @@ def datasets_of(config, domain):
 def uses_fixtures(config, domain):
     """Whether a domain runs on the project's own fixtures, for want of a data folder; tables then say so."""
     return catalog.load("domain", domain)["family"] == "culture" and config["data_dir"] is None
+
+
+def warnings(config):
+    """One line on domains that run on fixtures; none where there are none."""
+    invented = [name for name in config["grid"]["domain"] if uses_fixtures(config, name)]
+    return (
+        [f"warning: data_dir is null, so {', '.join(invented)} run on the project's invented fixtures"]
+        if invented
+        else []
+    )
 
 
 def items_of(config, task):

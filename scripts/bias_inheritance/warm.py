@@ -65,15 +65,15 @@ def hand_over():
     if not address:
         return
     worker = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        worker.connect("\0" + address)
-    except OSError:
-        return
     environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
     request = json.dumps({"argv": sys.argv, "folder": os.getcwd(), "environment": environment}).encode()
-    socket.send_fds(worker, [len(request).to_bytes(8, "big")], [0, 1, 2])
-    worker.sendall(request)
-    taken = worker.recv(1)
+    try:
+        worker.connect("\0" + address)
+        socket.send_fds(worker, [len(request).to_bytes(8, "big")], [0, 1, 2])
+        worker.sendall(request)
+        taken = worker.recv(1)
+    except OSError:
+        return
     if not taken:
         return  # the worker ended before it took the step: it runs here
     answer = worker.recv(4)

@@ -20,11 +20,12 @@ SMALL = {
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """A store of models of its own, with the embedded model's files, whose tokenizer is borrowed."""
-    source = models.STORE / "smollm2-135m-instruct" / "source"
-    if not source.exists():
+    lender, own = models.STORE / "smollm2-135m-instruct", tmp_path / "models" / "smollm2-135m-instruct"
+    if not (lender / "source.json").exists():
         pytest.skip("the embedded model is not fetched yet (make study does)")
-    (tmp_path / "models" / "smollm2-135m-instruct").mkdir(parents=True)
-    (tmp_path / "models" / "smollm2-135m-instruct" / "source").symlink_to(source)
+    own.mkdir(parents=True)
+    for name in ("source", "source.json"):
+        (own / name).symlink_to(lender / name)
     monkeypatch.setattr(models, "STORE", tmp_path / "models")
     yield tmp_path
     shutil.rmtree(tmp_path / "models" / bench_gpu.NAME, ignore_errors=True)

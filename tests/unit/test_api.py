@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import scripted_server
 from bias_inheritance import api, catalog, files, step
@@ -363,6 +364,22 @@ def test_options_are_scored_by_listed_logprobs(tmp_path):
     accuracy = next(row for row in rows if row["metric"] == "accuracy" and row["group"] == "all")
     assert accuracy["scoring"] == "logprob" and accuracy["n_unparsed"] == 0
     assert script.asked[0]["top_logprobs"] == 20 and script.asked[0]["temperature"] == 0
+    assert all(item["finished"] is None for item in predictions)
+
+
+def test_a_written_answer_has_its_tasks_temperature_and_whether_it_ended(tmp_path):
+    rows = [{"item": f"item-{number}", "prompt": f"Story {number}", "max_new_tokens": 8} for number in range(2)]
+    rows[1]["temperature"] = 0.8
+    script = Script(reply=lambda body: "A story.")
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        files.write_jsonl(study.folder / "items.jsonl", rows)
+        folder = study.folder / "results" / "predictions"
+        work = study.step_work("predict")
+        predict(study.card, [], [study.folder / "items.jsonl"], folder, work, study.model, ["story-generation"])
+    asked = {body["messages"][-1]["content"]: body["temperature"] for body in script.asked}
+    assert asked == {"Story 0": 0, "Story 1": 0.8}
+    assert pd.read_parquet(folder / "story-generation.parquet")["finished"].tolist() == [True, True]
 
 
 def test_without_logprobs_the_text_is_read_and_the_unreadable_counts_as_wrong(tmp_path):

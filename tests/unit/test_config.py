@@ -53,6 +53,16 @@ def changed(config, path, value):
         (["originals"], 10**400, "config.yaml: originals: a number of 1329 bits is far too large"),
         (["study"], "demo\n", "config.yaml: study: 'demo\\n' cannot be a folder's name"),
         (["originals"], True, "config.yaml: originals: True is true or false, not a whole number"),
+        (
+            ["finetune"],
+            {"learning_rate_multiplier": "much"},
+            "config.yaml: finetune.learning_rate_multiplier: 'much' is nothing that it may be; a number above 0, or auto",
+        ),
+        (
+            ["finetune"],
+            {"learning_rate_multiplier": 2},
+            "config.yaml: finetune.learning_rate_multiplier: the training of smollm2-135m-instruct does not take it; it takes",
+        ),
         (["study"], "../elsewhere", "config.yaml: study: '../elsewhere' cannot be a folder's name"),
     ],
 )
@@ -88,6 +98,13 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
         study.sources([tmp_path / "x.yaml"])
 
 
+def test_an_overlay_without_keys_is_one_clear_line(tmp_path):
+    for text in ("", "# nothing\n", "study\n"):
+        (tmp_path / "x.yaml").write_text(text)
+        with pytest.raises(UserError, match="x.yaml: holds no keys"):
+            study.sources([tmp_path / "x.yaml"])
+
+
 def test_several_faults_several_lines(config):
     assert len(lines(changed(changed(config, ["grid", "seed"], [0]), ["originals"], "many"))) == 2
 
@@ -106,7 +123,21 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
     for path in sorted((root / "studies").glob("*.yaml")):
         whole = copy.deepcopy(config)
         update_config(whole, yaml.safe_load(path.read_text()))
-        study.check(whole, [("config.yaml", whole)])
+        if path.stem == "paper":
+            (line,) = lines(whole)  # all but the data that it must be given is there
+            assert line.startswith("config.yaml: data_dir: null gives culture-arabic, culture-chinese")
+        else:
+            study.check(whole, [("config.yaml", whole)])
+
+
+def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
+    config["grid"] |= {"domain": ["culture-arabic"], "task": ["hate-speech"]}
+    assert study.warnings(config) == [
+        "warning: data_dir is null, so culture-arabic run on the project's invented fixtures"
+    ]
+    study.check(config, [("config.yaml", config)])
+    (line,) = lines(changed(config, ["grid", "model"], ["tiny-random", "llama-3.1-8b-instruct"]))
+    assert "the project's invented fixtures, which are no study of llama-3.1-8b-instruct" in line
 
 
 def test_the_grid_of_the_default_study(config):

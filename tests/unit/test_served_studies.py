@@ -46,6 +46,8 @@ def test_a_setting_that_the_provider_does_not_take_is_refused():
     told = refusal(finetune={"learning_rate": 1.0e-5})
     assert "finetune.learning_rate" in told and "epochs, batch_size, learning_rate_multiplier" in told
     study.check(config(finetune={"epochs": 2}), [])
+    for given in (0.5, 2, "auto"):
+        study.check(config(finetune={"learning_rate_multiplier": given}), [])
 
 
 def test_a_server_that_tunes_nothing_has_its_untuned_cell_and_its_pools():

@@ -1,7 +1,9 @@
 """The warm worker runs a step as its own process would, and leaves nothing behind when that process dies."""
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -68,3 +70,35 @@ def test_without_a_worker_a_step_runs_by_itself(tmp_path, root):
     for address in ("", "nobody-listens-here"):
         done = subprocess.run(command, env={**os.environ, warm.VARIABLE: address}, capture_output=True, text=True)
         assert done.stdout == "False\n"
+
+
+def test_a_worker_that_ends_while_it_is_asked_leaves_the_step_to_itself(tmp_path, root):
+    command = script(tmp_path, "print('torch' in sys.modules)", root)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind("\0a-worker-that-crashes")
+        listener.listen()
+        process = subprocess.Popen(
+            command, env={**os.environ, warm.VARIABLE: "a-worker-that-crashes"}, stdout=subprocess.PIPE, text=True
+        )
+        connection, _ = listener.accept()
+        select.select([connection], [], [], 20)
+        connection.close()  # unread bytes are left: the step's connection is reset
+        assert process.communicate(timeout=20)[0] == "False\n"
+
+
+@pytest.mark.parametrize("warmly", [False, True])
+def test_a_step_that_asks_for_no_gpu_sees_none(worker, tmp_path, root, warmly):
+    """In a process of its own and in a fork of the worker, which has imported torch."""
+    path = tmp_path / "look.py"
+    path.write_text(
+        f"import sys\nsys.path.insert(0, {str(root / 'scripts')!r})\n"
+        "import os\nfrom bias_inheritance import files, provenance, step\n\n"
+        "provenance.code_digest = lambda *_: {'digest': ''}\n\n"
+        "def look(seen: step.Output):\n    files.write_json(seen, os.environ['CUDA_VISIBLE_DEVICES'])\n\n"
+        "step.run(look)\n"
+    )
+    words = ["--seen", "seen.json", "--work", "work", "--record", "seen.prov.json"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1", warm.VARIABLE: worker[warm.VARIABLE] if warmly else ""}
+    done = subprocess.run([sys.executable, path, *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "seen.json").read_text() == '""\n'

@@ -202,14 +202,15 @@ def slot(bias, domain, label, group, turn, stream):
 
 
 def shown_group(text, domain):
-    """The group that a text shows, by pronouns, else by first names; None where both or neither are shown."""
+    """The group that a text shows: by pronouns, else by words ("man", "Mrs"), else by first names; None where unclear."""
     words = re.findall(r"[a-zà-ÿ-]+", text.lower())  # "he's" and "Mary's" end at the apostrophe
-    counts = {group: sum(word in set(spec["pronouns"]) for word in words) for group, spec in domain["groups"].items()}
-    best = max(counts, key=counts.get)
-    if counts[best] > 2 * sum(count for group, count in counts.items() if group != best):
-        return best
-    if sum(counts.values()):
-        return None
+    for cue in ("pronouns", "words"):
+        counts = {group: sum(word in set(spec[cue]) for word in words) for group, spec in domain["groups"].items()}
+        best = max(counts, key=counts.get)
+        if counts[best] > 2 * sum(count for group, count in counts.items() if group != best):
+            return best
+        if sum(counts.values()):
+            return None
     known = {name.lower(): group for (_, group), listed in cues.first_names().items() for name in listed}
     by_name = {known[word] for word in words if word in known}
     return by_name.pop() if len(by_name) == 1 else None

@@ -1,0 +1,62 @@
+"""What a record says of the tree and the environment that a step ran in."""
+
+import subprocess
+import time
+
+import pytest
+from bias_inheritance import provenance, step
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    def git(*words):
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=n", "-c", "user.email=e", *words], check=True)
+
+    git("init", "--quiet")
+    (tmp_path / "scripts" / "library").mkdir(parents=True)
+    (tmp_path / "scripts" / "step.py").write_text("1\n")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "x")
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "clean"),
+    [
+        (None, True),
+        ("notes.txt", True),
+        ("results/x.py", True),
+        ("scripts/step.py", False),
+        ("scripts/new.py", False),
+        ("scripts/library/new.py", False),
+        ("rules/new.smk", False),
+        ("catalog/models/new.yaml", False),
+    ],
+)
+def test_a_tree_with_a_new_module_is_not_clean(tree, path, clean):
+    if path:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text("2\n")
+    assert step._git()["clean"] is clean
+
+
+def test_the_lock_file_is_the_one_that_is_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    versions = {"torch": "2.0+cpu", "nvidia-x": None}
+    monkeypatch.setattr(step, "_version", versions.get)
+    (tmp_path / "envs").mkdir()
+    assert step._environment()["lock_sha256"] is None
+    (tmp_path / "envs" / "requirements.txt").write_text("# pins\ntorch==2.0\n")
+    (tmp_path / "envs" / "requirements-gpu.txt").write_text("torch===2.0\nnvidia-x==1\n")
+    assert step._environment()["lock"] == "requirements.txt"
+    versions["nvidia-x"] = "1"
+    assert step._environment()["lock"] == "requirements-gpu.txt"
+    versions["torch"] = "2.1"
+    assert step._environment()["lock"] is step._environment()["lock_sha256"] is None
+
+
+def test_looking_at_the_environment_takes_no_time():
+    started = time.process_time()
+    assert step._environment()["packages"]["torch"]
+    assert time.process_time() - started < 1
