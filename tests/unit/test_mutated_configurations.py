@@ -96,7 +96,7 @@ def plan(config):
     study.pools(config), study.later_pools(config), costs.estimate(config)
     for domain in config["grid"]["domain"]:
         assert study.tasks_of(config, domain)
-        assert 0 <= study.pool_size(config, domain)
+        assert study.pool_size(config, domain) >= 0
         for task in study.tasks_of(config, domain):
             study.items_of(config, task)
         for model in config["grid"]["model"]:
