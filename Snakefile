@@ -57,6 +57,7 @@ localrules:
     prepare_opinions,
     copy_pool,
     describe_pool,
+    describe_rewritten_pool,
     mix,
     score,
     gather_scores,

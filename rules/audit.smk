@@ -10,7 +10,22 @@ PRODUCTS = [
     *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
     *MISALIGNMENT,
 ]
-DATASET_CARDS = [f"{path_of(POOL, pool)}/card.md" for pool in POOLS]
+DATASET_CARDS = [
+    *(f"{path_of(POOL, pool)}/card.md" for pool in POOLS),
+    *(f"{path_of(CELL, pool, round=pool['round'] - 1)}/card.md" for pool in study.later_pools(config)),
+]
+
+
+def described(wildcards, cell):
+    """Leaves of the card of a pool: of round 1, or of the one that a cell {gamma, mitigation, round} wrote."""
+    written = is_generated(wildcards.bias)
+    return {
+        "bias": catalog.load("bias", wildcards.bias),
+        "domain": domain_of(wildcards.domain, "title", "compared", "planted_label", "stereotypes"),
+        "model": model_leaves(wildcards.model, "title", "licence", "generation") if written else None,
+        "seed": int(wildcards.seed),
+        "cell": cell,
+    }
 
 
 rule describe_pool:
@@ -28,15 +43,29 @@ rule describe_pool:
     params:
         code=code("describe_pool"),
         paths=paths,
+        parameters=parameters(lambda w: described(w, None)),
+    shell:
+        call("describe_pool")
+
+
+rule describe_rewritten_pool:
+    input:
+        pool=f"{CELL}/pool.jsonl",
+        counts=f"{CELL}/counts.json",
+        base=CARD,
+        adapter=f"{CELL}/adapter",
+    output:
+        card=f"{CELL}/card.md",
+        record=f"{CELL}/describe_pool.prov.json",
+    log:
+        f"{LOGS}/describe_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    container:
+        image("cpu")
+    params:
+        code=code("describe_pool"),
+        paths=paths,
         parameters=parameters(
-            lambda w: {
-                "bias": catalog.load("bias", w.bias),
-                "domain": domain_of(w.domain, "title", "compared", "planted_label", "stereotypes"),
-                "model": (
-                    model_leaves(w.model, "title", "licence", "generation") if is_generated(w.bias) else None
-                ),
-                "seed": int(w.seed),
-            }
+            lambda w: described(w, {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)})
         ),
     shell:
         call("describe_pool")

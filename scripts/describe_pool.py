@@ -1,6 +1,6 @@
 """Write the dataset card of a pool: prompts, model, seeds, what is biased in it by design, and on what terms it stands."""
 
-from bias_inheritance import files, step
+from bias_inheritance import files, provenance, step
 from bias_inheritance.step import Input, Inputs, Output
 
 MOST_PROMPTS = 40
@@ -10,19 +10,23 @@ def describe_pool(
     pool: Input,
     counts: Input,
     base: Inputs,
+    adapter: Inputs,
     card: Output,
     bias: dict,
     domain: dict,
     model: dict | None,
     seed: int,
+    cell: dict | None,
 ):
     """Write card.md (Markdown), from the pool itself and what it was asked for.
 
     base, model: the writer's model card and its title, licence and generation settings; nothing for a copied pool.
+    adapter, cell: what tuned the writer, and {gamma, mitigation, round} of the cell that it was tuned in; nothing for a
+    pool of round 1, which the untuned model wrote.
     """
     samples, count = files.read_jsonl(pool), files.read_json(counts)
     lines = [
-        f"# {bias['title']}: {domain['title']}, seed {seed}",
+        f"# {bias['title']}: {domain['title']}, seed {seed}{_round(cell)}",
         "",
         f"{len(samples)} samples, {'written by a language model' if model else 'copied from originals'}, "
         "made to study how a model that is tuned on such data inherits its bias: "
@@ -32,13 +36,16 @@ def describe_pool(
         "",
         f"The type *{bias['name']}* {bias['does']}.",
         *_slant(bias, domain),
+        *(_inherited(cell) if cell else []),
         "",
         "## How it was made",
         "",
         f"- asked {count['asked']} times for {count['slots']} samples: {count['kept']} kept, {count['rejected']} rejected, "
         f"{count['failed']} failed; {count['slots_failed']} samples were never had",
         f"- label words replaced in the texts: {count['label_words_replaced']}",
+        *([f"- nothing was written: {count['collapsed']}"] if "collapsed" in count else []),
         *(_writer(model, files.read_json(base[0])) if model else []),
+        *(_adapter(adapter[0], cell) if cell else []),
         *_seeds(samples, seed),
         "",
         *_prompts(samples),
@@ -57,6 +64,10 @@ def describe_pool(
     files.write_text(card, "\n".join(lines))
 
 
+def _round(cell):
+    return f", for round {cell['round'] + 1}" if cell else ""
+
+
 def _slant(bias, domain):
     """What the type does to the texts: the stereotypes it draws on, or the labels that it plants."""
     if not {"plant", "axes"} & bias.keys():
@@ -72,6 +83,21 @@ def _slant(bias, domain):
         for label, groups in domain["stereotypes"].items():
             for group, slant in groups.items():
                 yield f"| {label} | {group} | {slant['text']} |"
+
+
+def _inherited(cell):
+    """What comes on top in a later round: the writer's own bias, from the pools that it was tuned on."""
+    yield ""
+    yield (
+        f"Its writer was tuned on pools of the rounds before (γ {cell['gamma']}, mitigation {cell['mitigation']}, round "
+        f"{cell['round']}): whatever it took over from them is in these texts as well."
+    )
+
+
+def _adapter(folder, cell):
+    yield f"- tuned in round {cell['round']} at γ {cell['gamma']} with mitigation {cell['mitigation']}; the adapter's files, sha256:"
+    for entry in provenance.describe(folder):
+        yield f"  - `{folder.name}/{entry['path'].removeprefix(f'{folder}/')}` {entry['sha256']}"
 
 
 def _writer(model, base):

@@ -6,6 +6,7 @@ Prints the jobs behind it as a tree, down to prompts, seeds, the digests of the 
 import argparse
 import csv
 import json
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -28,10 +29,14 @@ def main():
         found = trace(arguments.file, arguments.row, arguments.samples)
     except UserError as fault:
         sys.exit(f"trace: {fault}")
-    if arguments.json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
-    else:
-        show(found)
+    try:
+        if arguments.json:
+            print(json.dumps(found, indent=1, ensure_ascii=False))
+        else:
+            show(found)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def trace(path, row=None, samples=0):
@@ -42,6 +47,8 @@ def trace(path, row=None, samples=0):
     """
     study = records.study_of(path)
     name = f"{study.name}/{Path(path).resolve().relative_to(study.folder.resolve()).as_posix()}"
+    if name in study.records:  # a record stands for what its job wrote
+        name = records.entries(study.records[name]["outputs"])[0]["path"]
     if name not in study.makers:
         raise UserError(f"{path}: no record of {study.folder} says where it is from (audit calls such a file extra)")
     starts, content, weights = [name], None, None
@@ -89,7 +96,7 @@ def score_of(study, row):
 def scores_of_claim(study, name, row):
     """(files of scores, {cell: weight}) behind a row of claims.csv: the runs that its contrast weighs, over all seeds.
 
-    A row that sums up others (a whole claim, what stands beside a test) has all scores behind it, and no weights.
+    Of misalignments the file is the table, which holds all runs. A row that sums up others (a whole claim, what stands beside a test) has all scores behind it, and no weights.
     """
     import pandas as pd
     from bias_inheritance import claims
@@ -97,16 +104,18 @@ def scores_of_claim(study, name, row):
     record = study.makers[name]
     declared, inputs = record["parameters"]["declared"], record["inputs"]
     scores = claims.read_scores(study.path(inputs["scores"][0]["path"]))
-    further = [claims.read_misalignment(study.path(entry["path"])) for entry in inputs["misalignment"]]
+    tables = {entry["path"]: claims.read_misalignment(study.path(entry["path"])) for entry in inputs["misalignment"]}
     manipulation = pd.read_csv(study.path(inputs["manipulation"][0]["path"]))
-    studies = claims.studies_of(declared, pd.concat([scores, *further], ignore_index=True), manipulation)
+    studies = claims.studies_of(declared, pd.concat([scores, *tables.values()], ignore_index=True), manipulation)
     tests = [test for one in studies for test in claims.plan(declared, one, studies)]
     test = next((t for t in tests if (t["claim"], t["contrast"]) == (row["claim"], row["contrast"])), None)
     data = claims.measure(test, declared).get("data") if test else None
     if data is None or data["weights"] is None:
         return [inputs["scores"][0]["path"]], None
     weights = data["weights"]
-    tasks = {task for selector in declared["outcomes"][test["spec"]["outcome"]] for task in selector["task"]}
+    spec = test["spec"]
+    outcomes = [part["outcome"] for part in (spec, spec.get("minus", {})) if "outcome" in part]
+    tasks = {task for outcome in outcomes for selector in declared["outcomes"][outcome] for task in selector["task"]}
     used = scores[
         (scores["model"] == test["study"]["model"])
         & scores["task"].isin(tasks)
@@ -114,6 +123,7 @@ def scores_of_claim(study, name, row):
         & scores[claims.CELL].apply(tuple, axis=1).isin(list(weights))
     ]
     starts = list(dict.fromkeys(score_of(study, row) for row in used.astype(str).to_dict("records")))
+    starts += [path for path, table in tables.items() if table["task"].isin(tasks).any()]
     return starts, {" ".join(map(str, cell)): weight for cell, weight in weights.items()}
 
 

@@ -118,7 +118,7 @@ def _explain(fault):
         if isinstance(found, str) and {"number", "integer"} & set(wanted):
             hint = _number_hint(found)
         if "array" in wanted and not isinstance(found, (list, dict)):
-            hint = f"; write [{found}]"
+            hint = f"; write [{_shown(found)}]"
         return f"{shown} is {_kind(found)}, not {' or '.join(names[name] for name in wanted)}{hint}"
     phrases = {
         "minimum": f"{shown} is below {wanted}",
@@ -207,7 +207,7 @@ def _against_catalog(config):
             if config["rounds"]["count"] > 1 and inside and "perplexity" in set(tasks) - set(grid["task"]):
                 yield (
                     ["grid", "task"],
-                    "lacks perplexity, by which a study of rounds tells a collapse from a bias; add it",
+                    "lacks perplexity, by which a study of rounds (rounds.count above 1) tells a collapse from a bias; add it",
                 )
         yield from _against_data(config)
     for name in config["domains"]:
@@ -358,7 +358,11 @@ def _source(path, config, sources):
 def _dotted(path):
     text = ""
     for key in path:
-        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+        if isinstance(key, int) and not isinstance(key, bool):
+            text += f"[{key}]"
+        else:
+            shown = key if isinstance(key, str) and key.isprintable() and len(key) <= 60 else _shown(key)
+            text += f".{shown}" if text else shown
     return text
 
 

@@ -1,0 +1,74 @@
+"""A dataset card says who wrote a pool, from which prompts and seeds, and what is biased in it by design."""
+
+import pytest
+from bias_inheritance import catalog, files, provenance
+from describe_pool import describe_pool
+
+MODEL = {key: catalog.load("model", "tiny-random")[key] for key in ("title", "licence", "generation")}
+
+
+@pytest.fixture
+def described(tmp_path, domain):
+    """Gives the card of a pool of two samples of a bias type; `cell` for one of a later round."""
+
+    def card(bias, samples=2, counts=(), **more):
+        rows = [
+            {"id": f"p-{n}", "text": f"Text {n}.", "prompt": f"Write\na text, {n}.", "seed": 100 + n}
+            for n in range(samples)
+        ]
+        files.write_jsonl(tmp_path / "pool.jsonl", rows)
+        asked = {"asked": 5, "slots": 3, "kept": samples, "rejected": 2, "failed": 1, "slots_failed": 1}
+        files.write_json(tmp_path / "counts.json", asked | {"label_words_replaced": 0} | dict(counts))
+        base = {
+            "model": "tiny-random",
+            "revision": "seed 1",
+            "form": "dequantised",
+            "files": {"model.safetensors": "f" * 64},
+        }
+        files.write_json(tmp_path / "base.json", base)
+        (tmp_path / "adapter").mkdir(exist_ok=True)
+        (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
+        describe_pool(
+            tmp_path / "pool.jsonl",
+            tmp_path / "counts.json",
+            base=[tmp_path / "base.json"],
+            adapter=[tmp_path / "adapter"] if more.get("cell") else [],
+            card=tmp_path / "card.md",
+            bias=catalog.load("bias", bias),
+            domain=domain,
+            seed=7,
+            **{"model": MODEL, "cell": None, **more},
+        )
+        return (tmp_path / "card.md").read_text()
+
+    return card
+
+
+def test_prompts_model_seeds_and_known_bias_are_named(described, domain):
+    text = described("contrastive-explicit")
+    assert MODEL["title"] in text and MODEL["licence"] in text and "f" * 64 in text and "revision `seed 1`" in text
+    assert "seed of the replication: 7" in text and "100 to 101" in text
+    assert "    Write a text, 0.\n    Write a text, 1.\n" in text
+    assert "asked 5 times for 3 samples: 2 kept, 2 rejected, 1 failed; 1 samples were never had" in text
+    for slants in domain["stereotypes"].values():
+        assert all(slant["text"] in text for slant in slants.values())
+    assert "adapter" not in text and "round" not in text
+
+
+def test_the_pool_of_a_later_round_names_its_writers_tuning_and_what_it_may_have_taken_over(described, tmp_path):
+    text = described("neutral", cell={"gamma": "0.50", "mitigation": "mask", "round": 2})
+    assert text.startswith("# Neutral") and "for round 3\n" in text
+    digest = provenance.sha256(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert f"`adapter/adapter_model.safetensors` {digest}" in text
+    assert "tuned in round 2 at γ 0.50 with mitigation mask" in text
+    assert "tuned on pools of the rounds before (γ 0.50, mitigation mask, round 2)" in text
+
+
+def test_the_card_of_a_chain_that_collapsed_says_so(described):
+    text = described("neutral", samples=0, counts={"collapsed": "it repeats itself"}, cell={"gamma": "0.50", "mitigation": "none", "round": 1})  # fmt: skip
+    assert "0 samples" in text and "nothing was written: it repeats itself" in text
+
+
+def test_a_copied_pool_has_no_writer(described):
+    text = described("planted-100", model=None)
+    assert "copied from originals" in text and MODEL["title"] not in text
