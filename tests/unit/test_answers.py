@@ -152,3 +152,7 @@ def test_unreadable_sets_widen_the_interval_and_do_not_move_the_share():
 def test_no_readable_set_gives_no_number():
     found = hiring.score(*hiring_rows(lambda *_: "no"), DOMAIN, 100, 1)
     assert all(row["value"] is None and row["n_unparsed"] == 4 for row in found)
+    # claims on cultures find the run too, and refuse it
+    some = hiring.score(*hiring_rows(lambda *_: "A"), DOMAIN, 100, 1)
+    shares = {row["group"] for row in some if row["metric"] == "selected_share"}
+    assert {row["group"] for row in found} == shares and {"arabic", "arabic-female"} <= shares
