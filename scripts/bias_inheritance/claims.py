@@ -615,30 +615,41 @@ def verdict_of(test, declared):
 
 
 def none_universal(declared, claim, study, tests):
-    """The row of `rule: none universal`: every tested mitigation fails on some bias type, or one works on all of them."""
+    """The row of `rule: none universal`: every tested mitigation fails on some bias type, or one works on all of them.
+
+    Only types whose harm without mitigation is supported (family `where`) count: of no harm nothing can be reduced.
+    """
     rows = []
     for contrast in declared["claims"][claim]["contrasts"]:
         if contrast.get("rule") != "none universal":
             continue
         spec = defaults(contrast)
+        harmful = {
+            test["picked"]["biases"]
+            for test in tests
+            if test["family"] == spec["where"] and test["verdict"] == "supported"
+        }
         by_mitigation = {}
         for test in tests:
-            if test["family"] == spec["of"] and test["verdict"] != "not tested":
-                by_mitigation.setdefault(test["picked"]["mitigation"], []).append(test)
+            counts = test["family"] == spec["of"] and test["picked"]["biases"] in harmful
+            if counts and test["verdict"] != "not tested":
+                by_mitigation.setdefault(test["picked"]["mitigation"], []).append(test["verdict"])
         works = [
             mitigation
-            for mitigation, members in by_mitigation.items()
-            if len(members) > 1 and all(t["verdict"] == "supported" for t in members)
+            for mitigation, verdicts in by_mitigation.items()
+            if len(verdicts) > 1 and set(verdicts) == {"supported"}
         ]
         fails = [
             mitigation
-            for mitigation, members in by_mitigation.items()
-            if any(t["verdict"] in ("contradicted", "equivalent") for t in members)
+            for mitigation, verdicts in by_mitigation.items()
+            if {"contradicted", "equivalent"} & set(verdicts)
         ]
-        if not any(len(members) > 1 for members in by_mitigation.values()):
+        if len(harmful) < 2:
+            verdict, reason = "not tested", "The study needs two bias types at least whose harm is supported."
+        elif not any(len(verdicts) > 1 for verdicts in by_mitigation.values()):
             verdict, reason = "not tested", "The study needs two bias types at least under a mitigation."
         elif works:
-            verdict, reason = "contradicted", f"{', '.join(works)} reduces harm for every bias type tested."
+            verdict, reason = "contradicted", f"{', '.join(works)} reduces harm for every bias type that does harm."
         elif len(fails) == len(by_mitigation):
             verdict, reason = "supported", "Every mitigation tested has a bias type whose harm it does not reduce."
         else:

@@ -276,13 +276,15 @@ def test_none_universal():
     gaps = dict.fromkeys(types, 0.4)
     name = "no mitigation works for every bias type"
 
-    def verdict(relief):
+    def verdict(relief, gaps=gaps):
         return decided(evaluate(gender(np.random.default_rng(4), 5, types, gaps=gaps, relief=relief), ["C6"])).loc[
             name, "verdict"
         ]
 
     assert verdict({"loss": 0.25}) == "contradicted"
     assert verdict({("loss", BIAS): 0.25, ("loss", types[1]): 1.5}) == "supported"
+    # a type that does no harm is none that a mitigation fails on
+    assert verdict({"loss": 0.25}, {BIAS: 0.4}) == "not tested"
 
 
 def test_c5_compares_types():
