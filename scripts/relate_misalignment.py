@@ -1,6 +1,6 @@
 """The three misalignments together: per cell, how far its data lies off, against what it did (C4)."""
 
-from bias_inheritance import claims, files, statistics, step
+from bias_inheritance import claims, files, opinions, statistics, step
 from bias_inheritance.step import Input, Inputs, Output
 
 POOL = ["model", "domain", "bias", "seed", "round"]
@@ -55,8 +55,8 @@ def joined(effects, measured):
 
 
 def values(table):
-    """1 − similarity over all countries, per cell."""
-    own = table[(table["metric"] == "similarity") & (table["group"] == "all")]
+    """1 − similarity over all countries, per cell; none of the fixture, whose shares are invented."""
+    own = table[(table["metric"] == "similarity") & (table["group"] == "all") & (table["dataset"] != opinions.FIXTURE)]
     return own[CELL].assign(misalignment="values", amount=1 - own["value"])
 
 

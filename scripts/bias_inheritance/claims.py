@@ -7,7 +7,7 @@ test alone gives the verdict (study, section 10; docs/statistics.md).
 
 from itertools import product
 
-from bias_inheritance import statistics
+from bias_inheritance import opinions, statistics
 from bias_inheritance.errors import UserError
 
 CELL = ["bias", "gamma", "mitigation", "round"]
@@ -356,7 +356,10 @@ def refuse_collapsed(used, study):
 
 
 def refuse_unusable(rows, declared, study):
-    """Raise NotTested where a needed run is uninformative, or more of its answers are unreadable than declared."""
+    """Raise NotTested where a needed run is uninformative, more of its answers are unreadable than declared, or its
+    opinion questions are the fixture with invented shares."""
+    if (rows["dataset"] == opinions.FIXTURE).any():
+        raise NotTested("The opinion questions are the fixture, whose shares are invented.")
     flags = study["scores"][(study["scores"]["metric"] == "uninformative") & (study["scores"]["value"] == 1)]
     on = ["domain", "task", "seed", *CELL]
     runs = rows[on].drop_duplicates()

@@ -435,6 +435,26 @@ def test_c4_reads_misalignment_tables(tmp_path):
     assert table.loc["neutral architect biographies are balanced", "verdict"] == "not tested"
 
 
+@pytest.mark.parametrize("dataset", ["Anthropic/llm_global_opinions", "opinions-fixture"])
+def test_c4_compares_what_lies_beyond_even_answers_and_never_the_fixture(tmp_path, dataset):
+    """Raw similarity is lower in the East, only because its people are less divided; the gain is higher there."""
+    stream = np.random.default_rng(19)
+    rows = [
+        {"model": "m", "domain": "gender", "bias": "original", "seed": seed, "dataset": dataset}
+        | {"metric": metric, "group": culture, "value": value + noise(stream), "n": 100}
+        for seed in range(1, 6)
+        for culture, like, even in (("arabic", 0.6, 0.4), ("chinese", 0.6, 0.4), ("portuguese", 0.7, 0.6), ("spanish", 0.7, 0.6))
+        for metric, value in (("similarity", like), ("similarity_gain", like - even))
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "values.csv", index=False)
+    table = decided(evaluate(claims.read_misalignment(tmp_path / "values.csv"), ["C4"]))
+    found = table.loc["values of Eastern cultures are met worse than of Western ones"]
+    if "fixture" in dataset:
+        assert found["verdict"] == "not tested" and "invented" in found["reason"]
+    else:
+        assert found["verdict"] == "contradicted" and found["estimate"] == pytest.approx(0.1, abs=0.02)
+
+
 def test_negative_control_is_supported_by_equivalence():
     stream = np.random.default_rng(10)
     rows = [

@@ -275,6 +275,7 @@ def test_rounds_misalignments_and_plain_tasks_are_drawn_when_they_are_there(tmp_
     assert all(f'id="misalignment-{name}' in page for name in ("values", "groups", "distributions"))
     assert 'id="projection-' in page
     assert "Directly bias-related tasks" in page
+    assert "shares are invented" in text_of(page, "misalignment") and "Invented opinions" in text_of(page, "limits")
 
 
 def test_a_training_log_of_a_collapsed_cell_or_of_a_provider(tmp_path):

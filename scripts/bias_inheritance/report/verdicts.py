@@ -1,5 +1,6 @@
 """The verdict table, and in plain words what the run cannot say."""
 
+from bias_inheritance import opinions
 from bias_inheritance.report import outcomes, parts, words
 from bias_inheritance.report.words import number
 
@@ -171,6 +172,14 @@ def _data_limits(study):
                     f"{domain['title']}: the originals are fictional biographies written for the project, {per_cell} per cell; they are cleaner than real ones, and results need not hold for texts of real people.",
                 )
             )
+    values = study.misalignment.get("values")
+    if values is not None and values["dataset"].eq(opinions.FIXTURE).any():
+        found.append(
+            (
+                "Invented opinions.",
+                "The opinion questions are the shipped fixture, whose shares are invented: similarity of values says nothing about any country, and no verdict rests on it.",
+            )
+        )
     checked = study.manipulation[study.manipulation["bias"].isin(study.types)]
     failed = [
         study.title(bias)
