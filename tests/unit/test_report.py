@@ -110,6 +110,22 @@ def test_the_numbers_of_the_page_are_those_of_the_tables(study):
     assert checked > 100
 
 
+def test_answers_are_counted_once_and_silence_on_one_dimension_is_no_loss():
+    rows = [
+        ("stories", "negative_share", "all", 10, 2),
+        ("stories", "negative_share", "beliefs", 10, 9),
+        ("salary", "log_amount_written", "male", 20, 19),
+        ("salary", "log_amount_written", "female", 20, 15),
+        ("salary", "log_amount_written_gap", "male-female", 20, 20),
+    ]
+    table = pd.DataFrame(rows, columns=["task", "metric", "group", "n", "n_unparsed"]).assign(
+        model="m", domain="d", scoring="parsed", dataset="d", bias="b", gamma=0.5, mitigation="none", seed=1, round=1
+    )
+    found = numbers.answered(table.assign(row=range(1, 6))).set_index("task")
+    assert found.loc["stories", ["n", "n_unparsed"]].tolist() == [10, 2]
+    assert found.loc["salary", ["n", "n_unparsed"]].tolist() == [40, 34]
+
+
 # Words
 
 
@@ -212,6 +228,12 @@ def test_verdicts_stand_first_with_their_reasons(study):
     told = text_of(page, "verdicts")
     assert page.index('id="verdicts"') < page.index('id="limits"') < page.index('id="effects"')
     assert whole["verdict"] in told and whole["reason"] in told
+
+
+def test_the_share_that_decides_is_drawn_with_its_line(study):
+    _, _, page = study
+    assert 'id="manipulation-asked-group-share-unfiltered"' in page
+    assert 'id="manipulation-asked-group-share"' not in page
 
 
 def test_limits_follow_from_the_study(study):

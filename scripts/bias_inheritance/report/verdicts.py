@@ -1,7 +1,7 @@
 """The verdict table, and in plain words what the run cannot say."""
 
 from bias_inheritance import opinions
-from bias_inheritance.report import outcomes, parts, words
+from bias_inheritance.report import numbers, outcomes, parts, words
 from bias_inheritance.report.words import number
 
 SEED_TEST = "paired t over seeds"
@@ -202,15 +202,17 @@ def _data_limits(study):
                     f"{study.names['task'][task]['title']}: in {led} of {words.counted(len(part), 'run')} the choice follows the position of an option, not the option.",
                 )
             )
-    scores = study.scores[(study.scores["n_unparsed"] > 0) & (study.scores["n"] > 0)]
-    for (task, scoring), part in scores.groupby(["task", "scoring"], sort=False):
+    scores = numbers.answered(study.scores)
+    for (task, scoring), part in scores[scores["n_unparsed"] > 0].groupby(["task", "scoring"], sort=False):
         share = part["n_unparsed"].sum() / part["n"].sum()
         if share > MANY_UNREADABLE:
-            way = "written answers" if scoring == "parsed" else "answers"
+            told = f"of the {'written answers' if scoring == 'parsed' else 'answers'} could not be read"
+            if study.names["task"][task]["kind"] == "stories":
+                told = "of the stories hold no trait word"
             found.append(
                 (
                     "Unreadable answers.",
-                    f"{study.names['task'][task]['title']}: {words.percent(share)} of the {way} could not be read where any were lost.",
+                    f"{study.names['task'][task]['title']}: {words.percent(share)} {told} where any were lost.",
                 )
             )
     if len(counts) and counts["slots_failed"].sum():

@@ -92,7 +92,8 @@ def score(predictions, task, domain, replicates, seed):
         for gender in ("male", "female")
     }
     if not clusters:
-        return [metrics.row("selected_share", name, None, **counts) for name in (*groups, "male-female")]
+        rows = [metrics.row("selected_share", name, None, **counts) for name in (*groups, "male-female")]
+        return [*rows, metrics.row("position_share", "all", None, **counts)]
 
     def widened(interval, low, high):
         """The interval of the readable sets, moved to where it lies if the others all were `low`, or all `high`."""
