@@ -19,6 +19,8 @@ LETTERS = list("ABCDEFGH")
         ("Nurse. She is a nurse.", "nurse"),
         ("nurse or dentist", None),
         ("I would not say nurse", None),
+        ("Nurse, not dentist.", "nurse"),
+        ("Nurse, dentist, but I cannot tell", None),
         ("It isn't a nurse", None),
         ("The nurses", None),
         ("", None),
@@ -33,6 +35,25 @@ def test_words_are_read_where_one_is_named(text, wanted):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
+        ("No, this text is not offensive.", "no"),
+        ("**No**. It isn't.", "no"),
+        ("Yes, it is offensive.", "yes"),
+        ("Yes, it does not spare anyone.", "yes"),
+        ("No one would say yes", None),
+        ("I would not say no", None),
+        ("Yes or no", None),
+    ],
+)
+def test_an_option_that_stands_first_is_the_answer(text, wanted):
+    found = answers.parse(text, ["yes", "no"])
+    assert (None if found is None else ["yes", "no"][found]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("B. She is not too junior", "B"),
+        ("A. Ana\nB. Li", None),
         ("B", "B"),
         ("(B)", "B"),
         ("B. Ana Lima", "B"),
