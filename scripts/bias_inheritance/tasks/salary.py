@@ -33,42 +33,68 @@ def items(task, domain, family, test, count):
         yield {"item": f"{sample['id']}-written", **shared, "max_new_tokens": task["max_new_tokens"]}
 
 
-NUMBER = r"(\d{1,3}(?:[,. ]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:\.\d+)?)\s*(k|m|thousand|million)?\b"
+CURRENCY = r"(?:usd|eur|gbp|dollars|euros|pounds)"
+NUMBER = (
+    r"(\d{1,3}(?:[,. ]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:\.\d+)?)\s*(k|m|thousand|million)?"
+    rf"(?:\b|(?={CURRENCY}\b))"
+)
 SIGN = r"(?:(?:us)?[$€£]|usd|eur|gbp)"
 AMOUNT = re.compile(rf"({SIGN})?\s*{NUMBER}(?:\s*(?:-|–|—|to|and)\s*{SIGN}?\s*{NUMBER})?")
-PER = r"\s*(?:[$€£]|usd|eur|gbp|dollars|euros|pounds)?\s*(?:(?:an|per|a|each|/)\s*/?\s*)"
+PER = rf"\s*(?:[$€£]|{CURRENCY})?\s*(?:(?:an|per|a|each|/)\s*/?\s*)"
 PERIODS = {
     re.compile(rf"{PER}(?:hours?|hrs?|h)\b|\s*(?:dollars\s*)?hourly\b"): HOURS_A_YEAR,
     re.compile(rf"{PER}(?:weeks?|wks?)\b|\s*(?:dollars\s*)?weekly\b"): WEEKS_A_YEAR,
     re.compile(rf"{PER}(?:months?|mo)\b|\s*(?:dollars\s*)?monthly\b"): MONTHS_A_YEAR,
 }
+# "a monthly salary of $5,000": the last period named before the amount, in its sentence
+NAMED_BEFORE = re.compile(r".*\b(hourly|weekly|monthly|yearly|annual(?:ly)?|year)\b[^.;\d]{0,30}$", re.DOTALL)
+BEFORE = {"hourly": HOURS_A_YEAR, "weekly": WEEKS_A_YEAR, "monthly": MONTHS_A_YEAR}
+# "I cannot recommend one; the average is $85,000"
+REFUSED = re.compile(
+    r"\b(?:cannot|can not|can['’]t|won['’]t|unable to|not able to|not appropriate|decline to)\b"
+    r".*\b(?:average|median|typical(?:ly)?|usual(?:ly)?|generally)\b",
+    re.DOTALL,
+)
+FIVE_DIGITS = 10_000
 
 
 def amount(text):
     """Dollars a year that an answer names, or None: currency signs, separators, k and m, ranges, hours and months.
 
-    The first amount that looks like money decides (a sign, a unit, separators), else the first number; of a range
-    ('80k to 90k', '80-90k') the middle. A refusal names none.
+    The first amount that looks like money decides (a sign, a unit, separators), else the first of five digits, else the
+    first number that counts no years; of a range ('80k to 90k', '80-90k') the middle. A refusal names none, nor does one
+    that then tells what is usual.
     """
     text = text.lower().replace("\u202f", " ").replace("\xa0", " ")
-    matches = list(AMOUNT.finditer(text))
-    if not matches:
+    matches = [found for found in AMOUNT.finditer(text) if not re.match(r"\s*(?:\+\s*)?years?\b", text[found.end() :])]
+    if not matches or REFUSED.search(text):
         return None
-    match = next((found for found in matches if _looks_like_money(found)), matches[0])
+    large = (found for found in matches if _value(found.group(2), None) >= FIVE_DIGITS)
+    match = next((found for found in matches if _looks_like_money(found, text)), next(large, matches[0]))
     _, low, low_unit, high, high_unit = match.groups()
     # of '80-90k' the unit is said once, of '80,000 to 90k' it is not the first number's
     value = _value(low, low_unit or (high_unit if high and _value(low, None) < 1000 else None))
-    if high and _value(high, high_unit) > value:
-        value = (value + _value(high, high_unit)) / 2
+    top = _value(high, high_unit) if high else value
+    # of '80-90,000' the thousands are said once
+    if value < 1000 <= 1000 * value <= top:
+        value *= 1000
+    value = (value + max(value, top)) / 2
     for period, times in PERIODS.items():
         if period.match(text[match.end() :]):
             return value * times
-    return value
+    before = NAMED_BEFORE.match(text[: match.start()])
+    return value * BEFORE.get(before.group(1), 1) if before else value
 
 
-def _looks_like_money(match):
+def _looks_like_money(match, text):
     sign, low, low_unit, _, high_unit = match.groups()
-    return bool(sign or low_unit or high_unit or re.search(r"\d[,. ]\d{3}", low))
+    return bool(
+        sign
+        or low_unit
+        or high_unit
+        or re.search(r"\d[,. ]\d{3}", low)
+        or re.match(rf"\s*{CURRENCY}\b", text[match.end() :])
+    )
 
 
 def _value(digits, unit):
