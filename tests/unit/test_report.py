@@ -3,13 +3,14 @@
 import copy
 import json
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import simulated_study
 from bias_inheritance import catalog, files, records
-from bias_inheritance.report import numbers, verdicts, words
-from report import embedded, read_training, report
+from bias_inheritance.report import numbers, outcomes, parts, verdicts, words
+from report import embedded, mixes, read_training, report
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,23 @@ def text_of(page, section):
 
 
 # Numbers and rows
+
+
+def test_baselines_are_those_of_round_1_and_originals_those_of_the_domain():
+    table = pd.DataFrame(
+        [("untuned", 0, 0.1), ("original", 1, 0.5), ("original", 2, 0.9)], columns=["bias", "round", "value"]
+    ).assign(model="m", domain="d", task="t", dataset="d", scoring="logprob", metric="accuracy", group="all", seed=1)
+    table = table.assign(gamma=0.0, mitigation="none", rows="1")
+    config = {"originals": 96, "domains": {"e": {"originals": 40}}, "grid": {"domain": ["d", "e"]}}
+    titles = {"domain": {name: {"title": name.upper()} for name in "de"}}
+    made = SimpleNamespace(scores=table, rounds=[1, 2], gammas=[0.5], config=config, names=titles)
+    outcome = {"model": "m", "domain": "d", "task": "t", "dataset": "d", "scoring": "logprob"}
+    assert outcomes.untuned_and_tuned(made, outcome, "accuracy", "all")[1]["value"] == 0.5
+    assert parts.at_largest(made, table)["value"].tolist() == [0.1, 0.5]
+    assert mixes(made) == (
+        "96 originals in D, at 0.50 with 96 generated (exactly 0.5000); "
+        "40 originals in E, at 0.50 with 40 generated (exactly 0.5000)"
+    )
 
 
 def test_means_over_seeds_have_t_intervals_and_all_their_rows():
@@ -322,4 +340,5 @@ def test_the_summary_counts_verdicts_and_controls(study):
     told = text_of(page, "verdicts")
     assert re.search(r"Of 7 claims, .*not tested\.", told)
     assert "Of 3 controls of the meter itself" in told
+    assert "C7 in parts: 1 contrast" in told
     assert verdicts.FEW_SEEDS > 3

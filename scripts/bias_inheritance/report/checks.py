@@ -12,6 +12,7 @@ from bias_inheritance.report.parts import (
     in_words,
     name_of,
     ordered,
+    originals,
     place_of,
     quantity,
     section,
@@ -582,8 +583,11 @@ def facts(study):
         (len(trained), "model tuned", "models tuned, one per cell of the grid"),
         (len(study.types), "bias type", "bias types"),
         (len([name for name in config["grid"]["bias"] if name not in study.types]), "control", "controls"),
-        (config["originals"], "original per cell", "originals per cell"),
     ]
+    sizes = originals(study)
+    for size, domains in sizes.items():
+        where = f" ({words.listed(domains)})" if len(sizes) > 1 else ""
+        found.append((size, f"original per cell{where}", f"originals per cell{where}"))
     if len(counts):
         found += [
             (int(counts["asked"].sum()), "text asked for", "texts asked for"),

@@ -1,6 +1,7 @@
 """The verdict table, and in plain words what the run cannot say."""
 
 from bias_inheritance import opinions
+from bias_inheritance import study as grid
 from bias_inheritance.report import numbers, outcomes, parts, words
 from bias_inheritance.report.words import number
 
@@ -34,7 +35,7 @@ def verdicts(study):
                 "text": words.greek(study.claim_texts.get(claim, claim)),
                 "published": study.claim_published.get(claim, ""),
                 "heads": [printed(study, row, reach) for row in whole or deciding],
-                "rows": [printed(study, row, reach) for row in deciding] if whole or len(deciding) > 1 else [],
+                "rows": [printed(study, row, reach) for row in deciding],
                 "beside": [printed(study, row, reach) for row in rows if row["verdict"] == "beside"],
                 "reach": reach,
             }
@@ -156,7 +157,6 @@ def _data_limits(study):
     found = []
     counts = study.pools_table
     small = set(counts[counts["fixture"].astype(bool)]["domain"]) if "fixture" in counts else set()
-    per_cell = words.counted(study.config["originals"], "original")
     for name, domain in study.names["domain"].items():
         if name in small:
             found.append(
@@ -169,7 +169,7 @@ def _data_limits(study):
             found.append(
                 (
                     "Fictional texts.",
-                    f"{domain['title']}: the originals are fictional biographies written for the project, {per_cell} per cell; they are cleaner than real ones, and results need not hold for texts of real people.",
+                    f"{domain['title']}: the originals are fictional biographies written for the project, {words.counted(grid.originals_of(study.config, name), 'original')} per cell; they are cleaner than real ones, and results need not hold for texts of real people.",
                 )
             )
     values = study.misalignment.get("values")
