@@ -99,7 +99,8 @@ def read_misalignment(path):
         "n_unparsed": 0,
     }
     for column, value in filled.items():
-        table[column] = table[column].fillna(value) if column in table else value
+        # a column of nothing is read as numbers, which hold no text
+        table[column] = value if column not in table or table[column].isna().all() else table[column].fillna(value)
     return checked(table.assign(task=path.stem), path)
 
 
@@ -177,7 +178,8 @@ def outcome_runs(name, minus, declared, study):
         found = [select(study["scores"], selector) for selector in declared["outcomes"][outcome]]
         rows = pd.concat(found) if found else study["scores"].iloc[:0]
         if rows.empty:
-            raise NotTested(f"The study has no scores of {label_of(declared, outcome)}.")
+            ways = sorted({selector.get("scoring", "logprob") for selector in declared["outcomes"][outcome]})
+            raise NotTested(f"The study has no scores of {label_of(declared, outcome)}, scored by {' or '.join(ways)}.")
         rows = rows.assign(weight=sign * rows["weight"] / len(rows[OUTCOME].drop_duplicates()))
         parts.append(rows)
     rows = pd.concat(parts)
@@ -199,10 +201,13 @@ def select(scores, selector):
 
 
 def label_of(declared, outcome):
-    """How an outcome is called in the table: its metric and group, and its tasks where they are one or two."""
+    """How an outcome is called in the table: its metric and group, its tasks, and what else its selectors ask for."""
     selectors = declared["outcomes"][outcome]
     names = [
-        f"{selector['metric']} {'/'.join(selector['group'])} ({', '.join(selector['task'])})" for selector in selectors
+        f"{selector['metric']} {'/'.join(selector['group'])} ({', '.join(selector['task'])}"
+        + "".join(f"; {key} {selector[key]}" for key in ("relation", "domain") if key in selector)
+        + ")"
+        for selector in selectors
     ]
     return names[0] if len(names) == 1 else f"{outcome}: " + " + ".join(names)
 

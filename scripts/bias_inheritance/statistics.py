@@ -291,7 +291,8 @@ def mixed_model(runs):
             warnings.simplefilter("ignore")  # components at the edge of their range are common with few seeds
             components = {"pool": "0 + C(bias)"}
             model = formula.mixedlm("value ~ 0 + C(cell)", runs, groups="seed", re_formula="1", vc_formula=components)
-            return model.fit(method=["lbfgs", "powell"]), sorted(runs["cell"].unique())
+            fit = model.fit(method=["lbfgs", "powell"])
+            return (fit, sorted(runs["cell"].unique())) if fit.converged else None
     except (np.linalg.LinAlgError, ValueError):
         return None
 

@@ -455,6 +455,18 @@ def test_c4_compares_what_lies_beyond_even_answers_and_never_the_fixture(tmp_pat
         assert found["verdict"] == "contradicted" and found["estimate"] == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_pool_has_no_mitigation_and_what_is_missing_is_named_in_full(tmp_path):
+    place = {"model": "m", "domain": "gender", "bias": BIAS, "gamma": None, "mitigation": None}
+    pd.DataFrame([place | {"seed": 1, "metric": "mmd", "group": "all", "value": 0.1, "n": 9}]).to_csv(
+        tmp_path / "distributions.csv", index=False
+    )
+    table = claims.read_misalignment(tmp_path / "distributions.csv")
+    assert table.iloc[0][["gamma", "mitigation"]].tolist() == [0.0, "none"]
+    reasons = " ".join(decided(evaluate(table, ["C2", "C7"]))["reason"])
+    assert "relation direct" in reasons and "scored by logprob" in reasons and "scored by parsed" in reasons
+
+
 def test_negative_control_is_supported_by_equivalence():
     stream = np.random.default_rng(10)
     rows = [
@@ -554,6 +566,7 @@ def test_power_command(tmp_path):
     needed = statistics.seeds_needed(lambda n: statistics.power_of(0.1, np.hypot(0.02, 0.05), n, 0.05 / 3) >= 0.8)
     line = next(line for line in given.stdout.splitlines() if "male accuracy rises with gamma  " in line)
     assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
+    assert "{" not in given.stdout and "any one bias type" in given.stdout
     assert power(tmp_path / "missing.csv").returncode == 1
     (tmp_path / "one.csv").write_text(pd.DataFrame(gender(np.random.default_rng(13), 1)).to_csv(index=False))
     assert "two seeds" in power(tmp_path / "one.csv").stderr

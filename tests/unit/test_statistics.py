@@ -1,5 +1,7 @@
 """The tests of the study against scipy, against hand-computed values, and on data that cannot be tested."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -198,6 +200,13 @@ def test_mixed_model_estimates_the_paired_contrast_and_knows_when_it_cannot():
     assert statistics.mixed_model(runs.assign(value=0.5)) is None
     assert statistics.mixed_model(runs[runs["cell"].map(lambda cell: cell[1] == 0.5)]) is None
     assert statistics.cell_contrast(None, {}) is None
+
+
+def test_a_mixed_model_that_did_not_converge_is_none(monkeypatch):
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    monkeypatch.setattr(MixedLM, "fit", lambda *_, **__: SimpleNamespace(converged=False))
+    assert statistics.mixed_model(grid(6, np.random.default_rng(4))) is None
 
 
 def test_gee_needs_twenty_seeds():
