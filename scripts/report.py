@@ -61,11 +61,11 @@ def report(
     sections = [
         make(study)
         for make in (
+            checks.manipulation,
             outcomes.baseline,
             outcomes.effects,
             outcomes.groups,
             outcomes.mitigations,
-            checks.manipulation,
             checks.controls,
             checks.reading,
             outcomes.rounds,

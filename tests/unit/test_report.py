@@ -244,7 +244,8 @@ def test_verdicts_stand_first_with_their_reasons(study):
     table = pd.read_csv(folder / "claims.csv")
     whole = table[(table["claim"] == "C1") & (table["test"] == "all parts")].iloc[0]
     told = text_of(page, "verdicts")
-    assert page.index('id="verdicts"') < page.index('id="limits"') < page.index('id="effects"')
+    assert page.index('id="verdicts"') < page.index('id="limits"')
+    assert page.index('id="limits"') < page.index('id="manipulation"') < page.index('id="effects"')
     assert whole["verdict"] in told and whole["reason"] in told
 
 
