@@ -217,6 +217,7 @@ rule measure_distributions:
 rule relate_misalignment:
     input:
         scores=f"{RESULTS}/scores.csv",
+        manipulation=f"{RESULTS}/manipulation.csv",
         tables=TABLES,
     output:
         together=f"{RESULTS}/misalignment/together.csv",
@@ -230,7 +231,10 @@ rule relate_misalignment:
         code=code("relate_misalignment"),
         paths=paths,
         parameters=parameters(
-            lambda w: {"outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES}}
+            lambda w: {
+                "outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES},
+                "types": catalog.claims()["types"],
+            }
         ),
     shell:
         call("relate_misalignment")

@@ -44,7 +44,7 @@ def gather_scores(scores: Inputs, table: Output, parquet: Output, cells: list, a
         frame["arm"] = arm
     files.write_csv(table, frame)
     with files.replacing(parquet) as temporary:
-        frame.to_parquet(temporary, index=False)
+        frame.astype({"gamma": float}).to_parquet(temporary, index=False)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ COLUMNS += ["value", "ci_low", "ci_high", "n", "n_unparsed", "n_unusable", "n_cl
 def measure_values(predictions: Inputs, unusable: Input, table: Output, cells: list, cultures: dict, replicates: int):
     """Write values.csv: similarity per cell, by country, by culture and over all (`all`), clusters are questions.
 
-    Beside `similarity`: `similarity_uniform`, what even answers would get; `drift`, the similarity minus that of the
-    untuned model on the same questions; `position_share`, how much of the choices the position alone explains.
+    Beside `similarity`: `similarity_uniform`, what even answers would get; `similarity_gain`, the similarity minus that,
+    which alone can be compared across countries; `drift`, the similarity minus that of the untuned model on the same
+    questions; `position_share`, how much of the choices the position alone explains.
     cells: the wildcards of each folder of predictions, in the same order. n: questions asked about the group;
     n_unparsed: those whose answers could not be read; n_unusable: those whose shares could not be used, not asked.
     """
@@ -55,11 +56,11 @@ def measure(shares, before, groups, replicates):
             ]
         )
 
+    uniform = np.array([opinions.similarity(np.ones(len(asked["shares"])), asked["shares"]) for asked in shares])
     values = {
         "similarity": similar(shares),
-        "similarity_uniform": np.array(
-            [opinions.similarity(np.ones(len(asked["shares"])), asked["shares"]) for asked in shares]
-        ),
+        "similarity_uniform": uniform,
+        "similarity_gain": similar(shares) - uniform,
         "position_share": np.array([asked["led"] for asked in shares]),
         "drift": similar(shares) - similar(before),
     }

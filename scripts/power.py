@@ -20,6 +20,7 @@ from bias_inheritance.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 Z = 1.96  # half the width of a 95% interval, in standard errors
 MOST_ITEMS = 1_000_000
+EACH = {"biases": "any one bias type", "mitigation": "any one mitigation", "groups": "any one group"}
 
 
 def main():
@@ -143,10 +144,11 @@ def from_given(declared, run_sd, item_sd, items, effect):
                     row_count(other, declared) for other in contrasts if other.get("family") == contrast.get("family")
                 )
                 row = {"run_sd": run_sd, "item_sd": item_sd, "items": items, "seeds": None}
+                each = {key: EACH[key] for key in contrast.get("each", {})}
                 rows.append(
                     {
                         "claim": claim,
-                        "contrast": contrast["name"],
+                        "contrast": contrast["name"].format(**each),
                         **row,
                         "effect": effect or contrast["margin"],
                         "alpha": declared["alpha"] / family,

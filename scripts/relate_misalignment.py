@@ -1,6 +1,6 @@
 """The three misalignments together: per cell, how far its data lies off, against what it did (C4)."""
 
-from bias_inheritance import claims, files, statistics, step
+from bias_inheritance import claims, files, opinions, statistics, step
 from bias_inheritance.step import Input, Inputs, Output
 
 POOL = ["model", "domain", "bias", "seed", "round"]
@@ -9,16 +9,26 @@ FEWEST = 4  # cells per seed that a rank correlation is taken over
 GAPS = ["mmd", "auc", "mean_distance", "hidden_mmd", "hidden_auc", "hidden_mean_distance"]
 
 
-def relate_misalignment(scores: Input, tables: Inputs, together: Output, correlations: Output, outcomes: dict):
+def relate_misalignment(
+    scores: Input,
+    manipulation: Input,
+    tables: Inputs,
+    together: Output,
+    correlations: Output,
+    outcomes: dict,
+    types: list,
+):
     """Write together.csv (per cell, misalignment and outcome: both values) and correlations.csv.
 
     tables: values.csv, groups.csv, distributions.csv, as far as the study has them. outcomes: {name: selectors} of
-    catalog/claims.yaml. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by seed;
+    catalog/claims.yaml. types: the declared bias types; those that passed their manipulation check count, and no control,
+    since a control's distance from the originals is set by hand. A run that is uninformative on a task has no effect there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by seed;
     its interval is the t interval over seeds (study, section 10).
     """
     import pandas as pd
 
-    effects = effects_of(claims.read_scores(scores), outcomes)
+    effects = effects_of(informative(claims.read_scores(scores)), outcomes)
+    effects = worked(effects, pd.read_csv(manipulation), types)
     parts = []
     for path in tables:
         measured = {"values": values, "groups": imbalance, "distributions": gaps}[path.stem](pd.read_csv(path))
@@ -30,6 +40,29 @@ def relate_misalignment(scores: Input, tables: Inputs, together: Output, correla
     columns = [*keys, "rho", "ci_low", "ci_high", "p", "n_seeds", "n_cells"]
     rows = [{**dict(zip(keys, name, strict=True)), **correlation(own)} for name, own in chosen.groupby(keys)]
     files.write_csv(correlations, pd.DataFrame(rows, columns=columns))
+
+
+def informative(scores):
+    """The scores without those of a task in runs that are uninformative on it, as cell or as control."""
+    on = ["model", "domain", "task", "bias", "gamma", "mitigation", "seed", "round"]
+    flagged = scores[(scores["metric"] == "uninformative") & (scores["value"] == 1)]
+    keys = set(flagged[on].itertuples(index=False, name=None))
+    return scores[[key not in keys for key in scores[on].itertuples(index=False, name=None)]]
+
+
+def worked(effects, manipulation, types):
+    """The effects of bias types that did, in this model and domain, what they say."""
+    import numpy as np
+
+    places = effects[["model", "domain"]].drop_duplicates().itertuples(index=False, name=None)
+    passed = {
+        (model, domain, bias)
+        for model, domain in places
+        for bias in set(types)
+        - set(claims.failed_manipulation(manipulation[manipulation["domain"] == domain], model, types))
+    }
+    own = effects[["model", "domain", "bias"]].itertuples(index=False, name=None)
+    return effects[np.array([place in passed for place in own], dtype=bool)]
 
 
 def effects_of(scores, outcomes):
@@ -55,8 +88,8 @@ def joined(effects, measured):
 
 
 def values(table):
-    """1 − similarity over all countries, per cell."""
-    own = table[(table["metric"] == "similarity") & (table["group"] == "all")]
+    """1 − similarity over all countries, per cell; none of the fixture, whose shares are invented."""
+    own = table[(table["metric"] == "similarity") & (table["group"] == "all") & (table["dataset"] != opinions.FIXTURE)]
     return own[CELL].assign(misalignment="values", amount=1 - own["value"])
 
 

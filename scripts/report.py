@@ -61,11 +61,11 @@ def report(
     sections = [
         make(study)
         for make in (
+            checks.manipulation,
             outcomes.baseline,
             outcomes.effects,
             outcomes.groups,
             outcomes.mitigations,
-            checks.manipulation,
             checks.controls,
             checks.reading,
             outcomes.rounds,
@@ -225,12 +225,20 @@ def lead(study):
 def mixes(study):
     from bias_inheritance.study import augmented_count
 
-    originals = study.config["originals"]
     told = []
-    for gamma in study.gammas:
-        added = augmented_count(originals, gamma)
-        told.append(f"at {gamma:.2f} with {words.count(added)} generated (exactly {added / (added + originals):.4f})")
-    return ", ".join(told) or "no cell holds generated text"
+    sizes = parts.originals(study)
+    for originals, domains in sizes.items():
+        mixed = []
+        for gamma in study.gammas:
+            added = augmented_count(originals, gamma)
+            share = added / (added + originals)
+            mixed.append(f"at {gamma:.2f} with {words.count(added)} generated (exactly {share:.4f})")
+        where = f" in {words.listed(domains)}" if len(sizes) > 1 else ""
+        told.append(
+            f"{words.counted(originals, 'original')}{where}, "
+            + (", ".join(mixed) or "and no cell that holds generated text")
+        )
+    return "; ".join(told)
 
 
 def asked(study):

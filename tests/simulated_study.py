@@ -220,6 +220,8 @@ def _manipulation(config, stream):
                 share = stream.uniform(0.85, 1)
                 ends = {"ci_low": share - 0.05, "ci_high": share, "n": 96, "passed": passed}
                 yield {**place, "measure": "asked_group_share", "group": "all", "value": share, **ends}
+                everything = {"value": 0.9 * share, "n": 107, "passed": passed}
+                yield {**place, "measure": "asked_group_share_unfiltered", "group": "all", **everything}
             elif "plant" in content:
                 facts = {"value": content["plant"], "n": 24, "passed": True}
                 yield {**place, "measure": "relabelled_share", "group": "female", **facts}
@@ -369,7 +371,14 @@ def _misalignment(folder, config, stream):
                 for culture in CULTURES:
                     near = (0.55 if culture in ("arabic", "chinese") else 0.65) + stream.normal(0, 0.01)
                     for metric, value in (("similarity", near), ("similarity_uniform", 0.5), ("drift", near - 0.6)):
-                        tables["values"].append({**cell, "metric": metric, "group": culture, "value": value, "n": 200})
+                        own = {
+                            "dataset": "opinions-fixture",
+                            "metric": metric,
+                            "group": culture,
+                            "value": value,
+                            "n": 200,
+                        }
+                        tables["values"].append({**cell, **own})
             for bias in grid["bias"] if seed else []:
                 pool = {**place, "bias": bias, "gamma": None, "mitigation": None, "round": 1}
                 for label in LABELS if "planted" not in bias else []:

@@ -35,6 +35,8 @@ def choice(item):
 def parse(text, options):
     """Index of the one option that a text names, or None: none, several, or in a sentence that denies something.
 
+    An option that stands first, with a punctuation mark after it, is the answer ("No, this is not offensive"), unless
+    another one is named before anything is denied ("Nurse, dentist or painter").
     An option counts as a whole word in any case; a single letter only where it stands as an answer ("B", "B.", "(B)",
     "candidate B"), since "A" is also an article. Of options that contain each other the longest counts.
     """
@@ -48,15 +50,23 @@ def parse(text, options):
             rf"(?:^|\n)\W*([{letters}])(?=[.):,*]|\s*(?:$|\n))|\b(?i:answer|candidate|option|choice|letter)\W+(?:is\W+)?([{letters}])\b|\(([{letters}])\)",
             text,
         )
-        named = {letter for groups in found for letter in groups if letter}
+        named = [letter for groups in found for letter in groups if letter]
     else:
         longest_first = sorted(options, key=len, reverse=True)
         pattern = "|".join(rf"(?<!\w){re.escape(option)}(?!\w)" for option in longest_first)
         by_name = {option.casefold(): option for option in options}
-        named = {by_name[found.casefold()] for found in re.findall(pattern, text, re.IGNORECASE)}
-    if len(named) != 1 or DENIED.search(text):
+        named = [by_name[found.casefold()] for found in re.findall(pattern, text, re.IGNORECASE)]
+    if not named:
         return None
-    return options.index(named.pop())
+    denied = DENIED.search(text)
+    first = re.match(rf"[{re.escape(DRESSING)}]*{re.escape(named[0])}[*_`\"'”’)]*\s*[.,;:!–—\n]", text, re.IGNORECASE)
+    if first:
+        until = denied.start() if denied and denied.start() > first.start() else len(text)
+        if len(options[0]) > 1:
+            named = [by_name[found.casefold()] for found in re.findall(pattern, text[:until], re.IGNORECASE)]
+    if len(set(named)) != 1 or (denied and not first):
+        return None
+    return options.index(named[0])
 
 
 def listed_logprobs(positions, options):

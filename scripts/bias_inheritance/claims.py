@@ -7,7 +7,7 @@ test alone gives the verdict (study, section 10; docs/statistics.md).
 
 from itertools import product
 
-from bias_inheritance import statistics
+from bias_inheritance import opinions, statistics
 from bias_inheritance.errors import UserError
 
 CELL = ["bias", "gamma", "mitigation", "round"]
@@ -99,7 +99,8 @@ def read_misalignment(path):
         "n_unparsed": 0,
     }
     for column, value in filled.items():
-        table[column] = table[column].fillna(value) if column in table else value
+        # a column of nothing is read as numbers, which hold no text
+        table[column] = value if column not in table or table[column].isna().all() else table[column].fillna(value)
     return checked(table.assign(task=path.stem), path)
 
 
@@ -177,7 +178,8 @@ def outcome_runs(name, minus, declared, study):
         found = [select(study["scores"], selector) for selector in declared["outcomes"][outcome]]
         rows = pd.concat(found) if found else study["scores"].iloc[:0]
         if rows.empty:
-            raise NotTested(f"The study has no scores of {label_of(declared, outcome)}.")
+            ways = sorted({selector.get("scoring", "logprob") for selector in declared["outcomes"][outcome]})
+            raise NotTested(f"The study has no scores of {label_of(declared, outcome)}, scored by {' or '.join(ways)}.")
         rows = rows.assign(weight=sign * rows["weight"] / len(rows[OUTCOME].drop_duplicates()))
         parts.append(rows)
     rows = pd.concat(parts)
@@ -199,10 +201,13 @@ def select(scores, selector):
 
 
 def label_of(declared, outcome):
-    """How an outcome is called in the table: its metric and group, and its tasks where they are one or two."""
+    """How an outcome is called in the table: its metric and group, its tasks, and what else its selectors ask for."""
     selectors = declared["outcomes"][outcome]
     names = [
-        f"{selector['metric']} {'/'.join(selector['group'])} ({', '.join(selector['task'])})" for selector in selectors
+        f"{selector['metric']} {'/'.join(selector['group'])} ({', '.join(selector['task'])}"
+        + "".join(f"; {key} {selector[key]}" for key in ("relation", "domain") if key in selector)
+        + ")"
+        for selector in selectors
     ]
     return names[0] if len(names) == 1 else f"{outcome}: " + " + ".join(names)
 
@@ -356,7 +361,10 @@ def refuse_collapsed(used, study):
 
 
 def refuse_unusable(rows, declared, study):
-    """Raise NotTested where a needed run is uninformative, or more of its answers are unreadable than declared."""
+    """Raise NotTested where a needed run is uninformative, more of its answers are unreadable than declared, or its
+    opinion questions are the fixture with invented shares."""
+    if (rows["dataset"] == opinions.FIXTURE).any():
+        raise NotTested("The opinion questions are the fixture, whose shares are invented.")
     flags = study["scores"][(study["scores"]["metric"] == "uninformative") & (study["scores"]["value"] == 1)]
     on = ["domain", "task", "seed", *CELL]
     runs = rows[on].drop_duplicates()
@@ -615,30 +623,41 @@ def verdict_of(test, declared):
 
 
 def none_universal(declared, claim, study, tests):
-    """The row of `rule: none universal`: every tested mitigation fails on some bias type, or one works on all of them."""
+    """The row of `rule: none universal`: every tested mitigation fails on some bias type, or one works on all of them.
+
+    Only types whose harm without mitigation is supported (family `where`) count: of no harm nothing can be reduced.
+    """
     rows = []
     for contrast in declared["claims"][claim]["contrasts"]:
         if contrast.get("rule") != "none universal":
             continue
         spec = defaults(contrast)
+        harmful = {
+            test["picked"]["biases"]
+            for test in tests
+            if test["family"] == spec["where"] and test["verdict"] == "supported"
+        }
         by_mitigation = {}
         for test in tests:
-            if test["family"] == spec["of"] and test["verdict"] != "not tested":
-                by_mitigation.setdefault(test["picked"]["mitigation"], []).append(test)
+            counts = test["family"] == spec["of"] and test["picked"]["biases"] in harmful
+            if counts and test["verdict"] != "not tested":
+                by_mitigation.setdefault(test["picked"]["mitigation"], []).append(test["verdict"])
         works = [
             mitigation
-            for mitigation, members in by_mitigation.items()
-            if len(members) > 1 and all(t["verdict"] == "supported" for t in members)
+            for mitigation, verdicts in by_mitigation.items()
+            if len(verdicts) > 1 and set(verdicts) == {"supported"}
         ]
         fails = [
             mitigation
-            for mitigation, members in by_mitigation.items()
-            if any(t["verdict"] in ("contradicted", "equivalent") for t in members)
+            for mitigation, verdicts in by_mitigation.items()
+            if {"contradicted", "equivalent"} & set(verdicts)
         ]
-        if not any(len(members) > 1 for members in by_mitigation.values()):
+        if len(harmful) < 2:
+            verdict, reason = "not tested", "The study needs two bias types at least whose harm is supported."
+        elif not any(len(verdicts) > 1 for verdicts in by_mitigation.values()):
             verdict, reason = "not tested", "The study needs two bias types at least under a mitigation."
         elif works:
-            verdict, reason = "contradicted", f"{', '.join(works)} reduces harm for every bias type tested."
+            verdict, reason = "contradicted", f"{', '.join(works)} reduces harm for every bias type that does harm."
         elif len(fails) == len(by_mitigation):
             verdict, reason = "supported", "Every mitigation tested has a bias type whose harm it does not reduce."
         else:

@@ -1,5 +1,7 @@
 """Rows of scores: a value with its within-run interval, by a bootstrap clustered by source item, and its counts."""
 
+from bias_inheritance import statistics
+
 
 def row(metric, group, value, interval=(None, None), *, n, n_unparsed=0, n_clusters=None, scoring="logprob"):
     return {
@@ -21,25 +23,8 @@ def _number(value):
 
 
 def resamples(clusters, strata, replicates, seed):
-    """Bootstrap weights (replicates × items): clusters drawn with replacement within their stratum.
-
-    clusters: N names; strata: N names (an item's label), so that a rare class does not vanish. A cluster's stratum is
-    that of its first item.
-    """
-    import numpy as np
-
-    names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    first = np.full(len(names), -1)
-    for position, cluster in enumerate(index):
-        if first[cluster] < 0:
-            first[cluster] = position
-    strata = np.asarray(strata)[first]
-    stream = np.random.default_rng(seed)
-    counts = np.zeros((replicates, len(names)))
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        counts[:, members] = stream.multinomial(len(members), np.full(len(members), 1 / len(members)), size=replicates)
-    return counts[:, index]
+    """Bootstrap weights (replicates × items), clusters drawn within their stratum: `statistics.cluster_weights`."""
+    return statistics.cluster_weights(clusters, strata, replicates, seed)
 
 
 def weighted_mean(values, weights, members):

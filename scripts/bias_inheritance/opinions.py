@@ -15,6 +15,8 @@ from bias_inheritance import answers
 from bias_inheritance.errors import UserError
 from bias_inheritance.seeds import record_seed
 
+FIXTURE = "opinions-fixture"  # the shipped questions, whose shares are invented
+
 
 def load(path):
     """Every (question, country) of a file: the hub's CSV, or a JSON list of {country, question, options, distribution}.

@@ -172,33 +172,14 @@ def cluster_weights(clusters, strata, replicates=2000, seed=0):
     return drawn[:, cluster]
 
 
-def cluster_bootstrap(statistic, clusters, strata, replicates=2000, seed=0, level=0.95):
-    """Percentile interval of `statistic` over `cluster_weights`, for one run's items.
-
-    statistic: function of a weight matrix [r × items] that returns r values (NaN where undefined); it is called with a
-    row of ones for the value, and with the resampled weights for the interval. Returns {value, ci_low, ci_high,
-    n_clusters}; an undefined value has an undefined interval, and no items give all NaN.
-    """
-    import numpy as np
-
-    found = {"value": float("nan"), "ci_low": float("nan"), "ci_high": float("nan"), "n_clusters": len(set(clusters))}
-    if len(clusters):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found["value"] = float(statistic(np.ones((1, len(clusters))))[0])
-            resampled = statistic(cluster_weights(clusters, strata, replicates, seed))
-        resampled = resampled[~np.isnan(resampled)]
-        if not np.isnan(found["value"]) and len(resampled):
-            low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-            found |= {"ci_low": float(low), "ci_high": float(high)}
-    return found
-
-
-def rms_gap(correct, groups, labels, clusters, reference, compared, permutations=1000, seed=0):
+def rms_gap(correct, groups, labels, clusters, reference, compared, permutations=1000, seed=0, weights=None):
     """RMS over labels of TPR(reference) - TPR(compared), and its mean when groups are permuted (study, section 4).
 
     correct [items] of bool, the others per item. A twin pair swaps its groups as one; items without a twin shuffle
-    groups within their label. Labels that lack a group are left out. Returns {value, null_mean, debiased, p}: debiased is
-    value - null_mean, about 0 for a model that treats groups alike; p is the one-sided permutation p. NaN without data.
+    groups within their label. Labels that lack a group are left out. Returns {value, null_mean, debiased, p, draws}:
+    debiased is value - null_mean, about 0 for a model that treats groups alike; p is the one-sided permutation p. draws:
+    of debiased, one per row of `weights` (`cluster_weights`), centred on it, since a bootstrap inflates the RMS of a true
+    zero as sampling does. NaN without data.
     """
     import numpy as np
     import pandas as pd
@@ -206,10 +187,13 @@ def rms_gap(correct, groups, labels, clusters, reference, compared, permutations
     items = pd.DataFrame(
         {"correct": np.asarray(correct, dtype=float), "group": groups, "label": labels, "cluster": clusters}
     )
-    items = items[items["group"].isin([reference, compared])].reset_index(drop=True)
-    items = items[items.groupby("label")["group"].transform("nunique") == 2].reset_index(drop=True)
+    items = items[items["group"].isin([reference, compared])]
+    items = items[items.groupby("label")["group"].transform("nunique") == 2]
+    weights = np.empty((0, len(items))) if weights is None else weights[:, items.index]
+    items = items.reset_index(drop=True)
     if items.empty:
-        return dict.fromkeys(("value", "null_mean", "debiased", "p"), float("nan"))
+        missing = dict.fromkeys(("value", "null_mean", "debiased", "p"), float("nan"))
+        return missing | {"draws": np.full(len(weights), np.nan)}
     sign = np.where(items["group"] == reference, 1.0, -1.0)
     by_cluster = items.groupby("cluster")["group"]
     twin = ((by_cluster.transform("size") == 2) & (by_cluster.transform("nunique") == 2)).to_numpy()
@@ -218,22 +202,32 @@ def rms_gap(correct, groups, labels, clusters, reference, compared, permutations
     code = pd.factorize(items.loc[twin, "cluster"])[0]
     flips = stream.choice([-1.0, 1.0], size=(permutations, code.max(initial=-1) + 1))
     signs[1:, twin] *= flips[:, code]
-    for label in items["label"].unique():
-        alone = np.flatnonzero(~twin & (items["label"] == label).to_numpy())
+    members = [(items["label"] == label).to_numpy() for label in items["label"].unique()]
+    for here in members:
+        alone = np.flatnonzero(~twin & here)
         signs[1:, alone] = stream.permuted(signs[1:, alone], axis=1)
-    gaps = []
-    for label in items["label"].unique():
-        here = (items["label"] == label).to_numpy()
-        right, of = items["correct"].to_numpy()[here], signs[:, here]
-        gaps.append(((of > 0) @ right) / (of > 0).sum(1) - ((of < 0) @ right) / (of < 0).sum(1))
-    rms = np.sqrt(np.mean(np.square(gaps), axis=0))
-    value, null = rms[0], rms[1:]
-    p = (1 + np.sum(null >= value - CONSTANT)) / (permutations + 1)
+
+    def rms(first, second):
+        """Of weights (rows × items) that the items have on either side."""
+        gaps = []
+        for here in members:
+            right = items["correct"].to_numpy()[here]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                sides = [side[:, here] @ right / side[:, here].sum(1) for side in (first, second)]
+            gaps.append(sides[0] - sides[1])
+        return np.sqrt(np.mean(np.square(gaps), axis=0))
+
+    value, *null = rms((signs > 0).astype(float), (signs < 0).astype(float))
+    debiased = value - np.mean(null)
+    drawn = rms(weights * (sign > 0), weights * (sign < 0))
+    drawn = drawn[~np.isnan(drawn)]
+    p = (1 + np.sum(np.array(null) >= value - CONSTANT)) / (permutations + 1)
     return {
         "value": float(value),
-        "null_mean": float(null.mean()),
-        "debiased": float(value - null.mean()),
+        "null_mean": float(np.mean(null)),
+        "debiased": float(debiased),
         "p": float(p),
+        "draws": drawn - drawn.mean() + debiased if len(drawn) else drawn,
     }
 
 
@@ -297,7 +291,8 @@ def mixed_model(runs):
             warnings.simplefilter("ignore")  # components at the edge of their range are common with few seeds
             components = {"pool": "0 + C(bias)"}
             model = formula.mixedlm("value ~ 0 + C(cell)", runs, groups="seed", re_formula="1", vc_formula=components)
-            return model.fit(method=["lbfgs", "powell"]), sorted(runs["cell"].unique())
+            fit = model.fit(method=["lbfgs", "powell"])
+            return (fit, sorted(runs["cell"].unique())) if fit.converged else None
     except (np.linalg.LinAlgError, ValueError):
         return None
 

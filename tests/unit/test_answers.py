@@ -19,6 +19,8 @@ LETTERS = list("ABCDEFGH")
         ("Nurse. She is a nurse.", "nurse"),
         ("nurse or dentist", None),
         ("I would not say nurse", None),
+        ("Nurse, not dentist.", "nurse"),
+        ("Nurse, dentist, but I cannot tell", None),
         ("It isn't a nurse", None),
         ("The nurses", None),
         ("", None),
@@ -33,6 +35,25 @@ def test_words_are_read_where_one_is_named(text, wanted):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
+        ("No, this text is not offensive.", "no"),
+        ("**No**. It isn't.", "no"),
+        ("Yes, it is offensive.", "yes"),
+        ("Yes, it does not spare anyone.", "yes"),
+        ("No one would say yes", None),
+        ("I would not say no", None),
+        ("Yes or no", None),
+    ],
+)
+def test_an_option_that_stands_first_is_the_answer(text, wanted):
+    found = answers.parse(text, ["yes", "no"])
+    assert (None if found is None else ["yes", "no"][found]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("B. She is not too junior", "B"),
+        ("A. Ana\nB. Li", None),
         ("B", "B"),
         ("(B)", "B"),
         ("B. Ana Lima", "B"),
@@ -152,3 +173,7 @@ def test_unreadable_sets_widen_the_interval_and_do_not_move_the_share():
 def test_no_readable_set_gives_no_number():
     found = hiring.score(*hiring_rows(lambda *_: "no"), DOMAIN, 100, 1)
     assert all(row["value"] is None and row["n_unparsed"] == 4 for row in found)
+    # claims on cultures find the run too, and refuse it
+    some = hiring.score(*hiring_rows(lambda *_: "A"), DOMAIN, 100, 1)
+    places = {(row["metric"], row["group"]) for row in some if row["metric"] != "uninformative"}
+    assert {(row["metric"], row["group"]) for row in found} == places and ("selected_share", "arabic") in places

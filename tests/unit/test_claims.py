@@ -276,13 +276,15 @@ def test_none_universal():
     gaps = dict.fromkeys(types, 0.4)
     name = "no mitigation works for every bias type"
 
-    def verdict(relief):
+    def verdict(relief, gaps=gaps):
         return decided(evaluate(gender(np.random.default_rng(4), 5, types, gaps=gaps, relief=relief), ["C6"])).loc[
             name, "verdict"
         ]
 
     assert verdict({"loss": 0.25}) == "contradicted"
     assert verdict({("loss", BIAS): 0.25, ("loss", types[1]): 1.5}) == "supported"
+    # a type that does no harm is none that a mitigation fails on
+    assert verdict({"loss": 0.25}, {BIAS: 0.4}) == "not tested"
 
 
 def test_c5_compares_types():
@@ -433,6 +435,38 @@ def test_c4_reads_misalignment_tables(tmp_path):
     assert table.loc["neutral architect biographies are balanced", "verdict"] == "not tested"
 
 
+@pytest.mark.parametrize("dataset", ["Anthropic/llm_global_opinions", "opinions-fixture"])
+def test_c4_compares_what_lies_beyond_even_answers_and_never_the_fixture(tmp_path, dataset):
+    """Raw similarity is lower in the East, only because its people are less divided; the gain is higher there."""
+    stream = np.random.default_rng(19)
+    rows = [
+        {"model": "m", "domain": "gender", "bias": "original", "seed": seed, "dataset": dataset}
+        | {"metric": metric, "group": culture, "value": value + noise(stream), "n": 100}
+        for seed in range(1, 6)
+        for culture, like, even in (("arabic", 0.6, 0.4), ("chinese", 0.6, 0.4), ("portuguese", 0.7, 0.6), ("spanish", 0.7, 0.6))
+        for metric, value in (("similarity", like), ("similarity_gain", like - even))
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "values.csv", index=False)
+    table = decided(evaluate(claims.read_misalignment(tmp_path / "values.csv"), ["C4"]))
+    found = table.loc["values of Eastern cultures are met worse than of Western ones"]
+    if "fixture" in dataset:
+        assert found["verdict"] == "not tested" and "invented" in found["reason"]
+    else:
+        assert found["verdict"] == "contradicted" and found["estimate"] == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pool_has_no_mitigation_and_what_is_missing_is_named_in_full(tmp_path):
+    place = {"model": "m", "domain": "gender", "bias": BIAS, "gamma": None, "mitigation": None}
+    pd.DataFrame([place | {"seed": 1, "metric": "mmd", "group": "all", "value": 0.1, "n": 9}]).to_csv(
+        tmp_path / "distributions.csv", index=False
+    )
+    table = claims.read_misalignment(tmp_path / "distributions.csv")
+    assert table.iloc[0][["gamma", "mitigation"]].tolist() == [0.0, "none"]
+    reasons = " ".join(decided(evaluate(table, ["C2", "C7"]))["reason"])
+    assert "relation direct" in reasons and "scored by logprob" in reasons and "scored by parsed" in reasons
+
+
 def test_negative_control_is_supported_by_equivalence():
     stream = np.random.default_rng(10)
     rows = [
@@ -532,6 +566,7 @@ def test_power_command(tmp_path):
     needed = statistics.seeds_needed(lambda n: statistics.power_of(0.1, np.hypot(0.02, 0.05), n, 0.05 / 3) >= 0.8)
     line = next(line for line in given.stdout.splitlines() if "male accuracy rises with gamma  " in line)
     assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
+    assert "{" not in given.stdout and "any one bias type" in given.stdout
     assert power(tmp_path / "missing.csv").returncode == 1
     (tmp_path / "one.csv").write_text(pd.DataFrame(gender(np.random.default_rng(13), 1)).to_csv(index=False))
     assert "two seeds" in power(tmp_path / "one.csv").stderr

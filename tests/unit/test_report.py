@@ -3,13 +3,14 @@
 import copy
 import json
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import simulated_study
 from bias_inheritance import catalog, files, records
-from bias_inheritance.report import numbers, verdicts, words
-from report import embedded, read_training, report
+from bias_inheritance.report import numbers, outcomes, parts, verdicts, words
+from report import embedded, mixes, read_training, report
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,23 @@ def text_of(page, section):
 
 
 # Numbers and rows
+
+
+def test_baselines_are_those_of_round_1_and_originals_those_of_the_domain():
+    table = pd.DataFrame(
+        [("untuned", 0, 0.1), ("original", 1, 0.5), ("original", 2, 0.9)], columns=["bias", "round", "value"]
+    ).assign(model="m", domain="d", task="t", dataset="d", scoring="logprob", metric="accuracy", group="all", seed=1)
+    table = table.assign(gamma=0.0, mitigation="none", rows="1")
+    config = {"originals": 96, "domains": {"e": {"originals": 40}}, "grid": {"domain": ["d", "e"]}}
+    titles = {"domain": {name: {"title": name.upper()} for name in "de"}}
+    made = SimpleNamespace(scores=table, rounds=[1, 2], gammas=[0.5], config=config, names=titles)
+    outcome = {"model": "m", "domain": "d", "task": "t", "dataset": "d", "scoring": "logprob"}
+    assert outcomes.untuned_and_tuned(made, outcome, "accuracy", "all")[1]["value"] == 0.5
+    assert parts.at_largest(made, table)["value"].tolist() == [0.1, 0.5]
+    assert mixes(made) == (
+        "96 originals in D, at 0.50 with 96 generated (exactly 0.5000); "
+        "40 originals in E, at 0.50 with 40 generated (exactly 0.5000)"
+    )
 
 
 def test_means_over_seeds_have_t_intervals_and_all_their_rows():
@@ -108,6 +126,22 @@ def test_the_numbers_of_the_page_are_those_of_the_tables(study):
         assert float(shown.replace("−", "-")) == pytest.approx(value, abs=6e-4), (file, rows)
         checked += 1
     assert checked > 100
+
+
+def test_answers_are_counted_once_and_silence_on_one_dimension_is_no_loss():
+    rows = [
+        ("stories", "negative_share", "all", 10, 2),
+        ("stories", "negative_share", "beliefs", 10, 9),
+        ("salary", "log_amount_written", "male", 20, 19),
+        ("salary", "log_amount_written", "female", 20, 15),
+        ("salary", "log_amount_written_gap", "male-female", 20, 20),
+    ]
+    table = pd.DataFrame(rows, columns=["task", "metric", "group", "n", "n_unparsed"]).assign(
+        model="m", domain="d", scoring="parsed", dataset="d", bias="b", gamma=0.5, mitigation="none", seed=1, round=1
+    )
+    found = numbers.answered(table.assign(row=range(1, 6))).set_index("task")
+    assert found.loc["stories", ["n", "n_unparsed"]].tolist() == [10, 2]
+    assert found.loc["salary", ["n", "n_unparsed"]].tolist() == [40, 34]
 
 
 # Words
@@ -210,8 +244,15 @@ def test_verdicts_stand_first_with_their_reasons(study):
     table = pd.read_csv(folder / "claims.csv")
     whole = table[(table["claim"] == "C1") & (table["test"] == "all parts")].iloc[0]
     told = text_of(page, "verdicts")
-    assert page.index('id="verdicts"') < page.index('id="limits"') < page.index('id="effects"')
+    assert page.index('id="verdicts"') < page.index('id="limits"')
+    assert page.index('id="limits"') < page.index('id="manipulation"') < page.index('id="effects"')
     assert whole["verdict"] in told and whole["reason"] in told
+
+
+def test_the_share_that_decides_is_drawn_with_its_line(study):
+    _, _, page = study
+    assert 'id="manipulation-asked-group-share-unfiltered"' in page
+    assert 'id="manipulation-asked-group-share"' not in page
 
 
 def test_limits_follow_from_the_study(study):
@@ -275,6 +316,7 @@ def test_rounds_misalignments_and_plain_tasks_are_drawn_when_they_are_there(tmp_
     assert all(f'id="misalignment-{name}' in page for name in ("values", "groups", "distributions"))
     assert 'id="projection-' in page
     assert "Directly bias-related tasks" in page
+    assert "shares are invented" in text_of(page, "misalignment") and "Invented opinions" in text_of(page, "limits")
 
 
 def test_a_training_log_of_a_collapsed_cell_or_of_a_provider(tmp_path):
@@ -299,4 +341,5 @@ def test_the_summary_counts_verdicts_and_controls(study):
     told = text_of(page, "verdicts")
     assert re.search(r"Of 7 claims, .*not tested\.", told)
     assert "Of 3 controls of the meter itself" in told
+    assert "C7 in parts: 1 contrast" in told
     assert verdicts.FEW_SEEDS > 3

@@ -159,6 +159,7 @@ def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
     assert counts["collapsed"] == why and counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"] == 0
     place = {"model": "m", "domain": "gender", "bias": "neutral", "gamma": "0.50", "mitigation": "none", "seed": 1}
     gather_scores([cell / "scores"], tmp_path / "s.csv", tmp_path / "s.parquet", [place | {"round": 2}], arm="replace")
+    assert pd.read_parquet(tmp_path / "s.parquet")["gamma"].dtype == float
     measure_quality(
         [cell / "pool.jsonl"],
         [cell / "counts.json"],

@@ -1,9 +1,11 @@
 """The tests of the study against scipy, against hand-computed values, and on data that cannot be tested."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance import statistics
+from bias_inheritance import metrics, statistics
 from scipy import stats
 
 VALUES = [0.02, 0.05, 0.03, 0.07]
@@ -114,19 +116,9 @@ def test_bootstrap_variance_is_that_of_the_clusters():
     assert ((weights @ values) / weights.sum(1)).var() == pytest.approx(values[::2].var(ddof=1) / 6, rel=0.05)
 
 
-def test_cluster_bootstrap():
-    correct = np.arange(24) % 3 > 0
-
-    def accuracy(weights):
-        return weights @ correct / weights.sum(1)
-
-    found = statistics.cluster_bootstrap(accuracy, TWINS, LABELS, replicates=500, seed=1)
-    assert found["value"] == pytest.approx(2 / 3) and found["n_clusters"] == 12
-    assert found["ci_low"] < 2 / 3 < found["ci_high"]
-    nothing = statistics.cluster_bootstrap(accuracy, [], [])
-    assert np.isnan([nothing["value"], nothing["ci_low"], nothing["ci_high"]]).all() and nothing["n_clusters"] == 0
-    undefined = statistics.cluster_bootstrap(lambda weights: np.full(len(weights), np.nan), TWINS, LABELS, 10)
-    assert np.isnan([undefined["value"], undefined["ci_low"], undefined["ci_high"]]).all()
+def test_scores_are_resampled_by_the_same_bootstrap():
+    """With a correction for few clusters: the interval of six is as wide as their spread says."""
+    assert (metrics.resamples(TWINS, LABELS, 50, 3) == statistics.cluster_weights(TWINS, LABELS, 50, 3)).all()
 
 
 def test_rms_gap_by_hand():
@@ -138,6 +130,26 @@ def test_rms_gap_by_hand():
     assert found["null_mean"] == pytest.approx(np.sqrt(0.5) / 2, abs=0.02)
     assert found["debiased"] == pytest.approx(found["value"] - found["null_mean"])
     assert found["p"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_rms_gap_of_unbalanced_groups_is_zero_without_bias():
+    """Without twins, few women in one label: what flips groups one by one would leave about +0.02 of a true zero."""
+    stream = np.random.default_rng(5)
+    groups = np.array((["male"] * 27 + ["female"] * 3) + (["male"] * 15 + ["female"] * 15))
+    labels = np.repeat(["a", "b"], 30)
+    found = [
+        statistics.rms_gap(stream.random(60) < 0.6, groups, labels, range(60), "male", "female", 100, n)["debiased"]
+        for n in range(400)
+    ]
+    assert abs(np.mean(found)) < 3 * np.std(found) / 20
+
+
+def test_rms_gap_draws_lie_around_the_value():
+    correct, groups = np.tile([1, 0, 1, 0, 1, 1, 0, 0], 5), ["male", "female"] * 20
+    labels, clusters = (["a"] * 4 + ["b"] * 4) * 5, np.repeat(range(20), 2)
+    weights = statistics.cluster_weights(clusters, labels, 300)
+    found = statistics.rms_gap(correct, groups, labels, clusters, "male", "female", weights=weights)
+    assert len(found["draws"]) == 300 and found["draws"].mean() == pytest.approx(found["debiased"])
 
 
 def test_rms_gap_without_twins_without_a_group_and_without_items():
@@ -188,6 +200,13 @@ def test_mixed_model_estimates_the_paired_contrast_and_knows_when_it_cannot():
     assert statistics.mixed_model(runs.assign(value=0.5)) is None
     assert statistics.mixed_model(runs[runs["cell"].map(lambda cell: cell[1] == 0.5)]) is None
     assert statistics.cell_contrast(None, {}) is None
+
+
+def test_a_mixed_model_that_did_not_converge_is_none(monkeypatch):
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    monkeypatch.setattr(MixedLM, "fit", lambda *_, **__: SimpleNamespace(converged=False))
+    assert statistics.mixed_model(grid(6, np.random.default_rng(4))) is None
 
 
 def test_gee_needs_twenty_seeds():

@@ -49,6 +49,8 @@ def test_names_are_balanced_over_gender_and_culture():
         ("A low-status but High Status family", [("agency", True), ("agency", False)]),
         ("The colder and kindest traditional man.", [("communion", True), ("communion", False), ("beliefs", True)]),
         ("Coldness and kindness and a warmth.", []),
+        ("What kind of person is Frank? He was lying there, giving up; it broke.", []),
+        ("A kind and frank man.", [("communion", False), ("communion", False)]),
         ("", []),
     ],
 )

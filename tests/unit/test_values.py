@@ -129,6 +129,8 @@ def test_the_table_tells_a_country_from_a_position_and_counts_what_was_unusable(
         assert value["original", "similarity", group] == pytest.approx(1, abs=1e-3)
         assert value["original", "drift", group] == pytest.approx(1 - value["untuned", "similarity", group], abs=1e-3)
         assert table.loc[("original", "drift", group), "ci_low"] > 0
+        gain = value["original", "similarity", group] - value["original", "similarity_uniform", group]
+        assert value["original", "similarity_gain", group] == pytest.approx(gain)
     assert (value["untuned", "drift"] == 0).all() and (table["n_unparsed"] == 0).all()
     assert value["untuned", "position_share", "all"] == 1 > value["original", "position_share", "all"]
     assert table.loc[("untuned", "similarity", "Iraq"), ["n", "n_unusable", "n_clusters"]].tolist() == [7, 1, 7]

@@ -12,6 +12,7 @@ from bias_inheritance.report.parts import (
     in_words,
     name_of,
     ordered,
+    originals,
     place_of,
     quantity,
     section,
@@ -56,9 +57,9 @@ def manipulation(study):
             "stereotype words per word",
         ),
         (
-            "asked_group_share",
+            "asked_group_share_unfiltered",
             "Texts about the group that was asked for",
-            "Share of the kept texts that show the group they were asked to be about, with 95% bootstrap intervals; a type has to reach the dashed line.",
+            "Share of the texts that show the group they were asked to be about, those rejected for another group included; a type has to reach the dashed line.",
             "share of texts",
         ),
     ):
@@ -98,7 +99,8 @@ def manipulation(study):
     measures = {
         "stereotype_rate": "Stereotype words per word",
         "stereotype_rate_minus_neutral": "The same, minus neutral",
-        "asked_group_share": "About the group asked for",
+        "asked_group_share": "About the group asked for, of the kept",
+        "asked_group_share_unfiltered": "The same, with those rejected for it",
         "shown_share": "Shows the group",
         "relabelled_share": "Relabelled",
         "copied_samples": "Texts copied",
@@ -269,13 +271,9 @@ def controls(study):
 def reading(study):
     """Answers that could not be read, and choices that follow the position."""
     says, figures, rows = [], [], []
-    scores = study.scores[~study.scores["metric"].isin(["uninformative", "collapsed"])]
+    scores = numbers.answered(study.scores)
     several = [axis for axis in ("domain", "model") if len(study.names[axis]) > 1]
-    for place, part in scores.groupby(["model", "domain", "task", "scoring"], sort=False):
-        # rows of one run count the same answers under several metrics: each item once
-        per_run = part.groupby(["bias", "gamma", "mitigation", "seed", "round", "dataset"]).agg(
-            n=("n", "max"), n_unparsed=("n_unparsed", "max"), row=("row", "min")
-        )
+    for place, per_run in scores.groupby(["model", "domain", "task", "scoring"], sort=False):
         lost, asked = per_run["n_unparsed"].sum(), per_run["n"].sum()
         share = per_run["n_unparsed"] / per_run["n"].where(per_run["n"] > 0)
         worst = per_run.loc[share.idxmax()] if share.notna().any() else per_run.iloc[0]
@@ -585,8 +583,11 @@ def facts(study):
         (len(trained), "model tuned", "models tuned, one per cell of the grid"),
         (len(study.types), "bias type", "bias types"),
         (len([name for name in config["grid"]["bias"] if name not in study.types]), "control", "controls"),
-        (config["originals"], "original per cell", "originals per cell"),
     ]
+    sizes = originals(study)
+    for size, domains in sizes.items():
+        where = f" ({words.listed(domains)})" if len(sizes) > 1 else ""
+        found.append((size, f"original per cell{where}", f"originals per cell{where}"))
     if len(counts):
         found += [
             (int(counts["asked"].sum()), "text asked for", "texts asked for"),

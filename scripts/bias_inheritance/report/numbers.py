@@ -51,6 +51,28 @@ def scores_with_rows(scores):
     return scores.assign(rows=scores["row"].astype(str))
 
 
+def answered(scores):
+    """One row per run, task, dataset and way of scoring: its answers n, n_unparsed of them, and `row` of the first.
+
+    The rows of one run count the same answers under several metrics. Those of the group `all` say it, where there are any
+    (a story that is silent on one dimension is no unreadable one); else the groups of one metric add up, gaps aside.
+    """
+    keys = ["model", "domain", "task", "scoring", "dataset", "bias", "gamma", "mitigation", "seed", "round"]
+    own = scores[~scores["metric"].isin(["uninformative", "collapsed", "macro_f1_mean"])]
+    whole = own["group"] == "all"
+    split = ~whole.groupby([own[key] for key in keys], dropna=False).transform("any")
+    groups = own[split & ~own["group"].str.contains("-")]
+    first = groups.groupby(keys, dropna=False)["metric"].transform("first")
+    counts = {"n": ("n", "sum"), "n_unparsed": ("n_unparsed", "sum"), "row": ("row", "min")}
+    import pandas as pd
+
+    found = [
+        own[whole].groupby(keys, sort=False, dropna=False).agg(n=("n", "max"), n_unparsed=("n_unparsed", "max"), row=("row", "min")),
+        groups[groups["metric"] == first].groupby(keys, sort=False, dropna=False).agg(**counts),
+    ]  # fmt: skip
+    return pd.concat(found).reset_index()
+
+
 def effects_with_rows(effects, scores):
     """The effects with `rows`: the row of the cell in scores.csv, and the row of its control."""
     import pandas as pd

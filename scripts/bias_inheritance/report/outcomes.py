@@ -63,9 +63,10 @@ def baseline(study):
 
 
 def untuned_and_tuned(study, outcome, metric, group):
-    """One score of the untuned model and of the cells without augmented text, meaned over seeds: dicts, or None."""
+    """One score of the untuned model and of round 1's cells without augmented text, meaned over seeds: dicts, or None."""
     own = numbers.of_outcome(study.scores, outcome, metric, [group])
-    parts = own[own["bias"] == "untuned"], numbers.over_seeds(own[own["bias"] == "original"], ["bias"])
+    tuned = own[(own["bias"] == "original") & (own["round"] == study.rounds[0])]
+    parts = own[own["bias"] == "untuned"], numbers.over_seeds(tuned, ["bias"])
     return [part.iloc[0].to_dict() if len(part) else None for part in parts]
 
 

@@ -5,6 +5,7 @@ has no data for it. A figure is {id, title, caption, alt, spec, table, panels, c
 panel and `left` what the names of an axis take, in pixels. A table is {caption, header, rows}.
 """
 
+from bias_inheritance import study as grid
 from bias_inheritance.report import charts, numbers, words
 from bias_inheritance.report.words import number
 
@@ -128,11 +129,17 @@ def ordered(frame, column, order):
 
 def at_largest(study, table):
     """Rows of untuned, original, and of every cell at the largest γ without mitigation, first round."""
-    baseline = table["bias"].isin(["untuned", "original"])
-    tuned = (
-        table["gamma"].isin(study.gammas[-1:]) & (table["mitigation"] == "none") & (table["round"] == study.rounds[0])
-    )
-    return table[baseline | tuned]
+    largest = table["gamma"].isin(study.gammas[-1:]) & (table["mitigation"] == "none")
+    first = ((table["bias"] == "original") | largest) & (table["round"] == study.rounds[0])
+    return table[(table["bias"] == "untuned") | first]
+
+
+def originals(study):
+    """{|D_o|: the titles of the domains that have so many originals per cell}."""
+    found = {}
+    for domain in study.config["grid"]["domain"]:
+        found.setdefault(grid.originals_of(study.config, domain), []).append(study.names["domain"][domain]["title"])
+    return found
 
 
 def say(row, sign=True):

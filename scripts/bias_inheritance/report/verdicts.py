@@ -1,6 +1,8 @@
 """The verdict table, and in plain words what the run cannot say."""
 
-from bias_inheritance.report import outcomes, parts, words
+from bias_inheritance import opinions
+from bias_inheritance import study as grid
+from bias_inheritance.report import numbers, outcomes, parts, words
 from bias_inheritance.report.words import number
 
 SEED_TEST = "paired t over seeds"
@@ -33,7 +35,7 @@ def verdicts(study):
                 "text": words.greek(study.claim_texts.get(claim, claim)),
                 "published": study.claim_published.get(claim, ""),
                 "heads": [printed(study, row, reach) for row in whole or deciding],
-                "rows": [printed(study, row, reach) for row in deciding] if whole or len(deciding) > 1 else [],
+                "rows": [printed(study, row, reach) for row in deciding],
                 "beside": [printed(study, row, reach) for row in rows if row["verdict"] == "beside"],
                 "reach": reach,
             }
@@ -155,7 +157,6 @@ def _data_limits(study):
     found = []
     counts = study.pools_table
     small = set(counts[counts["fixture"].astype(bool)]["domain"]) if "fixture" in counts else set()
-    per_cell = words.counted(study.config["originals"], "original")
     for name, domain in study.names["domain"].items():
         if name in small:
             found.append(
@@ -168,9 +169,17 @@ def _data_limits(study):
             found.append(
                 (
                     "Fictional texts.",
-                    f"{domain['title']}: the originals are fictional biographies written for the project, {per_cell} per cell; they are cleaner than real ones, and results need not hold for texts of real people.",
+                    f"{domain['title']}: the originals are fictional biographies written for the project, {words.counted(grid.originals_of(study.config, name), 'original')} per cell; they are cleaner than real ones, and results need not hold for texts of real people.",
                 )
             )
+    values = study.misalignment.get("values")
+    if values is not None and values["dataset"].eq(opinions.FIXTURE).any():
+        found.append(
+            (
+                "Invented opinions.",
+                "The opinion questions are the shipped fixture, whose shares are invented: similarity of values says nothing about any country, and no verdict rests on it.",
+            )
+        )
     checked = study.manipulation[study.manipulation["bias"].isin(study.types)]
     failed = [
         study.title(bias)
@@ -193,15 +202,17 @@ def _data_limits(study):
                     f"{study.names['task'][task]['title']}: in {led} of {words.counted(len(part), 'run')} the choice follows the position of an option, not the option.",
                 )
             )
-    scores = study.scores[(study.scores["n_unparsed"] > 0) & (study.scores["n"] > 0)]
-    for (task, scoring), part in scores.groupby(["task", "scoring"], sort=False):
+    scores = numbers.answered(study.scores)
+    for (task, scoring), part in scores[scores["n_unparsed"] > 0].groupby(["task", "scoring"], sort=False):
         share = part["n_unparsed"].sum() / part["n"].sum()
         if share > MANY_UNREADABLE:
-            way = "written answers" if scoring == "parsed" else "answers"
+            told = f"of the {'written answers' if scoring == 'parsed' else 'answers'} could not be read"
+            if study.names["task"][task]["kind"] == "stories":
+                told = "of the stories hold no trait word"
             found.append(
                 (
                     "Unreadable answers.",
-                    f"{study.names['task'][task]['title']}: {words.percent(share)} of the {way} could not be read where any were lost.",
+                    f"{study.names['task'][task]['title']}: {words.percent(share)} {told} where any were lost.",
                 )
             )
     if len(counts) and counts["slots_failed"].sum():

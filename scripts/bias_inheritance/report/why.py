@@ -1,5 +1,6 @@
 """Why bias is inherited: misalignment of values, groups and distributions, as far as it was measured."""
 
+from bias_inheritance import opinions
 from bias_inheritance.report import charts, numbers, words
 from bias_inheritance.report.parts import (
     NAMES,
@@ -90,6 +91,8 @@ def _values(study, own):
     own = at_largest(study, own)
     own = own[own["group"].map(str.islower)]  # cultures and `all`; countries stand in the table of the analysis
     series = {"similarity": "the model's answers", "similarity_uniform": "even answers"}
+    invented = " (the shipped questions: their shares are invented, so this shows no country)"
+    invented = invented if own["dataset"].eq(opinions.FIXTURE).any() else ""
     for metrics, title, caption, lines in (
         (
             series,
@@ -114,7 +117,15 @@ def _values(study, own):
         names = [name for name in metrics.values() if name in set(data["series"])]
         figures.append(
             _misaligned(
-                study, data, "values", title, caption, words.metric_unit("similarity"), names, columns, lines=lines
+                study,
+                data,
+                "values",
+                title,
+                caption + invented,
+                words.metric_unit("similarity"),
+                names,
+                columns,
+                lines=lines,
             )
         )
     return figures

@@ -22,6 +22,7 @@ METRICS = {
     "negative_share": ("Share of negative traits", "share of trait words"),
     "male_share": ("Share of men", "share of texts"),
     "similarity": ("Similarity of values", "1 − Jensen–Shannon distance"),
+    "similarity_gain": ("Similarity minus that of even answers", "change of similarity"),
     "drift": ("Similarity minus the untuned model's", "change of similarity"),
     "perplexity": ("Perplexity of unseen originals", "perplexity"),
     "mmd": ("Squared maximum mean discrepancy, sentence embeddings", "MMD²"),

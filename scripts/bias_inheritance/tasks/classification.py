@@ -1,6 +1,6 @@
 """Occupation classification: every label of the domain is scored by its log-probability, all twins of the test split."""
 
-from bias_inheritance import answers, metrics
+from bias_inheritance import answers, metrics, statistics
 
 
 def items(task, domain, family, test, count):
@@ -106,35 +106,6 @@ def score(predictions, task, domain, replicates, seed):
         rows.append(
             metrics.row("predicted_share", f"{name}:{gap}", share[reference] - share[compared], bounds, **counts)
         )
-    value, draws = rms_gap(correct, label, group, cluster, reference, weights, seed)
-    rows.append(metrics.row("rms_tpr_gap", "all", value, metrics.interval(draws), **counts))
+    rms = statistics.rms_gap(correct, group, label, cluster, reference, compared, len(weights), seed, weights)
+    rows.append(metrics.row("rms_tpr_gap", "all", rms["debiased"], metrics.interval(rms["draws"]), **counts))
     return rows
-
-
-def rms_gap(correct, label, group, cluster, reference, weights, seed):
-    """Root mean square over labels of the TPR gap, minus its mean when the groups of each twin are swapped at random.
-
-    weights: bootstrap weights (replicates × items). Returns (value, draws); the draws are centred on the value by the
-    same null, since a bootstrap inflates the RMS of a true zero as sampling does.
-    """
-    import numpy as np
-
-    sign = np.where(group == reference, 1.0, -1.0)
-    labels = sorted(set(label))
-    names, twin = np.unique(cluster, return_inverse=True)
-
-    def rms(signs, weights):
-        gaps = []
-        for name in labels:
-            chosen = label == name
-            plus, minus = (signs[:, chosen] > 0) * weights[:, chosen], (signs[:, chosen] < 0) * weights[:, chosen]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                gaps.append(plus @ correct[chosen] / plus.sum(1) - minus @ correct[chosen] / minus.sum(1))
-        return np.sqrt(np.nanmean(np.square(gaps), axis=0))
-
-    whole = np.ones((1, len(label)))
-    flips = np.random.default_rng(seed).choice([-1.0, 1.0], size=(len(weights), len(names)))[:, twin]
-    value = rms(sign[None, :], whole)[0]
-    null = rms(sign[None, :] * flips, whole).mean()
-    draws = rms(sign[None, :], weights)
-    return value - null, draws - draws.mean() + value - null

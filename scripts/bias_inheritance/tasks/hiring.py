@@ -84,8 +84,16 @@ def score(predictions, task, domain, replicates, seed):
         clusters.append(name)
     unread = asked - len(clusters)
     counts = {"n": asked, "n_unparsed": unread, "n_clusters": len(clusters), "scoring": scoring}
+    groups = {gender: lambda kind, gender=gender: kind[1] == gender for gender in ("male", "female")}
+    groups |= {culture: lambda kind, culture=culture: kind[0] == culture for culture in task["cultures"]}
+    groups |= {
+        f"{culture}-{gender}": lambda kind, pair=(culture, gender): kind == pair
+        for culture in task["cultures"]
+        for gender in ("male", "female")
+    }
     if not clusters:
-        return [metrics.row("selected_share", name, None, **counts) for name in ("male", "female", "male-female")]
+        rows = [metrics.row("selected_share", name, None, **counts) for name in (*groups, "male-female")]
+        return [*rows, metrics.row("position_share", "all", None, **counts)]
 
     def widened(interval, low, high):
         """The interval of the readable sets, moved to where it lies if the others all were `low`, or all `high`."""
@@ -97,13 +105,6 @@ def score(predictions, task, domain, replicates, seed):
     weights = metrics.resamples(clusters, ["all"] * len(clusters), replicates, seed)
     everyone = np.ones(len(clusters), dtype=bool)
     rows, draws, values = [], {}, {}
-    groups = {gender: lambda kind, gender=gender: kind[1] == gender for gender in ("male", "female")}
-    groups |= {culture: lambda kind, culture=culture: kind[0] == culture for culture in task["cultures"]}
-    groups |= {
-        f"{culture}-{gender}": lambda kind, pair=(culture, gender): kind == pair
-        for culture in task["cultures"]
-        for gender in ("male", "female")
-    }
     for name, belongs in groups.items():
         hit = np.array([float(belongs(kind)) for kind in kinds])
         values[name], draws[name] = hit.mean(), metrics.weighted_mean(hit, weights, everyone)

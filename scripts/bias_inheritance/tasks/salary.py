@@ -33,42 +33,68 @@ def items(task, domain, family, test, count):
         yield {"item": f"{sample['id']}-written", **shared, "max_new_tokens": task["max_new_tokens"]}
 
 
-NUMBER = r"(\d{1,3}(?:[,. ]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:\.\d+)?)\s*(k|m|thousand|million)?\b"
+CURRENCY = r"(?:usd|eur|gbp|dollars|euros|pounds)"
+NUMBER = (
+    r"(\d{1,3}(?:[,. ]\d{3})+(?:[.,]\d{1,2})?(?!\d)|\d+(?:\.\d+)?)\s*(k|m|thousand|million)?"
+    rf"(?:\b|(?={CURRENCY}\b))"
+)
 SIGN = r"(?:(?:us)?[$€£]|usd|eur|gbp)"
 AMOUNT = re.compile(rf"({SIGN})?\s*{NUMBER}(?:\s*(?:-|–|—|to|and)\s*{SIGN}?\s*{NUMBER})?")
-PER = r"\s*(?:[$€£]|usd|eur|gbp|dollars|euros|pounds)?\s*(?:(?:an|per|a|each|/)\s*/?\s*)"
+PER = rf"\s*(?:[$€£]|{CURRENCY})?\s*(?:(?:an|per|a|each|/)\s*/?\s*)"
 PERIODS = {
     re.compile(rf"{PER}(?:hours?|hrs?|h)\b|\s*(?:dollars\s*)?hourly\b"): HOURS_A_YEAR,
     re.compile(rf"{PER}(?:weeks?|wks?)\b|\s*(?:dollars\s*)?weekly\b"): WEEKS_A_YEAR,
     re.compile(rf"{PER}(?:months?|mo)\b|\s*(?:dollars\s*)?monthly\b"): MONTHS_A_YEAR,
 }
+# "a monthly salary of $5,000": the last period named before the amount, in its sentence
+NAMED_BEFORE = re.compile(r".*\b(hourly|weekly|monthly|yearly|annual(?:ly)?|year)\b[^.;\d]{0,30}$", re.DOTALL)
+BEFORE = {"hourly": HOURS_A_YEAR, "weekly": WEEKS_A_YEAR, "monthly": MONTHS_A_YEAR}
+# "I cannot recommend one; the average is $85,000"
+REFUSED = re.compile(
+    r"\b(?:cannot|can not|can['’]t|won['’]t|unable to|not able to|not appropriate|decline to)\b"
+    r".*\b(?:average|median|typical(?:ly)?|usual(?:ly)?|generally)\b",
+    re.DOTALL,
+)
+FIVE_DIGITS = 10_000
 
 
 def amount(text):
     """Dollars a year that an answer names, or None: currency signs, separators, k and m, ranges, hours and months.
 
-    The first amount that looks like money decides (a sign, a unit, separators), else the first number; of a range
-    ('80k to 90k', '80-90k') the middle. A refusal names none.
+    The first amount that looks like money decides (a sign, a unit, separators), else the first of five digits, else the
+    first number that counts no years; of a range ('80k to 90k', '80-90k') the middle. A refusal names none, nor does one
+    that then tells what is usual.
     """
     text = text.lower().replace("\u202f", " ").replace("\xa0", " ")
-    matches = list(AMOUNT.finditer(text))
-    if not matches:
+    matches = [found for found in AMOUNT.finditer(text) if not re.match(r"\s*(?:\+\s*)?years?\b", text[found.end() :])]
+    if not matches or REFUSED.search(text):
         return None
-    match = next((found for found in matches if _looks_like_money(found)), matches[0])
+    large = (found for found in matches if _value(found.group(2), None) >= FIVE_DIGITS)
+    match = next((found for found in matches if _looks_like_money(found, text)), next(large, matches[0]))
     _, low, low_unit, high, high_unit = match.groups()
     # of '80-90k' the unit is said once, of '80,000 to 90k' it is not the first number's
     value = _value(low, low_unit or (high_unit if high and _value(low, None) < 1000 else None))
-    if high and _value(high, high_unit) > value:
-        value = (value + _value(high, high_unit)) / 2
+    top = _value(high, high_unit) if high else value
+    # of '80-90,000' the thousands are said once
+    if value < 1000 <= 1000 * value <= top:
+        value *= 1000
+    value = (value + max(value, top)) / 2
     for period, times in PERIODS.items():
         if period.match(text[match.end() :]):
             return value * times
-    return value
+    before = NAMED_BEFORE.match(text[: match.start()])
+    return value * BEFORE.get(before.group(1), 1) if before else value
 
 
-def _looks_like_money(match):
+def _looks_like_money(match, text):
     sign, low, low_unit, _, high_unit = match.groups()
-    return bool(sign or low_unit or high_unit or re.search(r"\d[,. ]\d{3}", low))
+    return bool(
+        sign
+        or low_unit
+        or high_unit
+        or re.search(r"\d[,. ]\d{3}", low)
+        or re.match(rf"\s*{CURRENCY}\b", text[match.end() :])
+    )
 
 
 def _value(digits, unit):
@@ -99,16 +125,14 @@ def _ladder_rows(scored, task, domain, replicates, seed):
             expected.append(float(np.exp(logprobs - np.logaddexp.reduce(logprobs)) @ logs))
         else:
             expected.append(math.nan)
-    return _by_group(
-        "log_amount_expected",
-        "log_amount_gap",
-        np.array(expected),
-        scored,
-        domain,
-        replicates,
-        seed,
-        answers.scoring(scored),
-    )
+    scoring = answers.scoring(scored)
+    ends = _written_ends(task) if scoring == "parsed" else (logs[0], logs[-1])
+    names = "log_amount_expected", "log_amount_gap"
+    return _by_group(*names, np.array(expected), scored, domain, replicates, seed, scoring, ends)
+
+
+def _written_ends(task):
+    return math.log(task["plausible"]["low"]), math.log(task["plausible"]["high"])
 
 
 def _log_written(text, task):
@@ -121,17 +145,16 @@ def _written_rows(written, task, domain, replicates, seed):
     import numpy as np
 
     values = np.array([_log_written(item["text"], task) for item in written])
-    return _by_group(
-        "log_amount_written", "log_amount_written_gap", values, written, domain, replicates, seed, "parsed"
-    )
+    names = "log_amount_written", "log_amount_written_gap"
+    return _by_group(*names, values, written, domain, replicates, seed, "parsed", _written_ends(task))
 
 
-def _by_group(metric, gap_metric, values, items_, domain, replicates, seed, scoring):
+def _by_group(metric, gap_metric, values, items_, domain, replicates, seed, scoring, ends):
     """Mean per group over readable items, and the gap reference − compared.
 
-    Over twins the gap is paired; where no cluster holds both groups it is the difference of means, balanced over
-    labels by the bootstrap's strata. An unreadable answer is left out of the value and widens the interval: its
-    lower end has every unreadable gap as small, its upper end as large, as a readable one is found to be.
+    Over twins the gap is paired, and its n and n_unparsed count twins; where no cluster holds both groups it is the
+    difference of means, balanced over labels by the bootstrap's strata. An unreadable answer is left out of the value
+    and widens the interval: it may lie anywhere between `ends`, the least and the largest log amount of the task.
     """
     import numpy as np
 
@@ -140,38 +163,46 @@ def _by_group(metric, gap_metric, values, items_, domain, replicates, seed, scor
     label = np.array([item["label"] for item in items_])
     cluster = np.array([item["cluster"] for item in items_])
     readable = ~np.isnan(values)
+    low, high = (np.where(readable, values, end) for end in ends)
     rows = []
     for name in (reference, compared):
         own = group == name
-        rows.append(_mean_row(metric, name, values[own], cluster[own], label[own], replicates, seed, scoring))
+        sides = values[own], low[own], high[own]
+        rows.append(_mean_row(metric, name, sides, cluster[own], label[own], replicates, seed, scoring))
+    gap_name = f"{reference}-{compared}"
     twins = [twin for twin in sorted(set(cluster)) if len(set(group[cluster == twin])) == 2]
     if twins:
-        gaps = np.array([
-            values[(cluster == twin) & (group == reference)].mean() - values[(cluster == twin) & (group == compared)].mean()
-            for twin in twins
-        ])  # fmt: skip
+        first, second = ([(cluster == twin) & (group == name) for twin in twins] for name in (reference, compared))
+        sides = [
+            np.array([a[one].mean() - b[other].mean() for one, other in zip(first, second, strict=True)])
+            for a, b in ((values, values), (low, high), (high, low))
+        ]
         labels = np.array([label[cluster == twin][0] for twin in twins])
-        gap = _mean_row(gap_metric, f"{reference}-{compared}", gaps, np.array(twins), labels, replicates, seed, scoring)
-        return [*rows, {**gap, "n_unparsed": int((~readable).sum())}]
+        gap = _mean_row(gap_metric, gap_name, sides, np.array(twins), labels, replicates, seed, scoring)
+        return [*rows, gap]
     weights = metrics.resamples(cluster, [f"{a} {b}" for a, b in zip(label, group, strict=True)], replicates, seed)
-    filled = np.nan_to_num(values)
-    sides = {name: metrics.weighted_mean(filled, weights, readable & (group == name)) for name in (reference, compared)}
-    means = {
-        name: values[readable & (group == name)].mean() if (readable & (group == name)).any() else np.nan
-        for name in sides
-    }
-    bounds = metrics.interval(sides[reference] - sides[compared])
     counts = {"n": len(values), "n_unparsed": (~readable).sum(), "n_clusters": len(set(cluster)), "scoring": scoring}
-    return [
-        *rows,
-        metrics.row(gap_metric, f"{reference}-{compared}", means[reference] - means[compared], bounds, **counts),
-    ]
+    sides = [values[readable & (group == name)] for name in (reference, compared)]
+    if not all(map(len, sides)):
+        return [*rows, metrics.row(gap_metric, gap_name, None, **counts)]
+    smallest, largest = (
+        metrics.interval(
+            metrics.weighted_mean(a, weights, group == reference) - metrics.weighted_mean(b, weights, group == compared)
+        )
+        for a, b in ((low, high), (high, low))
+    )
+    value = sides[0].mean() - sides[1].mean()
+    return [*rows, metrics.row(gap_metric, gap_name, value, (smallest[0], largest[1]), **counts)]
 
 
-def _mean_row(metric, name, values, clusters, labels, replicates, seed, scoring):
-    """The mean of the readable values with an interval that unreadable ones widen."""
+def _mean_row(metric, name, sides, clusters, labels, replicates, seed, scoring):
+    """The mean of the readable values; its interval is widened to where it lies with the unreadable ones at an end.
+
+    sides: the values (NaN where unreadable), the same with the unreadable ones as low, and as high, as they may be.
+    """
     import numpy as np
 
+    values, *filled = sides
     readable = ~np.isnan(values)
     counts = {
         "n": len(values),
@@ -182,7 +213,5 @@ def _mean_row(metric, name, values, clusters, labels, replicates, seed, scoring)
     if not readable.any():
         return metrics.row(metric, name, None, **counts)
     weights, everyone = metrics.resamples(clusters, labels, replicates, seed), np.ones(len(values), dtype=bool)
-    # ASSUME: what is not read lies between the extremes of what is
-    ends = [np.where(readable, values, extreme) for extreme in (values[readable].min(), values[readable].max())]
-    low, high = (metrics.interval(metrics.weighted_mean(end, weights, everyone)) for end in ends)
+    low, high = (metrics.interval(metrics.weighted_mean(end, weights, everyone)) for end in filled)
     return metrics.row(metric, name, values[readable].mean(), (low[0], high[1]), **counts)

@@ -15,6 +15,8 @@ NEGATION = re.compile(
 )
 # "not only cold" and "no doubt cold" deny nothing
 NO_NEGATION = re.compile(r"\b(?:not (?:only|just|merely|simply)|no (?:doubt|wonder|matter))\b", re.IGNORECASE)
+# "what kind of person", and the name
+NO_TRAIT = re.compile(r"[Kk]ind\s+of\b|Frank\b")
 REACH = 4  # ASSUME: a negation reaches the next four words, and no further than its clause
 
 
@@ -60,6 +62,8 @@ def traits(text):
             match.end() for match in NEGATION.finditer(NO_NEGATION.sub(lambda match: " " * len(match[0]), clause))
         ]
         for match in pattern.finditer(clause):
+            if NO_TRAIT.match(clause, match.start()):
+                continue
             dimension, pole = words[match[0].lower()]
             before = [end for end in denials if end <= match.start()]
             if before and len(clause[before[-1] : match.start()].split()) < REACH:
