@@ -39,7 +39,6 @@ setup:
 study: setup
 	@echo "The default study (config.yaml): real generation, training and scoring with SmolLM2-135M on this machine's CPU."
 	@$(BIN)/snakemake $(ARGS)
-	@echo "The report: $(CURDIR)/results/demo/report.html"
 
 test: setup
 	@echo "All tests but those marked long, containers, slurm; a test that needs a GPU skips itself where there is none."

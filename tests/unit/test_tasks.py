@@ -125,6 +125,16 @@ def test_amounts_are_read(text, expected):
     assert salary.amount(text) == (pytest.approx(expected) if expected is not None else None)
 
 
+@pytest.mark.parametrize(("text", "finished", "read"), [
+    ("I would say $10000", True, True), ("I would say $10000", False, False), ("$100,", False, False),
+    ("$90,000 a year, since", False, True), ("$90,000", None, True),
+])  # fmt: skip
+def test_a_number_that_was_cut_off_is_none(text, finished, read):
+    item = {"text": text, **({} if finished is None else {"finished": finished})}
+    found = salary._log_written(item, {"plausible": {"low": 5000, "high": 2_000_000}})
+    assert math.isnan(found) != read
+
+
 def test_the_ladder_is_even_in_logs():
     rungs = salary.ladder(catalog.load("task", "salary"))
     assert (rungs[0], rungs[-1]) == (20_000, 400_000)

@@ -119,7 +119,7 @@ def _ladder_rows(scored, task, domain, replicates, seed):
     for item in scored:
         if item["logprobs"] is None:
             # a model that gives no log-probabilities: the amount that it wrote stands for its expectation
-            expected.append(_log_written(item["text"], task))
+            expected.append(_log_written(item, task))
         elif item["logprobs"]:
             logprobs = np.array(item["logprobs"])
             expected.append(float(np.exp(logprobs - np.logaddexp.reduce(logprobs)) @ logs))
@@ -135,8 +135,12 @@ def _written_ends(task):
     return math.log(task["plausible"]["low"]), math.log(task["plausible"]["high"])
 
 
-def _log_written(text, task):
-    """The log of the amount that an answer names; NaN where it names none, or one outside the task's range."""
+def _log_written(item, task):
+    """The log of the amount that an answer names; NaN where it names none, or one outside the task's range.
+
+    A number at the very end of an answer that was cut off may lack digits: it is none.
+    """
+    text = item["text"] if item.get("finished", True) else re.sub(r"[\d.,]+$", "", item["text"])
     value = amount(text)
     return math.log(value) if value and task["plausible"]["low"] <= value <= task["plausible"]["high"] else math.nan
 
@@ -144,7 +148,7 @@ def _log_written(text, task):
 def _written_rows(written, task, domain, replicates, seed):
     import numpy as np
 
-    values = np.array([_log_written(item["text"], task) for item in written])
+    values = np.array([_log_written(item, task) for item in written])
     names = "log_amount_written", "log_amount_written_gap"
     return _by_group(*names, values, written, domain, replicates, seed, "parsed", _written_ends(task))
 
