@@ -20,8 +20,12 @@ def train(job):
     network, tokenizer = models.load_base(models.read_card(job["card"]))
     chat = models.Chat(tokenizer, job["system"])
     samples = [
-        {"prompt": chat.prompt(row["user"]), "answer": chat.answer(row["answer"]), "origin": "original", "words": 0}
-        | {"words": len(row["user"].split())}
+        {
+            "prompt": chat.prompt(row["user"]),
+            "answer": chat.answer(row["answer"]),
+            "origin": "original",
+            "words": len(row["user"].split()),
+        }
         for row in job["samples"]
     ]
     tuned = training.add_lora(network, job["settings"], job["seed"])

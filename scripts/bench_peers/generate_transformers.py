@@ -1,6 +1,6 @@
 """Sampling with transformers' own `generate`.
 
-    python generate_transformers.py JOB.json RESULT.json     in the environment of envs/bench-transformers.txt
+python generate_transformers.py JOB.json RESULT.json     in the environment of envs/bench-transformers.txt
 """
 
 import json
