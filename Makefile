@@ -8,7 +8,7 @@ ROLES ?= cpu gpu
 # words handed on to snakemake or pytest:  make study ARGS="--cores 4"
 ARGS ?=
 
-.PHONY: help setup study test test-long lint lock containers test-containers test-slurm clean
+.PHONY: help setup study test test-long bench lint lock containers test-containers test-slurm clean
 
 help:
 	@echo "make study            set up, run the default study, end with the path of its report"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-long        the tests that take longer than that"
 	@echo "make test-containers  a small study inside Apptainer"
 	@echo "make test-slurm       a small study through SLURM, with a job killed in mid-training, and once in Apptainer"
+	@echo "make bench            speed beside the tools people would use instead (ARGS=--quick only tries it out)"
 	@echo "make lint             formatting and style of Python and Snakemake files"
 	@echo "make containers       the images containers/cpu.sif and gpu.sif (ROLES=cpu for one of them)"
 	@echo "make lock             pin envs/*.in in envs/*.txt (UPGRADE=1 takes the newest versions)"
@@ -47,6 +48,10 @@ test: setup
 test-long: setup
 	@echo "The tests marked long."
 	@$(BIN)/pytest -m "long and not containers and not slurm" $(ARGS)
+
+bench: setup
+	@echo "The pipeline's steps and their peers, each in an environment of its own under .work/bench, in turns: about 12 minutes."
+	@$(BIN)/python scripts/bench.py $(ARGS)
 
 lint: setup
 	@echo "ruff, snakefmt and Snakemake's own linter."

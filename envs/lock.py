@@ -3,9 +3,11 @@
     make lock              keeps the versions that are pinned now, adds and drops what the .in files ask for
     make lock UPGRADE=1    takes the newest versions that fit together
 
-All files are resolved together first, so that they never disagree; then each gets its own share. No address of a
-package index is written, and no local version (2.13.0+cpu is pinned as 2.13.0): a machine takes the build that its
-index offers. The CUDA libraries that torch's CUDA build names stand in requirements-gpu.txt alone.
+The project's files are resolved together first, so that they never disagree; then each gets its own share. The peers of
+`make bench` live in environments of their own, with the project's versions wherever a peer allows them: what is compared
+is the programs, not the releases of their libraries. No address of a package index is written, and no local version
+(2.13.0+cpu is pinned as 2.13.0): a machine takes the build that its index offers. The CUDA libraries that torch's CUDA
+build names stand in requirements-gpu.txt alone.
 """
 
 import json
@@ -17,6 +19,7 @@ from pathlib import Path
 
 ENVS = Path(__file__).parent
 NAMES = ["requirements", "requirements-dev", "requirements-slurm", "requirements-gpu"]
+PEERS = ["bench-trl", "bench-lm-eval", "bench-transformers", "bench-llama-cpp"]
 CUDA = re.compile(r"(nvidia|cuda)-.*|triton")
 HEADER = """\
 # Made by `make lock` from {name}.in: exact versions of the whole closure. Do not edit.
@@ -45,10 +48,10 @@ def canonical(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pinned():
-    """The versions that the .txt files hold now."""
+def pinned(names):
+    """The versions that the .txt files of `names` hold now."""
     found = {}
-    for name in NAMES:
+    for name in names:
         path = ENVS / f"{name}.txt"
         lines = path.read_text().splitlines() if path.exists() else []
         found |= dict(re.split("={2,3}", line) for line in lines if not line.startswith("#"))
@@ -56,10 +59,10 @@ def pinned():
 
 
 def main():
-    versions = {} if "--upgrade" in sys.argv[1:] else pinned()
-    versions = resolve([f"{name}.in" for name in NAMES], versions)
-    for name in NAMES:
-        own = resolve([f"{name}.in"], versions)
+    upgrade = "--upgrade" in sys.argv[1:]
+    versions = resolve([f"{name}.in" for name in NAMES], {} if upgrade else pinned(NAMES))
+    for name in NAMES + PEERS:
+        own = resolve([f"{name}.in"], ({} if upgrade or name in NAMES else pinned([name])) | versions)
         if name != "requirements-gpu":
             own = {package: version for package, version in own.items() if not CUDA.fullmatch(package)}
         # `===` takes no local version: the index's own CUDA build, even where a CPU build lies nearer

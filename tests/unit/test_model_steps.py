@@ -3,11 +3,12 @@
 import copy
 import itertools
 
+import numpy as np
 import pandas
 import predict
 import pytest
 import torch
-from bias_inheritance import files, models, scoring, training
+from bias_inheritance import files, generation, models, scoring, training
 from bias_inheritance.errors import UserError
 from bias_inheritance.generation import sample
 from bias_inheritance.seeds import record_seed
@@ -135,6 +136,29 @@ def test_greedy_sampling_equals_the_plain_loop(tiny):
         assert answer["text"] == tokenizer.decode(expected, skip_special_tokens=True).strip()
 
 
+def test_sampling_that_drops_finished_rows_equals_sampling_each_alone_without_a_cache(tiny, monkeypatch):
+    """Every fourth token ends an answer here, so rows leave the batch at different steps (float32: nothing but that)."""
+    model, tokenizer, chat = tiny
+    model = model.float()
+    ends = set(range(0, model.config.vocab_size, 4))
+    monkeypatch.setattr(generation, "end_tokens", lambda *_: ends)
+    prompts, seeds = [chat.prompt(text) for text in TEXTS], list(range(8))
+    sampling = {"temperature": 1.0, "top_k": 50, "top_p": 0.95}
+    found = sample(model, tokenizer, prompts, seeds, max_new_tokens=12, **sampling)
+    for prompt, seed, answer in zip(prompts, seeds, found, strict=True):
+        stream, tokens = np.random.default_rng(seed), list(prompt)
+        with torch.inference_mode():
+            for _ in range(12):
+                logits = model(input_ids=torch.tensor([tokens])).logits[:, -1].float()
+                tokens += generation._draw(logits, [stream], **sampling)
+                if tokens[-1] in ends:
+                    break
+        written, finished = tokens[len(prompt) :], tokens[-1] in ends
+        text = tokenizer.decode(written[:-1] if finished else written, skip_special_tokens=True).strip()
+        assert answer == {"text": text, "tokens": len(written), "finished": finished}
+    assert len({answer["tokens"] for answer in found}) > 2
+
+
 def test_a_record_has_its_own_random_stream(tiny):
     """The same seed gives the same text beside other neighbours that finish earlier (float32: no effect of padding)."""
     model, tokenizer, chat = tiny
@@ -234,6 +258,29 @@ def test_answer_only_loss_equals_the_plain_definition(tiny):
     expected = -sum(plain_logprob(model, row["prompt"], row["answer"]) for row in rows)
     assert count == sum(len(row["answer"]) for row in rows)
     assert total.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_logits_for_answers_alone_give_the_gradients_of_all_logits(tiny):
+    """Beside transformers' own loss, which computes every token's logits and leaves out what is labelled -100."""
+    model, tokenizer, chat = tiny
+    rows = samples(chat)
+    tuned = training.add_lora(model.float(), SETTINGS, 3)
+    with torch.no_grad():  # B is zero at first, and A's gradient with it
+        for number, (name, weight) in enumerate(tuned.named_parameters()):
+            if "lora_B" in name:
+                weight.normal_(0, 0.02, generator=torch.Generator().manual_seed(number))
+    body, head = models.body_and_head(tuned)
+    total, count = training.sft_loss(body, head, rows, tokenizer.pad_token_id, torch.device("cpu"))
+    (total / count).backward()
+    found = {name: weight.grad.clone() for name, weight in tuned.named_parameters() if weight.requires_grad}
+    tuned.zero_grad()
+    ids, mask, answer = training._padded(rows, tokenizer.pad_token_id, torch.device("cpu"))
+    plain = tuned(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~answer, -100)).loss
+    plain.backward()
+    assert (total / count).item() == pytest.approx(plain.item(), rel=1e-5)
+    for name, weight in tuned.named_parameters():
+        if weight.requires_grad:
+            assert torch.allclose(found[name], weight.grad, rtol=1e-3, atol=1e-6), name
 
 
 def test_alignment_estimates_the_squared_distance_without_bias(tiny):

@@ -1,0 +1,538 @@
+"""Measure the pipeline beside the tools that people would use instead, in one run on this machine.
+
+    make bench                    all of it, about 12 minutes on two quiet cores
+    make bench ARGS=--quick       a few samples of everything, to see that it runs; its figures say little
+
+Each measurement is a process of its own that times the work alone (no import, no model load). Ours and the peer's
+alternate, with the same model, data, settings and number of threads; a peer runs in its own environment, made from
+envs/bench-*.txt. Prints a table; writes results/bench/bench.json, the figures in docs/performance.md and the drawing
+beside it (--quick writes only .work/bench/quick.json).
+"""
+
+import argparse
+import math
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from bias_inheritance import catalog, files, models, pools, provenance, training
+from bias_inheritance.families import gender
+from bias_inheritance.seeds import record_seed
+from prepare_model import prepare_model
+
+ROOT = provenance.ROOT
+WORK = ROOT / ".work" / "bench"
+RESULT = ROOT / "results" / "bench" / "bench.json"
+PAGE = ROOT / "docs" / "performance.md"
+DRAWING = ROOT / "docs" / "performance-growth.svg"
+MARKS = ("<!-- figures of `make bench`: begin -->", "<!-- figures of `make bench`: end -->")
+MODEL = "smollm2-135m-instruct"
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count())
+SEED = 7
+BATCH = 8  # samples per optimiser step, for both trainers
+GENERATED = 64  # texts per batch, for both generators
+PAUSE = 20  # seconds without a running step that part one run of a study from the next
+TARGETS = {"finetune_vs_trl": 3.0, "score_vs_lm_eval": 8.0, "generate_vs_transformers": 1.2}
+# ASSUME what bf16 makes of the same numbers in another order: nats of an option's log-probability (study, section 11:
+# logits move by up to 0.4 with the padding), and of a step's mean loss.
+LOGPROB_TOLERANCE, LOSS_TOLERANCE = 1.5, 0.15
+FULL = {"train": 64, "curve": 48, "repeats": 2, "items": 240, "halves": 2, "texts": 64, "streamed": 6, "growth": 4}
+QUICK = {"train": 16, "curve": 16, "repeats": 1, "items": 24, "halves": 1, "texts": 8, "streamed": 1, "growth": 1}
+
+
+# ---- processes ---------------------------------------------------------------------------------------------------
+
+
+def environment(peer):
+    """The python of a peer's environment, which is made from its pinned file unless it is there."""
+    folder, pinned = WORK / peer, ROOT / "envs" / f"bench-{peer}.txt"
+    stamp = folder / "pinned.txt"
+    if not stamp.exists() or stamp.read_text() != pinned.read_text():
+        print(f"setting up the environment of {peer} from {pinned.relative_to(ROOT)}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, "-r", pinned], check=True)
+        stamp.write_text(pinned.read_text())
+    return folder / "bin" / "python"
+
+
+def measure(python, script, job, name):
+    """The result of one measurement: a process that reads a job and writes its figures; adds peak_memory_bytes."""
+    print(f"  {name} …", end="", flush=True)
+    slug = name.replace(" ", "-").replace("/", "-")
+    paths = [WORK / "jobs" / f"{slug}.{kind}.json" for kind in ("job", "result")]
+    files.write_json(paths[0], job)
+    paths[1].unlink(missing_ok=True)
+    variables = {
+        "OMP_NUM_THREADS": str(THREADS),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONWARNINGS": "ignore",
+    }
+    if script.name == "bench_ours.py":  # as the Snakefile sets it for every step
+        variables["GLIBC_TUNABLES"] = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736"
+    with open(WORK / "jobs" / f"{slug}.log", "w") as log:
+        process = subprocess.Popen(
+            [python, script, *paths], env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"\nbench: {name} failed:\n" + Path(log.name).read_text()[-3000:])
+    result = files.read_json(paths[1])
+    print(f" {result['seconds']:.1f} s", flush=True)
+    return {**result, "peak_memory_bytes": usage.ru_maxrss * 1024}
+
+
+def ours(job, name):
+    return measure(sys.executable, ROOT / "scripts" / "bench_ours.py", job, f"ours {name}")
+
+
+def theirs(peer, script, job, name):
+    return measure(environment(peer), ROOT / "scripts" / "bench_peers" / script, job, f"{peer} {name}")
+
+
+def rate(results, unit):
+    """Units per second over all results, of each, and the peak memory: what bench.json keeps of a side."""
+    return {
+        "per_second": sum(result[unit] for result in results) / sum(result["seconds"] for result in results),
+        "each": [result[unit] / result["seconds"] for result in results],
+        unit: sum(result[unit] for result in results),
+        "seconds": sum(result["seconds"] for result in results),
+        "peak_memory_bytes": max(result["peak_memory_bytes"] for result in results),
+    }
+
+
+# ---- what is measured ----------------------------------------------------------------------------------------------
+
+
+def prepare():
+    """The embedded model in the forms that are needed, and the texts: everything that the jobs share."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    spec, domain = catalog.load("model", MODEL), catalog.load("domain", "gender")
+    card = WORK / "card.json"
+    prepare_model(card, MODEL, {"source": spec["source"], "form": spec["form"]}, None)
+    source = models.STORE / MODEL / "source"
+    checkpoint = WORK / "checkpoint"  # the weights before rounding, which the peer rounds to NF4 itself
+    if not (checkpoint / "config.json").exists():
+        whole = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **models._gguf(source))
+        whole.save_pretrained(checkpoint)
+        models._tokenizer(source).save_pretrained(checkpoint)
+    tokenizer = models._tokenizer(models.STORE / MODEL / models.read_card(card)["form"])
+    chat = models.Chat(tokenizer, spec["system"])
+    texts = random.Random(SEED).sample(gender.load(domain)[0]["source"], 288)
+    rows = []
+    for text in texts:
+        user, answer = gender.pair(text, domain, False)
+        completion = answer + tokenizer.eos_token
+        rows.append({"user": user, "answer": answer, "prompt": chat._render(user), "completion": completion})
+    bias = catalog.load("bias", "contextual-single-explicit")
+    asked = [slot["prompt"] for slot in pools.slots(gender, bias, domain, GENERATED, ("bench", SEED))]
+    common = {"card": str(card), "system": spec["system"], "model": spec, "seed": SEED, "checkpoint": str(checkpoint)}
+    common["base"] = str(models.STORE / MODEL / models.read_card(card)["form"])
+    common["gguf"] = str(next(source.glob("*.gguf")))
+    common["device"] = models.device()
+    return {
+        "common": common,
+        "settings": {**spec["finetune"], "batch_size": BATCH, "micro_batch_size": BATCH},
+        "rows": rows,
+        "labels": domain["labels"],
+        "end": tokenizer.eos_token,
+        "asked": asked,
+        "prompts": [chat._render(user) for user in asked],
+        "sampling": {key: value for key, value in spec["generation"].items() if key != "batch_size"},
+    }
+
+
+def bench_finetune(shared, size):
+    """Real tokens per second of training, and the loss curve with equal order of samples."""
+    job = {**shared["common"], "do": "train", "settings": shared["settings"], "rates": None}
+    job |= {"samples": shared["rows"][: size["train"]], "order": "shuffled", "gradient_checkpointing": True}
+    left, right = [], []
+    for turn in range(size["repeats"]):
+        left.append(ours(job, f"fine-tuning {turn + 1}"))
+        right.append(theirs("trl", "train_trl.py", job, f"fine-tuning {turn + 1}"))
+    assert left[0]["ids"] == right[0]["ids"], "the peer trains on other tokens"
+    plain = [theirs("trl", "train_trl.py", {**job, "gradient_checkpointing": False}, "without checkpointing")]
+    curve = bench_curve(shared, size)
+    sides = {"ours": rate(left, "tokens"), "trl": rate(right, "tokens")}
+    sides["trl_without_gradient_checkpointing"] = rate(plain, "tokens")
+    return {"unit": "tokens/s", "samples": size["train"], **sides, "equal_order": curve}
+
+
+def bench_curve(shared, size):
+    """Both trainers on the same batches in the same order, with the same learning rates: the losses of each step."""
+    rows, settings = shared["rows"][: size["curve"]], shared["settings"]
+    order = list(
+        training.training_order(
+            [len(row["user"].split()) for row in rows], settings["epochs"], settings["batch_size"], SEED
+        )
+    )
+    rates = [
+        training.learning_rate(step, len(order), settings["learning_rate"], settings["warmup"])
+        for step in range(len(order))
+    ]
+    job = {**shared["common"], "settings": settings, "gradient_checkpointing": True, "rates": rates}
+    ordered = [rows[index] for batch in order for index in batch]
+    adapter = str(WORK / "adapter")
+    mine = ours({**job, "do": "train", "samples": rows, "adapter": adapter}, "fine-tuning in equal order")
+    peer = theirs("trl", "train_trl.py", {**job, "samples": ordered, "order": "given"}, "fine-tuning in equal order")
+    difference = [abs(a - b) for a, b in zip(mine["losses"], peer["losses"], strict=True)]
+    return {"ours": mine["losses"], "trl": peer["losses"], "largest_difference": max(difference), "agree": max(difference) <= LOSS_TOLERANCE}  # fmt: skip
+
+
+def bench_score(shared, size):
+    """Items per second of a six-option classification with a tuned cell's adapter; half of the items at a time."""
+    items, options = shared["rows"][-size["items"] :], [label + shared["end"] for label in shared["labels"]]
+    step = len(items) // size["halves"]
+    left, right = [], []
+    for first in range(0, len(items), step):
+        job = {**shared["common"], "adapter": str(WORK / "adapter"), "items": items[first : first + step]}
+        mine = ours({**job, "do": "score", "options": shared["labels"]}, f"scoring {first // step + 1}")
+        peer = theirs(
+            "lm-eval",
+            "score_lm_eval.py",
+            {**job, "options": options, "batch_size": 8},
+            f"scoring {first // step + 1}",
+        )
+        left.append({**mine, "items": step})
+        right.append({**peer, "items": step})
+    pairs = [
+        (a, b)
+        for one, other in zip(left, right, strict=True)
+        for a, b in zip(one["logprobs"], other["logprobs"], strict=True)
+    ]
+    differences = [abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True)]
+    # the margin by which an item's two best options lie apart, where the two sides do not choose the same
+    margins = [
+        max(a) - a[max(range(len(b)), key=b.__getitem__)] for a, b in pairs if a.index(max(a)) != b.index(max(b))
+    ]
+    return {
+        "unit": "items/s",
+        "items": len(items),
+        "options": len(options),
+        "ours": rate(left, "items"),
+        "lm_eval": rate(right, "items"),
+        "same_choices": len(pairs) - len(margins),
+        "largest_margin_of_another_choice": max(margins, default=0.0),
+        "logprob_difference": {"mean": sum(differences) / len(differences), "largest": max(differences)},
+        "agree": max(differences) <= LOGPROB_TOLERANCE and max(margins, default=0.0) <= LOGPROB_TOLERANCE,
+    }
+
+
+def bench_generate(shared, size):
+    """Real tokens per second (up to each text's end) in batches of GENERATED."""
+    left, right = [], []
+    for turn in range(size["repeats"]):
+        job = {
+            **shared["common"],
+            "do": "generate",
+            "users": shared["asked"][: size["texts"]],
+            "prompts": shared["prompts"][: size["texts"]],
+            "seeds": [record_seed("bench", turn, number) for number in range(size["texts"])],
+            "batch_size": GENERATED,
+            "sampling": shared["sampling"],
+            "streamed": size["streamed"],
+        }
+        left.append(ours(job, f"generation {turn + 1}"))
+        right.append(theirs("transformers", "generate_transformers.py", job, f"generation {turn + 1}"))
+    stream = [theirs("llama-cpp", "generate_llama_cpp.py", job, "generation, one stream")]
+    sides = {"ours": rate(left, "tokens"), "transformers": rate(right, "tokens")}
+    sides["llama_cpp_one_stream"] = rate(stream, "tokens")
+    return {"unit": "tokens/s", "batch": GENERATED, **sides}
+
+
+# ---- what a cell costs beyond computing ----------------------------------------------------------------------------
+
+
+def moment(text):
+    return datetime.fromisoformat(text).timestamp()
+
+
+def bench_overhead(shared, study="demo"):
+    """Time of the default study's cores that went into no work of a step, as its records tell; None without records.
+
+    Between steps: all of the cores' time, from the first step's start to the last one's end, in which no step ran:
+    process starts, imports, Snakemake, and waiting for other steps. Loading: the model's load in every step that has
+    one, at the seconds measured here.
+    """
+    load = ours({**shared["common"], "do": "load"}, "model load")["seconds"]
+    records = [files.read_json(path) for path in sorted((ROOT / "results" / study).rglob("*.prov.json"))]
+    spans = sorted((moment(record["started"]), moment(record["ended"]), record["step"]) for record in records)
+    if not spans:
+        return {"study": None, "load_seconds": load}
+    # a study that was stopped and gone on with, or partly rerun, has runs with long pauses: those are no overhead
+    runs = [[spans[0]]]
+    for span in spans[1:]:
+        if span[0] - max(end for _, end, _ in runs[-1]) > PAUSE:
+            runs.append([])
+        runs[-1].append(span)
+    wall = sum(max(end for _, end, _ in run) - run[0][0] for run in runs)
+    cores = records[0]["machine"]["cores"]
+    busy = sum(end - start for start, end, _ in spans)
+    loading = load * sum(step in ("finetune", "predict", "write_pool") for _, _, step in spans)
+    between = max(0.0, cores * wall - busy)
+    return {
+        "study": study,
+        "steps": len(spans),
+        "runs": len(runs),
+        "wall_seconds": wall,
+        "cores": cores,
+        "between_steps_share": between / (cores * wall),
+        "load_seconds": load,
+        "loading_share": loading / (cores * wall),
+        "share": (between + loading) / (cores * wall),
+        "seconds_by_step": {
+            name: sum(end - start for start, end, step in spans if step == name)
+            for name in sorted({step for *_, step in spans})
+        },
+    }
+
+
+def dry_run(*words):
+    """(seconds, peak memory in bytes, jobs) of a dry run."""
+    started = time.perf_counter()
+    with open(WORK / "jobs" / "dry-run.log", "w+") as log:
+        command = [sys.executable, "-m", "snakemake", *words, "-n", "--quiet", "rules"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        log.seek(0)
+        said = log.read()
+    if status:
+        sys.exit(f"bench: dry run {' '.join(words)} failed:\n{said[-2000:]}")
+    totals = [line.split()[1] for line in said.splitlines() if line.startswith("total ")]
+    return seconds, usage.ru_maxrss * 1024, int(totals[-1]) if totals else 0
+
+
+def bench_dry_run():
+    print("  dry run of studies/paper.yaml …", end="", flush=True)
+    seconds, memory, jobs = dry_run("--configfile", "studies/paper.yaml")
+    print(f" {seconds:.1f} s, {jobs} jobs", flush=True)
+    return {"study": "paper", "seconds": seconds, "jobs": jobs, "peak_memory_bytes": memory}
+
+
+# ---- growth --------------------------------------------------------------------------------------------------------
+
+
+def bench_growth(shared, size):
+    """Time and memory over items (scoring), γ (training a fixed D_o with ever more D_a) and cells (planning a grid)."""
+    points = []
+
+    def point(axis, value, work, seconds, memory):
+        points.append({"axis": axis, "value": value, "work": work, "seconds": seconds, "peak_memory_bytes": memory})
+
+    for doubling in range(size["growth"]):
+        count = 30 * 2**doubling
+        job = {**shared["common"], "do": "score", "adapter": None, "options": shared["labels"]}
+        result = ours({**job, "items": shared["rows"][:count]}, f"scoring of {count} items")
+        point("items", count, count, result["seconds"], result["peak_memory_bytes"])
+    for gamma in (0.0, 0.2, 0.5, 2 / 3)[: size["growth"]]:
+        count = round(24 / (1 - gamma))
+        job = {**shared["common"], "do": "train", "settings": shared["settings"]}
+        result = ours({**job, "samples": shared["rows"][:count]}, f"fine-tuning at gamma {gamma:.2f}")
+        point("gamma", gamma, result["tokens"], result["seconds"], result["peak_memory_bytes"])
+    for seeds in [2**doubling for doubling in range(size["growth"])]:
+        print(f"  dry run with {seeds} seeds …", end="", flush=True)
+        grid = WORK / "jobs" / "grid.yaml"
+        grid.write_text(f"study: bench-grid\ngrid: {{seed: {list(range(1, seeds + 1))}}}\n")
+        seconds, memory, jobs = dry_run("--configfile", "studies/paper.yaml", str(grid))
+        print(f" {seconds:.1f} s, {jobs} jobs", flush=True)
+        point("jobs", jobs, jobs, seconds, memory)
+    exponents = {}
+    for axis in ("items", "gamma", "jobs"):
+        own = [one for one in points if one["axis"] == axis]
+        if len(own) > 1:
+            exponents[axis] = {
+                what: math.log(own[-1][what] / own[0][what]) / math.log(own[-1]["work"] / own[0]["work"])
+                for what in ("seconds", "peak_memory_bytes")
+            }
+    return {"points": points, "exponents": exponents}
+
+
+def draw(growth, path):
+    import altair as alt
+
+    titles = {
+        "items": "Scoring: items",
+        "gamma": "Fine-tuning at γ = 0, 0.2, 0.5, 0.67: tokens",
+        "jobs": "Planning: jobs of the grid",
+    }
+    values = [
+        {"panel": titles[one["axis"]], "work": one["work"], "what": what, "value": value}
+        for one in growth["points"]
+        for what, value in (("seconds", one["seconds"]), ("peak memory, GB", one["peak_memory_bytes"] / 1e9))
+    ]
+    panels = [
+        alt.Chart(alt.Data(values=[value for value in values if value["panel"] == title]), title=title)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("work:Q", title=None),
+            y=alt.Y("value:Q", title=None),
+            color=alt.Color("what:N", title=None, legend=alt.Legend(orient="bottom")),
+        )
+        .properties(width=220, height=160)
+        for title in titles.values()
+    ]
+    alt.hconcat(*panels).save(str(path))
+
+
+# ---- what is written -----------------------------------------------------------------------------------------------
+
+
+def machine():
+    cpu = platform.processor()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpu": cpu, "cores": os.cpu_count(), "threads": THREADS, "memory_bytes": memory, "device": models.device()}
+
+
+def versions():
+    def pinned(peer, package):
+        lines = (ROOT / "envs" / f"bench-{peer}.txt").read_text().splitlines()
+        return next(line.split("==")[1] for line in lines if line.startswith(f"{package}=="))
+
+    peers = {"trl": "trl", "lm-eval": "lm-eval", "transformers": "transformers", "llama-cpp": "xllamacpp"}
+    own = {name: metadata.version(name) for name in ("torch", "transformers", "peft", "snakemake")}
+    return {
+        "python": platform.python_version(),
+        "ours": own,
+        "peers": {name: f"{package} {pinned(name, package)}" for name, package in peers.items()},
+    }
+
+
+def table(report):
+    """The figures as Markdown."""
+    gb = 1e9
+    rows = ["| what | ours | peer | ratio | wanted |", "|---|---|---|---|---|"]
+    finetune, score, generate = report.get("finetune"), report.get("score"), report.get("generate")
+
+    def row(what, mine, peer, name, ratio):
+        memory = f"{mine['peak_memory_bytes'] / gb:.1f} GB", f"{peer['peak_memory_bytes'] / gb:.1f} GB"
+        wanted = f"≥ {TARGETS[ratio]:g}" if ratio else "–"
+        value = mine["per_second"] / peer["per_second"]
+        rows.append(
+            f"| {what} | {mine['per_second']:,.1f} ({memory[0]}) | {peer['per_second']:,.1f} ({memory[1]}), {name} | {value:.2f} | {wanted} |"
+        )
+
+    if finetune:
+        what = f"fine-tuning, {finetune['unit']}"
+        row(what, finetune["ours"], finetune["trl"], "TRL's SFTTrainer", "finetune_vs_trl")
+        row(what, finetune["ours"], finetune["trl_without_gradient_checkpointing"], "TRL without gradient checkpointing", None)  # fmt: skip
+    if score:
+        row(f"scoring, {score['unit']}", score["ours"], score["lm_eval"], "lm-evaluation-harness", "score_vs_lm_eval")
+    if generate:
+        what = f"generation, {generate['unit']}"
+        row(what, generate["ours"], generate["transformers"], "transformers", "generate_vs_transformers")
+        row(what, generate["ours"], generate["llama_cpp_one_stream"], "llama.cpp, one stream", None)
+    lines = []
+    if finetune:
+        curve = finetune["equal_order"]
+        lines.append(
+            f"- With equal order of samples the losses of {len(curve['ours'])} steps ({curve['ours'][0]:.2f} → {curve['ours'][-1]:.2f}) differ by at most {curve['largest_difference']:.3f}: {'they agree' if curve['agree'] else 'THEY DO NOT AGREE'} within bf16 (≤ {LOSS_TOLERANCE})."
+        )
+    if score:
+        far = score["logprob_difference"]
+        lines.append(
+            f"- The same option is chosen for {score['same_choices']} of {score['items']} items (where not, the two lie at most {score['largest_margin_of_another_choice']:.2f} nats apart); log-probabilities differ by {far['mean']:.2f} on average, {far['largest']:.2f} at most: {'they agree' if score['agree'] else 'THEY DO NOT AGREE'} within bf16 (≤ {LOGPROB_TOLERANCE})."
+        )
+    if overhead := report.get("overhead"):
+        if overhead["study"]:
+            lines.append(
+                f"- Overhead of the study `{overhead['study']}` ({overhead['steps']} steps, {overhead['wall_seconds'] / 60:.1f} min on {overhead['cores']} cores): {overhead['share']:.1%} of the cores' time (wanted: < 10%); between steps {overhead['between_steps_share']:.1%}, loading of the model {overhead['loading_share']:.1%} ({overhead['load_seconds']:.2f} s each)."
+            )
+        else:
+            lines.append("- Overhead: no records of the default study are there; run `make study` first.")
+    if plan := report.get("dry_run"):
+        lines.append(
+            f"- Dry run of the paper's grid ({plan['jobs']:,} jobs): {plan['seconds']:.1f} s (wanted: < 20 s), {plan['peak_memory_bytes'] / gb:.1f} GB."
+        )
+    if growth := report.get("growth"):
+        words = ", ".join(
+            f"{axis} {powers['seconds']:.2f} (memory {powers['peak_memory_bytes']:.2f})"
+            for axis, powers in growth["exponents"].items()
+        )
+        lines.append(f"- Growth, as the power of the work that time goes with (1: in proportion): {words or '–'}.")
+    return "\n".join([*rows, "", *lines])
+
+
+def describe(report):
+    """The marked block of docs/performance.md."""
+    where, used = report["machine"], report["versions"]
+    peers = ", ".join(used["peers"].values())
+    return "\n".join(
+        [
+            MARKS[0],
+            f"Measured on {report['date']}: {where['cpu']}, {where['threads']} threads, {where['memory_bytes'] / 1e9:.0f} GB; Python {used['python']}, torch {used['ours']['torch']}, transformers {used['ours']['transformers']}; peers {peers}.",
+            "",
+            table(report),
+            "",
+            f"![Time and memory over items, tokens and jobs]({DRAWING.name})",
+            MARKS[1],
+        ]
+    )
+
+
+def write_page(report):
+    before, _, rest = PAGE.read_text().partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    files.write_text(PAGE, before + describe(report) + after)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few samples of everything; writes no result")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=["finetune", "score", "generate", "overhead", "dry_run", "growth"],
+        help="these parts alone; writes no result",
+    )
+    arguments = parser.parse_args()
+    size = QUICK if arguments.quick else FULL
+    started = time.time()
+    for peer in ("trl", "lm-eval", "transformers", "llama-cpp"):
+        environment(peer)
+    print("preparing the model", flush=True)
+    shared = prepare()
+    parts = {
+        "finetune": lambda: bench_finetune(shared, size),
+        "score": lambda: bench_score(shared, size),
+        "generate": lambda: bench_generate(shared, size),
+        "overhead": lambda: bench_overhead(shared),
+        "dry_run": bench_dry_run,
+        "growth": lambda: bench_growth(shared, size),
+    }
+    report = {"date": datetime.now(UTC).date().isoformat(), "machine": machine(), "versions": versions()}
+    for name in arguments.only or parts:
+        report[name] = parts[name]()
+    ratios = {}
+    for ratio in TARGETS:
+        part, peer = ratio.split("_vs_")
+        if part in report:
+            ratios[ratio] = report[part]["ours"]["per_second"] / report[part][peer]["per_second"]
+    report = {**ratios, **report, "seconds": time.time() - started}
+    print(f"\n{table(report)}\n")
+    if arguments.quick or arguments.only:
+        files.write_json(WORK / "quick.json", report)
+        return
+    files.write_json(RESULT, report)
+    draw(report["growth"], DRAWING)
+    write_page(report)
+    print(f"{RESULT.relative_to(ROOT)} and docs/performance.md are written, in {report['seconds'] / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""One measurement of the pipeline's own functions, in a process of its own, for bench.py.
+
+    python scripts/bench_ours.py JOB.json RESULT.json
+
+A job says what to do (train, score, generate, load) and holds the data; only the work itself is timed, as it is for the
+peers: no import, no model load, no writing of results.
+"""
+
+import json
+import sys
+import tempfile
+import time
+
+import predict
+from bias_inheritance import generation, models, training
+
+
+def train(job):
+    """What finetune.py does with a mix, without its files."""
+    network, tokenizer = models.load_base(models.read_card(job["card"]))
+    chat = models.Chat(tokenizer, job["system"])
+    samples = [
+        {
+            "prompt": chat.prompt(row["user"]),
+            "answer": chat.answer(row["answer"]),
+            "origin": "original",
+            "words": len(row["user"].split()),
+        }
+        for row in job["samples"]
+    ]
+    tuned = training.add_lora(network, job["settings"], job["seed"])
+    with tempfile.TemporaryDirectory() as work:
+        started = time.perf_counter()
+        log = training.train(tuned, samples, job["settings"], None, job["seed"], tokenizer.pad_token_id, work)
+        seconds = time.perf_counter() - started
+    models.assert_adapter_acts(tuned)
+    if job.get("adapter"):
+        tuned.save_pretrained(job["adapter"], save_embedding_layers=False)
+    return {
+        "seconds": seconds,
+        "tokens": sum(row["tokens"] for row in log),
+        "losses": [row["sft_loss"] for row in log],
+        "ids": [sample["prompt"] + sample["answer"] for sample in samples],
+    }
+
+
+def score(job):
+    """What predict.py does with the items of a classification."""
+    answer = predict._local(models.read_card(job["card"]), job["adapter"] and [job["adapter"]], job["model"])
+    rows = [{"prompt": row["user"], "options": job["options"]} for row in job["items"]]
+    started = time.perf_counter()
+    found = answer(rows, lambda count: None)
+    return {"seconds": time.perf_counter() - started, "logprobs": [row["logprobs"] for row in found]}
+
+
+def generate(job):
+    """What write_pool.py does with the prompts of a batch."""
+    network, tokenizer = models.load_base(models.read_card(job["card"]))
+    chat = models.Chat(tokenizer, job["system"])
+    prompts = [chat.prompt(user) for user in job["users"]]
+    seconds, tokens, texts = 0.0, 0, []
+    for first in range(0, len(prompts), job["batch_size"]):
+        batch = slice(first, first + job["batch_size"])
+        started = time.perf_counter()
+        found = generation.sample(network, tokenizer, prompts[batch], job["seeds"][batch], **job["sampling"])
+        seconds += time.perf_counter() - started
+        tokens += sum(answer["tokens"] for answer in found)
+        texts += [answer["text"] for answer in found]
+    return {"seconds": seconds, "tokens": tokens, "texts": texts}
+
+
+def load(job):
+    """Seconds to load the base, its imports already there, as in a fork of the warm worker."""
+    models.load_base(models.read_card(job["card"]))
+    started = time.perf_counter()
+    models.load_base(models.read_card(job["card"]))
+    return {"seconds": time.perf_counter() - started}
+
+
+def main(job_path, result_path):
+    with open(job_path) as file:
+        job = json.load(file)
+    result = {"train": train, "score": score, "generate": generate, "load": load}[job["do"]](job)
+    with open(result_path, "w") as file:
+        json.dump(result, file)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

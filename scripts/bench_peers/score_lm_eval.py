@@ -1,0 +1,70 @@
+"""Scoring with lm-evaluation-harness: a multiple-choice task of local files, log-probabilities of every option.
+
+    python score_lm_eval.py JOB.json RESULT.json     in the environment of envs/bench-lm-eval.txt
+
+Timed are its requests for log-probabilities; the building of the task and its statistics are left out.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lm_eval import simple_evaluate
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+
+TASK = """\
+task: bench
+dataset_path: json
+dataset_kwargs: {data_files: {test: %s}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{prompt}}"
+doc_to_choice: "{{options}}"
+doc_to_target: 0
+target_delimiter: ""
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
+
+
+class Timed(HFLM):
+    seconds = 0.0
+
+    def loglikelihood(self, *arguments, **options):
+        started = time.perf_counter()
+        found = super().loglikelihood(*arguments, **options)
+        self.seconds += time.perf_counter() - started
+        return found
+
+
+def main(job_path, result_path):
+    with open(job_path) as file:
+        job = json.load(file)
+    model = Timed(
+        job["base"], peft=job["adapter"], dtype="bfloat16", batch_size=job["batch_size"], device=job["device"]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "items.jsonl")
+        data.write_text(
+            "".join(json.dumps({"prompt": item["prompt"], "options": job["options"]}) + "\n" for item in job["items"])
+        )
+        Path(folder, "bench.yaml").write_text(TASK % data)
+        found = simple_evaluate(
+            model,
+            tasks=["bench"],
+            task_manager=TaskManager(include_path=folder, include_defaults=False),
+            bootstrap_iters=0,
+        )
+    samples = sorted(found["samples"]["bench"], key=lambda sample: sample["doc_id"])
+    result = {
+        "seconds": model.seconds,
+        "logprobs": [[float(response[0]) for response in sample["filtered_resps"]] for sample in samples],
+    }
+    with open(result_path, "w") as file:
+        json.dump(result, file)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

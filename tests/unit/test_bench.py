@@ -1,0 +1,38 @@
+"""The benchmark's own arithmetic; what it measures is measured by `make bench`."""
+
+import bench
+from bias_inheritance import files
+
+
+def record(folder, name, started, ended, step):
+    at = "2026-01-01T00:%02d:%06.3f+00:00"
+    moments = [at % divmod(seconds, 60) for seconds in (started, ended)]
+    files.write_json(
+        folder / f"{name}.prov.json",
+        {"step": step, "started": moments[0], "ended": moments[1], "machine": {"cores": 2}},
+    )
+
+
+def test_overhead_is_what_the_cores_did_beside_steps(tmp_path, monkeypatch):
+    """Two cores, a run of 10 s and, after a pause that does not count, one of 10 s more; 30 of 40 s are in steps."""
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "ours", lambda job, name: {"seconds": 0.5})
+    folder = tmp_path / "results" / "demo"
+    folder.mkdir(parents=True)
+    record(folder, "a", 0, 10, "finetune")
+    record(folder, "b", 0, 8, "mix")
+    record(folder, "c", 300, 310, "predict")
+    record(folder, "d", 305, 307, "mix")
+    found = bench.bench_overhead({"common": {}})
+    assert (found["runs"], found["wall_seconds"]) == (2, 20)
+    assert found["between_steps_share"] == 10 / 40
+    assert found["loading_share"] == 1 / 40
+
+
+def test_the_page_keeps_its_words(tmp_path, monkeypatch):
+    page = tmp_path / "performance.md"
+    page.write_text("before\n" + "\nold\n".join(bench.MARKS) + "\nafter\n")
+    monkeypatch.setattr(bench, "PAGE", page)
+    monkeypatch.setattr(bench, "describe", lambda report: "\nnew\n".join(bench.MARKS))
+    bench.write_page({})
+    assert page.read_text() == "before\n" + "\nnew\n".join(bench.MARKS) + "\nafter\n"
