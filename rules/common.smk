@@ -23,8 +23,10 @@ POOLS = study.pools(config)
 LONGEST_LINE = 40_000
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
-# What a step in a container may know of the host's environment: `--cleanenv` keeps out all else.
+# What a step in a container may know of the host's environment: `--cleanenv` keeps out all else. OPENBLAS_* say which
+# processor numpy's kernels are made for, and a sum's last digit follows from the kernel.
 PASSED = ["CUDA_VISIBLE_DEVICES", "GLIBC_TUNABLES", "HF_HUB_OFFLINE", "HF_TOKEN", "OPENAI_BASE_URL"]
+PASSED += ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
 PASSED += [
     key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
 ]

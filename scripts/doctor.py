@@ -43,7 +43,8 @@ def main():
     sound.append(check("disk", check_disk, config))
     if arguments.slurm:
         sound.append(check("SLURM", check_slurm, config))
-        sound.append(check("its nodes", check_nodes, config))
+        if sound[-1]:
+            sound.append(check("its nodes", check_nodes, config))
     else:
         sound.append(check("memory", check_memory, config))
         sound.append(check("GPU", check_gpu, config))
@@ -199,10 +200,10 @@ def check_disk(config):
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < needed:
         raise Missing(
-            f"{free:.0f} GB free in {ROOT}, the study takes up to {needed:.0f} GB",
+            f"{free:,.0f} GB free in {ROOT}, the study takes up to {needed:,.0f} GB",
             "free some, or put the project's folders results, .work and models on another disk (a link will do)",
         )
-    return f"{free:.0f} GB free, the study takes up to {needed:.1f} GB"
+    return f"{free:,.0f} GB free, the study takes up to {needed:.1f} GB"
 
 
 def check_data(config, faults):
@@ -212,12 +213,21 @@ def check_data(config, faults):
         raise Missing(
             faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (docs/culture.md: what lies in it)"
         )
-    count = 0
+    fixtures = [name for name in config["grid"]["domain"] if study.uses_fixtures(config, name)]
+    if fixtures:
+        raise Missing(
+            f"{', '.join(fixtures)} would run on the project's small fixtures, which say nothing of any culture",
+            "--config data_dir=PATH, here and for snakemake (docs/culture.md: what lies in it)",
+        )
+    count, hub = 0, []
     for name in config["grid"]["domain"]:
         domain = {**catalog.load("domain", name), "datasets": study.datasets_of(config, name)}
-        family = import_module(f"bias_inheritance.families.{domain['family']}")
-        count += len(family.files_read(domain, config["data_dir"]))
-    return f"{count} files" if count else "come from the hub, over the network"
+        files = import_module(f"bias_inheritance.families.{domain['family']}").files_read(domain, config["data_dir"])
+        count += len(files)
+        hub += [] if files else [name]
+    return ", ".join(
+        [f"{count} files"] * (count > 0) + [f"{name} comes from the hub, over the network" for name in hub]
+    )
 
 
 def check_model(name):
@@ -246,7 +256,10 @@ def check_memory(config):
     needed = max(asked["mem_mb"] for asked in resources(config)) / 1000
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     if there < needed:
-        raise Missing(f"{there:.0f} GB, one job asks for {needed:.0f} GB", "take a larger machine, or --slurm")
+        raise Missing(
+            f"{there:.0f} GB, one job asks for {needed:.0f} GB",
+            "take a larger machine, or a cluster (there: doctor.py --slurm)",
+        )
     return f"{there:.0f} GB, one job asks for {needed:.0f} GB"
 
 
@@ -259,7 +272,7 @@ def check_gpu(config):
     if not found:
         raise Missing(
             "none here, and the study's model asks for one",
-            "run on a machine that has one, through SLURM (--slurm), or with another model (grid.model)",
+            "take a machine that has one, a cluster (there: doctor.py --slurm), or another model (grid.model)",
         )
     listing = answer("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader") or f"{len(found)} found"
     return f"{'; '.join(listing.splitlines())}: run with --profile profiles/workstation"
@@ -284,7 +297,7 @@ def check_image(config, role):
 
 def check_slurm(config):
     if not shutil.which("sinfo"):
-        raise Missing("no sinfo on the PATH", "log in to the cluster's login node, or leave out --slurm")
+        raise Missing("no sinfo on the PATH", "ssh LOGIN-NODE  (of a cluster; without one, leave out --slurm)")
     if answer("sinfo", "-h") is None:
         raise Missing("its controller does not answer", "sinfo  (it says why)")
     if not util.find_spec("snakemake_executor_plugin_slurm"):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+IMAGE = ROOT / "containers" / "cpu.sif"
 # what tells of the run itself: times, machines, paths
 OF_THE_RUN = {"config.yaml", "training.csv", "report.html", "ro-crate-metadata.json", ".snakemake_timestamp"}
 
@@ -59,3 +60,9 @@ def results(name):
 
 def records(name):
     return {path: json.loads(path.read_text()) for path in (ROOT / "results" / name).rglob("*.prov.json")}
+
+
+def image_digest():
+    """sha256 of the image for CPUs."""
+    with open(IMAGE, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

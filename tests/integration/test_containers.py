@@ -1,16 +1,14 @@
 """A study inside Apptainer: the host's packages are out of reach, and the image's digest is in every record."""
 
-import hashlib
 import os
 import subprocess
 import sysconfig
 
 import pytest
 import yaml
-from integration.running import ROOT, finish, go_on, records, results, start
+from integration.running import IMAGE, ROOT, finish, go_on, image_digest, records, results, start
 
 pytestmark = pytest.mark.containers
-IMAGE = ROOT / "containers" / "cpu.sif"
 NAME = "integration-apptainer"
 
 
@@ -20,10 +18,7 @@ def finished():
 
 
 def test_every_record_holds_the_digest_of_the_image(finished):
-    with open(IMAGE, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    found = {record["environment"]["container_sha256"] for record in records(NAME).values()}
-    assert found == {digest}
+    assert {record["environment"]["container_sha256"] for record in records(NAME).values()} == {image_digest()}
 
 
 def test_results_are_those_of_the_host(finished):
@@ -38,7 +33,7 @@ def test_a_second_run_does_nothing_and_a_rebuilt_image_reruns_everything(finishe
     rebuilt.symlink_to(IMAGE.resolve())
     (tmp_path / "cpu.sif").symlink_to(rebuilt.name)
     other = f"containers={{cpu: {tmp_path}/cpu.sif, gpu: {tmp_path}/cpu.sif}}"
-    printed = finish(go_on(NAME, "--sdm", "apptainer", "--dry-run", config=[other]), NAME)
+    printed = finish(go_on(NAME, "--sdm", "apptainer", "--dry-run", "--quiet", "none", config=[other]), NAME)
     assert "Software environment definition has changed" in printed
     planned = printed.count("\nrule ") + printed.count("\nlocalrule ") - printed.count("\nlocalrule all:")
     assert planned >= len(records(NAME))

@@ -1,16 +1,21 @@
-"""The study through a real SLURM: jobs ask for what fits, and one that is cancelled in mid-training goes on."""
+"""The study through a real SLURM: jobs ask for what fits, and one that is cancelled or killed in its midst goes on."""
 
+import os
+import re
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from integration.running import ROOT, finish, results, start
+from integration.running import ROOT, finish, image_digest, records, results, start
 
 pytestmark = pytest.mark.slurm
 # looks at the queue more often than one would on a cluster
 ON_SLURM = ["--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
 HAS_GPUS = "gpu" in subprocess.run(["sinfo", "-h", "-o", "%G"], capture_output=True, text=True).stdout
 WITH_GPU = ["--set-resources", "finetune:gpu=1"] if HAS_GPUS else []
+STEPS = 120  # optimiser steps of the longest training: 24 samples in batches of 4, over 20 epochs
 
 
 @pytest.fixture(scope="module")
@@ -35,43 +40,72 @@ def queue():
     }
 
 
-def test_a_job_cancelled_in_mid_training_goes_on_and_changes_nothing(undisturbed):
+def is_of(facts, step):
+    return facts["comment"].startswith(f"rule_{step}_")
+
+
+def states_of_checkpoint(work, seen):
+    """Add the states in which a training's checkpoint is found to `seen`; returns how many the furthest one has had."""
+    for path in (work / "finetune").glob("*/checkpoint.pt"):
+        seen.setdefault(path, set()).add(path.stat().st_mtime_ns)
+    return max(map(len, seen.values()), default=0)
+
+
+def process_of(step, work):
+    """The process id of a running step of a study, or None."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode().split("\0")
+        except OSError:  # it has ended
+            continue
+        if f"scripts/{step}.py" in words and str(work.relative_to(ROOT)) in words:
+            return int(folder.name)
+    return None
+
+
+def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(undisturbed):
+    """`scancel` in mid-training, and the signal of a system that runs out of memory in mid-prediction."""
     name = "integration-slurm"
+    work = ROOT / ".work" / name
     before = set(queue())
     process = start(name, *ON_SLURM, *WITH_GPU)
-    cancelled, seen = [], {}
+    cancelled, killed, seen, checkpoints = [], [], {}, {}
+
+    def running(step):
+        return [job for job, facts in seen.items() if facts["state"] == "RUNNING" and is_of(facts, step)]
+
     while process.poll() is None:
         seen |= {job: facts for job, facts in queue().items() if job not in before}
-        training = [
-            job
-            for job, facts in seen.items()
-            if facts["state"] == "RUNNING" and facts["comment"].startswith("rule_finetune")
-        ]
-        if training and not cancelled and list((ROOT / ".work" / name / "finetune").glob("*/checkpoint.pt")):
-            cancelled = training
+        if not cancelled and running("finetune") and states_of_checkpoint(work, checkpoints) > 1:
+            cancelled = running("finetune")
             subprocess.run(["scancel", *cancelled], check=True)
-        time.sleep(0.2)
+        if not killed and len(running("predict")) == 1 and list((work / "predict").glob("*/*.jsonl")):
+            victim = process_of("predict", work)
+            if victim:
+                killed = running("predict")
+                os.kill(victim, signal.SIGKILL)
+        time.sleep(0.1)
     finish(process, name)
 
-    assert cancelled
+    assert cancelled and killed
     logs = [log.read_text() for log in (ROOT / "logs" / name / "finetune").glob("*.log")]
-    assert any("continued after step" in log for log in logs)
+    continued = [int(step) for log in logs for step in re.findall("continued after step ([0-9]+)", log)]
+    assert continued
+    assert all(1 < step < STEPS for step in continued)
     assert results(name) == undisturbed
 
-    states = {job: facts["state"] for job, facts in seen.items()}
-    assert all(states[job] == "CANCELLED" for job in cancelled)
-    first = {seen[job]["comment"]: seen[job]["memory"] for job in cancelled}
+    assert all(seen[job]["state"] == "CANCELLED" for job in cancelled)
+    assert all(seen[job]["state"] == "FAILED" for job in killed)
+    first = {seen[job]["comment"]: seen[job]["memory"] for job in cancelled + killed}
     again = {
         facts["comment"]: facts["memory"]
         for job, facts in seen.items()
-        if facts["comment"] in first and job not in cancelled
+        if facts["comment"] in first and job not in cancelled + killed
     }
     assert first == dict.fromkeys(first, "2000M")
     assert again == dict.fromkeys(first, "3000M")
     if HAS_GPUS:
-        assert all(
-            ("gpu:1" in facts["gpus"]) == facts["comment"].startswith("rule_finetune") for facts in seen.values()
-        )
+        assert all(("gpu:1" in facts["gpus"]) == is_of(facts, "finetune") for facts in seen.values())
     submitted = {facts["comment"].removeprefix("rule_").partition("_wildcards")[0] for facts in seen.values()}
     assert {"prepare_model", "write_pool", "finetune", "predict"} <= submitted
     assert not submitted & {"mix", "score", "gather_scores", "draw_originals"}
@@ -82,3 +116,4 @@ def test_the_study_through_slurm_in_containers(undisturbed):
     name = "integration-slurm-apptainer"
     finish(start(name, *ON_SLURM, "--sdm", "apptainer"), name)
     assert results(name) == undisturbed
+    assert {record["environment"]["container_sha256"] for record in records(name).values()} == {image_digest()}

@@ -1,0 +1,48 @@
+"""profiles/workstation on a machine that is said to have two GPUs: a job each, and as many threads as the rule asks for."""
+
+import re
+
+import pytest
+from bias_inheritance import files, models
+from integration.running import ROOT, finish, records, start
+
+NAME = "integration-workstation"
+CELLS = [("original", "0.00", "none"), ("neutral", "0.50", "none"), ("neutral", "0.50", "loss")]
+
+
+def test_each_gpu_has_one_job_at_a_time(monkeypatch):
+    # nothing here uses a GPU: the random model trains on a CPU where these devices are not there
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "17,18")
+    words = ["--profile", "profiles/workstation", "--set-resources", "finetune:gpu=1", "--cores", "3"]
+    adapters = [
+        f"results/{NAME}/cells/tiny-random/gender/{bias}/gamma-{gamma}/{mitigation}/seed-1/round-1/adapter"
+        for bias, gamma, mitigation in CELLS
+    ]
+    finish(start(NAME, *words, *adapters), NAME)
+
+    of_device = {}
+    for record in records(NAME).values():
+        if record["step"] == "finetune":
+            assert record["threads"] == 1  # what its model's file says, however many cores there are
+            log = "-".join(record["wildcards"][key] for key in ("model", "domain", "bias", "gamma", "mitigation"))
+            text = (ROOT / "logs" / NAME / "finetune" / f"{log}-1-1.log").read_text()
+            (device,) = re.findall("^on GPU (.+)$", text, re.MULTILINE)
+            of_device.setdefault(device, []).append((record["started"], record["ended"]))
+    assert set(of_device) == {"17", "18"}
+    assert sum(map(len, of_device.values())) == len(CELLS)
+    for spans in of_device.values():
+        spans.sort()
+        assert all(ended <= started for (_, ended), (started, _) in zip(spans, spans[1:], strict=False))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_torch_uses_the_threads_that_a_rule_has(threads, card_path, monkeypatch):
+    import torch
+
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    models.load_base(files.read_json(card_path))
+    try:
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
