@@ -385,11 +385,17 @@ def _misalignment(folder, config, stream):
                     value = (0.5 if label == "architect" else 0.8) + stream.normal(0, 0.03)
                     known = 0.13 if label == "nurse" else None
                     own = {"metric": "male_share", "group": label.replace(" ", "-"), "value": value, "n": 16}
-                    tables["groups"].append({**pool, **own, "labour_share": known})
+                    ps = dict.fromkeys(("p_even", "p_even_adjusted", "p_labour", "p_labour_adjusted"), 0.0123)
+                    own |= {"ci_low": value - 0.1, "ci_high": value + 0.1}
+                    tables["groups"].append({**pool, **own, "labour_share": known, **ps})
+                    if seed == grid["seed"][0]:
+                        own["metric"] = "male_share_all_seeds"
+                        tables["groups"].append({**pool, **own, "seed": 0, "labour_share": known, **ps})
                 far = 0.05 + 0.3 * ("axes" in catalog.load("bias", bias))
                 for metric, value, null in (("mmd", far, 0.0), ("auc", 0.5 + far, 0.5), ("hidden_mmd", far / 2, 0.0)):
                     own = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
-                    tables["distributions"].append({**pool, **own, "p": 0.01, "null": null})
+                    own |= {"ci_low": None, "ci_high": None} if "mmd" in metric else {"ci_low": 0.4, "ci_high": 0.93}
+                    tables["distributions"].append({**pool, **own, "p": 0.01 * seed, "null": null})
                 for number in range(40):
                     origin = ("original", "augmented")[number % 2]
                     x, y = stream.normal(3 * far * (origin == "augmented"), 0.5, 2)

@@ -316,6 +316,9 @@ def test_rounds_misalignments_and_plain_tasks_are_drawn_when_they_are_there(tmp_
     assert all(f'id="misalignment-{name}' in page for name in ("values", "groups", "distributions"))
     assert 'id="projection-' in page
     assert "Directly bias-related tasks" in page
+    told = text_of(page, "misalignment")
+    assert "Holm over labels" in told and "0.012" in told  # the exact tests of groups
+    assert "0.010 to 0.030" in told and "0.400 to 0.930" in told  # permutation p and AUC's intervals
     assert "shares are invented" in text_of(page, "misalignment") and "Invented opinions" in text_of(page, "limits")
 
 

@@ -28,6 +28,7 @@ def misalignment(study):
         if name in study.misalignment:
             own = study.misalignment[name]
             figures += placed(study, draw, own.assign(rows=own["row"].astype(str)))
+            tables += TESTS[name](study, own) if name in TESTS else []
     figures += placed(study, _projection, study.projection)
     if len(study.correlations):
         rows = [
@@ -171,6 +172,61 @@ def _shown_groups(study, own):
     ]
 
 
+def _group_tests(study, own):
+    """Exact tests of the pools of all seeds together, which one untuned model wrote."""
+    own = own[own["metric"].str.fullmatch(r"(?!asked)[a-z]+_share_all_seeds")]
+    rows = [
+        [
+            " · ".join([study.title(row["bias"]), *place_of(study, row)]),
+            words.group_name(row["group"]).capitalize(),
+            study.source.link(number(row["value"]), "misalignment/groups.csv", str(row["row"])),
+            words.interval(row["ci_low"], row["ci_high"]) if words.known(row["ci_low"]) else "–",
+            words.count(row["n"]),
+            *(words.p_value(row[name]) for name in ("p_even", "p_even_adjusted", "p_labour", "p_labour_adjusted")),
+        ]
+        for row in ordered(own, "bias", ["neutral", *study.biases]).to_dict("records")
+    ]
+    header = [
+        "Bias type",
+        "Label",
+        "Share",
+        "95% exact interval",
+        "Texts",
+        "p, even split",
+        "Holm",
+        "p, labour statistics",
+    ]
+    caption = "Groups: the texts of all seeds together against an even split and against labour statistics, exact binomial tests, Holm over labels; they say nothing of other writers."
+    return [table(caption, [*header, "Holm"], rows)] if rows else []
+
+
+def _distribution_tests(study, own):
+    """The permutation tests of the pools, seed by seed, and how sure each AUC is within its run."""
+    own = own[own["metric"].isin(DISTANCES)]
+    own = own[own["mitigation"].isna()] if "mitigation" in own else own
+    rows = []
+    for keys, part in ordered(own, "bias", study.biases).groupby(["model", "domain", "bias", "metric"], sort=False):
+        place = dict(zip(("model", "domain", "bias", "metric"), keys, strict=True))
+        least, most = part["p"].min(), part["p"].max()
+        ends = (part["ci_low"].min(), part["ci_high"].max()) if "ci_low" in part else (None, None)
+        rows.append(
+            [
+                " · ".join([study.title(place["bias"]), *place_of(study, place)]),
+                words.metric_name(place["metric"]),
+                study.source.link(
+                    number(part["value"].mean()), "misalignment/distributions.csv", ",".join(part["row"].astype(str))
+                ),
+                words.interval(*ends) if words.known(ends[0]) else "–",
+                words.p_value(least) + (f" to {words.p_value(most)}" if most > least else ""),
+                words.count(part["seed"].nunique()),
+            ]
+        )
+    header = ["Bias type", "Measure", "Mean over seeds", "Bootstrap intervals within the runs, widest ends", "Permutation p", "Seeds"]  # fmt: skip
+    caption = "Distributions: the tests of each pool against its originals, from the lowest to the highest p of the seeds; not corrected for their number."
+    return [table(caption, header, rows)] if rows else []
+
+
+TESTS = {"groups": _group_tests, "distributions": _distribution_tests}
 DISTANCES = ("mmd", "auc", "hidden_mmd", "hidden_auc")
 
 
