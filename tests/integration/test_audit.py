@@ -14,23 +14,43 @@ from integration.conftest import copy_project
 CELL = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
 ORIGINAL = "cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1"
 POOL = "pools/tiny-random/gender/neutral/seed-1"
-# one file of every kind, and another of the same kind to swap it with
+MISALIGNMENT = "misalignment"
+# one file of every kind (step and output), and another one to swap it with: of its kind where the study has two
 KINDS = {
-    "pool": (f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"),
-    "mix": (f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"),
-    "json": (f"{POOL}/counts.json", f"{CELL}/scores/salary.json"),
-    "csv": ("scores.csv", "manipulation.csv"),
-    "training log": (f"{CELL}/training.csv", f"{ORIGINAL}/training.csv"),
-    "parquet": (f"{CELL}/predictions/salary.parquet", f"{ORIGINAL}/predictions/salary.parquet"),
-    "adapter": (f"{CELL}/adapter/adapter_model.safetensors", f"{ORIGINAL}/adapter/adapter_model.safetensors"),
-    "adapter config": (f"{CELL}/adapter/adapter_config.json", f"{CELL}/scores/hiring.json"),
-    "scores": (f"{CELL}/scores/salary.json", f"{ORIGINAL}/scores/salary.json"),
-    "items": ("originals/gender/items/salary.jsonl", "originals/gender/items/hiring.jsonl"),
-    "model card": ("models/tiny-random.json", f"{POOL}/counts.json"),
-    "dataset card": (f"{POOL}/card.md", "workflow/Snakefile"),
-    "crate": ("ro-crate-metadata.json", "scores.csv"),
-    "code copy": ("workflow/scripts/mix.py", "workflow/scripts/score.py"),
+    "prepare_originals/source": ("originals/gender/source.jsonl", "originals/gender/reserve.jsonl"),
+    "prepare_originals/reserve": ("originals/gender/reserve.jsonl", "originals/gender/test.jsonl"),
+    "prepare_originals/test": ("originals/gender/test.jsonl", "originals/gender/source.jsonl"),
+    "prepare_originals/counts": ("originals/gender/counts.json", f"{POOL}/counts.json"),
+    "draw_originals/originals": ("originals/gender/seed-1/originals.jsonl", f"{ORIGINAL}/train.jsonl"),
+    "prepare_items/questions": ("originals/gender/items/salary.jsonl", "originals/gender/items/hiring.jsonl"),
+    "prepare_model/card": ("models/tiny-random.json", f"{POOL}/counts.json"),
+    "write_pool/pool": (f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"),
+    "write_pool/failures": (f"{POOL}/failures.jsonl", f"{POOL}/pool.jsonl"),
+    "write_pool/counts": (f"{POOL}/counts.json", f"{CELL}/scores/salary.json"),
+    "describe_pool/card": (f"{POOL}/card.md", "workflow/Snakefile"),
+    "mix/train": (f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"),
+    "mix/summary": (f"{CELL}/mix.json", f"{ORIGINAL}/mix.json"),
+    "finetune/adapter": (f"{CELL}/adapter/adapter_model.safetensors", f"{ORIGINAL}/adapter/adapter_model.safetensors"),
+    "finetune/adapter: its config": (f"{CELL}/adapter/adapter_config.json", f"{CELL}/scores/hiring.json"),
+    "finetune/training_log": (f"{CELL}/training.csv", f"{ORIGINAL}/training.csv"),
+    "predict/predictions": (f"{CELL}/predictions/salary.parquet", f"{ORIGINAL}/predictions/salary.parquet"),
+    "score/scores": (f"{CELL}/scores/salary.json", f"{ORIGINAL}/scores/salary.json"),
+    "gather_scores/table": ("scores.csv", "manipulation.csv"),
+    "gather_scores/parquet": ("scores.parquet", f"{CELL}/predictions/salary.parquet"),
+    "check_manipulation/manipulation": ("manipulation.csv", "pools.csv"),
+    "check_manipulation/table": ("pools.csv", "effects.csv"),
+    "measure_groups/table": (f"{MISALIGNMENT}/groups.csv", f"{MISALIGNMENT}/together.csv"),
+    "relate_misalignment/together": (f"{MISALIGNMENT}/together.csv", f"{MISALIGNMENT}/correlations.csv"),
+    "relate_misalignment/correlations": (f"{MISALIGNMENT}/correlations.csv", f"{MISALIGNMENT}/groups.csv"),
+    "analyse/effects": ("effects.csv", "claims.csv"),
+    "analyse/verdicts": ("claims.csv", "effects.csv"),
+    "write_config/resolved": ("config.yaml", "originals/gender/counts.json"),
+    "report/page": ("report.html", "claims.csv"),
+    "write_crate/crate": ("ro-crate-metadata.json", "scores.csv"),
+    "write_crate/workflow": ("workflow/scripts/mix.py", "workflow/scripts/score.py"),
 }
+# nothing is made from these, so they and their record can be edited together
+LAST = ["write_crate/crate", "write_crate/workflow"]
 RECORD = f"{POOL}/write_pool.prov.json"
 
 
@@ -97,6 +117,17 @@ def test_needs_nothing_but_python_and_says_so_by_its_status(place, finished):
     assert told.returncode == 1 and "tampered  results/one/scores.csv" in told.stdout
 
 
+def test_the_faults_below_reach_every_kind_of_file(finished):
+    kinds = {}
+    for record in records.read(finished / "results" / "one").records.values():
+        for output, entries in record["outputs"].items():
+            paths = kinds.setdefault(f"{record['step']}/{output}", set())
+            paths |= {entry["path"].removeprefix("results/one/") for entry in entries}
+    assert kinds.keys() == {kind.split(":")[0] for kind in KINDS}
+    for kind, (path, _) in KINDS.items():
+        assert path in kinds[kind.split(":")[0]], kind
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_changed_files_are_named(place, kind):
     path, other = (place / name for name in KINDS[kind])
@@ -124,7 +155,7 @@ def test_changed_files_are_named(place, kind):
     assert states(place)[0] == {}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("crate", "code copy")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LAST])
 def test_a_file_edited_together_with_its_record_is_found_by_what_was_made_from_it(place, kind):
     """Its own record agrees with it; the crate, or a file made from it, read another one."""
     path = place / KINDS[kind][0]
@@ -239,6 +270,29 @@ def test_an_older_runs_file_with_its_record_is_stale(place, finished):
     assert f"{CELL}/scores/salary.json" not in wrong
 
 
+# the steps of the study, each with one of its files: a change of a step's script makes it stale
+STEPS = {kind.split("/")[0]: path for kind, (path, _) in KINDS.items()}
+
+
+def test_a_changed_script_makes_stale_what_its_step_made(place, finished, tmp_path, monkeypatch):
+    """For every step, and so for every kind of file; nothing of another step but what runs the same script."""
+    other = copy_project(tmp_path / "changed")
+    monkeypatch.setattr(provenance, "ROOT", other)
+    monkeypatch.setattr(provenance, "SCRIPTS", other / "scripts")
+    for step, path in STEPS.items():
+        script = other / "scripts" / f"{step}.py"
+        content = script.read_bytes()
+        script.write_bytes(content + b"\n")
+        wrong, found = states(place)
+        assert wrong[path] == "stale" and f"scripts/{step}.py" in found["files"][f"results/one/{path}"]["why"]
+        of_step = {kind_path for kind, (kind_path, _) in KINDS.items() if kind.startswith(f"{step}/")}
+        assert of_step <= wrong.keys() and set(wrong.values()) == {"stale"}, step
+        others = {kind_path for kind, (kind_path, _) in KINDS.items() if not kind.startswith(f"{step}/")}
+        assert not others & wrong.keys(), step
+        script.write_bytes(content)
+    assert states(place)[0] == {}
+
+
 @pytest.mark.parametrize(
     "code, stale",
     {
@@ -277,21 +331,53 @@ def test_changed_code_makes_stale_what_it_made(place, finished, tmp_path, monkey
         assert set(stale) <= set(wrong), "gone"
 
 
+ONE = "studies/one.yaml"
+TINY = "catalog/models/tiny-random.yaml"
+# (file, leaf): another value, what is stale then, and what is not
 LEAVES = {
-    "originals: 12": ("originals: 14", [f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"], [f"{CELL}/scores/salary.json"]),
-    "epochs: 8": (
+    (ONE, "originals: 12"): (
+        "originals: 14",
+        [f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"],
+        [f"{CELL}/scores/salary.json"],
+    ),
+    (ONE, "epochs: 8"): (
         "epochs: 9",
         [f"{CELL}/adapter/adapter_model.safetensors", f"{CELL}/adapter/adapter_config.json", f"{CELL}/training.csv"],
         [f"{POOL}/pool.jsonl", "scores.csv"],
     ),
-    "bootstrap: 100": (
+    (ONE, "bootstrap: 100"): (
         "bootstrap: 101",
-        [f"{CELL}/scores/salary.json", "manipulation.csv", "pools.csv"],
+        [f"{CELL}/scores/salary.json", "manipulation.csv", "pools.csv", "config.yaml"],
         ["scores.csv"],
     ),
-    "hiring: 2": ("hiring: 3", ["originals/gender/items/hiring.jsonl"], ["originals/gender/items/salary.jsonl"]),
-    "seed: [1]": ("seed: [1, 2]", ["scores.csv", "scores.parquet", "manipulation.csv"], [f"{POOL}/pool.jsonl"]),
+    (ONE, "salary: 8"): ("salary: 9", ["originals/gender/items/salary.jsonl"], ["originals/gender/items/hiring.jsonl"]),
+    (ONE, "study: one"): (
+        "study: one\ninstruction_share: 0.5",
+        [f"{CELL}/train.jsonl", f"{CELL}/mix.json"],
+        [f"{POOL}/pool.jsonl"],
+    ),
+    (ONE, "seed: [1]"): (
+        "seed: [1, 2]",
+        ["scores.csv", "scores.parquet", "manipulation.csv", "misalignment/groups.csv", "report.html"],
+        [f"{POOL}/pool.jsonl"],
+    ),
+    (TINY, "temperature: 1.0"): (
+        "temperature: 1.1",
+        [f"{POOL}/{name}" for name in ("pool.jsonl", "failures.jsonl", "counts.json", "card.md")]
+        + [f"{CELL}/predictions/salary.parquet"],
+        ["models/tiny-random.json"],
+    ),
+    ("catalog/domains/gender.yaml", "compared: female"): (
+        "compared: male",
+        [f"originals/gender/{name}" for name in ("source.jsonl", "reserve.jsonl", "test.jsonl", "counts.json")]
+        + ["originals/gender/seed-1/originals.jsonl", "report.html"],
+        ["models/tiny-random.json"],
+    ),
+    ("catalog/claims.yaml", "alpha: 0.05"): ("alpha: 0.04", ["claims.csv", "effects.csv"], ["scores.csv"]),
+    (TINY, "  seed: 1"): ("  seed: 2", ["models/tiny-random.json"], ["originals/gender/source.jsonl"]),
 }
+# steps that read no leaf of the configuration: what they make is stale by its inputs
+WITHOUT_LEAVES = ["relate_misalignment/", "write_crate/"]
 
 
 def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(finished, tmp_path):
@@ -313,23 +399,23 @@ def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(finished, 
         return {name.removeprefix("results/one/"): v["state"] for name, v in found.items() if v["state"] != "ok"}
 
     assert ask() == {}
-    for leaf, (changed, stale, unchanged) in LEAVES.items():
-        assert leaf in text
-        configuration.write_text(text.replace(leaf, changed))
+    for (name, leaf), (changed, stale, unchanged) in LEAVES.items():
+        before = (project / name).read_text()
+        assert leaf in before
+        (project / name).write_text(before.replace(leaf, changed))
         wrong = ask()
         assert set(stale) <= set(wrong) and not set(unchanged) & set(wrong), (leaf, wrong)
         assert set(wrong.values()) == {"stale"}
-    configuration.write_text(text)
+        (project / name).write_text(before)
+    reached = {path for _, stale, _ in LEAVES.values() for path in stale}
+    for kind, (path, _) in KINDS.items():
+        assert path in reached or kind.startswith(tuple(WITHOUT_LEAVES)), kind
     bias = project / "catalog/biases/neutral.yaml"
     original = bias.read_text()
     bias.write_text(original.replace("title: ", "title: Very "))
     assert f"{POOL}/card.md" in ask()
-    model = project / "catalog/models/tiny-random.yaml"
     bias.write_text(original + "# a comment\n")
     assert ask() == {}, "a comment changes nothing"
-    model.write_text(model.read_text().replace("temperature: 1.0", "temperature: 1.1"))
-    wrong = ask()
-    assert {f"{POOL}/pool.jsonl", f"{CELL}/predictions/salary.parquet"} <= set(wrong)
     (project / ".venv").unlink(missing_ok=True)
     (tmp_path / "without" / "snakemake").mkdir(parents=True)
     (tmp_path / "without" / "snakemake" / "__init__.py").write_text("raise ImportError('not installed')")
