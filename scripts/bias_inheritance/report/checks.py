@@ -34,21 +34,26 @@ def manipulation(study):
         " · ".join([study.title(row["bias"]), *(study.names[axis][row[axis]]["title"] for axis in several)])
         for row in checked.to_dict("records")
     ]
-    checked["passed"] = checked["passed"].astype(str).str.lower() == "true"
+    # empty where the study has no neutral text to compare with
+    checked["passed"] = (
+        checked["passed"].astype(str).str.lower().map({"true": "passed", "false": "failed"}).fillna("not checked")
+    )
     says, figures = [], []
     types = checked[checked["bias"].isin(study.types)]
-    failed = list(dict.fromkeys(types[~types["passed"]]["title"]))
+    failed = list(dict.fromkeys(types[types["passed"] == "failed"]["title"]))
     if len(types):
-        total = types["title"].nunique()
+        total, passed = types["title"].nunique(), types[types["passed"] == "passed"]["title"].nunique()
         says.append(
-            f"{words.counted(total - len(failed), 'bias type')} of {total} did what "
-            + ("it says" if total - len(failed) == 1 else "they say")
+            f"{words.counted(passed, 'bias type')} of {total} did what "
+            + ("it says" if passed == 1 else "they say")
             + (
                 f"; {words.listed(failed)} did not, and verdicts on {'it' if len(failed) == 1 else 'them'} are withheld."
                 if failed
                 else "."
             )
         )
+        if passed + len(failed) < total:
+            says.append("What has no neutral text to be compared with was not checked, and carries no verdict.")
     for measure, title, caption, unit in (
         (
             "stereotype_rate_minus_neutral",
@@ -117,7 +122,7 @@ def manipulation(study):
             ),
             words.interval(row["ci_low"], row["ci_high"]) if words.known(row["ci_low"]) else "–",
             words.count(row["n"]),
-            "passed" if row["passed"] else "failed",
+            row["passed"],
         ]
         for row in checked.to_dict("records")
     ]

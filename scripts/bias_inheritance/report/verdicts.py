@@ -183,7 +183,7 @@ def _data_limits(study):
     checked = study.manipulation[study.manipulation["bias"].isin(study.types)]
     failed = [
         study.title(bias)
-        for bias in dict.fromkeys(checked[checked["passed"].astype(str).str.lower() != "true"]["bias"])
+        for bias in dict.fromkeys(checked[checked["passed"].astype(str).str.lower() == "false"]["bias"])
     ]
     if failed:
         found.append(
