@@ -213,16 +213,17 @@ def check_data(config, faults):
         raise Missing(
             faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (docs/culture.md: what lies in it)"
         )
-    count, told = 0, []
+    count, hub, fixtures = 0, [], []
     for name in config["grid"]["domain"]:
         domain = {**catalog.load("domain", name), "datasets": study.datasets_of(config, name)}
         read = import_module(f"bias_inheritance.families.{domain['family']}").files_read(domain, config["data_dir"])
         count += len(read)
-        if not read:
-            told.append(f"{name} comes from the hub, over the network")
-        elif study.uses_fixtures(config, name):
-            told.append(f"{name} runs on the project's invented fixtures (--config data_dir=PATH gives real data)")
-    return "; ".join([f"{count} files", *told])
+        hub += [] if read else [name]
+        fixtures += [name] if study.uses_fixtures(config, name) else []
+    told = [f"{count} files"] if count else []
+    told += [f"{', '.join(hub)} over the network, from the hub"] if hub else []
+    told += [f"invented ones for {', '.join(fixtures)} (real: --config data_dir=PATH)"] if fixtures else []
+    return "; ".join(told)
 
 
 def check_model(name):
