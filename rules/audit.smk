@@ -16,18 +16,6 @@ DATASET_CARDS = [
 ]
 
 
-def described(wildcards, cell):
-    """Leaves of the card of a pool: of round 1, or of the one that a cell {gamma, mitigation, round} wrote."""
-    written = is_generated(wildcards.bias)
-    return {
-        "bias": catalog.load("bias", wildcards.bias),
-        "domain": domain_of(wildcards.domain, "title", "compared", "planted_label", "stereotypes"),
-        "model": model_leaves(wildcards.model, "title", "licence", "generation") if written else None,
-        "seed": int(wildcards.seed),
-        "cell": cell,
-    }
-
-
 rule describe_pool:
     input:
         pool=f"{POOL}/pool.jsonl",

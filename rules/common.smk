@@ -242,6 +242,18 @@ def is_generated(bias):
     return catalog.load("bias", bias)["source"] == "generated"
 
 
+def described(wildcards, cell):
+    """Leaves of the card of a pool: of round 1, or of the one that a cell {gamma, mitigation, round} wrote."""
+    written = is_generated(wildcards.bias)
+    return {
+        "bias": catalog.load("bias", wildcards.bias),
+        "domain": domain_of(wildcards.domain, "title", "compared", "planted_label", "stereotypes"),
+        "model": model_leaves(wildcards.model, "title", "licence", "generation") if written else None,
+        "seed": int(wildcards.seed),
+        "cell": cell,
+    }
+
+
 def pools_so_far(wildcards):
     """The pools of a cell's rounds up to its own."""
     return [pool_of(wildcards, number) for number in range(1, int(wildcards.round) + 1)]
