@@ -2,7 +2,7 @@
 
     python scripts/bench_ours.py JOB.json RESULT.json
 
-A job says what to do (train, score, generate, load) and holds the data; only the work itself is timed, as it is for the
+A job says what to do (a function's name below) and holds the data; only the work itself is timed, as it is for the
 peers: no import, no model load, no writing of results.
 """
 
@@ -53,6 +53,27 @@ def score(job):
     return {"seconds": time.perf_counter() - started, "logprobs": [row["logprobs"] for row in found]}
 
 
+def score_plainly(job):
+    """The same log-probabilities in the plain way: 32 bits, one forward pass per option, all logits."""
+    import torch
+
+    network, tokenizer = models.load_base(models.read_card(job["card"]))
+    network = models.load_adapter(network, job["adapter"]).float()
+    chat = models.Chat(tokenizer, job["system"])
+    started, found = time.perf_counter(), []
+    with torch.inference_mode():
+        for row in job["items"]:
+            found.append([])
+            for option in job["options"]:
+                prompt, answer = chat.prompt(row["user"]), chat.answer(option)
+                logits = network(input_ids=torch.tensor([prompt + answer], device=network.device)).logits[0]
+                chosen = torch.log_softmax(logits[len(prompt) - 1 : -1], -1).gather(
+                    1, torch.tensor(answer, device=network.device).unsqueeze(1)
+                )
+                found[-1].append(chosen.sum().item())
+    return {"seconds": time.perf_counter() - started, "logprobs": found}
+
+
 def generate(job):
     """What write_pool.py does with the prompts of a batch."""
     network, tokenizer = models.load_base(models.read_card(job["card"]))
@@ -80,7 +101,13 @@ def load(job):
 def main(job_path, result_path):
     with open(job_path) as file:
         job = json.load(file)
-    result = {"train": train, "score": score, "generate": generate, "load": load}[job["do"]](job)
+    result = {
+        "train": train,
+        "score": score,
+        "score_plainly": score_plainly,
+        "generate": generate,
+        "load": load,
+    }[job["do"]](job)
     with open(result_path, "w") as file:
         json.dump(result, file)
 
