@@ -74,6 +74,8 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     """
     if bias["source"] != "generated":
         return _copied(pool, bias, domain)
+    from statsmodels.stats.proportion import proportion_confint
+
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     if "axes" not in bias:
         rows = []
@@ -97,7 +99,9 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     # what was rejected for its group counts here, or the check would be passed by its own filter
     asked = len(pool) + rejected
     unfiltered = sum(agree) / asked if asked else 0.0
-    rows.append({"measure": "asked_group_share_unfiltered", "group": "all", "value": unfiltered, "n": asked})
+    low, high = proportion_confint(sum(agree), asked, method="wilson") if asked else (None, None)
+    measured = {"value": unfiltered, "ci_low": low, "ci_high": high, "n": asked}
+    rows.append({"measure": "asked_group_share_unfiltered", "group": "all", **measured})
     passed = shown if unfiltered >= domain["manipulation"]["asked_group_share"] else False
     return [{**row, "passed": passed} for row in rows]
 

@@ -220,7 +220,8 @@ def _manipulation(config, stream):
                 share = stream.uniform(0.85, 1)
                 ends = {"ci_low": share - 0.05, "ci_high": share, "n": 96, "passed": passed}
                 yield {**place, "measure": "asked_group_share", "group": "all", "value": share, **ends}
-                everything = {"value": 0.9 * share, "n": 107, "passed": passed}
+                wider = {"ci_low": 0.9 * share - 0.06, "ci_high": 0.9 * share + 0.05}
+                everything = {"value": 0.9 * share, **wider, "n": 107, "passed": passed}
                 yield {**place, "measure": "asked_group_share_unfiltered", "group": "all", **everything}
             elif "plant" in content:
                 facts = {"value": content["plant"], "n": 24, "passed": True}

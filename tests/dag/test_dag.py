@@ -9,12 +9,17 @@ import pytest
 JOBS = {  # cells × (mix, finetune, predict, score) and what comes once
     "config.yaml": {"finetune": 21, "predict": 22, "write_pool": 6, "copy_pool": 3},
     "studies/full.yaml": {"finetune": 965, "predict": 966, "write_pool": 35, "copy_pool": 25},
+    "studies/dial.yaml": {"finetune": 12, "predict": 13, "write_pool": None, "copy_pool": 9},
     "studies/smoke.yaml": {"finetune": 26, "predict": 27, "write_pool": 4, "copy_pool": 2},
 }
 
 
-def dry_run(snakemake, root, tmp_path, configfile):
-    command = [snakemake, "-n", "--cores", "2", "--configfile", configfile, "--config", "study=never-run", "--nolock"]
+PAPER = {"finetune": 3625, "predict": 3630, "write_pool": 175, "copy_pool": 50}
+
+
+def dry_run(snakemake, root, tmp_path, configfile, *config):
+    command = [snakemake, "-n", "--cores", "2", "--configfile", configfile, "--nolock"]
+    command += ["--config", "study=never-run", *config]
     started = time.time()
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     return done, time.time() - started
@@ -24,10 +29,20 @@ def dry_run(snakemake, root, tmp_path, configfile):
 def test_the_number_of_jobs(snakemake, root, tmp_path, configfile):
     done, _ = dry_run(snakemake, root, tmp_path, configfile)
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = {
-        name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
-    }
-    assert {name: counts.get(name) for name in JOBS[configfile]} == JOBS[configfile]
+    assert counted(done, JOBS[configfile]) == JOBS[configfile]
+
+
+@pytest.mark.long
+def test_the_number_of_jobs_of_the_papers_grid(snakemake, root, tmp_path):
+    done, _ = dry_run(snakemake, root, tmp_path, "studies/paper.yaml", "data_dir=resources/fixtures")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert counted(done, PAPER) == PAPER
+
+
+def counted(done, rules):
+    """The number of jobs that a dry run's table gives each of `rules`."""
+    found = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    return {name: int(found[name]) if name in found else None for name in rules}
 
 
 @pytest.mark.long
