@@ -163,7 +163,7 @@ def prepare():
     common["device"] = models.device()
     return {
         "common": common,
-        "settings": {**spec["finetune"], "batch_size": BATCH, "micro_batch_size": BATCH},
+        "settings": {**spec["finetune"], "epochs": 1, "batch_size": BATCH, "micro_batch_size": BATCH},
         "rows": rows,
         "labels": domain["labels"],
         "end": tokenizer.eos_token,

@@ -56,9 +56,10 @@ def score(job):
 def score_plainly(job):
     """The same log-probabilities in the plain way: 32 bits, one forward pass per option, all logits."""
     import torch
+    from peft import PeftModel
 
     network, tokenizer = models.load_base(models.read_card(job["card"]))
-    network = models.load_adapter(network, job["adapter"]).float()
+    network = PeftModel.from_pretrained(network, job["adapter"]).float().eval()
     chat = models.Chat(tokenizer, job["system"])
     started, found = time.perf_counter(), []
     with torch.inference_mode():
