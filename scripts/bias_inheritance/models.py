@@ -248,18 +248,21 @@ def load_base(card):
     # the rule's `threads:`, which Snakemake hands on in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     folder = _verified(card)
+    _refuse_packed_on_a_cpu(card)
+    # packed weights are put where they belong while they load; they cannot be moved
+    options = {"device_map": {"": device()}}
     if device() == "cpu":
-        if card["form"] == "packed":
-            raise UserError(
-                f"{card['model']} was prepared for a GPU (packed 4-bit weights), and there is none here; packed weights break on a CPU: run where the GPU is, or prepare it here with --forcerun prepare_model"
-            )
-        options = {"attn_implementation": attention.NAME}
-    else:
-        # packed weights are put where they belong while they load; they cannot be moved
-        options = {"device_map": {"": device()}}
+        options["attn_implementation"] = attention.NAME
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **options)
     model.requires_grad_(False).eval()
     return model, _tokenizer(folder)
+
+
+def _refuse_packed_on_a_cpu(card):
+    if card["form"] == "packed" and device() == "cpu":
+        raise UserError(
+            f"{card['model']} was prepared for a GPU (packed 4-bit weights), and there is none here; packed weights break on a CPU: run where the GPU is, or prepare it here with --forcerun prepare_model"
+        )
 
 
 def load_embedder(card):

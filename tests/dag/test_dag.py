@@ -9,7 +9,7 @@ import pytest
 JOBS = {  # cells × (mix, finetune, predict, score) and what comes once
     "config.yaml": {"finetune": 21, "predict": 22, "write_pool": 6, "copy_pool": 3},
     "studies/full.yaml": {"finetune": 965, "predict": 966, "write_pool": 35, "copy_pool": 25},
-    "studies/dial.yaml": {"finetune": 12, "predict": 13, "write_pool": None, "copy_pool": 9},
+    "studies/dial.yaml": {"finetune": 15, "predict": 16, "write_pool": 3, "copy_pool": 9},
     "studies/smoke.yaml": {"finetune": 26, "predict": 27, "write_pool": 4, "copy_pool": 2},
 }
 

@@ -167,6 +167,7 @@ def card(store, form):
 def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offline):
     import torch
 
+    monkeypatch.setattr(models, "_refuse_packed_on_a_cpu", lambda card: None)
     monkeypatch.setattr(models, "STORE", store)
     logits = {}
     for form in ("dequantised", "packed"):
@@ -186,6 +187,7 @@ def test_a_packed_base_takes_an_adapter_and_a_gradient(store, monkeypatch, offli
     import torch
     from bias_inheritance import training
 
+    monkeypatch.setattr(models, "_refuse_packed_on_a_cpu", lambda card: None)
     monkeypatch.setattr(models, "STORE", store)
     network, _ = models.load_base(card(store, "packed"))
     settings = catalog.load("model", "llama-3.1-8b-instruct")["finetune"]

@@ -123,6 +123,8 @@ def test_each_is_refused_by_its_key_or_runs(root, part):
         overlay = chance.choice([None, *STUDIES])
         if overlay:
             update_config(config, yaml.safe_load((root / "studies" / f"{overlay}.yaml").read_text()))
+        if overlay == "paper":
+            config["data_dir"] = str(root / "resources" / "fixtures")  # a hub model is refused without a folder
         if overlay in ("paper", "culture"):
             config["domains"] = {"culture-arabic": {"originals": 96, "finetune": {"epochs": 5}}}
         path, made = mutated(config, chance, KINDS[number % len(KINDS)])
