@@ -33,7 +33,7 @@ def test_a_second_run_does_nothing_and_a_rebuilt_image_reruns_everything(finishe
     rebuilt.symlink_to(IMAGE.resolve())
     (tmp_path / "cpu.sif").symlink_to(rebuilt.name)
     other = f"containers={{cpu: {tmp_path}/cpu.sif, gpu: {tmp_path}/cpu.sif}}"
-    printed = finish(go_on(NAME, "--sdm", "apptainer", "--dry-run", "--quiet", "none", config=[other]), NAME)
+    printed = finish(go_on(NAME, "--sdm", "apptainer", "--dry-run", "--quiet", "progress", config=[other]), NAME)
     assert "Software environment definition has changed" in printed
     planned = printed.count("\nrule ") + printed.count("\nlocalrule ") - printed.count("\nlocalrule all:")
     assert planned >= len(records(NAME))
