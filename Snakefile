@@ -91,11 +91,19 @@ onstart:
         warm.start(WORK)
 
 
+def say_where():
+    if os.path.exists(f"{RESULTS}/report.html"):
+        print(f"The report: {os.path.abspath(RESULTS)}/report.html", flush=True)
+
+
+if workflow.is_main_process:
+    progress.when_idle(say_where)
+
+
 onsuccess:
     display.stop()
     write_plan()
-    if os.path.exists(f"{RESULTS}/report.html"):
-        print(f"The report: {os.path.abspath(RESULTS)}/report.html")
+    say_where()
 
 
 onerror:

@@ -43,7 +43,7 @@ rule report:
         declared="catalog/claims.yaml",
         quality=[f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],
         misalignment=[
-            *TABLES,
+            *MISALIGNMENT,
             *([f"{RESULTS}/misalignment/correlations.csv"] if TABLES else []),
             *(
                 [f"{RESULTS}/misalignment/projection.csv"]

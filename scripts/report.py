@@ -164,6 +164,7 @@ def read_study(
         quality=pd.concat([pd.DataFrame(), *map(numbers.read_table, quality)]),
         training=read_training(training_logs, cells),
         misalignment={name: tables[name] for name in why.MISALIGNMENT if name in tables},
+        together=tables.get("together", pd.DataFrame()),
         correlations=tables.get("correlations", pd.DataFrame()),
         projection=tables.get("projection", pd.DataFrame()),
         jobs=jobs,

@@ -10,6 +10,7 @@ from unittest import mock
 import yaml
 from bias_inheritance import catalog, claims, files, provenance, statistics, study
 from bias_inheritance.provenance import ROOT
+from relate_misalignment import relate_misalignment
 
 # true change of the accuracy gap at γ = 0.50, by bias type and control
 GAP = {
@@ -67,6 +68,8 @@ def _write(folder, config, seed, datasets, misalignment):
     if misalignment:
         tables = _misalignment(folder / "misalignment", config, stream)
     of_claims = [claims.read_misalignment(path) for path in tables if path.stem != "projection"]
+    if misalignment:
+        tables += _together(folder, tables)
     everything = pd.concat([checked, *of_claims], ignore_index=True)
     # the mixed models stand beside the verdicts and would take a minute on the full grid
     with mock.patch.object(statistics, "mixed_model", return_value=None):
@@ -405,3 +408,18 @@ def _misalignment(folder, config, stream):
     for name, rows in tables.items():
         files.write_csv(folder / f"{name}.csv", pd.DataFrame(rows))
     return [folder / f"{name}.csv" for name in tables]
+
+
+def _together(folder, tables):
+    """together.csv and correlations.csv, made as the pipeline makes them."""
+    made = [folder / "misalignment" / f"{name}.csv" for name in ("together", "correlations")]
+    declared = catalog.claims()
+    relate_misalignment(
+        folder / "scores.csv",
+        folder / "manipulation.csv",
+        [path for path in tables if path.stem != "projection"],
+        *made,
+        {name: declared["outcomes"][name] for name in ("harm", "salary-gap", "hiring-gap")},
+        declared["types"],
+    )
+    return made

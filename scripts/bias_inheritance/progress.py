@@ -170,3 +170,22 @@ def show(work):
         handler.addFilter(_worth_reading)
     logger.addHandler(display)
     return display
+
+
+class _Idle(logging.Handler):
+    def __init__(self, then):
+        super().__init__()
+        self.then = then
+
+    def emit(self, record):
+        from snakemake.common import NOTHING_TO_BE_DONE_MSG
+
+        if record.getMessage() == NOTHING_TO_BE_DONE_MSG:
+            self.then()
+
+
+def when_idle(then):
+    """Call `then` where Snakemake finds nothing to be done: it runs no onsuccess then."""
+    from snakemake.logging import logger
+
+    logger.addHandler(_Idle(then))

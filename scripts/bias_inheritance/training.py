@@ -218,6 +218,7 @@ def _save(path, weights, optimiser, draws, log, finished):
         "log": log,
         "draws": draws.bit_generator.state,
         "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all(),  # dropout draws from it; empty without a GPU
     }
     if not finished:
         state["optimiser"] = optimiser.state_dict()
@@ -248,5 +249,6 @@ def _restore(path, weights, optimiser, draws):
         optimiser.load_state_dict(state["optimiser"])
     draws.bit_generator.state = state["draws"]
     torch.set_rng_state(state["torch"])
+    torch.cuda.set_rng_state_all(state["cuda"])
     print(f"continued after step {len(state['log'])}")
     return state["log"]

@@ -119,7 +119,7 @@ def _lined(data, series):
 
 def _tooltip(fields):
     alt = _altair()
-    kinds = {"value": ".3f", "ci_low": ".3f", "ci_high": ".3f", "gamma": ".2f"}
+    kinds = {"value": ".3f", "amount": ".3f", "ci_low": ".3f", "ci_high": ".3f", "gamma": ".2f"}
     titles = {
         "value": "value",
         "ci_low": "interval from",
@@ -375,6 +375,30 @@ def scatter(data, series, height=190):
         .encode(x=alt.X("x:Q", axis=None), y=alt.Y("y:Q", axis=None), color=colour, shape=shape)
     ).properties(height=height, view=alt.ViewBackground(stroke="#dcdcdc"))
     return _panels(layers, data, "shared")
+
+
+def pairs(data, series, across, unit, height=130):
+    """One mark per run and panel: value over amount, each panel on its own scale of amounts.
+
+    data: panel, series, seed, amount, value, rows.
+    """
+    alt = _altair()
+    colour, shape, _ = _series(series)
+    x = alt.X("amount:Q", title=across, scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=3))
+    y = alt.Y("value:Q", title=unit, scale=alt.Scale(padding=8), axis=alt.Axis(tickCount=4))
+    base = alt.Chart()
+    layers = alt.layer(
+        base.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(0, type="quantitative")),
+        base.mark_point().encode(
+            x=x,
+            y=y,
+            color=colour,
+            shape=shape,
+            tooltip=_tooltip(["panel", "series", "seed", "amount", "value", "rows"]),
+        ),
+    ).properties(height=height)
+    data = data[["panel", "series", "seed", "amount", "value", "rows"]]
+    return _panels(layers, data, "independent").resolve_scale(x="independent")
 
 
 def _panels(layers, data, axis):

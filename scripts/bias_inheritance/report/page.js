@@ -27,7 +27,7 @@
     place.drawnAt = width;
     const left = Math.min(Number(place.dataset.left), width / 2);
     const config = { ...theme, axisY: { ...theme.axisY, labelLimit: left - 12 } };
-    if (width < 480) config.legend = { ...theme.legend, columns: 1 };
+    config.legend = { ...theme.legend, columns: Math.max(1, Math.floor(width / 240)) };
     const options = {
       mode: "vega-lite", renderer: "svg", ast: true, config, hover: false,
       actions: { export: true, source: false, compiled: false, editor: false },

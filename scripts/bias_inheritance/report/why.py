@@ -18,6 +18,17 @@ from bias_inheritance.report.parts import (
 )
 from bias_inheritance.report.words import number
 
+# misalignments as amounts per cell, in words short enough for a small panel
+AMOUNTS = {
+    "values": "1 − similarity of values",
+    "groups": "|reference share − ½|",
+    "mmd": "MMD², sentence embeddings",
+    "auc": "AUC, sentence embeddings",
+    "mean_distance": "Means, sentence embeddings",
+    "hidden_mmd": "MMD², the model's own states",
+    "hidden_auc": "AUC, the model's own states",
+    "hidden_mean_distance": "Means, the model's own states",
+}
 MISALIGNMENT = {"values": "values", "groups": "groups", "distributions": "distributions"}
 
 
@@ -30,10 +41,11 @@ def misalignment(study):
             figures += placed(study, draw, own.assign(rows=own["row"].astype(str)))
             tables += TESTS[name](study, own) if name in TESTS else []
     figures += placed(study, _projection, study.projection)
+    figures += placed(study, _together, study.together)
     if len(study.correlations):
         rows = [
             [
-                " · ".join([words.metric_name(row["misalignment"]), *place_of(study, row)]),
+                " · ".join([AMOUNTS[row["misalignment"]], *place_of(study, row)]),
                 row["outcome"].replace("-", " "),
                 f"{row['effect']} effect (minus {row['control']})",
                 study.source.link(number(row["rho"], 2, sign=True), "misalignment/correlations.csv", str(row["row"])),
@@ -311,3 +323,46 @@ def _projection(study, own):
             left=12,
         )
     ]
+
+
+def _together(study, own):
+    """Per outcome, every cell's effect over how far its data lies off: what the correlations are taken over."""
+    own = own[own["effect"].eq("bias") & own["control"].eq("neutral")]
+    own = own[own["gamma"].eq(own["gamma"].max()) & own["mitigation"].eq("none")].dropna(subset=["amount", "value"])
+    figures = []
+    for outcome, data in own.groupby("outcome", sort=False):
+        data = ordered(ordered(data, "bias", study.biases), "misalignment", AMOUNTS)
+        data = data.assign(
+            panel=data["misalignment"].map(AMOUNTS),
+            series=data["bias"].map(study.title),
+            rows=data["row"].astype(str),
+        )
+        name = outcome.replace("-", " ")
+        measured = {"Misalignment": "panel", "Bias type": "series", "Seed": "seed", "Round": "round", "Amount": "shown"}
+        caption = (
+            f"Bias effect on {name} (minus neutral, harm positive) over how far the cell's data lies off, "
+            f"one mark per cell and seed at γ = {data['gamma'].iloc[0]:.2f}; {words.counted(data['seed'].nunique(), 'seed')}"
+        )
+        figures.append(
+            figure(
+                name_of("together", outcome),
+                f"Misalignment and effect: {name}",
+                f"{caption}. A slope that all seeds share would say that misalignment goes with inheritance, not that it causes it.",
+                "Scatter plots, one per misalignment: "
+                + "; ".join(
+                    f"{panel}: {words.counted(len(rows), 'cell')}, effects from {number(rows['value'].min(), sign=True)} to {number(rows['value'].max(), sign=True)}"
+                    for panel, rows in data.groupby("panel", sort=False)
+                ),
+                charts.pairs(data, list(dict.fromkeys(data["series"])), "misalignment", "bias effect"),
+                data_table(
+                    study,
+                    data.assign(shown=data["amount"].map(number)),
+                    measured,
+                    caption,
+                    file="misalignment/together.csv",
+                ),
+                data,
+                cell=200,
+            )
+        )
+    return figures
