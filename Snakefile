@@ -1,4 +1,5 @@
 # Bias inheritance: what a model inherits from synthetic data. `make study` runs the default study, config.yaml.
+import gc
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import yaml
 from snakemake.utils import min_version
 
 min_version("9.27")
+gc.disable()  # planning makes objects that last; looking for garbage among them takes a quarter of its time
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from bias_inheritance import catalog, costs, files, progress, provenance, study, warm
 from bias_inheritance.errors import UserError
@@ -81,6 +83,7 @@ rule all:
 
 
 onstart:
+    gc.enable()
     try:
         globals().update(held=files.hold(f"{WORK}/lock"))
     except UserError as fault:

@@ -145,7 +145,7 @@ def _number_hint(text):
     return (
         f"; YAML reads it as a number when written {mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
         if exponent
-        else f"; write {number:g} without quotes"
+        else f"; write {number:g} without quotes (in a file: nested values of --config stay text)"
     )
 
 

@@ -94,5 +94,20 @@ def test_a_second_run_is_no_job_also_after_every_source_was_touched(results, sna
         for path in (root / folder).rglob("*"):
             if path.is_file():
                 path.touch()
-    done = subprocess.run([snakemake, *STUDY, "-n"], cwd=root, capture_output=True, text=True)
-    assert "Nothing to be done" in done.stdout + done.stderr
+    done = subprocess.run([snakemake, *STUDY], cwd=root, capture_output=True, text=True)
+    assert "Nothing to be done" in done.stderr
+    assert done.stdout.splitlines()[-1] == f"The report: {results / 'report.html'}"
+
+
+def test_snakemakes_own_report_holds_the_tables_with_their_captions_and_labels(results, snakemake, root, tmp_path):
+    page = tmp_path / "snakemake.html"
+    done = subprocess.run([snakemake, *STUDY, "--report", page], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    text = page.read_text(encoding="utf-8")
+    labels = ["scores", "effects per seed", "claims and verdicts", "manipulation check", "counts of the pools"]
+    for label in [*labels, "report of the study"]:
+        assert f'"result": "{label}"' in text
+    for caption in (root / "rules" / "captions").glob("*.rst"):
+        # reStructuredText is shown as HTML: its first plain words are enough to know it by
+        words = caption.read_text(encoding="utf-8").split("`")[0].split(":")[0].strip()
+        assert " ".join(words.split()[:4]) in " ".join(text.split()), caption

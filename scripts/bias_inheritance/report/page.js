@@ -12,7 +12,9 @@
 
   // small multiples take as many columns as fit; all else takes the whole width
   const fit = (spec, place, width, left) => {
-    const cell = Number(place.dataset.cell), panels = Number(place.dataset.panels), gap = 18, plot = width - left - 14;
+    const cell = Number(place.dataset.cell), panels = Number(place.dataset.panels), plot = width - left - 14;
+    // panels with values of their own have an axis each
+    const gap = spec.resolve?.scale?.y === "independent" ? 18 + left : 18;
     if (!spec.facet) return { ...spec, width: plot };
     const most = Math.max(1, Math.min(spec.columns, panels, Math.floor((plot + gap) / (cell + gap))));
     spec.columns = Math.ceil(panels / Math.ceil(panels / most));
