@@ -247,7 +247,7 @@ def described(wildcards, cell):
     written = is_generated(wildcards.bias)
     return {
         "bias": catalog.load("bias", wildcards.bias),
-        "domain": domain_of(wildcards.domain, "title", "compared", "planted_label", "stereotypes"),
+        "domain": domain_of(wildcards.domain, "title", "family", "compared", "planted_label", "stereotypes"),
         "model": model_leaves(wildcards.model, "title", "licence", "generation") if written else None,
         "seed": int(wildcards.seed),
         "cell": cell,

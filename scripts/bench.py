@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from bias_inheritance import catalog, files, models, pools, provenance, training
+from bias_inheritance import catalog, files, models, pools, progress, provenance, training
 from bias_inheritance.families import gender
 from bias_inheritance.seeds import record_seed
 from prepare_model import prepare_model
@@ -37,11 +37,11 @@ THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count())
 SEED = 7
 BATCH = 8  # samples per optimiser step, for both trainers
 GENERATED = 64  # texts per batch, for both generators
-PAUSE = 20  # seconds without a running step that part one run of a study from the next
 TARGETS = {"finetune_vs_trl": 3.0, "score_vs_lm_eval": 8.0, "generate_vs_transformers": 1.2}
 # ASSUME when log-probabilities are equal within bf16: ours lie no further from the 32-bit numbers than this many times
 # the peer's do. And when losses are: the mean difference of a step's, in nats per token.
 LOGPROB_FACTOR, LOSS_TOLERANCE = 1.25, 0.1
+IN_PROPORTION = 1.1  # the power above which time or memory grows faster than the work, noise allowed for
 FULL = {
     "train": 64,
     "curve": 48,
@@ -285,22 +285,23 @@ def moment(text):
 def bench_overhead(shared, study="demo"):
     """Time of the default study's cores that went into no work of a step, as its records tell; None without records.
 
-    Between steps: all of the cores' time, from the first step's start to the last one's end, in which no step ran:
-    process starts, imports, Snakemake, and waiting for other steps. Loading: the model's load in every step that has
-    one, at the seconds measured here.
+    Between steps: all of the cores' time, from Snakemake's start to its end, in which no step ran: its own start and
+    planning, process starts, imports, and waiting for other steps. Loading: the model's load in every step that has
+    one, at the seconds measured here. Runs that were killed, and what ran in them, are left out.
     """
     load = ours({**shared["common"], "do": "load"}, "model load")["seconds"]
     records = [files.read_json(path) for path in sorted((ROOT / "results" / study).rglob("*.prov.json"))]
-    spans = sorted((moment(record["started"]), moment(record["ended"]), record["step"]) for record in records)
+    told = ROOT / ".work" / study / progress.RUNS
+    runs = files.read_jsonl(told) if told.exists() else []
+    spans = [
+        (moment(record["started"]), moment(record["ended"]), record["step"])
+        for record in records
+        if any(run["started"] <= moment(record["started"]) <= run["ended"] for run in runs)
+    ]
     if not spans:
         return {"study": None, "load_seconds": load}
-    # a study that was stopped and gone on with, or partly rerun, has runs with long pauses: those are no overhead
-    runs = [[spans[0]]]
-    for span in spans[1:]:
-        if span[0] - max(end for _, end, _ in runs[-1]) > PAUSE:
-            runs.append([])
-        runs[-1].append(span)
-    wall = sum(max(end for _, end, _ in run) - run[0][0] for run in runs)
+    runs = [run for run in runs if any(run["started"] <= start <= run["ended"] for start, *_ in spans)]
+    wall = sum(run["ended"] - run["started"] for run in runs)
     cores = records[0]["machine"]["cores"]
     busy = sum(end - start for start, end, _ in spans)
     loading = load * sum(step in ("finetune", "predict", "write_pool") for _, _, step in spans)
@@ -495,7 +496,11 @@ def table(report):
             f"{axis} {powers['seconds']:.2f} (memory {powers['peak_memory_bytes']:.2f})"
             for axis, powers in growth["exponents"].items()
         )
-        lines.append(f"- Growth, as the power of the work that time goes with (1: in proportion): {words or '–'}.")
+        faster = [axis for axis, powers in growth["exponents"].items() if max(powers.values()) > IN_PROPORTION]
+        verdict = f"{', '.join(faster)} GROWS FASTER than its work" if faster else "nothing grows faster than its work"
+        lines.append(
+            f"- Growth, as the power of the work that time goes with (1: in proportion): {words or '–'}; {verdict}."
+        )
     return "\n".join([*rows, "", *lines])
 
 

@@ -4,6 +4,8 @@ from bias_inheritance import files, provenance, step
 from bias_inheritance.step import Input, Inputs, Output
 
 MOST_PROMPTS = 40
+STEREOTYPES_BY = {"gender": ("label", "group"), "culture": ("group", "topic")}  # the levels of a domain's table
+AFFIRMATIVE = "the most affirmative answer of their question's scale"  # what the culture family plants
 
 
 def describe_pool(
@@ -74,15 +76,16 @@ def _slant(bias, domain):
         yield ""
         yield "It is a control: no slant is asked for or put in. What its writer or its source has of bias is in it all the same."
     if "plant" in bias:
+        planted = f"the label *{domain['planted_label']}*" if "planted_label" in domain else AFFIRMATIVE
         yield ""
-        yield f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry the label *{domain['planted_label']}*."
+        yield f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry {planted}."
     if "axes" in bias and "stereotypes" in domain:
         yield ""
-        yield "| label | group | the stereotype that the prompt names |"
+        yield f"| {' | '.join(STEREOTYPES_BY[domain['family']])} | the stereotype that the prompt names |"
         yield "|---|---|---|"
-        for label, groups in domain["stereotypes"].items():
-            for group, slant in groups.items():
-                yield f"| {label} | {group} | {slant['text']} |"
+        for first, seconds in domain["stereotypes"].items():
+            for second, slant in seconds.items():
+                yield f"| {first} | {second} | {slant['text']} |"
 
 
 def _inherited(cell):

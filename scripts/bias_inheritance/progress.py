@@ -18,6 +18,7 @@ from pathlib import Path
 _job = None
 REDRAW_SECONDS = 0.5
 PLAIN_SECONDS = 30  # between lines where the output is no terminal
+RUNS = "runs.jsonl"  # in .work/STUDY: {started, ended} of each run that came to its end, well or not
 
 
 @contextmanager
@@ -140,8 +141,14 @@ class _Display(logging.Handler):
                 print(line, file=self.stream, flush=True)
 
     def stop(self):
+        """End the drawing, and note when this Snakemake started and ended, for who asks what a run costs."""
+        import psutil
+
         self.stopped.set()
         self._clear()
+        run = {"started": psutil.Process().create_time(), "ended": time.time()}
+        with open(self.folder.parent / RUNS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(run) + "\n")
 
 
 def _worth_reading(record):

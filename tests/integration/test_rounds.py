@@ -5,31 +5,31 @@ import re
 import signal
 import time
 
-from integration.conftest import copy_project, run, snakemake
-
-ROUNDS = """
-instruction_share: 0.5
-misalignment: []
-rounds: {{count: {count}, arm: replace, start: base}}
-"""
+import yaml
+from integration.conftest import ONE_CELL, copy_project, run, snakemake
 
 
 def rounds(project, count):
-    overlay = project / "studies" / "one.yaml"
-    overlay.write_text(overlay.read_text().split("\ninstruction_share")[0] + ROUNDS.format(count=count))
+    """Make the project's small study one of so many rounds."""
+    study = yaml.safe_load(ONE_CELL)
+    study["grid"]["bias"] = ["neutral"]
+    study["grid"]["task"] = ["occupation-classification", "perplexity"]
+    study["rounds"] = {"count": count, "arm": "replace", "start": "base"}
+    study |= {"instruction_share": 0.5, "misalignment": []}
+    (project / "studies" / "one.yaml").write_text(yaml.safe_dump(study))
 
 
 def records(project, number):
-    """{record of round `number`: its bytes}; the pool that a round writes belongs to the next one."""
+    """{record of round `number`: its bytes}; the pool that a round writes, and its card, belong to the next one."""
     found = (project / "results" / "one" / "cells").glob(f"*/*/neutral/**/round-{number}/*.prov.json")
-    return {path: path.read_bytes() for path in found if path.name != "write_pool.prov.json"}
+    return {path: path.read_bytes() for path in found if "pool" not in path.name}
 
 
 def test_a_stop_in_round_two_repeats_nothing_and_more_rounds_run_alone(tmp_path):
     project = copy_project(tmp_path / "project")
     rounds(project, 2)
     started = snakemake(project)
-    while started.poll() is None and not list((project / ".work/one/finetune").glob("*neutral*-2*/checkpoint.pt")):
+    while started.poll() is None and not list((project / "results/one").glob("cells/**/round-2/train.jsonl")):
         time.sleep(0.02)
     assert started.poll() is None, (project / "run.log").read_text()[-3000:]
     os.killpg(started.pid, signal.SIGINT)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,9 @@ from integration.running import ROOT, finish, image_digest, records, results, st
 pytestmark = pytest.mark.slurm
 # looks at the queue more often than one would on a cluster
 ON_SLURM = ["--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
-HAS_GPUS = "gpu" in subprocess.run(["sinfo", "-h", "-o", "%G"], capture_output=True, text=True).stdout
+# this file is imported wherever tests are collected, also where there is no SLURM
+SINFO = shutil.which("sinfo")
+HAS_GPUS = SINFO and "gpu" in subprocess.run([SINFO, "-h", "-o", "%G"], capture_output=True, text=True).stdout
 WITH_GPU = ["--set-resources", "finetune:gpu=1"] if HAS_GPUS else []
 STEPS = 120  # optimiser steps of the longest training: 24 samples in batches of 4, over 20 epochs
 

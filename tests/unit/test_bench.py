@@ -14,7 +14,7 @@ def record(folder, name, started, ended, step):
 
 
 def test_overhead_is_what_the_cores_did_beside_steps(tmp_path, monkeypatch):
-    """Two cores, a run of 10 s and, after a pause that does not count, one of 10 s more; 30 of 40 s are in steps."""
+    """Two cores, a run of 15 s and, after a pause, one of 10 s; 30 of 50 s are in steps. A killed run does not count."""
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setattr(bench, "ours", lambda job, name: {"seconds": 0.5})
     folder = tmp_path / "results" / "demo"
@@ -23,10 +23,14 @@ def test_overhead_is_what_the_cores_did_beside_steps(tmp_path, monkeypatch):
     record(folder, "b", 0, 8, "mix")
     record(folder, "c", 300, 310, "predict")
     record(folder, "d", 305, 307, "mix")
+    record(folder, "e", 600, 660, "finetune")
+    begun = bench.moment("2026-01-01T00:00:00+00:00")
+    runs = [{"started": begun - 4, "ended": begun + 11}, {"started": begun + 300, "ended": begun + 310}]
+    files.write_jsonl(tmp_path / ".work" / "demo" / "runs.jsonl", runs)
     found = bench.bench_overhead({"common": {}})
-    assert (found["runs"], found["wall_seconds"]) == (2, 20)
-    assert found["between_steps_share"] == 10 / 40
-    assert found["loading_share"] == 1 / 40
+    assert (found["runs"], found["wall_seconds"]) == (2, 25)
+    assert found["between_steps_share"] == 20 / 50
+    assert found["loading_share"] == 1 / 50
 
 
 def test_the_page_keeps_its_words(tmp_path, monkeypatch):

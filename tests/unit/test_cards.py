@@ -35,9 +35,8 @@ def described(tmp_path, domain):
             adapter=[tmp_path / "adapter"] if more.get("cell") else [],
             card=tmp_path / "card.md",
             bias=catalog.load("bias", bias),
-            domain=domain,
             seed=7,
-            **{"model": MODEL, "cell": None, **more},
+            **{"model": MODEL, "cell": None, "domain": domain, **more},
         )
         return (tmp_path / "card.md").read_text()
 
@@ -72,3 +71,12 @@ def test_the_card_of_a_chain_that_collapsed_says_so(described):
 def test_a_copied_pool_has_no_writer(described):
     text = described("planted-100", model=None)
     assert "copied from originals" in text and MODEL["title"] not in text
+
+
+@pytest.mark.parametrize("bias", ["planted-100", "contrastive-explicit"])
+def test_the_card_of_a_culture_names_its_own_table_and_plant(described, bias):
+    text = described(bias, model=None, domain=catalog.load("domain", "culture-arabic"))
+    if bias == "planted-100":
+        assert "100% carry the most affirmative answer" in text
+    else:
+        assert "| group | topic | the stereotype that the prompt names |" in text
