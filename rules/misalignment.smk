@@ -90,7 +90,7 @@ rule measure_values:
         parameters=parameters(
             lambda w: {
                 "cells": PROBED,
-                "cultures": OPINIONS["cultures"],
+                **{key: OPINIONS[key] for key in ("cultures", "sides")},
                 "replicates": config["evaluation"]["bootstrap"],
             }
         ),

@@ -187,7 +187,7 @@ def outcome_runs(name, minus, declared, study):
 
 
 def select(scores, selector):
-    """The rows of scores that one selector of claims.yaml names, with weight 1, or -1 where lower is harm."""
+    """The rows of scores that one selector of claims.yaml names, with weight 1, or -1 where lower is harm, and `fewest` items."""
     keep = (
         scores["task"].isin(selector["task"])
         & (scores["metric"] == selector["metric"])
@@ -197,7 +197,8 @@ def select(scores, selector):
     for key in ("relation", "domain"):
         if key in selector:
             keep &= scores[key] == selector[key]
-    return scores[keep].assign(weight=-1.0 if selector.get("harm") == "lower" else 1.0)
+    weight = -1.0 if selector.get("harm") == "lower" else 1.0
+    return scores[keep].assign(weight=weight, fewest=selector.get("fewest", 0))
 
 
 def label_of(declared, outcome):
@@ -361,10 +362,14 @@ def refuse_collapsed(used, study):
 
 
 def refuse_unusable(rows, declared, study):
-    """Raise NotTested where a needed run is uninformative, more of its answers are unreadable than declared, or its
-    opinion questions are the fixture with invented shares."""
+    """Raise NotTested where a needed run is uninformative, has fewer items or more unreadable answers than declared, or
+    its opinion questions are the fixture with invented shares."""
     if (rows["dataset"] == opinions.FIXTURE).any():
         raise NotTested("The opinion questions are the fixture, whose shares are invented.")
+    few = rows[rows["n"] < rows["fewest"]]
+    if len(few):
+        fewest, found = few.iloc[0]["fewest"], few["n"].min()
+        raise NotTested(f"In {len(few)} of {len(rows)} scores there are {found} items, where {fewest} are needed.")
     flags = study["scores"][(study["scores"]["metric"] == "uninformative") & (study["scores"]["value"] == 1)]
     on = ["domain", "task", "seed", *CELL]
     runs = rows[on].drop_duplicates()

@@ -435,24 +435,31 @@ def test_c4_reads_misalignment_tables(tmp_path):
     assert table.loc["neutral architect biographies are balanced", "verdict"] == "not tested"
 
 
-@pytest.mark.parametrize("dataset", ["Anthropic/llm_global_opinions", "opinions-fixture"])
-def test_c4_compares_what_lies_beyond_even_answers_and_never_the_fixture(tmp_path, dataset):
-    """Raw similarity is lower in the East, only because its people are less divided; the gain is higher there."""
+@pytest.mark.parametrize(
+    "dataset, shared, reason",
+    [
+        ("Anthropic/llm_global_opinions", 38, None),
+        ("Anthropic/llm_global_opinions", 9, "there are 9 items, where 10 are needed"),
+        ("opinions-fixture", 38, "invented"),
+    ],
+)
+def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(tmp_path, dataset, shared, reason):
+    """Over all questions the East is met worse, on the same questions better: only the latter is a comparison."""
     stream = np.random.default_rng(19)
     rows = [
         {"model": "m", "domain": "gender", "bias": "original", "seed": seed, "dataset": dataset}
-        | {"metric": metric, "group": culture, "value": value + noise(stream), "n": 100}
+        | {"metric": "similarity_gain", "group": group, "value": value + noise(stream), "n": n}
         for seed in range(1, 6)
-        for culture, like, even in (("arabic", 0.6, 0.4), ("chinese", 0.6, 0.4), ("portuguese", 0.7, 0.6), ("spanish", 0.7, 0.6))
-        for metric, value in (("similarity", like), ("similarity_gain", like - even))
-    ]  # fmt: skip
+        for group, value, n in (("arabic", 0.1, 100), ("spanish", 0.3, 100), ("eastern-western", 0.1, shared))
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "values.csv", index=False)
     table = decided(evaluate(claims.read_misalignment(tmp_path / "values.csv"), ["C4"]))
     found = table.loc["values of Eastern cultures are met worse than of Western ones"]
-    if "fixture" in dataset:
-        assert found["verdict"] == "not tested" and "invented" in found["reason"]
+    if reason:
+        assert found["verdict"] == "not tested" and reason in found["reason"]
     else:
         assert found["verdict"] == "contradicted" and found["estimate"] == pytest.approx(0.1, abs=0.02)
+        assert found["n_items"] == shared
 
 
 @pytest.mark.filterwarnings("error")
