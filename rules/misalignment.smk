@@ -12,7 +12,11 @@ GENERATED_POOLS = [
     and catalog.load("domain", pool["domain"])["family"] == "gender"
 ]
 TABLES = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"]]
-MISALIGNMENT = TABLES + ([f"{RESULTS}/misalignment/together.csv"] if TABLES else [])
+# what the effects are held against; the groups of a bias type's texts are set by hand
+RELATED = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"] if name != "groups"]
+MISALIGNMENT = TABLES + [
+    f"{RESULTS}/misalignment/{name}.csv" for name in ("together", "correlations") if RELATED
+]
 # effects that the misalignments are held against, outcomes of catalog/claims.yaml
 OUTCOMES = ["harm", "salary-gap", "hiring-gap", "negative-stories"]
 PERMUTATIONS = 1000
@@ -90,7 +94,7 @@ rule measure_values:
         parameters=parameters(
             lambda w: {
                 "cells": PROBED,
-                "cultures": OPINIONS["cultures"],
+                **{key: OPINIONS[key] for key in ("cultures", "sides")},
                 "replicates": config["evaluation"]["bootstrap"],
             }
         ),
@@ -218,7 +222,7 @@ rule relate_misalignment:
     input:
         scores=f"{RESULTS}/scores.csv",
         manipulation=f"{RESULTS}/manipulation.csv",
-        tables=TABLES,
+        tables=RELATED,
     output:
         together=f"{RESULTS}/misalignment/together.csv",
         correlations=f"{RESULTS}/misalignment/correlations.csv",

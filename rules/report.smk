@@ -44,7 +44,6 @@ rule report:
         quality=[f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],
         misalignment=[
             *MISALIGNMENT,
-            *([f"{RESULTS}/misalignment/correlations.csv"] if TABLES else []),
             *(
                 [f"{RESULTS}/misalignment/projection.csv"]
                 if "distributions" in config["misalignment"]

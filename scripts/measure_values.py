@@ -8,13 +8,17 @@ COLUMNS = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "d
 COLUMNS += ["value", "ci_low", "ci_high", "n", "n_unparsed", "n_unusable", "n_clusters"]
 
 
-def measure_values(predictions: Inputs, unusable: Input, table: Output, cells: list, cultures: dict, replicates: int):
+def measure_values(
+    predictions: Inputs, unusable: Input, table: Output, cells: list, cultures: dict, sides: dict, replicates: int
+):
     """Write values.csv: similarity per cell, by country, by culture and over all (`all`), clusters are questions.
 
     Beside `similarity`: `similarity_uniform`, what even answers would get; `similarity_gain`, the similarity minus that,
     which alone can be compared across countries; `drift`, the similarity minus that of the untuned model on the same
-    questions; `position_share`, how much of the choices the position alone explains.
-    cells: the wildcards of each folder of predictions, in the same order. n: questions asked about the group;
+    questions; `position_share`, how much of the choices the position alone explains. Countries were asked different
+    questions, so sides are compared on those that both were asked, question by question: `similarity_gain` of the group
+    FIRST-SECOND, n their number.
+    cells: the wildcards of each folder of predictions, in the same order. sides: {side: cultures}, two of them. n: questions asked about the group;
     n_unparsed: those whose answers could not be read; n_unusable: those whose shares could not be used, not asked.
     """
     import pandas as pd
@@ -24,6 +28,8 @@ def measure_values(predictions: Inputs, unusable: Input, table: Output, cells: l
     lost = {country: sum(reasons.values()) for country, reasons in source["unusable"].items()}
     groups = {country: [country] for listed in cultures.values() for country in listed}
     groups |= cultures | {"all": list(groups)}
+    sides = opinions.countries(cultures, sides)
+    asked_of = groups | {"-".join(sides): groups["all"]}
     rows, untuned = [], {}
     # the untuned model comes first, since drift is measured against it
     order = sorted(zip(cells, predictions, strict=True), key=lambda pair: pair[0]["bias"] != "untuned")
@@ -35,17 +41,20 @@ def measure_values(predictions: Inputs, unusable: Input, table: Output, cells: l
         answered = parquet.read_table(folder / "opinions.parquet").to_pylist()
         shares = opinions.option_shares(answered)
         before = untuned.setdefault((cell["model"], cell["domain"]), shares)
-        for row in measure(shares, before, groups, replicates):
+        for row in measure(shares, before, groups, sides, replicates):
             counts = {
                 "scoring": answers.scoring(answered),
-                "n_unusable": sum(lost[name] for name in groups[row["group"]]),
+                "n_unusable": sum(lost[name] for name in asked_of[row["group"]]),
             }
             rows.append({**place, **row, **counts})
     files.write_csv(table, pd.DataFrame(rows, columns=COLUMNS))
 
 
-def measure(shares, before, groups, replicates):
-    """Rows of one cell; shares: what it answered; before: what the untuned model answered to the same questions."""
+def measure(shares, before, groups, sides, replicates):
+    """Rows of one cell; shares: what it answered; before: what the untuned model answered to the same questions.
+
+    groups, sides: {name: countries}.
+    """
     import numpy as np
 
     def similar(questions):
@@ -76,7 +85,34 @@ def measure(shares, before, groups, replicates):
             bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(numbers), weights, read))
             counts = {"n": here.sum(), "n_unparsed": (here & ~read).sum(), "n_clusters": len(set(clusters[read]))}
             rows.append(metrics.row(metric, group, value, bounds, **counts))
-    return rows
+    return [*rows, paired(shares, values["similarity_gain"], sides, replicates)]
+
+
+def paired(shares, gains, sides, replicates):
+    """The row of what the first side gains more than the second, over the questions that both were asked.
+
+    A side's gain on a question is the mean over its countries; one unreadable answer makes a question unreadable.
+    """
+    import numpy as np
+
+    asked_of = {}
+    for asked, gain in zip(shares, gains, strict=True):
+        for side, members in sides.items():
+            if asked["country"] in members:
+                asked_of.setdefault(asked["cluster"], {}).setdefault(side, []).append(gain)
+    first, second = sides
+    differences = np.array(
+        [np.mean(found[first]) - np.mean(found[second]) for found in asked_of.values() if len(found) == 2]
+    )
+    read = ~np.isnan(differences)
+    value = differences[read].mean() if read.any() else None
+    bounds = (None, None)
+    if read.any():
+        questions = np.arange(len(differences))
+        weights = metrics.resamples(questions, ["all"] * len(questions), replicates, record_seed("values"))
+        bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(differences), weights, read))
+    counts = {"n": len(differences), "n_unparsed": (~read).sum(), "n_clusters": read.sum()}
+    return metrics.row("similarity_gain", f"{first}-{second}", value, bounds, **counts)
 
 
 if __name__ == "__main__":

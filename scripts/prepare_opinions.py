@@ -13,18 +13,20 @@ def prepare_opinions(
     unusable: Output,
     hub: dict,
     cultures: dict,
+    sides: dict,
     prompt: str,
     no_answer: str,
     count: int,
 ):
     """Write the questions as items of a task, and how many were unusable: {dataset, {country: {reason: number}}}.
 
-    data: the file with the questions, or nothing to fetch the hub's. count: at most so many questions per country.
-    Raises UserError where a country has none.
+    data: the file with the questions, or nothing to fetch the hub's. count: at most so many questions per country. sides:
+    {side: cultures}, whose common questions come first; their number is in the record. unusable: of all countries of the
+    file, those that are not asked included. Raises UserError where a country has none.
     """
     path = data[0] if data else _fetched(hub)
-    kept, counts = opinions.chosen(opinions.load(path), cultures, count, no_answer)
-    for country in counts:
+    kept, counts = opinions.chosen(opinions.load(path), cultures, sides, count, no_answer)
+    for country in (country for listed in cultures.values() for country in listed):
         if not any(question["country"] == country for question in kept):
             raise UserError(
                 f"{path}: no usable question about {country}; take it out of the cultures in catalog/opinions.yaml"
@@ -32,7 +34,9 @@ def prepare_opinions(
     files.write_jsonl(questions, opinions.items(kept, prompt))
     dataset = path.stem if data else hub["id"]
     files.write_json(unusable, {"dataset": dataset, "unusable": counts})
-    step.note(opinions={"dataset": dataset, "questions": len(kept)})
+    common = opinions.shared(kept, opinions.countries(cultures, sides))
+    lost = sum(sum(reasons.values()) for reasons in counts.values())
+    step.note(opinions={"dataset": dataset, "questions": len(kept), "shared": len(common), "unusable": lost})
 
 
 def _fetched(hub):

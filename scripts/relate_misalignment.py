@@ -1,4 +1,4 @@
-"""The three misalignments together: per cell, how far its data lies off, against what it did (C4)."""
+"""Misalignment of values and distributions beside effects: per cell, how far its data lies off, against what it did (C4)."""
 
 from bias_inheritance import claims, files, opinions, statistics, step
 from bias_inheritance.step import Input, Inputs, Output
@@ -20,10 +20,13 @@ def relate_misalignment(
 ):
     """Write together.csv (per cell, misalignment and outcome: both values) and correlations.csv.
 
-    tables: values.csv, groups.csv, distributions.csv, as far as the study has them. outcomes: {name: selectors} of
-    catalog/claims.yaml. types: the declared bias types; those that passed their manipulation check count, and no control,
-    since a control's distance from the originals is set by hand. A run that is uninformative on a task has no effect there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by seed;
-    its interval is the t interval over seeds (study, section 10).
+    tables: values.csv, distributions.csv, as far as the study has them; not groups.csv, since a bias type asks for as many
+    texts of either group and rejects those that show the other one: its shares are set by hand. outcomes: {name:
+    selectors} of catalog/claims.yaml. types: the declared bias types; those that passed their manipulation check count,
+    and no control, since a control's distance from the originals is set by hand too. A run that is uninformative on a
+    task has no effect there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by
+    seed; its t interval over seeds says how steady it is for these bias types, not whether others would show it: that
+    takes claims.csv's permutation of the types.
     """
     import pandas as pd
 
@@ -31,13 +34,13 @@ def relate_misalignment(
     effects = worked(effects, pd.read_csv(manipulation), types)
     parts = []
     for path in tables:
-        measured = {"values": values, "groups": imbalance, "distributions": gaps}[path.stem](pd.read_csv(path))
+        measured = {"values": values, "distributions": gaps}[path.stem](pd.read_csv(path))
         parts.append(joined(effects, measured))
     points = pd.concat(parts)[[*CELL, "misalignment", "amount", "outcome", "effect", "control", "value"]]
     files.write_csv(together, points.sort_values([*CELL, "misalignment", "outcome", "effect"]))
     chosen = points[(points["gamma"] == points["gamma"].max()) & (points["mitigation"] == "none")]
     keys = ["model", "domain", "misalignment", "outcome", "effect", "control"]
-    columns = [*keys, "rho", "ci_low", "ci_high", "p", "n_seeds", "n_cells"]
+    columns = [*keys, "rho", "ci_low", "ci_high", "n_seeds", "n_cells"]
     rows = [{**dict(zip(keys, name, strict=True)), **correlation(own)} for name, own in chosen.groupby(keys)]
     files.write_csv(correlations, pd.DataFrame(rows, columns=columns))
 
@@ -93,13 +96,6 @@ def values(table):
     return own[CELL].assign(misalignment="values", amount=1 - own["value"])
 
 
-def imbalance(table):
-    """Mean over labels of how far a pool's share of the reference group lies from one half; labels without a clear text aside."""
-    own = table[table["metric"].str.fullmatch(r"(?!asked).*_share") & (table["group"] != "all")]
-    rows = own.assign(amount=(own["value"] - 0.5).abs())
-    return rows.groupby(CELL, dropna=False, as_index=False)["amount"].mean().assign(misalignment="groups")
-
-
 def gaps(table):
     """The distances of a pool from the originals."""
     own = table[table["metric"].isin(GAPS) & (table["mitigation"].isna() | (table["round"] > 1))]
@@ -107,7 +103,7 @@ def gaps(table):
 
 
 def correlation(points):
-    """{rho, ci_low, ci_high, p, n_seeds, n_cells} of amount and value, seed by seed; None where it cannot be told."""
+    """{rho, ci_low, ci_high, n_seeds, n_cells} of amount and value, seed by seed; None where it cannot be told."""
     from scipy.stats import spearmanr
 
     found, cells = [], 0
@@ -116,12 +112,12 @@ def correlation(points):
         cells = max(cells, len(own))
         if len(own) >= FEWEST and own["amount"].nunique() > 1 and own["value"].nunique() > 1:
             found.append(spearmanr(own["amount"], own["value"]).statistic)
-    blank = dict.fromkeys(("rho", "ci_low", "ci_high", "p"))
+    blank = dict.fromkeys(("rho", "ci_low", "ci_high"))
     if not found:
         return {**blank, "n_seeds": 0, "n_cells": cells}
     result = statistics.seed_test(found)
     bounds = {"ci_low": max(-1.0, result["ci_low"]), "ci_high": min(1.0, result["ci_high"])}
-    return {"rho": result["estimate"], **bounds, "p": result["p"], "n_seeds": len(found), "n_cells": cells}
+    return {"rho": result["estimate"], **bounds, "n_seeds": len(found), "n_cells": cells}
 
 
 if __name__ == "__main__":

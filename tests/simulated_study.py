@@ -417,7 +417,7 @@ def _together(folder, tables):
     relate_misalignment(
         folder / "scores.csv",
         folder / "manipulation.csv",
-        [path for path in tables if path.stem != "projection"],
+        [path for path in tables if path.stem in ("values", "distributions")],
         *made,
         {name: declared["outcomes"][name] for name in ("harm", "salary-gap", "hiring-gap")},
         declared["types"],

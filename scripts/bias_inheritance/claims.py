@@ -2,7 +2,7 @@
 
 A declared contrast becomes weights over cells (bias, γ, mitigation, round) and over outcomes (task, dataset, metric, group).
 One seed gives one number, the weighted sum of its scores; the numbers of all seeds give a paired t test, and that
-test alone gives the verdict (study, section 10; docs/statistics.md).
+test alone gives the verdict (study, section 10; docs/statistics.md). A correlation over bias types is tested over these.
 """
 
 from itertools import product
@@ -43,6 +43,8 @@ COLUMNS = [
 ]
 COLUMNS += ["margin", "verdict", "reason", "published"]
 SEED_TEST = "paired t over seeds"
+RANK_TEST = "exact permutation of bias types"
+RANK_OVER_SEEDS = "t over seeds, these bias types only"
 ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
 
 
@@ -84,11 +86,14 @@ def read_misalignment(path):
     """A table of misalignment/ in the layout of scores: its file's name is the task, fields of the grid it lacks are filled.
 
     Needs model, domain, bias, seed, metric, group, value, n (issue 7). What belongs to a pool and not to a cell has no γ,
-    mitigation or round: it stands at γ 0.00, none, 1.
+    mitigation or round: it stands at γ 0.00, none, 1. Texts whose group is unclear (n_unclear) are unreadable ones, which
+    n counts like any others.
     """
     import pandas as pd
 
     table = pd.read_csv(path)
+    if "n_unclear" in table:
+        table = table.assign(n=table["n"] + table["n_unclear"], n_unparsed=table["n_unclear"])
     filled = {
         "gamma": 0.0,
         "mitigation": "none",
@@ -187,7 +192,7 @@ def outcome_runs(name, minus, declared, study):
 
 
 def select(scores, selector):
-    """The rows of scores that one selector of claims.yaml names, with weight 1, or -1 where lower is harm."""
+    """The rows of scores that one selector of claims.yaml names, with weight 1, or -1 where lower is harm, and `fewest` items."""
     keep = (
         scores["task"].isin(selector["task"])
         & (scores["metric"] == selector["metric"])
@@ -197,7 +202,8 @@ def select(scores, selector):
     for key in ("relation", "domain"):
         if key in selector:
             keep &= scores[key] == selector[key]
-    return scores[keep].assign(weight=-1.0 if selector.get("harm") == "lower" else 1.0)
+    weight = -1.0 if selector.get("harm") == "lower" else 1.0
+    return scores[keep].assign(weight=weight, fewest=selector.get("fewest", 0))
 
 
 def label_of(declared, outcome):
@@ -297,8 +303,8 @@ def seed_values(spec, declared, study):
 
     Raises NotTested for what is missing, for a failed manipulation, and where a score that is needed is uninformative or
     rests on too few readable answers: to leave such a cell out would be to choose by its outcome.
-    runs: one row per run with seed, cell, bias and value, over the whole grid, for the mixed model. incomplete: number of
-    seeds left out for a missing cell.
+    runs: one row per run with seed, cell, bias, value and the number of items read, over the whole grid, for what stands
+    beside. incomplete: number of seeds left out for a missing cell.
     """
     minus = spec.get("minus", {})
     rows, outcomes = outcome_runs(spec["outcome"], minus.get("outcome"), declared, study)
@@ -312,10 +318,16 @@ def seed_values(spec, declared, study):
             add(weights, cell, -weight)
     weights = {cell: weight for cell, weight in weights.items() if abs(weight) > 1e-12}
 
-    rows = rows.assign(cell=list(rows[CELL].itertuples(index=False, name=None)), part=rows["weight"] * rows["value"])
+    rows = rows.assign(
+        cell=list(rows[CELL].itertuples(index=False, name=None)),
+        part=rows["weight"] * rows["value"],
+        read=rows["n"] - rows["n_unparsed"],
+    )
     refuse_unusable(rows[rows["cell"].isin(list(weights))], declared, study)
     by_run = rows.groupby(["seed", "cell", "bias", "round"])
-    runs = by_run.agg(value=("part", "sum"), found=("part", "count"), items=("n", "sum")).reset_index()
+    runs = by_run.agg(
+        value=("part", "sum"), found=("part", "count"), items=("n", "sum"), read=("read", "sum")
+    ).reset_index()
     runs = runs[runs["found"] == outcomes]
     here = runs[runs["cell"].isin(list(weights))]
     values = here["value"] * here["cell"].map(weights)
@@ -361,10 +373,14 @@ def refuse_collapsed(used, study):
 
 
 def refuse_unusable(rows, declared, study):
-    """Raise NotTested where a needed run is uninformative, more of its answers are unreadable than declared, or its
-    opinion questions are the fixture with invented shares."""
+    """Raise NotTested where a needed run is uninformative, has fewer items or more unreadable answers than declared, or
+    its opinion questions are the fixture with invented shares."""
     if (rows["dataset"] == opinions.FIXTURE).any():
         raise NotTested("The opinion questions are the fixture, whose shares are invented.")
+    few = rows[rows["n"] < rows["fewest"]]
+    if len(few):
+        fewest, found = few.iloc[0]["fewest"], few["n"].min()
+        raise NotTested(f"In {len(few)} of {len(rows)} scores there are {found} items, where {fewest} are needed.")
     flags = study["scores"][(study["scores"]["metric"] == "uninformative") & (study["scores"]["value"] == 1)]
     on = ["domain", "task", "seed", *CELL]
     runs = rows[on].drop_duplicates()
@@ -381,13 +397,11 @@ def refuse_unusable(rows, declared, study):
 
 
 def rank_correlation(spec, declared, study):
-    """Per seed, Spearman's correlation over bias types between this contrast and another one (`with`): as `seed_values`.
-
-    Conditional on these bias types; raises NotTested below four of them.
+    """Per seed, Spearman's correlation over bias types between this contrast and another one (`with`): as `seed_values`,
+    with n_types, and p and smallest of the exact permutation over the types. Raises NotTested below four types.
     """
     import numpy as np
     import pandas as pd
-    from scipy.stats import spearmanr
 
     grid = set(outcome_runs(spec["outcome"], None, declared, study)[0][CELL].itertuples(index=False, name=None))
     biases = chosen(spec, grid, study)["biases"]
@@ -405,13 +419,15 @@ def rank_correlation(spec, declared, study):
     ]
     if not seeds:
         raise NotTested("No seed has both quantities, varying, for all bias types.")
-    values = pd.Series({seed: spearmanr(first.loc[seed], second.loc[seed]).statistic for seed in seeds})
-    n_items = min(found["n_items"] for found in here.values())
+    found = statistics.rank_permutation(first.loc[seeds], second.loc[seeds])
     return {
-        "values": values,
+        "values": pd.Series(found["values"], seeds),
+        "n_types": len(biases),
+        "p": found["p"],
+        "smallest": found["smallest"],
         "weights": None,
         "runs": None,
-        "n_items": n_items,
+        "n_items": min(side["n_items"] for side in here.values()),
         "incomplete": len(first.index.union(second.index)) - len(seeds),
     }
 
@@ -534,7 +550,7 @@ def types_label(study):
 
 
 def measure(test, declared):
-    """The seed-level test of one planned contrast, or what it lacks."""
+    """The deciding test of one planned contrast, or what it lacks."""
     spec, study = test["spec"], test["study"]
     outcomes = declared["outcomes"]
     if "groups" in spec:
@@ -547,7 +563,7 @@ def measure(test, declared):
         label += f" - {label_of(declared, spec['minus']['outcome'])}"
     found = {
         "metric": label,
-        "test": SEED_TEST,
+        "test": RANK_TEST if "with" in spec else SEED_TEST,
         "margin": spec.get("margin", float("nan")),
         "declared": declared,
         "lacks": None,
@@ -561,7 +577,10 @@ def measure(test, declared):
     except NotTested as missing:
         return found | {"lacks": str(missing)}
     result = statistics.seed_test(data["values"].to_numpy(), declared["alpha"])
-    if "margin" in spec:
+    if "with" in spec:
+        # more seeds make a t test surer of the order of these few types, whether or not it is chance
+        result |= dict.fromkeys(("sd", "ci_low", "ci_high"), float("nan")) | {"p": data["p"]}
+    elif "margin" in spec:
         found["p_tost"] = statistics.tost(data["values"].to_numpy(), spec["margin"])
     return found | result | {"n_seeds": result["n"], "n_items": data["n_items"], "data": data}
 
@@ -581,7 +600,7 @@ def adjust(tests, declared):
 
 
 def verdict_of(test, declared):
-    """{verdict, reason} of one seed-level test. p > alpha alone is never evidence of no effect (study, section 10).
+    """{verdict, reason} of one deciding test. p > alpha alone is never evidence of no effect (study, section 10).
 
     Equivalent comes before a direction: an effect shown to be smaller than the margin is no support for a claim that it
     matters, even where it is not 0. With direction `none` the claim is that there is none, so equivalence supports it.
@@ -601,6 +620,8 @@ def verdict_of(test, declared):
             "reason": f"All {n} seeds{left_out} give the same value, so chance cannot be judged.",
         }
     size = f"{test['estimate']:+.3g} (95% interval {test['ci_low']:.3g} to {test['ci_high']:.3g}, {n} seeds{left_out})"
+    if "with" in spec:
+        size = f"{test['estimate']:+.3g} (mean of {n} seeds{left_out}, over {test['data']['n_types']} bias types)"
     if test["tost_adjusted"] < alpha:
         verdict = "supported" if spec["direction"] == "none" else "equivalent"
         return {
@@ -615,6 +636,11 @@ def verdict_of(test, declared):
         return {
             "verdict": "supported" if agrees else "contradicted",
             "reason": f"{size} differs from 0, {claimed} (p {test['p_adjusted']:.2g} after Holm).",
+        }
+    if "with" in spec:
+        return {
+            "verdict": "inconclusive",
+            "reason": f"{size} may be a chance order of the types (p {test['p_adjusted']:.2g} after Holm); with so many types p cannot fall below {test['data']['smallest']:.2g}, before Holm.",
         }
     return {
         "verdict": "inconclusive",
@@ -707,20 +733,31 @@ def _row(claim, contrast, test, verdict, reason):
 
 
 def beside(test, predictions):
-    """What stands beside a seed-level test and never decides: other controls, mixed model, GEE, McNemar."""
-    if test["test"] != SEED_TEST:
+    """What stands beside a deciding test and never decides: t over seeds of a correlation; other controls, mixed model, GEE,
+    McNemar."""
+    if test["test"] not in (SEED_TEST, RANK_TEST):
         return []
-    rows = other_controls(test)
-    if not test["lacks"] and "with" not in test["spec"]:
+    rows = other_controls(test) if test["test"] == SEED_TEST else []
+    if not test["lacks"] and test["test"] == RANK_TEST:
+        rows += over_seeds(test)
+    elif not test["lacks"]:
         rows += against_share(test) if "against" in test["spec"] else whole_grid(test)
         rows += item_level(test, predictions)
     return [row | {"claim": test["claim"], "metric": test["metric"], "verdict": "beside"} for row in rows]
 
 
+def over_seeds(test):
+    """The t interval of a correlation over seeds: how steady it is for these bias types."""
+    result = statistics.seed_test(test["data"]["values"].to_numpy(), test["declared"]["alpha"])
+    reason = "Beside the deciding test: how steady the order of these bias types is; it says nothing of other types."
+    size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
+    return [result | size | {"contrast": test["contrast"], "test": RANK_OVER_SEEDS, "reason": reason}]
+
+
 def other_controls(test):
     """The same seed-level test against `original` (the augmentation effect) and `faithful`, where the study has them."""
     rows = []
-    if test["spec"]["control"] == "neutral" and "with" not in test["spec"]:
+    if test["spec"]["control"] == "neutral":
         for control, name in (
             ("original", "augmentation effect (minus original)"),
             ("faithful", "bias effect minus faithful"),
@@ -754,7 +791,7 @@ def against_share(test):
     rows, share = [], test["spec"]["against"]
     runs = test["data"]["runs"]
     for _, run in runs[runs["cell"].isin(list(test["data"]["weights"]))].iterrows():
-        result = statistics.binomial_share(round(run["value"] * run["items"]), int(run["items"]), share)
+        result = statistics.binomial_share(round(run["value"] * run["read"]), int(run["read"]), share)
         shifted = {key: result[key] - share for key in ("estimate", "ci_low", "ci_high")}
         reason = "Beside the deciding test: the samples of this one pool, which say nothing of other pools."
         row = {

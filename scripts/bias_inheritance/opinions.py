@@ -104,25 +104,49 @@ def usable(question, no_answer):
     return {**question, "options": list(options), "shares": [share / total for share in shares]}, None
 
 
-def chosen(questions, cultures, count, no_answer):
+def chosen(questions, cultures, sides, count, no_answer):
     """(questions, unusable): at most `count` usable questions for each country of `cultures`, and {country: {reason: n}}.
 
-    All countries take their questions in one seeded order, so that they share as many as they can.
+    A country takes those first that some country of each side was asked (`shared`), then its others, all countries in one
+    seeded order: so the sides have as many in common as the file and `count` allow, and fewer questions are a part of
+    more. sides: {side: cultures}. unusable covers every country of the file that has such a question, asked or not.
     """
-    kept, unusable = [], {}
-    for country in (country for listed in cultures.values() for country in listed):
-        unusable[country] = {}
-        own = []
-        for question in questions:
-            if question["country"] == country:
-                sound, reason = usable(question, no_answer)
-                if sound:
-                    own.append(sound)
-                else:
-                    unusable[country][reason] = unusable[country].get(reason, 0) + 1
-        own.sort(key=lambda question: (record_seed("opinion", question["question"]), question["sample"]))
-        kept += own[:count]
+    own = {country: [] for listed in cultures.values() for country in listed}
+    unusable = {country: {} for country in own}
+    for question in questions:
+        sound, reason = usable(question, no_answer)
+        if reason:
+            reasons = unusable.setdefault(question["country"], {})
+            reasons[reason] = reasons.get(reason, 0) + 1
+        elif question["country"] in own:
+            own[question["country"]].append(sound)
+    common = shared([question for asked in own.values() for question in asked], countries(cultures, sides))
+    kept = []
+    for asked in own.values():
+        asked.sort(
+            key=lambda question: (
+                question["question"] not in common,
+                record_seed("opinion", question["question"]),
+                question["sample"],
+            )
+        )
+        kept += asked[:count]
     return kept, unusable
+
+
+def countries(cultures, sides):
+    """{side: its countries}."""
+    return {side: [country for name in names for country in cultures[name]] for side, names in sides.items()}
+
+
+def shared(questions, sides):
+    """The texts of the questions that some country of each side was asked; sides: {side: countries}."""
+    return set.intersection(
+        *(
+            {question["question"] for question in questions if question["country"] in members}
+            for members in sides.values()
+        )
+    )
 
 
 def items(questions, prompt):

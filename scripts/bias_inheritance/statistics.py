@@ -231,6 +231,36 @@ def rms_gap(correct, groups, labels, clusters, reference, compared, permutations
     }
 
 
+def rank_permutation(first, second):
+    """Spearman's correlation over k things within each seed, and its exact test over all k! orders of the things.
+
+    first, second: [n_seeds × k], no row constant. All seeds are put in the same order, since what a thing has in common
+    over seeds (how far a bias type's texts lie off) is drawn once: n seeds that agree on the order of four things are
+    no n witnesses of it. Returns {values [n_seeds], estimate (their mean), p (two-sided: twice the smaller tail),
+    smallest (2 / k!, below which p cannot fall)}.
+    """
+    from itertools import permutations
+
+    import numpy as np
+    from scipy.stats import rankdata
+
+    sides = []
+    for side in (first, second):
+        ranks = rankdata(side, axis=1)
+        ranks -= ranks.mean(1, keepdims=True)
+        sides.append(ranks / np.linalg.norm(ranks, axis=1, keepdims=True))
+    orders = np.array(list(permutations(range(sides[0].shape[1]))))  # the first one is the order as it is
+    values = np.einsum("sk,sok->os", sides[0], sides[1][:, orders])
+    means = values.mean(1)
+    tails = np.mean(means >= means[0] - CONSTANT), np.mean(means <= means[0] + CONSTANT)
+    return {
+        "values": values[0],
+        "estimate": float(means[0]),
+        "p": float(min(1.0, 2 * min(tails))),
+        "smallest": 2 / len(orders),
+    }
+
+
 def mcnemar_exact(first, second):
     """Exact McNemar test of paired binary items of one run and one group: estimate is mean(first) - mean(second).
 

@@ -14,7 +14,6 @@ from integration.conftest import copy_project
 CELL = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
 ORIGINAL = "cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1"
 POOL = "pools/tiny-random/gender/neutral/seed-1"
-MISALIGNMENT = "misalignment"
 # one file of every kind (step and output), and another one to swap it with: of its kind where the study has two
 KINDS = {
     "prepare_originals/source": ("originals/gender/source.jsonl", "originals/gender/reserve.jsonl"),
@@ -39,9 +38,7 @@ KINDS = {
     "gather_scores/parquet": ("scores.parquet", f"{CELL}/predictions/salary.parquet"),
     "check_manipulation/manipulation": ("manipulation.csv", "pools.csv"),
     "check_manipulation/table": ("pools.csv", "effects.csv"),
-    "measure_groups/table": (f"{MISALIGNMENT}/groups.csv", f"{MISALIGNMENT}/together.csv"),
-    "relate_misalignment/together": (f"{MISALIGNMENT}/together.csv", f"{MISALIGNMENT}/correlations.csv"),
-    "relate_misalignment/correlations": (f"{MISALIGNMENT}/correlations.csv", f"{MISALIGNMENT}/groups.csv"),
+    "measure_groups/table": ("misalignment/groups.csv", "manipulation.csv"),
     "analyse/effects": ("effects.csv", "claims.csv"),
     "analyse/verdicts": ("claims.csv", "effects.csv"),
     "write_config/resolved": ("config.yaml", "originals/gender/counts.json"),

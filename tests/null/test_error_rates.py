@@ -208,6 +208,21 @@ def test_exact_tests_keep_below_six_percent():
     assert rate(np.array([tested[count]["ci_low"] <= share <= tested[count]["ci_high"] for count in drawn])) >= 0.94
 
 
+@pytest.mark.parametrize("types, reachable", [(4, False), (5, True), (6, True)])
+def test_the_order_of_bias_types_is_no_evidence_where_distance_and_harm_are_unrelated(types, reachable):
+    """A type's distance and harm are drawn once and shared by five seeds; a t test over these is sure of chance orders."""
+    stream = np.random.default_rng(11)
+    shape = (STUDIES // 5, 5, types)
+    distance, harm = (
+        stream.normal(0, 1, (shape[0], 1, types)) + stream.normal(0, 0.4, shape) for _ in ("distance", "harm")
+    )
+    found = [statistics.rank_permutation(*pair) for pair in zip(distance, harm, strict=True)]
+    rejected = rate(np.array([each["p"] for each in found]) < 0.05)
+    assert (0 < rejected <= 0.05 + 0.01) if reachable else rejected == 0
+    over_seeds = statistics.seed_test(np.array([each["values"] for each in found]).T)
+    assert rate(over_seeds["p"] < 0.05) > 0.3
+
+
 def test_bootstrap_within_a_run_covers():
     """It decides nothing; small strata and few clusters cost it a little."""
     stream = np.random.default_rng(9)

@@ -416,6 +416,7 @@ def test_c4_reads_misalignment_tables(tmp_path):
             "group": "nurse",
             "value": (10 + seed) / 100,
             "n": 100,
+            "n_unclear": 20,
         }
         for seed in range(1, 5)
     ]
@@ -426,33 +427,75 @@ def test_c4_reads_misalignment_tables(tmp_path):
     found = evaluate(pd.concat([pd.DataFrame(rows), *tables]), ["C4"])
     table = decided(found)
     assert table.loc["biased text lies farther from the originals than real text", "verdict"] == "supported"
-    # the order is the same in each seed, so that its correlation is 1 in all: chance cannot be judged
-    assert table.loc["types that lie farther away harm more", "estimate"] > 0.9
+    # the order of the six types is the same on both sides in each seed: one of 720, either way
+    farther = table.loc["types that lie farther away harm more"]
+    assert farther["test"] == claims.RANK_TEST and farther["p"] == pytest.approx(2 / 720)
+    assert farther["verdict"] == "supported" and farther["estimate"] == pytest.approx(1)
+    assert np.isnan(farther[["ci_low", "ci_high", "mde"]].astype(float)).all()
     nurse = table.loc["neutral nurse biographies are not balanced"]
     assert nurse["estimate"] == pytest.approx(0.125 - 0.5) and nurse["verdict"] == "supported"
     exact = found[found["test"] == "exact binomial"]
     assert len(exact) == 4 and exact["p"].max() < 1e-6 and set(exact["verdict"]) == {"beside"}
+    assert set(exact["n_items"]) == {100} and nurse["n_items"] == 120  # the clear ones; all of them
     assert table.loc["neutral architect biographies are balanced", "verdict"] == "not tested"
 
 
-@pytest.mark.parametrize("dataset", ["Anthropic/llm_global_opinions", "opinions-fixture"])
-def test_c4_compares_what_lies_beyond_even_answers_and_never_the_fixture(tmp_path, dataset):
-    """Raw similarity is lower in the East, only because its people are less divided; the gain is higher there."""
+@pytest.mark.parametrize("seeds", [4, 1])
+def test_four_bias_types_are_too_few_for_their_order_to_be_evidence(seeds):
+    """However many seeds agree: of 24 orders one is the observed one, and one its reverse."""
+    stream = np.random.default_rng(20)
+    types = TYPES[:4]
+    rows = gender(stream, seeds, types, gaps={bias: 0.1 * number for number, bias in enumerate(types)})
+    rows += [
+        row((bias, 0.0, "none", 1), seed, "all", number + noise(stream), task="distributions", metric="mmd")
+        for seed in range(1, seeds + 1)
+        for number, bias in enumerate(types)
+    ]
+    found = evaluate(rows, ["C4"])
+    farther = decided(found).loc["types that lie farther away harm more"]
+    assert farther["p"] == pytest.approx(2 / 24) and farther["estimate"] == pytest.approx(1)
+    assert farther["verdict"] == "inconclusive"
+    assert ("cannot fall below 0.083" in farther["reason"]) == (seeds > 1)
+    assert farther["reason"].startswith("One seed") == (seeds == 1)
+    assert (found["test"] == claims.RANK_OVER_SEEDS).sum() == 1
+
+
+@pytest.mark.parametrize("unclear, verdict", [(90, "supported"), (110, "not tested")])
+def test_texts_whose_group_is_unclear_count_as_unreadable(tmp_path, unclear, verdict):
+    """A share among the few clear texts of a pool says little of the pool."""
+    place = {"model": "m", "domain": "gender", "bias": "neutral", "metric": "male_share", "group": "nurse"}
+    rows = [place | {"seed": seed, "value": seed / 100, "n": 100, "n_unclear": unclear} for seed in range(1, 5)]
+    pd.DataFrame(rows).to_csv(tmp_path / "groups.csv", index=False)
+    table = decided(evaluate(claims.read_misalignment(tmp_path / "groups.csv"), ["C4"]))
+    nurse = table.loc["neutral nurse biographies are not balanced"]
+    assert nurse["verdict"] == verdict and ("unreadable" in nurse["reason"]) == (verdict == "not tested")
+
+
+@pytest.mark.parametrize(
+    "dataset, shared, reason",
+    [
+        ("Anthropic/llm_global_opinions", 38, None),
+        ("Anthropic/llm_global_opinions", 9, "there are 9 items, where 10 are needed"),
+        ("opinions-fixture", 38, "invented"),
+    ],
+)
+def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(tmp_path, dataset, shared, reason):
+    """Over all questions the East is met worse, on the same questions better: only the latter is a comparison."""
     stream = np.random.default_rng(19)
     rows = [
         {"model": "m", "domain": "gender", "bias": "original", "seed": seed, "dataset": dataset}
-        | {"metric": metric, "group": culture, "value": value + noise(stream), "n": 100}
+        | {"metric": "similarity_gain", "group": group, "value": value + noise(stream), "n": n}
         for seed in range(1, 6)
-        for culture, like, even in (("arabic", 0.6, 0.4), ("chinese", 0.6, 0.4), ("portuguese", 0.7, 0.6), ("spanish", 0.7, 0.6))
-        for metric, value in (("similarity", like), ("similarity_gain", like - even))
-    ]  # fmt: skip
+        for group, value, n in (("arabic", 0.1, 100), ("spanish", 0.3, 100), ("eastern-western", 0.1, shared))
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "values.csv", index=False)
     table = decided(evaluate(claims.read_misalignment(tmp_path / "values.csv"), ["C4"]))
     found = table.loc["values of Eastern cultures are met worse than of Western ones"]
-    if "fixture" in dataset:
-        assert found["verdict"] == "not tested" and "invented" in found["reason"]
+    if reason:
+        assert found["verdict"] == "not tested" and reason in found["reason"]
     else:
         assert found["verdict"] == "contradicted" and found["estimate"] == pytest.approx(0.1, abs=0.02)
+        assert found["n_items"] == shared
 
 
 @pytest.mark.filterwarnings("error")

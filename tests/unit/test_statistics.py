@@ -1,5 +1,6 @@
 """The tests of the study against scipy, against hand-computed values, and on data that cannot be tested."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -227,3 +228,17 @@ def test_gee_needs_twenty_seeds():
     assert found["ci_high"] - found["estimate"] == pytest.approx(1.96 * error, rel=1e-3)
     assert statistics.gee(items[items["seed"] < 19]) is None
     assert statistics.gee(items.assign(correct=True)) is None
+
+
+def test_rank_permutation_is_spearmans_rho_per_seed_and_all_orders_by_hand():
+    first = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 2.0, 5.0]])
+    second = np.array([[1.0, 3.0, 2.0, 4.0], [10.0, 30.0, 20.0, 20.0]])
+    found = statistics.rank_permutation(first, second)
+    rho = [stats.spearmanr(*pair).statistic for pair in zip(first, second, strict=True)]
+    assert found["values"] == pytest.approx(rho) and found["estimate"] == pytest.approx(np.mean(rho))
+    orders = list(itertools.permutations(range(4)))
+    means = [np.mean([stats.spearmanr(a, b[list(order)]).statistic for a, b in zip(first, second, strict=True)]) for order in orders]  # fmt: skip
+    assert found["p"] == pytest.approx(2 * np.mean(np.array(means) >= np.mean(rho) - 1e-9))
+    assert found["smallest"] == 2 / 24
+    assert statistics.rank_permutation(first, -first)["p"] == 2 / 24  # the reverse order is as rare
+    assert statistics.rank_permutation(first, second[:, [0, 1, 1, 0]])["p"] <= 1

@@ -8,7 +8,7 @@ import pytest
 from bias_inheritance import catalog, files, opinions
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
-from measure_values import measure_values
+from measure_values import measure, measure_values
 from prepare_opinions import prepare_opinions
 
 SPEC = catalog.opinions()
@@ -54,10 +54,66 @@ def test_the_flat_format_is_read_and_a_missing_field_named(tmp_path):
         (["a", "b"], [-1, 0.5], "no-number"),
         (["a", "Don't know"], [0.5, 0.5], "one-option"),
         (["a", "b", "Missing; Unknown"], [0, 0, 1], "one-option"),
+        (["a", "INAP: No internet/no social media", "Both (VOL)"], [0.2, 0.4, 0.4], "one-option"),
     ],
 )
 def test_unusable_questions_have_a_reason(options, shares, reason):
     assert opinions.usable({"options": options, "shares": shares}, SPEC["no_answer"]) == (None, reason)
+
+
+def test_what_is_not_read_out_to_people_is_not_offered_to_a_model():
+    options = [
+        "Men",
+        "Women",
+        "Same (VOL.)",
+        "Both/Neither (Vol.)",
+        "Neither (DO NOT READ)",
+        "Inapplicable laws",
+        "INAP",
+    ]
+    options += ["Both of them", "It was said (by volunteers)"]
+    found, _ = opinions.usable({"options": options, "shares": [1.0] * len(options)}, SPEC["no_answer"])
+    assert found["options"] == ["Men", "Women", "Inapplicable laws", "Both of them", "It was said (by volunteers)"]
+    assert found["shares"] == pytest.approx([0.2] * 5)
+
+
+def flat(country, question, shares=(0.5, 0.5)):
+    return {"country": country, "question": question, "options": ["Yes", "No"], "distribution": list(shares)}
+
+
+def written(path, rows, count):
+    """questions.jsonl's items by country and unusable.json of a flat file, for two countries on either side."""
+    path.write_text(json.dumps(rows))
+    spec = {key: SPEC[key] for key in ("hub", "prompt", "no_answer")}
+    cultures, sides = {"a": ["Peru"], "b": ["Nauru"]}, {"east": ["a"], "west": ["b"]}
+    questions, unusable = path.with_suffix(".jsonl"), path.with_suffix(".unusable")
+    prepare_opinions([path], questions, unusable, **spec, cultures=cultures, sides=sides, count=count)
+    asked = {country: set() for country in ("Peru", "Nauru")}
+    for item in files.read_jsonl(questions):
+        asked[item["group"]].add(item["cluster"])
+    return asked, files.read_json(unusable)["unusable"]
+
+
+def test_what_both_sides_were_asked_comes_first(tmp_path):
+    """Of 30 questions per country only three are the same; by a seeded order alone they would hardly be among the first."""
+    rows = [flat("Peru", f"P{n}?") for n in range(27)] + [flat("Nauru", f"N{n}?") for n in range(27)]
+    rows += [flat(country, f"Both{n}?") for n in range(3) for country in ("Peru", "Nauru")]
+    asked, _ = written(tmp_path / "eval.json", rows, 3)
+    assert asked["Peru"] == asked["Nauru"] and len(asked["Peru"]) == 3
+    more, _ = written(tmp_path / "more.json", rows, 5)
+    assert more["Peru"] > asked["Peru"] and len(more["Peru"] & more["Nauru"]) == 3
+    # a question whose shares cannot be used on one side is none that both were asked
+    rows = [row | {"distribution": [0.0, 0.0]} if row["question"] == "Both0?" else row for row in rows]
+    asked, _ = written(tmp_path / "less.json", rows, 3)
+    assert len(asked["Peru"] & asked["Nauru"]) == 2
+
+
+def test_unusable_questions_are_counted_in_every_country_of_the_file(tmp_path):
+    """As in the real file: rows of zeros, most of them of countries that stand for no culture."""
+    rows = [flat("Peru", "One?"), flat("Nauru", "One?")]
+    rows += [flat(country, "Loan?", (0.0, 0.0)) for country in ("Peru", "Armenia", "Bolivia", "Bolivia")]
+    _, unusable = written(tmp_path / "eval.json", rows, 3)
+    assert unusable == {"Peru": {"all-zero": 1}, "Nauru": {}, "Armenia": {"all-zero": 1}, "Bolivia": {"all-zero": 2}}
 
 
 def test_similarity_is_one_minus_the_jensen_shannon_distance_base_two():
@@ -70,7 +126,7 @@ def test_similarity_is_one_minus_the_jensen_shannon_distance_base_two():
 
 def prepared(folder, count=8):
     folder.mkdir()
-    spec = {key: SPEC[key] for key in ("hub", "cultures", "prompt", "no_answer")}
+    spec = {key: SPEC[key] for key in ("hub", "cultures", "sides", "prompt", "no_answer")}
     prepare_opinions([FIXTURE], folder / "questions.jsonl", folder / "unusable.json", **spec, count=count)
     return files.read_jsonl(folder / "questions.jsonl")
 
@@ -115,9 +171,8 @@ def test_the_table_tells_a_country_from_a_position_and_counts_what_was_unusable(
         place | {"bias": "original", "seed": 1, "round": 1},
     ]
     folders = [predicted(tmp_path / "u", items, by_position), predicted(tmp_path / "o", items, by_country)]
-    measure_values(
-        folders, tmp_path / "a/unusable.json", tmp_path / "values.csv", cells, SPEC["cultures"], replicates=200
-    )
+    spec = {key: SPEC[key] for key in ("cultures", "sides")}
+    measure_values(folders, tmp_path / "a/unusable.json", tmp_path / "values.csv", cells, **spec, replicates=200)
     table = pd.read_csv(tmp_path / "values.csv").set_index(["bias", "metric", "group"])
     assert (table["dataset"] == "opinions-fixture").all()
     value = table["value"]
@@ -137,10 +192,39 @@ def test_the_table_tells_a_country_from_a_position_and_counts_what_was_unusable(
     assert table.loc[("untuned", "similarity", "arabic"), ["n", "n_unusable", "n_clusters"]].tolist() == [15, 1, 8]
 
 
+def test_sides_are_compared_question_by_question_on_what_both_were_asked():
+    """By hand; the question that only one side was asked, on which it does well, moves nothing."""
+    even, far = np.array([0.5, 0.5]), np.array([1.0, 0.0])
+
+    def asked(cluster, country, model, shares=far):
+        return {"cluster": cluster, "country": country, "shares": shares, "model": model, "led": 0.5}
+
+    sides = {"east": ["Peru", "Chile"], "west": ["Nauru"]}
+    shares = [
+        asked("q1", "Peru", far),
+        asked("q1", "Chile", even),
+        asked("q1", "Nauru", even),
+        asked("q2", "Peru", even),
+        asked("q2", "Nauru", even),
+        asked("q3", "Peru", far),
+        asked("q4", "Peru", None),
+        asked("q4", "Nauru", far),
+    ]
+    rows = measure(shares, shares, {"all": ["Peru", "Chile", "Nauru"]}, sides, replicates=200)
+    (row,) = [row for row in rows if row["group"] == "east-west"]
+    gain = 1 - opinions.similarity(even, far)  # what an answer that is right has beyond even answers
+    assert row["metric"] == "similarity_gain" and row["value"] == pytest.approx((gain / 2 + 0) / 2)
+    assert (row["n"], row["n_unparsed"], row["n_clusters"]) == (3, 1, 2)
+    assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    (nothing,) = [row for row in measure(shares[5:6], shares[5:6], {}, sides, 200) if row["group"] == "east-west"]
+    assert (nothing["value"], nothing["ci_low"], nothing["n"]) == (None, None, 0)
+
+
 def test_a_country_without_a_question_is_an_error(tmp_path):
     spec = {key: SPEC[key] for key in ("hub", "prompt", "no_answer")}
+    spec |= {"cultures": {"arabic": ["Atlantis"]}, "sides": {"eastern": ["arabic"]}}
     with pytest.raises(UserError, match="no usable question about Atlantis"):
-        prepare_opinions([FIXTURE], tmp_path / "q", tmp_path / "u", **spec, cultures={"arabic": ["Atlantis"]}, count=3)
+        prepare_opinions([FIXTURE], tmp_path / "q", tmp_path / "u", **spec, count=3)
 
 
 def test_written_answers_are_read_and_unreadable_ones_counted():

@@ -18,10 +18,9 @@ from bias_inheritance.report.parts import (
 )
 from bias_inheritance.report.words import number
 
-# misalignments as amounts per cell, in words short enough for a small panel
+# misalignments as amounts per cell, in words short enough for a small panel; the groups of a bias type's texts are set by hand
 AMOUNTS = {
     "values": "1 − similarity of values",
-    "groups": "|reference share − ½|",
     "mmd": "MMD², sentence embeddings",
     "auc": "AUC, sentence embeddings",
     "mean_distance": "Means, sentence embeddings",
@@ -59,7 +58,7 @@ def misalignment(study):
         if rows:
             tables.append(
                 table(
-                    "Do cells whose data lies farther off show more of an effect? Spearman's correlation over cells, seed by seed.",
+                    "Do cells whose data lies farther off show more of an effect? Spearman's correlation over cells, seed by seed; its interval over seeds holds for these bias types only.",
                     ["Misalignment", "Outcome", "Effect", "Correlation", "95% t interval", "Seeds", "Cells"],
                     rows,
                 )

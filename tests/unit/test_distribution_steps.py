@@ -1,0 +1,148 @@
+"""Distances of a pool and of its cells, on the tiny random model with adapters trained here and a random sentence embedder."""
+
+import pandas as pd
+import pytest
+import torch
+from bias_inheritance import catalog, files, mixing, models
+from bias_inheritance.families import gender
+from compare_pool import compare_pool
+from finetune import finetune
+from measure_distributions import measure_distributions
+
+PLACE = {"model": "tiny-random", "domain": "gender", "bias": "neutral", "seed": 1, "round": 1}
+CELLS = [PLACE | {"gamma": "0.50", "mitigation": name} for name in ("none", "loss")]
+MODEL = catalog.load("model", "tiny-random") | {"name": "tiny-random"}
+METRICS = {f"{prefix}{name}" for prefix in ("", "hidden_") for name in ("mmd", "auc", "mean_distance")}
+
+
+def random_bert(folder, texts):
+    """Write a one-layer BERT of random weights that knows the words of `texts`; return its card."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = sorted({word for text in texts for word in text.split()})
+    known = {word: number for number, word in enumerate(["[PAD]", "[UNK]", *words])}
+    tokenizer = Tokenizer(models.WordLevel(known, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    torch.manual_seed(1)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(known), **shape)).save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def place(card_path, splits, domain, tmp_path_factory):
+    """Originals, a pool of other texts, and the two cells that were trained on both."""
+    folder = tmp_path_factory.mktemp("distributions")
+    # one of each twin
+    old = splits["source"][0:80:8]
+    new = [
+        {**sample, "id": f"p{number}", "text": f"Well. {sample['text'][:150]}", "asked_group": None}
+        for number, sample in enumerate(splits["test"][0:80:8])
+    ]
+    files.write_jsonl(folder / "originals.jsonl", old)
+    files.write_jsonl(folder / "pool.jsonl", new)
+    random_bert(folder / "store/random-bert/plain", [sample["text"] for sample in old + new])
+    (folder / "store/tiny-random").symlink_to(models.STORE / "tiny-random")
+    files.write_json(folder / "mix.json", {"collapsed": None})
+    for cell in CELLS:
+        own = folder / cell["mitigation"]
+        mitigation = catalog.load("mitigation", cell["mitigation"])
+        rows = mixing.training_samples(old, new, gender, domain, mitigation, 0.0, 1)
+        files.write_jsonl(own / "train.jsonl", rows)
+        (own / "work").mkdir()
+        alignment = {**mitigation["alignment"], "weight": 1.0, "every": 1} if "alignment" in mitigation else None
+        inputs = card_path, own / "train.jsonl", folder / "mix.json", []
+        outputs = own / "adapter", own / "training.csv", own / "work"
+        finetune(*inputs, *outputs, MODEL, MODEL["finetune"] | {"epochs": 3}, alignment, 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compare(place, card_path, domain):
+    """compare_pool of the given cells: (its rows, the base that it loaded)."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(models, "STORE", place / "store")
+    models.write_card(place / "embedder.json", "random-bert", "plain", "none", {})
+    load, loaded = models.load_base, []
+
+    def remembered(card):
+        loaded.append(load(card))
+        return loaded[-1]
+
+    patch.setattr(models, "load_base", remembered)
+
+    def run(name, cells):
+        compare_pool(
+            card_path,
+            place / "embedder.json",
+            place / "originals.jsonl",
+            place / "pool.jsonl",
+            [place / cell["mitigation"] / "train.jsonl" for cell in cells],
+            [place / cell["mitigation"] / "adapter" for cell in cells],
+            place / f"{name}.json",
+            place / f"{name}-points.json",
+            domain=domain,
+            model=MODEL,
+            embedder={"max_tokens": 64, "batch_size": 8},
+            place=PLACE,
+            cells=cells,
+            permutations=40,
+        )
+        return files.read_json(place / f"{name}.json"), loaded[-1][0]
+
+    yield run
+    patch.undo()
+
+
+def values(rows, mitigation):
+    return {row["metric"]: row["value"] for row in rows if row.get("mitigation") == mitigation}
+
+
+def test_a_pool_and_its_cells_are_compared_each_under_its_own_model(compare):
+    rows, _ = compare("both", CELLS)
+    assert [set(values(rows, name)) for name in (None, "none", "loss")] == [METRICS] * 3
+    assert all(row["n"] == 10 and row["group"] == "all" and 0 < row["p"] <= 1 for row in rows)
+    pool, none, loss = (values(rows, name) for name in (None, "none", "loss"))
+    for name in METRICS:
+        # `loss` leaves the texts as they are, and only the model's own states know the adapter
+        assert (none[name] == pytest.approx(loss[name], rel=1e-6)) == (not name.startswith("hidden_"))
+    assert pool["hidden_mean_distance"] != pytest.approx(none["hidden_mean_distance"], rel=1e-3)
+    # what the term minimises
+    assert loss["hidden_mean_distance"] < none["hidden_mean_distance"]
+
+
+def test_no_adapter_is_left_in_the_base(compare, card_path):
+    """Neither in the base nor in the next cell's numbers."""
+    both, base = compare("both", CELLS)
+    fresh, _ = models.load_base(files.read_json(card_path))
+    left, expected = base.state_dict(), fresh.state_dict()
+    assert left.keys() == expected.keys()
+    assert all(torch.equal(left[name], expected[name]) for name in expected)
+    alone, _ = compare("alone", CELLS[1:])
+    assert values(alone, "loss") == values(both, "loss")
+
+
+def test_a_change_is_a_metric_minus_that_of_the_same_cell_without_the_mitigation(compare, place):
+    rows, _ = compare("both", CELLS)
+    other = [{**row, "seed": 2, "value": row["value"] + 0.5} for row in rows if row.get("mitigation") != "loss"]
+    files.write_json(place / "other.json", other)
+    files.write_json(place / "none.json", [])
+    measure_distributions(
+        [place / "both.json", place / "other.json"],
+        [place / "both-points.json", place / "none.json"],
+        place / "distributions.csv",
+        place / "projection.csv",
+    )
+    table = pd.read_csv(place / "distributions.csv")
+    changes = table[table["metric"].str.endswith("_change")]
+    # only of the cell that has a mitigation, and against its own seed's
+    assert set(changes["mitigation"]) == {"loss"} and set(changes["seed"]) == {1} and len(changes) == len(METRICS)
+    none, loss = values(rows, "none"), values(rows, "loss")
+    found = changes.set_index("metric")["value"]
+    for name in METRICS:
+        assert found[f"{name}_change"] == pytest.approx(loss[name] - none[name], abs=1e-12)
+    assert found["hidden_mean_distance_change"] < 0
+    assert changes["p"].isna().all() and len(table) == len(rows) + len(other) + len(changes)
+    points = pd.read_csv(place / "projection.csv")
+    assert points.groupby(["representation", "origin"]).size().tolist() == [10] * 4
