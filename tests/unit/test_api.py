@@ -317,6 +317,17 @@ def test_a_pool_is_written_through_a_failing_server(tmp_path):
     assert len(script.asked) == asked and noted_again == noted
 
 
+def test_a_server_is_asked_for_the_pools_own_slots_and_no_others(tmp_path):
+    """The records of a size that is no multiple of the batch, 20, are the first ones of a larger pool."""
+    script = Script()
+    with serving(script) as url:
+        larger, _ = write_pool(Study(tmp_path / "larger", url), size=40)
+        script.asked.clear()
+        pool, noted = write_pool(Study(tmp_path / "smaller", url), size=23)
+    assert len(script.asked) == noted["api"]["requests"] == files.read_json(pool / "counts.json")["asked"] == 23
+    assert files.read_jsonl(pool / "pool.jsonl") == files.read_jsonl(larger / "pool.jsonl")[:23]
+
+
 def items(count=6):
     labels = catalog.load("domain", "gender")["labels"]
     return [
