@@ -10,7 +10,8 @@ from bias_inheritance import api, collapse, files, models, progress, provenance,
 from bias_inheritance.errors import UserError
 from bias_inheritance.step import Input, Inputs, Output, Work
 
-ENDED = ("succeeded", "failed", "cancelled")
+LOST = ("failed", "cancelled")
+ENDED = ("succeeded", *LOST)
 
 
 def finetune_api(
@@ -29,7 +30,8 @@ def finetune_api(
 
     A job carries the digest of all that it was made from as its metadata `cell`, so that a job that was created is
     found again at the provider after any interruption, and never created twice. A failed or cancelled job is told as a
-    UserError; the next run makes a new one. start: nothing, or the adapter that training goes on from.
+    UserError, its cost stays in the account, and the next run makes a new one. start: nothing, or the adapter that
+    training goes on from.
     mix: the summary of the mix; a collapsed one leaves the reason in the adapter's place.
     """
     why = files.read_json(mix)["collapsed"]
@@ -51,15 +53,30 @@ def finetune_api(
     }
     cell = provenance.digest({"url": server.url, "data": data.decode(), **request})[:32]
     journal = files.Journal(work.parents[1] / "api" / "jobs" / f"{cell}.jsonl")
-    job = _find(server, cell, journal) or _create(server, cell, journal, data, request, settings["epochs"])
-    job = _wait(server, job, cell)
-    tokens = job.trained_tokens or 0
-    cost = tokens * server.service["price"]["training"] / 1e6
-    server.account.book(cell, cost, checked=False)
+    known = _jobs_of(server, cell, journal)
+    for job in known:
+        if job.status in LOST:
+            print(f"job {job.id} {job.status} earlier and is left behind")
+            _book(server, job)
+    usable = [job for job in known if job.status not in LOST]
+    if usable:
+        job = min(usable, key=lambda job: job.created_at)
+    else:
+        server.account.book(cell, 0.0, checked=False)  # a run that was killed may have left its reservation
+        job = _create(server, cell, journal, data, request, settings["epochs"], {job.id for job in known})
+    job = _wait(server, job)
+    cost = _book(server, job)
+    server.account.book(cell, 0.0, checked=False)
+    if job.status in LOST:
+        reason = server.told(job.error.message if job.error and job.error.message else "no reason given")
+        raise UserError(
+            f"{server.where()}: job {job.id} {job.status} ({reason}); mend what it names, then the same command makes a new job"
+        )
     if not job.fine_tuned_model:
         raise UserError(
             f"{server.where()}: job {job.id} succeeded but names no tuned model; see the provider's console"
         )
+    tokens = job.trained_tokens or 0
     tuned = {"model": job.fine_tuned_model, "base": server.id, "job": job.id, "trained_tokens": tokens}
     files.write_json(adapter / "tuned.json", tuned)
     files.write_text(training_log, _log(server, job))
@@ -78,49 +95,62 @@ def _training_file(rows, system):
     return "".join(lines).encode()
 
 
-def _find(server, cell, journal):
-    """The cell's job that is under way or done, by the journal or else by the provider's list; None if there is none."""
+def _jobs_of(server, cell, journal):
+    """Every job that was ever created for the cell: those of the journal, then others of the provider's list."""
     jobs = server.connection().fine_tuning.jobs
-    for row in journal.rows:
-        job = server.patiently(lambda row=row: jobs.retrieve(row["job"]))
-        if job.status not in ("failed", "cancelled"):
-            return job
+    found = [server.patiently(lambda row=row: jobs.retrieve(row["job"])) for row in journal.rows]
+    ids = {job.id for job in found}
     # the filter may be ignored by servers that do not know it, so the answer is checked
     listed = server.patiently(lambda: list(jobs.list(metadata={"cell": cell}, limit=100)))
-    found = [job for job in listed if (job.metadata or {}).get("cell") == cell]
-    usable = [job for job in found if job.status not in ("failed", "cancelled")]
-    for job in found:
-        if job not in usable:
-            print(f"job {job.id} {job.status} earlier and is left behind")
-    return min(usable, key=lambda job: job.created_at) if usable else None
+    return found + [job for job in listed if (job.metadata or {}).get("cell") == cell and job.id not in ids]
 
 
-def _create(server, cell, journal, data, request, epochs):
-    """Upload the training file unless it is there, reserve the job's cost, and create the job."""
+def _book(server, job):
+    """Let what an ended job cost, in dollars, stand in the account under its own id, for good; returns it."""
+    cost = (job.trained_tokens or 0) * server.service["price"]["training"] / 1e6
+    server.account.book(job.id, cost, checked=False)
+    return cost
+
+
+def _create(server, cell, journal, data, request, epochs, known):
+    """Upload the training file unless it is there, reserve the job's cost, and create the job.
+
+    known: ids of the cell's earlier jobs. What was reserved is free again where the provider refuses, unless a job may
+    have been created all the same.
+    """
     # no tokeniser makes more tokens than bytes
     most = len(data) * epochs * server.service["price"]["training"] / 1e6
     server.account.book(cell, most, checked=True)
-    client, name = server.connection(), f"{cell}.jsonl"
-    uploaded = server.patiently(lambda: list(client.files.list(purpose="fine-tune")))
-    same = [file for file in uploaded if file.filename == name and file.bytes == len(data)]
-    upload = same[0] if same else None
+    client, name, tries = server.connection(), f"{cell}.jsonl", []
 
     def once():
+        tries.append(1)
         # a request whose answer was lost may have created the job all the same: look before asking again
-        return _find(server, cell, journal) or client.fine_tuning.jobs.create(
+        made = [job for job in _jobs_of(server, cell, journal) if job.id not in known]
+        if made:
+            return min(made, key=lambda job: job.created_at)
+        return client.fine_tuning.jobs.create(
             **request, training_file=upload.id, suffix=f"bi-{cell[:12]}", metadata={"cell": cell}
         )
 
-    if upload is None:
-        upload = server.patiently(lambda: client.files.create(file=(name, data), purpose="fine-tune"))
-    job = server.patiently(once)
+    try:
+        uploaded = server.patiently(lambda: list(client.files.list(purpose="fine-tune")))
+        same = [file for file in uploaded if file.filename == name and file.bytes == len(data)]
+        upload = (
+            same[0] if same else server.patiently(lambda: client.files.create(file=(name, data), purpose="fine-tune"))
+        )
+        job = server.patiently(once)
+    except api.Refused:
+        if len(tries) < 2:
+            server.account.book(cell, 0.0, checked=False)
+        raise
     journal.append([{"job": job.id, "file": upload.id}])
     print(f"created job {job.id}", flush=True)
     return job
 
 
-def _wait(server, job, cell):
-    """The job when it has succeeded. Raises UserError where it failed, was cancelled, or outlasts the service's hours."""
+def _wait(server, job):
+    """The job when it has ended. Raises UserError where it outlasts the service's hours."""
     jobs, began = server.connection().fine_tuning.jobs, time.time()
     hours, pause = server.service["tuning_hours"], server.service["poll_seconds"]
     while job.status not in ENDED:
@@ -132,13 +162,7 @@ def _wait(server, job, cell):
         progress.update(int(waited / 60), int(hours * 60), "minutes")
         time.sleep(pause)
         job = server.patiently(lambda job=job: jobs.retrieve(job.id))
-    if job.status == "succeeded":
-        return job
-    server.account.book(cell, (job.trained_tokens or 0) * server.service["price"]["training"] / 1e6, checked=False)
-    reason = server.told(job.error.message if job.error and job.error.message else "no reason given")
-    raise UserError(
-        f"{server.where()}: job {job.id} {job.status} ({reason}); mend what it names, then the same command makes a new job"
-    )
+    return job
 
 
 def _log(server, job):

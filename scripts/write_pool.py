@@ -27,7 +27,7 @@ def write_pool(
     """Fill `size` slots, asking each at most `attempts` times; write kept samples, failures and their counts.
 
     Slots go in batches of the model's batch size; a batch's failing slots are asked again together, so that a record
-    depends on its batch alone. Every finished attempt is in the journal at once: a killed run goes on behind it.
+    of a model on this machine depends on its batch alone. Every finished attempt is in the journal at once: a killed run goes on behind it.
     asked = kept + rejected + failed, always.
 
     The untuned model writes the pool of round 1 (no adapter, no earlier pools, cell None). Later, the model that a cell
@@ -48,18 +48,19 @@ def write_pool(
         mark += f"-r{cell['round'] + 1}"
     settings = model["generation"]
     batch_size = settings["batch_size"]
-    # the last batch is filled up with the slots that would come next, so that no record depends on `size`
-    padded = -(-size // batch_size) * batch_size
-    asked_for = pools.slots(family, bias, domain, padded, key)
-    seen = {pools.fold(sample["text"]) for path in [originals, *earlier] for sample in files.read_jsonl(path)}
     described = models.read_card(card)
     server = api.Server(described, adapter, model, work, pool) if described["form"] == "api" else None
+    batches = -(-size // batch_size)
+    # the last batch is filled up with the slots that would come next, so that no record depends on `size`; a server's
+    # answers do not depend on their neighbours, and are paid for
+    asked_for = pools.slots(family, bias, domain, size if server else batches * batch_size, key)
+    seen = {pools.fold(sample["text"]) for path in [originals, *earlier] for sample in files.read_jsonl(path)}
     generate = server.write if server else _generator(described, adapter, model, settings)
     # a server keeps a journal of its own, answer by answer
     journal = None if server else files.Journal(work / "journal.jsonl")
     answered = {(row["batch"], row["attempt"]): row["answers"] for row in journal.rows} if journal else {}
     kept, failed = {}, []
-    for batch in range(padded // batch_size):
+    for batch in range(batches):
         open_slots = asked_for[batch * batch_size : (batch + 1) * batch_size]
         for attempt in range(attempts):
             seeds = [record_seed(*key, "record", slot["slot"], attempt) for slot in open_slots]

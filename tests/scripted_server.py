@@ -24,6 +24,7 @@ class Script:
 
     reply: function (request body) → text of the answer; faults: function (number of the request) → fault or None;
     job_ends: the status that a fine-tuning job reaches after it was looked at `polls` times (None: it never ends; 0 looks: at once).
+    A cancelled job has trained its first epoch.
     """
 
     def __init__(self, reply=None, faults=None, job_ends="succeeded", polls=2):
@@ -221,11 +222,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _end(self, job):
         script, name = self.script, job["id"]
+        _, data = script.files[job["training_file"]]
         job["status"] = script.job_ends
         if script.job_ends != "succeeded":
             job["error"] = {"code": "bad", "message": f"the file was not liked by {KEY}", "param": None}
+            if script.job_ends == "cancelled":
+                job["trained_tokens"] = len(data.split())
             return
-        _, data = script.files[job["training_file"]]
         epochs = job["asked"]["method"]["supervised"]["hyperparameters"]["n_epochs"]
         job["fine_tuned_model"] = f"ft:{job['model']}:org:{job['asked']['suffix']}:{name}"
         job["trained_tokens"] = epochs * len(data.split())

@@ -40,6 +40,10 @@ class Malformed(Exception):
     """A server's answer that cannot be read, though its status says that all is well."""
 
 
+class Refused(UserError):
+    """The server refuses a request for good, and has done nothing for it."""
+
+
 class Account:
     """What the jobs of a study may still spend and send, in one small file that all of them change under a lock."""
 
@@ -85,8 +89,9 @@ class Account:
             content["usd"] += change
 
     def book(self, job, usd, checked):
-        """Let a fine-tuning job stand in the account with `usd` dollars, instead of what it stood with before.
+        """Let `usd` dollars stand in the account under the name `job`, instead of what stood there before.
 
+        job: a cell, for what is reserved before its fine-tuning job is created, or the id of a job that has ended.
         checked: whether the budget may refuse it, as before a job is created.
         """
         with self._open() as content:
@@ -279,8 +284,8 @@ class Server:
     def patiently(self, once):
         """`once()`, tried again while the server is busy, failing or out of reach; what it returns.
 
-        Raises UserError where the server refuses for good, has answered nothing for the service's `patience`, or has
-        failed one request TRIES times.
+        Raises Refused where the server refuses for good, and UserError where it has answered nothing for the service's
+        `patience` or has failed one request TRIES times.
         """
         openai = _openai()
         tries = 0
@@ -295,9 +300,9 @@ class Server:
             except openai.APIStatusError as fault:
                 said = f"status {fault.status_code}: {self.told(fault.message)}"
                 if fault.status_code < 500 and fault.status_code not in (408, 409, 429):
-                    raise UserError(f"{self.where()} refuses: {said}{_hint(fault, self.service)}") from None
+                    raise Refused(f"{self.where()} refuses: {said}{_hint(fault, self.service)}") from None
                 if _code(fault) == "insufficient_quota":
-                    raise UserError(
+                    raise Refused(
                         f"{self.where()} has no credit left ({said}); top it up and run the same command again"
                     ) from None
                 asked_to_wait = _retry_after(fault.response.headers)

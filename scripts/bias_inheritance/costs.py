@@ -52,8 +52,7 @@ def _line(config, name):
             if kind:
                 originals = study.originals_of(config, domain)
                 added = study.augmented_count(originals, cell["gamma"])
-                pools = cell["round"] if config["rounds"]["arm"] == "accumulate" else 1
-                samples = originals + pools * added
+                samples = originals + added
                 if cell["round"] > 1:
                     # the pool that the round before wrote for it
                     written = math.ceil(added * (1 + config["generation"]["spare"]))

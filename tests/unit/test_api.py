@@ -317,6 +317,17 @@ def test_a_pool_is_written_through_a_failing_server(tmp_path):
     assert len(script.asked) == asked and noted_again == noted
 
 
+def test_a_server_is_asked_for_the_pools_own_slots_and_no_others(tmp_path):
+    """The records of a size that is no multiple of the batch, 20, are the first ones of a larger pool."""
+    script = Script()
+    with serving(script) as url:
+        larger, _ = write_pool(Study(tmp_path / "larger", url), size=40)
+        script.asked.clear()
+        pool, noted = write_pool(Study(tmp_path / "smaller", url), size=23)
+    assert len(script.asked) == noted["api"]["requests"] == files.read_json(pool / "counts.json")["asked"] == 23
+    assert files.read_jsonl(pool / "pool.jsonl") == files.read_jsonl(larger / "pool.jsonl")[:23]
+
+
 def items(count=6):
     labels = catalog.load("domain", "gender")["labels"]
     return [
@@ -501,6 +512,73 @@ def test_a_job_that_never_ends_is_left_and_found_again(tmp_path):
         script.job_ends = "succeeded"
         tune(study)  # the first look finds it done
     assert script.creations == 1
+
+
+def costs_of_a_job(folder):
+    """(dollars reserved before the cell's job, dollars of its first epoch, which is what a cancelled one costs)."""
+    script = Script()
+    with serving(script) as url:
+        tune(Study(folder, url))
+    _, data = script.files["file-0"]
+    return len(data) * 2 * 5.0 / 1e6, len(data.split()) * 5.0 / 1e6
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_cancelled_jobs_stay_in_the_account_until_the_budget_is_spent(tmp_path, left):
+    """left: the run had gone before the job was cancelled, and the next run finds it so."""
+    most, cancelled = costs_of_a_job(tmp_path / "first")
+    script = Script(job_ends=None if left else "cancelled")
+    with serving(script) as url:
+        study = Study(
+            tmp_path / "second", url, budget=most + 1.5 * cancelled, tuning_hours=0 if left else 0.05, patience=60
+        )
+        for times in (1, 2):
+            with pytest.raises(UserError, match="go on waiting" if left else "cancelled"):
+                tune(study)
+            assert study.account()["usd"] == pytest.approx((times - left) * cancelled + left * most)
+            if left:
+                with pytest.raises(UserError, match="go on waiting"):
+                    tune(study)
+                assert study.account()["usd"] == pytest.approx((times - 1) * cancelled + most), "it is still under way"
+                job = script.jobs[f"ftjob-{times - 1}"]
+                job |= {"status": "cancelled", "trained_tokens": round(cancelled * 1e6 / 5)}
+        with pytest.raises(UserError, match="raise max_cost_usd"):
+            tune(study)
+        assert script.creations == 2
+        assert study.account()["usd"] == pytest.approx(2 * cancelled)
+        # a higher budget goes on, and what the ended jobs cost is still in the account
+        study.set_terms({**study.terms, "max_cost_usd": 100.0})
+        script.job_ends = "succeeded"
+        study.set_terms(
+            {**study.terms, "models": {"scripted": study.terms["models"]["scripted"] | {"tuning_hours": 1}}}
+        )
+        adapter, _ = tune(study)
+    done = files.read_json(adapter / "tuned.json")["trained_tokens"] * 5.0 / 1e6
+    assert script.creations == 3 and study.account()["usd"] == pytest.approx(2 * cancelled + done)
+
+
+@pytest.mark.parametrize("fault", ["filtered", "quota"])
+@pytest.mark.parametrize("refused", range(5))
+def test_what_was_reserved_for_a_refused_job_is_free_again(tmp_path, refused, fault):
+    """Whichever of the requests up to the job's creation the provider refuses for good."""
+    script = Script(faults=lambda number: fault if number == refused else None)
+    with serving(script) as url:
+        study = Study(tmp_path, url)
+        with pytest.raises(UserError, match="refuses|no credit"):
+            tune(study)
+    assert len(script.times) == refused + 1 and script.creations == 0
+    assert refused == 0 or study.account()["usd"] == 0
+
+
+def test_a_job_that_may_have_been_created_stays_reserved(tmp_path):
+    """The creation's answer is lost, and then the provider refuses to say whether there is such a job."""
+    most, _ = costs_of_a_job(tmp_path / "first")
+    script = Script(faults=lambda number: [None, "late", "filtered"][max(0, number - 3)])
+    with serving(script) as url:
+        study = Study(tmp_path / "second", url)
+        with pytest.raises(UserError, match="refuses"):
+            tune(study)
+    assert script.creations == 1 and study.account()["usd"] == pytest.approx(most)
 
 
 def test_the_budget_refuses_a_job_before_it_is_created(tmp_path):
