@@ -69,6 +69,11 @@ TWO_LINES = (
     f"!{_LONG} ? datum.label : indexof(datum.label, ' · ') > 0 ? split(datum.label, ' · ')"
     " : [slice(datum.label, 0, lastindexof(datum.label, ', ') + 1), slice(datum.label, lastindexof(datum.label, ', ') + 2)]"
 )
+# an interval's ends; where there is none, a whisker of no length, since a scale needs numbers
+WHISKER = {
+    "low": "isValid(datum.ci_low) ? datum.ci_low : datum.value",
+    "high": "isValid(datum.ci_high) ? datum.ci_high : datum.value",
+}
 NAMES_AXIS = {
     "labelExpr": TWO_LINES,
     "labelOffset": {"condition": {"test": _LONG, "value": -6}, "value": 0},
@@ -164,9 +169,9 @@ def curves(data, series, unit, gammas, height=118):
     layers = alt.layer(
         base.transform_filter("datum.n_seeds == 0").mark_rule(color=RULE, strokeWidth=1).encode(y=y),
         base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
-        base.transform_filter("isValid(datum.ci_low)")
+        base.transform_calculate(**WHISKER)
         .mark_rule()
-        .encode(x=x, y=alt.Y("ci_low:Q", title=unit), y2="ci_high:Q", color=colour),
+        .encode(x=x, y=alt.Y("low:Q", title=unit), y2="high:Q", color=colour),
         base.transform_filter("datum.n_seeds > 0")
         .mark_point()
         .encode(
@@ -246,9 +251,9 @@ def dots(data, rows, series, unit, lines=(0,), step=28, zero=False, colours=None
     fields = [*(["panel"] if "panel" in data else []), "row", *(["series"] if several else [])]
     layers = alt.layer(
         *reference,
-        base.transform_filter("isValid(datum.ci_low)")
+        base.transform_calculate(**WHISKER)
         .mark_rule()
-        .encode(x=alt.X("ci_low:Q", title=unit), x2="ci_high:Q", y=y, color=of_series, **beside),
+        .encode(x=alt.X("low:Q", title=unit), x2="high:Q", y=y, color=of_series, **beside),
         base.mark_point().encode(
             x=x,
             y=y,
@@ -350,9 +355,9 @@ def over_rounds(data, series, unit, height=130, free=False):
     base = alt.Chart()
     layers = alt.layer(
         base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
-        base.transform_filter("isValid(datum.ci_low)")
+        base.transform_calculate(**WHISKER)
         .mark_rule()
-        .encode(x=x, y=alt.Y("ci_low:Q", title=unit), y2="ci_high:Q", color=colour),
+        .encode(x=x, y=alt.Y("low:Q", title=unit), y2="high:Q", color=colour),
         base.mark_point().encode(
             x=x,
             y=y,
