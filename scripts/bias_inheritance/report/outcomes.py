@@ -56,10 +56,15 @@ def baseline(study):
     ]
     if weak:
         names = words.listed(heading(study, outcome) for outcome, *_ in weak)
+        if len(weak) > NAMED:
+            names = f"{len(weak)} of the {len(weak) + len(clear)} graded scores below"
         says.append(f"Tuning has not clearly taught {names}, so harm could hardly show there.")
     caption = "The untuned model (one run, with its interval within the run) beside the model tuned on originals alone (γ = 0, interval over seeds)."
     full = table(caption, ["Task", "Score", "Untuned", "Tuned on originals"], rows)
     return section("baseline", "Before any augmentation", says, tables=[full] if rows else [])
+
+
+NAMED = 4  # scores that a sentence names; more are counted
 
 
 def untuned_and_tuned(study, outcome, metric, group):
