@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from bias_inheritance import files, step
+from bias_inheritance import corpora, files, step
 from bias_inheritance.errors import UserError
 from bias_inheritance.step import Input, Output
 
@@ -14,7 +14,7 @@ def prepare_items(test: Input, questions: Output, task: dict, domain: dict, coun
     """
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
-    dataset = f"{domain['name']} (fixture)" if domain["fixture"] else domain["name"]
+    dataset = f"{domain['name']}{corpora.MARK}" if domain["fixture"] else domain["name"]
     items = [{"dataset": dataset, **item} for item in kind.items(task, domain, family, files.read_jsonl(test), count)]
     if not items:
         raise UserError(f"task {task['name']} of the domain {domain['name']}: the test data hold no item for it")

@@ -7,7 +7,7 @@ test alone gives the verdict (study, section 10; docs/statistics.md). A correlat
 
 from itertools import product
 
-from bias_inheritance import opinions, statistics
+from bias_inheritance import corpora, opinions, statistics
 from bias_inheritance.errors import UserError
 
 CELL = ["bias", "gamma", "mitigation", "round"]
@@ -374,9 +374,11 @@ def refuse_collapsed(used, study):
 
 def refuse_unusable(rows, declared, study):
     """Raise NotTested where a needed run is uninformative, has fewer items or more unreadable answers than declared, or
-    its opinion questions are the fixture with invented shares."""
+    its data are a fixture of the project's own: opinion questions with invented shares, or texts of no corpus."""
     if (rows["dataset"] == opinions.FIXTURE).any():
         raise NotTested("The opinion questions are the fixture, whose shares are invented.")
+    if rows["dataset"].astype(str).str.endswith(corpora.MARK).any():
+        raise NotTested("The data are the project's fixtures, which say nothing about anybody; give data_dir.")
     few = rows[rows["n"] < rows["fewest"]]
     if len(few):
         fewest, found = few.iloc[0]["fewest"], few["n"].min()

@@ -12,6 +12,7 @@ from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
 FIXTURES = "resources/fixtures"
+MARK = " (fixture)"  # behind the name of a data set that comes from there
 
 
 def folder(data_dir):

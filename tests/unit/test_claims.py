@@ -498,6 +498,16 @@ def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(
         assert found["n_items"] == shared
 
 
+def test_fixtures_carry_no_verdict():
+    rows = [
+        row(cell, seed, "male-female", 0.1 * (cell != ORIGINAL)) | {"dataset": "gender (fixture)"}
+        for cell in (ORIGINAL, ("faithful", 0.5, "none", 1))
+        for seed in range(1, 7)
+    ]
+    found = decided(evaluate(rows, ["control-faithful"])).iloc[0]
+    assert found["verdict"] == "not tested" and "fixtures" in found["reason"]
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_pool_has_no_mitigation_and_what_is_missing_is_named_in_full(tmp_path):
     place = {"model": "m", "domain": "gender", "bias": BIAS, "gamma": None, "mitigation": None}

@@ -3,7 +3,7 @@
 The label set is the task file's, so that a class that is missing from a sample still counts in macro-F1.
 """
 
-from bias_inheritance import answers, metrics
+from bias_inheritance import answers, corpora, metrics
 from bias_inheritance.seeds import record_seed
 
 RARE = 2  # ASSUME: so many items of each label are taken, however few its share would give
@@ -25,7 +25,7 @@ def items(task, domain, family, test, count):
                 "cluster": sample["twin"],
                 "group": sample["group"],
                 "label": sample["label"],
-                "dataset": f"{name} (fixture)" if domain["fixture"] else name,
+                "dataset": f"{name}{corpora.MARK}" if domain["fixture"] else name,
                 "prompt": task["prompt"].format(text=cut, question=dataset["question"]),
                 "options": list(dataset["labels"].values()),
                 "labels": list(dataset["labels"]),
@@ -91,7 +91,7 @@ def score(predictions, task, domain, replicates, seed):
         rows += [{"dataset": name, **row} for row in found]
     if len(datasets) > 1:
         # the fixtures' mean is marked as what it is made of
-        place = "all (fixture)" if all(name.endswith("(fixture)") for name in datasets) else "all"
+        place = f"all{corpora.MARK}" if all(name.endswith(corpora.MARK) for name in datasets) else "all"
         rows.append({"dataset": place, **_mean_row(list(datasets.values()), replicates, seed)})
     return rows
 
