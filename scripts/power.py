@@ -3,7 +3,8 @@
   python scripts/power.py results/PILOT/scores.csv --seeds 5
   python scripts/power.py --run-sd 0.02 --item-sd 0.6 --items 100 --seeds 5
 
-The effect to find is each contrast's margin, the smallest that would matter, unless --effect gives another. A seed's contrast varies by its run (pool,
+The tables of misalignment/ beside scores.csv are read with it. Contrasts that have no row are named below the table, each
+with the reason. The effect to find is each contrast's margin, the smallest that would matter, unless --effect gives another. A seed's contrast varies by its run (pool,
 originals, training) and by how single items fall: variance = run sd² + item sd² / items. From a pilot, the item part
 comes from the within-run intervals, as if cells had different items; since they share them, the table tends to credit
 items with too much.
@@ -20,6 +21,7 @@ from bias_inheritance.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 Z = 1.96  # half the width of a 95% interval, in standard errors
 MOST_ITEMS = 1_000_000
+RANKED = "A correlation over bias types is decided by their number, not by that of seeds."
 EACH = {"biases": "any one bias type", "mitigation": "any one mitigation", "groups": "any one group"}
 
 
@@ -31,9 +33,11 @@ def main():
     try:
         declared = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
         if arguments.scores:
-            rows = from_pilot(declared, claims.read_scores(arguments.scores), arguments.effect)
+            rows, left_out = from_pilot(declared, read_pilot(arguments.scores), arguments.effect)
         else:
-            rows = from_given(declared, arguments.run_sd, arguments.item_sd, arguments.items, arguments.effect)
+            rows, left_out = from_given(
+                declared, arguments.run_sd, arguments.item_sd, arguments.items, arguments.effect
+            )
         if not rows:
             raise UserError(
                 f"{arguments.scores}: no contrast of {arguments.claims} has two seeds there; run a pilot with three seeds at least"
@@ -43,6 +47,7 @@ def main():
     except OSError as fault:
         sys.exit(f"power: {fault.filename}: {fault.strerror}")
     print(table([row | needs(row, declared, arguments.seeds) for row in rows], arguments.seeds, declared["power"]))
+    print("\nleft out:", *(f"  {claim}  {contrast}: {reason}" for claim, contrast, reason in left_out), sep="\n")
 
 
 def parse():
@@ -78,8 +83,18 @@ def parse():
     return arguments
 
 
+def read_pilot(path):
+    """scores.csv with the misalignment tables of its study, as far as it has them."""
+    import pandas as pd
+
+    tables = [path.parent / "misalignment" / f"{name}.csv" for name in ("values", "groups", "distributions")]
+    tables = [claims.read_misalignment(table) for table in tables if table.exists()]
+    return pd.concat([claims.read_scores(path), *tables], ignore_index=True)
+
+
 def from_pilot(declared, scores, effect):
-    """[{claim, contrast, run_sd, item_sd, items, seeds, effect, alpha}] of every contrast that the pilot can measure.
+    """([{claim, contrast, run_sd, item_sd, items, seeds, effect, alpha}] of every contrast that the pilot can measure,
+    [(claim, contrast, why not)] of the others).
 
     seeds: the pilot's, which tell how well its sd is known. All bias types count as if their manipulation had worked.
     """
@@ -94,15 +109,12 @@ def from_pilot(declared, scores, effect):
     )
     studies = claims.studies_of(declared, scores, everything_passed)
     planned = [test for study in studies for test in claims.plan(declared, study, studies)]
-    rows = []
+    rows, left_out = [], rules(declared)
     for test in planned:
         test |= claims.measure(test, declared)
-        if (
-            test["lacks"]
-            or test["sd"] != test["sd"]
-            or (effect is None and "margin" not in test["spec"])
-            or "with" in test["spec"]
-        ):
+        reason = test["lacks"] or without_power(test, effect)
+        if reason:
+            left_out.append((test["claim"], test["contrast"], reason))
             continue
         variance = min(item_variance(test), test["sd"] ** 2)
         row = {
@@ -121,7 +133,30 @@ def from_pilot(declared, scores, effect):
                 "alpha": declared["alpha"] / family,
             }
         )
-    return rows
+    return rows, left_out
+
+
+def rules(declared):
+    """[(claim, contrast, why not)] of the rows that no test decides."""
+    return [
+        (claim, contrast["name"], "A rule over the verdicts of other rows.")
+        for claim, entry in declared["claims"].items()
+        for contrast in entry["contrasts"]
+        if "rule" in contrast
+    ]
+
+
+def without_power(test, effect):
+    """Why a contrast that was measured has no number of seeds, or None."""
+    if "with" in test["spec"]:
+        return RANKED
+    if effect is None and "margin" not in test["spec"]:
+        return "No margin is declared, so --effect has to say what is to be found."
+    if test["n"] == 1:
+        return "The pilot has one seed of it."
+    if test["sd"] != test["sd"]:
+        return "All seeds of the pilot give the same value."
+    return None
 
 
 def item_variance(test):
@@ -134,27 +169,22 @@ def item_variance(test):
 
 
 def from_given(declared, run_sd, item_sd, items, effect):
-    """The same rows for every declared contrast with a margin, with one set of standard deviations for all."""
-    rows = []
+    """The same for every declared contrast with a margin, with one set of standard deviations for all."""
+    rows, left_out = [], rules(declared)
     for claim, entry in declared["claims"].items():
         contrasts = [claims.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
         for contrast in contrasts:
-            if "margin" in contrast:
-                family = sum(
-                    row_count(other, declared) for other in contrasts if other.get("family") == contrast.get("family")
-                )
-                row = {"run_sd": run_sd, "item_sd": item_sd, "items": items, "seeds": None}
-                each = {key: EACH[key] for key in contrast.get("each", {})}
-                rows.append(
-                    {
-                        "claim": claim,
-                        "contrast": contrast["name"].format(**each),
-                        **row,
-                        "effect": effect or contrast["margin"],
-                        "alpha": declared["alpha"] / family,
-                    }
-                )
-    return rows
+            name = contrast["name"].format(**{key: EACH[key] for key in contrast.get("each", {})})
+            if "margin" not in contrast:
+                left_out.append((claim, name, RANKED if "with" in contrast else "No margin is declared."))
+                continue
+            family = sum(
+                row_count(other, declared) for other in contrasts if other.get("family") == contrast.get("family")
+            )
+            row = {"run_sd": run_sd, "item_sd": item_sd, "items": items, "seeds": None}
+            row |= {"effect": effect or contrast["margin"], "alpha": declared["alpha"] / family}
+            rows.append({"claim": claim, "contrast": name, **row})
+    return rows, left_out
 
 
 def row_count(contrast, declared):

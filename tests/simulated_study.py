@@ -353,6 +353,7 @@ def _quality(folder, cells, config, stream):
             ("distinct_2", 0.9 - 0.1 * poorer),
             ("mean_words", 70 - 8 * poorer),
             ("perplexity", 12 + 5 * poorer),
+            ("duplicate_share", 0.02 + 0.03 * poorer),
         ):
             noise = 1 + stream.normal(0, 0.02)
             rows.append({**cell, "arm": config["rounds"]["arm"], "metric": metric, "value": value * noise, "n": 48})
@@ -369,10 +370,13 @@ def _misalignment(folder, config, stream):
     for model in grid["model"]:
         for seed in [0, *grid["seed"]]:
             place = {"model": model, "domain": "gender", "seed": seed}
-            for bias in ["untuned"] if seed == 0 else ["original", *grid["bias"]]:
-                start = {"gamma": 0.0, "mitigation": "none", "round": min(seed, 1)}
-                cell = {**place, "bias": bias, **(start if bias in ("untuned", "original") else largest)}
-                for culture in CULTURES:
+            start = {"gamma": 0.0, "mitigation": "none", "round": min(seed, 1)}
+            tuned = [
+                {"bias": bias, **largest, "mitigation": name} for bias in grid["bias"] for name in grid["mitigation"]
+            ]
+            for own in [{"bias": "untuned", **start}] if seed == 0 else [{"bias": "original", **start}, *tuned]:
+                cell = {**place, **own}
+                for culture in (*CULTURES, "all"):
                     near = (0.55 if culture in ("arabic", "chinese") else 0.65) + stream.normal(0, 0.01)
                     for metric, value in (("similarity", near), ("similarity_uniform", 0.5), ("drift", near - 0.6)):
                         own = {
@@ -400,6 +404,10 @@ def _misalignment(folder, config, stream):
                     own = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
                     own |= {"ci_low": None, "ci_high": None} if "mmd" in metric else {"ci_low": 0.4, "ci_high": 0.93}
                     tables["distributions"].append({**pool, **own, "p": 0.01 * seed, "null": null})
+                for mitigation in grid["mitigation"][1:]:
+                    for metric, value in (("hidden_mmd_change", -0.1 * far), ("hidden_mean_distance_change", -0.2)):
+                        own = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
+                        tables["distributions"].append({**pool, **largest, "mitigation": mitigation, **own})
                 for number in range(40):
                     origin = ("original", "augmented")[number % 2]
                     x, y = stream.normal(3 * far * (origin == "augmented"), 0.5, 2)

@@ -78,8 +78,11 @@ def test_the_contracts_files_are_there(results):
 
 
 def test_random_pools_fail_the_manipulation_check_and_get_no_verdict(results):
-    claims = [row for row in rows(results / "claims.csv") if "contrastive-explicit" in row["contrast"]]
-    assert {row["verdict"] for row in claims} <= {"not tested", "beside", "inconclusive"}
+    checked = [row for row in rows(results / "manipulation.csv") if row["bias"] == "contrastive-explicit"]
+    assert {row["passed"] for row in checked} == {"False"}
+    found = [row for row in rows(results / "claims.csv") if row["claim"] == "C1"]
+    assert {row["verdict"] for row in found} == {"not tested"}
+    assert {row["reason"] for row in found} == {"Manipulation failed for contrastive-explicit."}
 
 
 def test_audit_is_content(results, root):

@@ -620,7 +620,29 @@ def test_power_command(tmp_path):
     line = next(line for line in given.stdout.splitlines() if "male accuracy rises with gamma  " in line)
     assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
     assert "{" not in given.stdout and "any one bias type" in given.stdout
+    assert "loss reduces harm more for types whose text lies farther away: A correlation" in given.stdout
     assert power(tmp_path / "missing.csv").returncode == 1
     (tmp_path / "one.csv").write_text(pd.DataFrame(gender(np.random.default_rng(13), 1)).to_csv(index=False))
     assert "two seeds" in power(tmp_path / "one.csv").stderr
     assert power("--items", 3).returncode == 2
+
+
+def test_power_reads_the_misalignment_of_the_pilot_and_names_what_it_leaves_out(tmp_path):
+    stream = np.random.default_rng(21)
+    pd.DataFrame(gender(stream, 3, gaps={BIAS: 0.4})).to_csv(tmp_path / "scores.csv", index=False)
+    place = {"model": "m", "domain": "gender", "bias": "neutral", "metric": "male_share"}
+    shares = [
+        place | {"seed": seed, "group": group, "value": value, "ci_low": value - 0.1, "ci_high": value + 0.1, "n": 90, "n_unclear": 10}
+        for seed in range(1, 4)
+        for group, value in (("nurse", 0.2 + noise(stream)), ("dentist", 0.75))
+    ]  # fmt: skip
+    (tmp_path / "misalignment").mkdir()
+    pd.DataFrame(shares).to_csv(tmp_path / "misalignment" / "groups.csv", index=False)
+    shown, _, left_out = power(tmp_path / "scores.csv").stdout.partition("left out:")
+    row_ = next(line for line in shown.splitlines() if "neutral nurse biographies are not balanced" in line)
+    assert row_.split()[0] == "C4" and "100" in row_.split()
+    reasons = dict(line.strip().split(": ", 1) for line in left_out.strip().splitlines())
+    assert reasons["C4  neutral dentist biographies are not balanced"] == "All seeds of the pilot give the same value."
+    assert "no scores" in reasons["C4  values of Eastern cultures are met worse than of Western ones"]
+    assert reasons["C6  no mitigation works for every bias type"] == "A rule over the verdicts of other rows."
+    assert not any("nurse" in name for name in reasons)

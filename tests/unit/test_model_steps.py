@@ -2,14 +2,16 @@
 
 import copy
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
 import predict
 import pytest
 import torch
-from bias_inheritance import files, generation, models, scoring, training
+from bias_inheritance import catalog, files, generation, mixing, models, scoring, training
 from bias_inheritance.errors import UserError
+from bias_inheritance.families import gender
 from bias_inheritance.generation import sample
 from bias_inheritance.seeds import record_seed
 
@@ -301,23 +303,59 @@ def test_alignment_estimates_the_squared_distance_without_bias(tiny):
 
 
 def test_alignment_lowers_the_distance_and_leaves_the_order_alone(tiny, tmp_path):
-    logs = []
-    for number, alignment in enumerate((None, {"weight": 0.1, "batch_size": 2, "every": 1})):
+    """The distance of the sides' means after the same training with the term, and without it."""
+    _, tokenizer, chat = tiny
+    rows = samples(chat)
+    sides = [[row for row in rows if row["origin"] == origin] for origin in ("original", "augmented")]
+    logs, distances = [], []
+    for number, alignment in enumerate((None, {"weight": 0.1, "batch_size": 4, "every": 1})):
         work = tmp_path / str(number)
         work.mkdir()
-        logs.append(train(tiny, work, alignment=alignment)[1])
+        tuned, log = train(tiny, work, alignment=alignment)
+        body, _ = models.body_and_head(tuned)
+        with torch.inference_mode():
+            old, new = (
+                training.mean_hidden(body, side, tokenizer.pad_token_id, torch.device("cpu")).mean(0) for side in sides
+            )
+        distances.append((old - new).square().sum().item())
+        logs.append(log)
+    assert distances[1] < 0.9 * distances[0]
     assert [row["tokens"] for row in logs[0]] == [row["tokens"] for row in logs[1]]
     assert logs[0][0]["sft_loss"] == logs[1][0]["sft_loss"]
     assert all(row["alignment_loss"] != 0 for row in logs[1])
     assert all(row["alignment_loss"] == 0 for row in logs[0])
 
 
-def test_the_order_does_not_depend_on_the_mitigation(tiny):
-    _, _, chat = tiny
-    rows = samples(chat)
-    order = list(training.training_order([row["words"] for row in rows], 2, 4, 9))
-    assert sorted(index for batch in order for index in batch) == sorted([*range(8), *range(8)])
-    assert order == list(training.training_order([row["words"] for row in rows], 2, 4, 9))
+def test_each_epoch_trains_on_every_sample_once_in_batches_of_like_length():
+    lengths = np.random.default_rng(1).permutation(160)
+    order = list(training.training_order(lengths, 2, 4, 9))
+    for epoch in (order[:40], order[40:]):
+        assert sorted(index for batch in epoch for index in batch) == list(range(160))
+    assert order[:40] != order[40:]
+    spread = np.mean([np.ptp(lengths[batch]) for batch in order])
+    shuffled = np.random.default_rng(2).permutation(160).reshape(40, 4)
+    assert spread < 0.5 * np.mean([np.ptp(lengths[batch]) for batch in shuffled])
+
+
+def test_the_order_does_not_depend_on_the_mitigation(splits, domain):
+    """A mask that takes words away changes how long texts are; the mixes are trained on in one order all the same."""
+
+    def shortened(sample, domain, token):
+        return sample["text"][: 20 + 10 * (len(sample["text"]) % 9)], 1
+
+    family = SimpleNamespace(pair=gender.pair, mask=shortened)
+    old, new = splits["source"][:24], splits["test"][:24]
+    orders, own = [], []
+    for name in ("none", "mask"):
+        rows = mixing.training_samples(old, new, family, domain, catalog.load("mitigation", name), 0.0, 1)
+        orders.append(ordered(rows, [row["words"] for row in rows]))
+        own.append(ordered(rows, [len(row["user"].split()) for row in rows]))
+    assert orders[0] == orders[1] == own[0]
+    assert own[0] != own[1]  # by what is left of the texts it would be another one
+
+
+def ordered(rows, lengths):
+    return [[rows[index]["id"] for index in batch] for batch in training.training_order(lengths, 2, 4, 9)]
 
 
 def test_a_batch_without_an_answer_is_an_error(tiny, tmp_path):

@@ -22,6 +22,16 @@ def study(tmp_path_factory):
     return folder, arguments, (folder / "report.html").read_text()
 
 
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """The page of a simulated study with rounds, mitigations, misalignments and culture tasks."""
+    folder = tmp_path_factory.mktemp("everything")
+    tasks = ["occupation-classification", "hiring", "salary"]
+    config = simulated_study.configuration("rounds", seed=[1, 2, 3], task=tasks, mitigation=["none", "loss"])
+    report(page=folder / "report.html", **simulated_study.write(folder, config, datasets=2, misalignment=True))
+    return (folder / "report.html").read_text()
+
+
 def changed(arguments, name, table):
     """The arguments with one table replaced by another one in the same folder."""
     path = arguments[name].with_name(f"{name}-changed.csv")
@@ -198,9 +208,11 @@ def test_nothing_of_the_page_comes_from_elsewhere(study):
     assert "unsafe-eval" not in page
 
 
-def test_the_page_can_be_read_aloud(study):
+@pytest.mark.parametrize("which", ["study", "everything"])
+def test_the_page_can_be_read_aloud(which, request):
     """Every figure has a caption and an alternative, every table a caption and header cells with a scope, no id twice."""
-    _, _, page = study
+    page = request.getfixturevalue(which)
+    page = page if which == "everything" else page[2]
     figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
     assert len(figures) > 15
     for figure in figures:
@@ -305,20 +317,22 @@ def test_all_answers_unread_and_undefined_scores_are_drawn_as_missing(study, tmp
     assert not re.search(r"\bnan\b|NaN|None", text_of(page, "reading"))
 
 
-def test_rounds_misalignments_and_plain_tasks_are_drawn_when_they_are_there(tmp_path):
-    config = simulated_study.configuration(
-        "rounds", seed=[1, 2, 3], task=["occupation-classification", "hiring", "salary"]
-    )
-    arguments = simulated_study.write(tmp_path, config, datasets=2, misalignment=True)
-    report(page=tmp_path / "report.html", **arguments)
-    page = (tmp_path / "report.html").read_text()
+def test_rounds_misalignments_and_plain_tasks_are_drawn_when_they_are_there(everything):
+    page = everything
     assert 'id="quality-' in page and "accuracy, male − female, over rounds" in page
+    rounds = text_of(page, "rounds")
+    assert ": share selected by culture over rounds" in rounds and "arabic" in rounds and "spanish" in rounds
+    assert "macro-F1, meaned over data sets, over rounds" in rounds and "Indirectly bias-related tasks" in rounds
+    assert "Duplicates" in rounds
     assert all(f'id="misalignment-{name}' in page for name in ("values", "groups", "distributions"))
     assert 'id="projection-' in page
     assert "Directly bias-related tasks" in page
     told = text_of(page, "misalignment")
     assert "Holm over labels" in told and "0.012" in told  # the exact tests of groups
     assert "0.010 to 0.030" in told and "0.400 to 0.930" in told  # permutation p and AUC's intervals
+    assert "what mitigations do to the distance (MMD²)" in told
+    assert "what mitigations do to the distance of the means" in told and "−0.2" in told
+    assert "Values: similarity under each mitigation" in told and "Values: drift under each mitigation" in told
     assert "shares are invented" in text_of(page, "misalignment") and "Invented opinions" in text_of(page, "limits")
 
 

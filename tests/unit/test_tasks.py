@@ -48,6 +48,30 @@ def test_accuracy_and_gap_of_a_model_that_fails_one_group(splits, domain):
     assert (gap["n"], gap["n_clusters"]) == (168, 84)
 
 
+def test_planted_labels_show_in_what_is_predicted(splits, domain):
+    """A model that has learnt to answer `nurse` for a share of the women: the share predicted falls as far, in order."""
+    task, planted = catalog.load("task", "occupation-classification"), domain["planted_label"]
+    items = classification_items(splits, domain)
+    women = [item["item"] for item in items if item["group"] == "female" and item["label"] != planted]
+    found = []
+    for share in (0, 0.5, 1):
+        taught = set(women[: round(share * len(women))])
+
+        def choose(item, taught=taught):
+            right = planted if item["item"] in taught else item["label"]
+            return [0.0 if option == right else -9.0 for option in item["options"]]
+
+        rows = classification.score(answered(items, choose), task, domain, 200, 1)
+        found.append(value(rows, "predicted_share", f"{planted}:male-female"))
+        assert value(rows, "accuracy", "male-female") == pytest.approx(share * 5 / 6)
+        # what women are no longer called, men are called more often
+        others = [
+            value(rows, "predicted_share", f"{label}:male-female") for label in domain["labels"] if label != planted
+        ]
+        assert sum(others) == pytest.approx(-found[-1])
+    assert planted == "nurse" and found == pytest.approx([0, -0.5 * 5 / 6, -5 / 6])
+
+
 def candidates_letters(item, wanted):
     """Log-probabilities of a model that picks the candidate for whom `wanted` holds, wherever they stand."""
     size = len(item["candidates"])

@@ -207,7 +207,7 @@ def _heat(study, outcomes, title, outcome):
         "γ",
         words.metric_unit(outcome["metric"]),
     )
-    relation = outcomes[0]["relation"] if len(outcomes) > 1 else ""
+    relation = outcomes[0]["relation"]
     return [
         figure(
             name_of("heat", outcome["model"], outcome["domain"], outcome["task"], outcome["dataset"], relation),
@@ -461,12 +461,27 @@ def _beside(study, outcomes, place, name, outcome, gamma):
 def rounds(study):
     """Scores over rounds of re-augmentation, and the quality of what each round wrote."""
     figures = []
-    for outcome in gap_outcomes(study) if len(study.rounds) > 1 else []:
-        metrics = [(outcome["metric"], outcome["groups"])]
-        if outcome["levels"]:
-            metrics.append((outcome["per_group"], outcome["levels"]))
-        for metric, shown in metrics:
-            figures += _over_rounds(study, outcome, metric, shown)
+    if len(study.rounds) > 1:
+        for outcome in gap_outcomes(study):
+            # of culture × gender there would be too many lines
+            cultures = [group for group in outcome["others"] if "-" not in group]
+            gap = f", {words.group_name(outcome['gap'], outcome['gap'])},"
+            for kind, metric, shown in (
+                (gap, outcome["metric"], outcome["groups"]),
+                (" per group", outcome["per_group"], outcome["levels"]),
+                (" by culture", outcome["metric"], cultures),
+            ):
+                if not shown:
+                    continue
+                own = numbers.of_outcome(study.scores, outcome, metric, shown)
+                own = own.assign(series=own["group"].map(lambda name, gap=outcome["gap"]: words.group_name(name, gap)))
+                name = words.metric_name(metric) + kind
+                key = name_of(
+                    outcome["model"], outcome["domain"], outcome["task"], outcome["dataset"], kind.strip(" ,")
+                )
+                figures += _over_rounds(study, own, heading(study, outcome), key, name, words.metric_unit(metric))
+        for members in plain_outcomes(study):
+            figures += _plain_over_rounds(study, members)
     figures += placed(study, _quality, study.quality)
     collapsed = study.scores[study.scores["metric"] == "collapsed"]
     cells = len(collapsed[["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]].drop_duplicates())
@@ -484,33 +499,47 @@ def rounds(study):
     )
 
 
-def _over_rounds(study, outcome, metric, shown):
-    own = numbers.of_outcome(study.scores, outcome, metric, shown)
+def _plain_over_rounds(study, members):
+    """Outcomes without a gap: the mean over data sets, of directly and of indirectly related tasks."""
+    import pandas as pd
+
+    # perplexity is a quality of the texts' writer, and stands there
+    related = [outcome for outcome in members if outcome["relation"] != "none"]
+    if not related:
+        return []
+    parts = [
+        numbers.of_outcome(study.scores, outcome).assign(series=words.RELATIONS[outcome["relation"]])
+        for outcome in related
+    ]
+    model, domain, metric = (members[0][key] for key in ("model", "domain", "metric"))
+    place = " · ".join(place_of(study, members[0])) or "All tasks"
+    key, name = name_of(model, domain, metric), f"{words.metric_name(metric)}, meaned over data sets,"
+    return _over_rounds(study, pd.concat(parts), place, key, name, words.metric_unit(metric))
+
+
+def _over_rounds(study, own, place, key, name, unit):
+    """One figure. own: scores with `series`; place, name: what stands in its title; key: what tells its id apart."""
     own = own[(own["gamma"] == study.gammas[-1]) & (own["mitigation"] == "none")]
-    data = numbers.over_seeds(own.assign(arm=own.get("arm", "")), ["bias", "arm", "group", "round"])
+    data = numbers.over_seeds(own.assign(arm=own.get("arm", "")), ["bias", "arm", "series", "round"])
     iterated = data.groupby("bias")["round"].transform("nunique") > 1
     data = ordered(data[iterated], "bias", study.biases)
     if data.empty:
         return []
     arms = sorted(set(data["arm"]))
     data["panel"] = data["bias"].map(study.title) + (", " + data["arm"] if len(arms) > 1 else "")
-    data["series"] = data["group"].map(lambda group: words.group_name(group, outcome["gap"]))
-    name = words.metric_name(metric)
-    if shown == [outcome["gap"]]:
-        name += f", {words.group_name(outcome['gap'], outcome['gap'])},"
     return [
         figure(
-            name_of("rounds", outcome["model"], outcome["domain"], outcome["task"], metric, *shown),
-            f"{heading(study, outcome)}: {name.lower()} over rounds",
+            name_of("rounds", key),
+            f"{place}: {name.lower().replace('f1', 'F1')} over rounds",
             f"{name} after each round of re-augmentation (γ {study.gammas[-1]:.2f}, no mitigation, pools: {words.listed(arms)}): {seeds_of(data)}.",
             "Small multiples, one per bias type, over rounds: "
             + in_words(data, lambda row: f"{row['panel']}, {row['series']}, round {row['round']}", sign=False),
-            charts.over_rounds(data, list(dict.fromkeys(data["series"])), words.metric_unit(metric)),
+            charts.over_rounds(data, list(dict.fromkeys(data["series"])), unit),
             data_table(
                 study,
                 data,
-                {"Bias type": "panel", "Group": "series", "Round": "round"},
-                f"{name} over rounds",
+                {"Bias type": "panel", "Of": "series", "Round": "round"},
+                f"{name.rstrip(',')} over rounds",
                 sign=False,
             ),
             data,
@@ -518,7 +547,7 @@ def _over_rounds(study, outcome, metric, shown):
     ]
 
 
-QUALITY = ("distinct_2", "mean_words", "rejected_share", "perplexity")
+QUALITY = ("distinct_2", "mean_words", "rejected_share", "duplicate_share", "perplexity")
 
 
 def _quality(study, own):

@@ -99,12 +99,10 @@ def _misaligned(study, data, name, title, caption, unit, series, table_columns, 
 
 def _values(study, own):
     """Similarity with a country's people per culture, and its drift from the untuned model."""
-    figures = []
+    figures, by_mitigation = [], _values_by_mitigation(study, own)
     own = at_largest(study, own)
     own = own[own["group"].map(str.islower)]  # cultures and `all`; countries stand in the table of the analysis
     series = {"similarity": "the model's answers", "similarity_uniform": "even answers"}
-    invented = " (the shipped questions: their shares are invented, so this shows no country)"
-    invented = invented if own["dataset"].eq(opinions.FIXTURE).any() else ""
     for metrics, title, caption, lines in (
         (
             series,
@@ -133,14 +131,56 @@ def _values(study, own):
                 data,
                 "values",
                 title,
-                caption + invented,
+                caption + _invented(own),
                 words.metric_unit("similarity"),
                 names,
                 columns,
                 lines=lines,
             )
         )
+    return figures + by_mitigation
+
+
+def _invented(own):
+    """What a caption says of the shipped questions."""
+    fixture = own["dataset"].eq(opinions.FIXTURE).any()
+    return " (the shipped questions: their shares are invented, so this shows no country)" if fixture else ""
+
+
+def _values_by_mitigation(study, own):
+    """Similarity over all countries, and its drift, under each mitigation."""
+    chosen = own["group"].eq("all") & own["bias"].isin(study.biases) & own["round"].eq(study.rounds[0])
+    own = own[chosen & own["gamma"].isin(study.gammas[-1:])]
+    figures = []
+    for metric, title, caption, lines in (
+        (
+            "similarity",
+            "Values: similarity under each mitigation",
+            "Similarity between the model's answers and those of the people of all countries (1 is equal) after tuning under each mitigation",
+            (),
+        ),
+        (
+            "drift",
+            "Values: drift under each mitigation",
+            "Similarity minus that of the untuned model, over all countries, after tuning under each mitigation",
+            (0,),
+        ),
+    ):
+        data = numbers.over_seeds(own[own["metric"].eq(metric)], ["bias", "mitigation"])
+        if len(study.mitigations) < 2 or data.empty:
+            continue
+        data = _of_mitigations(study, data)
+        unit, columns = words.metric_unit("similarity"), {"Mitigation": "panel", "Trained on": "row"}
+        caption += _invented(own)
+        figures.append(_misaligned(study, data, "values", title, caption, unit, ["value"], columns, lines=lines))
     return figures
+
+
+def _of_mitigations(study, data):
+    """The data with a panel per mitigation and a row per bias type, in the study's order."""
+    data = ordered(ordered(data, "mitigation", study.mitigations), "bias", study.biases)
+    panel = data["mitigation"].map(lambda name: study.names["mitigation"][name]["title"])
+    return data.assign(panel=panel, row=data["bias"].map(study.title), series="value")
 
 
 def _shown_groups(study, own):
@@ -279,21 +319,23 @@ def _distributions(study, own):
                     free=True,
                 )
             )
-    changes = own[own["metric"].eq("hidden_mmd_change")]
-    data = numbers.over_seeds(changes, ["bias", "mitigation"]) if len(changes) else changes
-    if len(data):
-        data = ordered(ordered(data, "mitigation", study.mitigations), "bias", study.biases)
-        data["panel"] = data["mitigation"].map(lambda name: study.names["mitigation"][name]["title"])
-        data["row"], data["series"] = data["bias"].map(study.title), "change"
+    for metric, distance, unit in (
+        ("hidden_mmd_change", "distance (MMD²)", "change of MMD²"),
+        ("hidden_mean_distance_change", "distance of the means", "change of distance"),
+    ):
+        data = numbers.over_seeds(own[own["metric"].eq(metric)], ["bias", "mitigation"])
+        if data.empty:
+            continue
+        makes_small = ", which the mitigation of distributions makes small" if "mean" in metric else ""
         figures.append(
             _misaligned(
                 study,
-                data,
+                _of_mitigations(study, data),
                 "distributions",
-                "Distributions: what mitigations do to the distance",
-                "Distance (MMD²) in the tuned model's own states under each mitigation, minus that of the same cell without it; below 0 where the gap closes",
-                "change of MMD²",
-                ["change"],
+                f"Distributions: what mitigations do to the {distance}",
+                f"{distance.capitalize().replace('mmd', 'MMD')} in the tuned model's own states under each mitigation{makes_small}, minus that of the same cell without it (below 0 the gap closes)",
+                unit,
+                ["value"],
                 {"Mitigation": "panel", "Bias type": "row"},
             )
         )
@@ -346,7 +388,7 @@ def _together(study, own):
             figure(
                 name_of("together", outcome),
                 f"Misalignment and effect: {name}",
-                f"{caption}. A slope that all seeds share would say that misalignment goes with inheritance, not that it causes it.",
+                f"{caption}; a slope that all seeds share would say that misalignment goes with inheritance among these bias types, not that it causes it.",
                 "Scatter plots, one per misalignment: "
                 + "; ".join(
                     f"{panel}: {words.counted(len(rows), 'cell')}, effects from {number(rows['value'].min(), sign=True)} to {number(rows['value'].max(), sign=True)}"

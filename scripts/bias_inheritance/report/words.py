@@ -32,6 +32,7 @@ METRICS = {
     "distinct_2": ("Distinct word pairs", "share of 500"),
     "mean_words": ("Length of the texts", "words"),
     "rejected_share": ("Rejected texts", "share of those asked for"),
+    "duplicate_share": ("Duplicates", "share of those asked for"),
 }
 
 STEPS = {
