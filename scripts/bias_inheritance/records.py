@@ -11,7 +11,13 @@ from pathlib import Path
 from bias_inheritance import files, provenance
 from bias_inheritance.errors import UserError
 
-FIELDS = ("step", "study", "record", "wildcards", "parameters", "inputs", "outputs", "code", "environment", "seal")
+# what every record holds, and as what
+FIELDS = {
+    **dict.fromkeys(("step", "study", "record", "started", "ended", "seal"), str),
+    **dict.fromkeys(("wildcards", "parameters", "inputs", "outputs", "code", "environment", "machine"), dict),
+    "git": (dict, type(None)),
+    "seconds": (int, float),
+}
 
 
 @dataclass
@@ -56,8 +62,9 @@ def read(folder):
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a study's results, as in results/demo")
     sizes = {}
-    for parent, _, names in os.walk(folder):
-        for name in names:
+    for parent, folders, names in os.walk(folder):
+        # a link to a folder is a thing of its own: what lies behind it is none of the study's
+        for name in names + [name for name in folders if Path(parent, name).is_symlink()]:
             path = Path(parent, name)
             size = path.stat().st_size if path.exists() else 0
             if name != provenance.MARKER or size:
@@ -95,9 +102,18 @@ def _parse(path):
         lacking = [key for key in FIELDS if key not in content]
         if lacking:
             return None, ("broken", f"it lacks {', '.join(lacking)}")
+        wrong = [key for key, kind in FIELDS.items() if not isinstance(content[key], kind)]
+        if wrong:
+            return None, ("broken", f"it has {', '.join(wrong)} of a wrong type")
         named = entries(content["inputs"]) + entries(content["outputs"])
         if not all(isinstance(entry[key], str) for entry in named for key in ("path", "sha256")):
             return None, ("broken", "it names a file by something else than text")
+        if not isinstance(content["code"]["files"], dict) or not isinstance(content["code"]["digest"], str):
+            return None, ("broken", "it does not name the code that ran by files and digests")
+        if not isinstance(content["environment"]["container_sha256"], (str, type(None))):
+            return None, ("broken", "it names a container by something else than text")
+        if not content["record"].startswith(f"results/{content['study']}/"):
+            return None, ("broken", f"it says that it lies outside results/{content['study']}")
     except OSError as fault:
         return None, ("broken", f"it cannot be read ({fault.strerror})")
     except (ValueError, TypeError, KeyError, AttributeError):
