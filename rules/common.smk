@@ -345,6 +345,7 @@ def write_plan():
         *(f"scripts/bias_inheritance/{module}.py" for module in ("catalog", "provenance", "study")),
         *(os.path.relpath(path) for path in ["config.yaml", *workflow.configfiles]),
     ]
+    roles = ["cpu", "gpu"] if ON_GPU else ["cpu"]
     arguments = (
         ["--configfile", *map(str, workflow.overwrite_configfiles)] if workflow.overwrite_configfiles else []
     )
@@ -352,7 +353,7 @@ def write_plan():
         arguments += ["--config", *workflow.config_settings.config_args]
     plan = {
         "parameters": planned,
-        "images": sorted({path for path in config["containers"].values() if path}),
+        "images": sorted({config["containers"][role] for role in roles} - {None}),
         "sources": {path: provenance.sha256(path) for path in dict.fromkeys(sources)},
         "arguments": arguments,
     }

@@ -53,7 +53,7 @@ def audit(folder, expect=None):
             *_changed_inputs(study, record, digests),
             *_changed_code(record, changed_code),
             *_changed_parameters(name, record, plan),
-            *_changed_image(record, {digests[path] for path in images} - {None}),
+            *_changed_image(record, [digests[path] for path in images]),
         ]
         for entry in records.entries(record["outputs"]):
             output = entry["path"]
@@ -73,6 +73,9 @@ def audit(folder, expect=None):
         verdicts[plan["path"]] = {"state": "stale", "why": plan["outdated"]}
     if not plan["known"]:
         notes.append(f"parameters were not held against a configuration: {plan['path']} is not here")
+    absent = [path for path in images if digests[path] is None]
+    if absent:
+        notes.append(f"whether a container image was rebuilt cannot be told: {_few(absent)} is not here")
     away = sorted(name for name in outside if digests[name] is None)
     if away:
         notes.append(f"{len(away)} inputs from outside the results are not here and were not compared: {_few(away)}")
@@ -166,10 +169,10 @@ def _changed_parameters(name, record, plan):
             yield f"the configuration gives other parameters now: {_few(changed)}"
 
 
-def _changed_image(record, present):
-    """A container's digest that none of the configured images has any more; without images here, nothing is said."""
+def _changed_image(record, planned):
+    """A container's digest that none of the study's images has any more; where one of them is not here, nothing is said."""
     image = _image_of(record)
-    if image and present and not any(sha256.startswith(image) for sha256 in present):
+    if image and planned and None not in planned and not any(sha256.startswith(image) for sha256 in planned):
         yield "its container image was rebuilt since"
 
 

@@ -110,3 +110,22 @@ def test_a_link_is_extra_and_in_the_root_digest(study, target):
     (study / "linked").symlink_to(study.parent / target)
     assert states(study) == {"linked": "extra"}
     assert audit.audit(study)["root"] != before
+
+
+@pytest.mark.parametrize("planned", [["cpu"], ["cpu", "gpu"]])
+@pytest.mark.parametrize("here", [[], ["cpu"], ["gpu"], ["cpu", "gpu"]])
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_an_image_is_called_rebuilt_only_where_all_planned_ones_are_here(study, planned, here, rebuilt):
+    root = provenance.ROOT
+    plan = {"parameters": {}, "sources": {}, "arguments": []}
+    for name in ("a", "b"):
+        plan["parameters"][f"results/one/{name}.prov.json"] = {"count": provenance.digest(2)}
+    plan["images"] = [f"containers/{role}.sif" for role in planned]
+    files.write_json(root / ".work/one/plan.json", plan)
+    (root / "containers").mkdir()
+    for role in here:
+        (root / f"containers/{role}.sif").write_bytes(b"anew" if rebuilt else IMAGES[f"containers/{role}.sif"])
+    judged = set(planned) <= set(here)
+    assert states(study) == (dict.fromkeys(["a.jsonl", "b.jsonl"], "stale") if rebuilt and judged else {})
+    told = [note for note in audit.audit(study)["notes"] if "image" in note]
+    assert (not told) == judged
