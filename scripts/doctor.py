@@ -304,20 +304,21 @@ def check_slurm(config):
 
 
 def check_nodes(config):
-    """Of the whole cluster: whether some node has the memory and the GPU that one job asks for."""
+    """Of the whole cluster: whether one node has both the memory and the GPU that a job asks for."""
     listing = answer("sinfo", "-h", "-N", "-o", "%m %G")
     if not listing:
         raise Missing("SLURM names none", "sinfo -N")
-    memory = max(int(re.match(r"\d+", line)[0]) for line in listing.splitlines())
-    needed = max(asked["mem_mb"] for asked in resources(config))
-    if memory < needed:
-        raise Missing(
-            f"the largest has {memory} MB, one job asks for {needed} MB",
-            "sinfo -N -o '%N %m', or lower resources.mem_mb in the model's file",
-        )
-    if needs_gpu(config) and "gpu" not in listing:
-        raise Missing("none has a GPU, and the study's model asks for one", "sinfo -N -o '%N %G'")
-    return f"up to {memory} MB, one job asks for {needed} MB{' and a GPU' if needs_gpu(config) else ''}"
+    nodes = [(int(re.match(r"\d+", line)[0]), "gpu" in line) for line in listing.splitlines()]
+    told = []
+    for asked in resources(config):
+        fitting = sum(memory >= asked["mem_mb"] and (gpu or not asked["gpu"]) for memory, gpu in nodes)
+        if not fitting:
+            raise Missing(
+                f"none has the {asked['mem_mb']} MB{' and the GPU' if asked['gpu'] else ''} that one job asks for",
+                "sinfo -N -o '%N %m %G', or lower resources.mem_mb in the model's file",
+            )
+        told.append(f"{fitting} of {len(nodes)} have {asked['mem_mb']} MB{' and a GPU' if asked['gpu'] else ''}")
+    return "; ".join(dict.fromkeys(told))
 
 
 def answer(*words):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import doctor
 import pytest
 
 
@@ -37,3 +38,34 @@ def test_what_needs_none_of_it_lacks_none_of_it(root):
     _, lines = ask(root, "--configfile", "studies/smoke.yaml")
     assert "ok       GPU: none needed" in lines
     assert "ok       data: 6 files" in lines
+
+
+NODES = ["64000 (null)", "32000 gpu:a100:4"]
+
+
+@pytest.mark.parametrize(
+    "asked, fits",
+    [
+        ([(48000, 0)], True),
+        ([(30000, 1)], True),
+        ([(48000, 0), (30000, 1)], True),
+        ([(48000, 1)], False),
+        ([(96000, 0)], False),
+        ([(30000, 1), (48000, 1)], False),
+    ],
+)
+def test_one_node_must_have_the_memory_and_the_gpu_of_a_job(monkeypatch, asked, fits):
+    monkeypatch.setattr(doctor, "answer", lambda *words: "\n".join(NODES))
+    monkeypatch.setattr(doctor, "resources", lambda config: [{"mem_mb": mb, "gpu": gpu} for mb, gpu in asked])
+    if fits:
+        assert f"{asked[-1][0]} MB" in doctor.check_nodes({})
+    else:
+        with pytest.raises(doctor.Missing, match=f"none has the {asked[-1][0]} MB"):
+            doctor.check_nodes({})
+
+
+def test_a_cluster_without_a_gpu_is_told(monkeypatch):
+    monkeypatch.setattr(doctor, "answer", lambda *words: "64000 (null)")
+    monkeypatch.setattr(doctor, "resources", lambda config: [{"mem_mb": 1000, "gpu": 1}])
+    with pytest.raises(doctor.Missing, match="and the GPU"):
+        doctor.check_nodes({})
