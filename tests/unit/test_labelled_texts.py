@@ -13,8 +13,18 @@ TASK = {
     "prompt": "Text: {text}\n\n{question}",
     "longest_text": 40,
     "datasets": {
-        "toy-hate": {"labels": {"HS": "yes", "NOT_HS": "no"}, "positive": ["HS"], "question": "Hate?"},
-        "toy-offensive": {"labels": {"OFF": "yes", "NOT": "no"}, "positive": ["OFF"], "question": "Offensive?"},
+        "toy-hate": {
+            "file": "hate.jsonl",
+            "labels": {"HS": "yes", "NOT_HS": "no"},
+            "positive": ["HS"],
+            "question": "Hate?",
+        },
+        "toy-offensive": {
+            "hub": {"id": "toy"},
+            "labels": {"OFF": "yes", "NOT": "no"},
+            "positive": ["OFF"],
+            "question": "Offensive?",
+        },
     },
 }
 
@@ -57,6 +67,17 @@ def test_a_long_text_is_cut_at_a_word_and_a_fixture_is_called_one():
     item = next(labelled_texts.items(TASK, {"fixture": True}, None, test, None))
     assert item["prompt"] == "Text: eight letters here and there and\n\nHate?"
     assert item["dataset"] == "toy-hate (fixture)" and item["options"] == ["yes", "no"]
+
+
+def test_a_dataset_of_the_hub_is_no_fixture_and_a_mean_with_a_fixture_in_it_is_one():
+    test = samples("toy-hate", ["HS", "NOT_HS"]) + samples("toy-offensive", ["OFF", "NOT"])
+    items = list(labelled_texts.items(TASK, {"fixture": True}, None, test, None))
+    assert {item["dataset"] for item in items} == {"toy-hate (fixture)", "toy-offensive"}
+    answers = [{**item, "logprobs": [0.0, -1.0]} for item in items]
+    rows = labelled_texts.score(answers, TASK, {}, 100, 1)
+    assert value(rows, "macro_f1_mean")["dataset"] == "all (fixture)"
+    real = [{**item, "dataset": item["dataset"].removesuffix(" (fixture)")} for item in answers]
+    assert value(labelled_texts.score(real, TASK, {}, 100, 1), "macro_f1_mean")["dataset"] == "all"
 
 
 def answered(dataset, labels, choices, classes):
