@@ -1,8 +1,6 @@
 """The opinion questions that every model of the study is asked in a country's name."""
 
-from pathlib import Path
-
-from bias_inheritance import files, opinions, step
+from bias_inheritance import files, hub_data, opinions, step
 from bias_inheritance.errors import UserError
 from bias_inheritance.step import Inputs, Output
 
@@ -24,7 +22,8 @@ def prepare_opinions(
     {side: cultures}, whose common questions come first; their number is in the record. unusable: of all countries of the
     file, those that are not asked included. Raises UserError where a country has none.
     """
-    path = data[0] if data else _fetched(hub)
+    instead = "give its file as opinions.source"
+    path = data[0] if data else hub_data.fetched(hub["id"], hub["revision"], hub["file"], instead) / hub["file"]
     kept, counts = opinions.chosen(opinions.load(path), cultures, sides, count, no_answer)
     for country in (country for listed in cultures.values() for country in listed):
         if not any(question["country"] == country for question in kept):
@@ -37,18 +36,6 @@ def prepare_opinions(
     common = opinions.shared(kept, opinions.countries(cultures, sides))
     lost = sum(sum(reasons.values()) for reasons in counts.values())
     step.note(opinions={"dataset": dataset, "questions": len(kept), "shared": len(common), "unusable": lost})
-
-
-def _fetched(hub):
-    from huggingface_hub import hf_hub_download
-
-    try:
-        found = hf_hub_download(hub["id"], hub["file"], repo_type="dataset", revision=hub["revision"])
-    except Exception as fault:
-        raise UserError(
-            f"data set {hub['id']} could not be fetched ({type(fault).__name__}); check the network, or give its file as opinions.source"
-        ) from None
-    return Path(found)
 
 
 if __name__ == "__main__":

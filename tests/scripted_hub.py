@@ -12,8 +12,11 @@ TOKEN = "hf_scripted_0123456789"
 
 
 @contextmanager
-def hub(folder, name, gated=False, break_off=None):
-    """Yield (address, list of the requests seen). `break_off`: a file whose first download is cut in the middle."""
+def hub(folder, name, gated=False, break_off=None, kind="models"):
+    """Yield (address, list of the requests seen).
+
+    break_off: a file whose first download is cut in the middle; kind: models or datasets.
+    """
     seen, broken = [], set()
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,7 +35,7 @@ def hub(folder, name, gated=False, break_off=None):
             path = unquote(urlsplit(self.path).path)
             seen.append(f"{self.command} {path}")
             if path.startswith("/api/"):
-                if not path.startswith(f"/api/models/{name}"):
+                if not path.startswith(f"/api/{kind}/{name}"):
                     return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, with_body)
                 listed = [
                     {"rfilename": str(p.relative_to(folder)), "type": "file", "path": str(p.relative_to(folder))}

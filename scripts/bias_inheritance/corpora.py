@@ -7,7 +7,7 @@ cannot be used are dropped and counted; what looks like a mistake of the user is
 import hashlib
 from pathlib import Path
 
-from bias_inheritance import files
+from bias_inheritance import files, hub_data
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
@@ -89,17 +89,8 @@ def _file_rows(dataset, path):
 
 def _hub_rows(hub):
     """The same of a hub copy's parquet files; `values` says which label of the task's set a value of theirs is."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        copy = snapshot_download(
-            hub["id"], repo_type="dataset", revision=hub["revision"], allow_patterns=[hub["files"]]
-        )
-    except Exception as fault:
-        raise UserError(
-            f"data set {hub['id']} could not be fetched ({type(fault).__name__}); check the network, or leave it out with evaluation.datasets"
-        ) from None
-    return parquet_rows(hub, Path(copy)), False
+    instead = "leave it out with evaluation.datasets"
+    return parquet_rows(hub, hub_data.fetched(hub["id"], hub["revision"], hub["files"], instead)), False
 
 
 def parquet_rows(hub, copy):

@@ -65,6 +65,11 @@ def note(**facts):
     _extra.update(facts)
 
 
+def note_data_set(name, revision, commit):
+    """Add to this job's record which commit of the hub's data set `name` the `revision` stood for that was asked for."""
+    _extra.setdefault("data_sets", {})[name] = {"revision": revision, "commit": commit}
+
+
 def also_read(paths):
     """Say that the step read files it found by itself (the records of a study, say): they join its record's inputs."""
     _found.extend(paths)

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bias_inheritance import cues, files, pools
+from bias_inheritance import cues, files, hub_data, pools
 from bias_inheritance.cues import with_article
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
@@ -119,17 +119,8 @@ def _parquet_files(originals, split, data_dir):
                 f"{folder}: no file {split}*.parquet; give the folder of LabHC/bias_in_bios' parquet files as originals.path"
             )
         return found
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = snapshot_download(
-            originals["hub"], repo_type="dataset", revision=originals["revision"], allow_patterns=["*.parquet"]
-        )
-    except Exception as fault:
-        raise UserError(
-            f"data set {originals['hub']} could not be fetched ({type(fault).__name__}); check the network, or give a folder as originals.path"
-        ) from None
-    return sorted(Path(folder).rglob(f"{split}*.parquet"))
+    folder = hub_data.fetched(originals["hub"], originals["revision"], "*.parquet", "give a folder as originals.path")
+    return sorted(folder.rglob(f"{split}*.parquet"))
 
 
 def draw(samples, count, seed):
