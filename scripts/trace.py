@@ -40,9 +40,10 @@ def main():
 
 
 def trace(path, row=None, samples=0):
-    """{study, file, sha256, row, starts, jobs: {record's name: …, with its inputs as jobs}, samples}.
+    """{study, file, sha256, row, starts, jobs: {record's name: …, with its inputs as jobs}, absent, models, samples}.
 
-    starts: the files that the lineage begins with: the file itself, or the scores that a row was made from.
+    starts: the files that the lineage begins with: the file itself, or the scores that a row was made from; absent: files
+    of the lineage that are not here; models: {card's name: its content, None where it is absent}.
     Raises UserError for a file that no record names and for a row that is not there.
     """
     study = records.study_of(path)
@@ -61,6 +62,10 @@ def trace(path, row=None, samples=0):
         else:
             raise UserError(f"{path}: rows can be traced in scores.csv and claims.csv")
     jobs = {record: study.records[record] for record in study.upstream(starts)}
+    made = [entry["path"] for job in jobs.values() for entry in records.entries(job["outputs"])]
+    absent = [name for name in made if not study.path(name).is_file()]
+    prepared = [job for job in jobs.values() if job["step"] in ("prepare_model", "prepare_embedder")]
+    cards = [job["outputs"]["card"][0]["path"] for job in prepared]
     return {
         "study": study.name,
         "folder": str(study.folder),
@@ -71,13 +76,23 @@ def trace(path, row=None, samples=0):
         "starts": starts,
         "weights": weights,
         "jobs": jobs,
+        "absent": absent,
+        "models": {card: None if card in absent else files.read_json(study.path(card)) for card in cards},
         "pools": {name: facts for job in jobs.values() for name, facts in pools_of(study, job)},
         "samples": {name: rows for job in jobs.values() for name, rows in samples_of(study, job, samples)},
     }
 
 
+def present(study, name):
+    """Where a file lies that must be read. Raises UserError where it is lost."""
+    path = study.path(name)
+    if not path.is_file():
+        raise UserError(f"{path}: is not here, and the row's lineage cannot be told without it")
+    return path
+
+
 def row_of(study, name, number):
-    with open(study.path(name), encoding="utf-8", newline="") as file:
+    with open(present(study, name), encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not 1 <= number <= len(rows):
         raise UserError(f"{study.path(name)}: has the rows 1 to {len(rows)}, not {number}")
@@ -103,9 +118,11 @@ def scores_of_claim(study, name, row):
 
     record = study.makers[name]
     declared, inputs = record["parameters"]["declared"], record["inputs"]
-    scores = claims.read_scores(study.path(inputs["scores"][0]["path"]))
-    tables = {entry["path"]: claims.read_misalignment(study.path(entry["path"])) for entry in inputs["misalignment"]}
-    manipulation = pd.read_csv(study.path(inputs["manipulation"][0]["path"]))
+    scores = claims.read_scores(present(study, inputs["scores"][0]["path"]))
+    tables = {
+        entry["path"]: claims.read_misalignment(present(study, entry["path"])) for entry in inputs["misalignment"]
+    }
+    manipulation = pd.read_csv(present(study, inputs["manipulation"][0]["path"]))
     studies = claims.studies_of(declared, pd.concat([scores, *tables.values()], ignore_index=True), manipulation)
     tests = [test for one in studies for test in claims.plan(declared, one, studies)]
     test = next((t for t in tests if (t["claim"], t["contrast"]) == (row["claim"], row["contrast"])), None)
@@ -142,6 +159,8 @@ def samples_of(study, job, count):
     """(file, its first `count` samples) of a job that wrote samples: pools, mixes, items, predictions."""
     for entry in records.entries(job["outputs"]) if count else []:
         path = study.path(entry["path"])
+        if not path.is_file():
+            continue
         if path.suffix == ".jsonl":
             yield entry["path"], files.read_jsonl(path)[:count]
         elif path.suffix == ".parquet" and path.parent.name == "predictions":
@@ -185,7 +204,8 @@ def tree(job, makers, found, indent, last, told, name):
         for part in textwrap.wrap(plain(line), max(60, 118 - len(indent)), subsequent_indent="  "):
             print(f"{indent}│ {part}")
     for entry in records.entries(job["outputs"]):
-        print(f"{indent}│ {short(entry['path'], study)}  sha256 {entry['sha256'][:12]}  {entry['bytes']} bytes")
+        lost = "  (not here)" if entry["path"] in found["absent"] else ""
+        print(f"{indent}│ {short(entry['path'], study)}  sha256 {entry['sha256'][:12]}  {entry['bytes']} bytes{lost}")
         pool = found["pools"].get(entry["path"])
         if pool:
             print(f"{indent}│   {len(pool['prompts'])} prompts, a seed for each record: {pool['seeds'][0]} …")
@@ -238,14 +258,14 @@ KNOWN = {"git", "machine", "started", "ended", "seconds", "peak_memory_bytes"}
 
 def bottom(found):
     """Below the tree: the model's files, the code and the environments, each once."""
-    study, jobs = found["study"], list(found["jobs"].values())
-    folder = Path(found["folder"])
-    for job in jobs:
-        if job["step"] == "prepare_model":
-            card = files.read_json(folder / job["outputs"]["card"][0]["path"].removeprefix(f"{study}/"))
-            print(f"model {card['model']}, {card['form']}, revision {card['revision']}")
-            for name, sha256 in card["files"].items():
-                print(f"  {sha256}  {name}")
+    jobs = list(found["jobs"].values())
+    for name, card in found["models"].items():
+        if card is None:
+            print(f"model: its card {short(name, found['study'])} is not here, which names its files")
+            continue
+        print(f"model {card['model']}, {card['form']}, revision {card['revision']}")
+        for file, sha256 in card["files"].items():
+            print(f"  {sha256}  {file}")
     code = {path: sha256 for job in jobs for path, sha256 in job["code"]["files"].items()}
     print("code that ran")
     for path, sha256 in sorted(code.items()):

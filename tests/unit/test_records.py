@@ -1,11 +1,15 @@
-"""Records and audit on a folder of two files made by hand: records of a wrong form, links, container images."""
+"""Records, audit and trace on a folder of two files made by hand: records of a wrong form, links, images, lost files."""
 
 import hashlib
 import json
+import runpy
 
 import pytest
 from bias_inheritance import audit, files, provenance, records, step
+from bias_inheritance.errors import UserError
 
+# `import trace` may find the standard library's
+trace = runpy.run_path(str(provenance.SCRIPTS / "trace.py"))
 IMAGES = {"containers/cpu.sif": b"one image", "containers/gpu.sif": b"another"}
 
 
@@ -13,32 +17,37 @@ IMAGES = {"containers/cpu.sif": b"one image", "containers/gpu.sif": b"another"}
 def study(tmp_path, monkeypatch):
     """A project in which `mix` read a.jsonl, made by `draw_originals`, and wrote b.jsonl, both in the image for CPUs."""
     (tmp_path / "scripts").mkdir()
-    for name in ("draw_originals", "mix"):
-        (tmp_path / "scripts" / f"{name}.py").write_text("pass\n")
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setattr(provenance, "SCRIPTS", tmp_path / "scripts")
     monkeypatch.chdir(tmp_path)
-    for made, script, read in (("a", "draw_originals", []), ("b", "mix", ["results/one/a.jsonl"])):
-        path = f"results/one/{made}.jsonl"
-        files.write_text(path, f"{made}\n")
-        record = {
-            "step": script,
-            "study": "one",
-            "record": f"results/one/{made}.prov.json",
-            "wildcards": {},
-            "parameters": {"count": 2},
-            "inputs": {"read": [entry for name in read for entry in provenance.describe(name)]},
-            "outputs": {"wrote": provenance.describe(path)},
-            "code": provenance.code_digest(script),
-            "git": None,
-            "environment": {"container_sha256": hashlib.sha256(IMAGES["containers/cpu.sif"]).hexdigest()},
-            "machine": {"host": "h", "cpu": "c", "cores": 2, "gpu": None},
-            "started": "2026-01-01T00:00:00",
-            "ended": "2026-01-01T00:00:01",
-            "seconds": 1.0,
-        }
-        files.write_json(record["record"], provenance.sealed(record))
+    job("draw_originals", "a.jsonl", '{"id": "a"}\n')
+    job("mix", "b.jsonl", '{"id": "b"}\n', ["a.jsonl"])
     return tmp_path / "results" / "one"
+
+
+def job(script, made, content, read=()):
+    """Leave a file of the study, the script that made it and its record."""
+    (provenance.SCRIPTS / f"{script}.py").write_text("pass\n")
+    path = f"results/one/{made}"
+    files.write_text(path, content)
+    image = hashlib.sha256(IMAGES["containers/cpu.sif"]).hexdigest()
+    record = {
+        "step": script,
+        "study": "one",
+        "record": f"{path.rpartition('.')[0]}.prov.json",
+        "wildcards": {},
+        "parameters": {"count": 2},
+        "inputs": {"read": [entry for name in read for entry in provenance.describe(f"results/one/{name}")]},
+        "outputs": {"card" if script.startswith("prepare_") else "wrote": provenance.describe(path)},
+        "code": provenance.code_digest(script),
+        "git": None,
+        "environment": {"python": "3", "packages": {}, "lock_sha256": None, "container_sha256": image},
+        "machine": {"host": "h", "cpu": "c", "cores": 2, "gpu": None},
+        "started": "2026-01-01T00:00:00",
+        "ended": "2026-01-01T00:00:01",
+        "seconds": 1.0,
+    }
+    files.write_json(record["record"], provenance.sealed(record))
 
 
 def states(folder):
@@ -129,3 +138,45 @@ def test_an_image_is_called_rebuilt_only_where_all_planned_ones_are_here(study, 
     assert states(study) == (dict.fromkeys(["a.jsonl", "b.jsonl"], "stale") if rebuilt and judged else {})
     told = [note for note in audit.audit(study)["notes"] if "image" in note]
     assert (not told) == judged
+
+
+def traced(capsys, path, **options):
+    trace["show"](trace["trace"](path, **options))
+    return capsys.readouterr().out
+
+
+CARD = {"model": "a-model", "form": "source", "revision": "r1", "files": {"weights.safetensors": "5" * 64}}
+
+
+@pytest.mark.parametrize("script", ["prepare_model", "prepare_embedder"])
+def test_a_lineage_names_the_files_of_every_model_behind_it(study, capsys, script):
+    job(script, "card.json", json.dumps(CARD))
+    job("measure", "c.csv", "x\n", ["card.json", "b.jsonl"])
+    told = traced(capsys, study / "c.csv")
+    assert "model a-model, source, revision r1" in told and f"{'5' * 64}  weights.safetensors" in told
+    (study / "card.json").unlink()
+    told = traced(capsys, study / "c.csv")
+    assert "card.json is not here" in told and "weights.safetensors" not in told
+
+
+def test_a_lost_file_is_said_to_be_lost_and_has_no_samples(study, capsys):
+    whole = traced(capsys, study / "b.jsonl", samples=1)
+    assert "id: a" in whole and "id: b" in whole and "not here" not in whole
+    (study / "a.jsonl").unlink()
+    told = traced(capsys, study / "b.jsonl", samples=1)
+    assert "id: a" not in told and "id: b" in told
+    assert [line for line in told.splitlines() if "not here" in line and "a.jsonl" in line]
+
+
+def test_a_row_of_a_lost_table_is_a_clear_message(study):
+    job("gather_scores", "scores.csv", "model\n")
+    (study / "scores.csv").unlink()
+    with pytest.raises(UserError, match=r"scores.csv: is not here"):
+        trace["trace"](study / "scores.csv", 1)
+    job("analyse", "claims.csv", "claim,contrast\nC1,x\n")
+    record = json.loads((study / "claims.prov.json").read_text())
+    lost = [{"path": "results/one/scores.csv", "sha256": "0" * 64, "bytes": 1}]
+    record |= {"inputs": {"scores": lost, "misalignment": [], "manipulation": lost}, "parameters": {"declared": {}}}
+    files.write_json(study / "claims.prov.json", record)
+    with pytest.raises(UserError, match=r"scores.csv: is not here"):
+        trace["trace"](study / "claims.csv", 1)
