@@ -1,7 +1,8 @@
 """Verify every file of a study's results against its records, the code and the configuration.
 
 Names what is tampered, missing, extra, stale or broken, and ends with one root digest of the whole folder. Exit status
-0 only if all is well. Needs nothing but Python; reads, and changes nothing.
+0 only if all is well. Needs nothing but Python. Changes nothing in the results; where the configuration has changed, it
+may have Snakemake renew .work/STUDY/plan.json.
 """
 
 import argparse

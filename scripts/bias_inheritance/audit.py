@@ -144,7 +144,7 @@ def _changed_inputs(study, record, digests):
 
 
 def _changed_code(record, known):
-    """Code files that are not those that ran, where the project's code lies around this module."""
+    """Code files that are not those that ran, by the checkout that this module lies in."""
     script = record["step"]
     if not (provenance.SCRIPTS / f"{script}.py").is_file():
         yield f"scripts/{script}.py that made it is gone"
