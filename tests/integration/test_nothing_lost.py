@@ -40,6 +40,9 @@ def assert_same(project, finished):
     rows, undisturbed = journal_of(project), journal_of(finished)
     assert len({(row["batch"], row["attempt"]) for row in rows}) == len(rows), "an attempt was made twice"
     assert rows == undisturbed
+    for journal in (project / ".work" / "one" / "predict").glob("*/*.jsonl"):
+        portions = [json.loads(line)["portion"] for line in journal.read_text().splitlines()]
+        assert len(set(portions)) == len(portions), f"{journal}: a portion was asked twice"
     audit = [sys.executable, "scripts/audit.py", "results/one"]
     asked = subprocess.run(audit, cwd=project, capture_output=True, text=True)
     assert asked.returncode == 0, asked.stdout
