@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -465,20 +466,21 @@ def test_no_results_is_a_clear_message(tmp_path, finished):
         assert told.returncode == 1 and told.stderr.startswith("audit: ") and "Traceback" not in told.stderr
 
 
-def test_hashing_uses_all_cores(tmp_path):
-    """Not slower than one core's own speed by much, whatever else the machine does; docs/provenance.md has the figure."""
-    import time
+def test_hashing_uses_all_cores(tmp_path, monkeypatch):
+    """As many files are hashed at once as there are cores: each of three waits until the others are under way."""
+    together = threading.Barrier(3, timeout=30)
+    hashed = audit._sha256
 
-    for number in range(4):
-        (tmp_path / str(number)).write_bytes(os.urandom(1 << 20) * 24)
-    paths = {path.name: path for path in tmp_path.iterdir()}
-    started = time.perf_counter()
-    alone = {name: provenance.sha256(path) for name, path in paths.items()}
-    one_core = time.perf_counter() - started
-    started = time.perf_counter()
-    found, size = audit._digests(paths)
-    assert found == alone and size == 4 * 24 << 20
-    assert time.perf_counter() - started < 1.5 * one_core
+    def waiting(path):
+        together.wait()
+        return hashed(path)
+
+    monkeypatch.setattr(audit, "_sha256", waiting)
+    monkeypatch.setattr(audit.os, "cpu_count", lambda: 3)
+    for number in range(6):
+        (tmp_path / str(number)).write_bytes(bytes([number]) * (number + 1))
+    found, size = audit._digests({path.name: path for path in tmp_path.iterdir()})
+    assert found == {path.name: provenance.sha256(path) for path in tmp_path.iterdir()} and size == 21
 
 
 def test_upstream_of_a_report_is_shown(place):
