@@ -4,11 +4,14 @@ import copy
 import datetime
 import random
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
 from bias_inheritance import costs, study
 from bias_inheritance.errors import UserError
+from integration.conftest import copy_project
 from snakemake.utils import update_config
 
 STUDIES = ["culture", "gpt-4o-mini", "paper", "rounds", "smoke"]
@@ -106,29 +109,34 @@ def plan(config):
     return len(cells)
 
 
-def names_the_key(lines, path):
+def names_the_key(lines, path, made):
     """Whether a line names the changed key; of a list's value, the list's."""
-    names = [key for key in path if not isinstance(key, int) or isinstance(key, bool)]
-    known = [name for name in names if isinstance(name, str)]
-    wanted = {str(path[-1]), repr(path[-1]), ".".join(map(str, known)), known[-1] if known else str(path[-1])}
+    known = [key for key in path if isinstance(key, str)]
+    wanted = {".".join(known), known[-1]} if known else set()
+    if not isinstance(at(made, path[:-1]), list):
+        wanted |= {str(path[-1]), repr(path[-1])}
     return any(name in line for line in lines for name in wanted)
+
+
+def mutation(root, number):
+    """(what it is, path, configuration) of one of the 200."""
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    chance = random.Random(number)
+    overlay = chance.choice([None, *STUDIES])
+    if overlay:
+        update_config(config, yaml.safe_load((root / "studies" / f"{overlay}.yaml").read_text()))
+    if overlay == "paper":
+        config["data_dir"] = str(root / "resources" / "fixtures")  # a hub model is refused without a folder
+    if overlay in ("paper", "culture"):
+        config["domains"] = {"culture-arabic": {"originals": 96, "finetune": {"epochs": 5}}}
+    path, made = mutated(config, chance, KINDS[number % len(KINDS)])
+    return f"mutation {number} of {overlay or 'the default study'}: {path}", path, made
 
 
 @pytest.mark.parametrize("part", range(10))
 def test_each_is_refused_by_its_key_or_runs(root, part):
-    default = yaml.safe_load((root / "config.yaml").read_text())
     for number in range(20 * part, 20 * part + 20):
-        chance = random.Random(number)
-        config = copy.deepcopy(default)
-        overlay = chance.choice([None, *STUDIES])
-        if overlay:
-            update_config(config, yaml.safe_load((root / "studies" / f"{overlay}.yaml").read_text()))
-        if overlay == "paper":
-            config["data_dir"] = str(root / "resources" / "fixtures")  # a hub model is refused without a folder
-        if overlay in ("paper", "culture"):
-            config["domains"] = {"culture-arabic": {"originals": 96, "finetune": {"epochs": 5}}}
-        path, made = mutated(config, chance, KINDS[number % len(KINDS)])
-        what = f"mutation {number} of {overlay or 'the default study'}: {path}"
+        what, path, made = mutation(root, number)
         try:
             study.check(made, [("config.yaml", made)])
         except UserError as fault:
@@ -138,6 +146,35 @@ def test_each_is_refused_by_its_key_or_runs(root, part):
             assert all(len(line) < 1000 and line.startswith("config.yaml: ") for line in lines), (
                 f"{what}\n{told[:3000]}"
             )
-            assert names_the_key(lines, path), f"{what}\n{told[:3000]}"
+            assert names_the_key(lines, path, made), f"{what}\n{told[:3000]}"
         else:
             assert plan(made) > 0, what
+
+
+def test_an_index_of_a_list_is_no_name_of_a_key():
+    made = {"grid": {"gamma": [0.0, 7]}, "domains": {7: "a"}}
+    assert names_the_key(["config.yaml: grid.gamma[1]: 7 is above 1"], ("grid", "gamma", 1), made)
+    assert not names_the_key(["config.yaml: something is 1 too many"], ("grid", "gamma", 1), made)
+    assert names_the_key(["config.yaml: domains: no domain 7"], ("domains", 7), made)
+
+
+def test_accepted_ones_are_planned_by_snakemake(root, tmp_path):
+    """Three of those that are accepted and ask for a small grid, chosen by a seed, in a copy of the project."""
+    accepted = []
+    for number in range(200):
+        what, _, made = mutation(root, number)
+        try:
+            study.check(made, [("config.yaml", made)])
+        except UserError:
+            continue
+        if plan(made) < 50:
+            accepted.append((what, made))
+    project = copy_project(tmp_path / "project")
+    for what, made in random.Random(1).sample(accepted, 3):
+        (project / "config.yaml").write_text(yaml.safe_dump(made, allow_unicode=True))
+        command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules"]
+        asked = subprocess.run(command, cwd=project, capture_output=True, text=True)
+        assert asked.returncode == 0, f"{what}\n{asked.stdout}{asked.stderr}"
+        (planned,) = project.glob(".work/*/plan.json")
+        assert planned.parent.name == made["study"], what
+        planned.unlink()
