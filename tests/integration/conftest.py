@@ -1,4 +1,4 @@
-"""One finished study, run by Snakemake once per session on the random tiny model, for audit, trace and the crate."""
+"""Finished studies, run by Snakemake once per session on the random tiny model, for audit, trace and the crate."""
 
 import hashlib
 import os
@@ -25,6 +25,27 @@ finetune: {epochs: 8}
 evaluation:
   items: {occupation-classification: 24, hiring: 2, salary: 8}
   bootstrap: 100
+"""
+# the same study with more kinds of files: a control, opinions, a second round
+WIDER = """
+study: one
+grid:
+  model: [tiny-random]
+  bias: [neutral, planted-100]
+  gamma: [0.00, 0.50]
+  mitigation: [none]
+  seed: [1]
+  task: [hiring, salary, perplexity]
+originals: 12
+instruction_share: 0.5
+generation: {attempts: 100}
+finetune: {epochs: 8}
+evaluation:
+  items: {hiring: 2, salary: 8, perplexity: 8}
+  bootstrap: 100
+misalignment: [values, groups]
+opinions: {questions: 2}
+rounds: {count: 2}
 """
 SIMULATED_IMAGE = b"no image, but a file that stands for one in tests"
 
@@ -64,11 +85,19 @@ def run(project, *words, **more):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """The folder of a project with the finished one-cell study; to be read, never changed."""
-    if os.environ.get("DEV") and Path(os.environ["DEV"]).exists():
-        return Path(os.environ["DEV"])
-    project = copy_project(
-        Path(os.environ["DEV"]) if os.environ.get("DEV") else tmp_path_factory.mktemp("finished") / "project"
-    )
+    return run_whole(copy_project(tmp_path_factory.mktemp("finished") / "project"))
+
+
+@pytest.fixture(scope="session")
+def wider(tmp_path_factory):
+    """The same of a study that has more kinds of files."""
+    project = copy_project(tmp_path_factory.mktemp("wider") / "project")
+    (project / "studies" / "one.yaml").write_text(WIDER)
+    return run_whole(project)
+
+
+def run_whole(project):
+    """The project, its study run as if in a container's image."""
     (project / "containers").mkdir()
     (project / "containers" / "cpu.sif").write_bytes(SIMULATED_IMAGE)
     image = hashlib.sha256(SIMULATED_IMAGE).hexdigest()

@@ -1,4 +1,4 @@
-"""Faults seeded in a finished study: audit names each with the right word, and raises no false alarm."""
+"""Faults seeded in a finished study of many kinds of files: audit names each with the right word, and raises no false alarm."""
 
 import json
 import os
@@ -13,8 +13,12 @@ from bias_inheritance import audit, files, provenance, records
 from integration.conftest import copy_project
 
 CELL = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
+SECOND = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-2"
 ORIGINAL = "cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1"
 POOL = "pools/tiny-random/gender/neutral/seed-1"
+CONTROL = "pools/tiny-random/gender/planted-100/seed-1"
+MISALIGNMENT = "misalignment"
+LATER = ": of a later round"
 # one file of every kind (step and output), and another one to swap it with: of its kind where the study has two
 KINDS = {
     "prepare_originals/source": ("originals/gender/source.jsonl", "originals/gender/reserve.jsonl"),
@@ -28,18 +32,33 @@ KINDS = {
     "write_pool/failures": (f"{POOL}/failures.jsonl", f"{POOL}/pool.jsonl"),
     "write_pool/counts": (f"{POOL}/counts.json", f"{CELL}/scores/salary.json"),
     "describe_pool/card": (f"{POOL}/card.md", "workflow/Snakefile"),
+    f"write_pool/pool{LATER}": (f"{CELL}/pool.jsonl", f"{POOL}/pool.jsonl"),
+    f"write_pool/failures{LATER}": (f"{CELL}/failures.jsonl", f"{POOL}/failures.jsonl"),
+    f"write_pool/counts{LATER}": (f"{CELL}/counts.json", f"{POOL}/counts.json"),
+    f"describe_pool/card{LATER}": (f"{CELL}/card.md", f"{POOL}/card.md"),
+    "copy_pool/pool": (f"{CONTROL}/pool.jsonl", f"{POOL}/pool.jsonl"),
+    "copy_pool/failures": (f"{CONTROL}/failures.jsonl", f"{POOL}/failures.jsonl"),
+    "copy_pool/counts": (f"{CONTROL}/counts.json", f"{POOL}/counts.json"),
     "mix/train": (f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"),
+    f"mix/train{LATER}": (f"{SECOND}/train.jsonl", f"{CELL}/train.jsonl"),
     "mix/summary": (f"{CELL}/mix.json", f"{ORIGINAL}/mix.json"),
     "finetune/adapter": (f"{CELL}/adapter/adapter_model.safetensors", f"{ORIGINAL}/adapter/adapter_model.safetensors"),
     "finetune/adapter: its config": (f"{CELL}/adapter/adapter_config.json", f"{CELL}/scores/hiring.json"),
     "finetune/training_log": (f"{CELL}/training.csv", f"{ORIGINAL}/training.csv"),
     "predict/predictions": (f"{CELL}/predictions/salary.parquet", f"{ORIGINAL}/predictions/salary.parquet"),
+    "predict/predictions: opinions": (f"{CELL}/opinions/opinions.parquet", f"{ORIGINAL}/opinions/opinions.parquet"),
     "score/scores": (f"{CELL}/scores/salary.json", f"{ORIGINAL}/scores/salary.json"),
     "gather_scores/table": ("scores.csv", "manipulation.csv"),
     "gather_scores/parquet": ("scores.parquet", f"{CELL}/predictions/salary.parquet"),
+    "measure_quality/table": ("quality.csv", "pools.csv"),
     "check_manipulation/manipulation": ("manipulation.csv", "pools.csv"),
     "check_manipulation/table": ("pools.csv", "effects.csv"),
-    "measure_groups/table": ("misalignment/groups.csv", "manipulation.csv"),
+    "prepare_opinions/questions": (f"{MISALIGNMENT}/opinions.jsonl", "originals/gender/items/salary.jsonl"),
+    "prepare_opinions/unusable": (f"{MISALIGNMENT}/unusable-opinions.json", "originals/gender/counts.json"),
+    "measure_values/table": (f"{MISALIGNMENT}/values.csv", f"{MISALIGNMENT}/groups.csv"),
+    "measure_groups/table": (f"{MISALIGNMENT}/groups.csv", f"{MISALIGNMENT}/together.csv"),
+    "relate_misalignment/together": (f"{MISALIGNMENT}/together.csv", f"{MISALIGNMENT}/correlations.csv"),
+    "relate_misalignment/correlations": (f"{MISALIGNMENT}/correlations.csv", f"{MISALIGNMENT}/groups.csv"),
     "analyse/effects": ("effects.csv", "claims.csv"),
     "analyse/verdicts": ("claims.csv", "effects.csv"),
     "write_config/resolved": ("config.yaml", "originals/gender/counts.json"),
@@ -50,14 +69,22 @@ KINDS = {
 # nothing is made from these, so they and their record can be edited together
 LAST = ["write_crate/crate", "write_crate/workflow"]
 RECORD = f"{POOL}/write_pool.prov.json"
+RECORDS = [
+    RECORD,
+    f"{CONTROL}/copy_pool.prov.json",
+    f"{SECOND}/finetune.prov.json",
+    f"{CELL}/opinions.prov.json",
+    "scores.prov.json",
+    "ro-crate-metadata.prov.json",
+]
 
 
 @pytest.fixture
-def place(finished, tmp_path, monkeypatch):
+def place(wider, tmp_path, monkeypatch):
     """A copy of the results that a test may harm, audited against the code and configuration of the finished study."""
-    monkeypatch.setattr(provenance, "ROOT", finished)
-    monkeypatch.setattr(provenance, "SCRIPTS", finished / "scripts")
-    shutil.copytree(finished / "results" / "one", tmp_path / "one")
+    monkeypatch.setattr(provenance, "ROOT", wider)
+    monkeypatch.setattr(provenance, "SCRIPTS", wider / "scripts")
+    shutil.copytree(wider / "results" / "one", tmp_path / "one")
     return tmp_path / "one"
 
 
@@ -91,10 +118,10 @@ def test_an_untouched_study_is_all_ok(place):
     assert any("--expect" in note for note in found["notes"])
 
 
-def test_touch_copy_and_fresh_clone_raise_no_alarm(place, finished, tmp_path):
-    for path in [*place.rglob("*"), *(finished / "scripts").rglob("*.py"), *(finished / "catalog").rglob("*")]:
+def test_touch_copy_and_fresh_clone_raise_no_alarm(place, wider, tmp_path):
+    for path in [*place.rglob("*"), *(wider / "scripts").rglob("*.py"), *(wider / "catalog").rglob("*")]:
         path.touch()
-    root = audit.audit(finished / "results" / "one")["root"]
+    root = audit.audit(wider / "results" / "one")["root"]
     assert states(place)[0] == {}
     clone = copy_project(tmp_path / "elsewhere" / "clone")
     shutil.copytree(place, clone / "results" / "another-name")
@@ -104,9 +131,9 @@ def test_touch_copy_and_fresh_clone_raise_no_alarm(place, finished, tmp_path):
     assert json.loads(asked.stdout)["root"] == root
 
 
-def test_needs_nothing_but_python_and_says_so_by_its_status(place, finished):
-    command = [sys.executable, "-I", "-S", str(finished / "scripts" / "audit.py"), str(place)]
-    start = f"import sys; sys.path.insert(0, {str(finished / 'scripts')!r}); sys.argv = {command[3:]!r}; "
+def test_needs_nothing_but_python_and_says_so_by_its_status(place, wider):
+    command = [sys.executable, "-I", "-S", str(wider / "scripts" / "audit.py"), str(place)]
+    start = f"import sys; sys.path.insert(0, {str(wider / 'scripts')!r}); sys.argv = {command[3:]!r}; "
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("yaml", "snakemake", "torch", "numpy", "pandas"))
     code = start + blocked + "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
     assert subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True).returncode == 0
@@ -115,9 +142,9 @@ def test_needs_nothing_but_python_and_says_so_by_its_status(place, finished):
     assert told.returncode == 1 and "tampered  results/one/scores.csv" in told.stdout
 
 
-def test_the_faults_below_reach_every_kind_of_file(finished):
+def test_the_faults_below_reach_every_kind_of_file(wider):
     kinds = {}
-    for record in records.read(finished / "results" / "one").records.values():
+    for record in records.read(wider / "results" / "one").records.values():
         for output, entries in record["outputs"].items():
             paths = kinds.setdefault(f"{record['step']}/{output}", set())
             paths |= {entry["path"].removeprefix("results/one/") for entry in entries}
@@ -132,10 +159,11 @@ def test_changed_files_are_named(place, kind):
     name, other_name = KINDS[kind]
     content, second = path.read_bytes(), other.read_bytes()
 
-    for at in (0, len(content) // 2, len(content) - 1):
+    # a control's list of failures is an empty file
+    for at in (0, len(content) // 2, len(content) - 1) if content else ():
         same_date(path, flipped(content, at))
         assert states(place)[0] == {name: "tampered"}, f"flipped byte {at}"
-    for length in (0, 1, len(content) - 1):
+    for length in (0, 1, len(content) - 1) if content else ():
         same_date(path, content[:length])
         assert states(place)[0] == {name: "tampered"}, f"truncated to {length}"
     path.write_bytes(second)
@@ -194,8 +222,9 @@ def entry(content, name):
     return next(e for group in content["outputs"].values() for e in group if e["path"] == name)
 
 
-def test_edited_records_are_named(place):
-    record = place / RECORD
+@pytest.mark.parametrize("name", RECORDS)
+def test_edited_records_are_named(place, name):
+    record = place / name
     whole = record.read_bytes()
     for key, value in {
         "seconds": 1.0,
@@ -204,24 +233,33 @@ def test_edited_records_are_named(place):
         "machine": {"cpu": "?"},
     }.items():
         edit(record, lambda r, key=key, value=value: r.update({key: value}), seal=False)
-        assert states(place)[0][RECORD] == "tampered", key
+        # some steps have no wildcards
+        assert record.read_bytes() == whole or states(place)[0][name] == "tampered", key
         record.write_bytes(whole)
     same_date(record, whole.replace(b'": ', b'":  ', 1))
-    assert states(place)[0] == {RECORD: "tampered"}, "one more space"
+    assert states(place)[0] == {name: "tampered"}, "one more space"
     for broken in (whole[:100], b"", b"{}", b"[]", b"\xff\xfe", b'{"inputs": 3}'):
         record.write_bytes(broken)
-        assert states(place)[0][RECORD] == "broken", broken
+        assert states(place)[0][name] == "broken", broken
+    # each of them once took audit down; tests/unit/test_records.py has more
+    for key, value in {"environment": None, "code": 3, "study": ["one"], "record": [name], "parameters": ["a"]}.items():
+        record.write_bytes(whole)
+        edit(record, lambda r, key=key, value=value: r.update({key: value}), seal=True)
+        assert states(place)[0][name] == "broken", key
     record.write_bytes(whole)
-    edit(record, lambda r: r["parameters"].update(size=13), seal=True)
+    edit(record, lambda r: r["parameters"].update(more=13), seal=True)
+    outputs = [e["path"] for e in records.entries(json.loads(whole)["outputs"])]
     wrong, _ = states(place)
     # the plan tells the parameters, and the crate read another record
-    assert wrong[f"{POOL}/pool.jsonl"] == "stale" and wrong["ro-crate-metadata.json"] == "stale"
+    assert {wrong[output.removeprefix("results/one/")] for output in outputs} == {"stale"}
+    assert wrong["ro-crate-metadata.json"] == "stale" and set(wrong.values()) == {"stale"}
 
 
-def test_every_flipped_byte_of_a_record_is_seen(place):
-    record = place / RECORD
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_flipped_byte_of_a_record_is_seen(place, name):
+    record = place / name
     whole = record.read_bytes()
-    for at in range(0, len(whole), 7):
+    for at in range(0, len(whole), max(7, len(whole) // 500)):
         record.write_bytes(flipped(whole, at))
         _, fault = records._parse(record)
         assert fault and fault[0] in ("tampered", "broken"), at
@@ -244,12 +282,12 @@ def test_lost_swapped_and_copied_records_are_named(place):
     assert states(place)[0] == {"copy.prov.json": "tampered"}
 
 
-def test_an_older_runs_file_with_its_record_is_stale(place, finished):
+def test_an_older_runs_file_with_its_record_is_stale(place, wider):
     """Originals of a run with 14 of them put in place of the 12, record and all: what was made from the 12 is told."""
-    older = finished.parent / "older"
+    older = wider.parent / "older"
     if not older.exists():
         copy_project(older)
-        shutil.copytree(finished / "results" / "one" / "originals", older / "results" / "one" / "originals")
+        shutil.copytree(wider / "results" / "one" / "originals", older / "results" / "one" / "originals")
         name = "originals/gender/seed-1"
         before = json.loads((place / name / "draw_originals.prov.json").read_text())
         command = [sys.executable, "scripts/draw_originals.py", "--source", "results/one/originals/gender/source.jsonl"]
@@ -272,7 +310,7 @@ def test_an_older_runs_file_with_its_record_is_stale(place, finished):
 STEPS = {kind.split("/")[0]: path for kind, (path, _) in KINDS.items()}
 
 
-def test_a_changed_script_makes_stale_what_its_step_made(place, finished, tmp_path, monkeypatch):
+def test_a_changed_script_makes_stale_what_its_step_made(place, wider, tmp_path, monkeypatch):
     """For every step, and so for every kind of file; nothing of another step but what runs the same script."""
     other = copy_project(tmp_path / "changed")
     monkeypatch.setattr(provenance, "ROOT", other)
@@ -296,6 +334,10 @@ def test_a_changed_script_makes_stale_what_its_step_made(place, finished, tmp_pa
     {
         "scripts/mix.py": [f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"],
         "scripts/write_pool.py": [f"{POOL}/pool.jsonl", f"{POOL}/counts.json", f"{POOL}/failures.jsonl"],
+        "scripts/copy_pool.py": [f"{CONTROL}/pool.jsonl", f"{CONTROL}/failures.jsonl", f"{CONTROL}/counts.json"],
+        "scripts/bias_inheritance/opinions.py": ["misalignment/opinions.jsonl", "misalignment/values.csv"],
+        "scripts/bias_inheritance/quality.py": ["quality.csv"],
+        "resources/opinions-fixture.csv": ["misalignment/opinions.jsonl", "misalignment/unusable-opinions.json"],
         "scripts/gather_scores.py": ["scores.csv", "scores.parquet"],
         "scripts/bias_inheritance/training.py": [f"{CELL}/adapter/adapter_model.safetensors", f"{CELL}/training.csv"],
         "scripts/bias_inheritance/scoring.py": [f"{CELL}/predictions/salary.parquet"],
@@ -308,7 +350,7 @@ def test_a_changed_script_makes_stale_what_its_step_made(place, finished, tmp_pa
         "resources/biographies/nurse.jsonl": ["originals/gender/source.jsonl", "originals/gender/test.jsonl"],
     }.items(),
 )
-def test_changed_code_makes_stale_what_it_made(place, finished, tmp_path, monkeypatch, code, stale):
+def test_changed_code_makes_stale_what_it_made(place, wider, tmp_path, monkeypatch, code, stale):
     other = copy_project(tmp_path / "changed")
     monkeypatch.setattr(provenance, "ROOT", other)
     monkeypatch.setattr(provenance, "SCRIPTS", other / "scripts")
@@ -323,7 +365,7 @@ def test_changed_code_makes_stale_what_it_made(place, finished, tmp_path, monkey
     path.unlink()
     provenance._imports.cache_clear()
     wrong, found = states(place)
-    if code.startswith("resources/biographies"):
+    if code.startswith(("resources/biographies", "resources/opinions")):
         assert any(code in note for note in found["notes"]), "not here, and said so"
     else:
         assert set(stale) <= set(wrong), "gone"
@@ -335,7 +377,8 @@ TINY = "catalog/models/tiny-random.yaml"
 LEAVES = {
     (ONE, "originals: 12"): (
         "originals: 14",
-        [f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"],
+        [f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"]
+        + [f"{CONTROL}/{name}" for name in ("pool.jsonl", "failures.jsonl", "counts.json")],
         [f"{CELL}/scores/salary.json"],
     ),
     (ONE, "epochs: 8"): (
@@ -345,15 +388,21 @@ LEAVES = {
     ),
     (ONE, "bootstrap: 100"): (
         "bootstrap: 101",
-        [f"{CELL}/scores/salary.json", "manipulation.csv", "pools.csv", "config.yaml"],
+        [f"{CELL}/scores/salary.json", "manipulation.csv", "pools.csv", "config.yaml", "misalignment/values.csv"],
         ["scores.csv"],
     ),
     (ONE, "salary: 8"): ("salary: 9", ["originals/gender/items/salary.jsonl"], ["originals/gender/items/hiring.jsonl"]),
-    (ONE, "study: one"): (
-        "study: one\ninstruction_share: 0.5",
-        [f"{CELL}/train.jsonl", f"{CELL}/mix.json"],
+    (ONE, "instruction_share: 0.5"): (
+        "instruction_share: 0.4",
+        [f"{CELL}/train.jsonl", f"{CELL}/mix.json", f"{SECOND}/train.jsonl"],
         [f"{POOL}/pool.jsonl"],
     ),
+    (ONE, "questions: 2"): (
+        "questions: 3",
+        ["misalignment/opinions.jsonl", "misalignment/unusable-opinions.json"],
+        ["misalignment/values.csv"],
+    ),
+    (ONE, "count: 2"): ("count: 3", ["quality.csv", "scores.csv"], [f"{SECOND}/train.jsonl"]),
     (ONE, "seed: [1]"): (
         "seed: [1, 2]",
         ["scores.csv", "scores.parquet", "manipulation.csv", "misalignment/groups.csv", "report.html"],
@@ -362,7 +411,8 @@ LEAVES = {
     (TINY, "temperature: 1.0"): (
         "temperature: 1.1",
         [f"{POOL}/{name}" for name in ("pool.jsonl", "failures.jsonl", "counts.json", "card.md")]
-        + [f"{CELL}/predictions/salary.parquet"],
+        + [f"{CELL}/{name}" for name in ("pool.jsonl", "failures.jsonl", "counts.json", "card.md")]
+        + [f"{CELL}/predictions/salary.parquet", f"{CELL}/opinions/opinions.parquet"],
         ["models/tiny-random.json"],
     ),
     ("catalog/domains/gender.yaml", "compared: female"): (
@@ -378,11 +428,12 @@ LEAVES = {
 WITHOUT_LEAVES = ["relate_misalignment/", "write_crate/"]
 
 
-def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(finished, tmp_path):
+def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(wider, tmp_path):
     """Nothing is run in between: audit asks Snakemake for the plan anew, where it is installed."""
     project = copy_project(tmp_path / "project")
+    shutil.copy(wider / ONE, project / ONE)
     for name in ("results", ".work/one"):
-        shutil.copytree(finished / name, project / name, ignore=shutil.ignore_patterns("finetune", "predict"))
+        shutil.copytree(wider / name, project / name, ignore=shutil.ignore_patterns("finetune", "predict"))
     configuration = project / "studies" / "one.yaml"
     plan = json.loads((project / ".work/one/plan.json").read_text())
     plan["arguments"] = ["--configfile", "studies/one.yaml"]
@@ -426,11 +477,12 @@ def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(finished, 
     assert "stale     .work/one/plan.json: studies/one.yaml changed" in without.stdout, without.stdout + without.stderr
 
 
-def test_a_rebuilt_image_makes_stale_what_ran_in_it(place, finished, tmp_path, monkeypatch):
+def test_a_rebuilt_image_makes_stale_what_ran_in_it(place, wider, tmp_path, monkeypatch):
     project = copy_project(tmp_path / "project")
-    shutil.copytree(finished / "containers", project / "containers")
+    shutil.copytree(wider / "containers", project / "containers")
     (project / ".work/one").mkdir(parents=True)
-    plan = json.loads((finished / ".work/one/plan.json").read_text())
+    plan = json.loads((wider / ".work/one/plan.json").read_text())
+    assert plan["images"] == ["containers/cpu.sif"], "no model of the study asks for a GPU"
     plan["sources"] = {}
     files.write_json(project / ".work/one/plan.json", plan)
     monkeypatch.setattr(provenance, "ROOT", project)
@@ -450,18 +502,18 @@ def test_root_digest_is_what_sha256sum_gives(place):
     assert audit.audit(place)["root"] == known.split()[0]
 
 
-def test_names_that_are_not_to_be_trusted_are_shown_harmless(place, finished):
+def test_names_that_are_not_to_be_trusted_are_shown_harmless(place, wider):
     (place / "x\x1b[2J\nok.csv").write_text("1")
     told = subprocess.run(
-        [sys.executable, str(finished / "scripts/audit.py"), str(place)], capture_output=True, text=True
+        [sys.executable, str(wider / "scripts/audit.py"), str(place)], capture_output=True, text=True
     ).stdout
     assert "\x1b" not in told and "extra     results/one/x�[2J ok.csv" in told
 
 
-def test_no_results_is_a_clear_message(tmp_path, finished):
+def test_no_results_is_a_clear_message(tmp_path, wider):
     for folder in (tmp_path / "nothing", tmp_path):
         told = subprocess.run(
-            [sys.executable, str(finished / "scripts/audit.py"), str(folder)], capture_output=True, text=True
+            [sys.executable, str(wider / "scripts/audit.py"), str(folder)], capture_output=True, text=True
         )
         assert told.returncode == 1 and told.stderr.startswith("audit: ") and "Traceback" not in told.stderr
 
