@@ -42,6 +42,7 @@ include: "rules/audit.smk"
 
 if workflow.is_main_process:
     write_plan()
+    progress.when_idle(say_where)
 
 
 # On a cluster these run where Snakemake does: a node often cannot reach a server, and the others load no model and take
@@ -92,15 +93,6 @@ onstart:
     globals().update(display=progress.show(WORK))
     if workflow.local_exec and not IN_CONTAINERS:
         warm.start(WORK)
-
-
-def say_where():
-    if os.path.exists(f"{RESULTS}/report.html"):
-        print(f"The report: {os.path.abspath(RESULTS)}/report.html", flush=True)
-
-
-if workflow.is_main_process:
-    progress.when_idle(say_where)
 
 
 onsuccess:

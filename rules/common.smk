@@ -325,6 +325,11 @@ def comparison_parameters(wildcards, place, cells):
     }
 
 
+def say_where():
+    if os.path.exists(f"{RESULTS}/report.html"):
+        print(f"The report: {os.path.abspath(RESULTS)}/report.html", flush=True)
+
+
 def write_plan():
     """What the present configuration gives every record that exists, in .work/STUDY/plan.json, for audit.
 
