@@ -32,7 +32,7 @@ def test_a_stop_in_round_two_repeats_nothing_and_more_rounds_run_alone(tmp_path)
     while started.poll() is None and not list((project / "results/one").glob("cells/**/round-2/train.jsonl")):
         time.sleep(0.02)
     assert started.poll() is None, (project / "run.log").read_text()[-3000:]
-    os.killpg(started.pid, signal.SIGINT)
+    os.killpg(started.pid, signal.SIGKILL)
     started.wait()
     # round 2 needs the adapter of round 1 alone, so that one's predictions may still have been under way
     before = records(project, 1)

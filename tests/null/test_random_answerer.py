@@ -50,7 +50,7 @@ def answer(stream, item):
 
 def asked(name, kind, count, splits, domain):
     """(task, its items)."""
-    task = catalog.load("task", name)
+    task = dict(catalog.load("task", name))
     test = splits["test"]
     if kind is labelled_texts:
         task["datasets"] = {DATASET: {"labels": CLASSES, "positive": ["FAVOR"], "question": "?"}}
