@@ -63,13 +63,13 @@ def compared(old, new, vector_of, seed, permutations=99):
     return {row["metric"]: row for row in rows}
 
 
-def draws(vectorise):
-    """p-values of DRAWS faithful pools that share no text with their D_o: {metric: [p]}, and the estimates."""
+def draws(vectorise, count=DRAWS):
+    """p-values of `count` faithful pools that share no text with their D_o: {metric: [p]}, and the estimates."""
     samples = biographies()
     texts = [sample["text"] for sample in samples]
     vector_of = dict(zip(texts, vectorise(texts), strict=True))
     found = {"mmd": [], "auc": [], "mean_distance": []}
-    for seed in range(DRAWS):
+    for seed in range(count):
         source, reserve = halves(samples, seed)
         old = gender.draw(source, ORIGINALS, record_seed("originals", seed))
         new = pools.copies(gender, catalog.load("bias", "faithful"), DOMAIN, [], reserve, ORIGINALS, seed)
@@ -86,9 +86,9 @@ def assert_uniform(found):
         p, value, null = np.array(rows).T
         assert kstest(p, "uniform").pvalue > 0.01, metric
         rejected = int((p <= 0.05).sum())
-        assert binomtest(rejected, DRAWS, 0.05).pvalue > 0.01, (metric, rejected)
+        assert binomtest(rejected, len(p), 0.05).pvalue > 0.01, (metric, rejected)
         # what is reported as the value without a gap is that
-        assert abs(value.mean() - null.mean()) < 4 * value.std() / np.sqrt(DRAWS), metric
+        assert abs(value.mean() - null.mean()) < 4 * value.std() / np.sqrt(len(p)), metric
 
 
 def test_faithful_pools_show_no_gap_and_their_p_values_are_uniform():
@@ -97,7 +97,9 @@ def test_faithful_pools_show_no_gap_and_their_p_values_are_uniform():
 
 @pytest.mark.long
 def test_faithful_pools_show_no_gap_on_sentence_embeddings():
-    assert_uniform(draws(sentences))
+    # twice as many: all draws share their texts, so their p-values hang together a little (of the first 200 one AUC is
+    # below 0.05, of the next 200 eleven)
+    assert_uniform(draws(sentences, 2 * DRAWS))
 
 
 @pytest.mark.parametrize("vectorise", [latent, pytest.param(sentences, marks=pytest.mark.long)])
