@@ -2,13 +2,18 @@
 import gc
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
+import snakemake.common
 import yaml
 from snakemake.utils import min_version
 
 min_version("9.27")
-gc.disable()  # planning makes objects that last; looking for garbage among them takes a quarter of its time
+# Planning makes objects that last: looking for garbage among them takes a quarter of its time. And Snakemake reads the
+# signature of every function anew for every job.
+gc.disable()
+snakemake.common.get_function_params = cache(snakemake.common.get_function_params)
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from bias_inheritance import catalog, costs, files, progress, provenance, study, warm
 from bias_inheritance.errors import UserError
