@@ -326,6 +326,7 @@ def comparison_parameters(wildcards, place, cells):
 
 
 def say_where():
+    """Print where the study's report is, if there is one."""
     if os.path.exists(f"{RESULTS}/report.html"):
         print(f"The report: {os.path.abspath(RESULTS)}/report.html", flush=True)
 

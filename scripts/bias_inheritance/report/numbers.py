@@ -57,6 +57,8 @@ def answered(scores):
     The rows of one run count the same answers under several metrics. Those of the group `all` say it, where there are any
     (a story that is silent on one dimension is no unreadable one); else the groups of one metric add up, gaps aside.
     """
+    import pandas as pd
+
     keys = ["model", "domain", "task", "scoring", "dataset", "bias", "gamma", "mitigation", "seed", "round"]
     own = scores[~scores["metric"].isin(["uninformative", "collapsed", "macro_f1_mean"])]
     whole = own["group"] == "all"
@@ -64,8 +66,6 @@ def answered(scores):
     groups = own[split & ~own["group"].str.contains("-")]
     first = groups.groupby(keys, dropna=False)["metric"].transform("first")
     counts = {"n": ("n", "sum"), "n_unparsed": ("n_unparsed", "sum"), "row": ("row", "min")}
-    import pandas as pd
-
     found = [
         own[whole].groupby(keys, sort=False, dropna=False).agg(n=("n", "max"), n_unparsed=("n_unparsed", "max"), row=("row", "min")),
         groups[groups["metric"] == first].groupby(keys, sort=False, dropna=False).agg(**counts),

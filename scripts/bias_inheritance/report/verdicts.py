@@ -1,12 +1,11 @@
 """The verdict table, and in plain words what the run cannot say."""
 
-from bias_inheritance import opinions
+from bias_inheritance import claims, opinions
 from bias_inheritance import study as grid
 from bias_inheritance.report import numbers, outcomes, parts, words
 from bias_inheritance.report.words import number
 
-SEED_TEST = "paired t over seeds"
-CORRELATIONS = ("exact permutation of bias types", "t over seeds, these bias types only")  # on a scale of their own
+CORRELATIONS = (claims.RANK_TEST, claims.RANK_OVER_SEEDS)  # on a scale of their own
 FEW_SEEDS = 5
 MANY_UNREADABLE = 0.10
 
@@ -25,10 +24,15 @@ def verdicts(study):
         whole = [row for row in rows if row["test"] == "all parts"]
         deciding = [row for row in rows if row["verdict"] != "beside" and row["test"] != "all parts"]
         reach = words.nice_reach(
-            [row[end] for row in deciding for end in ("estimate", "ci_low", "ci_high") if row["test"] == SEED_TEST]
+            [
+                row[end]
+                for row in deciding
+                for end in ("estimate", "ci_low", "ci_high")
+                if row["test"] == claims.SEED_TEST
+            ]
         )
         # one very wide interval must not flatten all others
-        estimates = words.nice_reach([3 * row["estimate"] for row in deciding if row["test"] == SEED_TEST])
+        estimates = words.nice_reach([3 * row["estimate"] for row in deciding if row["test"] == claims.SEED_TEST])
         reach = min(reach, estimates) or reach
         found.append(
             {

@@ -12,8 +12,8 @@ RARE = 2  # ASSUME: so many items of each label are taken, however few its share
 def items(task, domain, family, test, count):
     """One item per text of the task's datasets; `count` is the most per dataset, stratified by label.
 
-    Texts come in an order that is drawn from the text itself, so that files of one corpus that share texts share many items (each takes
-    them in proportion to its own labels).
+    Texts come in an order that is drawn from the text itself, so that files of one corpus that share texts share many
+    items (each takes them in proportion to its own labels).
     """
     for name, dataset in task["datasets"].items():
         samples = [sample for sample in test if sample["dataset"] == name]
