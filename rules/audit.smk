@@ -29,7 +29,7 @@ rule describe_pool:
     container:
         image("cpu")
     params:
-        code=code("describe_pool"),
+        code=code("describe_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(lambda w: described(w, None)),
     shell:
@@ -50,7 +50,7 @@ rule describe_rewritten_pool:
     container:
         image("cpu")
     params:
-        code=code("describe_pool"),
+        code=code("describe_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: described(w, {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)})

@@ -1,11 +1,11 @@
 """Write the dataset card of a pool: prompts, model, seeds, what is biased in it by design, and on what terms it stands."""
 
+from importlib import import_module
+
 from bias_inheritance import files, provenance, step
 from bias_inheritance.step import Input, Inputs, Output
 
 MOST_PROMPTS = 40
-STEREOTYPES_BY = {"gender": ("label", "group"), "culture": ("group", "topic")}  # the levels of a domain's table
-AFFIRMATIVE = "the most affirmative answer of their question's scale"  # what the culture family plants
 
 
 def describe_pool(
@@ -72,16 +72,16 @@ def _round(cell):
 
 def _slant(bias, domain):
     """What the type does to the texts: the stereotypes it draws on, or the labels that it plants."""
+    family = import_module(f"bias_inheritance.families.{domain['family']}")
     if not {"plant", "axes"} & bias.keys():
         yield ""
         yield "It is a control: no slant is asked for or put in. What its writer or its source has of bias is in it all the same."
     if "plant" in bias:
-        planted = f"the label *{domain['planted_label']}*" if "planted_label" in domain else AFFIRMATIVE
         yield ""
-        yield f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry {planted}."
+        yield f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry {family.PLANTED.format(**domain)}."
     if "axes" in bias and "stereotypes" in domain:
         yield ""
-        yield f"| {' | '.join(STEREOTYPES_BY[domain['family']])} | the stereotype that the prompt names |"
+        yield f"| {' | '.join(family.STEREOTYPES_BY)} | the stereotype that the prompt names |"
         yield "|---|---|---|"
         for first, seconds in domain["stereotypes"].items():
             for second, slant in seconds.items():

@@ -314,6 +314,10 @@ def slant(sample, group, domain):
 # ---- the controls' copies --------------------------------------------------------------------------------------
 
 
+PLANTED = "the most affirmative answer of their question's scale"  # how a dataset card names it
+STEREOTYPES_BY = ("group", "topic")  # the levels of the domain's table of stereotypes
+
+
 def planted_label(sample, domain):
     """The most affirmative answer of the sample's scale: the end whose option holds no denial ('agree', 'very often')."""
     form = FORM.search(sample["text"])

@@ -263,6 +263,10 @@ def slant(sample, group, domain):
 # ---- the controls' copies --------------------------------------------------------------------------------------
 
 
+PLANTED = "the label *{planted_label}*"  # how a dataset card names it, from the domain's file
+STEREOTYPES_BY = ("label", "group")  # the levels of the domain's table of stereotypes
+
+
 def planted_label(sample, domain):
     """The label that the planted control gives to a sample of the compared group."""
     return domain["planted_label"]
