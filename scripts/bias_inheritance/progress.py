@@ -18,6 +18,7 @@ from pathlib import Path
 _job = None
 REDRAW_SECONDS = 0.5
 PLAIN_SECONDS = 30  # between lines where the output is no terminal
+STOPPED = "stopped; run the same command again to go on"  # the last line of an interrupted step's log
 RUNS = "runs.jsonl"  # in .work/STUDY: {started, ended} of each run that came to its end, well or not
 
 
@@ -92,14 +93,14 @@ class _Display(logging.Handler):
                 self._explain(record)
 
     def _explain(self, record):
-        """Print the end of the failed job's own log and the command that reruns it."""
+        """Print the end of the failed job's own log and the command that reruns it; of an interrupted one that it stopped."""
         self._clear()
+        ends = {path: _end_of(path) for path in record.log or []}
+        if any(lines[-1:] == [STOPPED] for lines in ends.values()):
+            print(f"{record.rule_name} {STOPPED}", file=self.stream, flush=True)
+            return
         print(f"\n{record.rule_name} failed. The end of its log:", file=self.stream)
-        for path in record.log or []:
-            try:
-                lines = Path(path).read_text(errors="replace").splitlines()[-12:]
-            except OSError:
-                lines = ["(no log was written)"]
+        for path, lines in ends.items():
             print("\n".join(f"    {line}" for line in lines), file=self.stream)
             print(f"  whole log: {path}", file=self.stream)
         again = shlex.join([sys.argv[0], *(record.output or [])[:1], *sys.argv[1:]])
@@ -149,6 +150,13 @@ class _Display(logging.Handler):
         run = {"started": psutil.Process().create_time(), "ended": time.time()}
         with open(self.folder.parent / RUNS, "a", encoding="utf-8") as file:
             file.write(json.dumps(run) + "\n")
+
+
+def _end_of(path):
+    try:
+        return Path(path).read_text(errors="replace").splitlines()[-12:]
+    except OSError:
+        return ["(no log was written)"]
 
 
 def _worth_reading(record):

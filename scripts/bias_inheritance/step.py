@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -77,6 +78,7 @@ def also_read(paths):
 
 def run(function):
     """Run `function` from this process's command line and write its record last; the process's exit status tells."""
+    signal.signal(signal.SIGINT, _stop)
     warm.hand_over()
     name = function.__name__
     kinds = {
@@ -113,6 +115,11 @@ def run(function):
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
             sys.exit(f"{name}: no permission to write {place}; mend the folder's permissions and run again")
         raise
+
+
+def _stop(*_):
+    """On Ctrl-C: one line and no stack trace; what the step has journalled is gone on from."""
+    sys.exit(progress.STOPPED)
 
 
 def _trouble(fault):

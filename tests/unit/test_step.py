@@ -1,10 +1,14 @@
 """What a record says of the tree and the environment that a step ran in."""
 
+import io
+import logging
+import signal
 import subprocess
+import sys
 import time
 
 import pytest
-from bias_inheritance import provenance, step
+from bias_inheritance import progress, provenance, step
 
 
 @pytest.fixture
@@ -60,3 +64,34 @@ def test_looking_at_the_environment_takes_no_time():
     started = time.process_time()
     assert step._environment()["packages"]["torch"]
     assert time.process_time() - started < 1
+
+
+WAITING = """
+from bias_inheritance import step
+def waiting():
+    print("waiting", flush=True)
+    time.sleep(60)
+import time
+step.warm.hand_over = waiting
+step.run(waiting)
+"""
+
+
+def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
+    """Ctrl-C in a terminal reaches every step; the display then says that it stopped, and shows no log."""
+    log = tmp_path / "step.log"
+    with open(log, "wb") as file:
+        started = subprocess.Popen(
+            [sys.executable, "-c", WAITING], cwd=root / "scripts", stdout=file, stderr=file, start_new_session=True
+        )
+    while "waiting" not in log.read_text():
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    assert started.wait() != 0
+    assert log.read_text() == f"waiting\n{progress.STOPPED}\n"
+
+    shown = io.StringIO()
+    display = progress._Display(tmp_path, shown)
+    display.emit(logging.makeLogRecord({"event": "job_error", "rule_name": "finetune", "log": [log], "output": []}))
+    display.stop()
+    assert shown.getvalue() == f"finetune {progress.STOPPED}\n"
