@@ -31,7 +31,7 @@ def train(job):
     tuned = training.add_lora(network, job["settings"], job["seed"])
     with tempfile.TemporaryDirectory() as work:
         started = time.perf_counter()
-        log = training.train(tuned, samples, job["settings"], None, job["seed"], tokenizer.pad_token_id, work)
+        log = training.train(tuned, samples, job["settings"], None, job["seed"], work)
         seconds = time.perf_counter() - started
     models.assert_adapter_acts(tuned)
     if job.get("adapter"):

@@ -50,7 +50,7 @@ def compare_pool(
         chosen = [samples[ids[i]] for i in kept]
         vectors = {"": embeddings.of_texts(*sentence_model, [texts[i] for i in kept], embedder)}
         if network:
-            vectors["hidden_"] = embeddings.of_pairs(network, tokenizer, chat, [pairs[i] for i in kept])
+            vectors["hidden_"] = embeddings.of_pairs(network, chat, [pairs[i] for i in kept])
         new, strata = [augmented[i] for i in kept], [stratum(sample, grouped) for sample in chosen]
         for prefix, found in vectors.items():
             seed = record_seed("permutations", prefix, *where.values())

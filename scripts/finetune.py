@@ -63,7 +63,6 @@ def finetune(
         settings,
         alignment,
         record_seed("order", seed),
-        tokenizer.pad_token_id,
         work,
         on_step=lambda done, total: progress.update(done, total, "steps"),
     )

@@ -1,8 +1,10 @@
 """Attention as plain matrix products, and a cache with room to grow: what a CPU computes fastest at these lengths.
 
-torch's fused attention for CPUs spends most of its backward pass on bookkeeping at some hundred tokens, and a cache that
-grows by concatenation copies itself at every token. On CUDA the fused kernels stay.
+torch's fused attention for CPUs spends most of its backward pass on bookkeeping at some hundred tokens, and knows no
+sequences packed into one row; a cache that grows by concatenation copies itself at every token. On CUDA the fused kernels stay.
 """
+
+import itertools
 
 import torch
 from transformers import AttentionInterface
@@ -13,12 +15,16 @@ NAME = "plain"
 ROOM = 64  # tokens that a full cache grows by
 
 
-def plain_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
+def plain_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, cu_seq_lens_q=None, **_):
     """Softmax(q·kᵀ·scaling)·v with heads that share a key in one product.
 
     query: B × H × T × d; key, value: B × K × S × d with K dividing H; attention_mask: B × 1 × T × S, true where a token
-    may look, or None. Returns (B × T × H × d, None).
+    may look, or None; cu_seq_lens_q: where the sequences begin and end of which a single row is packed, or None.
+    Returns (B × T × H × d, None).
     """
+    if cu_seq_lens_q is not None:
+        bounds = list(itertools.pairwise(cu_seq_lens_q.tolist()))
+        return PackedAttention.apply(query, key, value, ~attention_mask[0, 0], scaling, bounds), None
     batch, heads, length, width = query.shape
     shared, seen = key.shape[1], key.shape[2]
     folded = (batch, shared, heads // shared * length, width)
@@ -28,6 +34,48 @@ def plain_attention(module, query, key, value, attention_mask, scaling, dropout=
     weights = torch.softmax(scores, -1).to(query.dtype)
     mixed = torch.matmul(weights.view(*folded[:3], seen), value).view(batch, heads, length, width)
     return mixed.transpose(1, 2).contiguous(), None
+
+
+class PackedAttention(torch.autograd.Function):
+    """Attention inside each of the sequences that lie end to end in one row, none of which sees another.
+
+    query: 1 × H × N × d; key, value: 1 × K × N × d; hidden: N × N, true where a token must not look; bounds: first and
+    end of each sequence. Only the probabilities are kept for the backward pass. Returns 1 × N × H × d.
+    """
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
+    def forward(context, query, key, value, hidden, scaling, bounds):
+        _, heads, length, width = query.shape
+        shared = key.shape[1]
+        mixed, kept = query.new_empty((1, length, heads, width)), []
+        query = query * scaling
+        for first, end in bounds:
+            q = query[0, :, first:end].reshape(shared, -1, width)
+            scores = torch.bmm(q, key[0, :, first:end].mT).view(heads, end - first, end - first)
+            scores.masked_fill_(hidden[first:end, first:end], torch.finfo(scores.dtype).min)
+            weights = torch.softmax(scores, -1, dtype=torch.float32).to(q.dtype).view(shared, -1, end - first)
+            mixed[0, first:end] = torch.bmm(weights, value[0, :, first:end]).view(heads, -1, width).transpose(0, 1)
+            kept.append(weights)
+        context.save_for_backward(query, key, value, *kept)
+        context.scaling, context.bounds = scaling, bounds
+        return mixed
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
+    def backward(context, gradient):
+        query, key, value, *kept = context.saved_tensors
+        heads, shared, width = query.shape[1], key.shape[1], query.shape[-1]
+        of_query, of_key, of_value = (torch.empty_like(states) for states in (query, key, value))
+        for (first, end), weights in zip(context.bounds, kept, strict=True):
+            q = query[0, :, first:end].reshape(shared, -1, width)
+            of_mixed = gradient[0, first:end].transpose(0, 1).reshape(shared, -1, width)
+            of_value[0, :, first:end] = torch.bmm(weights.mT, of_mixed)
+            of_weights = torch.bmm(of_mixed, value[0, :, first:end].mT)
+            of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+            of_query[0, :, first:end] = torch.bmm(of_scores, key[0, :, first:end]).view(heads, -1, width)
+            of_key[0, :, first:end] = torch.bmm(of_scores.mT, q)
+        return of_query * context.scaling, of_key, of_value, None, None, None
 
 
 def causal_mask(*arguments, **options):

@@ -28,7 +28,7 @@ def of_texts(model, tokenizer, texts, embedder):
     return np.concatenate(found)
 
 
-def of_pairs(network, tokenizer, chat, pairs):
+def of_pairs(network, chat, pairs):
     """φ of (user, answer) pairs [n × width]: what the alignment loss sees (study, section 6)."""
     import numpy as np
     import torch
@@ -41,5 +41,5 @@ def of_pairs(network, tokenizer, chat, pairs):
     with torch.inference_mode():
         for first in range(0, len(samples), BATCH):
             batch = samples[first : first + BATCH]
-            found.append(training.mean_hidden(body, batch, tokenizer.pad_token_id, network.device).cpu())
+            found.append(training.mean_hidden(body, batch).cpu())
     return np.concatenate(found)

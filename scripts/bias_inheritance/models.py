@@ -292,7 +292,11 @@ def load_adapter(model, folder):
     import torch
     from peft import PeftModel
 
+    from bias_inheritance.lora import fuse
+
     tuned = PeftModel.from_pretrained(model, folder).eval()
+    if device() == "cpu":
+        fuse(tuned)
     for name, parameter in tuned.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.to(torch.bfloat16)  # what training computed with, under autocast

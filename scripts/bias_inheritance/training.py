@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import math
 import os
 import time
@@ -9,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bias_inheritance import files
-from bias_inheritance.models import body_and_head
+from bias_inheritance.models import body_and_head, device
 
 CHECKPOINT_SHARE = (
-    0.05  # of the time may go into checkpoints: a small model has one every few steps, a large one per minute
+    0.02  # of the time may go into checkpoints: a small model has one every few steps, a large one per minute
 )
 WINDOW = 8  # batches whose samples are sorted by length among themselves
 
@@ -47,6 +48,8 @@ def add_lora(model, settings, seed):
     import torch
     from peft import LoraConfig, get_peft_model
 
+    from bias_inheritance.lora import fuse
+
     torch.manual_seed(seed)
     lora = LoraConfig(
         r=settings["rank"],
@@ -55,7 +58,10 @@ def add_lora(model, settings, seed):
         target_modules=settings["targets"],
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, lora)
+    tuned = get_peft_model(model, lora)
+    if device() == "cpu":
+        fuse(tuned)
+    return tuned
 
 
 @contextmanager
@@ -68,53 +74,57 @@ def in_bf16(model):
         yield
 
 
-def sft_loss(body, head, samples, pad, device):
+def sft_loss(body, head, samples):
     """Summed answer-token cross-entropy of a micro-batch, and the number of answer tokens. Logits for those tokens only."""
     import torch
 
-    ids, mask, answer = _padded(samples, pad, device)
-    hidden = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    rows, columns = answer.nonzero(as_tuple=True)
-    logits = head(hidden[rows, columns - 1]).float()
-    return torch.nn.functional.cross_entropy(logits, ids[rows, columns], reduction="sum"), len(rows)
+    ids, hidden, ends = _packed(body, samples)
+    answers = [range(end - len(sample["answer"]), end) for sample, end in zip(samples, ends, strict=True)]
+    at = torch.tensor(list(itertools.chain(*answers)), dtype=torch.long, device=ids.device)
+    return torch.nn.functional.cross_entropy(head(hidden[at - 1]).float(), ids[at], reduction="sum"), len(at)
 
 
-def mean_hidden(body, samples, pad, device):
+def mean_hidden(body, samples):
     """φ of each sample: the mean of the last hidden layer over its answer-and-prompt tokens (B × width, float)."""
-    ids, mask, _ = _padded(samples, pad, device)
-    hidden = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state.float()
-    weights = mask.unsqueeze(-1).float()
-    return (hidden * weights).sum(1) / weights.sum(1)
+    import torch
+
+    _, hidden, ends = _packed(body, samples)
+    return torch.stack([own.mean(0) for own in hidden.float().tensor_split(ends[:-1])])
 
 
-def alignment_loss(body, originals, augmented, pad, device):
+def alignment_loss(body, originals, augmented):
     """An unbiased estimate of ‖E_o[φ] − E_a[φ]‖² from one draw of each origin (study, section 6).
 
     The squared distance of two draws' means holds their own variance too, which would be pulled down where there is no
     gap at all; it is taken off, so an estimate can lie below zero.
     """
-    phi = mean_hidden(body, originals + augmented, pad, device)
+    phi = mean_hidden(body, originals + augmented)
     sides = phi[: len(originals)], phi[len(originals) :]
     gap = sides[0].mean(0) - sides[1].mean(0)
     return gap.square().sum() - sum(side.var(0).sum() / len(side) for side in sides)
 
 
-def _padded(samples, pad, device):
+def _packed(body, samples):
+    """Token ids (N) and last hidden states (N × width) of samples end to end in one row, and where each ends in it.
+
+    No token is padding, and none sees another sample: positions begin anew, from which transformers makes its mask.
+    """
     import torch
 
-    width = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
-    ids = torch.full((len(samples), width), pad)
-    mask = torch.zeros((len(samples), width), dtype=torch.long)
-    answer = torch.zeros((len(samples), width), dtype=torch.bool)
-    for row, sample in enumerate(samples):
-        tokens = sample["prompt"] + sample["answer"]
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = 1
-        answer[row, len(sample["prompt"]) : len(tokens)] = True
-    return ids.to(device), mask.to(device), answer.to(device)
+    tokens = [sample["prompt"] + sample["answer"] for sample in samples]
+    ends = list(itertools.accumulate(map(len, tokens)))
+    ids = torch.tensor(list(itertools.chain(*tokens)), device=body.device)
+    positions = torch.cat([torch.arange(len(own)) for own in tokens]).to(body.device)
+    hidden = body(
+        input_ids=ids.unsqueeze(0),
+        position_ids=positions.unsqueeze(0),
+        cu_seq_lens_q=torch.tensor([0, *ends], dtype=torch.int32),
+        use_cache=False,
+    ).last_hidden_state[0]
+    return ids, hidden, ends
 
 
-def train(model, samples, settings, alignment, seed, pad, work, on_step=None):
+def train(model, samples, settings, alignment, seed, work, on_step=None):
     """Train the LoRA weights of `model` in place; returns the log, one dict per optimiser step.
 
     samples: dicts with prompt and answer (token ids), origin and words (length before mitigation).
@@ -127,7 +137,6 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None):
     import torch
 
     body, head = body_and_head(model)
-    device = next(body.parameters()).device
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings["learning_rate"], weight_decay=settings["weight_decay"])
     order = list(
@@ -154,7 +163,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None):
         size = settings["micro_batch_size"]
         for first in range(0, len(batch), size):
             with in_bf16(model):
-                loss, _ = sft_loss(body, head, batch[first : first + size], pad, device)
+                loss, _ = sft_loss(body, head, batch[first : first + size])
             (loss / answers).backward()
             sft += loss.item() / answers
         align = 0.0
@@ -164,7 +173,7 @@ def train(model, samples, settings, alignment, seed, pad, work, on_step=None):
                 for origin in ("original", "augmented")
             ]
             with in_bf16(model):
-                term = alignment_loss(body, *drawn, pad, device)
+                term = alignment_loss(body, *drawn)
             (alignment["weight"] * term).backward()
             align = term.item()
         if step == 0:

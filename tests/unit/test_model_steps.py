@@ -9,11 +9,12 @@ import pandas
 import predict
 import pytest
 import torch
-from bias_inheritance import catalog, files, generation, mixing, models, scoring, training
+from bias_inheritance import catalog, files, generation, lora, mixing, models, scoring, training
 from bias_inheritance.errors import UserError
 from bias_inheritance.families import gender
 from bias_inheritance.generation import sample
 from bias_inheritance.seeds import record_seed
+from peft import LoraConfig, get_peft_model
 
 SETTINGS = {
     "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "learning_rate": 5e-3, "epochs": 1,
@@ -100,7 +101,7 @@ def test_plain_attention_gives_what_torchs_own_gives(tiny):
         tuned = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
         tuned.get_base_model().set_attn_implementation(name)
         body, head = models.body_and_head(tuned)
-        loss, _ = training.sft_loss(body, head, rows, tokenizer.pad_token_id, torch.device("cpu"))
+        loss, _ = training.sft_loss(body, head, rows)
         loss.backward()
         losses.append(loss.item())
         grads.append(next(weight.grad for key, weight in tuned.named_parameters() if "lora_B" in key))
@@ -188,7 +189,6 @@ def train(tiny, work, **changes):
         {**SETTINGS, "epochs": 3},
         alignment,
         1,
-        tokenizer.pad_token_id,
         work,
         **changes,
     )
@@ -246,7 +246,7 @@ def test_gradient_accumulation_equals_the_whole_batch(tiny, tmp_path):
         work = tmp_path / str(size)
         work.mkdir()
         settings = {**SETTINGS, "batch_size": 8, "micro_batch_size": size}
-        log = training.train(tuned, samples(chat), settings, None, 1, tokenizer.pad_token_id, work)
+        log = training.train(tuned, samples(chat), settings, None, 1, work)
         found.append(log[0]["sft_loss"])
     assert found[0] == pytest.approx(found[1], rel=2e-2)
 
@@ -256,33 +256,122 @@ def test_answer_only_loss_equals_the_plain_definition(tiny):
     model = model.float()
     rows = samples(chat)
     body, head = models.body_and_head(model)
-    total, count = training.sft_loss(body, head, rows, tokenizer.pad_token_id, torch.device("cpu"))
+    total, count = training.sft_loss(body, head, rows)
     expected = -sum(plain_logprob(model, row["prompt"], row["answer"]) for row in rows)
     assert count == sum(len(row["answer"]) for row in rows)
     assert total.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_logits_for_answers_alone_give_the_gradients_of_all_logits(tiny):
-    """Beside transformers' own loss, which computes every token's logits and leaves out what is labelled -100."""
-    model, tokenizer, chat = tiny
-    rows = samples(chat)
-    tuned = training.add_lora(model.float(), SETTINGS, 3)
-    with torch.no_grad():  # B is zero at first, and A's gradient with it
+def padded(rows, pad):
+    """ids, mask and answers of rows side by side in the plain way, filled up on the right."""
+    lines = [torch.tensor(row["prompt"] + row["answer"]) for row in rows]
+    answers = [torch.tensor([0] * len(row["prompt"]) + [1] * len(row["answer"])) for row in rows]
+    ids, mask, answer = (
+        torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=value)
+        for parts, value in ((lines, pad), ([torch.ones_like(line) for line in lines], 0), (answers, 0))
+    )
+    return ids, mask, answer.bool()
+
+
+def with_a_trained_look(tuned):
+    """B is zero at first, and A's gradient with it."""
+    with torch.no_grad():
         for number, (name, weight) in enumerate(tuned.named_parameters()):
             if "lora_B" in name:
                 weight.normal_(0, 0.02, generator=torch.Generator().manual_seed(number))
-    body, head = models.body_and_head(tuned)
-    total, count = training.sft_loss(body, head, rows, tokenizer.pad_token_id, torch.device("cpu"))
+    return tuned
+
+
+def gradients(tuned):
+    return {name: weight.grad.clone() for name, weight in tuned.named_parameters() if weight.requires_grad}
+
+
+@pytest.fixture
+def side_by_side(tiny):
+    """The model as training has it, and as transformers and peft have it: padded rows, torch's attention, three steps."""
+    model = tiny[0].float()
+    ours = with_a_trained_look(training.add_lora(copy.deepcopy(model), SETTINGS, 3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "device", lambda: "cuda")  # where peft's own layers stay
+        theirs = with_a_trained_look(training.add_lora(copy.deepcopy(model), SETTINGS, 3))
+    theirs.get_base_model().set_attn_implementation("sdpa")
+    assert {type(layer) for layer in theirs.modules()} & {lora.Linear} and not any(
+        isinstance(layer, lora.FusedLinear) for layer in theirs.modules()
+    )
+    assert any(isinstance(layer, lora.FusedLinear) for layer in ours.modules())
+    return ours, theirs
+
+
+def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_side):
+    """Packed rows, logits for answers alone and one operation per layer, beside padded rows and every token's logits."""
+    rows = samples(tiny[2])
+    ours, theirs = side_by_side
+    total, count = training.sft_loss(*models.body_and_head(ours), rows)
     (total / count).backward()
-    found = {name: weight.grad.clone() for name, weight in tuned.named_parameters() if weight.requires_grad}
-    tuned.zero_grad()
-    ids, mask, answer = training._padded(rows, tokenizer.pad_token_id, torch.device("cpu"))
-    plain = tuned(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~answer, -100)).loss
+    ids, mask, answer = padded(rows, tiny[1].pad_token_id)
+    plain = theirs(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~answer, -100)).loss
     plain.backward()
     assert (total / count).item() == pytest.approx(plain.item(), rel=1e-5)
-    for name, weight in tuned.named_parameters():
-        if weight.requires_grad:
-            assert torch.allclose(found[name], weight.grad, rtol=1e-3, atol=1e-6), name
+    found = gradients(ours)
+    for name, expected in gradients(theirs).items():
+        assert torch.allclose(found[name], expected, rtol=1e-3, atol=1e-6), name
+
+
+def test_the_alignment_term_gives_the_gradients_of_its_plain_definition(tiny, side_by_side):
+    rows = samples(tiny[2])
+    ours, theirs = side_by_side
+    training.alignment_loss(models.body_and_head(ours)[0], rows[:4], rows[4:]).backward()
+    phi = []
+    for row in rows:
+        ids = torch.tensor([row["prompt"] + row["answer"]])
+        phi.append(theirs(input_ids=ids, output_hidden_states=True).hidden_states[-1][0].mean(0))
+    first, second = torch.stack(phi[:4]), torch.stack(phi[4:])
+    gap = (first.mean(0) - second.mean(0)).square().sum()
+    (gap - first.var(0).sum() / 4 - second.var(0).sum() / 4).backward()
+    found = gradients(ours)
+    for name, expected in gradients(theirs).items():
+        assert torch.allclose(found[name], expected, rtol=1e-3, atol=1e-6), name
+
+
+def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
+    """x·Wᵀ + s·(x·Aᵀ)·Bᵀ of 32 bits, beside peft's layer and the fused one under autocast: output and gradients."""
+    torch.manual_seed(1)
+    plain = (
+        torch.nn.ModuleDict({"linear": torch.nn.Linear(96, 64, bias=False)}).to(torch.bfloat16).requires_grad_(False)
+    )
+    settings = LoraConfig(r=8, lora_alpha=16, target_modules=["linear"])
+    layer = get_peft_model(plain, settings).base_model.model["linear"]
+    torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.1)
+    x, seen = torch.randn(50, 96).bfloat16(), torch.randn(50, 64).bfloat16()
+    a, b = (weights["default"].weight.double() for weights in (layer.lora_A, layer.lora_B))
+    exact = (x.double() @ layer.base_layer.weight.double().T + 2 * x.double() @ a.T @ b.T).detach()
+    errors = []
+    for kind in (lora.Linear, lora.FusedLinear):
+        layer.__class__ = kind
+        layer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = layer(x)
+        out.backward(seen)
+        of_b = 2 * seen.double().T @ (x.double() @ a.T)
+        of_a = 2 * (seen.double() @ b).T @ x.double()
+        errors.append(
+            [
+                (found.double() - true).norm().item() / true.norm().item()
+                for found, true in (
+                    (out, exact),
+                    (layer.lora_A["default"].weight.grad, of_a),
+                    (layer.lora_B["default"].weight.grad, of_b),
+                )
+            ]
+        )
+    assert max(errors[1]) < 0.01
+    for peft_error, fused_error in zip(*errors, strict=True):
+        assert fused_error <= 1.2 * peft_error
+
+
+def test_dropout_stays_with_peft(tiny):
+    tuned = training.add_lora(tiny[0], {**SETTINGS, "dropout": 0.1}, 3)
+    assert not any(isinstance(layer, lora.FusedLinear) for layer in tuned.modules())
 
 
 def test_alignment_estimates_the_squared_distance_without_bias(tiny):
@@ -290,15 +379,11 @@ def test_alignment_estimates_the_squared_distance_without_bias(tiny):
     model, tokenizer, chat = tiny
     rows = samples(chat)
     body, _ = models.body_and_head(model.float())
-    device, pad = torch.device("cpu"), tokenizer.pad_token_id
     sides = rows[:3], rows[3:6]
     with torch.inference_mode():
-        phi = [training.mean_hidden(body, side, pad, device).mean(0) for side in sides]
+        phi = [training.mean_hidden(body, side).mean(0) for side in sides]
         pairs = [[list(pair) for pair in itertools.product(side, repeat=2)] for side in sides]
-        found = [
-            training.alignment_loss(body, first, second, pad, device).item()
-            for first, second in itertools.product(*pairs)
-        ]
+        found = [training.alignment_loss(body, first, second).item() for first, second in itertools.product(*pairs)]
     assert sum(found) / len(found) == pytest.approx((phi[0] - phi[1]).square().sum().item(), rel=1e-3)
 
 
@@ -314,9 +399,7 @@ def test_alignment_lowers_the_distance_and_leaves_the_order_alone(tiny, tmp_path
         tuned, log = train(tiny, work, alignment=alignment)
         body, _ = models.body_and_head(tuned)
         with torch.inference_mode():
-            old, new = (
-                training.mean_hidden(body, side, tokenizer.pad_token_id, torch.device("cpu")).mean(0) for side in sides
-            )
+            old, new = (training.mean_hidden(body, side).mean(0) for side in sides)
         distances.append((old - new).square().sum().item())
         logs.append(log)
     assert distances[1] < 0.9 * distances[0]
@@ -373,7 +456,7 @@ def test_the_first_layer_learns_after_an_evaluation(tiny):
         tuned(input_ids=torch.tensor([chat.prompt("x")]))
     tuned.train()
     body, head = models.body_and_head(tuned)
-    loss, _ = training.sft_loss(body, head, samples(chat), tokenizer.pad_token_id, torch.device("cpu"))
+    loss, _ = training.sft_loss(body, head, samples(chat))
     loss.backward()
     gradient = next(p.grad for name, p in tuned.named_parameters() if "lora_B" in name)
     assert gradient.abs().max() > 0
