@@ -28,7 +28,11 @@ def plain_attention(module, query, key, value, attention_mask, scaling, dropout=
     batch, heads, length, width = query.shape
     shared, seen = key.shape[1], key.shape[2]
     folded = (batch, shared, heads // shared * length, width)
-    scores = torch.matmul((query * scaling).reshape(folded), key.transpose(2, 3)).view(batch, heads, length, seen)
+    query = (query * scaling).reshape(folded)
+    if length == 1:  # a cache's keys lie in a larger buffer, and are copied where they are the right factor
+        scores = torch.matmul(key, query.mT).mT.reshape(batch, heads, length, seen)
+    else:
+        scores = torch.matmul(query, key.mT).view(batch, heads, length, seen)
     if attention_mask is not None:
         scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
     weights = torch.softmax(scores, -1).to(query.dtype)

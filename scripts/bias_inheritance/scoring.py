@@ -47,16 +47,24 @@ def option_logprobs(model, opening, prompts, options, on_batch=None):
 
 
 def _tree(prompt, options, offset):
-    """One row: the rest of the prompt, then every option but its last token, each seeing the prompt and itself only."""
-    tokens, positions, branch = list(prompt), [offset + i for i in range(len(prompt))], [0] * len(prompt)
-    reads = []  # per option: (index in the row whose logits predict it, token)
-    for number, option in enumerate(options, start=1):
-        at = [len(prompt) - 1] + [len(tokens) + i for i in range(len(option) - 1)]
-        reads.append(list(zip(at, option, strict=True)))
-        tokens += option[:-1]
-        positions += [offset + len(prompt) + i for i in range(len(option) - 1)]
-        branch += [number] * (len(option) - 1)
-    return tokens, positions, branch, reads
+    """One row: the rest of the prompt, then the options as a tree, in which a token sees the prompt and its own past.
+
+    Options that begin alike share those tokens; an option's last token is only predicted, so it is not in the tree.
+    Returns tokens, their positions, {index in the row: indices of its past in the tree}, and per option its reads:
+    (index in the row whose logits predict it, token).
+    """
+    tokens, positions, past = list(prompt), [offset + i for i in range(len(prompt))], {}
+    found, reads = {(): len(prompt) - 1}, []
+    for option in options:
+        for end in range(1, len(option)):
+            beginning = tuple(option[:end])
+            if beginning not in found:
+                found[beginning] = index = len(tokens)
+                tokens.append(option[end - 1])
+                positions.append(offset + len(prompt) + end - 1)
+                past[index] = [found[beginning[:length]] for length in range(1, end + 1)]
+        reads.append([(found[tuple(option[:end])], token) for end, token in enumerate(option)])
+    return tokens, positions, past, reads
 
 
 def _forward(body, head, prefix, shared, batch, device):
@@ -68,13 +76,13 @@ def _forward(body, head, prefix, shared, batch, device):
     count = len(batch)
     ids = torch.zeros((count, width), dtype=torch.long)
     positions = torch.zeros((count, width), dtype=torch.long)
-    branch = torch.full((count, width), -1)
-    for row, (tokens, places, branches, _) in enumerate(batch):
+    sees = torch.ones((width, width), dtype=torch.bool).tril().repeat(count, 1, 1)
+    for row, (tokens, places, past, _) in enumerate(batch):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         positions[row, : len(tokens)] = torch.tensor(places)
-        branch[row, : len(tokens)] = torch.tensor(branches)
-    order = torch.arange(width)
-    sees = (order[:, None] >= order[None, :]) & ((branch[:, None, :] == branch[:, :, None]) | (branch[:, None, :] == 0))
+        sees[row, :, len(tokens) - len(past) :] = False  # the tree, but for what follows
+        for index, earlier in past.items():
+            sees[row, index, earlier] = True
     sees = torch.cat([torch.ones((count, width, shared), dtype=torch.bool), sees], -1).unsqueeze(1)
     cache = None
     if prefix is not None:

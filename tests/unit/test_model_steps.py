@@ -51,7 +51,8 @@ def test_option_logprobs_equal_one_forward_pass_per_option(tiny):
     model, _, chat = tiny
     model = model.float()
     prompts = [chat.prompt(text) for text in TEXTS]
-    options = [[chat.answer(word) for word in ("nurse", "software engineer", "a")] for _ in TEXTS]
+    words = ("nurse", "nurse of dogs", "nurse of doves", "software engineer", "a")  # a tree with three branchings
+    options = [[chat.answer(word) for word in words] for _ in TEXTS]
     found = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options)
     for prompt, row, listed in zip(prompts, found, options, strict=True):
         assert row == pytest.approx([plain_logprob(model, prompt, option) for option in listed], abs=1e-4)
