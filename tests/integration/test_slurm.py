@@ -18,6 +18,7 @@ ON_SLURM = ["--profile", "profiles/slurm", "--slurm-init-seconds-before-status-c
 SINFO = shutil.which("sinfo")
 HAS_GPUS = SINFO and "gpu" in subprocess.run([SINFO, "-h", "-o", "%G"], capture_output=True, text=True).stdout
 WITH_GPU = ["--set-resources", "finetune:gpu=1"] if HAS_GPUS else []
+LONG = 3000  # epochs of three steps, which take some two minutes
 STEPS = 120  # optimiser steps of the longest training: 24 samples in batches of 4, over 20 epochs
 
 
@@ -112,6 +113,37 @@ def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(u
     submitted = {facts["comment"].removeprefix("rule_").partition("_wildcards")[0] for facts in seen.values()}
     assert {"prepare_model", "write_pool", "finetune", "predict"} <= submitted
     assert not submitted & {"mix", "score", "gather_scores", "draw_originals"}
+
+
+def test_a_training_that_is_preempted_and_then_runs_out_of_time_goes_on(tmp_path):
+    """Queued again by SLURM, as preemption does, and then stopped at its time limit: the adapter is the undisturbed one's."""
+    adapters = {}
+    for name in ("integration-in-peace", "integration-out-of-time"):
+        adapters[name] = f"results/{name}/cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1/adapter"
+    longer = tmp_path / "longer.yaml"
+    longer.write_text(f"finetune: {{epochs: {LONG}}}\n")
+    in_peace, hurried = adapters
+    finish(start(in_peace, longer, "--cores", "1", adapters[in_peace]), in_peace)
+
+    before, seen, checkpoints, preempted = set(queue()), {}, {}, None
+    # SLURM holds jobs to whole minutes
+    process = start(hurried, longer, *ON_SLURM, adapters[hurried], "--set-resources", "finetune:runtime=1")
+    while process.poll() is None:
+        seen |= {job: facts for job, facts in queue().items() if job not in before}
+        running = [job for job, facts in seen.items() if facts["state"] == "RUNNING" and is_of(facts, "finetune")]
+        if running and not preempted and states_of_checkpoint(ROOT / ".work" / hurried, checkpoints) > 1:
+            preempted = running[0]
+            subprocess.run(["scontrol", "requeue", preempted], check=True)
+        time.sleep(0.2)
+    finish(process, hurried)
+
+    assert preempted
+    ended = [facts["state"] for facts in seen.values() if is_of(facts, "finetune")]
+    assert "TIMEOUT" in ended and ended[-1] == "COMPLETED"
+    log = next((ROOT / "logs" / hurried / "finetune").glob("*.log")).read_text()
+    assert re.search("continued after step [0-9]+", log)
+    weights = [(ROOT / path / "adapter_model.safetensors").read_bytes() for path in adapters.values()]
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.containers
