@@ -184,7 +184,7 @@ def read_training(paths, cells):
         if "step" not in log or log.empty:  # a collapsed cell, or a provider that gives no table
             continue
         if "sft_loss" not in log:  # nor does a provider tell the loss's parts and its tokens
-            log = log.assign(sft_loss=log["loss"], alignment_loss=0.0, tokens=0)
+            log = log.assign(sft_loss=log["loss"], alignment_loss=float("nan"), tokens=0)
         stretch = (log["step"] - 1) * STRETCHES // max(1, log["step"].max())
         parts.append(log.assign(**cell, stretch=stretch))
     if not parts:

@@ -267,11 +267,12 @@ def _training(cell, config, stream):
     samples = config["originals"] + study.augmented_count(config["originals"], cell["gamma"])
     steps = np.arange(1, max(2, samples // 4) + 1)
     loss = 0.4 + 2 * np.exp(-steps / 8) + stream.normal(0, 0.08, len(steps))
-    alignment = 30 * np.exp(-steps / 15) if cell["mitigation"] == "loss" else np.zeros(len(steps))
+    has_term = (cell["mitigation"] == "loss") & (steps % 4 == 1)
+    alignment = np.where(has_term, 30 * np.exp(-steps / 15), np.nan)
     return pd.DataFrame(
         {
             "step": steps,
-            "loss": loss + 0.001 * alignment,
+            "loss": loss + 0.001 * np.nan_to_num(alignment),
             "sft_loss": loss,
             "alignment_loss": alignment,
             "learning_rate": 3e-3 * np.cos(np.pi / 2 * steps / len(steps)),

@@ -345,6 +345,12 @@ def test_a_training_log_of_a_collapsed_cell_or_of_a_provider(tmp_path):
     assert log["sft_loss"].tolist() == [2.5, 2.0]
 
 
+def test_the_alignment_term_is_meaned_over_the_steps_that_computed_it(study):
+    told = text_of(study[2], "training")
+    # 30·exp(−step/15) at the first and at the last of the 24 steps that have the term
+    assert "Loss (distributions) 28.065 7.398" in told.split("Alignment term")[-1]
+
+
 def test_a_wide_interval_does_not_flatten_the_others():
     assert words.nice_reach([0.03, -0.4, float("nan")]) == 0.5
     assert words.nice_reach([]) == 0.0
