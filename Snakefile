@@ -43,6 +43,7 @@ include: "rules/misalignment.smk"
 include: "rules/analyse.smk"
 include: "rules/report.smk"
 include: "rules/audit.smk"
+include: "rules/plan.smk"
 
 
 if workflow.is_main_process:

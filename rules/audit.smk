@@ -1,4 +1,4 @@
-# What audit holds results against, and the study as a Provenance Run Crate.
+# What a study is made for: its products, with a card per pool, as a Provenance Run Crate.
 
 
 PRODUCTS = [

@@ -181,7 +181,7 @@ def _image_of(record):
 
 
 def _plan(study):
-    """The plan that the workflow wrote when it last read its configuration (rules/audit.smk), renewed where need be.
+    """The plan that the workflow wrote when it last read its configuration (rules/plan.smk), renewed where need be.
 
     {known, path, outdated (why, or None), parameters {record: {name: digest} or None}, images [path]}.
     """
