@@ -6,6 +6,7 @@ import pytest
 import yaml
 from bias_inheritance import study
 from bias_inheritance.errors import UserError
+from write_config import write_config
 
 
 @pytest.fixture
@@ -138,6 +139,14 @@ def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
     study.check(config, [("config.yaml", config)])
     (line,) = lines(changed(config, ["grid", "model"], ["tiny-random", "llama-3.1-8b-instruct"]))
     assert "the project's invented fixtures, which are no study of llama-3.1-8b-instruct" in line
+
+
+def test_the_resolved_configuration_says_what_it_leaves_out(config, tmp_path):
+    del config["max_cost_usd"]
+    write_config(tmp_path / "config.yaml", config)
+    text = (tmp_path / "config.yaml").read_text()
+    assert text.startswith("# What the study ran with. Left out: max_cost_usd,")
+    assert yaml.safe_load(text) == config
 
 
 def test_the_grid_of_the_default_study(config):
