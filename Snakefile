@@ -71,6 +71,7 @@ localrules:
     score,
     gather_scores,
     check_manipulation,
+    check_results,
     measure_values,
     measure_groups,
     measure_distributions,

@@ -6,6 +6,7 @@ PRODUCTS = [
     f"{RESULTS}/manipulation.csv",
     f"{RESULTS}/effects.csv",
     f"{RESULTS}/claims.csv",
+    f"{RESULTS}/checks.csv",
     f"{RESULTS}/report.html",
     *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
     *MISALIGNMENT,

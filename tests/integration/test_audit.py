@@ -61,6 +61,7 @@ KINDS = {
     "relate_misalignment/correlations": (f"{MISALIGNMENT}/correlations.csv", f"{MISALIGNMENT}/groups.csv"),
     "analyse/effects": ("effects.csv", "claims.csv"),
     "analyse/verdicts": ("claims.csv", "effects.csv"),
+    "check_results/checks": ("checks.csv", "effects.csv"),
     "write_config/resolved": ("config.yaml", "originals/gender/counts.json"),
     "report/page": ("report.html", "claims.csv"),
     "write_crate/crate": ("ro-crate-metadata.json", "scores.csv"),

@@ -345,6 +345,10 @@ def test_a_training_log_of_a_collapsed_cell_or_of_a_provider(tmp_path):
     assert log["sft_loss"].tolist() == [2.5, 2.0]
 
 
+def test_what_the_results_were_held_against_is_told(study):
+    assert "Checked: cells 22 cells: all simulated" in text_of(study[2], "provenance")
+
+
 def test_the_alignment_term_is_meaned_over_the_steps_that_computed_it(study):
     told = text_of(study[2], "training")
     # 30·exp(−step/15) at the first and at the last of the 24 steps that have the term
