@@ -1,5 +1,6 @@
 """The report of a study: one file that opens offline, made from the study's tables and records alone."""
 
+import math
 from functools import cache
 from types import SimpleNamespace
 
@@ -138,7 +139,9 @@ def read_study(
     claimed = yaml.safe_load(declared.read_text(encoding="utf-8"))
     table = numbers.scores_with_rows(numbers.read_table(scores))
     types = [bias for bias in config["grid"]["bias"] if "axes" in names["bias"][bias]]
-    types.sort(key=lambda bias: names["bias"][bias]["number"])
+    types.sort(
+        key=lambda bias: names["bias"][bias].get("number", math.inf)
+    )  # those that the paper numbers, then others
     # a table of no rows has no columns that could tell what it holds
     counts = numbers.read_table(pools_table) if pools_table.stat().st_size > 1 else pd.DataFrame()
     shown = numbers.outcomes(table, names["task"], names["domain"])
