@@ -148,6 +148,14 @@ def traced(capsys, path, **options):
 CARD = {"model": "a-model", "form": "source", "revision": "r1", "files": {"weights.safetensors": "5" * 64}}
 
 
+def test_what_is_stale_by_the_configuration_tells_what_it_was_last_planned_with():
+    plan = {"parameters": {"r": {"count": provenance.digest(2)}}, "arguments": ["--config", "originals=2"]}
+    (why,) = audit._changed_parameters("r", {"parameters": {"count": 1}}, plan)
+    assert why == "the configuration, as last planned with --config originals=2, gives other parameters: count"
+    (why,) = audit._changed_parameters("r", {"parameters": {"count": 1}}, {"parameters": {"r": None}, "arguments": []})
+    assert why == "the configuration, as last planned, can no longer make it"
+
+
 @pytest.mark.parametrize("script", ["prepare_model", "prepare_embedder"])
 def test_a_lineage_names_the_files_of_every_model_behind_it(study, capsys, script):
     job(script, "card.json", json.dumps(CARD))
