@@ -92,12 +92,7 @@ def run(function):
         own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else gpus.hide()  # noqa: F841 held to the end
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
-        code = provenance.code_digest(name, arguments.parameters)
-        ran = {
-            "code": code,
-            "git": _git(),
-            "environment": _environment(),
-        }  # now: the tree may change while the step runs
+        ran = _ran(name, arguments.parameters)  # asked now: the tree may change while the step runs
         for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
             files.clear_leftovers(path)
         for key, kind in kinds.items():
@@ -105,7 +100,7 @@ def run(function):
                 specification = {
                     "parameters": arguments.parameters,
                     "inputs": inputs,
-                    "code": code["digest"],
+                    "code": ran["code"]["digest"],
                     "environment": ran["environment"],  # no step goes on from what another environment computed
                 }
                 values[key] = arguments.work / name / provenance.digest(specification)[:16]
@@ -181,6 +176,11 @@ def _parse(function, kinds):
 
 def _describe_all(paths):
     return [entry for path in (paths if isinstance(paths, list) else [paths]) for entry in provenance.describe(path)]
+
+
+def _ran(name, parameters):
+    """What runs, and in what: the code, the tree that it is of, the environment."""
+    return {"code": provenance.code_digest(name, parameters), "git": _git(), "environment": _environment()}
 
 
 def _record(name, arguments, inputs, outputs, ran, started):

@@ -105,7 +105,7 @@ def test_a_record_with_a_part_of_another_form_is_broken(study, key, value):
 def test_a_record_as_a_step_writes_it_is_of_that_form(study, monkeypatch):
     monkeypatch.setattr(step, "_extra", {})
     arguments = type("Arguments", (), {"work": study.parent, "record": "", "wildcards": {}, "parameters": {}})
-    written = step._record("mix", arguments, {}, {}, provenance.code_digest("mix"), 0.0)
+    written = step._record("mix", arguments, {}, {}, step._ran("mix", {}), 0.0)
     for key, form in FORMS.items():
         assert isinstance(written[key], form), key
 
