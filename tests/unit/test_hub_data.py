@@ -84,7 +84,10 @@ def test_a_data_set_that_is_not_there_is_told(root, tmp_path):
             cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, text=True,
         )  # fmt: skip
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
-    assert f"data set {source['hub']} could not be fetched" in ran.stderr and "opinions.source" in ran.stderr
+    assert (
+        f"data set {source['hub']} could not be fetched at revision main" in ran.stderr
+        and "opinions.source" in ran.stderr
+    )
 
 
 def test_the_data_sets_of_shipped_studies_are_pinned_to_a_commit():
