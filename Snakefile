@@ -47,6 +47,7 @@ include: "rules/misalignment.smk"
 include: "rules/analyse.smk"
 include: "rules/report.smk"
 include: "rules/audit.smk"
+include: "rules/plan.smk"
 
 
 if workflow.is_main_process:
@@ -74,6 +75,7 @@ localrules:
     score,
     gather_scores,
     check_manipulation,
+    check_results,
     measure_values,
     measure_groups,
     measure_distributions,

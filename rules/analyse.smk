@@ -1,4 +1,8 @@
-# From scores to effects, claims and the manipulation check.
+# From scores to effects, claims and the manipulation check, and what holds the results against the study.
+
+ASKED = [
+    {"domain": domain, "task": task} for domain in GRID["domain"] for task in study.tasks_of(config, domain)
+]
 
 
 rule check_manipulation:
@@ -83,3 +87,29 @@ rule analyse:
         parameters=parameters(lambda w: {"declared": catalog.claims(), "cells": CELLS}),
     shell:
         call("analyse")
+
+
+rule check_results:
+    input:
+        scores=f"{RESULTS}/scores.csv",
+        questions=[f"{path_of(ORIGINALS, place)}/items/{place['task']}.jsonl" for place in ASKED],
+        trains=[f"{path_of(CELL, cell)}/train.jsonl" for cell in CELLS if cell["bias"] != "untuned"],
+    output:
+        checks=f"{RESULTS}/checks.csv",
+        record=f"{RESULTS}/checks.prov.json",
+    log:
+        f"{LOGS}/check_results.log",
+    container:
+        image("cpu")
+    params:
+        code=code("check_results"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "cells": CELLS,
+                "asked": ASKED,
+                "originals": {name: study.originals_of(config, name) for name in GRID["domain"]},
+            }
+        ),
+    shell:
+        call("check_results")

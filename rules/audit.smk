@@ -1,4 +1,4 @@
-# What audit holds results against, and the study as a Provenance Run Crate.
+# What a study is made for: its products, with a card per pool, as a Provenance Run Crate.
 
 
 PRODUCTS = [
@@ -6,6 +6,7 @@ PRODUCTS = [
     f"{RESULTS}/manipulation.csv",
     f"{RESULTS}/effects.csv",
     f"{RESULTS}/claims.csv",
+    f"{RESULTS}/checks.csv",
     f"{RESULTS}/report.html",
     *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
     *MISALIGNMENT,

@@ -23,6 +23,7 @@ rule finetune:
         mem_mb=memory,
         runtime=lambda w: resources_of(w)["runtime"],
     params:
+        script="finetune",
         code=code("finetune"),
         paths=paths,
         parameters=parameters(
@@ -34,21 +35,10 @@ rule finetune:
             }
         ),
     shell:
-        call("finetune")
+        call("{params.script}")
 
 
-rule finetune_served:
-    input:
-        card=CARD,
-        train=f"{CELL}/train.jsonl",
-        mix=f"{CELL}/mix.json",
-        start=adapter_before,
-    output:
-        adapter=directory(f"{CELL}/adapter"),
-        training_log=f"{CELL}/training.csv",
-        record=f"{CELL}/finetune.prov.json",
-    log:
-        f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+use rule finetune as finetune_served with:
     wildcard_constraints:
         model=models_that(study.served),
     # a paid job that failed is made anew only by another run, whatever the profile's retries
@@ -56,6 +46,7 @@ rule finetune_served:
     container:
         image("cpu")
     params:
+        script="finetune_api",
         code=code("finetune_api"),
         paths=paths,
         parameters=parameters(
@@ -65,5 +56,3 @@ rule finetune_served:
                 "seed": int(w.seed),
             }
         ),
-    shell:
-        call("finetune_api")

@@ -25,7 +25,7 @@ rule write_config:
         code=code("write_config"),
         paths=paths,
         parameters=parameters(
-            # what a study may cost changes no result
+            # the first line of the file says so
             lambda w: {"config": {key: value for key, value in config.items() if key != "max_cost_usd"}}
         ),
     shell:
@@ -39,6 +39,7 @@ rule report:
         claims=f"{RESULTS}/claims.csv",
         manipulation=f"{RESULTS}/manipulation.csv",
         pools_table=f"{RESULTS}/pools.csv",
+        checked=f"{RESULTS}/checks.csv",
         resolved=f"{RESULTS}/config.yaml",
         declared="catalog/claims.yaml",
         quality=[f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],

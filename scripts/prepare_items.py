@@ -17,7 +17,9 @@ def prepare_items(test: Input, questions: Output, task: dict, domain: dict, coun
     dataset = f"{domain['name']}{corpora.MARK}" if domain["fixture"] else domain["name"]
     items = [{"dataset": dataset, **item} for item in kind.items(task, domain, family, files.read_jsonl(test), count)]
     if not items:
-        raise UserError(f"task {task['name']} of the domain {domain['name']}: the test data hold no item for it")
+        raise UserError(
+            f"task {task['name']} of the domain {domain['name']}: the test data hold no item for it{f', or no cluster of so few as {count}; raise evaluation.items' if count else ''}"
+        )
     files.write_jsonl(questions, items)
 
 

@@ -1,5 +1,7 @@
 """Fetch a model, verify it, round its base to NF4 once, and describe the result on a card."""
 
+from contextlib import closing
+
 from bias_inheritance import api, fetching, files, models, step
 from bias_inheritance.step import Output
 
@@ -15,11 +17,13 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
         files.write_json(card, api.card(model, spec["source"]))
         step.note(model={"name": model, "revision": spec["source"]["model"], "form": "api"})
         return
-    source = fetching.fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
     form = spec["form"][models.device()]
-    models.prepare_base(source, form, models.STORE / model / form)
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
-    models.write_card(card, model, form, revision, {"source": spec["source"]})
+    # all studies share the folder: one at a time prepares it, and describes what it has prepared
+    with closing(files.hold(models.STORE / model / "preparing", wait=True)):
+        source = fetching.fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
+        models.prepare_base(source, form, models.STORE / model / form)
+        models.write_card(card, model, form, revision, {"source": spec["source"]})
     step.note(model={"name": model, "revision": revision, "form": form})
 
 

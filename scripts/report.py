@@ -1,5 +1,6 @@
 """The report of a study: one file that opens offline, made from the study's tables and records alone."""
 
+import math
 from functools import cache
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ def report(
     claims: Input,
     manipulation: Input,
     pools_table: Input,
+    checked: Input,
     resolved: Input,
     declared: Input,
     quality: Inputs,
@@ -34,12 +36,12 @@ def report(
 ):
     """Write report.html.
 
-    resolved: the study's config.yaml. declared: catalog/claims.yaml. quality: quality.csv, of studies with rounds.
+    checked: checks.csv, what the results were held against. resolved: the study's config.yaml. declared: catalog/claims.yaml. quality: quality.csv, of studies with rounds.
     misalignment: its tables, as far as the study has them. cards: of the models. training_logs: with their wildcards in
     `cells`, in one order. pools, failures: those that samples are shown of, with their wildcards in `sampled`. names:
     {bias, domain, mitigation, model, task: {name: leaves of its catalog file}}. Records are found beside the results.
     """
-    inputs = [scores, effects, claims, manipulation, pools_table, resolved, declared]
+    inputs = [scores, effects, claims, manipulation, pools_table, checked, resolved, declared]
     inputs += [*quality, *misalignment, *cards, *training_logs, *pools, *failures]
     behind = read_records(scores.parent, inputs)
     study = read_study(
@@ -89,7 +91,7 @@ def report(
             facts=checks.facts(study),
             sections=sections,
             samples=samples(study, pools, failures, sampled),
-            provenance=provenance_table(study, cards, declared, behind["digest"]),
+            provenance=provenance_table(study, cards, checked, declared, behind["digest"]),
             page_facts={
                 "study": study.config["study"],
                 "folder": study.source.folder,
@@ -137,7 +139,9 @@ def read_study(
     claimed = yaml.safe_load(declared.read_text(encoding="utf-8"))
     table = numbers.scores_with_rows(numbers.read_table(scores))
     types = [bias for bias in config["grid"]["bias"] if "axes" in names["bias"][bias]]
-    types.sort(key=lambda bias: names["bias"][bias]["number"])
+    types.sort(
+        key=lambda bias: names["bias"][bias].get("number", math.inf)
+    )  # those that the paper numbers, then others
     # a table of no rows has no columns that could tell what it holds
     counts = numbers.read_table(pools_table) if pools_table.stat().st_size > 1 else pd.DataFrame()
     shown = numbers.outcomes(table, names["task"], names["domain"])
@@ -184,7 +188,7 @@ def read_training(paths, cells):
         if "step" not in log or log.empty:  # a collapsed cell, or a provider that gives no table
             continue
         if "sft_loss" not in log:  # nor does a provider tell the loss's parts and its tokens
-            log = log.assign(sft_loss=log["loss"], alignment_loss=0.0, tokens=0)
+            log = log.assign(sft_loss=log["loss"], alignment_loss=float("nan"), tokens=0)
         stretch = (log["step"] - 1) * STRETCHES // max(1, log["step"].max())
         parts.append(log.assign(**cell, stretch=stretch))
     if not parts:
@@ -318,8 +322,10 @@ def samples(study, pools, failures, sampled):
     return found
 
 
-def provenance_table(study, cards, declared, digest):
-    """What ran where, and the digests that the report stands on."""
+def provenance_table(study, cards, checked, declared, digest):
+    """What ran where, what its results were held against, and the digests that the report stands on."""
+    import pandas as pd
+
     commits = {
         f"{job['git']['commit']}{'' if job['git']['clean'] else ' with uncommitted changes'}"
         for job in study.jobs
@@ -339,6 +345,7 @@ def provenance_table(study, cards, declared, digest):
     rows = [
         ["Digest of everything upstream", digest],
         ["Records", words.count(len(study.jobs))],
+        *[[f"Checked: {row.check}", f"{row.looked_at}: {row.found}"] for row in pd.read_csv(checked).itertuples()],
         ["Claims as declared, sha256", provenance.sha256(declared)],
         ["Commit", "; ".join(sorted(commits)) or "not in a checkout"],
         *[

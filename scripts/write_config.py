@@ -3,12 +3,16 @@
 from bias_inheritance import files, step
 from bias_inheritance.step import Output
 
+FIRST_LINE = (
+    "# What the study ran with. Left out: max_cost_usd, which changes no result, so that raising it reruns nothing.\n"
+)
+
 
 def write_config(resolved: Output, config: dict):
-    """Write the configuration as YAML, every key with the value that the study ran with."""
+    """Write the configuration as YAML, every key that can change a result with the value that the study ran with."""
     import yaml
 
-    files.write_text(resolved, yaml.safe_dump(config, sort_keys=True, allow_unicode=True))
+    files.write_text(resolved, FIRST_LINE + yaml.safe_dump(config, sort_keys=True, allow_unicode=True))
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def _write(folder, config, seed, datasets, misalignment):
         verdicts = claims.evaluate(catalog.claims(), everything, manipulation, lambda *cell: None)
     files.write_csv(folder / "claims.csv", verdicts)
     files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in study.pools(config)))
+    files.write_text(folder / "checks.csv", "check,looked_at,found\ncells,22 cells,all simulated\n")
     files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     trained = [cell for cell in cells if cell["bias"] != "untuned"]
@@ -109,6 +110,7 @@ def _write(folder, config, seed, datasets, misalignment):
         "claims": folder / "claims.csv",
         "manipulation": folder / "manipulation.csv",
         "pools_table": folder / "pools.csv",
+        "checked": folder / "checks.csv",
         "resolved": folder / "config.yaml",
         "declared": ROOT / "catalog" / "claims.yaml",
         "quality": _quality(folder, cells, config, stream) if rounds > 1 else [],
@@ -267,11 +269,12 @@ def _training(cell, config, stream):
     samples = config["originals"] + study.augmented_count(config["originals"], cell["gamma"])
     steps = np.arange(1, max(2, samples // 4) + 1)
     loss = 0.4 + 2 * np.exp(-steps / 8) + stream.normal(0, 0.08, len(steps))
-    alignment = 30 * np.exp(-steps / 15) if cell["mitigation"] == "loss" else np.zeros(len(steps))
+    has_term = (cell["mitigation"] == "loss") & (steps % 4 == 1)
+    alignment = np.where(has_term, 30 * np.exp(-steps / 15), np.nan)
     return pd.DataFrame(
         {
             "step": steps,
-            "loss": loss + 0.001 * alignment,
+            "loss": loss + 0.001 * np.nan_to_num(alignment),
             "sft_loss": loss,
             "alignment_loss": alignment,
             "learning_rate": 3e-3 * np.cos(np.pi / 2 * steps / len(steps)),

@@ -160,13 +160,15 @@ def _changed_code(record, known):
 
 def _changed_parameters(name, record, plan):
     planned = plan["parameters"].get(name, {})
+    arguments = f" with {' '.join(plan['arguments'])}" if plan["arguments"] else ""
+    configuration = f"the configuration, as last planned{arguments},"
     if planned is None:
-        yield "the configuration can no longer make it"
+        yield f"{configuration} can no longer make it"
     elif planned:
         then = {key: provenance.digest(value) for key, value in record["parameters"].items()}
         changed = sorted(key for key in {*then, *planned} if then.get(key) != planned.get(key))
         if changed:
-            yield f"the configuration gives other parameters now: {_few(changed)}"
+            yield f"{configuration} gives other parameters: {_few(changed)}"
 
 
 def _changed_image(record, planned):
@@ -181,12 +183,12 @@ def _image_of(record):
 
 
 def _plan(study):
-    """The plan that the workflow wrote when it last read its configuration (rules/audit.smk), renewed where need be.
+    """The plan that the workflow wrote when it last read its configuration (rules/plan.smk), renewed where need be.
 
-    {known, path, outdated (why, or None), parameters {record: {name: digest} or None}, images [path]}.
+    {known, path, outdated (why, or None), parameters {record: {name: digest} or None}, images [path], arguments [word]}.
     """
     path = f".work/{study.name.removeprefix('results/')}/plan.json"
-    nothing = {"known": False, "path": path, "outdated": None, "parameters": {}, "images": []}
+    nothing = {"known": False, "path": path, "outdated": None, "parameters": {}, "images": [], "arguments": []}
     if not (provenance.ROOT / path).is_file():
         return nothing
     plan = files.read_json(provenance.ROOT / path)
@@ -204,7 +206,7 @@ def _plan(study):
                 "known": True,
                 "outdated": f"{_few(changed)} changed since it was made, and Snakemake made no new one ({why})",
             }
-    return nothing | {"known": True, "parameters": plan["parameters"], "images": plan["images"]}
+    return nothing | {"known": True} | {key: plan[key] for key in ("parameters", "images", "arguments")}
 
 
 def _sources_changed(plan):

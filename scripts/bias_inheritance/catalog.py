@@ -23,7 +23,7 @@ def load(kind, name):
     A file that `extends` another one (a path in its folder, without .yaml) adds to it: mappings are merged key by key,
     everything else takes the other's place.
     """
-    path = CATALOG / FOLDERS[kind] / f"{name}.yaml"
+    path = _path(kind, name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as fault:
@@ -31,9 +31,20 @@ def load(kind, name):
         raise UserError(
             f"{path.relative_to(ROOT)}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
         ) from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path.relative_to(ROOT)}: holds no keys; write it as docs/extending.md says, or remove it")
     if "extends" in content:
-        content = _merged(load(kind, content.pop("extends")), content)
+        below = content.pop("extends")
+        if below == name or not _path(kind, below).is_file():
+            raise UserError(
+                f"{path.relative_to(ROOT)}: extends: {below!r} is no other file of catalog/{FOLDERS[kind]}; there are {', '.join(names(kind))}"
+            )
+        content = _merged(load(kind, below), content)
     return {**content, "name": name}
+
+
+def _path(kind, name):
+    return CATALOG / FOLDERS[kind] / f"{name}.yaml"
 
 
 def _merged(below, above):

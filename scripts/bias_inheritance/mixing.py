@@ -21,7 +21,7 @@ def augmented(pools, wanted, seed):
 
 
 def training_samples(originals, added, family, domain, mitigation, instruction_share, seed):
-    """Training rows {id, origin, kind, user, assistant, label, group, words} of a mix.
+    """Training rows {id, cluster, origin, kind, user, assistant, label, group, words} of a mix.
 
     `token` puts its notice before the prompt of every augmented sample, `mask` masks its text; originals are left as
     they are. `words` counts the unmitigated text, so that the order of training is the same for all mitigations.
@@ -44,6 +44,7 @@ def training_samples(originals, added, family, domain, mitigation, instruction_s
             rows.append(
                 {
                     "id": sample["id"],
+                    "cluster": sample.get("twin", sample["id"]),  # a copy's is its original's
                     "origin": origin,
                     "kind": "instruct" if instruct else "label",
                     "user": user,

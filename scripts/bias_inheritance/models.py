@@ -199,14 +199,17 @@ def prepare_base(source_folder, form, folder):
 
 
 def _put(temporary, folder):
-    """Move a folder's content to its place, or leave it alone where the same bytes lie there: other jobs may read them."""
+    """Move a folder to its place, or leave that alone where the same bytes lie there: other jobs may read them.
+
+    `temporary` lies beside it, so that the move is one and nobody sees half of it.
+    """
     wanted, present = (
         {entry["path"].removeprefix(str(place)): entry["sha256"] for entry in provenance.describe(place)}
         for place in (temporary, _made(folder))
     )
     if wanted != present:
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(temporary, folder)
+        os.replace(temporary, folder)
 
 
 def _frozen_linears(model):

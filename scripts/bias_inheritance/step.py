@@ -92,12 +92,17 @@ def run(function):
         own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else gpus.hide()  # noqa: F841 held to the end
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
-        code = provenance.code_digest(name, arguments.parameters)
+        ran = _ran(name, arguments.parameters)  # asked now: the tree may change while the step runs
         for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
             files.clear_leftovers(path)
         for key, kind in kinds.items():
             if kind == "work":
-                specification = {"parameters": arguments.parameters, "inputs": inputs, "code": code["digest"]}
+                specification = {
+                    "parameters": arguments.parameters,
+                    "inputs": inputs,
+                    "code": ran["code"]["digest"],
+                    "environment": ran["environment"],  # no step goes on from what another environment computed
+                }
                 values[key] = arguments.work / name / provenance.digest(specification)[:16]
                 held = files.hold(values[key] / "lock", wait=True)  # noqa: F841 a kill may have left the step's process alive
         with progress.of_job(arguments.work, name, arguments.wildcards):
@@ -105,7 +110,7 @@ def run(function):
         outputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind == "output"}
         if _found:
             inputs["found"] = _describe_all(_found)
-        files.write_json(arguments.record, provenance.sealed(_record(name, arguments, inputs, outputs, code, started)))
+        files.write_json(arguments.record, provenance.sealed(_record(name, arguments, inputs, outputs, ran, started)))
     except UserError as fault:
         sys.exit(f"{name}: {fault}")
     except Exception as fault:
@@ -173,7 +178,12 @@ def _describe_all(paths):
     return [entry for path in (paths if isinstance(paths, list) else [paths]) for entry in provenance.describe(path)]
 
 
-def _record(name, arguments, inputs, outputs, code, started):
+def _ran(name, parameters):
+    """What runs, and in what: the code, the tree that it is of, the environment."""
+    return {"code": provenance.code_digest(name, parameters), "git": _git(), "environment": _environment()}
+
+
+def _record(name, arguments, inputs, outputs, ran, started):
     return {
         "step": name,
         "study": arguments.work.name,
@@ -182,9 +192,7 @@ def _record(name, arguments, inputs, outputs, code, started):
         "parameters": arguments.parameters,
         "inputs": inputs,
         "outputs": outputs,
-        "code": code,
-        "git": _git(),
-        "environment": _environment(),
+        **ran,
         "machine": _machine(),
         "started": _moment(started),
         "ended": _moment(time.time()),

@@ -11,14 +11,15 @@ import yaml
 
 from bias_inheritance import catalog
 from bias_inheritance.errors import UserError
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.provenance import ROOT, SCRIPTS
 
-SCHEMA = ROOT / "rules" / "config.schema.yaml"
+SCHEMAS = ROOT / "rules"  # {config, bias, domain, mitigation, model, task}.schema.yaml
+MODULES = {"domain": ("family", "families"), "task": ("kind", "tasks")}  # what a file chooses by name, and its package
 LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 
 
 @cache
-def _validator():
+def _validator(name):
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
@@ -27,24 +28,25 @@ def _validator():
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     )
     strict = extend(Draft202012Validator, type_checker=whole)
-    return strict(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    # libyaml's safe loader, where PyYAML has it, is ten times as fast
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return strict(yaml.load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"), loader))
 
 
 def check(config, sources):
-    """Raise UserError with one line per fault of a configuration; return nothing if it is sound.
+    """Raise UserError with one line per fault of a configuration or of the catalog; return nothing if both are sound.
 
     sources: [(file name, its parsed content)], the later one winning; what no file holds came from the command line.
     """
     faults = list(_no_numbers([], config))
     if not faults:
-        faults = [(list(fault.absolute_path), _explain(fault)) for fault in _validator().iter_errors(config)]
-    if not faults:
+        faults = [(list(fault.absolute_path), _explain(fault)) for fault in _validator("config").iter_errors(config)]
+    lines = [] if faults else list(_faults_of_the_catalog(config))
+    if not faults and not lines:
         faults = list(_against_catalog(config))
-    if faults:
-        lines = sorted(
-            f"{_source(path, config, sources)}: {_dotted(path)}{': ' if path else ''}{text}" for path, text in faults
-        )
-        raise UserError("\n".join(dict.fromkeys(lines)))
+    lines += [f"{_source(path, config, sources)}: {_line(path, text)}" for path, text in faults]
+    if lines:
+        raise UserError("\n".join(dict.fromkeys(sorted(lines))))
 
 
 class _Loader(yaml.SafeLoader):
@@ -104,6 +106,15 @@ def _explain(fault):
     if kind == "required":
         missing = [key for key in wanted if key not in found]
         return f"lacks {', '.join(map(repr, missing))}"
+    if kind == "dependentRequired":
+        missing = [
+            f"{key!r}, which goes with {given!r}"
+            for given in wanted
+            if given in found
+            for key in wanted[given]
+            if key not in found
+        ]
+        return f"lacks {', '.join(missing)}"
     if kind == "type":
         names = {
             "integer": "a whole number",
@@ -172,6 +183,46 @@ def _suggest(word, known):
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known))}" if known else ""
 
 
+def _faults_of_the_catalog(config):
+    """One line per fault of the catalog's files: of the study's domains and mitigations, and of all that planning reads."""
+    for axis, folder in catalog.FOLDERS.items():
+        known = catalog.names(axis)
+        for name in known if axis in ("bias", "model", "task") else set(config["grid"][axis]) & set(known):
+            file = f"catalog/{folder}/{name}.yaml"
+            try:
+                content = catalog.load(axis, name)
+            except UserError as fault:
+                yield str(fault)
+                continue
+            faults = [(fault.absolute_path, _explain(fault)) for fault in _validator(axis).iter_errors(content)]
+            for path, text in faults or _names_of_nothing(axis, content):
+                yield f"{file}: {_line(path, text)}"
+
+
+def _names_of_nothing(axis, content):
+    """Faults of what a file of the catalog names: a module of the library, and other files of the catalog."""
+    if axis in MODULES:
+        key, package = MODULES[axis]
+        known = sorted(path.stem for path in (SCRIPTS / "bias_inheritance" / package).glob("[!_]*.py"))
+        if content[key] not in known:
+            yield (
+                [key],
+                f"no module {content[key]!r} in scripts/bias_inheritance/{package}{_suggest(content[key], known)}",
+            )
+    named = [
+        (["tasks", index], "task", task) for index, task in enumerate(content["tasks"] if axis == "domain" else [])
+    ]
+    named += [
+        (["datasets", name, "domain"], "domain", dataset["domain"])
+        for name, dataset in content.get("datasets", {}).items()
+    ]
+    if axis == "model" and "random" in content["source"]:
+        named.append((["source", "tokenizer_of"], "model", content["source"]["tokenizer_of"]))
+    for path, other, name in named:
+        if name not in catalog.names(other):
+            yield path, f"no file catalog/{catalog.FOLDERS[other]}/{name}.yaml{_suggest(name, catalog.names(other))}"
+
+
 def _against_catalog(config):
     grid = config["grid"]
     for index, gamma in enumerate(grid["gamma"]):
@@ -221,6 +272,13 @@ def _against_catalog(config):
                 f"no task in catalog/tasks has a dataset {name!r}{_suggest(name, known)}",
             )
     for domain in [name for name in grid["domain"] if name in catalog.names("domain")]:
+        family = catalog.load("domain", domain)["family"]
+        for index, name in enumerate(grid["bias"]):
+            if name in catalog.names("bias") and family not in catalog.load("bias", name).get("prompt", {family: None}):
+                yield (
+                    ["grid", "bias", index],
+                    f"catalog/biases/{name}.yaml has no prompt for the family {family} of the domain {domain}; add one",
+                )
         yield from _against_sizes(config, domain)
         yield from _against_samples(config, domain)
     if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in grid[axis]):
@@ -353,6 +411,10 @@ def _source(path, config, sources):
         except (KeyError, IndexError, TypeError):
             continue  # this file does not hold the key
     return "--config"
+
+
+def _line(path, text):
+    return f"{_dotted(path)}{': ' if path else ''}{text}"
 
 
 def _dotted(path):

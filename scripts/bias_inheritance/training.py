@@ -166,7 +166,7 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
                 loss, _ = sft_loss(body, head, batch[first : first + size])
             (loss / answers).backward()
             sft += loss.item() / answers
-        align = 0.0
+        align = None  # what a step without the term has in the log
         if alignment and by_origin["augmented"] and step % alignment["every"] == 0:
             drawn = [
                 [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
@@ -179,7 +179,7 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
         if step == 0:
             _assert_gradient_reaches_first_layer(model)
         norm = torch.nn.utils.clip_grad_norm_(weights, settings["max_grad_norm"]).item()
-        if not math.isfinite(norm + sft + align):
+        if not math.isfinite(norm + sft + (align or 0.0)):
             raise RuntimeError(
                 f"step {step + 1}: the loss or its gradient is no finite number; lower the learning rate"
             )
@@ -190,7 +190,7 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
         log.append(
             {
                 "step": step + 1,
-                "loss": sft + weight * align,
+                "loss": sft + weight * (align or 0.0),
                 "sft_loss": sft,
                 "alignment_loss": align,
                 "learning_rate": rate,

@@ -7,7 +7,7 @@ import time
 import pytest
 
 JOBS = {  # cells × (mix, finetune, predict, score) and what comes once
-    "config.yaml": {"finetune": 21, "predict": 22, "write_pool": 6, "copy_pool": 3},
+    "config.yaml": {"finetune": 21, "predict": 22, "write_pool": 6, "copy_pool": 3, "check_results": 1},
     "studies/full.yaml": {"finetune": 965, "predict": 966, "write_pool": 35, "copy_pool": 25},
     "studies/dial.yaml": {"finetune": 15, "predict": 16, "write_pool": 3, "copy_pool": 9},
     "studies/misalignment.yaml": {"finetune": 42, "predict_opinions": 43, "write_pool": 6, "compare_pool": 10},

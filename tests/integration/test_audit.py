@@ -61,6 +61,7 @@ KINDS = {
     "relate_misalignment/correlations": (f"{MISALIGNMENT}/correlations.csv", f"{MISALIGNMENT}/groups.csv"),
     "analyse/effects": ("effects.csv", "claims.csv"),
     "analyse/verdicts": ("claims.csv", "effects.csv"),
+    "check_results/checks": ("checks.csv", "effects.csv"),
     "write_config/resolved": ("config.yaml", "originals/gender/counts.json"),
     "report/page": ("report.html", "claims.csv"),
     "write_crate/crate": ("ro-crate-metadata.json", "scores.csv"),
@@ -405,7 +406,7 @@ LEAVES = {
     (ONE, "count: 2"): ("count: 3", ["quality.csv", "scores.csv"], [f"{SECOND}/train.jsonl"]),
     (ONE, "seed: [1]"): (
         "seed: [1, 2]",
-        ["scores.csv", "scores.parquet", "manipulation.csv", "misalignment/groups.csv", "report.html"],
+        ["scores.csv", "scores.parquet", "manipulation.csv", "checks.csv", "misalignment/groups.csv", "report.html"],
         [f"{POOL}/pool.jsonl"],
     ),
     (TINY, "temperature: 1.0"): (

@@ -1,11 +1,13 @@
 """A wrong configuration stops at the door, one clear line per fault."""
 
 import copy
+import shutil
 
 import pytest
 import yaml
-from bias_inheritance import study
+from bias_inheritance import catalog, study
 from bias_inheritance.errors import UserError
+from write_config import write_config
 
 
 @pytest.fixture
@@ -92,6 +94,71 @@ def test_every_gamma_of_two_decimals_is_taken(config, gamma):
     study.check(changed(config, ["grid", "gamma"], [0, gamma]), [("config.yaml", config)])
 
 
+@pytest.fixture
+def own(root, tmp_path, monkeypatch):
+    """A copy of the catalog that a test may change."""
+    shutil.copytree(root / "catalog", tmp_path / "catalog")
+    monkeypatch.setattr(catalog, "ROOT", tmp_path)
+    monkeypatch.setattr(catalog, "CATALOG", tmp_path / "catalog")
+    catalog.load.cache_clear()
+    yield tmp_path / "catalog"
+    catalog.load.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("biases/contrastive-explicit", "source: generated\n", "", "lacks 'source'"),
+        ("biases/neutral", "prompt:", "promt:", "unknown key 'promt'; did you mean 'prompt'?"),
+        ("biases/planted-100", "plant: 1.00", "plant: 50", "plant: 50 is above 1"),
+        ("biases/planted-100", "source: originals", "source: original", "source: 'original' is not one of generated, "),
+        ("models/smollm2-135m-instruct", "finetune:", "finetuning:", "lacks 'finetune'"),
+        ("models/smollm2-135m-instruct", "  rank: 16\n", "", "finetune: lacks 'rank'"),
+        ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source: lacks 'revision', which goes with 'hub'"),
+        ("models/qwen2.5-7b-instruct", "  hub:", "  hup:", "source: unknown key 'hup'; did you mean 'hub'?"),
+        ("models/gpt-4o-mini", "concurrency: 8", "concurrency: many", "service.limits.concurrency: 'many' is text, not a whole"),
+        ("models/tiny-random", "tokenizer_of: smollm2-135m-instruct", "tokenizer_of: smollm2-135m",
+         "source.tokenizer_of: no file catalog/models/smollm2-135m.yaml; did you mean 'smollm2-135m-instruct'?"),
+        ("mitigations/loss", "alignment:", "alignement:", "unknown key 'alignement'; did you mean 'alignment'?"),
+        ("mitigations/loss", "title: Loss (distributions)\n", "", "lacks 'title'"),
+        ("tasks/salary", "scoring: logprob\n", "", "lacks 'scoring'"),
+        ("tasks/salary", "kind: salary", "kind: salery",
+         "kind: no module 'salery' in scripts/bias_inheritance/tasks; did you mean 'salary'?"),
+        ("tasks/hiring", "position_limit: 0.75", "", "lacks 'position_limit'"),
+        ("tasks/spam", "domain: culture-arabic", "domain: culture-arabia",
+         "datasets.spamdetect.domain: no file catalog/domains/culture-arabia.yaml; did you mean 'culture-arabic'?"),
+        ("domains/gender", "family: gender", "family: gendr",
+         "family: no module 'gendr' in scripts/bias_inheritance/families; did you mean 'gender'?"),
+        ("domains/gender", "hiring, salary,", "hireing, salary,",
+         "tasks[1]: no file catalog/tasks/hireing.yaml; did you mean 'hiring'?"),
+        ("domains/gender", "title: Biographies and gender", "extends: nope",
+         "extends: 'nope' is no other file of catalog/domains; there are culture-arabic"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, own, file, old, new, told):
+    path = own / f"{file}.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    found = lines(config)
+    assert any(line.startswith(f"catalog/{file}.yaml: {told}") for line in found), found
+    assert all(line.startswith(f"catalog/{file}.yaml: ") for line in found)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n", "title\n"])
+def test_an_empty_file_of_the_catalog_is_named(config, own, text):
+    (own / "tasks" / "new.yaml").write_text(text)
+    assert lines(config) == ["catalog/tasks/new.yaml: holds no keys; write it as docs/extending.md says, or remove it"]
+
+
+def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
+    (own / "biases" / "mine.yaml").write_text("title: Mine\ndoes: x\nsource: generated\nprompt: {culture: Say it}\n")
+    (line,) = lines(changed(config, ["grid", "bias"], ["neutral", "mine"]))
+    assert line == (
+        "config.yaml: grid.bias[1]: catalog/biases/mine.yaml has no prompt for the family gender of the domain gender; add one"
+    )
+
+
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "x.yaml").write_text("originals: 1\noriginals: 2\n")
     with pytest.raises(UserError, match="line 1: not valid YAML .*'originals' stands twice"):
@@ -138,6 +205,14 @@ def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
     study.check(config, [("config.yaml", config)])
     (line,) = lines(changed(config, ["grid", "model"], ["tiny-random", "llama-3.1-8b-instruct"]))
     assert "the project's invented fixtures, which are no study of llama-3.1-8b-instruct" in line
+
+
+def test_the_resolved_configuration_says_what_it_leaves_out(config, tmp_path):
+    del config["max_cost_usd"]
+    write_config(tmp_path / "config.yaml", config)
+    text = (tmp_path / "config.yaml").read_text()
+    assert text.startswith("# What the study ran with. Left out: max_cost_usd,")
+    assert yaml.safe_load(text) == config
 
 
 def test_the_grid_of_the_default_study(config):

@@ -1,8 +1,13 @@
 """A model's files are those that its catalog file asks for, or a clear error."""
 
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from bias_inheritance import fetching, files, models
 from bias_inheritance.errors import UserError
+from prepare_model import prepare_model
 
 
 @pytest.fixture
@@ -43,3 +48,33 @@ def test_a_changed_file_is_named_with_what_to_delete(brought, tmp_path):
     (folder / "weights").write_text("b")
     with pytest.raises(UserError, match=f"{folder}/weights: not the file that was fetched; delete {folder} and run"):
         fetching.fetch(source, folder, "model")
+
+
+def test_two_studies_prepare_a_model_one_after_the_other(monkeypatch, tmp_path):
+    prepared = []
+
+    def prepare(source, form, folder):
+        prepared.append("begun")
+        time.sleep(0.2)
+        files.write_text(folder / "weights", str(prepared))
+        prepared.append("ended")
+
+    monkeypatch.setattr(models, "STORE", tmp_path / "store")
+    monkeypatch.setattr(fetching, "fetch", lambda *_: None)
+    monkeypatch.setattr(models, "prepare_base", prepare)
+    spec = {"source": {"hub": "some/one", "revision": "a"}, "form": dict.fromkeys(("cpu", "cuda"), "packed")}
+    cards = [tmp_path / f"{study}.json" for study in ("one", "two")]
+    with ThreadPoolExecutor() as studies:
+        list(studies.map(lambda card: prepare_model(card, "model", spec, None), cards))
+    assert prepared == ["begun", "ended"] * 2
+    assert files.read_json(cards[0])["files"] != files.read_json(cards[1])["files"]
+
+
+def test_a_prepared_base_takes_its_place_in_one_move(tmp_path):
+    files.write_text(tmp_path / "base" / "weights", "another's")
+    with tempfile.TemporaryDirectory(dir=tmp_path) as made:
+        files.write_text(tmp_path / made / "weights", "new")
+        written = (tmp_path / made / "weights").stat().st_ino
+        models._put(made, tmp_path / "base")
+    assert (tmp_path / "base" / "weights").stat().st_ino == written  # moved, not copied file by file
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]

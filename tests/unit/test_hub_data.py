@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,8 @@ def biographies(folder):
             folder / f"data/{split}-0.parquet", hard_text=texts, profession=[*BIAS_IN_BIOS][:4], gender=[0, 1, 0, 1]
         )
     domain = catalog.load("domain", "gender-bias-in-bios")
-    return domain["originals"], originals({**domain, "datasets": {}})
+    source = {**domain["originals"], "revision": "main"}
+    return source, originals({**domain, "originals": source, "datasets": {}})
 
 
 def labelled(folder):
@@ -38,6 +40,7 @@ def labelled(folder):
 
 def opinions(folder):
     spec = catalog.opinions()
+    spec["hub"]["revision"] = "main"
     (folder / "data").mkdir()
     shutil.copy("resources/opinions-fixture.csv", folder / spec["hub"]["file"])
     words = ["prepare_opinions.py", "--questions", "questions.jsonl", "--unusable", "unusable.json"]
@@ -81,4 +84,12 @@ def test_a_data_set_that_is_not_there_is_told(root, tmp_path):
             cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, text=True,
         )  # fmt: skip
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
-    assert f"data set {source['hub']} could not be fetched" in ran.stderr and "opinions.source" in ran.stderr
+    assert (
+        f"data set {source['hub']} could not be fetched at revision main" in ran.stderr
+        and "opinions.source" in ran.stderr
+    )
+
+
+def test_the_data_sets_of_shipped_studies_are_pinned_to_a_commit():
+    sources = [catalog.load("domain", "gender-bias-in-bios")["originals"], catalog.opinions()["hub"]]
+    assert all(re.fullmatch("[0-9a-f]{40}", source["revision"]) for source in sources)

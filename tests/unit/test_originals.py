@@ -117,10 +117,24 @@ def test_bias_in_bios_reads_the_hubs_fields_and_ids(tmp_path):
     found, _ = gender.load(bias_in_bios(tmp_path))
     assert {s["label"] for s in found["source"]} == {"nurse", "professor", "software engineer"}
     assert len(found["test"]) == 6  # profession 3 is not of the study
+    twin = found["source"][0].pop("twin")
     assert found["source"][0] == {
-        "id": "train-0", "twin": "train-0", "label": "nurse", "group": "male", "name": None, "text": "train text 0",
+        "id": "train-0", "label": "nurse", "group": "male", "name": None, "text": "train text 0",
     }  # fmt: skip
+    assert re.fullmatch("[0-9a-f]{16}", twin)
     assert len(gender.files_read(bias_in_bios(tmp_path), None)) == 3
+
+
+def test_a_biography_of_bias_in_bios_is_in_one_split_once(tmp_path):
+    import pandas as pd
+
+    domain, path = bias_in_bios(tmp_path), tmp_path / "train-00000-of-00001.parquet"
+    texts = ["test  text 0 ", "twice", "-", "clash", "clash", "twice", "-", "alone"]
+    pd.read_parquet(path).assign(hard_text=texts).to_parquet(path)
+    found, counts = gender.load(domain)
+    assert [sample["text"] for sample in found["source"]] == ["twice", "alone"]
+    assert (len(found["test"]), len(found["reserve"])) == (6, 6)
+    assert counts == {"rows": 18, "duplicates": 2, "contradictions": 1, "contradicting": 2}
 
 
 def test_bias_in_bios_refuses_what_it_cannot_read(tmp_path):
@@ -128,5 +142,5 @@ def test_bias_in_bios_refuses_what_it_cannot_read(tmp_path):
         gender.load(bias_in_bios(tmp_path, gender=5))
     with pytest.raises(UserError, match="empty hard_text"):
         gender.load(bias_in_bios(tmp_path, hard_text=" "))
-    with pytest.raises(UserError, match=r"no file train\*\.parquet"):
+    with pytest.raises(UserError, match=r"no file test\*\.parquet"):
         gender.load({"name": "x", "originals": {"loader": "bias_in_bios", "path": str(tmp_path / "none")}})

@@ -105,7 +105,7 @@ def test_a_record_with_a_part_of_another_form_is_broken(study, key, value):
 def test_a_record_as_a_step_writes_it_is_of_that_form(study, monkeypatch):
     monkeypatch.setattr(step, "_extra", {})
     arguments = type("Arguments", (), {"work": study.parent, "record": "", "wildcards": {}, "parameters": {}})
-    written = step._record("mix", arguments, {}, {}, provenance.code_digest("mix"), 0.0)
+    written = step._record("mix", arguments, {}, {}, step._ran("mix", {}), 0.0)
     for key, form in FORMS.items():
         assert isinstance(written[key], form), key
 
@@ -146,6 +146,14 @@ def traced(capsys, path, **options):
 
 
 CARD = {"model": "a-model", "form": "source", "revision": "r1", "files": {"weights.safetensors": "5" * 64}}
+
+
+def test_what_is_stale_by_the_configuration_tells_what_it_was_last_planned_with():
+    plan = {"parameters": {"r": {"count": provenance.digest(2)}}, "arguments": ["--config", "originals=2"]}
+    (why,) = audit._changed_parameters("r", {"parameters": {"count": 1}}, plan)
+    assert why == "the configuration, as last planned with --config originals=2, gives other parameters: count"
+    (why,) = audit._changed_parameters("r", {"parameters": {"count": 1}}, {"parameters": {"r": None}, "arguments": []})
+    assert why == "the configuration, as last planned, can no longer make it"
 
 
 @pytest.mark.parametrize("script", ["prepare_model", "prepare_embedder"])

@@ -345,6 +345,27 @@ def test_a_training_log_of_a_collapsed_cell_or_of_a_provider(tmp_path):
     assert log["sft_loss"].tolist() == [2.5, 2.0]
 
 
+def test_bias_types_without_a_number_stand_behind_those_of_the_paper(tmp_path):
+    config = simulated_study.configuration(bias=["contrastive-explicit", "contextual-single-explicit", "neutral"])
+    arguments = simulated_study.write(tmp_path, config)
+    biases = {name: dict(content) for name, content in arguments["names"]["bias"].items()}
+    del biases["contextual-single-explicit"]["number"]  # the paper's Bias #1, which else comes first
+    report(page=tmp_path / "report.html", **arguments | {"names": {**arguments["names"], "bias": biases}})
+    page = (tmp_path / "report.html").read_text()
+    titles = [biases[name]["title"] for name in ("contrastive-explicit", "contextual-single-explicit")]
+    assert page.index(f">{titles[0]}<") < page.index(f">{titles[1]}<")
+
+
+def test_what_the_results_were_held_against_is_told(study):
+    assert "Checked: cells 22 cells: all simulated" in text_of(study[2], "provenance")
+
+
+def test_the_alignment_term_is_meaned_over_the_steps_that_computed_it(study):
+    told = text_of(study[2], "training")
+    # 30·exp(−step/15) at the first and at the last of the 24 steps that have the term
+    assert "Loss (distributions) 28.065 7.398" in told.split("Alignment term")[-1]
+
+
 def test_a_wide_interval_does_not_flatten_the_others():
     assert words.nice_reach([0.03, -0.4, float("nan")]) == 0.5
     assert words.nice_reach([]) == 0.0

@@ -2,13 +2,14 @@
 
 import io
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from bias_inheritance import progress, provenance, step
+from bias_inheritance import files, progress, provenance, step
 
 
 @pytest.fixture
@@ -95,3 +96,56 @@ def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
     display.emit(logging.makeLogRecord({"event": "job_error", "rule_name": "finetune", "log": [log], "output": []}))
     display.stop()
     assert shown.getvalue() == f"finetune {progress.STOPPED}\n"
+
+
+TOY = """
+import subprocess, sys
+from pathlib import Path
+from bias_inheritance import files, provenance, step
+
+provenance.ROOT, provenance.code_digest = Path(sys.argv.pop()), lambda *_: {"files": {}, "digest": "same"}
+
+def toy(said: step.Output, work: step.Work):
+    journal = files.Journal(work / "journal.jsonl")
+    print("went on from", len(journal.rows))
+    journal.append([{"finished": True}])
+    files.write_text(said, "x")
+    git = ["git", "-C", provenance.ROOT, "-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "later"], check=True)
+
+step.run(toy)
+"""
+
+
+@pytest.fixture
+def toy(root, tree, tmp_path):
+    """Run a step that finishes one record of work a run, and commits meanwhile: (records found, its record)."""
+
+    def run(**environment):
+        paths = {"--said": tmp_path / "said", "--work": tmp_path / "work", "--record": tmp_path / "said.prov.json"}
+        words = [str(word) for option in paths.items() for word in option]
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root / "scripts"), **environment}
+        done = subprocess.run(
+            [sys.executable, "-c", TOY, *words, tree], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout.split()[-1]), files.read_json(paths["--record"])
+
+    return run
+
+
+def test_a_step_goes_on_from_what_its_own_environment_computed_and_from_no_other(toy):
+    assert [toy()[0], toy()[0]] == [0, 1]
+    image = {"APPTAINER_CONTAINER": "/images/cpu.0123.sif"}
+    found, record = toy(**image)
+    assert (found, record["environment"]["container_sha256"]) == (0, "0123")
+    assert [toy(**image)[0], toy()[0]] == [1, 2]
+
+
+def test_the_commit_of_a_record_is_the_one_that_the_step_began_with(toy, tree):
+    def commit():
+        return subprocess.run(["git", "-C", tree, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+
+    before = commit()
+    _, record = toy()
+    assert record["git"]["commit"] == before != commit()

@@ -32,6 +32,14 @@ def test_classification_takes_whole_twins_balanced_over_labels(splits, domain):
     )
 
 
+@pytest.mark.parametrize(("count", "taken"), [(2, 2), (5, 4), (7, 6), (None, 168)])
+def test_no_twin_is_asked_without_the_other(splits, domain, count, taken):
+    groups = [item["group"] for item in classification_items(splits, domain, count)]
+    assert len(groups) == taken and groups.count("male") == groups.count("female")
+    amounts = salary.items(catalog.load("task", "salary"), domain, gender, splits["test"], count)
+    assert len(list(amounts)) == 2 * taken
+
+
 def test_accuracy_and_gap_of_a_model_that_fails_one_group(splits, domain):
     def choose(item):
         right = item["label"] if item["group"] == "male" else "nurse"

@@ -1,5 +1,6 @@
 """Biographies: originals, the slots of a pool, the checks of a generated text, training pairs, masking."""
 
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -30,12 +31,12 @@ def files_read(domain, data_dir):
 
 
 def load(domain, data_dir=None):
-    """({'source', 'reserve', 'test'}: lists of samples, disjoint by twin, in a fixed order; no counts of their own)."""
+    """({'source', 'reserve', 'test'}: lists of samples, disjoint by twin, in a fixed order; counts of what was read and dropped)."""
     originals = domain["originals"]
     if originals["loader"] == "twins":
         return load_twins(ROOT / originals["path"], domain["labels"]), {}
     if originals["loader"] == "bias_in_bios":
-        return load_bias_in_bios(domain, data_dir), {}
+        return load_bias_in_bios(domain, data_dir)
     raise UserError(
         f"catalog/domains/{domain['name']}.yaml: originals.loader: no loader {originals['loader']!r}; there are twins, bias_in_bios"
     )
@@ -75,12 +76,13 @@ def load_bias_in_bios(domain, data_dir=None):
     """BiasInBios: the hub's parquet files (or local ones), texts of the study's six professions.
 
     Fields hard_text, profession (int), gender (0 male, 1 female). The hub's train split gives the source, its dev
-    split the reserve, its test split the test items. Each text is its own cluster: there are no twins.
+    split the reserve, its test split the test items. Each text is its own cluster, named by its digest: there are no
+    twins. Returns the splits and the counts of `each_text_once`.
     """
     import pandas as pd
 
     originals, splits = domain["originals"], {}
-    for split, name in {"source": "train", "reserve": "dev", "test": "test"}.items():
+    for split, name in {"test": "test", "source": "train", "reserve": "dev"}.items():
         frames = [pd.read_parquet(path) for path in _parquet_files(originals, name, data_dir)]
         frame = pd.concat(frames, ignore_index=True)
         for column in ("hard_text", "profession", "gender"):
@@ -99,7 +101,7 @@ def load_bias_in_bios(domain, data_dir=None):
         splits[split] = [
             {
                 "id": f"{name}-{index}",
-                "twin": f"{name}-{index}",
+                "twin": hashlib.sha256(" ".join(row.hard_text.split()).encode()).hexdigest()[:16],
                 "label": BIAS_IN_BIOS[int(row.profession)],
                 "group": ["male", "female"][int(row.gender)],
                 "name": None,
@@ -107,7 +109,29 @@ def load_bias_in_bios(domain, data_dir=None):
             }
             for index, row in enumerate(frame.itertuples(index=False))
         ]
-    return splits
+    return each_text_once(splits)
+
+
+def each_text_once(splits):
+    """(splits, counts {rows, duplicates, contradictions, contradicting}): of copies, the first in the order of `splits`.
+
+    ASSUME: of a text whose copies differ in label or group none is kept, since nobody can say which is right.
+    """
+    copies = {}
+    for split, samples in splits.items():
+        for sample in samples:
+            copies.setdefault(sample["twin"], []).append((split, sample))
+    kept = {split: [] for split in splits}
+    counts = {"rows": sum(map(len, splits.values())), "duplicates": 0, "contradictions": 0, "contradicting": 0}
+    for found in copies.values():
+        if len({(sample["label"], sample["group"]) for _, sample in found}) > 1:
+            counts["contradictions"] += 1
+            counts["contradicting"] += len(found)
+            continue
+        counts["duplicates"] += len(found) - 1
+        split, sample = found[0]
+        kept[split].append(sample)
+    return kept, counts
 
 
 def _parquet_files(originals, split, data_dir):

@@ -463,9 +463,7 @@ def training(study):
             "squared distance",
         ),
     ):
-        data = own.dropna(subset=[column])
-        if column == "alignment_loss":
-            data = data[data.groupby("mitigation")[column].transform("max") > 0]
+        data = own.dropna(subset=[column])  # a step without the alignment term has none
         if data.empty:
             continue
         data = data.assign(value=data[column])

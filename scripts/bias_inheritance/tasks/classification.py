@@ -1,5 +1,7 @@
 """Occupation classification: every label of the domain is scored by its log-probability, all twins of the test split."""
 
+import itertools
+
 from bias_inheritance import answers, metrics, statistics
 
 
@@ -19,7 +21,7 @@ def items(task, domain, family, test, count):
 
 
 def balanced(test, count):
-    """Test samples cluster by cluster, in turn over label × group of the cluster; the first `count` of them.
+    """Test samples cluster by cluster, in turn over label × group of the cluster: as many clusters as `count` holds whole.
 
     The twins of a biography stand side by side. Where each sample is its own cluster the turns balance the groups too,
     so that a gap between groups is not one between their occupations.
@@ -33,7 +35,10 @@ def balanced(test, count):
         strata.setdefault((samples[0]["label"], *groups), []).append(samples)
     queues = [strata[key] for key in sorted(strata)]
     turns = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
-    return [sample for samples in turns for sample in samples][:count]
+    ends = itertools.accumulate(map(len, turns))
+    return [
+        sample for samples, end in zip(turns, ends, strict=True) if count is None or end <= count for sample in samples
+    ]
 
 
 def score(predictions, task, domain, replicates, seed):

@@ -1,0 +1,46 @@
+# The plan that audit holds results against; it stands alone because Snakemake's linter wants no function beside a rule.
+from snakemake.iocontainers import Wildcards
+
+
+def write_plan():
+    """What the present configuration gives every record that exists, in .work/STUDY/plan.json, for audit.
+
+    Made whenever Snakemake reads the configuration, a dry run included, and at the end of a run. `sources` are the files that the plan follows from: audit has it made anew where one of them changed.
+    """
+    steps = [step for step in workflow.rules if "record" in step.output.keys()]
+    planned = {}
+    for path in sorted(map(str, Path(RESULTS).rglob(f"*{provenance.SUFFIX}"))):
+        planned[path] = None  # no step makes it any more
+        for step in steps:
+            match = step.output.record.match(path)
+            if match:
+                planned[path] = leaves_of(step, Wildcards(fromdict=match.groupdict()))
+    sources = [
+        "Snakefile",
+        *map(str, sorted(Path("rules").glob("*.*"))),
+        *map(str, sorted(Path("catalog").rglob("*.yaml"))),
+        *(f"scripts/bias_inheritance/{module}.py" for module in ("catalog", "provenance", "study")),
+        *(os.path.relpath(path) for path in ["config.yaml", *workflow.configfiles]),
+    ]
+    roles = ["cpu", "gpu"] if ON_GPU else ["cpu"]
+    arguments = (
+        ["--configfile", *map(str, workflow.overwrite_configfiles)] if workflow.overwrite_configfiles else []
+    )
+    if workflow.config_settings.config_args:
+        arguments += ["--config", *workflow.config_settings.config_args]
+    plan = {
+        "parameters": planned,
+        "images": sorted({config["containers"][role] for role in roles} - {None}),
+        "sources": {path: provenance.sha256(path) for path in dict.fromkeys(sources)},
+        "arguments": arguments,
+    }
+    files.write_json(f"{WORK}/plan.json", plan)
+
+
+def leaves_of(step, wildcards):
+    """{name: digest} of the parameters that a step gives a job, or None where the configuration lacks what it needs."""
+    try:
+        leaves = step.params.parameters.leaves(wildcards)
+    except (KeyError, OSError, UserError):
+        return None
+    return {key: provenance.digest(value) for key, value in json.loads(compact(leaves)).items()}

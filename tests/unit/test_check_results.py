@@ -1,0 +1,84 @@
+"""What a finished study promised is held against its files, and the file that breaks it is named."""
+
+import copy
+import csv
+
+import pytest
+from bias_inheritance import files
+from bias_inheritance.errors import UserError
+from check_results import check_results
+
+AXES = {"model": "m", "domain": "d", "mitigation": "none", "seed": 1}
+CELLS = [
+    {**AXES, "bias": bias, "gamma": gamma, "round": round_}
+    for bias, gamma, round_ in [
+        ("untuned", "0.00", 0),
+        ("original", "0.00", 1),
+        ("neutral", "0.20", 1),
+        ("neutral", "0.20", 2),
+    ]
+]
+ASKED = [{"domain": "d", "task": task} for task in ("classify", "hire")]
+ORIGINALS = [{"origin": "original", "cluster": f"o-{number}"} for number in range(10)]
+TRAINS = [ORIGINALS, ORIGINALS + [{"origin": "augmented", "cluster": f"a-{n}"} for n in range(3)], []]  # 2.5, rounded
+SCORES = [[*cell.values(), place["task"]] for cell in CELLS for place in ASKED]
+
+
+def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
+    paths = {"scores": folder / "scores.csv", "questions": [folder / "classify.jsonl", folder / "hire.jsonl"]}
+    with open(paths["scores"], "w", newline="") as file:
+        csv.writer(file).writerows([[*cells[0], "task"], *scores])
+    for path in paths["questions"]:
+        files.write_jsonl(path, [{"cluster": f"{path.stem}-1"}, {"cluster": f"{path.stem}-2"}])
+    paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
+    for path, rows in zip(paths["trains"], trains, strict=True):
+        files.write_jsonl(path, rows)
+    check_results(**paths, checks=folder / "checks.csv", cells=cells, asked=ASKED, originals={"d": 10})
+    with open(folder / "checks.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_sound_study_is_told_what_was_looked_at(tmp_path):
+    gamma, overlap, cells = check(tmp_path)
+    assert gamma["looked_at"] == "3 mixes, 1 of them collapsed"
+    assert "(at most 0.0308)" in gamma["found"]  # 3 of 13 where 0.20 was asked for
+    assert overlap["looked_at"].endswith("4 test clusters") and cells["looked_at"] == "4 cells"
+
+
+def added(rows):
+    rows[1].append({"origin": "augmented", "cluster": "a-9"})
+
+
+def lost(rows):
+    rows[0].pop()
+
+
+def leaked(rows):
+    rows[1][11]["cluster"] = "classify-2"
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (added, r"train-1.jsonl: holds 10 originals and 4 augmented samples; γ 0.20 of 10 originals takes 2.5"),
+        (lost, r"train-0.jsonl: holds 9 originals and 0 augmented"),
+        (leaked, r"train-1.jsonl: trains on classify-2, a test item of .*classify.jsonl; mend"),
+    ],
+)
+def test_a_mix_that_breaks_its_promise_is_named(tmp_path, fault, told):
+    trains = copy.deepcopy(TRAINS)
+    fault(trains)
+    with pytest.raises(UserError, match=told):
+        check(tmp_path, trains)
+
+
+def test_an_empty_mix_of_round_1_did_not_collapse(tmp_path):
+    with pytest.raises(UserError, match="train-1.jsonl: holds 0 originals"):
+        check(tmp_path, [ORIGINALS, [], []])
+
+
+def test_a_cell_without_a_score_or_with_one_too_many_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"scores.csv: lacks m/d/none/1/neutral/0.20/2/hire; run"):
+        check(tmp_path, scores=SCORES[:-1])
+    with pytest.raises(UserError, match=r"scores.csv: should not have m/d/none/1/untuned/0.00/0/sing; run"):
+        check(tmp_path, scores=[*SCORES, [*CELLS[0].values(), "sing"]])
