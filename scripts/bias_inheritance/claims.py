@@ -199,9 +199,10 @@ def select(scores, selector):
         & scores["group"].isin(selector["group"])
     )
     keep &= scores["scoring"] == selector.get("scoring", "logprob")
-    for key in ("relation", "domain"):
-        if key in selector:
-            keep &= scores[key] == selector[key]
+    if "relation" in selector:
+        keep &= scores["relation"] == selector["relation"]
+    if "domain" in selector:
+        keep &= scores["domain"].isin(selector["domain"])
     weight = -1.0 if selector.get("harm") == "lower" else 1.0
     return scores[keep].assign(weight=weight, fewest=selector.get("fewest", 0))
 
@@ -211,7 +212,8 @@ def label_of(declared, outcome):
     selectors = declared["outcomes"][outcome]
     names = [
         f"{selector['metric']} {'/'.join(selector['group'])} ({', '.join(selector['task'])}"
-        + "".join(f"; {key} {selector[key]}" for key in ("relation", "domain") if key in selector)
+        + (f"; relation {selector['relation']}" if "relation" in selector else "")
+        + (f"; domain {' or '.join(selector['domain'])}" if "domain" in selector else "")
         + ")"
         for selector in selectors
     ]

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import yaml
 from analyse import analyse, read_items
-from bias_inheritance import claims, statistics
+from bias_inheritance import catalog, claims, statistics, study
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 from jsonschema import Draft202012Validator
 from null.simulated import manipulation, no_predictions, row
+from simulated_study import configuration
 
 DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
 TYPES = DECLARED["types"]
@@ -108,6 +109,24 @@ def test_claims_are_valid_and_refer_to_what_exists():
             assert contrast.get("of") is None or contrast["of"] in families
     biases = {path.stem for path in (ROOT / "catalog" / "biases").glob("*.yaml")}
     assert set(TYPES) <= biases
+
+
+@pytest.mark.parametrize("name", [None, *sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))])
+def test_every_outcome_finds_the_scores_of_each_study_that_asks_its_tasks(name):
+    config = configuration(name)
+    asked = [(domain, task) for domain in config["grid"]["domain"] for task in study.tasks_of(config, domain)]
+    for selector in (selector for selectors in DECLARED["outcomes"].values() for selector in selectors):
+        families = {catalog.load("domain", domain)["family"] for domain in selector.get("domain", [])}
+        for domain, task in asked:
+            family, relation = catalog.load("domain", domain)["family"], catalog.load("task", task)["relation"]
+            if task not in selector["task"] or relation != selector.get("relation", relation):
+                continue
+            if families and family not in families:
+                continue
+            place = {"domain": domain, "task": task, "relation": relation, "metric": selector["metric"]}
+            scoring = selector.get("scoring", "logprob")
+            scores = pd.DataFrame([row(ORIGINAL, 1, selector["group"][0], 0.5, **place, scoring=scoring)])
+            assert len(claims.select(scores, selector)) == 1, (domain, selector)
 
 
 GRID = {
