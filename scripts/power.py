@@ -102,8 +102,8 @@ def from_pilot(declared, scores, effect):
 
     everything_passed = pd.DataFrame(
         [
-            {"model": model, "bias": bias, "passed": True}
-            for model in scores["model"].unique()
+            {"model": model, "domain": domain, "bias": bias, "passed": True}
+            for model, domain in set(zip(scores["model"], scores["domain"], strict=True))
             for bias in declared["types"]
         ]
     )

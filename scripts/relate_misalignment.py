@@ -61,8 +61,7 @@ def worked(effects, manipulation, types):
     passed = {
         (model, domain, bias)
         for model, domain in places
-        for bias in set(types)
-        - set(claims.failed_manipulation(manipulation[manipulation["domain"] == domain], model, types))
+        for bias in set(types) - set(claims.failed_manipulation(manipulation, model, domain, types))
     }
     own = effects[["model", "domain", "bias"]].itertuples(index=False, name=None)
     return effects[np.array([place in passed for place in own], dtype=bool)]

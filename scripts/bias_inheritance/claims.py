@@ -157,9 +157,9 @@ def effects(scores):
     return pd.concat(found, ignore_index=True).sort_values([*keys_of(scores), "effect", "control"], ignore_index=True)
 
 
-def failed_manipulation(manipulation, model, types):
-    """{bias: `failed` or `not checked`} of the bias types that may not be tested (study, section 2)."""
-    rows = manipulation[manipulation["model"] == model]
+def failed_manipulation(manipulation, model, domain, types):
+    """{bias: `failed` or `not checked`} of the bias types that may not be tested in a domain (study, section 2)."""
+    rows = manipulation[(manipulation["model"] == model) & (manipulation["domain"] == domain)]
     passed = rows["passed"].astype(str).str.lower()
     failed = {bias: "not checked" for bias in types if not (passed[rows["bias"] == bias] == "true").any()}
     return failed | dict.fromkeys(rows[passed == "false"]["bias"], "failed")
@@ -311,12 +311,12 @@ def seed_values(spec, declared, study):
     minus = spec.get("minus", {})
     rows, outcomes = outcome_runs(spec["outcome"], minus.get("outcome"), declared, study)
     grid = set(rows[CELL].itertuples(index=False, name=None))
-    used = chosen(spec, grid, study)
+    used = chosen(spec, rows, study)
     if used["over"] == "round":
         refuse_collapsed(used, study)
     weights = cell_weights(used, grid)
     if "biases" in minus or "mitigation" in minus:
-        for cell, weight in cell_weights(chosen(spec | minus, grid, study), grid).items():
+        for cell, weight in cell_weights(chosen(spec | minus, rows, study), grid).items():
             add(weights, cell, -weight)
     weights = {cell: weight for cell, weight in weights.items() if abs(weight) > 1e-12}
 
@@ -347,21 +347,30 @@ def seed_values(spec, declared, study):
     }
 
 
-def chosen(spec, grid, study):
-    """The contrast with its biases resolved: `types` are the study's bias types whose manipulation worked."""
-    present = {cell[0] for cell in grid}
+def chosen(spec, rows, study):
+    """The contrast with its biases resolved: `types` are the study's bias types whose manipulation worked in all domains
+    of `rows`, the outcome's scores."""
+    present, failed = set(rows["bias"]), failed_in(rows["domain"].unique(), study)
     if spec["biases"] == "types":
         biases = [bias for bias in study["types"] if bias in present]
         if not biases:
             raise NotTested("The study has none of the six bias types.")
-        usable = [bias for bias in biases if bias not in study["failed"]]
+        usable = [bias for bias in biases if bias not in failed]
     else:
         biases = spec["biases"]
-        usable = biases if all(bias not in study["failed"] or bias not in present for bias in biases) else []
+        usable = biases if all(bias not in failed or bias not in present for bias in biases) else []
     if not usable:
-        reasons = [f"{study['failed'][bias]} for {bias}" for bias in biases if bias in study["failed"]]
-        raise NotTested(f"Manipulation {', '.join(reasons)}.")
+        raise NotTested(f"Manipulation {', '.join(f'{failed[bias]} for {bias}' for bias in biases if bias in failed)}.")
     return spec | {"biases": usable}
+
+
+def failed_in(domains, study):
+    """{bias: `failed` or `not checked`} of the bias types that may not be tested in one at least of these domains."""
+    found = {}
+    for domain in domains:
+        for bias, why in study["failed"][domain].items():
+            found[bias] = "failed" if "failed" in (why, found.get(bias)) else why
+    return found
 
 
 def refuse_collapsed(used, study):
@@ -407,8 +416,8 @@ def rank_correlation(spec, declared, study):
     import numpy as np
     import pandas as pd
 
-    grid = set(outcome_runs(spec["outcome"], None, declared, study)[0][CELL].itertuples(index=False, name=None))
-    biases = chosen(spec, grid, study)["biases"]
+    rows, _ = outcome_runs(spec["outcome"], None, declared, study)
+    biases = chosen(spec, rows, study)["biases"]
     if len(biases) < 4:
         raise NotTested(f"A correlation over bias types needs four of them, the study has {len(biases)}.")
     here = {bias: seed_values(spec | {"biases": [bias]}, declared, study) for bias in biases}
@@ -475,13 +484,16 @@ def evaluate(declared, scores, manipulation, predictions):
 
 
 def studies_of(declared, scores, manipulation):
-    """One dict per model: model, label that tells it apart (or ""), scores, types, failed manipulations, fitted models."""
+    """One dict per model: model, label that tells it apart (or ""), scores, types, failed manipulations by domain, fitted models."""
     runs = scores[scores["bias"] != "untuned"]
     found = []
     groups = list(runs.groupby("model")) or [("", runs)]
     for model, rows in groups:
         label = f" [{model}]" if len(groups) > 1 else ""
-        failed = failed_manipulation(manipulation, model, declared["types"])
+        failed = {
+            domain: failed_manipulation(manipulation, model, domain, declared["types"])
+            for domain in rows["domain"].unique()
+        }
         found.append(
             {"model": model, "label": label, "scores": rows, "types": declared["types"], "failed": failed, "fits": {}}
         )
@@ -524,7 +536,7 @@ def plan(declared, study, studies):
                 own = spec | {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
                 contrast_label = spec["name"].format(**picked) + study["label"]
                 if spec["biases"] == "types" and "biases" not in picked:
-                    contrast_label += types_label(study)
+                    contrast_label += types_label(spec, declared, study)
                 tests.append(
                     {
                         "claim": claim,
@@ -546,10 +558,13 @@ def each_value(values, study):
     return present if len(present) > 1 else []
 
 
-def types_label(study):
-    present = [
-        bias for bias in study["types"] if (study["scores"]["bias"] == bias).any() and bias not in study["failed"]
-    ]
+def types_label(spec, declared, study):
+    """The one bias type that a contrast over `types` comes down to in this study, or nothing."""
+    outcomes = [part["outcome"] for part in (spec, spec.get("minus", {})) if "outcome" in part]
+    selectors = [selector for outcome in outcomes for selector in declared["outcomes"][outcome]]
+    domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"]}
+    failed, runs = failed_in(domains, study), set(study["scores"]["bias"])
+    present = [bias for bias in study["types"] if bias in runs and bias not in failed]
     return f" ({present[0]})" if len(present) == 1 else ""
 
 

@@ -290,6 +290,18 @@ def test_several_types_are_averaged_and_shown_one_by_one():
     assert "Manipulation failed" in table.loc[f"accuracy gap widens with gamma: {types[1]}", "reason"]
 
 
+def test_a_failed_manipulation_blocks_the_rows_of_its_own_domain_alone():
+    rows = gender(np.random.default_rng(3), gaps={BIAS: 0.4}) + culture(np.random.default_rng(7))
+    passed = manipulation(BIAS)
+    checks = pd.concat([passed, manipulation(BIAS, passed=False).assign(domain="culture-arabic")])
+    table = decided(evaluate(rows, ["C1", "C2"], checks))
+    assert table.loc[f"accuracy gap widens with gamma ({BIAS})", "verdict"] == "supported"
+    assert "Manipulation failed" in table.loc["direct tasks are harmed more than indirect ones", "reason"]
+    # in the culture nothing was checked, which is not to have passed
+    unchecked = decided(evaluate(rows, ["C2"], passed))
+    assert "Manipulation not checked" in unchecked.loc["direct tasks are harmed more than indirect ones", "reason"]
+
+
 def test_none_universal():
     types = [BIAS, "contextual-single-implicit"]
     gaps = dict.fromkeys(types, 0.4)
@@ -361,7 +373,7 @@ def culture(stream, seeds=4):
 
 
 def test_c2_takes_dataset_as_a_factor_and_harm_as_positive():
-    found = evaluate(culture(np.random.default_rng(7)), ["C2"])
+    found = evaluate(culture(np.random.default_rng(7)), ["C2"], manipulation(BIAS).assign(domain="culture-arabic"))
     table = decided(found)
     direct = table.loc[f"direct tasks are harmed more than indirect ones ({BIAS})"]
     assert direct["estimate"] == pytest.approx(0.15 + 0.05, abs=0.01) and direct["n_items"] == 300
