@@ -386,6 +386,24 @@ def test_c2_takes_dataset_as_a_factor_and_harm_as_positive():
     assert found.iloc[0]["verdict"] == "supported"
 
 
+def test_stories_that_are_silent_on_a_dimension_stop_its_row_and_no_other():
+    stream, place = (
+        np.random.default_rng(7),
+        {"task": "story-generation", "metric": "negative_share", "scoring": "parsed"},
+    )
+    rows = []
+    for bias, seed, group in product([BIAS, "neutral"], range(1, 5), ["agency", "beliefs", "communion"]):
+        value = 0.3 + 0.2 * (bias == BIAS) + noise(stream)
+        silent = (bias, seed, group) == (BIAS, 1, "beliefs")
+        rows.append(
+            row((bias, 0.5, "none", 1), seed, group, None if silent else value, n=16, n_unparsed=16 * silent, **place)
+        )
+    table = decided(evaluate(rows, ["C2"]))
+    assert table.loc[f"stories hold more negative traits of agency ({BIAS})", "verdict"] == "supported"
+    beliefs = table.loc[f"stories hold more negative traits of beliefs ({BIAS})"]
+    assert beliefs["verdict"] == "not tested" and "unreadable" in beliefs["reason"]
+
+
 def test_c3_is_a_slope_over_rounds():
     stream = np.random.default_rng(8)
     rows = []
