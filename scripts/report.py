@@ -11,6 +11,7 @@ PAGE = "scripts/bias_inheritance/report/page.html"
 CSS = "scripts/bias_inheritance/report/page.css"
 JS = "scripts/bias_inheritance/report/page.js"
 STRETCHES = 30  # points of a training curve
+WAYS = {"logprob": "log-probability of each option", "parsed": "written answers, read"}
 
 
 def report(
@@ -258,9 +259,11 @@ def asked(study):
             task["title"],
             words.metric_name(task["primary"]["metric"]),
             {"direct": "directly", "indirect": "indirectly", "none": "not at all"}[task["relation"]],
-            {"logprob": "log-probability of each option", "parsed": "written answers, read"}[task["scoring"]],
+            words.listed(sorted({WAYS[outcome["scoring"]] for outcome in study.outcomes if outcome["task"] == name}))
+            or "–",
         ]
-        for task in (study.names["task"][name] for name in study.config["grid"]["task"] if name in study.names["task"])
+        for name in study.config["grid"]["task"]
+        for task in [study.names["task"][name]]
     ]
     return {
         "biases": parts.table("What the generated text was asked to be.", ["Name", "Kind", "What it does"], biases),

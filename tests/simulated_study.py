@@ -134,7 +134,6 @@ def names(config, datasets=0):
                 "title": f"Simulated {relation} task",
                 "kind": "classification",
                 "relation": relation,
-                "scoring": "logprob",
                 "primary": {"metric": "macro_f1", "harm": "lower"},
             }
     return found

@@ -172,7 +172,8 @@ def outcome_runs(name, minus, declared, study):
     """(rows, outcomes): the scores of an outcome with their `weight`, and the number of distinct outcomes in a full run.
 
     Each (domain, task, dataset, metric, group) weighs the same within its outcome: dataset is a fixed factor. A selector
-    with `harm` counts harm as positive, whichever way its metric runs. `minus` is an outcome to subtract, or None.
+    with `harm` counts harm as positive, whichever way its metric runs. `minus` is an outcome to subtract, or None. The
+    scores may be logprob or parsed, as the model allows, but all the same way: else, and without any, NotTested is raised.
     """
     import pandas as pd
 
@@ -183,11 +184,13 @@ def outcome_runs(name, minus, declared, study):
         found = [select(study["scores"], selector) for selector in declared["outcomes"][outcome]]
         rows = pd.concat(found) if found else study["scores"].iloc[:0]
         if rows.empty:
-            ways = sorted({selector.get("scoring", "logprob") for selector in declared["outcomes"][outcome]})
-            raise NotTested(f"The study has no scores of {label_of(declared, outcome)}, scored by {' or '.join(ways)}.")
+            raise NotTested(f"The study has no scores of {label_of(declared, outcome)}.")
         rows = rows.assign(weight=sign * rows["weight"] / len(rows[OUTCOME].drop_duplicates()))
         parts.append(rows)
     rows = pd.concat(parts)
+    ways = sorted(rows["scoring"].unique())
+    if len(ways) > 1:
+        raise NotTested(f"Some of the scores are {' and some '.join(ways)}, which are not compared.")
     return rows, len(rows[OUTCOME].drop_duplicates())
 
 
@@ -198,7 +201,6 @@ def select(scores, selector):
         & (scores["metric"] == selector["metric"])
         & scores["group"].isin(selector["group"])
     )
-    keep &= scores["scoring"] == selector.get("scoring", "logprob")
     if "relation" in selector:
         keep &= scores["relation"] == selector["relation"]
     if "domain" in selector:

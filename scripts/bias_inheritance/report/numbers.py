@@ -107,7 +107,7 @@ def outcomes(scores, tasks, domains):
     for (model, domain, task, dataset), rows in scores.groupby(["model", "domain", "task", "dataset"], sort=False):
         spec, place = tasks[task], domains[domain]
         primary = spec["primary"]
-        own = rows[(rows["metric"] == primary["metric"]) & (rows["scoring"] == spec["scoring"])]
+        own = rows[rows["metric"] == primary["metric"]]
         if own.empty:
             continue
         groups = list(own["group"].unique())
@@ -125,7 +125,7 @@ def outcomes(scores, tasks, domains):
                 "relation": own["relation"].iloc[0],
                 "kind": spec["kind"],
                 "title": spec["title"],
-                "scoring": spec["scoring"],
+                "scoring": own["scoring"].iloc[0],
                 "metric": primary["metric"],
                 "harm": primary.get("harm"),
                 "gap": gap,
