@@ -17,7 +17,8 @@ def analyse(
     """Write effects.csv (per-seed effects of every cell) and claims.csv (`verdicts`: one row per claim, contrast and test).
 
     predictions: the cells' folders, with their wildcards in `cells`, in one order. misalignment: values.csv, groups.csv
-    and distributions.csv as far as the study has them. declared: catalog/claims.yaml, parsed and checked.
+    and distributions.csv as far as the study has them. declared: catalog/claims.yaml, parsed and checked, with the
+    study's bias types as `types`.
     """
     import pandas as pd
 

@@ -15,10 +15,9 @@ import math
 import sys
 from pathlib import Path
 
-from bias_inheritance import claims, statistics
+from bias_inheritance import catalog, claims, statistics
 from bias_inheritance.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
 Z = 1.96  # half the width of a 95% interval, in standard errors
 MOST_ITEMS = 1_000_000
 RANKED = "A correlation over bias types is decided by their number, not by that of seeds."
@@ -27,11 +26,9 @@ EACH = {"biases": "any one bias type", "mitigation": "any one mitigation", "grou
 
 def main():
     """Print the table; exit status 1 with one line for wrong input."""
-    import yaml
-
     arguments = parse()
     try:
-        declared = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
+        declared = {**catalog.claims(arguments.claims), "types": catalog.bias_types()}
         if arguments.scores:
             rows, left_out = from_pilot(declared, read_pilot(arguments.scores), arguments.effect)
         else:
@@ -69,7 +66,7 @@ def parse():
     parser.add_argument(
         "--claims",
         type=Path,
-        default=ROOT / "catalog" / "claims.yaml",
+        default=catalog.CLAIMS,
         help="the declared claims (default catalog/claims.yaml)",
     )
     arguments = parser.parse_args()

@@ -22,7 +22,7 @@ def relate_misalignment(
 
     tables: values.csv, distributions.csv, as far as the study has them; not groups.csv, since a bias type asks for as many
     texts of either group and rejects those that show the other one: its shares are set by hand. outcomes: {name:
-    selectors} of catalog/claims.yaml. types: the declared bias types; those that passed their manipulation check count,
+    selectors} of catalog/claims.yaml. types: the study's bias types; those that passed their manipulation check count,
     and no control, since a control's distance from the originals is set by hand too. A run that is uninformative on a
     task has no effect there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by
     seed; its t interval over seeds says how steady it is for these bias types, not whether others would show it: that

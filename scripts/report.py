@@ -138,7 +138,7 @@ def read_study(
     claimed = yaml.safe_load(declared.read_text(encoding="utf-8"))
     table = numbers.scores_with_rows(numbers.read_table(scores))
     types = [bias for bias in config["grid"]["bias"] if "axes" in names["bias"][bias]]
-    types.sort(key=lambda bias: names["bias"][bias]["number"])
+    types.sort(key=lambda bias: names["bias"][bias].get("number", len(types) + 1))
     # a table of no rows has no columns that could tell what it holds
     counts = numbers.read_table(pools_table) if pools_table.stat().st_size > 1 else pd.DataFrame()
     shown = numbers.outcomes(table, names["task"], names["domain"])
@@ -149,7 +149,6 @@ def read_study(
         config=config,
         names=names,
         types=types,
-        all_types=claimed["types"],
         biases=[*types, *(bias for bias in config["grid"]["bias"] if bias not in types)],
         mitigations=config["grid"]["mitigation"],
         gammas=sorted(gamma for gamma in config["grid"]["gamma"] if gamma > 0),

@@ -73,7 +73,9 @@ def _write(folder, config, seed, datasets, misalignment):
     everything = pd.concat([checked, *of_claims], ignore_index=True)
     # the mixed models stand beside the verdicts and would take a minute on the full grid
     with mock.patch.object(statistics, "mixed_model", return_value=None):
-        verdicts = claims.evaluate(catalog.claims(), everything, manipulation, lambda *cell: None)
+        verdicts = claims.evaluate(
+            {**catalog.claims(), "types": catalog.bias_types()}, everything, manipulation, lambda *cell: None
+        )
     files.write_csv(folder / "claims.csv", verdicts)
     files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in study.pools(config)))
     files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
@@ -420,13 +422,13 @@ def _misalignment(folder, config, stream):
 def _together(folder, tables):
     """together.csv and correlations.csv, made as the pipeline makes them."""
     made = [folder / "misalignment" / f"{name}.csv" for name in ("together", "correlations")]
-    declared = catalog.claims()
+    outcomes = catalog.claims()["outcomes"]
     relate_misalignment(
         folder / "scores.csv",
         folder / "manipulation.csv",
         [path for path in tables if path.stem in ("values", "distributions")],
         *made,
-        {name: declared["outcomes"][name] for name in ("harm", "salary-gap", "hiring-gap")},
-        declared["types"],
+        {name: outcomes[name] for name in ("harm", "salary-gap", "hiring-gap")},
+        catalog.bias_types(),
     )
     return made

@@ -356,7 +356,7 @@ def chosen(spec, rows, study):
     if spec["biases"] == "types":
         biases = [bias for bias in study["types"] if bias in present]
         if not biases:
-            raise NotTested("The study has none of the six bias types.")
+            raise NotTested("The study has no bias type with these scores.")
         usable = [bias for bias in biases if bias not in failed]
     else:
         biases = spec["biases"]
@@ -453,7 +453,7 @@ def rank_correlation(spec, declared, study):
 def evaluate(declared, scores, manipulation, predictions):
     """claims.csv as a frame (COLUMNS): every declared claim, for each model of the study.
 
-    declared: catalog/claims.yaml, parsed. scores: as `checked`, misalignment tables appended. manipulation: frame.
+    declared: catalog/claims.yaml, parsed, with the study's bias types as `types`. scores: as `checked`, misalignment tables appended. manipulation: frame.
     predictions: function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
     group and correct, or None. Rows of one claim stand together: first the whole claim where it has several parts, then each
     contrast, then what stands beside it and never decides (verdict `beside`).

@@ -3,12 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from bias_inheritance import claims, statistics
-from bias_inheritance.provenance import ROOT
+from bias_inheritance import catalog, claims, statistics
 from null.simulated import BIAS, CELLS, ORIGINAL, accuracies, manipulation, no_predictions, predictions, row, scores
 
-DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 PASSED = manipulation(BIAS)
 DECIDED = {"supported", "contradicted", "equivalent"}
 

@@ -4,14 +4,12 @@ import gc
 
 import numpy as np
 import pytest
-import yaml
-from bias_inheritance import claims, metrics, statistics
-from bias_inheritance.provenance import ROOT
+from bias_inheritance import catalog, claims, metrics, statistics
 from null.simulated import BIAS, CELLS, accuracies, predictions
 
 STUDIES = 10_000
 MARGIN = 0.10
-DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 
 # What is tested of a study, by the cells' weights that claims.yaml would give it.
 BASE = claims.defaults({"biases": [BIAS]})

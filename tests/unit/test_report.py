@@ -274,7 +274,7 @@ def test_limits_follow_from_the_study(study):
     _, _, page = study
     told = text_of(page, "limits")
     assert "only an effect above" in told
-    assert "1 bias type of 6" in told
+    assert "1 bias type of the 6 of the paper" in told
     assert "No negative control" in told and "fictional biographies" in told
     assert "Unreadable answers" in told  # the simulated written salaries
 
