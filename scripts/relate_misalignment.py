@@ -1,6 +1,7 @@
 """Misalignment of values and distributions beside effects: per cell, how far its data lies off, against what it did (C4)."""
 
-from bias_inheritance import claims, files, opinions, statistics, step
+from bias_inheritance import files, opinions, statistics, step
+from bias_inheritance.claims import contrasts, frames
 from bias_inheritance.step import Input, Inputs, Output
 
 POOL = ["model", "domain", "bias", "seed", "round"]
@@ -30,7 +31,7 @@ def relate_misalignment(
     """
     import pandas as pd
 
-    effects = effects_of(informative(claims.read_scores(scores)), outcomes)
+    effects = effects_of(informative(frames.read_scores(scores)), outcomes)
     effects = worked(effects, pd.read_csv(manipulation), types)
     parts = []
     for path in tables:
@@ -61,7 +62,7 @@ def worked(effects, manipulation, types):
     passed = {
         (model, domain, bias)
         for model, domain in places
-        for bias in set(types) - set(claims.failed_manipulation(manipulation, model, domain, types))
+        for bias in set(types) - set(frames.failed_manipulation(manipulation, model, domain, types))
     }
     own = effects[["model", "domain", "bias"]].itertuples(index=False, name=None)
     return effects[np.array([place in passed for place in own], dtype=bool)]
@@ -71,10 +72,10 @@ def effects_of(scores, outcomes):
     """Per cell, outcome and control: the mean effect over the outcome's selectors, harm positive."""
     import pandas as pd
 
-    effects = claims.effects(scores)
+    effects = frames.effects(scores)
     found = []
     for name, selectors in outcomes.items():
-        rows = pd.concat([claims.select(effects, selector) for selector in selectors])
+        rows = pd.concat([contrasts.select(effects, selector) for selector in selectors])
         rows = rows.assign(outcome=name, value=rows["weight"] * rows["value"])
         found.append(rows.groupby([*CELL, "outcome", "effect", "control"], as_index=False)["value"].mean())
     return pd.concat(found)

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 from analyse import analyse, read_items
-from bias_inheritance import catalog, claims, statistics, study
+from bias_inheritance import catalog, statistics, study
+from bias_inheritance.claims import contrasts, frames, testing, verdicts
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 from null.simulated import manipulation, no_predictions, row
@@ -26,7 +27,7 @@ ORIGINAL = ("original", 0.0, "none", 1)
 def evaluate(rows, only, passed=None, predictions=no_predictions):
     declared = DECLARED | {"claims": {claim: DECLARED["claims"][claim] for claim in only}}
     passed = manipulation(*TYPES) if passed is None else passed
-    return claims.evaluate(declared, claims.checked(pd.DataFrame(rows), "scores.csv"), passed, predictions)
+    return verdicts.evaluate(declared, frames.checked(pd.DataFrame(rows), "scores.csv"), passed, predictions)
 
 
 def decided(found):
@@ -44,7 +45,7 @@ def test_effects_by_hand():
     cell, neutral, faithful = ((bias, 0.5, "loss", 1) for bias in (BIAS, "neutral", "faithful"))
     values = {ORIGINAL: 0.50, cell: 0.70, neutral: 0.60, faithful: 0.55, ("untuned", 0.0, "none", 0): 0.2}
     rows = [row(place, 1, "male", value, n=30 if place == neutral else 36) for place, value in values.items()]
-    found = claims.effects(pd.DataFrame(rows)).set_index(["bias", "control"])
+    found = frames.effects(pd.DataFrame(rows)).set_index(["bias", "control"])
     assert found["value"].to_dict() == pytest.approx(
         {
             (BIAS, "original"): 0.20,
@@ -65,7 +66,7 @@ def test_effects_are_paired_by_seed_mitigation_and_round():
     places = [(BIAS, 0.5, "none", 1), (BIAS, 0.5, "none", 2), ("neutral", 0.5, "none", 1), ("neutral", 0.5, "mask", 2)]
     rows = [row(place, seed, "male", 0.1 * number + seed) for number, place in enumerate(places) for seed in (1, 2)]
     rows += [row(ORIGINAL, 1, "male", 1.0), row(ORIGINAL, 2, "male", float("nan"))]
-    found = claims.effects(pd.DataFrame(rows))
+    found = frames.effects(pd.DataFrame(rows))
     bias = found[(found["effect"] == "bias")]
     assert bias[["round", "seed"]].to_numpy().tolist() == [[1, 1], [1, 2]]
     assert bias["value"].tolist() == pytest.approx([-0.2, -0.2])
@@ -75,18 +76,18 @@ def test_effects_are_paired_by_seed_mitigation_and_round():
 
 
 def test_effects_of_a_study_without_controls_are_none():
-    assert claims.effects(pd.DataFrame([row((BIAS, 0.5, "none", 1), 1, "male", 0.5)])).empty
+    assert frames.effects(pd.DataFrame([row((BIAS, 0.5, "none", 1), 1, "male", 0.5)])).empty
 
 
 def test_scores_that_cannot_be_are_refused(tmp_path):
     rows = pd.DataFrame([row(ORIGINAL, 1, "male", 0.5)] * 2)
     with pytest.raises(UserError, match="two rows for model m"):
-        claims.checked(rows, "scores.csv")
+        frames.checked(rows, "scores.csv")
     with pytest.raises(UserError, match="lacks the column 'group'"):
-        claims.checked(rows.drop(columns="group"), "scores.csv")
+        frames.checked(rows.drop(columns="group"), "scores.csv")
     (tmp_path / "scores.csv").write_text("")
     with pytest.raises(UserError, match="not readable as CSV"):
-        claims.read_scores(tmp_path / "scores.csv")
+        frames.read_scores(tmp_path / "scores.csv")
 
 
 # ---- what is declared --------------------------------------------------------------------------------------------
@@ -137,8 +138,8 @@ def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monk
     types = study.types_of(configuration(bias=["mine", BIAS, "neutral"]))
     assert types == [BIAS, "mine"]
     rows = gender(np.random.default_rng(16), types=["mine"], gaps={"mine": 0.4})
-    table = claims.checked(pd.DataFrame(rows), "scores.csv")
-    found = decided(claims.evaluate({**DECLARED, "types": types}, table, manipulation("mine"), no_predictions))
+    table = frames.checked(pd.DataFrame(rows), "scores.csv")
+    found = decided(verdicts.evaluate({**DECLARED, "types": types}, table, manipulation("mine"), no_predictions))
     assert found.loc["accuracy gap widens with gamma (mine)", "verdict"] == "supported"
 
 
@@ -156,7 +157,7 @@ def test_every_outcome_finds_the_scores_of_each_study_that_asks_its_tasks(name):
                 continue
             place = {"domain": domain, "task": task, "relation": relation, "metric": selector["metric"]}
             scores = pd.DataFrame([row(ORIGINAL, 1, selector["group"][0], 0.5, **place)])
-            assert len(claims.select(scores, selector)) == 1, (domain, selector)
+            assert len(contrasts.select(scores, selector)) == 1, (domain, selector)
 
 
 GRID = {
@@ -169,7 +170,7 @@ GRID = {
 
 
 def weights(**spec):
-    return claims.cell_weights(claims.defaults({"biases": [BIAS], **spec}), GRID)
+    return contrasts.cell_weights(contrasts.defaults({"biases": [BIAS], **spec}), GRID)
 
 
 def test_weights_of_a_bias_slope_go_through_the_origin():
@@ -200,7 +201,7 @@ def test_weights_of_an_augmentation_slope_are_those_of_the_ordinary_line():
     ],
 )
 def test_what_is_missing_is_said(spec, reason):
-    with pytest.raises(claims.NotTested, match=reason):
+    with pytest.raises(contrasts.NotTested, match=reason):
         weights(**spec)
 
 
@@ -212,8 +213,8 @@ def judged(values, direction, margin=0.02):
     tost = statistics.tost(values, margin)
     test = result | {"lacks": None, "p_tost": tost, "family": "f", "data": {"incomplete": 0}}
     test["spec"] = {"direction": direction, "margin": margin}
-    claims.adjust([test], DECLARED)
-    return claims.verdict_of(test, DECLARED)["verdict"]
+    testing.adjust([test], DECLARED)
+    return verdicts.verdict_of(test, DECLARED)["verdict"]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ def test_verdicts(values, direction, verdict):
 def test_a_compound_claim_is_supported_only_if_all_its_parts_are(parts, verdict):
     tests = [{"verdict": part, "contrast": part, "reason": "why", "spec": {"part": True}} for part in parts]
     tests.append({"verdict": "contradicted", "contrast": "no part", "reason": "why", "spec": {"part": False}})
-    assert claims.compound(DECLARED, "C1", {"label": ""}, tests)[0]["verdict"] == verdict
+    assert verdicts.compound(DECLARED, "C1", {"label": ""}, tests)[0]["verdict"] == verdict
 
 
 def gender(stream, seeds=4, types=(BIAS,), mitigations=("none", "loss"), gaps=None, relief=None):
@@ -283,7 +284,7 @@ def test_the_default_study_gets_c1_and_c6():
     """Three seeds, γ 0 and 0.5, none and loss: what the rows say, and that all columns stand in order."""
     rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
     found = evaluate(rows, ["C1", "C6"])
-    assert list(found.columns) == claims.COLUMNS
+    assert list(found.columns) == verdicts.COLUMNS
     table = decided(found)
     gap = table.loc[f"accuracy gap widens with gamma ({BIAS})"]
     assert gap["verdict"] == "supported" and gap["n_seeds"] == 3 and gap["n_items"] == 36 and gap["margin"] == 0.02
@@ -299,13 +300,13 @@ def test_the_default_study_gets_c1_and_c6():
 
 def test_claims_agree_with_the_table_of_effects():
     rows = gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1})
-    effects = claims.effects(pd.DataFrame(rows))
+    effects = frames.effects(pd.DataFrame(rows))
     mine = effects[(effects["bias"] == BIAS) & (effects["mitigation"] == "none") & (effects["group"] == "male")]
     found = evaluate(rows, ["C1"]).set_index(["contrast", "test"])
     name = f"male accuracy rises with gamma ({BIAS})"
     for control, contrast in (("neutral", name), ("original", f"{name}: augmentation effect (minus original)")):
         expected = statistics.seed_test(mine[mine["control"] == control]["value"].to_numpy())
-        assert found.loc[(contrast, claims.SEED_TEST), "p"] == pytest.approx(expected["p"])
+        assert found.loc[(contrast, testing.SEED_TEST), "p"] == pytest.approx(expected["p"])
 
 
 def test_several_types_are_averaged_and_shown_one_by_one():
@@ -502,13 +503,13 @@ def test_c4_reads_misalignment_tables(tmp_path):
     tables = []
     for name, content in (("distributions", pools), ("groups", shares)):
         pd.DataFrame(content).to_csv(tmp_path / f"{name}.csv", index=False)
-        tables.append(claims.read_misalignment(tmp_path / f"{name}.csv"))
+        tables.append(frames.read_misalignment(tmp_path / f"{name}.csv"))
     found = evaluate(pd.concat([pd.DataFrame(rows), *tables]), ["C4"])
     table = decided(found)
     assert table.loc["biased text lies farther from the originals than real text", "verdict"] == "supported"
     # the order of the six types is the same on both sides in each seed: one of 720, either way
     farther = table.loc["types that lie farther away harm more"]
-    assert farther["test"] == claims.RANK_TEST and farther["p"] == pytest.approx(2 / 720)
+    assert farther["test"] == testing.RANK_TEST and farther["p"] == pytest.approx(2 / 720)
     assert farther["verdict"] == "supported" and farther["estimate"] == pytest.approx(1)
     assert np.isnan(farther[["ci_low", "ci_high", "mde"]].astype(float)).all()
     nurse = table.loc["neutral nurse biographies are not balanced"]
@@ -536,7 +537,7 @@ def test_four_bias_types_are_too_few_for_their_order_to_be_evidence(seeds):
     assert farther["verdict"] == "inconclusive"
     assert ("cannot fall below 0.083" in farther["reason"]) == (seeds > 1)
     assert farther["reason"].startswith("One seed") == (seeds == 1)
-    assert (found["test"] == claims.RANK_OVER_SEEDS).sum() == 1
+    assert (found["test"] == testing.RANK_OVER_SEEDS).sum() == 1
 
 
 @pytest.mark.parametrize("unclear, verdict", [(90, "supported"), (110, "not tested")])
@@ -545,7 +546,7 @@ def test_texts_whose_group_is_unclear_count_as_unreadable(tmp_path, unclear, ver
     place = {"model": "m", "domain": "gender", "bias": "neutral", "metric": "male_share", "group": "nurse"}
     rows = [place | {"seed": seed, "value": seed / 100, "n": 100, "n_unclear": unclear} for seed in range(1, 5)]
     pd.DataFrame(rows).to_csv(tmp_path / "groups.csv", index=False)
-    table = decided(evaluate(claims.read_misalignment(tmp_path / "groups.csv"), ["C4"]))
+    table = decided(evaluate(frames.read_misalignment(tmp_path / "groups.csv"), ["C4"]))
     nurse = table.loc["neutral nurse biographies are not balanced"]
     assert nurse["verdict"] == verdict and ("unreadable" in nurse["reason"]) == (verdict == "not tested")
 
@@ -568,7 +569,7 @@ def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(
         for group, value, n in (("arabic", 0.1, 100), ("spanish", 0.3, 100), ("eastern-western", 0.1, shared))
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "values.csv", index=False)
-    table = decided(evaluate(claims.read_misalignment(tmp_path / "values.csv"), ["C4"]))
+    table = decided(evaluate(frames.read_misalignment(tmp_path / "values.csv"), ["C4"]))
     found = table.loc["values of Eastern cultures are met worse than of Western ones"]
     if reason:
         assert found["verdict"] == "not tested" and reason in found["reason"]
@@ -606,7 +607,7 @@ def test_a_pool_has_no_mitigation_and_what_is_missing_is_named_in_full(tmp_path)
     pd.DataFrame([place | {"seed": 1, "metric": "mmd", "group": "all", "value": 0.1, "n": 9}]).to_csv(
         tmp_path / "distributions.csv", index=False
     )
-    table = claims.read_misalignment(tmp_path / "distributions.csv")
+    table = frames.read_misalignment(tmp_path / "distributions.csv")
     assert table.iloc[0][["gamma", "mitigation"]].tolist() == [0.0, "none"]
     reasons = " ".join(decided(evaluate(table, ["C2", "C7"]))["reason"])
     assert "relation direct" in reasons
@@ -687,7 +688,7 @@ def test_analyse_writes_both_tables(tmp_path):
         cells,
     )
     found = pd.read_csv(tmp_path / "claims.csv")
-    assert list(found.columns) == claims.COLUMNS
+    assert list(found.columns) == verdicts.COLUMNS
     assert (found["test"] == "exact McNemar").sum() == 6
     assert set(found["verdict"]) <= {"supported", "contradicted", "equivalent", "inconclusive", "not tested", "beside"}
     assert found["reason"].str.endswith(".").all() and set(found["claim"]) == set(DECLARED["claims"])

@@ -1,6 +1,7 @@
 """From the tables to the numbers that are shown: means over seeds with t intervals, and the rows behind each of them."""
 
-from bias_inheritance import claims, statistics
+from bias_inheritance import statistics
+from bias_inheritance.claims import frames
 
 CELL = ["bias", "gamma", "mitigation", "round"]
 GRADES = ("accuracy", "macro_f1")  # metrics that say how many answers are right
@@ -77,7 +78,7 @@ def effects_with_rows(effects, scores):
     """The effects with `rows`: the row of the cell in scores.csv, and the row of its control."""
     import pandas as pd
 
-    keys = claims.keys_of(scores)
+    keys = frames.keys_of(scores)
     rows = scores[[*keys, "row"]]
     same = [key for key in keys if key not in CELL]
     found = []

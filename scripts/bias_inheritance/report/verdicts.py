@@ -1,12 +1,13 @@
 """The verdict table, and in plain words what the run cannot say."""
 
-from bias_inheritance import claims, opinions
+from bias_inheritance import opinions
 from bias_inheritance import study as grid
+from bias_inheritance.claims import testing
 from bias_inheritance.report import numbers, outcomes, parts, words
 from bias_inheritance.report.words import number
 
 TYPES_OF_THE_PAPER = 6
-CORRELATIONS = (claims.RANK_TEST, claims.RANK_OVER_SEEDS)  # on a scale of their own
+CORRELATIONS = (testing.RANK_TEST, testing.RANK_OVER_SEEDS)  # on a scale of their own
 FEW_SEEDS = 5
 MANY_UNREADABLE = 0.10
 
@@ -29,11 +30,11 @@ def verdicts(study):
                 row[end]
                 for row in deciding
                 for end in ("estimate", "ci_low", "ci_high")
-                if row["test"] == claims.SEED_TEST
+                if row["test"] == testing.SEED_TEST
             ]
         )
         # one very wide interval must not flatten all others
-        estimates = words.nice_reach([3 * row["estimate"] for row in deciding if row["test"] == claims.SEED_TEST])
+        estimates = words.nice_reach([3 * row["estimate"] for row in deciding if row["test"] == testing.SEED_TEST])
         reach = min(reach, estimates) or reach
         found.append(
             {
