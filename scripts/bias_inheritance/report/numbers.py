@@ -8,10 +8,13 @@ GRADES = ("accuracy", "macro_f1")  # metrics that say how many answers are right
 
 
 def read_table(path):
-    """A CSV as a frame with the column `row`, 1 for the first row below the header; γ on two decimals."""
+    """A CSV as a frame with the column `row`, 1 for the first row below the header; γ on two decimals.
+
+    A table of no rows may have no columns either: an empty frame.
+    """
     import pandas as pd
 
-    table = pd.read_csv(path)
+    table = pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
     table["row"] = range(1, len(table) + 1)
     return table.assign(gamma=table["gamma"].round(2)) if "gamma" in table else table
 
