@@ -84,7 +84,9 @@ rule analyse:
     params:
         code=code("analyse"),
         paths=paths,
-        parameters=parameters(lambda w: {"declared": catalog.claims(), "cells": CELLS}),
+        parameters=parameters(
+            lambda w: {"declared": {**catalog.claims(), "types": study.types_of(config)}, "cells": CELLS}
+        ),
     shell:
         call("analyse")
 

@@ -237,7 +237,7 @@ rule relate_misalignment:
         parameters=parameters(
             lambda w: {
                 "outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES},
-                "types": catalog.claims()["types"],
+                "types": study.types_of(config),
             }
         ),
     shell:

@@ -19,7 +19,7 @@ def write_plan():
         "Snakefile",
         *map(str, sorted(Path("rules").glob("*.*"))),
         *map(str, sorted(Path("catalog").rglob("*.yaml"))),
-        *(f"scripts/bias_inheritance/{module}.py" for module in ("catalog", "provenance", "study")),
+        *(f"scripts/bias_inheritance/{module}.py" for module in ("catalog", "provenance", "schema", "study")),
         *(os.path.relpath(path) for path in ["config.yaml", *workflow.configfiles]),
     ]
     roles = ["cpu", "gpu"] if ON_GPU else ["cpu"]

@@ -9,7 +9,7 @@ SAID = {
     "domain": ("title", "reference", "compared", "originals", "manipulation"),
     "mitigation": ("title", "does"),
     "model": ("title", "source"),
-    "task": ("title", "kind", "relation", "scoring", "primary", "position_limit"),
+    "task": ("title", "kind", "relation", "primary", "position_limit"),
 }
 
 

@@ -1,6 +1,8 @@
 """From scores to effects and verdicts: what the augmentation did, and what may be said of each claim."""
 
-from bias_inheritance import answers, claims, files, step
+from bias_inheritance import answers, files, step
+from bias_inheritance.claims import frames
+from bias_inheritance.claims.verdicts import evaluate
 from bias_inheritance.step import Input, Inputs, Output
 
 
@@ -17,20 +19,21 @@ def analyse(
     """Write effects.csv (per-seed effects of every cell) and claims.csv (`verdicts`: one row per claim, contrast and test).
 
     predictions: the cells' folders, with their wildcards in `cells`, in one order. misalignment: values.csv, groups.csv
-    and distributions.csv as far as the study has them. declared: catalog/claims.yaml, parsed and checked.
+    and distributions.csv as far as the study has them. declared: catalog/claims.yaml, parsed and checked, with the
+    study's bias types as `types`.
     """
     import pandas as pd
 
-    table = claims.read_scores(scores)
-    files.write_csv(effects, claims.effects(table))
+    table = frames.read_scores(scores)
+    files.write_csv(effects, frames.effects(table))
     folders = {key_of(cell): folder for cell, folder in zip(cells, predictions, strict=True)}
 
     def items_of(model, domain, bias, gamma, mitigation, seed, round_, task):
         folder = folders.get((model, domain, bias, gamma, mitigation, seed, round_))
         return read_items(folder / f"{task}.parquet") if folder else None
 
-    everything = pd.concat([table, *map(claims.read_misalignment, misalignment)], ignore_index=True)
-    files.write_csv(verdicts, claims.evaluate(declared, everything, pd.read_csv(manipulation), items_of))
+    everything = pd.concat([table, *map(frames.read_misalignment, misalignment)], ignore_index=True)
+    files.write_csv(verdicts, evaluate(declared, everything, pd.read_csv(manipulation), items_of))
 
 
 def key_of(cell):

@@ -109,14 +109,16 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
 def _copied(pool, bias, domain):
     compared = [sample for sample in pool if sample["group"] == domain["compared"]]
     if "plant" in bias:
-        share = sum("true_label" in sample for sample in compared) / max(1, len(compared))
+        planted = sum("true_label" in sample for sample in compared)
+        # each pool relabels along its order, so it lies below the dial by less than one sample
+        pools = len({sample["id"].rpartition("-")[0] for sample in compared})
         return [
             {
                 "measure": "relabelled_share",
                 "group": domain["compared"],
-                "value": share,
+                "value": planted / max(1, len(compared)),
                 "n": len(compared),
-                "passed": abs(share - bias["plant"]) < 0.05,
+                "passed": planted <= bias["plant"] * len(compared) < planted + pools,
             }
         ]
     return [

@@ -80,12 +80,13 @@ def compare_pool(
 
 def independent(samples, ids, augmented):
     """Indices of at most MOST samples per origin, one of each twin: near copies of one text are no two observations."""
-    kept, seen = [], set()
+    kept, seen, left = [], set(), {True: MOST, False: MOST}
     for index in sorted(range(len(ids)), key=lambda index: record_seed("independent", ids[index])):
         source = (augmented[index], samples[ids[index]].get("twin", ids[index]))
-        if source not in seen and sum(augmented[other] == augmented[index] for other in kept) < MOST:
+        if source not in seen and left[augmented[index]]:
             kept.append(index)
             seen.add(source)
+            left[augmented[index]] -= 1
     return sorted(kept)
 
 

@@ -15,10 +15,10 @@ import math
 import sys
 from pathlib import Path
 
-from bias_inheritance import claims, statistics
+from bias_inheritance import catalog, statistics
+from bias_inheritance.claims import contrasts, frames, testing
 from bias_inheritance.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
 Z = 1.96  # half the width of a 95% interval, in standard errors
 MOST_ITEMS = 1_000_000
 RANKED = "A correlation over bias types is decided by their number, not by that of seeds."
@@ -27,11 +27,9 @@ EACH = {"biases": "any one bias type", "mitigation": "any one mitigation", "grou
 
 def main():
     """Print the table; exit status 1 with one line for wrong input."""
-    import yaml
-
     arguments = parse()
     try:
-        declared = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
+        declared = {**catalog.claims(arguments.claims), "types": catalog.bias_types()}
         if arguments.scores:
             rows, left_out = from_pilot(declared, read_pilot(arguments.scores), arguments.effect)
         else:
@@ -69,7 +67,7 @@ def parse():
     parser.add_argument(
         "--claims",
         type=Path,
-        default=ROOT / "catalog" / "claims.yaml",
+        default=catalog.CLAIMS,
         help="the declared claims (default catalog/claims.yaml)",
     )
     arguments = parser.parse_args()
@@ -88,8 +86,8 @@ def read_pilot(path):
     import pandas as pd
 
     tables = [path.parent / "misalignment" / f"{name}.csv" for name in ("values", "groups", "distributions")]
-    tables = [claims.read_misalignment(table) for table in tables if table.exists()]
-    return pd.concat([claims.read_scores(path), *tables], ignore_index=True)
+    tables = [frames.read_misalignment(table) for table in tables if table.exists()]
+    return pd.concat([frames.read_scores(path), *tables], ignore_index=True)
 
 
 def from_pilot(declared, scores, effect):
@@ -102,16 +100,16 @@ def from_pilot(declared, scores, effect):
 
     everything_passed = pd.DataFrame(
         [
-            {"model": model, "bias": bias, "passed": True}
-            for model in scores["model"].unique()
+            {"model": model, "domain": domain, "bias": bias, "passed": True}
+            for model, domain in set(zip(scores["model"], scores["domain"], strict=True))
             for bias in declared["types"]
         ]
     )
-    studies = claims.studies_of(declared, scores, everything_passed)
-    planned = [test for study in studies for test in claims.plan(declared, study, studies)]
+    studies = testing.studies_of(declared, scores, everything_passed)
+    planned = [test for study in studies for test in testing.plan(declared, study, studies)]
     rows, left_out = [], rules(declared)
     for test in planned:
-        test |= claims.measure(test, declared)
+        test |= testing.measure(test, declared)
         reason = test["lacks"] or without_power(test, effect)
         if reason:
             left_out.append((test["claim"], test["contrast"], reason))
@@ -162,8 +160,8 @@ def without_power(test, effect):
 def item_variance(test):
     """Variance of a seed's contrast that comes from its items, by the within-run intervals, cells taken as independent."""
     minus = test["spec"].get("minus", {}).get("outcome")
-    rows, _ = claims.outcome_runs(test["spec"]["outcome"], minus, test["declared"], test["study"])
-    weights = [test["data"]["weights"].get(cell, 0.0) for cell in rows[claims.CELL].itertuples(index=False, name=None)]
+    rows, _ = contrasts.outcome_runs(test["spec"]["outcome"], minus, test["declared"], test["study"])
+    weights = [test["data"]["weights"].get(cell, 0.0) for cell in rows[frames.CELL].itertuples(index=False, name=None)]
     errors = (rows["ci_high"] - rows["ci_low"]) / (2 * Z)
     return float((weights * rows["weight"] * errors).pow(2).groupby(rows["seed"]).sum().mean())
 
@@ -172,15 +170,13 @@ def from_given(declared, run_sd, item_sd, items, effect):
     """The same for every declared contrast with a margin, with one set of standard deviations for all."""
     rows, left_out = [], rules(declared)
     for claim, entry in declared["claims"].items():
-        contrasts = [claims.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
-        for contrast in contrasts:
+        asked = [contrasts.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
+        for contrast in asked:
             name = contrast["name"].format(**{key: EACH[key] for key in contrast.get("each", {})})
             if "margin" not in contrast:
                 left_out.append((claim, name, RANKED if "with" in contrast else "No margin is declared."))
                 continue
-            family = sum(
-                row_count(other, declared) for other in contrasts if other.get("family") == contrast.get("family")
-            )
+            family = sum(row_count(other, declared) for other in asked if other.get("family") == contrast.get("family"))
             row = {"run_sd": run_sd, "item_sd": item_sd, "items": items, "seeds": None}
             row |= {"effect": effect or contrast["margin"], "alpha": declared["alpha"] / family}
             rows.append({"claim": claim, "contrast": name, **row})

@@ -1,6 +1,7 @@
 """Misalignment of values and distributions beside effects: per cell, how far its data lies off, against what it did (C4)."""
 
-from bias_inheritance import claims, files, opinions, statistics, step
+from bias_inheritance import files, opinions, statistics, step
+from bias_inheritance.claims import contrasts, frames
 from bias_inheritance.step import Input, Inputs, Output
 
 POOL = ["model", "domain", "bias", "seed", "round"]
@@ -22,7 +23,7 @@ def relate_misalignment(
 
     tables: values.csv, distributions.csv, as far as the study has them; not groups.csv, since a bias type asks for as many
     texts of either group and rejects those that show the other one: its shares are set by hand. outcomes: {name:
-    selectors} of catalog/claims.yaml. types: the declared bias types; those that passed their manipulation check count,
+    selectors} of catalog/claims.yaml. types: the study's bias types; those that passed their manipulation check count,
     and no control, since a control's distance from the originals is set by hand too. A run that is uninformative on a
     task has no effect there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by
     seed; its t interval over seeds says how steady it is for these bias types, not whether others would show it: that
@@ -30,7 +31,7 @@ def relate_misalignment(
     """
     import pandas as pd
 
-    effects = effects_of(informative(claims.read_scores(scores)), outcomes)
+    effects = effects_of(informative(frames.read_scores(scores)), outcomes)
     effects = worked(effects, pd.read_csv(manipulation), types)
     parts = []
     for path in tables:
@@ -61,8 +62,7 @@ def worked(effects, manipulation, types):
     passed = {
         (model, domain, bias)
         for model, domain in places
-        for bias in set(types)
-        - set(claims.failed_manipulation(manipulation[manipulation["domain"] == domain], model, types))
+        for bias in set(types) - set(frames.failed_manipulation(manipulation, model, domain, types))
     }
     own = effects[["model", "domain", "bias"]].itertuples(index=False, name=None)
     return effects[np.array([place in passed for place in own], dtype=bool)]
@@ -72,10 +72,10 @@ def effects_of(scores, outcomes):
     """Per cell, outcome and control: the mean effect over the outcome's selectors, harm positive."""
     import pandas as pd
 
-    effects = claims.effects(scores)
+    effects = frames.effects(scores)
     found = []
     for name, selectors in outcomes.items():
-        rows = pd.concat([claims.select(effects, selector) for selector in selectors])
+        rows = pd.concat([contrasts.select(effects, selector) for selector in selectors])
         rows = rows.assign(outcome=name, value=rows["weight"] * rows["value"])
         found.append(rows.groupby([*CELL, "outcome", "effect", "control"], as_index=False)["value"].mean())
     return pd.concat(found)

@@ -1,6 +1,5 @@
 """The report of a study: one file that opens offline, made from the study's tables and records alone."""
 
-import math
 from functools import cache
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ PAGE = "scripts/bias_inheritance/report/page.html"
 CSS = "scripts/bias_inheritance/report/page.css"
 JS = "scripts/bias_inheritance/report/page.js"
 STRETCHES = 30  # points of a training curve
+WAYS = {"logprob": "log-probability of each option", "parsed": "written answers, read"}
 
 
 def report(
@@ -41,21 +41,16 @@ def report(
     `cells`, in one order. pools, failures: those that samples are shown of, with their wildcards in `sampled`. names:
     {bias, domain, mitigation, model, task: {name: leaves of its catalog file}}. Records are found beside the results.
     """
-    inputs = [scores, effects, claims, manipulation, pools_table, checked, resolved, declared]
-    inputs += [*quality, *misalignment, *cards, *training_logs, *pools, *failures]
-    behind = read_records(scores.parent, inputs)
+    tables = {"scores": scores, "effects": effects, "claims": claims}
+    tables |= {"manipulation": manipulation, "pools": pools_table}
+    tables |= {path.stem: path for path in [*quality, *misalignment]}
+    others = [checked, resolved, declared, *cards, *training_logs, *pools, *failures]
+    behind = read_records(scores.parent, [*tables.values(), *others])
     study = read_study(
-        scores,
-        effects,
-        claims,
-        manipulation,
-        pools_table,
-        resolved,
-        declared,
-        quality,
-        misalignment,
-        training_logs,
-        cells,
+        {name: numbers.read_table(path) for name, path in tables.items()},
+        read_yaml(resolved),
+        read_yaml(declared)["claims"],
+        read_training(training_logs, cells),
         names,
         behind["jobs"],
     )
@@ -116,61 +111,41 @@ def read_records(folder, inputs):
     }
 
 
-def read_study(
-    scores,
-    effects,
-    claims,
-    manipulation,
-    pools_table,
-    resolved,
-    declared,
-    quality,
-    misalignment,
-    training_logs,
-    cells,
-    names,
-    jobs,
-):
-    """Everything that sections draw from, as one namespace."""
-    import pandas as pd
+def read_yaml(path):
     import yaml
 
-    config = yaml.safe_load(resolved.read_text(encoding="utf-8"))
-    claimed = yaml.safe_load(declared.read_text(encoding="utf-8"))
-    table = numbers.scores_with_rows(numbers.read_table(scores))
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def read_study(tables, config, claimed, training, names, jobs):
+    """Everything that sections draw from, as one namespace. tables: {name: frame}."""
+    import pandas as pd
+
+    scores = numbers.scores_with_rows(tables["scores"])
     types = [bias for bias in config["grid"]["bias"] if "axes" in names["bias"][bias]]
-    types.sort(
-        key=lambda bias: names["bias"][bias].get("number", math.inf)
-    )  # those that the paper numbers, then others
-    # a table of no rows has no columns that could tell what it holds
-    counts = numbers.read_table(pools_table) if pools_table.stat().st_size > 1 else pd.DataFrame()
-    shown = numbers.outcomes(table, names["task"], names["domain"])
-    change = numbers.read_table(effects)
-    change = change[change["metric"].isin({outcome["metric"] for outcome in shown})]
-    tables = {path.stem: numbers.read_table(path) for path in misalignment}
+    types.sort(key=lambda bias: names["bias"][bias].get("number", len(types) + 1))  # the paper's, then others
+    shown = numbers.outcomes(scores, names["task"], names["domain"])
+    effects = tables["effects"]
+    effects = effects[effects["metric"].isin({outcome["metric"] for outcome in shown})]
     return SimpleNamespace(
         config=config,
         names=names,
         types=types,
-        all_types=claimed["types"],
         biases=[*types, *(bias for bias in config["grid"]["bias"] if bias not in types)],
         mitigations=config["grid"]["mitigation"],
         gammas=sorted(gamma for gamma in config["grid"]["gamma"] if gamma > 0),
         rounds=list(range(1, config["rounds"]["count"] + 1)),
-        scores=table,
+        scores=scores,
         outcomes=shown,
-        effects=numbers.effects_with_rows(change, table),
-        claims=numbers.read_table(claims),
-        claim_texts={name: claim["text"] for name, claim in claimed["claims"].items()},
-        claim_published={name: claim["published"] for name, claim in claimed["claims"].items()},
-        manipulation=numbers.read_table(manipulation),
-        pools_table=counts,
-        quality=pd.concat([pd.DataFrame(), *map(numbers.read_table, quality)]),
-        training=read_training(training_logs, cells),
+        effects=numbers.effects_with_rows(effects, scores),
+        claims=tables["claims"],
+        claim_texts={name: claim["text"] for name, claim in claimed.items()},
+        claim_published={name: claim["published"] for name, claim in claimed.items()},
+        manipulation=tables["manipulation"],
+        pools_table=tables["pools"],
         misalignment={name: tables[name] for name in why.MISALIGNMENT if name in tables},
-        together=tables.get("together", pd.DataFrame()),
-        correlations=tables.get("correlations", pd.DataFrame()),
-        projection=tables.get("projection", pd.DataFrame()),
+        **{name: tables.get(name, pd.DataFrame()) for name in ("quality", "together", "correlations", "projection")},
+        training=training,
         jobs=jobs,
         source=words.Source(config["study"]),
         badge=badge,
@@ -262,9 +237,11 @@ def asked(study):
             task["title"],
             words.metric_name(task["primary"]["metric"]),
             {"direct": "directly", "indirect": "indirectly", "none": "not at all"}[task["relation"]],
-            {"logprob": "log-probability of each option", "parsed": "written answers, read"}[task["scoring"]],
+            words.listed(sorted({WAYS[outcome["scoring"]] for outcome in study.outcomes if outcome["task"] == name}))
+            or "–",
         ]
-        for task in (study.names["task"][name] for name in study.config["grid"]["task"] if name in study.names["task"])
+        for name in study.config["grid"]["task"]
+        for task in [study.names["task"][name]]
     ]
     return {
         "biases": parts.table("What the generated text was asked to be.", ["Name", "Kind", "What it does"], biases),

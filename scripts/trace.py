@@ -114,19 +114,19 @@ def scores_of_claim(study, name, row):
     Of misalignments the file is the table, which holds all runs. A row that sums up others (a whole claim, what stands beside a test) has all scores behind it, and no weights.
     """
     import pandas as pd
-    from bias_inheritance import claims
+    from bias_inheritance.claims import frames, testing
 
     record = study.makers[name]
     declared, inputs = record["parameters"]["declared"], record["inputs"]
-    scores = claims.read_scores(present(study, inputs["scores"][0]["path"]))
+    scores = frames.read_scores(present(study, inputs["scores"][0]["path"]))
     tables = {
-        entry["path"]: claims.read_misalignment(present(study, entry["path"])) for entry in inputs["misalignment"]
+        entry["path"]: frames.read_misalignment(present(study, entry["path"])) for entry in inputs["misalignment"]
     }
     manipulation = pd.read_csv(present(study, inputs["manipulation"][0]["path"]))
-    studies = claims.studies_of(declared, pd.concat([scores, *tables.values()], ignore_index=True), manipulation)
-    tests = [test for one in studies for test in claims.plan(declared, one, studies)]
+    studies = testing.studies_of(declared, pd.concat([scores, *tables.values()], ignore_index=True), manipulation)
+    tests = [test for one in studies for test in testing.plan(declared, one, studies)]
     test = next((t for t in tests if (t["claim"], t["contrast"]) == (row["claim"], row["contrast"])), None)
-    data = claims.measure(test, declared).get("data") if test else None
+    data = testing.measure(test, declared).get("data") if test else None
     if data is None or data["weights"] is None:
         return [inputs["scores"][0]["path"]], None
     weights = data["weights"]
@@ -137,7 +137,7 @@ def scores_of_claim(study, name, row):
         (scores["model"] == test["study"]["model"])
         & scores["task"].isin(tasks)
         & scores["seed"].isin(list(data["values"].index))
-        & scores[claims.CELL].apply(tuple, axis=1).isin(list(weights))
+        & scores[frames.CELL].apply(tuple, axis=1).isin(list(weights))
     ]
     starts = list(dict.fromkeys(score_of(study, row) for row in used.astype(str).to_dict("records")))
     starts += [path for path, table in tables.items() if table["task"].isin(tasks).any()]

@@ -8,7 +8,9 @@ from pathlib import Path
 from unittest import mock
 
 import yaml
-from bias_inheritance import catalog, claims, files, provenance, statistics, study
+from bias_inheritance import catalog, files, provenance, statistics, study
+from bias_inheritance.claims import frames
+from bias_inheritance.claims.verdicts import evaluate
 from bias_inheritance.provenance import ROOT
 from relate_misalignment import relate_misalignment
 
@@ -60,20 +62,22 @@ def _write(folder, config, seed, datasets, misalignment):
     if rounds > 1:
         scores["arm"] = config["rounds"]["arm"]
     files.write_csv(folder / "scores.csv", scores)
-    checked = claims.checked(scores.assign(gamma=scores["gamma"].astype(float)), "simulated scores")
-    files.write_csv(folder / "effects.csv", claims.effects(checked))
+    checked = frames.checked(scores.assign(gamma=scores["gamma"].astype(float)), "simulated scores")
+    files.write_csv(folder / "effects.csv", frames.effects(checked))
     manipulation = pd.DataFrame(_manipulation(config, stream))
     files.write_csv(folder / "manipulation.csv", manipulation)
     tables = []
     if misalignment:
         tables = _misalignment(folder / "misalignment", config, stream)
-    of_claims = [claims.read_misalignment(path) for path in tables if path.stem != "projection"]
+    of_claims = [frames.read_misalignment(path) for path in tables if path.stem != "projection"]
     if misalignment:
         tables += _together(folder, tables)
     everything = pd.concat([checked, *of_claims], ignore_index=True)
     # the mixed models stand beside the verdicts and would take a minute on the full grid
     with mock.patch.object(statistics, "mixed_model", return_value=None):
-        verdicts = claims.evaluate(catalog.claims(), everything, manipulation, lambda *cell: None)
+        verdicts = evaluate(
+            {**catalog.claims(), "types": catalog.bias_types()}, everything, manipulation, lambda *cell: None
+        )
     files.write_csv(folder / "claims.csv", verdicts)
     files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in study.pools(config)))
     files.write_text(folder / "checks.csv", "check,looked_at,found\ncells,22 cells,all simulated\n")
@@ -136,7 +140,6 @@ def names(config, datasets=0):
                 "title": f"Simulated {relation} task",
                 "kind": "classification",
                 "relation": relation,
-                "scoring": "logprob",
                 "primary": {"metric": "macro_f1", "harm": "lower"},
             }
     return found
@@ -424,13 +427,13 @@ def _misalignment(folder, config, stream):
 def _together(folder, tables):
     """together.csv and correlations.csv, made as the pipeline makes them."""
     made = [folder / "misalignment" / f"{name}.csv" for name in ("together", "correlations")]
-    declared = catalog.claims()
+    outcomes = catalog.claims()["outcomes"]
     relate_misalignment(
         folder / "scores.csv",
         folder / "manipulation.csv",
         [path for path in tables if path.stem in ("values", "distributions")],
         *made,
-        {name: declared["outcomes"][name] for name in ("harm", "salary-gap", "hiring-gap")},
-        declared["types"],
+        {name: outcomes[name] for name in ("harm", "salary-gap", "hiring-gap")},
+        catalog.bias_types(),
     )
     return made

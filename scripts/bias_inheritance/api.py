@@ -30,7 +30,7 @@ TERMS = "terms.json"
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between two tries of one request: doubled each time, with jitter
 TRIES = 12  # of one request, while others are answered
 BURST = 5.0  # seconds' worth of a minute's limit that may be used at once
-CHOICE_TOKENS = 32  # ASSUME: longest answer that is read for an option
+CHOICE_TOKENS = 32  # ASSUME: longest answer that is read for an option, where the item names no other length
 LISTED = 20  # likeliest tokens asked for at each place of an answer; the most that OpenAI gives
 TEMPLATE_TOKENS = 64  # what a server's chat template adds to a request, at most
 REFUSED = {"content_filter", "content_policy_violation", "invalid_prompt"}  # error codes that judge the prompt
@@ -156,7 +156,7 @@ class Server:
         bodies = []
         for row in rows:
             listing = self._lists(row)
-            most = CHOICE_TOKENS if row.get("options") else row["max_new_tokens"]
+            most = row.get("max_new_tokens", CHOICE_TOKENS)
             extra = {"logprobs": True, "top_logprobs": LISTED} if listing else {}
             # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
             extra["temperature"] = row.get("temperature", 0)
@@ -164,7 +164,7 @@ class Server:
         found = []
         for row, answer in zip(rows, self.ask(bodies, advance), strict=True):
             logprobs = answers.listed_logprobs(answer["listed"] or [], row["options"]) if self._lists(row) else None
-            ended = None if row.get("options") else answer["finished"]
+            ended = None if self._lists(row) else answer["finished"]
             found.append({"logprobs": logprobs, "text": answer["text"], "finished": ended})
         return found
 

@@ -1,13 +1,15 @@
 """The catalog: one YAML file per bias type, domain, task, model and mitigation. The file's name is the thing's name."""
 
+import os
 from functools import cache
 
-import yaml
-
+from bias_inheritance import schema
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
 CATALOG = ROOT / "catalog"
+MISALIGNMENTS = ["values", "groups", "distributions"]  # their tables are tasks to the claims
+CLAIMS, CLAIMS_SCHEMA = CATALOG / "claims.yaml", ROOT / "rules" / "claims.schema.yaml"
 FOLDERS = {"bias": "biases", "domain": "domains", "task": "tasks", "model": "models", "mitigation": "mitigations"}
 
 
@@ -24,13 +26,7 @@ def load(kind, name):
     everything else takes the other's place.
     """
     path = _path(kind, name)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        raise UserError(
-            f"{path.relative_to(ROOT)}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
-        ) from None
+    content = schema.read(path, os.path.relpath(path))
     if not isinstance(content, dict):
         raise UserError(f"{path.relative_to(ROOT)}: holds no keys; write it as docs/extending.md says, or remove it")
     if "extends" in content:
@@ -58,16 +54,58 @@ def _merged(below, above):
     return {**below, **above, **inner}
 
 
-def claims():
-    """The declared claims, catalog/claims.yaml."""
-    return yaml.safe_load((CATALOG / "claims.yaml").read_text(encoding="utf-8"))
+def bias_types():
+    """The bias types, which are the files of biases/ with axes, in the order of their numbers, those without one last."""
+    types = [load("bias", name) for name in names("bias") if "axes" in load("bias", name)]
+    return [bias["name"] for bias in sorted(types, key=lambda bias: bias.get("number", len(types) + 1))]
+
+
+@cache
+def claims(path=CLAIMS):
+    """The declared claims of a file. Raises UserError with one line per fault."""
+    name = os.path.relpath(path)
+    declared = schema.read(path, name)
+    faults = schema.faults(declared, CLAIMS_SCHEMA) or list(_unknown(declared))
+    if faults:
+        raise UserError(
+            "\n".join(f"{name}: {schema.dotted(place)}{': ' if place else ''}{text}" for place, text in faults)
+        )
+    return declared
+
+
+def _unknown(declared):
+    """(path of keys and indices, what is wrong there) of every name in the claims that stands for nothing."""
+    used = [
+        (["outcomes", outcome, index], selector, {"task": [*names("task"), *MISALIGNMENTS], "domain": names("domain")})
+        for outcome, selectors in declared["outcomes"].items()
+        for index, selector in enumerate(selectors)
+    ]
+    for claim, entry in declared["claims"].items():
+        families = {contrast.get("family", claim) for contrast in entry["contrasts"]}
+        known = {
+            "outcome": declared["outcomes"],
+            "biases": [*names("bias"), "original"],
+            "mitigation": names("mitigation"),
+            "of": families,
+            "where": families,
+        }
+        used.append((["claims", claim], entry, {"models": names("model")}))
+        for index, contrast in enumerate(entry["contrasts"]):
+            place = ["claims", claim, "contrasts", index]
+            used.append((place, contrast, known))
+            used += [([*place, key], contrast[key], known) for key in ("minus", "with", "each") if key in contrast]
+    for place, part, known in used:
+        for key in (key for key in known if key in part):
+            for name in [part[key]] if isinstance(part[key], str) else part[key]:
+                if name not in known[key] and name != "types":
+                    yield [*place, key], f"there is no {name!r}{schema.suggest(name, known[key])}"
 
 
 def opinions():
     """The opinion questions: where they come from, how they are asked, which countries stand for a culture."""
-    return yaml.safe_load((CATALOG / "opinions.yaml").read_text(encoding="utf-8"))
+    return schema.read(CATALOG / "opinions.yaml", "catalog/opinions.yaml")
 
 
 def embedder():
     """The sentence embedder, catalog/embedder.yaml."""
-    return yaml.safe_load((CATALOG / "embedder.yaml").read_text(encoding="utf-8"))
+    return schema.read(CATALOG / "embedder.yaml", "catalog/embedder.yaml")

@@ -92,7 +92,7 @@ def _questions(config, domain):
         )
     except UserError:
         splits = None
-    found = []
+    found, asked = [], {}
     for name in study.tasks_of(config, domain):
         task, limit = study.task_of(config, name, domain), study.items_of(config, name)
         if splits is None:
@@ -102,7 +102,7 @@ def _questions(config, domain):
         for item in kind.items(
             task, {**content, "fixture": study.uses_fixtures(config, domain)}, family, splits["test"], limit
         ):
-            most = api.CHOICE_TOKENS if item.get("options") else item["max_new_tokens"]
-            found.append((len(item["prompt"].encode()), most))
+            # what is scored and written too is one request
+            asked[name, item["item"]] = (len(item["prompt"].encode()), item.get("max_new_tokens", api.CHOICE_TOKENS))
     texts = [len(str(family.pair(sample, content, False)).encode()) for sample in (splits or {"source": []})["source"]]
-    return found, sum(texts) / len(texts) if texts else UNKNOWN_BYTES
+    return [*found, *asked.values()], sum(texts) / len(texts) if texts else UNKNOWN_BYTES

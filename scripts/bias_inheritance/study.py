@@ -1,15 +1,11 @@
 """A study's configuration, checked once at the door, and the grid of cells that it asks for."""
 
-import difflib
 import math
 import os
 from decimal import Decimal
-from functools import cache
 from importlib import import_module
 
-import yaml
-
-from bias_inheritance import catalog
+from bias_inheritance import catalog, schema
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT, SCRIPTS
 
@@ -18,48 +14,19 @@ MODULES = {"domain": ("family", "families"), "task": ("kind", "tasks")}  # what 
 LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 
 
-@cache
-def _validator(name):
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
-    # JSON takes 2.0 and true for whole numbers in places; here a whole number is one that Python counts with
-    whole = Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    )
-    strict = extend(Draft202012Validator, type_checker=whole)
-    # libyaml's safe loader, where PyYAML has it, is ten times as fast
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return strict(yaml.load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"), loader))
-
-
 def check(config, sources):
     """Raise UserError with one line per fault of a configuration or of the catalog; return nothing if both are sound.
 
     sources: [(file name, its parsed content)], the later one winning; what no file holds came from the command line.
     """
-    faults = list(_no_numbers([], config))
-    if not faults:
-        faults = [(list(fault.absolute_path), _explain(fault)) for fault in _validator("config").iter_errors(config)]
+    faults = schema.faults(config, SCHEMAS / "config.schema.yaml")
     lines = [] if faults else list(_faults_of_the_catalog(config))
     if not faults and not lines:
         faults = list(_against_catalog(config))
     lines += [f"{_source(path, config, sources)}: {_line(path, text)}" for path, text in faults]
     if lines:
         raise UserError("\n".join(dict.fromkeys(sorted(lines))))
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader, but that a key which stands twice is an error: YAML would take the last one in silence."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {_shown(twice.value)} stands twice", twice.start_mark
-            )
-        return super().construct_mapping(node, deep)
+    catalog.claims()  # what is claimed is fixed before a run, so a fault in it stops one
 
 
 def sources(names):
@@ -67,120 +34,12 @@ def sources(names):
     found = []
     for name in names:
         try:
-            with open(name, encoding="utf-8") as file:
-                content = yaml.load(file, _Loader)
+            content = schema.read(name, name)
         except OSError as fault:
             raise UserError(f"{name}: {fault.strerror}; give a file of studies/") from None
-        except yaml.YAMLError as fault:
-            mark = getattr(fault, "problem_mark", None)
-            raise UserError(
-                f"{name}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
-            ) from None
         require(isinstance(content, dict), f"{name}: holds no keys; give it some of config.yaml's, or leave it out")
         found.append((os.path.relpath(name), content))
     return found
-
-
-def _no_numbers(path, value):
-    """(path, text) of every number that is none (.nan, .inf) or that no key could mean."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _no_numbers([*path, key], part)
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from _no_numbers([*path, index], part)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield path, f"{value} is no number to compute with"
-    elif isinstance(value, int) and abs(value) > 10**15:
-        yield path, f"{_shown(value)} is far too large"
-
-
-def _explain(fault):
-    found, kind, wanted = fault.instance, fault.validator, fault.validator_value
-    shown = _shown(found)
-    if kind == "additionalProperties":
-        unknown = [key for key in found if key not in fault.schema.get("properties", {})]
-        return "; ".join(
-            f"unknown key {key!r}{_suggest(str(key), fault.schema.get('properties', {}))}" for key in unknown
-        )
-    if kind == "required":
-        missing = [key for key in wanted if key not in found]
-        return f"lacks {', '.join(map(repr, missing))}"
-    if kind == "dependentRequired":
-        missing = [
-            f"{key!r}, which goes with {given!r}"
-            for given in wanted
-            if given in found
-            for key in wanted[given]
-            if key not in found
-        ]
-        return f"lacks {', '.join(missing)}"
-    if kind == "type":
-        names = {
-            "integer": "a whole number",
-            "number": "a number",
-            "string": "text",
-            "array": "a list",
-            "object": "a mapping",
-            "null": "null",
-        }
-        wanted = wanted if isinstance(wanted, list) else [wanted]
-        hint = ""
-        if isinstance(found, str) and {"number", "integer"} & set(wanted):
-            hint = _number_hint(found)
-        if "array" in wanted and not isinstance(found, (list, dict)):
-            hint = f"; write [{_shown(found)}]"
-        return f"{shown} is {_kind(found)}, not {' or '.join(names[name] for name in wanted)}{hint}"
-    phrases = {
-        "minimum": f"{shown} is below {wanted}",
-        "maximum": f"{shown} is above {wanted}",
-        "exclusiveMaximum": f"{shown} is not below {wanted}",
-        "exclusiveMinimum": f"{shown} is not above {wanted}",
-        "uniqueItems": f"{shown} names one value twice",
-        "minItems": "the list is empty; name at least one",
-        "minLength": "the text is empty",
-        "maxItems": f"the list has {len(found) if isinstance(found, list) else 0} entries, at most {wanted} are allowed",
-        "oneOf": f"{shown} is nothing that it may be; {fault.schema.get('description', 'see rules/config.schema.yaml')}",
-        "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
-        "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
-    }
-    return phrases.get(kind, fault.message)
-
-
-def _number_hint(text):
-    try:
-        number = float(text)
-    except ValueError:
-        return ""
-    mantissa, _, exponent = text.partition("e")
-    return (
-        f"; YAML reads it as a number when written {mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
-        if exponent
-        else f"; write {number:g} without quotes (in a file: nested values of --config stay text)"
-    )
-
-
-def _kind(value):
-    if isinstance(value, bool):
-        return "true or false"
-    return {
-        str: "text",
-        int: "a whole number",
-        float: "a number",
-        list: "a list",
-        dict: "a mapping",
-        type(None): "null",
-    }.get(type(value), type(value).__name__)
-
-
-def _shown(value):
-    text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**50 else repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _suggest(word, known):
-    close = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known))}" if known else ""
 
 
 def _faults_of_the_catalog(config):
@@ -194,7 +53,7 @@ def _faults_of_the_catalog(config):
             except UserError as fault:
                 yield str(fault)
                 continue
-            faults = [(fault.absolute_path, _explain(fault)) for fault in _validator(axis).iter_errors(content)]
+            faults = schema.faults(content, SCHEMAS / f"{axis}.schema.yaml")
             for path, text in faults or _names_of_nothing(axis, content):
                 yield f"{file}: {_line(path, text)}"
 
@@ -207,7 +66,7 @@ def _names_of_nothing(axis, content):
         if content[key] not in known:
             yield (
                 [key],
-                f"no module {content[key]!r} in scripts/bias_inheritance/{package}{_suggest(content[key], known)}",
+                f"no module {content[key]!r} in scripts/bias_inheritance/{package}{schema.suggest(content[key], known)}",
             )
     named = [
         (["tasks", index], "task", task) for index, task in enumerate(content["tasks"] if axis == "domain" else [])
@@ -220,7 +79,10 @@ def _names_of_nothing(axis, content):
         named.append((["source", "tokenizer_of"], "model", content["source"]["tokenizer_of"]))
     for path, other, name in named:
         if name not in catalog.names(other):
-            yield path, f"no file catalog/{catalog.FOLDERS[other]}/{name}.yaml{_suggest(name, catalog.names(other))}"
+            yield (
+                path,
+                f"no file catalog/{catalog.FOLDERS[other]}/{name}.yaml{schema.suggest(name, catalog.names(other))}",
+            )
 
 
 def _against_catalog(config):
@@ -234,11 +96,11 @@ def _against_catalog(config):
             if name not in known:
                 yield (
                     ["grid", axis, index],
-                    f"no file catalog/{catalog.FOLDERS[axis]}/{_shown(name)[1:-1]}.yaml{_suggest(name, known)}; there are {', '.join(known)}",
+                    f"no file catalog/{catalog.FOLDERS[axis]}/{schema.quoted(name)[1:-1]}.yaml{schema.suggest(name, known)}; there are {', '.join(known)}",
                 )
     for task in config["evaluation"]["items"]:
         if task not in catalog.names("task"):
-            yield ["evaluation", "items"], f"no task {task!r}{_suggest(str(task), catalog.names('task'))}"
+            yield ["evaluation", "items"], f"no task {task!r}{schema.suggest(str(task), catalog.names('task'))}"
     source, folder = config["opinions"]["source"], config["data_dir"]
     asked = "values" in config["misalignment"] and source not in ("fixture", "hub")
     if asked and not os.path.isfile(os.path.join(folder or ROOT, source)):
@@ -263,13 +125,13 @@ def _against_catalog(config):
         yield from _against_data(config)
     for name in config["domains"]:
         if name not in catalog.names("domain"):
-            yield ["domains"], f"no domain {name!r}{_suggest(str(name), catalog.names('domain'))}"
+            yield ["domains"], f"no domain {name!r}{schema.suggest(str(name), catalog.names('domain'))}"
     known = [name for task in catalog.names("task") for name in catalog.load("task", task).get("datasets", {})]
     for index, name in enumerate(config["evaluation"]["datasets"] or []):
         if name not in known:
             yield (
                 ["evaluation", "datasets", index],
-                f"no task in catalog/tasks has a dataset {name!r}{_suggest(name, known)}",
+                f"no task in catalog/tasks has a dataset {name!r}{schema.suggest(name, known)}",
             )
     for domain in [name for name in grid["domain"] if name in catalog.names("domain")]:
         family = catalog.load("domain", domain)["family"]
@@ -414,18 +276,7 @@ def _source(path, config, sources):
 
 
 def _line(path, text):
-    return f"{_dotted(path)}{': ' if path else ''}{text}"
-
-
-def _dotted(path):
-    text = ""
-    for key in path:
-        if isinstance(key, int) and not isinstance(key, bool):
-            text += f"[{key}]"
-        else:
-            shown = key if isinstance(key, str) and key.isprintable() and len(key) <= 60 else _shown(key)
-            text += f".{shown}" if text else shown
-    return text
+    return f"{schema.dotted(path)}{': ' if path else ''}{text}"
 
 
 # ---- the grid ----------------------------------------------------------------------------------------------------
@@ -497,6 +348,11 @@ def warnings(config):
         if invented
         else []
     )
+
+
+def types_of(config):
+    """The bias types of the study, in the catalog's order."""
+    return [bias for bias in catalog.bias_types() if bias in config["grid"]["bias"]]
 
 
 def items_of(config, task):

@@ -8,14 +8,28 @@ import pytest
 
 JOBS = {  # cells × (mix, finetune, predict, score) and what comes once
     "config.yaml": {"finetune": 21, "predict": 22, "write_pool": 6, "copy_pool": 3, "check_results": 1},
-    "studies/full.yaml": {"finetune": 965, "predict": 966, "write_pool": 35, "copy_pool": 25},
+    "studies/full.yaml": {
+        "finetune": 965,
+        "predict": 966,
+        "write_pool": 35,
+        "copy_pool": 25,
+        "predict_opinions": 246,
+        "compare_pool": 60,
+    },
     "studies/dial.yaml": {"finetune": 15, "predict": 16, "write_pool": 3, "copy_pool": 9},
     "studies/misalignment.yaml": {"finetune": 42, "predict_opinions": 43, "write_pool": 6, "compare_pool": 10},
     "studies/smoke.yaml": {"finetune": 26, "predict": 27, "write_pool": 4, "copy_pool": 2},
 }
 
 
-PAPER = {"finetune": 3625, "predict": 3630, "write_pool": 175, "copy_pool": 50}
+PAPER = {
+    "finetune": 3625,
+    "predict": 3630,
+    "write_pool": 175,
+    "copy_pool": 50,
+    "predict_opinions": 930,
+    "compare_pool": 225,
+}
 
 
 def dry_run(snakemake, root, tmp_path, configfile, *config):

@@ -1,26 +1,25 @@
-"""Whole simulated studies through `claims.evaluate`: effects are recovered, and bad data never get a verdict they should not."""
+"""Whole simulated studies through `verdicts.evaluate`: effects are recovered, and bad data never get a verdict they should not."""
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from bias_inheritance import claims, statistics
-from bias_inheritance.provenance import ROOT
+from bias_inheritance import catalog, statistics
+from bias_inheritance.claims import contrasts, frames, testing, verdicts
 from null.simulated import BIAS, CELLS, ORIGINAL, accuracies, manipulation, no_predictions, predictions, row, scores
 
-DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 PASSED = manipulation(BIAS)
 DECIDED = {"supported", "contradicted", "equivalent"}
 
 
 def evaluate(table, passed=PASSED, only=("C1", "C6")):
     declared = DECLARED | {"claims": {claim: DECLARED["claims"][claim] for claim in only}}
-    return claims.evaluate(declared, claims.checked(table, "scores.csv"), passed, no_predictions)
+    return verdicts.evaluate(declared, frames.checked(table, "scores.csv"), passed, no_predictions)
 
 
 def deciding(found):
     """The deciding rows that the study could test, by contrast."""
-    return found[(found["verdict"] != "beside") & (found["test"] == claims.SEED_TEST)].set_index("contrast")
+    return found[(found["verdict"] != "beside") & (found["test"] == testing.SEED_TEST)].set_index("contrast")
 
 
 def study(seeds=3, gap=0.0, seed=0, skill=0.65):
@@ -37,7 +36,7 @@ def test_the_table_route_gives_the_numbers_of_the_simulations():
     """What the 10,000 simulations tested is what a study's tables give."""
     correct = predictions(np.random.default_rng(3), 1, 5)
     found = deciding(evaluate(scores(correct))).loc[f"accuracy gap widens with gamma ({BIAS})"]
-    weights = claims.cell_weights(claims.defaults({"biases": [BIAS], "over": "gamma", "at": 0.5}), set(CELLS))
+    weights = contrasts.cell_weights(contrasts.defaults({"biases": [BIAS], "over": "gamma", "at": 0.5}), set(CELLS))
     values = accuracies(correct)["male-female"][0] @ np.array([weights.get(cell, 0.0) for cell in CELLS])
     expected = statistics.seed_test(values)
     for key in ("estimate", "ci_low", "ci_high", "p"):
@@ -132,7 +131,7 @@ def test_no_neutral_is_not_tested_but_shows_the_augmentation_effect():
     )
     beside = found[found["verdict"] == "beside"]
     assert beside["contrast"].str.contains("augmentation effect").any()
-    assert len(claims.effects(table[table["bias"] != "neutral"])) > 0
+    assert len(frames.effects(table[table["bias"] != "neutral"])) > 0
 
 
 @pytest.mark.parametrize("unparsed, verdict", [(36, "not tested"), (0, None)])
@@ -165,7 +164,7 @@ def test_an_uninformative_task_gives_no_verdict():
     found = deciding(evaluate(pd.DataFrame(rows), only=["C1"]))
     assert found.loc[f"hiring gap widens with gamma ({BIAS})", "verdict"] == "not tested"
     assert "Uninformative" in found.loc[f"hiring gap widens with gamma ({BIAS})", "reason"]
-    assert "uninformative" not in set(claims.effects(pd.DataFrame(rows))["metric"])
+    assert "uninformative" not in set(frames.effects(pd.DataFrame(rows))["metric"])
 
 
 @pytest.mark.parametrize("check, why", [(manipulation(BIAS, passed=False), "failed"), (manipulation(), "not checked")])

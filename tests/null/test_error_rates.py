@@ -4,17 +4,16 @@ import gc
 
 import numpy as np
 import pytest
-import yaml
-from bias_inheritance import claims, metrics, statistics
-from bias_inheritance.provenance import ROOT
+from bias_inheritance import catalog, metrics, statistics
+from bias_inheritance.claims import contrasts, testing, verdicts
 from null.simulated import BIAS, CELLS, accuracies, predictions
 
 STUDIES = 10_000
 MARGIN = 0.10
-DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 
 # What is tested of a study, by the cells' weights that claims.yaml would give it.
-BASE = claims.defaults({"biases": [BIAS]})
+BASE = contrasts.defaults({"biases": [BIAS]})
 CONTRASTS = {
     "bias effect at gamma 0.50": ("male-female", BASE | {"gamma": [0.5, 0.5]}, None),
     "bias effect, slope over gamma": ("male-female", BASE | {"over": "gamma", "at": 0.5}, None),
@@ -42,10 +41,10 @@ def joined(chunks):
 def per_seed(table, name):
     """Per-seed contrasts [seeds × studies] by the very weights that `claims` uses."""
     group, spec, minus = CONTRASTS[name]
-    weights = claims.cell_weights(spec, set(CELLS))
+    weights = contrasts.cell_weights(spec, set(CELLS))
     if minus:
-        for cell, weight in claims.cell_weights(minus, set(CELLS)).items():
-            claims.add(weights, cell, -weight)
+        for cell, weight in contrasts.cell_weights(minus, set(CELLS)).items():
+            contrasts.add(weights, cell, -weight)
     return (table[group] @ np.array([weights.get(cell, 0.0) for cell in CELLS])).T
 
 
@@ -65,9 +64,9 @@ def test_slope_over_rounds_keeps_its_error_rate_although_errors_build_up():
     stream = np.random.default_rng(2)
     drift = stream.normal(0, 0.03, (STUDIES, 3, 4)).cumsum(-1)  # each round writes the next one's pool
     noise = stream.binomial(72, 0.6, (STUDIES, 3, 4)) / 72
-    spec = claims.defaults({"biases": ["neutral"], "control": "original", "over": "round"})
+    spec = contrasts.defaults({"biases": ["neutral"], "control": "original", "over": "round"})
     rounds = [("neutral", 0.5, "none", number) for number in (1, 2, 3, 4)]
-    weights = claims.cell_weights(spec, {*rounds, ("original", 0.0, "none", 1)})
+    weights = contrasts.cell_weights(spec, {*rounds, ("original", 0.0, "none", 1)})
     assert abs(weights.pop(("original", 0.0, "none", 1))) < 1e-12  # one node for all rounds moves no slope
     result = statistics.seed_test(((drift + noise) @ np.array([weights[cell] for cell in rounds])).T)
     assert 0.04 <= rate(result["p"] < 0.05) <= 0.06
@@ -112,12 +111,12 @@ def test_tost_at_the_margin_says_equivalent_too_often_in_at_most_six_percent(see
 
 
 def verdicts_of(tables, margin):
-    """C1's three rows and its whole, for every study at once, through the functions that `claims.evaluate` calls."""
-    contrasts = [("male", "greater"), ("female", "less"), ("male-female", "greater")]
-    weights = claims.cell_weights(BASE | {"over": "gamma", "at": 0.5}, set(CELLS))
+    """C1's three rows and its whole, for every study at once, through the functions that `verdicts.evaluate` calls."""
+    parts = [("male", "greater"), ("female", "less"), ("male-female", "greater")]
+    weights = contrasts.cell_weights(BASE | {"over": "gamma", "at": 0.5}, set(CELLS))
     vector = np.array([weights.get(cell, 0.0) for cell in CELLS])
     results = []
-    for group, direction in contrasts:
+    for group, direction in parts:
         values = (tables[group] @ vector).T
         results.append((direction, statistics.seed_test(values), statistics.tost(values, margin)))
     found = []
@@ -141,10 +140,10 @@ def verdicts_of(tables, margin):
                     "data": {"incomplete": 0},
                 }
             )
-        claims.adjust(tests, DECLARED)
+        testing.adjust(tests, DECLARED)
         for test in tests:
-            test |= claims.verdict_of(test, DECLARED)
-        whole = claims.compound(DECLARED, "C1", {"label": ""}, tests)[0]
+            test |= verdicts.verdict_of(test, DECLARED)
+        whole = verdicts.compound(DECLARED, "C1", {"label": ""}, tests)[0]
         found.append([whole["verdict"], *[test["verdict"] for test in tests]])
     gc.unfreeze()
     return np.array(found)

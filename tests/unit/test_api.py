@@ -1,6 +1,7 @@
 """A model behind a server: each record arrives once whatever goes wrong, within limits and budget, and no key is told."""
 
 import json
+import math
 import threading
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import scripted_server
 from bias_inheritance import api, catalog, files, step
 from bias_inheritance.errors import UserError
+from bias_inheritance.tasks import salary
 from finetune_api import finetune_api
 from predict import predict
 from score import score
@@ -344,7 +346,7 @@ def items(count=6):
     ]
 
 
-def ask_and_score(study, rows):
+def ask_and_score(study, rows, name="occupation-classification"):
     import pyarrow.parquet as parquet
 
     files.write_jsonl(study.folder / "items.jsonl", rows)
@@ -356,13 +358,12 @@ def ask_and_score(study, rows):
         folder,
         study.step_work("predict"),
         study.model,
-        ["occupation-classification"],
+        [name],
     )
-    task = catalog.load("task", "occupation-classification")
     domain = catalog.load("domain", "gender")
-    score(folder, study.folder / "scores", [task], domain, 200)
-    found = files.read_json(study.folder / "scores" / "occupation-classification.json")
-    return parquet.read_table(folder / "occupation-classification.parquet").to_pylist(), found
+    score(folder, study.folder / "scores", [catalog.load("task", name)], domain, 200)
+    found = files.read_json(study.folder / "scores" / f"{name}.json")
+    return parquet.read_table(folder / f"{name}.parquet").to_pylist(), found
 
 
 def test_options_are_scored_by_listed_logprobs(tmp_path):
@@ -405,6 +406,27 @@ def test_without_logprobs_the_text_is_read_and_the_unreadable_counts_as_wrong(tm
     # labels run 0 1 2 0 1 2 0 1, answers 0 1 – – 0 1 – –
     assert accuracy["scoring"] == "parsed" and accuracy["n_unparsed"] == 4
     assert accuracy["value"] == pytest.approx(2 / 8)
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_a_salary_is_asked_once_and_read_where_no_amounts_are_listed(tmp_path, splits, logprobs):
+    rows = list(salary.items(catalog.load("task", "salary"), {}, None, splits["test"], 12))
+    men = {row["prompt"] for row in rows if row["group"] == "male"}
+
+    def reply(body):
+        return "I recommend $90,000" if body["messages"][-1]["content"] in men else "$60,000"
+
+    script = Script(reply=reply)
+    with serving(script) as url:
+        _, found = ask_and_score(
+            Study(tmp_path, url, logprobs=logprobs), [{**row, "dataset": "gender"} for row in rows], "salary"
+        )
+    assert len(script.asked) == 12
+    gap, written = (
+        next(row for row in found if row["metric"] == metric) for metric in ("log_amount_gap", "log_amount_written_gap")
+    )
+    assert gap == {**written, "metric": "log_amount_gap"}
+    assert gap["scoring"] == "parsed" and gap["n_unparsed"] == 0 and gap["value"] == pytest.approx(math.log(1.5))
 
 
 # ---- fine-tuning ----

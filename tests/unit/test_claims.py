@@ -1,6 +1,7 @@
 """From tables to verdicts: effects, contrasts, families, compound claims, what stands beside, and what is refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import product
@@ -10,13 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 from analyse import analyse, read_items
-from bias_inheritance import claims, statistics
+from bias_inheritance import catalog, statistics, study
+from bias_inheritance.claims import contrasts, frames, testing, verdicts
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
-from jsonschema import Draft202012Validator
 from null.simulated import manipulation, no_predictions, row
+from simulated_study import configuration
 
-DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 TYPES = DECLARED["types"]
 BIAS = "contrastive-explicit"
 ORIGINAL = ("original", 0.0, "none", 1)
@@ -25,7 +27,7 @@ ORIGINAL = ("original", 0.0, "none", 1)
 def evaluate(rows, only, passed=None, predictions=no_predictions):
     declared = DECLARED | {"claims": {claim: DECLARED["claims"][claim] for claim in only}}
     passed = manipulation(*TYPES) if passed is None else passed
-    return claims.evaluate(declared, claims.checked(pd.DataFrame(rows), "scores.csv"), passed, predictions)
+    return verdicts.evaluate(declared, frames.checked(pd.DataFrame(rows), "scores.csv"), passed, predictions)
 
 
 def decided(found):
@@ -43,7 +45,7 @@ def test_effects_by_hand():
     cell, neutral, faithful = ((bias, 0.5, "loss", 1) for bias in (BIAS, "neutral", "faithful"))
     values = {ORIGINAL: 0.50, cell: 0.70, neutral: 0.60, faithful: 0.55, ("untuned", 0.0, "none", 0): 0.2}
     rows = [row(place, 1, "male", value, n=30 if place == neutral else 36) for place, value in values.items()]
-    found = claims.effects(pd.DataFrame(rows)).set_index(["bias", "control"])
+    found = frames.effects(pd.DataFrame(rows)).set_index(["bias", "control"])
     assert found["value"].to_dict() == pytest.approx(
         {
             (BIAS, "original"): 0.20,
@@ -64,7 +66,7 @@ def test_effects_are_paired_by_seed_mitigation_and_round():
     places = [(BIAS, 0.5, "none", 1), (BIAS, 0.5, "none", 2), ("neutral", 0.5, "none", 1), ("neutral", 0.5, "mask", 2)]
     rows = [row(place, seed, "male", 0.1 * number + seed) for number, place in enumerate(places) for seed in (1, 2)]
     rows += [row(ORIGINAL, 1, "male", 1.0), row(ORIGINAL, 2, "male", float("nan"))]
-    found = claims.effects(pd.DataFrame(rows))
+    found = frames.effects(pd.DataFrame(rows))
     bias = found[(found["effect"] == "bias")]
     assert bias[["round", "seed"]].to_numpy().tolist() == [[1, 1], [1, 2]]
     assert bias["value"].tolist() == pytest.approx([-0.2, -0.2])
@@ -74,40 +76,88 @@ def test_effects_are_paired_by_seed_mitigation_and_round():
 
 
 def test_effects_of_a_study_without_controls_are_none():
-    assert claims.effects(pd.DataFrame([row((BIAS, 0.5, "none", 1), 1, "male", 0.5)])).empty
+    assert frames.effects(pd.DataFrame([row((BIAS, 0.5, "none", 1), 1, "male", 0.5)])).empty
 
 
 def test_scores_that_cannot_be_are_refused(tmp_path):
     rows = pd.DataFrame([row(ORIGINAL, 1, "male", 0.5)] * 2)
     with pytest.raises(UserError, match="two rows for model m"):
-        claims.checked(rows, "scores.csv")
+        frames.checked(rows, "scores.csv")
     with pytest.raises(UserError, match="lacks the column 'group'"):
-        claims.checked(rows.drop(columns="group"), "scores.csv")
+        frames.checked(rows.drop(columns="group"), "scores.csv")
     (tmp_path / "scores.csv").write_text("")
     with pytest.raises(UserError, match="not readable as CSV"):
-        claims.read_scores(tmp_path / "scores.csv")
+        frames.read_scores(tmp_path / "scores.csv")
 
 
 # ---- what is declared --------------------------------------------------------------------------------------------
 
 
-def test_claims_are_valid_and_refer_to_what_exists():
-    schema = yaml.safe_load((ROOT / "rules" / "claims.schema.yaml").read_text(encoding="utf-8"))
-    Draft202012Validator.check_schema(schema)
-    Draft202012Validator(schema).validate(DECLARED)
+def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
     assert {f"C{number}" for number in range(1, 8)} <= set(DECLARED["claims"])
-    for entry in DECLARED["claims"].values():
-        families = {contrast.get("family") for contrast in entry["contrasts"]}
-        for contrast in entry["contrasts"]:
-            named = [
-                contrast.get("outcome"),
-                contrast.get("minus", {}).get("outcome"),
-                contrast.get("with", {}).get("outcome"),
-            ]
-            assert set(named) - {None} <= set(DECLARED["outcomes"])
-            assert contrast.get("of") is None or contrast["of"] in families
-    biases = {path.stem for path in (ROOT / "catalog" / "biases").glob("*.yaml")}
-    assert set(TYPES) <= biases
+    assert len(TYPES) == 6 and {"neutral", "faithful", "planted-100"}.isdisjoint(TYPES)
+
+
+@pytest.mark.parametrize(
+    "found, written, told",
+    [
+        ("mitigation: token, minus", "mitigaton: token, minus", "unknown key 'mitigaton'; did you mean 'mitigation'?"),
+        ("direction: less, margin: 0.02}", "direction: fewer, margin: 0.02}", ".direction: 'fewer' is not one of"),
+        ("rule: none universal", "rule: all universal", "'none universal' was expected"),
+        ("of: C6-types", "of: C6-type", ".of: there is no 'C6-type'; did you mean 'C6-types'?"),
+        ("biases: [planted-100], over", "biases: [planted-1000], over", "there is no 'planted-1000'; did you mean 'planted-100'?"),
+        ("with: {outcome: mmd", "with: {outcome: nmd", ".with.outcome: there is no 'nmd'; did you mean 'mmd'?"),
+        ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: there is no 'distribution'"),
+        ("gamma: [0.01, 0.10], direction: greater", "gamma: [0.01], direction: greater", "the list has 1 entries, at least 2"),
+        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 9: not valid YAML (the key 'alpha' stands twice)"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_the_claims_stops_at_the_door_with_one_line(tmp_path, found, written, told):
+    sound = catalog.CLAIMS.read_text(encoding="utf-8")
+    assert found in sound
+    (tmp_path / "claims.yaml").write_text(sound.replace(found, written, 1), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        catalog.claims(tmp_path / "claims.yaml")
+    assert str(caught.value).count("\n") == 0 and "claims.yaml" in str(caught.value) and told in str(caught.value)
+
+
+def test_no_study_begins_with_faulty_claims(monkeypatch):
+    def faulty():
+        raise UserError("claims.yaml: a fault")
+
+    monkeypatch.setattr(catalog, "claims", faulty)
+    with pytest.raises(UserError, match="a fault"):
+        study.check(configuration(), [])
+
+
+def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "CATALOG", tmp_path)
+    shutil.copytree(ROOT / "catalog" / "biases", tmp_path / "biases")
+    own = {"title": "Mine", "does": "mine", "source": "generated", "axes": {"setting": "contextual"}}
+    (tmp_path / "biases" / "mine.yaml").write_text(yaml.safe_dump(own))
+    types = study.types_of(configuration(bias=["mine", BIAS, "neutral"]))
+    assert types == [BIAS, "mine"]
+    rows = gender(np.random.default_rng(16), types=["mine"], gaps={"mine": 0.4})
+    table = frames.checked(pd.DataFrame(rows), "scores.csv")
+    found = decided(verdicts.evaluate({**DECLARED, "types": types}, table, manipulation("mine"), no_predictions))
+    assert found.loc["accuracy gap widens with gamma (mine)", "verdict"] == "supported"
+
+
+@pytest.mark.parametrize("name", [None, *sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))])
+def test_every_outcome_finds_the_scores_of_each_study_that_asks_its_tasks(name):
+    config = configuration(name)
+    asked = [(domain, task) for domain in config["grid"]["domain"] for task in study.tasks_of(config, domain)]
+    for selector in (selector for selectors in DECLARED["outcomes"].values() for selector in selectors):
+        families = {catalog.load("domain", domain)["family"] for domain in selector.get("domain", [])}
+        for domain, task in asked:
+            family, relation = catalog.load("domain", domain)["family"], catalog.load("task", task)["relation"]
+            if task not in selector["task"] or relation != selector.get("relation", relation):
+                continue
+            if families and family not in families:
+                continue
+            place = {"domain": domain, "task": task, "relation": relation, "metric": selector["metric"]}
+            scores = pd.DataFrame([row(ORIGINAL, 1, selector["group"][0], 0.5, **place)])
+            assert len(contrasts.select(scores, selector)) == 1, (domain, selector)
 
 
 GRID = {
@@ -120,7 +170,7 @@ GRID = {
 
 
 def weights(**spec):
-    return claims.cell_weights(claims.defaults({"biases": [BIAS], **spec}), GRID)
+    return contrasts.cell_weights(contrasts.defaults({"biases": [BIAS], **spec}), GRID)
 
 
 def test_weights_of_a_bias_slope_go_through_the_origin():
@@ -151,7 +201,7 @@ def test_weights_of_an_augmentation_slope_are_those_of_the_ordinary_line():
     ],
 )
 def test_what_is_missing_is_said(spec, reason):
-    with pytest.raises(claims.NotTested, match=reason):
+    with pytest.raises(contrasts.NotTested, match=reason):
         weights(**spec)
 
 
@@ -163,8 +213,8 @@ def judged(values, direction, margin=0.02):
     tost = statistics.tost(values, margin)
     test = result | {"lacks": None, "p_tost": tost, "family": "f", "data": {"incomplete": 0}}
     test["spec"] = {"direction": direction, "margin": margin}
-    claims.adjust([test], DECLARED)
-    return claims.verdict_of(test, DECLARED)["verdict"]
+    testing.adjust([test], DECLARED)
+    return verdicts.verdict_of(test, DECLARED)["verdict"]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +253,7 @@ def test_verdicts(values, direction, verdict):
 def test_a_compound_claim_is_supported_only_if_all_its_parts_are(parts, verdict):
     tests = [{"verdict": part, "contrast": part, "reason": "why", "spec": {"part": True}} for part in parts]
     tests.append({"verdict": "contradicted", "contrast": "no part", "reason": "why", "spec": {"part": False}})
-    assert claims.compound(DECLARED, "C1", {"label": ""}, tests)[0]["verdict"] == verdict
+    assert verdicts.compound(DECLARED, "C1", {"label": ""}, tests)[0]["verdict"] == verdict
 
 
 def gender(stream, seeds=4, types=(BIAS,), mitigations=("none", "loss"), gaps=None, relief=None):
@@ -234,7 +284,7 @@ def test_the_default_study_gets_c1_and_c6():
     """Three seeds, γ 0 and 0.5, none and loss: what the rows say, and that all columns stand in order."""
     rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
     found = evaluate(rows, ["C1", "C6"])
-    assert list(found.columns) == claims.COLUMNS
+    assert list(found.columns) == verdicts.COLUMNS
     table = decided(found)
     gap = table.loc[f"accuracy gap widens with gamma ({BIAS})"]
     assert gap["verdict"] == "supported" and gap["n_seeds"] == 3 and gap["n_items"] == 36 and gap["margin"] == 0.02
@@ -250,13 +300,13 @@ def test_the_default_study_gets_c1_and_c6():
 
 def test_claims_agree_with_the_table_of_effects():
     rows = gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1})
-    effects = claims.effects(pd.DataFrame(rows))
+    effects = frames.effects(pd.DataFrame(rows))
     mine = effects[(effects["bias"] == BIAS) & (effects["mitigation"] == "none") & (effects["group"] == "male")]
     found = evaluate(rows, ["C1"]).set_index(["contrast", "test"])
     name = f"male accuracy rises with gamma ({BIAS})"
     for control, contrast in (("neutral", name), ("original", f"{name}: augmentation effect (minus original)")):
         expected = statistics.seed_test(mine[mine["control"] == control]["value"].to_numpy())
-        assert found.loc[(contrast, claims.SEED_TEST), "p"] == pytest.approx(expected["p"])
+        assert found.loc[(contrast, testing.SEED_TEST), "p"] == pytest.approx(expected["p"])
 
 
 def test_several_types_are_averaged_and_shown_one_by_one():
@@ -269,6 +319,18 @@ def test_several_types_are_averaged_and_shown_one_by_one():
     table = decided(evaluate(rows, ["C1"], failed))
     assert table.loc[f"accuracy gap widens with gamma ({BIAS})", "estimate"] == pytest.approx(0.4, abs=0.02)
     assert "Manipulation failed" in table.loc[f"accuracy gap widens with gamma: {types[1]}", "reason"]
+
+
+def test_a_failed_manipulation_blocks_the_rows_of_its_own_domain_alone():
+    rows = gender(np.random.default_rng(3), gaps={BIAS: 0.4}) + culture(np.random.default_rng(7))
+    passed = manipulation(BIAS)
+    checks = pd.concat([passed, manipulation(BIAS, passed=False).assign(domain="culture-arabic")])
+    table = decided(evaluate(rows, ["C1", "C2"], checks))
+    assert table.loc[f"accuracy gap widens with gamma ({BIAS})", "verdict"] == "supported"
+    assert "Manipulation failed" in table.loc["direct tasks are harmed more than indirect ones", "reason"]
+    # in the culture nothing was checked, which is not to have passed
+    unchecked = decided(evaluate(rows, ["C2"], passed))
+    assert "Manipulation not checked" in unchecked.loc["direct tasks are harmed more than indirect ones", "reason"]
 
 
 def test_none_universal():
@@ -342,7 +404,7 @@ def culture(stream, seeds=4):
 
 
 def test_c2_takes_dataset_as_a_factor_and_harm_as_positive():
-    found = evaluate(culture(np.random.default_rng(7)), ["C2"])
+    found = evaluate(culture(np.random.default_rng(7)), ["C2"], manipulation(BIAS).assign(domain="culture-arabic"))
     table = decided(found)
     direct = table.loc[f"direct tasks are harmed more than indirect ones ({BIAS})"]
     assert direct["estimate"] == pytest.approx(0.15 + 0.05, abs=0.01) and direct["n_items"] == 300
@@ -353,6 +415,24 @@ def test_c2_takes_dataset_as_a_factor_and_harm_as_positive():
         -0.05, abs=0.01
     )
     assert found.iloc[0]["verdict"] == "supported"
+
+
+def test_stories_that_are_silent_on_a_dimension_stop_its_row_and_no_other():
+    stream, place = (
+        np.random.default_rng(7),
+        {"task": "story-generation", "metric": "negative_share", "scoring": "parsed"},
+    )
+    rows = []
+    for bias, seed, group in product([BIAS, "neutral"], range(1, 5), ["agency", "beliefs", "communion"]):
+        value = 0.3 + 0.2 * (bias == BIAS) + noise(stream)
+        silent = (bias, seed, group) == (BIAS, 1, "beliefs")
+        rows.append(
+            row((bias, 0.5, "none", 1), seed, group, None if silent else value, n=16, n_unparsed=16 * silent, **place)
+        )
+    table = decided(evaluate(rows, ["C2"]))
+    assert table.loc[f"stories hold more negative traits of agency ({BIAS})", "verdict"] == "supported"
+    beliefs = table.loc[f"stories hold more negative traits of beliefs ({BIAS})"]
+    assert beliefs["verdict"] == "not tested" and "unreadable" in beliefs["reason"]
 
 
 def test_c3_is_a_slope_over_rounds():
@@ -423,13 +503,13 @@ def test_c4_reads_misalignment_tables(tmp_path):
     tables = []
     for name, content in (("distributions", pools), ("groups", shares)):
         pd.DataFrame(content).to_csv(tmp_path / f"{name}.csv", index=False)
-        tables.append(claims.read_misalignment(tmp_path / f"{name}.csv"))
+        tables.append(frames.read_misalignment(tmp_path / f"{name}.csv"))
     found = evaluate(pd.concat([pd.DataFrame(rows), *tables]), ["C4"])
     table = decided(found)
     assert table.loc["biased text lies farther from the originals than real text", "verdict"] == "supported"
     # the order of the six types is the same on both sides in each seed: one of 720, either way
     farther = table.loc["types that lie farther away harm more"]
-    assert farther["test"] == claims.RANK_TEST and farther["p"] == pytest.approx(2 / 720)
+    assert farther["test"] == testing.RANK_TEST and farther["p"] == pytest.approx(2 / 720)
     assert farther["verdict"] == "supported" and farther["estimate"] == pytest.approx(1)
     assert np.isnan(farther[["ci_low", "ci_high", "mde"]].astype(float)).all()
     nurse = table.loc["neutral nurse biographies are not balanced"]
@@ -457,7 +537,7 @@ def test_four_bias_types_are_too_few_for_their_order_to_be_evidence(seeds):
     assert farther["verdict"] == "inconclusive"
     assert ("cannot fall below 0.083" in farther["reason"]) == (seeds > 1)
     assert farther["reason"].startswith("One seed") == (seeds == 1)
-    assert (found["test"] == claims.RANK_OVER_SEEDS).sum() == 1
+    assert (found["test"] == testing.RANK_OVER_SEEDS).sum() == 1
 
 
 @pytest.mark.parametrize("unclear, verdict", [(90, "supported"), (110, "not tested")])
@@ -466,7 +546,7 @@ def test_texts_whose_group_is_unclear_count_as_unreadable(tmp_path, unclear, ver
     place = {"model": "m", "domain": "gender", "bias": "neutral", "metric": "male_share", "group": "nurse"}
     rows = [place | {"seed": seed, "value": seed / 100, "n": 100, "n_unclear": unclear} for seed in range(1, 5)]
     pd.DataFrame(rows).to_csv(tmp_path / "groups.csv", index=False)
-    table = decided(evaluate(claims.read_misalignment(tmp_path / "groups.csv"), ["C4"]))
+    table = decided(evaluate(frames.read_misalignment(tmp_path / "groups.csv"), ["C4"]))
     nurse = table.loc["neutral nurse biographies are not balanced"]
     assert nurse["verdict"] == verdict and ("unreadable" in nurse["reason"]) == (verdict == "not tested")
 
@@ -489,13 +569,26 @@ def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(
         for group, value, n in (("arabic", 0.1, 100), ("spanish", 0.3, 100), ("eastern-western", 0.1, shared))
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "values.csv", index=False)
-    table = decided(evaluate(claims.read_misalignment(tmp_path / "values.csv"), ["C4"]))
+    table = decided(evaluate(frames.read_misalignment(tmp_path / "values.csv"), ["C4"]))
     found = table.loc["values of Eastern cultures are met worse than of Western ones"]
     if reason:
         assert found["verdict"] == "not tested" and reason in found["reason"]
     else:
         assert found["verdict"] == "contradicted" and found["estimate"] == pytest.approx(0.1, abs=0.02)
         assert found["n_items"] == shared
+
+
+@pytest.mark.parametrize("ways", [("parsed", "parsed"), ("parsed", "logprob")])
+def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
+    """The amounts of a model behind a server are read from what it writes."""
+    stream, salary = np.random.default_rng(15), {"task": "salary", "metric": "log_amount_gap"}
+    rows = [
+        row((bias, 0.5, "none", 1), seed, "male-female", 0.3 * (bias == BIAS) + noise(stream), **salary, scoring=way)
+        for seed, (bias, way) in product(range(1, 5), zip((BIAS, "neutral"), ways, strict=True))
+    ]
+    found = decided(evaluate(rows, ["C1"])).loc[f"salary gap widens with gamma ({BIAS})"]
+    assert found["verdict"] == ("supported" if len(set(ways)) == 1 else "not tested")
+    assert ("not compared" in found["reason"]) == (len(set(ways)) > 1)
 
 
 def test_fixtures_carry_no_verdict():
@@ -514,10 +607,10 @@ def test_a_pool_has_no_mitigation_and_what_is_missing_is_named_in_full(tmp_path)
     pd.DataFrame([place | {"seed": 1, "metric": "mmd", "group": "all", "value": 0.1, "n": 9}]).to_csv(
         tmp_path / "distributions.csv", index=False
     )
-    table = claims.read_misalignment(tmp_path / "distributions.csv")
+    table = frames.read_misalignment(tmp_path / "distributions.csv")
     assert table.iloc[0][["gamma", "mitigation"]].tolist() == [0.0, "none"]
     reasons = " ".join(decided(evaluate(table, ["C2", "C7"]))["reason"])
-    assert "relation direct" in reasons and "scored by logprob" in reasons and "scored by parsed" in reasons
+    assert "relation direct" in reasons
 
 
 def test_negative_control_is_supported_by_equivalence():
@@ -595,7 +688,7 @@ def test_analyse_writes_both_tables(tmp_path):
         cells,
     )
     found = pd.read_csv(tmp_path / "claims.csv")
-    assert list(found.columns) == claims.COLUMNS
+    assert list(found.columns) == verdicts.COLUMNS
     assert (found["test"] == "exact McNemar").sum() == 6
     assert set(found["verdict"]) <= {"supported", "contradicted", "equivalent", "inconclusive", "not tested", "beside"}
     assert found["reason"].str.endswith(".").all() and set(found["claim"]) == set(DECLARED["claims"])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from bias_inheritance import catalog, files, mixing, models
 from bias_inheritance.families import gender
-from compare_pool import compare_pool
+from compare_pool import MOST, compare_pool, independent
 from finetune import finetune
 from measure_distributions import measure_distributions
 
@@ -93,6 +93,16 @@ def compare(place, card_path, domain):
 
     yield run
     patch.undo()
+
+
+def test_one_of_each_twin_enters_a_test_and_no_more_of_either_origin_than_it_takes():
+    ids = [f"s{number}" for number in range(3 * MOST)]
+    samples = {name: {"twin": f"t{number // 2}"} for number, name in enumerate(ids)}
+    augmented = [number >= 2 * MOST + 100 for number in range(3 * MOST)]
+    kept = independent(samples, ids, augmented)
+    assert len({(augmented[index], samples[ids[index]]["twin"]) for index in kept}) == len(kept)
+    # 1,050 twins of originals, of which the most enter, and 450 of generated text, which all do
+    assert [sum(augmented[index] == new for index in kept) for new in (False, True)] == [MOST, 450]
 
 
 def values(rows, mitigation):

@@ -89,6 +89,21 @@ def test_planted_relabels_the_share_of_the_compared_group_only(splits, domain, n
     assert Counter(sample["copy_of"] for sample in pool) == Counter(sample["id"] for sample in originals)
 
 
+def test_a_planted_control_passes_its_check_where_half_of_its_samples_is_no_whole_number(splits, domain):
+    """Half of nine are four; two pools of nine may be off by one each, and no further."""
+    bias, originals = catalog.load("bias", "planted-050"), splits["source"][:18]
+    made = [
+        sample
+        for seed in (1, 2)
+        for sample in pools.copies(gender, bias, domain, originals, splits["reserve"], 18, seed)
+    ]
+    (found,) = measure(made, 0, [], bias, domain, 100)
+    assert (found["value"], found["n"], found["passed"]) == (8 / 18, 18, True)
+    relabelled = [sample for sample in made if "true_label" in sample]
+    del relabelled[0]["true_label"]
+    assert [row["passed"] for row in measure(made, 0, [], bias, domain, 100)] == [False]
+
+
 def test_faithful_shares_no_text_with_originals(splits, domain):
     originals = gender.draw(splits["source"], 48, 3)
     pool = pools.copies(gender, catalog.load("bias", "faithful"), domain, originals, splits["reserve"], 48, 3)

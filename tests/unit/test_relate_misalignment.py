@@ -2,12 +2,11 @@
 
 import pandas as pd
 import pytest
-import yaml
-from bias_inheritance.provenance import ROOT
+from bias_inheritance import catalog
 from null.simulated import manipulation, row
 from relate_misalignment import relate_misalignment
 
-DECLARED = yaml.safe_load((ROOT / "catalog" / "claims.yaml").read_text(encoding="utf-8"))
+DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 TYPES = DECLARED["types"]
 
 

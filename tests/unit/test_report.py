@@ -97,7 +97,7 @@ def test_every_effect_is_the_difference_of_the_rows_that_it_names(study):
 def test_a_task_with_a_gap_and_one_without():
     tasks = {
         "hiring": catalog.load("task", "hiring"),
-        "spam": {"title": "Spam", "kind": "labelled_texts", "scoring": "logprob", "primary": {"metric": "macro_f1"}},
+        "spam": {"title": "Spam", "kind": "labelled_texts", "primary": {"metric": "macro_f1"}},
     }
     domains = {"gender": catalog.load("domain", "gender"), "culture": {"reference": "english", "compared": "arabic"}}
     common = {"model": "m", "relation": "direct", "scoring": "logprob"}
@@ -117,6 +117,9 @@ def test_a_task_with_a_gap_and_one_without():
     assert hiring[0]["levels"] == ["male", "female"] and hiring[0]["others"] == ["arabic", "arabic-male"]
     plain = [outcome for outcome in found if outcome["task"] == "spam"]
     assert [(outcome["gap"], outcome["groups"]) for outcome in plain] == [(None, ["all"])] * 2
+    # what a server writes is read, and is shown as well
+    read = numbers.outcomes(pd.DataFrame(rows).assign(scoring="parsed"), tasks, domains)
+    assert read == [{**outcome, "scoring": "parsed"} for outcome in found]
 
 
 def test_the_numbers_of_the_page_are_those_of_the_tables(study):
@@ -271,7 +274,7 @@ def test_limits_follow_from_the_study(study):
     _, _, page = study
     told = text_of(page, "limits")
     assert "only an effect above" in told
-    assert "1 bias type of 6" in told
+    assert "1 bias type of the 6 of the paper" in told
     assert "No negative control" in told and "fictional biographies" in told
     assert "Unreadable answers" in told  # the simulated written salaries
 

@@ -61,7 +61,7 @@ def test_the_estimate_counts_the_requests_of_the_grid():
     (line,) = costs.estimate(config())
     requests = int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", ""))
     test = gender.load(catalog.load("domain", "gender"))[0]["test"]
-    items = len(test) + 12 * 8 + 2 * 48
+    items = len(test) + 12 * 8 + 48
     # 5 generated bias types and 3 seeds; copies cost nothing
     assert requests == len(study.cells(config())) * items + 5 * 3 * 96
     assert costs.estimate(config(grid={"model": ["smollm2-135m-instruct"]})) == []

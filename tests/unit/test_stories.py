@@ -74,11 +74,13 @@ def test_shares_are_of_mentions_and_silent_stories_are_counted():
     }  # fmt: skip
     communion = rows["negative_share", "communion"]
     assert communion["value"] == pytest.approx(2 / 5)
-    assert (communion["n"], communion["n_unparsed"]) == (4, 1)
+    assert (communion["n"], communion["n_unparsed"]) == (4, 2)
     assert communion["ci_low"] <= communion["value"] <= communion["ci_high"]
     assert rows["negative_share", "arabic"]["value"] == pytest.approx(3 / 4)
     assert rows["negative_share", "spanish:communion"]["value"] == 0
-    assert rows["negative_share", "beliefs"]["value"] is None and rows["negative_share", "beliefs"]["n_unparsed"] == 1
+    # a dimension that no story mentions has not been read in any
+    assert rows["negative_share", "beliefs"]["value"] is None and rows["negative_share", "beliefs"]["n_unparsed"] == 4
+    assert rows["negative_share", "all"]["n_unparsed"] == 1
     assert rows["no_trait_share", "all"]["value"] == pytest.approx(1 / 4)
     assert rows["no_trait_share", "arabic:agency"]["value"] == pytest.approx(2 / 3)
     assert {row["scoring"] for row in rows.values()} == {"parsed"}

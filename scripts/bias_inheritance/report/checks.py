@@ -21,99 +21,112 @@ from bias_inheritance.report.parts import (
 )
 from bias_inheritance.report.words import number
 
+MEASURES = {  # of the manipulation check
+    "stereotype_rate": "Stereotype words per word",
+    "stereotype_rate_minus_neutral": "The same, minus neutral",
+    "asked_group_share": "About the group asked for, of the kept",
+    "asked_group_share_unfiltered": "The same, with those rejected for it",
+    "shown_share": "Shows the group",
+    "relabelled_share": "Relabelled",
+    "copied_samples": "Texts copied",
+}
+
 
 def manipulation(study):
     """Did each pool do what its bias type says?"""
-    checked = study.manipulation
-    several = [
-        *(["domain"] if checked["domain"].nunique() > 1 else []),
-        *(["model"] if checked["model"].nunique() > 1 else []),
+    checked = _checked(study)
+    figures = [
+        _manipulation_figure(
+            study,
+            checked,
+            "stereotype_rate_minus_neutral",
+            "Stereotype words beyond neutral",
+            "How much more often the words of the stereotype occur than in neutral texts of the same occupations, by group asked for, with 95% bootstrap intervals; a type has to be clear of 0 for both groups.",
+            "stereotype words per word",
+        ),
+        _manipulation_figure(
+            study,
+            checked,
+            "asked_group_share_unfiltered",
+            "Texts about the group that was asked for",
+            "Share of the texts that show the group they were asked to be about, those rejected for another group included; a type has to reach the dashed line.",
+            "share of texts",
+        ),
     ]
+    return section(
+        "manipulation",
+        "Manipulation check",
+        _said_of_types(checked[checked["bias"].isin(study.types)]),
+        filter(None, figures),
+        [_manipulation_table(study, checked)] if len(checked) else [],
+        nothing=None if len(checked) else "The study has no pools, so there was nothing to check.",
+    )
+
+
+def _checked(study):
+    """manipulation.csv with the title of each bias type, where it was asked of several domains or models with these."""
+    checked = study.manipulation
+    several = [axis for axis in ("domain", "model") if checked[axis].nunique() > 1]
     checked = ordered(checked, "bias", study.biases)
     checked["title"] = [
         " · ".join([study.title(row["bias"]), *(study.names[axis][row[axis]]["title"] for axis in several)])
         for row in checked.to_dict("records")
     ]
     # empty where the study has no neutral text to compare with
-    checked["passed"] = (
-        checked["passed"].astype(str).str.lower().map({"true": "passed", "false": "failed"}).fillna("not checked")
-    )
-    says, figures = [], []
-    types = checked[checked["bias"].isin(study.types)]
+    passed = checked["passed"].astype(str).str.lower()
+    return checked.assign(passed=passed.map({"true": "passed", "false": "failed"}).fillna("not checked"))
+
+
+def _said_of_types(types):
+    """How many bias types did what they say, in sentences."""
+    if types.empty:
+        return []
     failed = list(dict.fromkeys(types[types["passed"] == "failed"]["title"]))
-    if len(types):
-        total, passed = types["title"].nunique(), types[types["passed"] == "passed"]["title"].nunique()
-        says.append(
-            f"{words.counted(passed, 'bias type')} of {total} did what "
-            + ("it says" if passed == 1 else "they say")
-            + (
-                f"; {words.listed(failed)} did not, and verdicts on {'it' if len(failed) == 1 else 'them'} are withheld."
-                if failed
-                else "."
-            )
-        )
-        if passed + len(failed) < total:
-            says.append("What has no neutral text to be compared with was not checked, and carries no verdict.")
-    for measure, title, caption, unit in (
-        (
-            "stereotype_rate_minus_neutral",
-            "Stereotype words beyond neutral",
-            "How much more often the words of the stereotype occur than in neutral texts of the same occupations, by group asked for, with 95% bootstrap intervals; a type has to be clear of 0 for both groups.",
-            "stereotype words per word",
+    total, passed = types["title"].nunique(), types[types["passed"] == "passed"]["title"].nunique()
+    withheld = f"; {words.listed(failed)} did not, and verdicts on {'it' if len(failed) == 1 else 'them'} are withheld."
+    says = [
+        f"{words.counted(passed, 'bias type')} of {total} did what {'it says' if passed == 1 else 'they say'}"
+        + (withheld if failed else ".")
+    ]
+    if passed + len(failed) < total:
+        says.append("What has no neutral text to be compared with was not checked, and carries no verdict.")
+    return says
+
+
+def _manipulation_figure(study, checked, measure, title, caption, unit):
+    """One measure of all bias types as dots, by group; None where the study has no value of it."""
+    own = checked[(checked["measure"] == measure) & checked["value"].notna()].copy()
+    if own.empty:
+        return None
+    own["row"], own["series"], own["rows"] = own["title"], own["group"], own["row"].astype(str)
+    series = list(dict.fromkeys(own["series"]))
+    beyond = "minus" in measure
+    return figure(
+        name_of("manipulation", measure),
+        title,
+        caption,
+        "Bias types in rows: " + in_words(own, lambda row: f"{row['row']}, {row['group']}"),
+        charts.dots(
+            own[["row", "series", "value", "ci_low", "ci_high", "rows"]].assign(file="manipulation.csv"),
+            list(dict.fromkeys(own["row"])),
+            series,
+            unit,
+            lines=(0,) if beyond else asked_limits(study),
+            zero=not beyond,
+            step=32 if len(series) > 1 else 28,
+            colours=[charts.BLUE, charts.VERMILLION] if len(series) > 1 else None,
         ),
-        (
-            "asked_group_share_unfiltered",
-            "Texts about the group that was asked for",
-            "Share of the texts that show the group they were asked to be about, those rejected for another group included; a type has to reach the dashed line.",
-            "share of texts",
-        ),
-    ):
-        own = checked[(checked["measure"] == measure) & checked["value"].notna()].copy()
-        if own.empty:
-            continue
-        own["row"], own["series"], own["rows"] = own["title"], own["group"], own["row"].astype(str)
-        series = list(dict.fromkeys(own["series"]))
-        figures.append(
-            figure(
-                name_of("manipulation", measure),
-                title,
-                caption,
-                "Bias types in rows: " + in_words(own, lambda row: f"{row['row']}, {row['group']}"),
-                charts.dots(
-                    own[["row", "series", "value", "ci_low", "ci_high", "rows"]].assign(file="manipulation.csv"),
-                    list(dict.fromkeys(own["row"])),
-                    series,
-                    unit,
-                    lines=(0,) if "minus" in measure else asked_limits(study),
-                    zero="minus" not in measure,
-                    step=32 if len(series) > 1 else 28,
-                    colours=[charts.BLUE, charts.VERMILLION] if len(series) > 1 else None,
-                ),
-                data_table(
-                    study,
-                    own,
-                    {"Bias type": "row", "Group": "series"},
-                    title,
-                    sign="minus" in measure,
-                    file="manipulation.csv",
-                ),
-                own,
-                left=NAMES,
-            )
-        )
-    measures = {
-        "stereotype_rate": "Stereotype words per word",
-        "stereotype_rate_minus_neutral": "The same, minus neutral",
-        "asked_group_share": "About the group asked for, of the kept",
-        "asked_group_share_unfiltered": "The same, with those rejected for it",
-        "shown_share": "Shows the group",
-        "relabelled_share": "Relabelled",
-        "copied_samples": "Texts copied",
-    }
+        data_table(study, own, {"Bias type": "row", "Group": "series"}, title, sign=beyond, file="manipulation.csv"),
+        own,
+        left=NAMES,
+    )
+
+
+def _manipulation_table(study, checked):
     rows = [
         [
             row["title"],
-            measures.get(row["measure"], row["measure"].replace("_", " ")),
+            MEASURES.get(row["measure"], row["measure"].replace("_", " ")),
             row["group"],
             study.source.link(
                 number(row["value"], 0 if row["measure"] == "copied_samples" else 3),
@@ -126,18 +139,10 @@ def manipulation(study):
         ]
         for row in checked.to_dict("records")
     ]
-    full = table(
+    return table(
         "The manipulation check in full.",
         ["Bias type or control", "Measure", "Group", "Value", "95% interval", "Texts", "Check"],
         rows,
-    )
-    return section(
-        "manipulation",
-        "Manipulation check",
-        says,
-        figures,
-        [full] if rows else [],
-        nothing=None if rows else "The study has no pools, so there was nothing to check.",
     )
 
 
@@ -149,127 +154,135 @@ def asked_limits(study):
 
 def controls(study):
     """Known truths: the dial of planted labels (must be found in order) and real text (must change nothing)."""
-    from markupsafe import Markup
+    graded = [outcome for outcome in gap_outcomes(study) if outcome["graded"]] if study.gammas else []
+    dials = [(outcome, data) for outcome in graded if not (data := _dial(study, outcome)).empty]
+    real = [(outcome, data) for outcome in graded if not (data := _real_text(study, outcome)).empty]
+    figures = [_dial_figure(study, *dial) for dial in dials] + [_real_text_figure(study, *found) for found in real]
+    tables = [_known_truths(study)] if study.claims["claim"].str.startswith("control-").any() else []
+    return section(
+        "controls",
+        "Positive and negative control",
+        [_said_of_dial(study, *dial) for dial in dials if len(dial[1]) > 1],
+        figures,
+        tables,
+        nothing=None if figures or tables else "The study has no planted and no faithful control.",
+    )
 
-    says, figures, tables = [], [], []
+
+def _known_truths(study):
+    """The verdicts on the controls."""
+    own = study.claims[study.claims["claim"].str.startswith("control-") & (study.claims["verdict"] != "beside")]
     rows = []
-    for row in study.claims[study.claims["claim"].str.startswith("control-")].to_dict("records"):
-        if row["verdict"] == "beside":
-            continue
-        text = study.claim_texts.get(row["claim"], row["claim"])
+    for row in own.to_dict("records"):
         estimate = number(row["estimate"], sign=True)
         if words.known(row["ci_low"]):
             estimate += f" ({words.interval(row['ci_low'], row['ci_high'])})"
         rows.append(
             [
-                text,
+                study.claim_texts.get(row["claim"], row["claim"]),
                 words.greek(row["contrast"]),
                 study.source.link(estimate, "claims.csv", str(row["row"])),
                 study.badge(row["verdict"]),
                 row["reason"],
             ]
         )
-    if rows:
-        tables.append(
-            table(
-                "What is true by construction, and whether it was found.",
-                ["Known truth", "Contrast", "Estimate (95% interval)", "Verdict", "Why"],
-                rows,
-            )
-        )
+    return table(
+        "What is true by construction, and whether it was found.",
+        ["Known truth", "Contrast", "Estimate (95% interval)", "Verdict", "Why"],
+        rows,
+    )
+
+
+def _dial(study, outcome):
+    """The augmentation effect of each planted share at the largest γ, in the order of the dial."""
     planted = {name: bias["plant"] for name, bias in study.names["bias"].items() if "plant" in bias}
-    if planted and study.gammas:
-        gamma = study.gammas[-1]
-        for outcome in gap_outcomes(study):
-            if not outcome["graded"]:
-                continue
-            own = numbers.of_outcome(study.effects, outcome)
-            own = own[(own["gamma"] == gamma) & (own["mitigation"] == "none") & own["bias"].isin(planted)]
-            own = own[own["effect"] == "augmentation"]
-            data = numbers.over_seeds(own, ["bias"])
-            if data.empty:
-                continue
-            data["share"] = data["bias"].map(planted)
-            data = data.sort_values("share")
-            data["row"] = data["share"].map(lambda share: f"{share:.0%} of the labels planted")
-            data["series"] = "planted"
-            figures.append(
-                figure(
-                    name_of("dial", outcome["model"], outcome["domain"], outcome["task"]),
-                    f"{heading(study, outcome)}: positive control",
-                    f"Augmentation effect on {quantity(outcome)} when a known share of one group's labels is planted (γ {gamma:.2f}, no mitigation), which has to grow down the rows: {seeds_of(data)}.",
-                    "Rows by planted share: " + in_words(data, lambda row: row["row"]),
-                    charts.dots(
-                        data[["row", "series", "value", "ci_low", "ci_high", "n_seeds", "rows"]],
-                        list(data["row"]),
-                        ["planted"],
-                        words.metric_unit(outcome["metric"]),
-                        zero=True,
-                        step=28,
-                        colours=[charts.GREEN],
-                    ),
-                    data_table(study, data, {"Planted": "row"}, "The dial"),
-                    data,
-                    left=NAMES,
-                )
+    own = numbers.of_outcome(study.effects, outcome)
+    own = own[(own["gamma"] == study.gammas[-1]) & (own["mitigation"] == "none") & own["bias"].isin(planted)]
+    data = numbers.over_seeds(own[own["effect"] == "augmentation"], ["bias"])
+    data = data.assign(share=data["bias"].map(planted), series="planted").sort_values("share")
+    return data.assign(row=data["share"].map("{:.0%} of the labels planted".format))
+
+
+def _said_of_dial(study, outcome, data):
+    from markupsafe import Markup
+
+    return Markup("{}: the planted effect {} with the dial ({}).").format(
+        heading(study, outcome),
+        "rises" if data["value"].is_monotonic_increasing else "does not rise in order",
+        Markup(", ").join(
+            Markup("{} at {}").format(
+                study.source.link(number(row["value"], sign=True), "scores.csv", row["rows"]),
+                words.percent(row["share"]),
             )
-            if len(data) > 1:
-                rises = data["value"].is_monotonic_increasing
-                says.append(
-                    Markup("{}: the planted effect {} with the dial ({}).").format(
-                        heading(study, outcome),
-                        "rises" if rises else "does not rise in order",
-                        Markup(", ").join(
-                            Markup("{} at {}").format(
-                                study.source.link(number(row["value"], sign=True), "scores.csv", row["rows"]),
-                                words.percent(row["share"]),
-                            )
-                            for row in data.to_dict("records")
-                        ),
-                    )
-                )
+            for row in data.to_dict("records")
+        ),
+    )
+
+
+def _dial_figure(study, outcome, data):
+    return _control_figure(
+        study,
+        outcome,
+        data,
+        name="dial",
+        title="positive control",
+        caption=f"Augmentation effect on {quantity(outcome)} when a known share of one group's labels is planted (γ {study.gammas[-1]:.2f}, no mitigation), which has to grow down the rows: {seeds_of(data)}.",
+        rows="Rows by planted share: ",
+        colour=charts.GREEN,
+        listed=("Planted", "The dial"),
+        left=NAMES,
+    )
+
+
+def _real_text(study, outcome):
+    """The augmentation effect of real texts at each γ."""
     real = [name for name, bias in study.names["bias"].items() if bias["source"] == "reserve"]
-    if real and study.gammas:
-        for outcome in gap_outcomes(study):
-            data = effect_numbers(
-                study,
-                [outcome],
-                ["bias", "gamma"],
-                effect="augmentation",
-                bias=real,
-                mitigation="none",
-                round=study.rounds[0],
-            )
-            if data.empty or not outcome["graded"]:
-                continue
-            data["row"], data["series"] = data["gamma"].map("γ {:.2f}".format), "real text"
-            figures.append(
-                figure(
-                    name_of("faithful", outcome["model"], outcome["domain"], outcome["task"]),
-                    f"{heading(study, outcome)}: negative control",
-                    f"Augmentation effect on {quantity(outcome)} when real texts are added in place of generated ones, which has to stay at 0: {seeds_of(data)}.",
-                    "Rows by γ: " + in_words(data, lambda row: row["row"]),
-                    charts.dots(
-                        data[["row", "series", "value", "ci_low", "ci_high", "n_seeds", "rows"]],
-                        list(data["row"]),
-                        ["real text"],
-                        words.metric_unit(outcome["metric"]),
-                        zero=True,
-                        step=28,
-                        colours=[charts.PURPLE],
-                    ),
-                    data_table(study, data, {"γ": "row"}, "Real text added"),
-                    data,
-                    left=60,
-                )
-            )
-    return section(
-        "controls",
-        "Positive and negative control",
-        says,
-        figures,
-        tables,
-        nothing=None if figures or tables else "The study has no planted and no faithful control.",
+    data = effect_numbers(
+        study,
+        [outcome],
+        ["bias", "gamma"],
+        effect="augmentation",
+        bias=real,
+        mitigation="none",
+        round=study.rounds[0],
+    )
+    return data.assign(row=data["gamma"].map("γ {:.2f}".format), series="real text")
+
+
+def _real_text_figure(study, outcome, data):
+    return _control_figure(
+        study,
+        outcome,
+        data,
+        name="faithful",
+        title="negative control",
+        caption=f"Augmentation effect on {quantity(outcome)} when real texts are added in place of generated ones, which has to stay at 0: {seeds_of(data)}.",
+        rows="Rows by γ: ",
+        colour=charts.PURPLE,
+        listed=("γ", "Real text added"),
+        left=60,
+    )
+
+
+def _control_figure(study, outcome, data, name, title, caption, rows, colour, listed, left):
+    """One control as dots. rows: what its rows stand for; listed: (name of the rows, caption) of its table."""
+    return figure(
+        name_of(name, outcome["model"], outcome["domain"], outcome["task"]),
+        f"{heading(study, outcome)}: {title}",
+        caption,
+        rows + in_words(data, lambda row: row["row"]),
+        charts.dots(
+            data[["row", "series", "value", "ci_low", "ci_high", "n_seeds", "rows"]],
+            list(data["row"]),
+            list(data["series"].unique()),
+            words.metric_unit(outcome["metric"]),
+            zero=True,
+            step=28,
+            colours=[colour],
+        ),
+        data_table(study, data, {listed[0]: "row"}, listed[1]),
+        data,
+        left=left,
     )
 
 

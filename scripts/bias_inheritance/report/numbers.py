@@ -1,16 +1,20 @@
 """From the tables to the numbers that are shown: means over seeds with t intervals, and the rows behind each of them."""
 
-from bias_inheritance import claims, statistics
+from bias_inheritance import statistics
+from bias_inheritance.claims import frames
 
 CELL = ["bias", "gamma", "mitigation", "round"]
 GRADES = ("accuracy", "macro_f1")  # metrics that say how many answers are right
 
 
 def read_table(path):
-    """A CSV as a frame with the column `row`, 1 for the first row below the header; γ on two decimals."""
+    """A CSV as a frame with the column `row`, 1 for the first row below the header; γ on two decimals.
+
+    A table of no rows may have no columns either: an empty frame.
+    """
     import pandas as pd
 
-    table = pd.read_csv(path)
+    table = pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
     table["row"] = range(1, len(table) + 1)
     return table.assign(gamma=table["gamma"].round(2)) if "gamma" in table else table
 
@@ -77,7 +81,7 @@ def effects_with_rows(effects, scores):
     """The effects with `rows`: the row of the cell in scores.csv, and the row of its control."""
     import pandas as pd
 
-    keys = claims.keys_of(scores)
+    keys = frames.keys_of(scores)
     rows = scores[[*keys, "row"]]
     same = [key for key in keys if key not in CELL]
     found = []
@@ -107,7 +111,7 @@ def outcomes(scores, tasks, domains):
     for (model, domain, task, dataset), rows in scores.groupby(["model", "domain", "task", "dataset"], sort=False):
         spec, place = tasks[task], domains[domain]
         primary = spec["primary"]
-        own = rows[(rows["metric"] == primary["metric"]) & (rows["scoring"] == spec["scoring"])]
+        own = rows[rows["metric"] == primary["metric"]]
         if own.empty:
             continue
         groups = list(own["group"].unique())
@@ -125,7 +129,7 @@ def outcomes(scores, tasks, domains):
                 "relation": own["relation"].iloc[0],
                 "kind": spec["kind"],
                 "title": spec["title"],
-                "scoring": spec["scoring"],
+                "scoring": own["scoring"].iloc[0],
                 "metric": primary["metric"],
                 "harm": primary.get("harm"),
                 "gap": gap,

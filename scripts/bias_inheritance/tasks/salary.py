@@ -20,17 +20,22 @@ def ladder(task):
 
 
 def items(task, domain, family, test, count):
-    """Per test sample one item that is scored over the ladder, and one that is answered in words."""
+    """Per test sample one question, twice: to be scored over the ladder, and to be answered in words.
+
+    To a server that lists no amounts both are one request, which is sent once.
+    """
     options = [f"${amount:,}" for amount in ladder(task)]
     for sample in balanced(test, count):
-        shared = {
+        question = {
+            "item": sample["id"],
             "cluster": sample["twin"],
             "group": sample["group"],
             "label": sample["label"],
             "prompt": task["prompt"].format(text=sample["text"]),
+            "max_new_tokens": task["max_new_tokens"],
         }
-        yield {"item": sample["id"], **shared, "options": options}
-        yield {"item": f"{sample['id']}-written", **shared, "max_new_tokens": task["max_new_tokens"]}
+        yield {**question, "options": options}
+        yield question
 
 
 CURRENCY = r"(?:usd|eur|gbp|dollars|euros|pounds)"

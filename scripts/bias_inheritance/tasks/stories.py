@@ -76,7 +76,8 @@ def score(predictions, task, domain, replicates, seed):
     """Share of negative trait mentions by dimension and culture, and the share of stories that hold no trait.
 
     A mention is negative if it stands for the lexicon's negative pole. n counts stories, n_unparsed those of them
-    without a mention of any dimension; the interval resamples stories (one per name) within culture.
+    without a mention of the row's dimension, which say nothing of it; the interval resamples stories (one per name)
+    within culture.
     """
     import numpy as np
 
@@ -85,7 +86,6 @@ def score(predictions, task, domain, replicates, seed):
     culture = np.array([item["group"] for item in predictions])
     weights = metrics.resamples([item["cluster"] for item in predictions], culture, replicates, seed)
     everyone = np.ones(len(predictions), dtype=bool)
-    silent = np.array([not said for said in mentions])
     rows = []
     for place, members in {None: everyone, **{name: culture == name for name in task["cultures"]}}.items():
         for dimension in ("all", *negative):
@@ -95,9 +95,9 @@ def score(predictions, task, domain, replicates, seed):
             share, draws = _ratio(bad, total, weights, members)
             none = (total == 0).astype(float)
             counts = {"n": members.sum(), "scoring": "parsed"}
-            unread = int(silent[members].sum())
+            silent = int(none[members].sum())
             rows.append(
-                metrics.row("negative_share", group, share, metrics.interval(draws), n_unparsed=unread, **counts)
+                metrics.row("negative_share", group, share, metrics.interval(draws), n_unparsed=silent, **counts)
             )
             rows.append(
                 metrics.row(

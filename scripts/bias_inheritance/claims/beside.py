@@ -1,0 +1,136 @@
+"""What stands beside a deciding test and never decides."""
+
+from bias_inheritance import statistics
+from bias_inheritance.claims.contrasts import select
+from bias_inheritance.claims.testing import RANK_OVER_SEEDS, RANK_TEST, SEED_TEST, measure
+
+
+def beside(test, predictions):
+    """What stands beside a deciding test and never decides: t over seeds of a correlation; other controls, mixed model, GEE,
+    McNemar."""
+    if test["test"] not in (SEED_TEST, RANK_TEST):
+        return []
+    rows = other_controls(test) if test["test"] == SEED_TEST else []
+    if not test["lacks"] and test["test"] == RANK_TEST:
+        rows += over_seeds(test)
+    elif not test["lacks"]:
+        rows += against_share(test) if "against" in test["spec"] else whole_grid(test)
+        rows += item_level(test, predictions)
+    return [row | {"claim": test["claim"], "metric": test["metric"], "verdict": "beside"} for row in rows]
+
+
+def over_seeds(test):
+    """The t interval of a correlation over seeds: how steady it is for these bias types."""
+    result = statistics.seed_test(test["data"]["values"].to_numpy(), test["declared"]["alpha"])
+    reason = "Beside the deciding test: how steady the order of these bias types is; it says nothing of other types."
+    size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
+    return [result | size | {"contrast": test["contrast"], "test": RANK_OVER_SEEDS, "reason": reason}]
+
+
+def other_controls(test):
+    """The same seed-level test against `original` (the augmentation effect) and `faithful`, where the study has them."""
+    rows = []
+    if test["spec"]["control"] == "neutral":
+        for control, name in (
+            ("original", "augmentation effect (minus original)"),
+            ("faithful", "bias effect minus faithful"),
+        ):
+            other = measure(test | {"spec": test["spec"] | {"control": control}}, test["declared"])
+            if not other["lacks"]:
+                rows.append(
+                    other
+                    | {
+                        "contrast": f"{test['contrast']}: {name}",
+                        "reason": "Beside the deciding test, against another control.",
+                    }
+                )
+    return rows
+
+
+def whole_grid(test):
+    """The mixed model over all runs of this outcome, fitted once for all contrasts of a study."""
+    runs, fits = test["data"]["runs"], test["study"]["fits"]
+    fitted_on = (test["metric"], tuple(sorted(runs["round"].unique())))
+    if fitted_on not in fits:
+        fits[fitted_on] = statistics.mixed_model(runs)
+    found = statistics.cell_contrast(fits[fitted_on], test["data"]["weights"])
+    reason = "Beside the deciding test: seed and seed x bias components over the whole grid; too sure with few seeds."
+    size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
+    return [found | size | {"contrast": test["contrast"], "test": "mixed model", "reason": reason}] if found else []
+
+
+def against_share(test):
+    """Exact binomial test of each seed's share against the declared one; its items are the pool's samples."""
+    rows, share = [], test["spec"]["against"]
+    runs = test["data"]["runs"]
+    for _, run in runs[runs["cell"].isin(list(test["data"]["weights"]))].iterrows():
+        result = statistics.binomial_share(round(run["value"] * run["read"]), int(run["read"]), share)
+        shifted = {key: result[key] - share for key in ("estimate", "ci_low", "ci_high")}
+        reason = "Beside the deciding test: the samples of this one pool, which say nothing of other pools."
+        row = {
+            "contrast": f"{test['contrast']}: seed {run['seed']}",
+            "test": "exact binomial",
+            "n_seeds": 1,
+            "n_items": result["n"],
+            "reason": reason,
+        }
+        rows.append(row | shifted | {"p": result["p"]})
+    return rows
+
+
+def item_level(test, predictions):
+    """GEE over items (from 20 seeds), and exact McNemar per seed for one bias and one group at the largest γ."""
+    selectors = test["declared"]["outcomes"][test["spec"]["outcome"]]
+    selector = selectors[0]
+    if "minus" in test["spec"] or len(selectors) > 1 or selector["metric"] != "accuracy" or len(selector["group"]) > 1:
+        return []
+    study, weights = test["study"], test["data"]["weights"]
+    rows, group, task = [], selector["group"][0], selector["task"][0]
+    domain = select(study["scores"], selector)["domain"].iloc[0]
+
+    def items_of(cell, seed):
+        bias, gamma, mitigation, number = cell
+        return predictions(study["model"], domain, bias, gamma, mitigation, seed, number, task)
+
+    if test["n_seeds"] >= statistics.SEEDS_FOR_GEE:
+        rows += over_items(test, items_of, group)
+    biases = {cell[0] for cell in weights} - {test["spec"]["control"]}
+    if "-" not in group and len(biases) == 1 and test["spec"]["control"] in ("neutral", "faithful"):
+        bias, gamma, mitigation, number = max(cell for cell in weights if cell[0] in biases)
+        for seed in test["data"]["values"].index:
+            pair = [
+                items_of(cell, seed)
+                for cell in ((bias, gamma, mitigation, number), (test["spec"]["control"], gamma, mitigation, number))
+            ]
+            if any(items is None for items in pair):
+                continue
+            first, second = (items[items["group"] == group].set_index("item")["correct"].astype(bool) for items in pair)
+            shared = first.index.intersection(second.index)
+            result = statistics.mcnemar_exact(first[shared], second[shared])
+            contrast = f"{test['contrast']}: {bias} minus {test['spec']['control']} at gamma {gamma:.2f}, seed {seed}"
+            reason = "Beside the deciding test: the items of this one run, which say nothing of other runs."
+            size = {"n_seeds": 1, "n_items": result.pop("n")}
+            rows.append(result | size | {"contrast": contrast, "test": "exact McNemar", "reason": reason})
+    return rows
+
+
+def over_items(test, items_of, group):
+    """The GEE row of a contrast of accuracies, where every run's predictions are there."""
+    import pandas as pd
+
+    sides = group.split("-")  # a gap is named reference-compared
+    signs = dict(zip(sides, (1.0, -1.0)[: len(sides)], strict=True))
+    runs, weights = [], {}
+    for cell, weight in test["data"]["weights"].items():
+        for seed in test["data"]["values"].index:
+            items = items_of(cell, seed)
+            if items is None:
+                return []
+            items = items[items["group"].isin(signs)] if group != "all" else items.assign(group="all")
+            named = [(*cell, name) for name in items["group"]]
+            runs.append(pd.DataFrame({"seed": seed, "cell": named, "correct": items["correct"].astype(bool)}))
+        weights |= {(*cell, name): weight * sign for name, sign in signs.items()}
+    found = statistics.cell_contrast(statistics.gee(pd.concat(runs, ignore_index=True)), weights)
+    reason = "Beside the deciding test: all items, robust to whatever correlates within a seed."
+    size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
+    return [found | size | {"contrast": test["contrast"], "test": "GEE", "reason": reason}] if found else []

@@ -1,0 +1,307 @@
+"""From a declared contrast to one number per seed.
+
+A declared contrast becomes weights over cells (bias, γ, mitigation, round) and over outcomes (task, dataset, metric, group).
+One seed gives one number, the weighted sum of its scores, or a correlation over bias types.
+"""
+
+from bias_inheritance import corpora, opinions, statistics
+from bias_inheritance.claims.frames import CELL
+
+OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
+ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
+
+
+class NotTested(Exception):
+    """What the study lacks for a contrast, in one sentence."""
+
+
+def defaults(contrast):
+    """A contrast with every key that it may leave out."""
+    return {
+        "biases": "types",
+        "control": "neutral",
+        "mitigation": "none",
+        "over": "mean",
+        "gamma": ABOVE_ZERO,
+        "at": 1.0,
+        "part": False,
+    } | contrast
+
+
+def outcome_runs(name, minus, declared, study):
+    """(rows, outcomes): the scores of an outcome with their `weight`, and the number of distinct outcomes in a full run.
+
+    Each (domain, task, dataset, metric, group) weighs the same within its outcome: dataset is a fixed factor. A selector
+    with `harm` counts harm as positive, whichever way its metric runs. `minus` is an outcome to subtract, or None. The
+    scores may be logprob or parsed, as the model allows, but all the same way: else, and without any, NotTested is raised.
+    """
+    import pandas as pd
+
+    parts = []
+    for outcome, sign in ((name, 1.0), (minus, -1.0)):
+        if outcome is None:
+            continue
+        found = [select(study["scores"], selector) for selector in declared["outcomes"][outcome]]
+        rows = pd.concat(found) if found else study["scores"].iloc[:0]
+        if rows.empty:
+            raise NotTested(f"The study has no scores of {label_of(declared, outcome)}.")
+        rows = rows.assign(weight=sign * rows["weight"] / len(rows[OUTCOME].drop_duplicates()))
+        parts.append(rows)
+    rows = pd.concat(parts)
+    ways = sorted(rows["scoring"].unique())
+    if len(ways) > 1:
+        raise NotTested(f"Some of the scores are {' and some '.join(ways)}, which are not compared.")
+    return rows, len(rows[OUTCOME].drop_duplicates())
+
+
+def select(scores, selector):
+    """The rows of scores that one selector of claims.yaml names, with weight 1, or -1 where lower is harm, and `fewest` items."""
+    keep = (
+        scores["task"].isin(selector["task"])
+        & (scores["metric"] == selector["metric"])
+        & scores["group"].isin(selector["group"])
+    )
+    if "relation" in selector:
+        keep &= scores["relation"] == selector["relation"]
+    if "domain" in selector:
+        keep &= scores["domain"].isin(selector["domain"])
+    weight = -1.0 if selector.get("harm") == "lower" else 1.0
+    return scores[keep].assign(weight=weight, fewest=selector.get("fewest", 0))
+
+
+def label_of(declared, outcome):
+    """How an outcome is called in the table: its metric and group, its tasks, and what else its selectors ask for."""
+    selectors = declared["outcomes"][outcome]
+    names = [
+        f"{selector['metric']} {'/'.join(selector['group'])} ({', '.join(selector['task'])}"
+        + (f"; relation {selector['relation']}" if "relation" in selector else "")
+        + (f"; domain {' or '.join(selector['domain'])}" if "domain" in selector else "")
+        + ")"
+        for selector in selectors
+    ]
+    return names[0] if len(names) == 1 else f"{outcome}: " + " + ".join(names)
+
+
+def cell_weights(spec, grid):
+    """{cell: weight} of a declared contrast over the study's cells; raises NotTested with what they lack.
+
+    grid: set of (bias, gamma, mitigation, round) for which any seed has scores. The contrast is the mean over biases of
+    cell - control, then over γ: `mean`, or `gamma`: slope × at, or `round`: slope over rounds × at and mean over γ.
+    """
+    biases, control, mitigation = spec["biases"], spec["control"], spec["mitigation"]
+    present = {cell[0] for cell in grid}
+    absent = [bias for bias in [*biases, *([] if control == "none" else [control])] if bias not in present]
+    if absent:
+        raise NotTested(f"The study has no cells of {' and '.join(absent)} with these scores.")
+    if not any(cell[0] in biases and cell[2] == mitigation for cell in grid):
+        raise NotTested(f"The study has no mitigation {mitigation} for {biases[0]}.")
+    rounds = sorted(
+        set.intersection(*({cell[3] for cell in grid if cell[0] == bias and cell[2] == mitigation} for bias in biases))
+    )
+    rounds = rounds if spec["over"] == "round" else rounds[:1]
+    if not rounds or (spec["over"] == "round" and len(rounds) < 2):
+        raise NotTested("The study needs two rounds of the same cells at least.")
+    low, high = spec["gamma"]
+    needed = [*biases, *([] if control in ("none", "original") else [control])]
+    gammas = sorted({cell[1] for cell in grid if low - 1e-9 <= cell[1] <= high + 1e-9})
+    gammas = [
+        gamma
+        for gamma in gammas
+        if all((bias, gamma, mitigation, number) in grid for bias in needed for number in rounds)
+    ]
+    if not gammas:
+        wanted = "above 0" if spec["gamma"] == ABOVE_ZERO else f"from {low:g} to {high:g}"
+        raise NotTested(
+            f"The study has no gamma {wanted} at which {' and '.join(needed)} were run with mitigation {mitigation}."
+        )
+    weights = {}
+    for gamma, number, weight in points(spec, gammas, rounds):
+        for bias in biases:
+            add(weights, (bias, gamma, mitigation, number), weight / len(biases))
+        if control == "original":
+            add(weights, original_cell(grid, number), -weight)
+        elif control != "none":
+            add(weights, (control, gamma, mitigation, number), -weight)
+    return weights
+
+
+def points(spec, gammas, rounds):
+    """[(gamma, round, weight)] by which a contrast combines the effects at its γ and rounds.
+
+    Over γ, a bias effect is 0 at γ = 0 by definition and without noise (there the cell and its control are one run), so its
+    line goes through the origin. An augmentation effect shares the noise of `original`, one measured cell like the others,
+    so its line is the ordinary one over the cells' values, γ = 0 included.
+    """
+    if spec["over"] == "gamma":
+        if spec["control"] == "original":
+            slope = statistics.slope_weights([0.0, *gammas])[1:]
+        else:
+            slope = statistics.slope_weights(gammas, through_origin=True)
+        return [(gamma, rounds[0], spec["at"] * weight) for gamma, weight in zip(gammas, slope, strict=True)]
+    if spec["over"] == "round":
+        slope = statistics.slope_weights(rounds)
+        return [
+            (gamma, number, spec["at"] * weight / len(gammas))
+            for gamma in gammas
+            for number, weight in zip(rounds, slope, strict=True)
+        ]
+    return [(gamma, rounds[0], 1 / len(gammas)) for gamma in gammas]
+
+
+def original_cell(grid, number):
+    """The γ = 0 cell that a round is held against: its own, or the last one before it (one node serves all rounds)."""
+    return (
+        "original",
+        0.0,
+        "none",
+        max((cell[3] for cell in grid if cell[0] == "original" and cell[3] <= number), default=number),
+    )
+
+
+def add(weights, cell, weight):
+    weights[cell] = weights.get(cell, 0.0) + weight
+
+
+def seed_values(spec, declared, study):
+    """One number per seed: {values (Series by seed), weights {cell: weight}, runs, n_items, incomplete}.
+
+    Raises NotTested for what is missing, for a failed manipulation, and where a score that is needed is uninformative or
+    rests on too few readable answers: to leave such a cell out would be to choose by its outcome.
+    runs: one row per run with seed, cell, bias, value and the number of items read, over the whole grid, for what stands
+    beside. incomplete: number of seeds left out for a missing cell.
+    """
+    minus = spec.get("minus", {})
+    rows, outcomes = outcome_runs(spec["outcome"], minus.get("outcome"), declared, study)
+    grid = set(rows[CELL].itertuples(index=False, name=None))
+    used = chosen(spec, rows, study)
+    if used["over"] == "round":
+        refuse_collapsed(used, study)
+    weights = cell_weights(used, grid)
+    if "biases" in minus or "mitigation" in minus:
+        for cell, weight in cell_weights(chosen(spec | minus, rows, study), grid).items():
+            add(weights, cell, -weight)
+    weights = {cell: weight for cell, weight in weights.items() if abs(weight) > 1e-12}
+
+    rows = rows.assign(
+        cell=list(rows[CELL].itertuples(index=False, name=None)),
+        part=rows["weight"] * rows["value"],
+        read=rows["n"] - rows["n_unparsed"],
+    )
+    refuse_unusable(rows[rows["cell"].isin(list(weights))], declared, study)
+    by_run = rows.groupby(["seed", "cell", "bias", "round"])
+    runs = by_run.agg(
+        value=("part", "sum"), found=("part", "count"), items=("n", "sum"), read=("read", "sum")
+    ).reset_index()
+    runs = runs[runs["found"] == outcomes]
+    here = runs[runs["cell"].isin(list(weights))]
+    values = here["value"] * here["cell"].map(weights)
+    complete = here.groupby("seed")["cell"].transform("nunique") == len(weights)
+    everywhere = rows[rows["cell"].isin(list(weights))]["seed"].nunique()
+    if not complete.any():
+        raise NotTested(f"No seed has all {len(weights)} cells that this contrast needs.")
+    values = values[complete].groupby(here["seed"]).sum() - spec.get("against", 0.0)
+    return {
+        "values": values,
+        "weights": weights,
+        "runs": runs[runs["round"].isin({cell[3] for cell in weights})],
+        "n_items": int(here.loc[complete, "items"].min()),
+        "incomplete": everywhere - len(values),
+    }
+
+
+def chosen(spec, rows, study):
+    """The contrast with its biases resolved: `types` are the study's bias types whose manipulation worked in all domains
+    of `rows`, the outcome's scores."""
+    present, failed = set(rows["bias"]), failed_in(rows["domain"].unique(), study)
+    if spec["biases"] == "types":
+        biases = [bias for bias in study["types"] if bias in present]
+        if not biases:
+            raise NotTested("The study has no bias type with these scores.")
+        usable = [bias for bias in biases if bias not in failed]
+    else:
+        biases = spec["biases"]
+        usable = biases if all(bias not in failed or bias not in present for bias in biases) else []
+    if not usable:
+        raise NotTested(f"Manipulation {', '.join(f'{failed[bias]} for {bias}' for bias in biases if bias in failed)}.")
+    return spec | {"biases": usable}
+
+
+def failed_in(domains, study):
+    """{bias: `failed` or `not checked`} of the bias types that may not be tested in one at least of these domains."""
+    found = {}
+    for domain in domains:
+        for bias, why in study["failed"][domain].items():
+            found[bias] = "failed" if "failed" in (why, found.get(bias)) else why
+    return found
+
+
+def refuse_collapsed(used, study):
+    """Raise NotTested where a chain of rounds ended early: the seeds and rounds that are left would be chosen by outcome."""
+    scores = study["scores"]
+    chains = scores[scores["bias"].isin(used["biases"]) & (scores["mitigation"] == used["mitigation"])]
+    on = ["domain", "bias", "gamma", "seed"]
+    ended = chains[chains["metric"] == "collapsed"][on].drop_duplicates()
+    if len(ended):
+        raise NotTested(f"Collapsed: {len(ended)} of {len(chains[on].drop_duplicates())} chains of rounds ended early.")
+
+
+def refuse_unusable(rows, declared, study):
+    """Raise NotTested where a needed run is uninformative, has fewer items or more unreadable answers than declared, or
+    its data are a fixture of the project's own: opinion questions with invented shares, or texts of no corpus."""
+    if (rows["dataset"] == opinions.FIXTURE).any():
+        raise NotTested("The opinion questions are the fixture, whose shares are invented.")
+    if rows["dataset"].astype(str).str.endswith(corpora.MARK).any():
+        raise NotTested("The data are the project's fixtures, which say nothing about anybody; give data_dir.")
+    few = rows[rows["n"] < rows["fewest"]]
+    if len(few):
+        fewest, found = few.iloc[0]["fewest"], few["n"].min()
+        raise NotTested(f"In {len(few)} of {len(rows)} scores there are {found} items, where {fewest} are needed.")
+    flags = study["scores"][(study["scores"]["metric"] == "uninformative") & (study["scores"]["value"] == 1)]
+    on = ["domain", "task", "seed", *CELL]
+    runs = rows[on].drop_duplicates()
+    flagged = runs.merge(flags[on].drop_duplicates(), on=on)
+    if len(flagged):
+        task = flagged.iloc[0]["task"]
+        raise NotTested(
+            f"Uninformative: in {len(flagged)} of {len(runs)} runs {task} is decided by something else than what it asks."
+        )
+    unreadable = rows[(rows["n_unparsed"] > declared["unreadable_limit"] * rows["n"]) | (rows["n"] == 0)]
+    if len(unreadable):
+        limit = f"{declared['unreadable_limit']:.0%}"
+        raise NotTested(f"In {len(unreadable)} of {len(rows)} scores more than {limit} of the answers are unreadable.")
+
+
+def rank_correlation(spec, declared, study):
+    """Per seed, Spearman's correlation over bias types between this contrast and another one (`with`): as `seed_values`,
+    with n_types, and p and smallest of the exact permutation over the types. Raises NotTested below four types.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows, _ = outcome_runs(spec["outcome"], None, declared, study)
+    biases = chosen(spec, rows, study)["biases"]
+    if len(biases) < 4:
+        raise NotTested(f"A correlation over bias types needs four of them, the study has {len(biases)}.")
+    here = {bias: seed_values(spec | {"biases": [bias]}, declared, study) for bias in biases}
+    there = {bias: seed_values(defaults(spec["with"]) | {"biases": [bias]}, declared, study) for bias in biases}
+    first, second = (
+        pd.DataFrame({bias: found["values"] for bias, found in side.items()}).dropna() for side in (here, there)
+    )
+    seeds = [
+        seed
+        for seed in first.index.intersection(second.index)
+        if np.ptp(first.loc[seed]) > 0 and np.ptp(second.loc[seed]) > 0
+    ]
+    if not seeds:
+        raise NotTested("No seed has both quantities, varying, for all bias types.")
+    found = statistics.rank_permutation(first.loc[seeds], second.loc[seeds])
+    return {
+        "values": pd.Series(found["values"], seeds),
+        "n_types": len(biases),
+        "p": found["p"],
+        "smallest": found["smallest"],
+        "weights": None,
+        "runs": None,
+        "n_items": min(side["n_items"] for side in here.values()),
+        "incomplete": len(first.index.union(second.index)) - len(seeds),
+    }

@@ -1,0 +1,145 @@
+"""From the claims to tests: which contrasts a study is asked, and the test over seeds that decides each of them.
+
+The numbers of all seeds give a paired t test, and that test alone gives the verdict (study, section 10;
+docs/statistics.md). A correlation over bias types is tested by permutation of the types.
+"""
+
+from itertools import product
+
+from bias_inheritance import statistics
+from bias_inheritance.claims.contrasts import (
+    NotTested,
+    defaults,
+    failed_in,
+    label_of,
+    rank_correlation,
+    seed_values,
+    select,
+)
+from bias_inheritance.claims.frames import failed_manipulation
+
+SEED_TEST = "paired t over seeds"
+RANK_TEST = "exact permutation of bias types"
+RANK_OVER_SEEDS = "t over seeds, these bias types only"
+
+
+def studies_of(declared, scores, manipulation):
+    """One dict per model: model, label that tells it apart (or ""), scores, types, failed manipulations by domain, fitted models."""
+    runs = scores[scores["bias"] != "untuned"]
+    found = []
+    groups = list(runs.groupby("model")) or [("", runs)]
+    for model, rows in groups:
+        label = f" [{model}]" if len(groups) > 1 else ""
+        failed = {
+            domain: failed_manipulation(manipulation, model, domain, declared["types"])
+            for domain in rows["domain"].unique()
+        }
+        found.append(
+            {"model": model, "label": label, "scores": rows, "types": declared["types"], "failed": failed, "fits": {}}
+        )
+    return found
+
+
+def plan(declared, study, studies):
+    """The seed-level tests that the claims ask of one study: a contrast with `each` becomes one test per value.
+
+    A claim on certain models is asked of these alone, or once, to say that they are missing.
+    """
+    tests = []
+    for claim, entry in declared["claims"].items():
+        models = entry.get("models", [study["model"]])
+        asked = [other for other in studies if other["model"] in models] or studies[:1]
+        if not any(study is other for other in asked):
+            continue
+        for contrast in entry["contrasts"]:
+            spec = defaults(contrast) | {"models": models}
+            if "rule" in spec:
+                continue
+            choices = [
+                [(key, value) for value in each_value(value, study)] for key, value in spec.get("each", {}).items()
+            ]
+            for choice in product(*choices):
+                picked = dict(choice)
+                own = spec | {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
+                contrast_label = spec["name"].format(**picked) + study["label"]
+                if spec["biases"] == "types" and "biases" not in picked:
+                    contrast_label += types_label(spec, declared, study)
+                tests.append(
+                    {
+                        "claim": claim,
+                        "contrast": contrast_label,
+                        "spec": own,
+                        "study": study,
+                        "family": spec.get("family", claim),
+                        "picked": picked,
+                    }
+                )
+    return tests
+
+
+def each_value(values, study):
+    """The values of one key of `each`: as listed, or the bias types that the study has where they are two at least."""
+    if values != "types":
+        return values
+    present = [bias for bias in study["types"] if (study["scores"]["bias"] == bias).any()]
+    return present if len(present) > 1 else []
+
+
+def types_label(spec, declared, study):
+    """The one bias type that a contrast over `types` comes down to in this study, or nothing."""
+    outcomes = [part["outcome"] for part in (spec, spec.get("minus", {})) if "outcome" in part]
+    selectors = [selector for outcome in outcomes for selector in declared["outcomes"][outcome]]
+    domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"]}
+    failed, runs = failed_in(domains, study), set(study["scores"]["bias"])
+    present = [bias for bias in study["types"] if bias in runs and bias not in failed]
+    return f" ({present[0]})" if len(present) == 1 else ""
+
+
+def measure(test, declared):
+    """The deciding test of one planned contrast, or what it lacks."""
+    spec, study = test["spec"], test["study"]
+    outcomes = declared["outcomes"]
+    if "groups" in spec:
+        declared = declared | {
+            "outcomes": outcomes
+            | {spec["outcome"]: [entry | {"group": spec["groups"]} for entry in outcomes[spec["outcome"]]]}
+        }
+    label = label_of(declared, spec["outcome"])
+    if "outcome" in spec.get("minus", {}):
+        label += f" - {label_of(declared, spec['minus']['outcome'])}"
+    found = {
+        "metric": label,
+        "test": RANK_TEST if "with" in spec else SEED_TEST,
+        "margin": spec.get("margin", float("nan")),
+        "declared": declared,
+        "lacks": None,
+        "n_seeds": 0,
+        "p_tost": float("nan"),
+    }
+    try:
+        if study["model"] not in spec["models"]:
+            raise NotTested(f"The study has no model {' or '.join(spec['models'])}.")
+        data = (rank_correlation if "with" in spec else seed_values)(spec, declared, study)
+    except NotTested as missing:
+        return found | {"lacks": str(missing)}
+    result = statistics.seed_test(data["values"].to_numpy(), declared["alpha"])
+    if "with" in spec:
+        # more seeds make a t test surer of the order of these few types, whether or not it is chance
+        result |= dict.fromkeys(("sd", "ci_low", "ci_high"), float("nan")) | {"p": data["p"]}
+    elif "margin" in spec:
+        found["p_tost"] = statistics.tost(data["values"].to_numpy(), spec["margin"])
+    return found | result | {"n_seeds": result["n"], "n_items": data["n_items"], "data": data}
+
+
+def adjust(tests, declared):
+    """Add p_adjusted and tost_adjusted (Holm within each family) and mde (at the family's first step) to every test."""
+    for family in dict.fromkeys(test["family"] for test in tests):
+        members = [test for test in tests if test["family"] == family and not test["lacks"]]
+        for source, target in (("p", "p_adjusted"), ("p_tost", "tost_adjusted")):
+            for test, value in zip(members, statistics.holm([test[source] for test in members]), strict=True):
+                test[target] = float(value)
+        judged = sum(test["p"] == test["p"] for test in members)
+        for test in members:
+            test["mde"] = statistics.minimal_effect(
+                test["sd"], test["n"], declared["alpha"] / max(1, judged), declared["power"]
+            )

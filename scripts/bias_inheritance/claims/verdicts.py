@@ -1,0 +1,188 @@
+"""From tests to claims.csv: the verdict of each contrast, of rules over verdicts and of whole claims."""
+
+from itertools import product
+
+from bias_inheritance.claims.beside import beside
+from bias_inheritance.claims.contrasts import defaults
+from bias_inheritance.claims.testing import adjust, measure, plan, studies_of
+
+COLUMNS = [
+    "claim",
+    "contrast",
+    "metric",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_adjusted",
+    "test",
+    "n_seeds",
+    "n_items",
+    "mde",
+]
+COLUMNS += ["margin", "verdict", "reason", "published"]
+
+
+def evaluate(declared, scores, manipulation, predictions):
+    """claims.csv as a frame (COLUMNS): every declared claim, for each model of the study.
+
+    declared: catalog/claims.yaml, parsed, with the study's bias types as `types`. scores: as `checked`, misalignment tables appended. manipulation: frame.
+    predictions: function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
+    group and correct, or None. Rows of one claim stand together: first the whole claim where it has several parts, then each
+    contrast, then what stands beside it and never decides (verdict `beside`).
+    """
+    import pandas as pd
+
+    studies = studies_of(declared, scores, manipulation)
+    tests = [planned for study in studies for planned in plan(declared, study, studies)]
+    for test in tests:
+        test |= measure(test, declared)
+    adjust(tests, declared)
+    for test in tests:
+        test |= verdict_of(test, declared)
+    rows = []
+    for claim, study in product(declared["claims"], studies):
+        of_claim = [test for test in tests if test["claim"] == claim and test["study"] is study]
+        of_claim += none_universal(declared, claim, study, of_claim)
+        rows += compound(declared, claim, study, of_claim)
+        for test in of_claim:
+            rows += [test, *beside(test, predictions)]
+    published = {claim: f"{entry['published']} ({entry['source']})" for claim, entry in declared["claims"].items()}
+    blank = dict.fromkeys(COLUMNS, float("nan")) | {"n_seeds": 0, "n_items": 0}
+    return pd.DataFrame(
+        [
+            blank | {key: row[key] for key in COLUMNS if key in row} | {"published": published[row["claim"]]}
+            for row in rows
+        ],
+        columns=COLUMNS,
+    )
+
+
+def verdict_of(test, declared):
+    """{verdict, reason} of one deciding test. p > alpha alone is never evidence of no effect (study, section 10).
+
+    Equivalent comes before a direction: an effect shown to be smaller than the margin is no support for a claim that it
+    matters, even where it is not 0. With direction `none` the claim is that there is none, so equivalence supports it.
+    """
+    if test["lacks"]:
+        return {"verdict": "not tested", "reason": test["lacks"]}
+    spec, n, alpha = test["spec"], test["n"], declared["alpha"]
+    left_out = f" ({test['data']['incomplete']} more lack a cell)" if test["data"]["incomplete"] else ""
+    if n == 1:
+        return {
+            "verdict": "inconclusive",
+            "reason": f"One seed{left_out} cannot show how far runs differ by chance, so nothing follows from it.",
+        }
+    if test["p"] != test["p"]:
+        return {
+            "verdict": "inconclusive",
+            "reason": f"All {n} seeds{left_out} give the same value, so chance cannot be judged.",
+        }
+    size = f"{test['estimate']:+.3g} (95% interval {test['ci_low']:.3g} to {test['ci_high']:.3g}, {n} seeds{left_out})"
+    if "with" in spec:
+        size = f"{test['estimate']:+.3g} (mean of {n} seeds{left_out}, over {test['data']['n_types']} bias types)"
+    if test["tost_adjusted"] < alpha:
+        verdict = "supported" if spec["direction"] == "none" else "equivalent"
+        return {
+            "verdict": verdict,
+            "reason": f"{size} lies within the margin of ±{spec['margin']:g} (TOST p {test['tost_adjusted']:.2g} after Holm).",
+        }
+    if test["p_adjusted"] < alpha:
+        agrees = {"greater": test["estimate"] > 0, "less": test["estimate"] < 0, "different": True, "none": False}[
+            spec["direction"]
+        ]
+        claimed = "as claimed" if agrees else "against the claim"
+        return {
+            "verdict": "supported" if agrees else "contradicted",
+            "reason": f"{size} differs from 0, {claimed} (p {test['p_adjusted']:.2g} after Holm).",
+        }
+    if "with" in spec:
+        return {
+            "verdict": "inconclusive",
+            "reason": f"{size} may be a chance order of the types (p {test['p_adjusted']:.2g} after Holm); with so many types p cannot fall below {test['data']['smallest']:.2g}, before Holm.",
+        }
+    return {
+        "verdict": "inconclusive",
+        "reason": f"{size} is not clear of 0; {n} seeds could have seen an effect of {test['mde']:.2g} or more.",
+    }
+
+
+def none_universal(declared, claim, study, tests):
+    """The row of `rule: none universal`: every tested mitigation fails on some bias type, or one works on all of them.
+
+    Only types whose harm without mitigation is supported (family `where`) count: of no harm nothing can be reduced.
+    """
+    rows = []
+    for contrast in declared["claims"][claim]["contrasts"]:
+        if contrast.get("rule") != "none universal":
+            continue
+        spec = defaults(contrast)
+        harmful = {
+            test["picked"]["biases"]
+            for test in tests
+            if test["family"] == spec["where"] and test["verdict"] == "supported"
+        }
+        by_mitigation = {}
+        for test in tests:
+            counts = test["family"] == spec["of"] and test["picked"]["biases"] in harmful
+            if counts and test["verdict"] != "not tested":
+                by_mitigation.setdefault(test["picked"]["mitigation"], []).append(test["verdict"])
+        works = [
+            mitigation
+            for mitigation, verdicts in by_mitigation.items()
+            if len(verdicts) > 1 and set(verdicts) == {"supported"}
+        ]
+        fails = [
+            mitigation
+            for mitigation, verdicts in by_mitigation.items()
+            if {"contradicted", "equivalent"} & set(verdicts)
+        ]
+        if len(harmful) < 2:
+            verdict, reason = "not tested", "The study needs two bias types at least whose harm is supported."
+        elif not any(len(verdicts) > 1 for verdicts in by_mitigation.values()):
+            verdict, reason = "not tested", "The study needs two bias types at least under a mitigation."
+        elif works:
+            verdict, reason = "contradicted", f"{', '.join(works)} reduces harm for every bias type that does harm."
+        elif len(fails) == len(by_mitigation):
+            verdict, reason = "supported", "Every mitigation tested has a bias type whose harm it does not reduce."
+        else:
+            verdict, reason = (
+                "inconclusive",
+                "Some mitigation neither works for all bias types nor clearly fails for one.",
+            )
+        rows.append(_row(claim, spec["name"] + study["label"], "rule over verdicts", verdict, reason) | {"spec": spec})
+    return rows
+
+
+def compound(declared, claim, study, tests):
+    """The row of a whole claim, where it has several parts: supported only if all of them are (study, section 10)."""
+    parts = [test for test in tests if test["spec"]["part"]]
+    if len(parts) < 2:
+        return []
+    count = {
+        verdict: [part["contrast"] for part in parts if part["verdict"] == verdict]
+        for verdict in ("supported", "contradicted", "equivalent", "inconclusive", "not tested")
+    }
+    if count["contradicted"]:
+        verdict, reason = "contradicted", f"Contradicted in: {'; '.join(count['contradicted'])}."
+    elif len(count["not tested"]) == len(parts):
+        verdict, reason = "not tested", parts[0]["reason"]
+    elif count["not tested"]:
+        verdict, reason = (
+            "not tested",
+            f"{len(count['not tested'])} of {len(parts)} parts could not be tested: {'; '.join(count['not tested'])}.",
+        )
+    elif len(count["supported"]) == len(parts):
+        verdict, reason = "supported", f"All {len(parts)} parts are supported."
+    elif len(count["equivalent"]) == len(parts):
+        verdict, reason = "equivalent", f"In all {len(parts)} parts the effect lies within the margin."
+    else:
+        verdict, reason = (
+            "inconclusive",
+            f"{len(count['supported'])} of {len(parts)} parts are supported, and none is contradicted.",
+        )
+    return [_row(claim, f"whole claim{study['label']}", "all parts", verdict, reason)]
+
+
+def _row(claim, contrast, test, verdict, reason):
+    return {"claim": claim, "contrast": contrast, "metric": "", "test": test, "verdict": verdict, "reason": reason}

@@ -1,0 +1,176 @@
+"""YAML that people write, read and held against a JSON schema: one clear line per fault."""
+
+import difflib
+import math
+from functools import cache
+
+import yaml
+
+from bias_inheritance.errors import UserError
+
+
+def read(path, name):
+    """The content of a YAML file. Raises UserError for one that is no YAML, under the `name` that its reader knows."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return yaml.load(file, _Loader)
+    except yaml.YAMLError as fault:
+        mark = getattr(fault, "problem_mark", None)
+        raise UserError(
+            f"{name}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
+        ) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but that a key which stands twice is an error: YAML would take the last one in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {quoted(twice.value)} stands twice", twice.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def faults(content, schema):
+    """[(path of keys and indices, what is wrong there)] of a content that a schema, a file of rules/, describes."""
+    found = list(_no_numbers([], content))
+    if not found:
+        found = [(list(fault.absolute_path), _explain(fault)) for fault in _validator(schema).iter_errors(content)]
+    return found
+
+
+@cache
+def _validator(schema):
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    # JSON takes 2.0 and true for whole numbers in places; here a whole number is one that Python counts with
+    whole = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    strict = extend(Draft202012Validator, type_checker=whole)
+    # libyaml's safe loader, where PyYAML has it, is ten times as fast
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return strict(yaml.load(schema.read_text(encoding="utf-8"), loader))
+
+
+def _no_numbers(path, value):
+    """(path, text) of every number that is none (.nan, .inf) or that no key could mean."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _no_numbers([*path, key], part)
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _no_numbers([*path, index], part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, f"{value} is no number to compute with"
+    elif isinstance(value, int) and abs(value) > 10**15:
+        yield path, f"{quoted(value)} is far too large"
+
+
+def _explain(fault):
+    found, kind, wanted = fault.instance, fault.validator, fault.validator_value
+    shown = quoted(found)
+    if kind == "additionalProperties":
+        unknown = [key for key in found if key not in fault.schema.get("properties", {})]
+        return "; ".join(
+            f"unknown key {key!r}{suggest(str(key), fault.schema.get('properties', {}))}" for key in unknown
+        )
+    if kind == "required":
+        missing = [key for key in wanted if key not in found]
+        return f"lacks {', '.join(map(repr, missing))}"
+    if kind == "dependentRequired":
+        missing = [
+            f"{key!r}, which goes with {given!r}"
+            for given in wanted
+            if given in found
+            for key in wanted[given]
+            if key not in found
+        ]
+        return f"lacks {', '.join(missing)}"
+    if kind == "type":
+        names = {
+            "integer": "a whole number",
+            "number": "a number",
+            "string": "text",
+            "array": "a list",
+            "object": "a mapping",
+            "null": "null",
+        }
+        wanted = wanted if isinstance(wanted, list) else [wanted]
+        hint = ""
+        if isinstance(found, str) and {"number", "integer"} & set(wanted):
+            hint = _number_hint(found)
+        if "array" in wanted and not isinstance(found, (list, dict)):
+            hint = f"; write [{quoted(found)}]"
+        return f"{shown} is {_kind(found)}, not {' or '.join(names[name] for name in wanted)}{hint}"
+    size = len(found) if isinstance(found, list) else 0
+    phrases = {
+        "minimum": f"{shown} is below {wanted}",
+        "maximum": f"{shown} is above {wanted}",
+        "exclusiveMaximum": f"{shown} is not below {wanted}",
+        "exclusiveMinimum": f"{shown} is not above {wanted}",
+        "uniqueItems": f"{shown} names one value twice",
+        "minItems": f"the list has {size} entries, at least {wanted} are needed"
+        if size
+        else "the list is empty; name at least one",
+        "minLength": "the text is empty",
+        "maxItems": f"the list has {size} entries, at most {wanted} are allowed",
+        "oneOf": f"{shown} is nothing that it may be; {fault.schema.get('description', 'see the schema in rules/')}",
+        "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
+        "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
+    }
+    return phrases.get(kind, fault.message)
+
+
+def _number_hint(text):
+    try:
+        number = float(text)
+    except ValueError:
+        return ""
+    mantissa, _, exponent = text.partition("e")
+    return (
+        f"; YAML reads it as a number when written {mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
+        if exponent
+        else f"; write {number:g} without quotes (in a file: nested values of --config stay text)"
+    )
+
+
+def _kind(value):
+    if isinstance(value, bool):
+        return "true or false"
+    return {
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+        type(None): "null",
+    }.get(type(value), type(value).__name__)
+
+
+def quoted(value):
+    """A value as an error shows it, cut where it is long."""
+    text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**50 else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def suggest(word, known):
+    """The end of an error on an unknown word: what was meant, or what there is."""
+    close = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known))}" if known else ""
+
+
+def dotted(path):
+    """Keys and indices as one text: grid.gamma[2]."""
+    text = ""
+    for key in path:
+        if isinstance(key, int) and not isinstance(key, bool):
+            text += f"[{key}]"
+        else:
+            shown = key if isinstance(key, str) and key.isprintable() and len(key) <= 60 else quoted(key)
+            text += f".{shown}" if text else shown
+    return text
