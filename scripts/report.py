@@ -1,5 +1,6 @@
 """The report of a study: one file that opens offline, made from the study's tables and records alone."""
 
+import math
 from functools import cache
 from types import SimpleNamespace
 
@@ -123,7 +124,7 @@ def read_study(tables, config, claimed, training, names, jobs):
 
     scores = numbers.scores_with_rows(tables["scores"])
     types = [bias for bias in config["grid"]["bias"] if "axes" in names["bias"][bias]]
-    types.sort(key=lambda bias: names["bias"][bias].get("number", len(types) + 1))  # the paper's, then others
+    types.sort(key=lambda bias: names["bias"][bias].get("number", math.inf))  # the paper's, then others
     shown = numbers.outcomes(scores, names["task"], names["domain"])
     effects = tables["effects"]
     effects = effects[effects["metric"].isin({outcome["metric"] for outcome in shown})]

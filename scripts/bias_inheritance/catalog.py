@@ -1,5 +1,6 @@
 """The catalog: one YAML file per bias type, domain, task, model and mitigation. The file's name is the thing's name."""
 
+import math
 import os
 from functools import cache
 
@@ -57,7 +58,7 @@ def _merged(below, above):
 def bias_types():
     """The bias types, which are the files of biases/ with axes, in the order of their numbers, those without one last."""
     types = [load("bias", name) for name in names("bias") if "axes" in load("bias", name)]
-    return [bias["name"] for bias in sorted(types, key=lambda bias: bias.get("number", len(types) + 1))]
+    return [bias["name"] for bias in sorted(types, key=lambda bias: bias.get("number", math.inf))]
 
 
 @cache

@@ -121,7 +121,7 @@ def own(root, tmp_path, monkeypatch):
          "source.tokenizer_of: no file catalog/models/smollm2-135m.yaml; did you mean 'smollm2-135m-instruct'?"),
         ("mitigations/loss", "alignment:", "alignement:", "unknown key 'alignement'; did you mean 'alignment'?"),
         ("mitigations/loss", "title: Loss (distributions)\n", "", "lacks 'title'"),
-        ("tasks/salary", "scoring: logprob\n", "", "lacks 'scoring'"),
+        ("tasks/salary", "relation: direct\n", "", "lacks 'relation'"),
         ("tasks/salary", "kind: salary", "kind: salery",
          "kind: no module 'salery' in scripts/bias_inheritance/tasks; did you mean 'salary'?"),
         ("tasks/hiring", "position_limit: 0.75", "", "lacks 'position_limit'"),
