@@ -15,6 +15,8 @@ rule finetune:
         f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
         model=models_that(on_this_machine),
+    # what takes longest goes first, so that no core waits for it at the end
+    priority: 1
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
