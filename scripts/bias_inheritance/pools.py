@@ -3,6 +3,7 @@
 import math
 import re
 
+from bias_inheritance.errors import UserError
 from bias_inheritance.seeds import record_seed
 
 MIN_WORDS = 8  # ASSUME: shorter than this is no sample
@@ -13,7 +14,10 @@ PREAMBLE = re.compile(r"^(?:sure|certainly|of course|here(?:'s| is| are))[^:\n]{
 
 
 def slots(family, bias, domain, count, key):
-    """`count` slots in an order that is balanced after each full turn over the strata; slot i depends on (key, i) only."""
+    """`count` slots in an order that is balanced after each full turn over the strata; slot i depends on (key, i) only.
+
+    Raises UserError for a prompt with a word in braces that stands for nothing.
+    """
     import numpy as np
 
     strata = family.strata(bias, domain)
@@ -23,7 +27,12 @@ def slots(family, bias, domain, count, key):
         for index in order:
             number = len(found)
             stream = np.random.default_rng(record_seed(*key, "slot", number))
-            found.append({"slot": number, **family.slot(bias, domain, *strata[index], turn, stream)})
+            try:
+                found.append({"slot": number, **family.slot(bias, domain, *strata[index], turn, stream)})
+            except KeyError as fault:
+                raise UserError(
+                    f"catalog/biases/{bias['name']}.yaml: prompt: {{{fault.args[0]}}} stands for nothing; docs/extending.md says which words may stand in braces"
+                ) from None
     return found[:count]
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 import write_pool
 from bias_inheritance import catalog, files, mixing, pools, study
+from bias_inheritance.errors import UserError
 from bias_inheritance.families import gender
 from bias_inheritance.seeds import record_seed
 from check_manipulation import measure
@@ -48,6 +49,12 @@ def test_a_group_is_named_only_where_the_type_is_explicit(domain, name):
 def test_judge_names_the_reason(domain, raw, finished, reason):
     asked = {"asked_group": "female", "names": []}
     assert pools.judge(raw, finished, asked, gender, domain, set())[1] == reason
+
+
+def test_a_word_of_a_prompt_that_stands_for_nothing_is_one_line_that_names_it(domain):
+    bias = {**catalog.load("bias", "neutral"), "prompt": {"gender": "Write of {a_labl}."}}
+    with pytest.raises(UserError, match=r"neutral.yaml: prompt: \{a_labl\} stands for nothing"):
+        pools.slots(gender, bias, domain, 4, ("x", 1))
 
 
 def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
