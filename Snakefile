@@ -16,7 +16,7 @@ min_version("9.27")
 # signature of every function anew for every job, and a dry run words for every job what the profile keeps quiet.
 gc.disable()
 snakemake.rules.get_function_params = cache(snakemake.rules.get_function_params)
-if Quietness.RULES in workflow.output_settings.quiet:
+if Quietness.RULES in (workflow.output_settings.quiet or ()):
     snakemake.executors.dryrun.Executor.printjob = lambda *_: None
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from bias_inheritance import catalog, costs, files, progress, provenance, study, warm
