@@ -54,6 +54,16 @@ def test_the_number_of_jobs_of_the_papers_grid(snakemake, root, tmp_path):
     assert counted(done, PAPER) == PAPER
 
 
+@pytest.mark.parametrize("profile", ["none", "profiles/default"])
+def test_a_dry_run_lists_jobs_where_the_profile_does_not_keep_them_quiet(snakemake, root, profile):
+    """A job on a cluster's node reads the Snakefile without a profile too."""
+    command = [snakemake, "-n", "--workflow-profile", profile, "--cores", "1", "--configfile", "studies/smoke.yaml"]
+    command += ["--nolock", "--config", "study=never-run"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("rule prepare_model:" in done.stdout + done.stderr) == (profile == "none")
+
+
 def counted(done, rules):
     """The number of jobs that a dry run's table gives each of `rules`."""
     found = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
