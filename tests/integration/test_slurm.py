@@ -18,7 +18,7 @@ ON_SLURM = ["--profile", "profiles/slurm", "--slurm-init-seconds-before-status-c
 SINFO = shutil.which("sinfo")
 HAS_GPUS = SINFO and "gpu" in subprocess.run([SINFO, "-h", "-o", "%G"], capture_output=True, text=True).stdout
 WITH_GPU = ["--set-resources", "finetune:gpu=1"] if HAS_GPUS else []
-LONG = 3000  # epochs of three steps, which take some two minutes
+LONG = "{epochs: 1000, batch_size: 1, micro_batch_size: 1}"  # 12,000 steps, which take some two minutes
 STEPS = 120  # optimiser steps of the longest training: 24 samples in batches of 4, over 20 epochs
 
 
@@ -121,7 +121,7 @@ def test_a_training_that_is_preempted_and_then_runs_out_of_time_goes_on(tmp_path
     for name in ("integration-in-peace", "integration-out-of-time"):
         adapters[name] = f"results/{name}/cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1/adapter"
     longer = tmp_path / "longer.yaml"
-    longer.write_text(f"finetune: {{epochs: {LONG}}}\n")
+    longer.write_text(f"finetune: {LONG}\n")
     in_peace, hurried = adapters
     finish(start(in_peace, longer, "--cores", "1", adapters[in_peace]), in_peace)
 
