@@ -81,7 +81,7 @@ test-slurm: setup
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/slurm -r .venv/slurm.txt; \
 	  cp .venv/slurm.txt .venv/slurm/pinned.txt; }
 	@echo "A small study through SLURM: undisturbed, with a job cancelled in mid-training, and in Apptainer."
-	@PYTHONPATH=.venv/slurm $(BIN)/pytest -m slurm $(ARGS)
+	@PYTHONPATH=.venv/slurm $(BIN)/pytest -m "slurm and not long" $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis logs

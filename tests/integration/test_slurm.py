@@ -115,6 +115,7 @@ def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(u
     assert not submitted & {"mix", "score", "gather_scores", "draw_originals"}
 
 
+@pytest.mark.long  # SLURM waits two minutes before it starts a job again that it queued again
 def test_a_training_that_is_preempted_and_then_runs_out_of_time_goes_on(tmp_path):
     """Queued again by SLURM, as preemption does, and then stopped at its time limit: the adapter is the undisturbed one's."""
     adapters = {}
