@@ -25,7 +25,7 @@ rule write_config:
         code=code("write_config"),
         paths=paths,
         parameters=parameters(
-            # the first line of the file says so
+            # what a study may cost changes no result; the file says in its first line that it is left out
             lambda w: {"config": {key: value for key, value in config.items() if key != "max_cost_usd"}}
         ),
     shell:

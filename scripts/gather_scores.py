@@ -1,29 +1,10 @@
 """Gather the scores of all cells into one tidy table."""
 
 from bias_inheritance import files, step
+from bias_inheritance.claims.frames import KEYS
 from bias_inheritance.step import Inputs, Output
 
-COLUMNS = [
-    "model",
-    "domain",
-    "bias",
-    "gamma",
-    "mitigation",
-    "seed",
-    "round",
-    "task",
-    "dataset",
-    "relation",
-    "metric",
-    "group",
-    "scoring",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n",
-    "n_unparsed",
-    "n_clusters",
-]
+COLUMNS = [*KEYS, "value", "ci_low", "ci_high", "n", "n_unparsed", "n_clusters"]
 
 
 def gather_scores(scores: Inputs, table: Output, parquet: Output, cells: list, arm: str | None):

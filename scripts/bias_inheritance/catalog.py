@@ -68,9 +68,7 @@ def claims(path=CLAIMS):
     declared = schema.read(path, name)
     faults = schema.faults(declared, CLAIMS_SCHEMA) or list(_unknown(declared))
     if faults:
-        raise UserError(
-            "\n".join(f"{name}: {schema.dotted(place)}{': ' if place else ''}{text}" for place, text in faults)
-        )
+        raise UserError("\n".join(f"{name}: {schema.line(place, text)}" for place, text in faults))
     return declared
 
 

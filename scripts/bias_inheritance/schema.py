@@ -164,8 +164,12 @@ def suggest(word, known):
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known))}" if known else ""
 
 
-def dotted(path):
-    """Keys and indices as one text: grid.gamma[2]."""
+def line(path, text):
+    """A fault in one line, its place before it: grid.gamma[2]: 1.5 is not below 1."""
+    return f"{_dotted(path)}{': ' if path else ''}{text}"
+
+
+def _dotted(path):
     text = ""
     for key in path:
         if isinstance(key, int) and not isinstance(key, bool):

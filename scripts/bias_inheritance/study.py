@@ -23,7 +23,7 @@ def check(config, sources):
     lines = [] if faults else list(_faults_of_the_catalog(config))
     if not faults and not lines:
         faults = list(_against_catalog(config))
-    lines += [f"{_source(path, config, sources)}: {_line(path, text)}" for path, text in faults]
+    lines += [f"{_source(path, config, sources)}: {schema.line(path, text)}" for path, text in faults]
     if lines:
         raise UserError("\n".join(dict.fromkeys(sorted(lines))))
     catalog.claims()  # what is claimed is fixed before a run, so a fault in it stops one
@@ -55,7 +55,7 @@ def _faults_of_the_catalog(config):
                 continue
             faults = schema.faults(content, SCHEMAS / f"{axis}.schema.yaml")
             for path, text in faults or _names_of_nothing(axis, content):
-                yield f"{file}: {_line(path, text)}"
+                yield f"{file}: {schema.line(path, text)}"
 
 
 def _names_of_nothing(axis, content):
@@ -273,10 +273,6 @@ def _source(path, config, sources):
         except (KeyError, IndexError, TypeError):
             continue  # this file does not hold the key
     return "--config"
-
-
-def _line(path, text):
-    return f"{schema.dotted(path)}{': ' if path else ''}{text}"
 
 
 # ---- the grid ----------------------------------------------------------------------------------------------------
