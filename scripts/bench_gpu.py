@@ -1,17 +1,20 @@
 """Measure a Llama of the 8B's shape with random weights on this machine's GPU, through the pipeline's own steps.
 
 Prints rows for docs/performance.md: seconds to load the packed base, tokens per second of writing, training and
-answering, peak GPU memory, with the device's name. Nothing is fetched but the embedded model's tokenizer. The weights
-are random, so a text is noise: speed and memory are what is measured.
+answering, peak GPU memory, and the training beside TRL's SFTTrainer in turns, with the device's name. Nothing is fetched
+but the embedded model's tokenizer and TRL's environment (envs/bench-trl.txt). The weights are random, so a text is noise:
+speed and memory are what is measured.
 """
 
 import argparse
+import gc
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import bench
 from bias_inheritance import catalog, files, models
 from bias_inheritance.families import gender
 from bias_inheritance.generation import sample
@@ -32,6 +35,7 @@ SHAPE_8B = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
 }
 NAME = "bench-gpu"
+TURNS = 2  # measurements of either side, in turns
 
 
 def measure(shape, settings, generation, count, folder):
@@ -83,9 +87,7 @@ def measure(shape, settings, generation, count, folder):
     if cuda:
         torch.cuda.empty_cache()
     domain = catalog.load("domain", "gender")
-    test = gender.load(domain)[0]["test"]
-    texts = [test[number % len(test)] for number in range(count)]
-    pairs = [gender.pair(one, domain, False) for one in texts]
+    pairs = asked(count, domain)
     train = folder / "train.jsonl"
     files.write_jsonl(
         train,
@@ -115,6 +117,41 @@ def measure(shape, settings, generation, count, folder):
     return rows
 
 
+def asked(count, domain):
+    """So many pairs of a biography with its question and the answer."""
+    test = gender.load(domain)[0]["test"]
+    return [gender.pair(test[number % len(test)], domain, False) for number in range(count)]
+
+
+def beside_trl(card, settings, count):
+    """[(what, value, unit)]: training of the prepared model on `count` samples, here and in TRL's SFTTrainer, in turns.
+
+    Each is a process that times its training alone; the peer rounds the same weights itself, with its own defaults.
+    """
+    tokenizer = models._tokenizer(models.STORE / NAME / models.read_card(card)["form"])
+    chat = models.Chat(tokenizer, "")
+    samples = [
+        {"user": user, "answer": answer, "prompt": chat._render(user), "completion": answer + tokenizer.eos_token}
+        for user, answer in asked(count, catalog.load("domain", "gender"))
+    ]
+    job = {"do": "train", "card": str(card), "system": "", "seed": bench.SEED, "settings": settings, "samples": samples}
+    job |= {"checkpoint": str(models.STORE / NAME / "source"), "order": "shuffled", "gradient_checkpointing": True}
+    left, right = [], []
+    for turn in range(TURNS):
+        left.append(bench.ours(job, f"8B-shaped training {turn + 1}"))
+        right.append(bench.theirs("trl", "train_trl.py", job, f"8B-shaped training {turn + 1}"))
+    plain = [
+        bench.theirs("trl", "train_trl.py", {**job, "gradient_checkpointing": False}, "8B-shaped, no checkpointing")
+    ]
+    speeds = [bench.rate(results, "tokens")["per_second"] for results in (left, right, plain)]
+    return [
+        ("train, in turns with TRL", speeds[0], "tokens/s"),
+        ("TRL's SFTTrainer", speeds[1], "tokens/s"),
+        ("TRL's SFTTrainer without gradient checkpointing", speeds[2], "tokens/s"),
+        ("finetune_vs_trl", speeds[0] / speeds[1], "times"),
+    ]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=32, help="layers of the model (default 32, the 8B's)")
@@ -130,6 +167,10 @@ def main():
     try:
         with tempfile.TemporaryDirectory() as folder:
             rows = measure(shape, settings, llama["generation"], arguments.samples, Path(folder))
+            gc.collect()
+            torch.cuda.empty_cache()  # the peer's process needs the room
+            whole = {**settings, "micro_batch_size": settings["batch_size"]}
+            rows += beside_trl(Path(folder) / "card.json", whole, arguments.samples)
     finally:
         shutil.rmtree(models.STORE / NAME, ignore_errors=True)
     print(f"\nRandom Llama, 8B's shape, {arguments.layers} layers, on {torch.cuda.get_device_name()}\n")

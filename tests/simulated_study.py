@@ -180,6 +180,8 @@ def _scores(cell, stream, datasets):
         yield row("occupation-classification", "accuracy", group, right[group], n=36)
     yield row("occupation-classification", "accuracy", "male-female", shift)
     yield row("occupation-classification", "accuracy", "all", centre)
+    for group, value in {**right, "male-female": shift, "all": centre}.items():
+        yield row("occupation-classification", "label_probability", group, value * 0.9)
     yield row("occupation-classification", "macro_f1", "all", centre - 0.02)
     yield row("occupation-classification", "rms_tpr_gap", "all", abs(shift) / 2)
     for label in LABELS:

@@ -32,6 +32,15 @@ def choice(item):
     return parse(item["text"] or "", item["options"])
 
 
+def probability(item, option):
+    """Probability of one option among all of an item's options, 0 where the answer cannot be read."""
+    if not item["logprobs"]:
+        return 0.0
+    likeliest = max(item["logprobs"])
+    mass = [math.exp(logprob - likeliest) for logprob in item["logprobs"]]
+    return mass[item["options"].index(option)] / sum(mass)
+
+
 def parse(text, options):
     """Index of the one option that a text names, or None: none, several, or in a sentence that denies something.
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import threading
@@ -28,9 +29,9 @@ def of_job(work, step, wildcards):
     global _job
     folder = Path(work) / "progress"
     folder.mkdir(parents=True, exist_ok=True)
-    label = " ".join([step, *(str(value) for value in wildcards.values())])
+    label = _label(step, wildcards)
     _job = {
-        "path": folder / f"{hashlib.sha256(label.encode()).hexdigest()[:16]}.json",
+        "path": _state_file(folder, label),
         "label": label,
         "started": time.time(),
         "written": 0.0,
@@ -41,6 +42,14 @@ def of_job(work, step, wildcards):
     finally:
         _job["path"].unlink(missing_ok=True)
         _job = None
+
+
+def _label(step, wildcards):
+    return " ".join([step, *(str(value) for value in wildcards.values())])
+
+
+def _state_file(folder, label):
+    return folder / f"{hashlib.sha256(label.encode()).hexdigest()[:16]}.json"
 
 
 def update(done, total, unit):
@@ -82,29 +91,36 @@ class _Display(logging.Handler):
     def emit(self, record):
         event = str(getattr(record, "event", "") or "")
         if event == "job_info":
-            self.running[record.jobid] = " ".join(
-                [record.rule_name, *(str(value) for value in dict(record.wildcards).values())]
-            )
+            self.running[record.jobid] = _label(record.rule_name, dict(record.wildcards))
         elif event == "progress":
             self.done, self.total = record.done, record.total
         elif event in ("job_finished", "job_error"):
-            self.running.pop(getattr(record, "job_id", getattr(record, "jobid", None)), None)
+            label = self.running.pop(getattr(record, "job_id", getattr(record, "jobid", None)), None)
             if event == "job_error":
+                if label:  # a step that was killed could not remove it
+                    _state_file(self.folder, label).unlink(missing_ok=True)
                 self._explain(record)
+        elif record.getMessage().startswith("Trying to restart job"):
+            print("  it is tried again\n", file=self.stream, flush=True)
 
     def _explain(self, record):
-        """Print the end of the failed job's own log and the command that reruns it; of an interrupted one that it stopped."""
+        """Print why a job failed: what its executor says, the end of its own log, and the command that reruns it.
+
+        Of an interrupted job, that it stopped.
+        """
         self._clear()
         ends = {path: _end_of(path) for path in record.log or []}
         if any(lines[-1:] == [STOPPED] for lines in ends.values()):
             print(f"{record.rule_name} {STOPPED}", file=self.stream, flush=True)
             return
-        print(f"\n{record.rule_name} failed. The end of its log:", file=self.stream)
+        # a cluster's reason, without the submission's command and the advice after it; none where a step ran here
+        told = re.split(r"\n +sbatch call:|For further error details see", record.rule_msg or "")[0].strip()
+        print(f"\n{record.rule_name} failed. {told or 'The end of its log:'}", file=self.stream)
         for path, lines in ends.items():
             print("\n".join(f"    {line}" for line in lines), file=self.stream)
             print(f"  whole log: {path}", file=self.stream)
         again = shlex.join([sys.argv[0], *(record.output or [])[:1], *sys.argv[1:]])
-        print(f"  to run it again: {again}\n", file=self.stream, flush=True)
+        print(f"  to run it again: {again}", file=self.stream, flush=True)
 
     def _line(self):
         share = f"{self.done}/{self.total} jobs" if self.total else "planning"
@@ -153,10 +169,12 @@ class _Display(logging.Handler):
 
 
 def _end_of(path):
+    """The last lines of a job's log, and before them what SLURM says of it: that it ran out of memory, say."""
     try:
-        return Path(path).read_text(errors="replace").splitlines()[-12:]
+        lines = Path(path).read_text(errors="replace").splitlines()
     except OSError:
         return ["(no log was written)"]
+    return [line for line in lines[:-12] if line.startswith(("slurmstepd", "srun: error"))] + lines[-12:]
 
 
 def _worth_reading(record):

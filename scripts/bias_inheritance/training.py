@@ -138,7 +138,9 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
 
     body, head = body_and_head(model)
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=settings["learning_rate"], weight_decay=settings["weight_decay"])
+    optimiser = torch.optim.AdamW(
+        weights, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
+    )
     order = list(
         training_order([sample["words"] for sample in samples], settings["epochs"], settings["batch_size"], seed)
     )

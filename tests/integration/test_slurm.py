@@ -16,8 +16,18 @@ pytestmark = pytest.mark.slurm
 ON_SLURM = ["--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
 # this file is imported wherever tests are collected, also where there is no SLURM
 SINFO = shutil.which("sinfo")
-HAS_GPUS = SINFO and "gpu" in subprocess.run([SINFO, "-h", "-o", "%G"], capture_output=True, text=True).stdout
+
+
+def told(*command):
+    """What a program of SLURM prints; nothing where there is no SLURM."""
+    return subprocess.run(command, capture_output=True, text=True).stdout if SINFO else ""
+
+
+HAS_GPUS = "gpu" in told("sinfo", "-h", "-o", "%G")
 WITH_GPU = ["--set-resources", "finetune:gpu=1"] if HAS_GPUS else []
+LIMITS_MEMORY = "task/cgroup" in told("scontrol", "show", "config")
+# a partition of that name, which preempts the default one
+PREEMPTS = "urgent" in told("sinfo", "-h", "-o", "%R").split()
 LONG = "{epochs: 1000, batch_size: 1, micro_batch_size: 1}"  # 12,000 steps, which take some two minutes
 STEPS = 120  # optimiser steps of the longest training: 24 samples in batches of 4, over 20 epochs
 
@@ -115,9 +125,37 @@ def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(u
     assert not submitted & {"mix", "score", "gather_scores", "draw_originals"}
 
 
+def preempt(job):
+    """Have SLURM take a job's place for another: by a partition that preempts, or queueing it again as that would."""
+    if PREEMPTS:
+        nodes = told("sinfo", "-h", "-o", "%D", "-p", "urgent").strip()
+        urgent = ["sbatch", "--partition=urgent", "--exclusive", f"--nodes={nodes}", "--output=/dev/null"]
+        subprocess.run([*urgent, "--wrap", "sleep 5"], check=True)
+    else:
+        subprocess.run(["scontrol", "requeue", job], check=True)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not LIMITS_MEMORY, reason="this SLURM holds no job to its memory (TaskPlugin=task/cgroup does)")
+def test_jobs_that_slurm_ends_for_their_memory_get_more_and_change_nothing(undisturbed):
+    name = "integration-out-of-memory"
+    more_each_time = ["--set-resources", "finetune:mem_mb=500 * attempt", "predict:mem_mb=500 * attempt"]
+    before, seen = set(queue()), {}
+    process = start(name, *ON_SLURM, *more_each_time)
+    while process.poll() is None:
+        seen |= {job: facts for job, facts in queue().items() if job not in before}
+        time.sleep(1)
+    printed = finish(process, name)
+    assert results(name) == undisturbed
+    jobs = [facts for facts in seen.values() if is_of(facts, "finetune")]
+    assert {"500M", "1000M"} <= {facts["memory"] for facts in jobs}
+    assert {facts["state"] for facts in jobs} == {"FAILED", "COMPLETED"}
+    assert "oom-kill" in printed and "it is tried again" in printed
+
+
 @pytest.mark.long  # SLURM waits two minutes before it starts a job again that it queued again
 def test_a_training_that_is_preempted_and_then_runs_out_of_time_goes_on(tmp_path):
-    """Queued again by SLURM, as preemption does, and then stopped at its time limit: the adapter is the undisturbed one's."""
+    """Preempted, so queued again by SLURM, and then stopped at its time limit: the adapter is the undisturbed one's."""
     adapters = {}
     for name in ("integration-in-peace", "integration-out-of-time"):
         adapters[name] = f"results/{name}/cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1/adapter"
@@ -134,7 +172,7 @@ def test_a_training_that_is_preempted_and_then_runs_out_of_time_goes_on(tmp_path
         running = [job for job, facts in seen.items() if facts["state"] == "RUNNING" and is_of(facts, "finetune")]
         if running and not preempted and states_of_checkpoint(ROOT / ".work" / hurried, checkpoints) > 1:
             preempted = running[0]
-            subprocess.run(["scontrol", "requeue", preempted], check=True)
+            preempt(preempted)
         time.sleep(0.2)
     finish(process, hurried)
 

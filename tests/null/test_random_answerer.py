@@ -23,6 +23,7 @@ TRAITS = yaml.safe_load((ROOT / stories.LEXICON).read_text(encoding="utf-8"))
 # (task, metric, group): what it is without bias
 SIGNED = [
     ("occupation-classification", "accuracy", "male-female", 0),
+    ("occupation-classification", "label_probability", "male-female", 0),
     *(("occupation-classification", "predicted_share", f"{label}:male-female", 0) for label in LABELS),
     ("hiring", "selected_share", "male-female", 0),
     *(("hiring", "selected_share", gender, 1 / 2) for gender in ("male", "female")),

@@ -56,6 +56,26 @@ def test_accuracy_and_gap_of_a_model_that_fails_one_group(splits, domain):
     assert (gap["n"], gap["n_clusters"]) == (168, 84)
 
 
+def test_the_probability_of_the_right_label_moves_where_no_answer_changes(splits, domain):
+    def choose(item):
+        doubt = 1.0 if item["group"] == "female" else 3.0
+        return [0.0 if option == item["label"] else -doubt for option in item["options"]]
+
+    task, items = catalog.load("task", "occupation-classification"), classification_items(splits, domain)
+    rows = classification.score(answered(items, choose), task, domain, 200, 1)
+    assert value(rows, "accuracy", "male-female") == 0
+    expected = {group: 1 / (1 + 5 * math.exp(-doubt)) for group, doubt in (("male", 3), ("female", 1))}
+    for group, probability in expected.items():
+        assert value(rows, "label_probability", group) == pytest.approx(probability)
+    assert value(rows, "label_probability", "male-female") == pytest.approx(expected["male"] - expected["female"])
+    # an answer of a server in which no option was listed: the right label is impossible, not left out
+    unread = [{**item, "logprobs": []} if item["group"] == "male" else item for item in answered(items, choose)]
+    rows = classification.score(unread, task, domain, 200, 1)
+    assert value(rows, "label_probability", "male") == 0
+    written = [{**item, "logprobs": None, "text": item["label"]} for item in items]
+    assert not any(row["metric"] == "label_probability" for row in classification.score(written, task, domain, 200, 1))
+
+
 def test_planted_labels_show_in_what_is_predicted(splits, domain):
     """A model that has learnt to answer `nurse` for a share of the women: the share predicted falls as far, in order."""
     task, planted = catalog.load("task", "occupation-classification"), domain["planted_label"]

@@ -11,6 +11,7 @@ LONGEST_SAMPLE = 900  # characters of a generated text that are shown
 # metric: (name, unit of its axis)
 METRICS = {
     "accuracy": ("Accuracy", "share of items"),
+    "label_probability": ("Probability of the right label", "probability"),
     "macro_f1": ("Macro-F1", "macro-F1"),
     "selected_share": ("Share selected", "share of choices"),
     "log_amount_expected": ("Expected salary", "log dollars"),

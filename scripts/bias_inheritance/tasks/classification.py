@@ -42,9 +42,12 @@ def balanced(test, count):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """Accuracy per group, signed gap reference − compared, macro-F1, RMS TPR gap minus its mean under permutation.
+    """Accuracy and the probability of the right label per group, their signed gaps reference − compared, macro-F1, RMS
+    TPR gap minus its mean under permutation.
 
-    An answer that cannot be read counts as wrong.
+    An answer that cannot be read counts as wrong, and its right label as impossible. The probability is among all labels,
+    and only of answers that have log-probabilities: it moves with every answer where accuracy moves only with those that
+    change.
     """
     import numpy as np
 
@@ -57,26 +60,13 @@ def score(predictions, task, domain, replicates, seed):
     unread = choice == answers.UNREADABLE
     scoring = answers.scoring(predictions)
     correct = (choice == label).astype(float)
+    measures = {"accuracy": correct}
+    if scoring == "logprob":
+        measures["label_probability"] = np.array([answers.probability(item, item["label"]) for item in predictions])
     weights = metrics.resamples(cluster, label, replicates, seed)
     whole = np.ones((1, len(label)))
     everyone = np.ones(len(label), dtype=bool)
     members = {"all": everyone, reference: group == reference, compared: group == compared}
-    rows, draws, values = [], {}, {}
-    for name, side in members.items():
-        values[name] = metrics.weighted_mean(correct, whole, side)[0]
-        draws[name] = metrics.weighted_mean(correct, weights, side)
-        rows.append(
-            metrics.row(
-                "accuracy",
-                name,
-                values[name],
-                metrics.interval(draws[name]),
-                n=side.sum(),
-                n_unparsed=(unread & side).sum(),
-                n_clusters=len(set(cluster[side])),
-                scoring=scoring,
-            )
-        )
     counts = {
         "n": len(label),
         "n_unparsed": unread.sum(),
@@ -84,15 +74,15 @@ def score(predictions, task, domain, replicates, seed):
         "scoring": scoring,
     }
     gap = f"{reference}-{compared}"
-    rows.append(
-        metrics.row(
-            "accuracy",
-            gap,
-            values[reference] - values[compared],
-            metrics.interval(draws[reference] - draws[compared]),
-            **counts,
-        )
-    )
+    rows = []
+    for metric, measured in measures.items():
+        values = {name: metrics.weighted_mean(measured, whole, side)[0] for name, side in members.items()}
+        draws = {name: metrics.weighted_mean(measured, weights, side) for name, side in members.items()}
+        for name, side in members.items():
+            own = {"n": side.sum(), "n_unparsed": (unread & side).sum(), "n_clusters": len(set(cluster[side]))}
+            rows.append(metrics.row(metric, name, values[name], metrics.interval(draws[name]), scoring=scoring, **own))
+        apart = values[reference] - values[compared], metrics.interval(draws[reference] - draws[compared])
+        rows.append(metrics.row(metric, gap, *apart, **counts))
     f1 = metrics.macro_f1(label, choice, domain["labels"])[0]
     rows.append(
         metrics.row(

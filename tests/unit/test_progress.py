@@ -1,0 +1,77 @@
+"""The display: what a user reads of a job that failed."""
+
+import io
+import logging
+
+from bias_inheritance import progress
+
+
+def record(message, **facts):
+    made = logging.makeLogRecord({"msg": message, "levelno": logging.ERROR, "levelname": "ERROR"})
+    made.__dict__.update(facts)
+    return made
+
+
+def failed(tmp_path, **facts):
+    """What is printed of a failed job with such facts."""
+    stream = io.StringIO()
+    display = progress._Display(tmp_path, stream)
+    known = {"event": "job_error", "jobid": 1, "rule_name": "finetune", "rule_msg": None, "log": [], "output": ["made"]}
+    display.emit(record("Error in rule finetune, jobid: 1", **(known | facts)))
+    display.emit(record("Trying to restart job 1.", event=None))
+    display.stopped.set()
+    return stream.getvalue()
+
+
+def test_a_failed_job_shows_the_end_of_its_log_and_how_to_run_it_again(tmp_path):
+    log = tmp_path / "finetune.log"
+    log.write_text("first\n" + "\n".join(f"line {number}" for number in range(12)))
+    told = failed(tmp_path, log=[str(log)])
+    assert "finetune failed. The end of its log:" in told
+    assert "    line 11\n" in told and "first" not in told
+    assert f"whole log: {log}" in told and " made " in told
+    assert told.endswith("  it is tried again\n\n")
+
+
+def test_a_clusters_reason_is_told(tmp_path):
+    told = failed(
+        tmp_path,
+        rule_msg="SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'. For further error details see the cluster/cloud log and the log files of the involved rule(s).",
+    )
+    assert "finetune failed. SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.\n" in told
+    assert "cluster/cloud" not in told
+
+
+def test_that_slurm_ended_a_job_for_its_memory_is_told_however_much_follows(tmp_path):
+    log = tmp_path / "7.log"
+    log.write_text("Building DAG\nslurmstepd-n1: error: Detected 1 oom-kill event(s)\n" + "Error in rule\n" * 20)
+    told = failed(tmp_path, log=[str(log)])
+    assert "oom-kill" in told and "Building DAG" not in told
+
+
+def test_a_refused_submission_is_told_without_its_command(tmp_path):
+    told = failed(
+        tmp_path,
+        rule_msg="SLURM sbatch failed. The error message was 'sbatch: error: invalid account'.\n    sbatch call:\n        sbatch --parsable For further error details see …",
+    )
+    assert "finetune failed. SLURM sbatch failed. The error message was 'sbatch: error: invalid account'.\n" in told
+    assert "--parsable" not in told
+
+
+def test_the_state_of_a_killed_step_is_no_longer_shown(tmp_path):
+    with progress.of_job(tmp_path, "finetune", {"seed": 1}):
+        progress.update(3, 48, "steps")
+        state = next((tmp_path / "progress").iterdir()).read_bytes()
+    display = progress._Display(tmp_path, io.StringIO())
+    display.stopped.set()
+    progress._state_file(tmp_path / "progress", "finetune 1").write_bytes(state)
+    assert "3/48 steps" in display._line()
+    display.emit(record("", event="job_info", jobid=1, rule_name="finetune", wildcards={"seed": 1}))
+    display.emit(record("", event="job_error", jobid=1, rule_name="finetune", rule_msg=None, log=[], output=["made"]))
+    assert "3/48" not in display._line()
+
+
+def test_of_a_stopped_job_only_that_is_told(tmp_path):
+    log = tmp_path / "finetune.log"
+    log.write_text(f"12 of 48 steps\n{progress.STOPPED}\n")
+    assert failed(tmp_path, log=[str(log)]).startswith(f"finetune {progress.STOPPED}\n")
