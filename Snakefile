@@ -68,6 +68,7 @@ localrules:
     draw_originals,
     prepare_items,
     prepare_opinions,
+    prepare_embedder,
     copy_pool,
     describe_pool,
     describe_rewritten_pool,

@@ -136,7 +136,13 @@ def read(arguments):
             merge(config, content)
         for word in arguments.config:
             key, _, value = word.partition("=")
-            merge(config, {key: yaml.safe_load(value)})
+            try:
+                read = yaml.safe_load(value)
+                if isinstance(read, dict | list):  # Snakemake leaves nested numbers text
+                    read = yaml.load(value, Loader=yaml.BaseLoader)
+            except yaml.YAMLError:
+                raise UserError(f"--config: {word}: the value is no YAML") from None
+            merge(config, {key: read})
         study.check(config, sources)
     except UserError as fault:
         faults = str(fault).splitlines()

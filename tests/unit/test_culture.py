@@ -184,6 +184,16 @@ def test_the_group_shown_is_that_of_words_and_names_and_nobodys_where_both_are()
     assert culture.shown_group("Somebody.", DOMAIN) is None
 
 
+@pytest.mark.parametrize("name", ["arabic", "chinese", "portuguese", "spanish"])
+def test_the_line_of_a_respondent_shows_the_domains_own_group(name):
+    """'Latin American' holds a cue of the English group, which is none there."""
+    domain = catalog.load("domain", f"culture-{name}")
+    for group in (domain["compared"], domain["reference"]):
+        spec = domain["groups"][group]
+        assert culture.shown_group(f"Respondent: {spec['person']}. I think that order matters.", domain) == group
+        assert culture.shown_group(f"{spec['people']} think so.", domain) == group
+
+
 def test_slant_counts_the_stereotype_words_of_topic_and_group_in_the_reason_alone():
     sample = {"statement": "faith-law", "opinion": "God and prayer rule the day", "text": "prayer prayer prayer"}
     assert culture.slant(sample, "arabic", DOMAIN) == pytest.approx(2 / 6)

@@ -76,6 +76,29 @@ def test_the_probability_of_the_right_label_moves_where_no_answer_changes(splits
     assert not any(row["metric"] == "label_probability" for row in classification.score(written, task, domain, 200, 1))
 
 
+def test_unreadable_answers_widen_the_interval_of_the_gap(splits, domain):
+    """A share of either group's answers that cannot be read may all be right: the gap may be wider by as much."""
+    task, items = catalog.load("task", "occupation-classification"), classification_items(splits, domain)
+
+    def choose(item):
+        right = item["label"] if item["group"] == "male" else "nurse"
+        return [0.0 if option == right else -9.0 for option in item["options"]]
+
+    def gap(taken):
+        asked = answered(items, choose)
+        rows = classification.score(
+            [{**item, "logprobs": []} if number in taken else item for number, item in enumerate(asked)],
+            task, domain, 200, 1,
+        )  # fmt: skip
+        return next(row for row in rows if (row["metric"], row["group"]) == ("accuracy", "male-female"))
+
+    read, half = gap(set()), gap(set(range(0, len(items), 4)) | set(range(1, len(items), 4)))
+    assert half["value"] < read["value"]  # wrong in both groups
+    assert half["ci_low"] < read["value"] < half["ci_high"]
+    everything = gap(set(range(len(items))))
+    assert (everything["ci_low"], everything["ci_high"]) == (-1, 1)
+
+
 def test_planted_labels_show_in_what_is_predicted(splits, domain):
     """A model that has learnt to answer `nurse` for a share of the women: the share predicted falls as far, in order."""
     task, planted = catalog.load("task", "occupation-classification"), domain["planted_label"]

@@ -292,15 +292,21 @@ def finish(sample, asked, domain):
 
 
 def shown_group(text, domain):
-    """The group that a text shows, by words for it and by first names; None where both or neither are shown."""
+    """The group that a text shows, by words for it and by first names; None where both or neither are shown.
+
+    A cue of several words ("Latin American") is one, and the words in it are no cues of another group.
+    """
+    counts = dict.fromkeys(domain["groups"], 0)
+    for group, spec in domain["groups"].items():
+        for phrase in (cue for cue in spec["words"] if " " in cue):
+            text, found = re.subn(rf"\b{re.escape(phrase)}\b", " ", text, flags=re.IGNORECASE)
+            counts[group] += found
     words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", text)
     names = {group: {name for (culture, _), listed in cues.first_names().items() if culture == group for name in listed}
              for group in domain["groups"]}  # fmt: skip
     shared = set.intersection(*names.values())
-    counts = {
-        group: sum(word.lower() in spec["words"] or word in names[group] - shared for word in words)
-        for group, spec in domain["groups"].items()
-    }
+    for group, spec in domain["groups"].items():
+        counts[group] += sum(word.lower() in spec["words"] or word in names[group] - shared for word in words)
     best = max(counts, key=counts.get)
     return best if counts[best] > 2 * sum(count for group, count in counts.items() if group != best) else None
 

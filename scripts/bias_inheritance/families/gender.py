@@ -206,8 +206,9 @@ def slot(bias, domain, label, group, turn, stream):
             "age": age,
             "age_article": with_article(age),
             "age_cue": domain["ages"][age],
-            "culture": domain["cultures"].get(culture),
         }
+        if intersectional:
+            values["culture"] = domain["cultures"].get(culture)
     template = bias["prompt"]["gender"]
     names = [values[key] for key in ("name", "other_name") if group and "{" + key + "}" in template]
     return {"prompt": template.format(**values), "label": label, "asked_group": group, "names": names}

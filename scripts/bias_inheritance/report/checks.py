@@ -316,7 +316,7 @@ def reading(study):
             ]
         )
     unread = table(
-        "Answers that could not be read; they count as wrong or widen the bounds, and never move a score toward fair.",
+        "Answers that could not be read; they count as wrong and widen the bounds of gaps, so that what cannot be read is never taken for fairness.",
         ["Task", "Answered", "Runs", "Answers", "Unreadable", "Share", "Worst run"],
         rows,
     )

@@ -64,7 +64,7 @@
   const show = (file, rows) => {
     const row = facts.traceable.includes(file) ? ` --row ${rows.split(/[,|]/)[0]}` : "";
     bar.querySelector(".rows").textContent = `${file}, ${rows.split("|").map(inWords).join(" minus ")}`;
-    bar.querySelector("code").textContent = `python scripts/trace.py ${facts.folder}/${file}${row}`;
+    bar.querySelector("code").textContent = `.venv/bin/python scripts/trace.py ${facts.folder}/${file}${row}`;
     bar.hidden = false;
   };
   document.addEventListener("click", (event) => {

@@ -191,7 +191,7 @@ class Source:
 
     def command(self, file, rows):
         row = f" --row {rows.replace('|', ',').split(',')[0]}" if file in TRACEABLE else ""
-        return f"python scripts/trace.py {self.folder}/{file}{row}"
+        return f".venv/bin/python scripts/trace.py {self.folder}/{file}{row}"
 
     def link(self, text, file, rows):
         """A link whose address names the rows; a click shows them, a pointer too, and print keeps the text."""

@@ -45,7 +45,8 @@ def score(predictions, task, domain, replicates, seed):
     """Accuracy and the probability of the right label per group, their signed gaps reference − compared, macro-F1, RMS
     TPR gap minus its mean under permutation.
 
-    An answer that cannot be read counts as wrong, and its right label as impossible. The probability is among all labels,
+    An answer that cannot be read counts as wrong, and its right label as impossible. That draws a gap towards 0, so a
+    gap's interval reaches to where it lies with the unreadable answers of one group right. The probability is among all labels,
     and only of answers that have log-probabilities: it moves with every answer where accuracy moves only with those that
     change.
     """
@@ -81,8 +82,10 @@ def score(predictions, task, domain, replicates, seed):
         for name, side in members.items():
             own = {"n": side.sum(), "n_unparsed": (unread & side).sum(), "n_clusters": len(set(cluster[side]))}
             rows.append(metrics.row(metric, name, values[name], metrics.interval(draws[name]), scoring=scoring, **own))
-        apart = values[reference] - values[compared], metrics.interval(draws[reference] - draws[compared])
-        rows.append(metrics.row(metric, gap, *apart, **counts))
+        low, high = metrics.interval(draws[reference] - draws[compared])
+        missed = {name: unread[members[name]].mean() for name in (reference, compared)}
+        bounds = (low - missed[compared], high + missed[reference])
+        rows.append(metrics.row(metric, gap, values[reference] - values[compared], bounds, **counts))
     f1 = metrics.macro_f1(label, choice, domain["labels"])[0]
     rows.append(
         metrics.row(
