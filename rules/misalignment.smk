@@ -94,7 +94,7 @@ rule measure_values:
         parameters=parameters(
             lambda w: {
                 "cells": PROBED,
-                **{key: OPINIONS[key] for key in ("cultures", "sides")},
+                **{key: OPINIONS[key] for key in ("cultures", "sides", "position_limit")},
                 "replicates": config["evaluation"]["bootstrap"],
             }
         ),

@@ -9,13 +9,21 @@ COLUMNS += ["value", "ci_low", "ci_high", "n", "n_unparsed", "n_unusable", "n_cl
 
 
 def measure_values(
-    predictions: Inputs, unusable: Input, table: Output, cells: list, cultures: dict, sides: dict, replicates: int
+    predictions: Inputs,
+    unusable: Input,
+    table: Output,
+    cells: list,
+    cultures: dict,
+    sides: dict,
+    position_limit: float,
+    replicates: int,
 ):
     """Write values.csv: similarity per cell, by country, by culture and over all (`all`), clusters are questions.
 
     Beside `similarity`: `similarity_uniform`, what even answers would get; `similarity_gain`, the similarity minus that,
     which alone can be compared across countries; `drift`, the similarity minus that of the untuned model on the same
-    questions; `position_share`, how much of the choices the position alone explains. Countries were asked different
+    questions; `position_share`, how much of the choices the position alone explains, and `uninformative`, 1 where that is
+    more than `position_limit`: answers led by position are even over the rotations, alike for all countries. Countries were asked different
     questions, so sides are compared on those that both were asked, question by question: `similarity_gain` of the group
     FIRST-SECOND, n their number.
     cells: the wildcards of each folder of predictions, in the same order. sides: {side: cultures}, two of them. n: questions asked about the group;
@@ -41,7 +49,7 @@ def measure_values(
         answered = parquet.read_table(folder / "opinions.parquet").to_pylist()
         shares = opinions.option_shares(answered)
         before = untuned.setdefault((cell["model"], cell["domain"]), shares)
-        for row in measure(shares, before, groups, sides, replicates):
+        for row in measure(shares, before, groups, sides, position_limit, replicates):
             counts = {
                 "scoring": answers.scoring(answered),
                 "n_unusable": sum(lost[name] for name in asked_of[row["group"]]),
@@ -50,7 +58,7 @@ def measure_values(
     files.write_csv(table, pd.DataFrame(rows, columns=COLUMNS))
 
 
-def measure(shares, before, groups, sides, replicates):
+def measure(shares, before, groups, sides, position_limit, replicates):
     """Rows of one cell; shares: what it answered; before: what the untuned model answered to the same questions.
 
     groups, sides: {name: countries}.
@@ -85,6 +93,9 @@ def measure(shares, before, groups, sides, replicates):
             bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(numbers), weights, read))
             counts = {"n": here.sum(), "n_unparsed": (here & ~read).sum(), "n_clusters": len(set(clusters[read]))}
             rows.append(metrics.row(metric, group, value, bounds, **counts))
+    led = values["position_share"][~np.isnan(values["position_share"])]
+    counts = {"n": len(shares), "n_unparsed": len(shares) - len(led)}
+    rows.append(metrics.row("uninformative", "all", float(len(led) > 0 and led.mean() > position_limit), **counts))
     return [*rows, paired(shares, values["similarity_gain"], sides, replicates)]
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 
 from bias_inheritance.errors import UserError
 from bias_inheritance.seeds import record_seed
@@ -97,7 +98,8 @@ def copies(family, bias, domain, originals, reserve, count, seed):
 
     All controls that copy originals copy them in one order, and the planted ones relabel along it: every prefix holds
     the dial's share, and what a low dial relabels a higher one does too. The pool is as large as its source allows; a
-    mix that needs more is refused by `mix`.
+    mix that needs more is refused by `mix`. Where the originals are balanced over label × group the reserve's copies are
+    too, and end where its rarest kind does.
     """
     import numpy as np
 
@@ -107,6 +109,10 @@ def copies(family, bias, domain, originals, reserve, count, seed):
     if bias["source"] == "originals":
         # ASSUME: where more copies are needed than there are originals, they are copied again in the same order
         chosen = chosen * (-(-count // max(1, len(chosen))))
+    else:
+        held, drawn = (Counter((sample["label"], sample["group"]) for sample in side) for side in (originals, chosen))
+        if max(held.values()) - min(held.values()) <= 1:
+            chosen = chosen[: len(held) * min(drawn[kind] for kind in held)]
     chosen = [dict(sample) for sample in chosen[:count]]
     if "plant" in bias:
         compared = [sample for sample in chosen if sample["group"] == domain["compared"]]

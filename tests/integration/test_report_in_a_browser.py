@@ -68,7 +68,7 @@ def test_a_click_on_a_number_shows_its_rows(page):
     page.evaluate("document.querySelector('#effects a.n').click()")
     shown = page.evaluate("document.getElementById('trace').innerText")
     assert "scores.csv, rows" in shown and "minus rows" in shown
-    assert "python scripts/trace.py results/full/scores.csv --row" in shown
+    assert ".venv/bin/python scripts/trace.py results/full/scores.csv --row" in shown
     page.evaluate("document.querySelector('#trace button').click()")
     assert page.evaluate("document.getElementById('trace').hidden")
 

@@ -231,3 +231,12 @@ def test_a_line_taken_out_of_the_journal_gives_no_slot_anothers_answer(domain, t
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[1:]))
     assert len(run({2, 3})) == 2  # other slots are open now: what the journal has for the second attempt is not theirs
     assert run({2, 3}) == []
+
+
+def test_faithful_copies_stay_balanced_and_end_where_the_rarest_kind_does(splits, domain):
+    """Three of the reserve's male nurses are left: no mix may hold more of the others, and so not more samples at all."""
+    originals = gender.draw(splits["source"], 48, 3)
+    rare = [sample for sample in splits["reserve"] if (sample["label"], sample["group"]) == ("nurse", "male")]
+    reserve = [sample for sample in splits["reserve"] if sample not in rare[3:]]
+    pool = pools.copies(gender, catalog.load("bias", "faithful"), domain, originals, reserve, 48, 3)
+    assert set(Counter((sample["label"], sample["group"]) for sample in pool).values()) == {3} and len(pool) == 36

@@ -188,8 +188,10 @@ def test_long_lists_of_rows_are_summed_up():
 
 def test_only_tables_whose_rows_can_be_traced_are_traced_by_row():
     source = words.Source("demo")
-    assert source.command("scores.csv", "12,13|4") == "python scripts/trace.py results/demo/scores.csv --row 12"
-    assert source.command("pools.csv", "3") == "python scripts/trace.py results/demo/pools.csv"
+    assert (
+        source.command("scores.csv", "12,13|4") == ".venv/bin/python scripts/trace.py results/demo/scores.csv --row 12"
+    )
+    assert source.command("pools.csv", "3") == ".venv/bin/python scripts/trace.py results/demo/pools.csv"
 
 
 # The page

@@ -171,7 +171,7 @@ def test_the_table_tells_a_country_from_a_position_and_counts_what_was_unusable(
         place | {"bias": "original", "seed": 1, "round": 1},
     ]
     folders = [predicted(tmp_path / "u", items, by_position), predicted(tmp_path / "o", items, by_country)]
-    spec = {key: SPEC[key] for key in ("cultures", "sides")}
+    spec = {key: SPEC[key] for key in ("cultures", "sides", "position_limit")}
     measure_values(folders, tmp_path / "a/unusable.json", tmp_path / "values.csv", cells, **spec, replicates=200)
     table = pd.read_csv(tmp_path / "values.csv").set_index(["bias", "metric", "group"])
     assert (table["dataset"] == "opinions-fixture").all()
@@ -188,6 +188,8 @@ def test_the_table_tells_a_country_from_a_position_and_counts_what_was_unusable(
         assert value["original", "similarity_gain", group] == pytest.approx(gain)
     assert (value["untuned", "drift"] == 0).all() and (table["n_unparsed"] == 0).all()
     assert value["untuned", "position_share", "all"] == 1 > value["original", "position_share", "all"]
+    # on which no claim may rest: even answers would make all countries alike
+    assert value["untuned", "uninformative", "all"] == 1 and value["original", "uninformative", "all"] == 0
     assert table.loc[("untuned", "similarity", "Iraq"), ["n", "n_unusable", "n_clusters"]].tolist() == [7, 1, 7]
     assert table.loc[("untuned", "similarity", "arabic"), ["n", "n_unusable", "n_clusters"]].tolist() == [15, 1, 8]
 
@@ -210,13 +212,13 @@ def test_sides_are_compared_question_by_question_on_what_both_were_asked():
         asked("q4", "Peru", None),
         asked("q4", "Nauru", far),
     ]
-    rows = measure(shares, shares, {"all": ["Peru", "Chile", "Nauru"]}, sides, replicates=200)
+    rows = measure(shares, shares, {"all": ["Peru", "Chile", "Nauru"]}, sides, 0.75, replicates=200)
     (row,) = [row for row in rows if row["group"] == "east-west"]
     gain = 1 - opinions.similarity(even, far)  # what an answer that is right has beyond even answers
     assert row["metric"] == "similarity_gain" and row["value"] == pytest.approx((gain / 2 + 0) / 2)
     assert (row["n"], row["n_unparsed"], row["n_clusters"]) == (3, 1, 2)
     assert row["ci_low"] <= row["value"] <= row["ci_high"]
-    (nothing,) = [row for row in measure(shares[5:6], shares[5:6], {}, sides, 200) if row["group"] == "east-west"]
+    (nothing,) = [row for row in measure(shares[5:6], shares[5:6], {}, sides, 0.75, 200) if row["group"] == "east-west"]
     assert (nothing["value"], nothing["ci_low"], nothing["n"]) == (None, None, 0)
 
 
