@@ -36,7 +36,12 @@ rule prepare_opinions:
     params:
         code=code("prepare_opinions"),
         paths=paths,
-        parameters=parameters(lambda w: {**OPINIONS, "count": config["opinions"]["questions"]}),
+        parameters=parameters(
+            lambda w: {
+                **{key: OPINIONS[key] for key in ("hub", "cultures", "sides", "prompt", "no_answer")},
+                "count": config["opinions"]["questions"],
+            }
+        ),
     shell:
         call("prepare_opinions")
 

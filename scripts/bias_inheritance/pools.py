@@ -111,7 +111,7 @@ def copies(family, bias, domain, originals, reserve, count, seed):
         chosen = chosen * (-(-count // max(1, len(chosen))))
     else:
         held, drawn = (Counter((sample["label"], sample["group"]) for sample in side) for side in (originals, chosen))
-        if max(held.values()) - min(held.values()) <= 1:
+        if held and max(held.values()) - min(held.values()) <= 1:
             chosen = chosen[: len(held) * min(drawn[kind] for kind in held)]
     chosen = [dict(sample) for sample in chosen[:count]]
     if "plant" in bias:

@@ -39,7 +39,7 @@ def labelled(folder):
 
 
 def opinions(folder):
-    spec = catalog.opinions()
+    spec = {key: catalog.opinions()[key] for key in ("hub", "cultures", "sides", "prompt", "no_answer")}
     spec["hub"]["revision"] = "main"
     (folder / "data").mkdir()
     shutil.copy("resources/opinions-fixture.csv", folder / spec["hub"]["file"])
