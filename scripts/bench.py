@@ -150,11 +150,7 @@ def prepare():
     tokenizer = models._tokenizer(models.STORE / MODEL / models.read_card(card)["form"])
     chat = models.Chat(tokenizer, spec["system"])
     texts = random.Random(SEED).sample(gender.load(domain)[0]["source"], 288)
-    rows = []
-    for text in texts:
-        user, answer = gender.pair(text, domain, False)
-        completion = answer + tokenizer.eos_token
-        rows.append({"user": user, "answer": answer, "prompt": chat._render(user), "completion": completion})
+    rows = [conversation(chat, *gender.pair(text, domain, False)) for text in texts]
     bias = catalog.load("bias", "contextual-single-explicit")
     asked = [slot["prompt"] for slot in pools.slots(gender, bias, domain, GENERATED, ("bench", SEED))]
     common = {"card": str(card), "system": spec["system"], "model": spec, "seed": SEED, "checkpoint": str(checkpoint)}
@@ -173,20 +169,30 @@ def prepare():
     }
 
 
+def conversation(chat, user, answer):
+    """A training sample as both sides take it: ours the texts, the peer the rendered prompt and its completion."""
+    completion = answer + chat.tokenizer.eos_token
+    return {"user": user, "answer": answer, "prompt": chat._render(user), "completion": completion}
+
+
+def train_in_turns(job, turns, name):
+    """Training here and in TRL's SFTTrainer, in turns, and once in TRL without gradient checkpointing: `rate` of each."""
+    job = {**job, "do": "train", "order": "shuffled", "gradient_checkpointing": True}
+    left, right = [], []
+    for turn in range(turns):
+        left.append(ours(job, f"{name} {turn + 1}"))
+        right.append(theirs("trl", "train_trl.py", job, f"{name} {turn + 1}"))
+    assert left[0]["ids"] == right[0]["ids"], "the peer trains on other tokens"
+    plain = theirs("trl", "train_trl.py", {**job, "gradient_checkpointing": False}, f"{name} without checkpointing")
+    sides = {"ours": left, "trl": right, "trl_without_gradient_checkpointing": [plain]}
+    return {side: rate(results, "tokens") for side, results in sides.items()}
+
+
 def bench_finetune(shared, size):
     """Real tokens per second of training, and the loss curve with equal order of samples."""
-    job = {**shared["common"], "do": "train", "settings": shared["settings"], "rates": None}
-    job |= {"samples": shared["rows"][: size["train"]], "order": "shuffled", "gradient_checkpointing": True}
-    left, right = [], []
-    for turn in range(size["repeats"]):
-        left.append(ours(job, f"fine-tuning {turn + 1}"))
-        right.append(theirs("trl", "train_trl.py", job, f"fine-tuning {turn + 1}"))
-    assert left[0]["ids"] == right[0]["ids"], "the peer trains on other tokens"
-    plain = [theirs("trl", "train_trl.py", {**job, "gradient_checkpointing": False}, "without checkpointing")]
-    curve = bench_curve(shared, size)
-    sides = {"ours": rate(left, "tokens"), "trl": rate(right, "tokens")}
-    sides["trl_without_gradient_checkpointing"] = rate(plain, "tokens")
-    return {"unit": "tokens/s", "samples": size["train"], **sides, "equal_order": curve}
+    job = {**shared["common"], "settings": shared["settings"], "samples": shared["rows"][: size["train"]]}
+    sides = train_in_turns(job, size["repeats"], "fine-tuning")
+    return {"unit": "tokens/s", "samples": size["train"], **sides, "equal_order": bench_curve(shared, size)}
 
 
 def bench_curve(shared, size):

@@ -128,27 +128,16 @@ def beside_trl(card, settings, count):
 
     Each is a process that times its training alone; the peer rounds the same weights itself, with its own defaults.
     """
-    tokenizer = models._tokenizer(models.STORE / NAME / models.read_card(card)["form"])
-    chat = models.Chat(tokenizer, "")
-    samples = [
-        {"user": user, "answer": answer, "prompt": chat._render(user), "completion": answer + tokenizer.eos_token}
-        for user, answer in asked(count, catalog.load("domain", "gender"))
-    ]
-    job = {"do": "train", "card": str(card), "system": "", "seed": bench.SEED, "settings": settings, "samples": samples}
-    job |= {"checkpoint": str(models.STORE / NAME / "source"), "order": "shuffled", "gradient_checkpointing": True}
-    left, right = [], []
-    for turn in range(TURNS):
-        left.append(bench.ours(job, f"8B-shaped training {turn + 1}"))
-        right.append(bench.theirs("trl", "train_trl.py", job, f"8B-shaped training {turn + 1}"))
-    plain = [
-        bench.theirs("trl", "train_trl.py", {**job, "gradient_checkpointing": False}, "8B-shaped, no checkpointing")
-    ]
-    speeds = [bench.rate(results, "tokens")["per_second"] for results in (left, right, plain)]
+    chat = models.Chat(models._tokenizer(models.STORE / NAME / models.read_card(card)["form"]), "")
+    samples = [bench.conversation(chat, *pair) for pair in asked(count, catalog.load("domain", "gender"))]
+    job = {"card": str(card), "system": "", "seed": bench.SEED, "settings": settings, "samples": samples}
+    job["checkpoint"] = str(models.STORE / NAME / "source")
+    speeds = {side: made["per_second"] for side, made in bench.train_in_turns(job, TURNS, "8B-shaped training").items()}
     return [
-        ("train, in turns with TRL", speeds[0], "tokens/s"),
-        ("TRL's SFTTrainer", speeds[1], "tokens/s"),
-        ("TRL's SFTTrainer without gradient checkpointing", speeds[2], "tokens/s"),
-        ("finetune_vs_trl", speeds[0] / speeds[1], "times"),
+        ("train, in turns with TRL", speeds["ours"], "tokens/s"),
+        ("TRL's SFTTrainer", speeds["trl"], "tokens/s"),
+        ("TRL's SFTTrainer without gradient checkpointing", speeds["trl_without_gradient_checkpointing"], "tokens/s"),
+        ("finetune_vs_trl", speeds["ours"] / speeds["trl"], "times"),
     ]
 
 

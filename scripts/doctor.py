@@ -137,12 +137,12 @@ def read(arguments):
         for word in arguments.config:
             key, _, value = word.partition("=")
             try:
-                read = yaml.safe_load(value)
-                if isinstance(read, dict | list):  # Snakemake leaves nested numbers text
-                    read = yaml.load(value, Loader=yaml.BaseLoader)
+                given = yaml.safe_load(value)
+                if isinstance(given, dict | list):  # Snakemake leaves nested numbers text
+                    given = yaml.load(value, Loader=yaml.BaseLoader)
             except yaml.YAMLError:
                 raise UserError(f"--config: {word}: the value is no YAML") from None
-            merge(config, {key: read})
+            merge(config, {key: given})
         study.check(config, sources)
     except UserError as fault:
         faults = str(fault).splitlines()

@@ -95,6 +95,11 @@ def test_unreadable_answers_widen_the_interval_of_the_gap(splits, domain):
     read, half = gap(set()), gap(set(range(0, len(items), 4)) | set(range(1, len(items), 4)))
     assert half["value"] < read["value"]  # wrong in both groups
     assert half["ci_low"] < read["value"] < half["ci_high"]
+    nobody = classification.score(
+        answered([item for item in items if item["group"] == "male"], choose), task, domain, 200, 1
+    )
+    alone = next(row for row in nobody if (row["metric"], row["group"]) == ("accuracy", "male-female"))
+    assert (alone["value"], alone["ci_low"], alone["ci_high"]) == (None, None, None)
     everything = gap(set(range(len(items))))
     assert (everything["ci_low"], everything["ci_high"]) == (-1, 1)
 

@@ -46,9 +46,9 @@ def score(predictions, task, domain, replicates, seed):
     TPR gap minus its mean under permutation.
 
     An answer that cannot be read counts as wrong, and its right label as impossible. That draws a gap towards 0, so a
-    gap's interval reaches to where it lies with the unreadable answers of one group right. The probability is among all labels,
-    and only of answers that have log-probabilities: it moves with every answer where accuracy moves only with those that
-    change.
+    gap's interval reaches to where it lies with the unreadable answers of one group right. The probability is among all
+    labels, and only of answers that have log-probabilities: it moves with every answer where accuracy moves only with
+    those that change.
     """
     import numpy as np
 
@@ -82,9 +82,9 @@ def score(predictions, task, domain, replicates, seed):
         for name, side in members.items():
             own = {"n": side.sum(), "n_unparsed": (unread & side).sum(), "n_clusters": len(set(cluster[side]))}
             rows.append(metrics.row(metric, name, values[name], metrics.interval(draws[name]), scoring=scoring, **own))
-        low, high = metrics.interval(draws[reference] - draws[compared])
-        missed = {name: unread[members[name]].mean() for name in (reference, compared)}
-        bounds = (low - missed[compared], high + missed[reference])
+        bounds = metrics.interval(draws[reference] - draws[compared])
+        if None not in bounds:  # nobody of a group was asked
+            bounds = (bounds[0] - unread[members[compared]].mean(), bounds[1] + unread[members[reference]].mean())
         rows.append(metrics.row(metric, gap, values[reference] - values[compared], bounds, **counts))
     f1 = metrics.macro_f1(label, choice, domain["labels"])[0]
     rows.append(
