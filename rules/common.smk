@@ -24,7 +24,7 @@ IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deplo
 ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
 # What a step in a container may know of the host's environment: `--cleanenv` keeps out all else. OPENBLAS_* say which
 # processor numpy's kernels are made for, and a sum's last digit follows from the kernel.
-PASSED = ["CUDA_VISIBLE_DEVICES", "GLIBC_TUNABLES", "HF_HUB_OFFLINE", "HF_TOKEN", "OPENAI_BASE_URL"]
+PASSED = [*warm.MEMORY, "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "HF_TOKEN", "OPENAI_BASE_URL"]
 PASSED += ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
 PASSED += [
     key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
@@ -162,6 +162,11 @@ def family_of(domain):
 
 def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
+
+
+def alignment_of(wildcards):
+    """The alignment term of a cell's training, or None."""
+    return catalog.load("mitigation", wildcards.mitigation).get("alignment")
 
 
 def memory(wildcards, attempt):

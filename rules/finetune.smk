@@ -15,8 +15,8 @@ rule finetune:
         f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
         model=models_that(on_this_machine),
-    # what takes longest goes first, so that no core waits for it at the end
-    priority: 1
+    # what takes longest goes first, and before it what leads there, so that no core waits for it at the end
+    priority: lambda w: 2 if alignment_of(w) else 1
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
@@ -32,7 +32,7 @@ rule finetune:
             lambda w: {
                 "model": model_leaves(w.model, "system"),
                 "settings": study.finetune_settings(config, w.model, w.domain),
-                "alignment": catalog.load("mitigation", w.mitigation).get("alignment"),
+                "alignment": alignment_of(w),
                 "seed": int(w.seed),
             }
         ),

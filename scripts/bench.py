@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from bias_inheritance import catalog, files, models, pools, progress, provenance, training
+from bias_inheritance import catalog, files, models, pools, progress, provenance, training, warm
 from bias_inheritance.families import gender
 from bias_inheritance.seeds import record_seed
 from prepare_model import prepare_model
@@ -96,7 +96,7 @@ def measure(python, script, job, name):
         "PYTHONWARNINGS": "ignore",
     }
     if script.name == "bench_ours.py":  # as the Snakefile sets it for every step
-        variables["GLIBC_TUNABLES"] = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736"
+        variables |= warm.MEMORY
     with open(WORK / "jobs" / f"{slug}.log", "w") as log:
         process = subprocess.Popen(
             [python, script, *paths], env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT

@@ -8,6 +8,7 @@ BIAS_INHERITANCE_WARM is set to nothing.
 """
 
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -21,6 +22,13 @@ import sys
 import traceback
 
 VARIABLE = "BIAS_INHERITANCE_WARM"
+# What a step's process must start with to be fast on a CPU. glibc returns a big tensor's memory to the system at every
+# free otherwise, which costs a fifth of the speed, and keeps it in small pages; and the kernels that oneDNN compiles for
+# each new length of a batch would lie scattered between the tensors.
+MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736:glibc.malloc.hugetlb=1",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "100",
+}
 PRELOADED = [
     "torch",
     "transformers.models.auto.modeling_auto",
@@ -87,6 +95,7 @@ def _serve(listener, lifeline):
         importlib.import_module(module)
     if sys.modules["torch"].cuda.is_initialized():
         return  # a GPU that was touched before a fork is lost to it: steps run by themselves then
+    gc.freeze()  # no fork looks for garbage among what was imported, nor copies its pages for that
     wake_reading, wake_writing = os.pipe()
     os.set_blocking(wake_writing, False)
     signal.set_wakeup_fd(wake_writing)

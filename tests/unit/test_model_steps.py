@@ -296,10 +296,9 @@ def side_by_side(tiny):
         patch.setattr(training, "device", lambda: "cuda")  # where peft's own layers stay
         theirs = with_a_trained_look(training.add_lora(copy.deepcopy(model), SETTINGS, 3))
     theirs.get_base_model().set_attn_implementation("sdpa")
-    assert {type(layer) for layer in theirs.modules()} & {lora.Linear} and not any(
-        isinstance(layer, lora.FusedLinear) for layer in theirs.modules()
-    )
-    assert any(isinstance(layer, lora.FusedLinear) for layer in ours.modules())
+    fused = {lora.FusedLinear, lora.FusedMLP, lora.FusedNorm}
+    assert fused <= {type(layer) for layer in ours.modules()}
+    assert lora.Linear in {type(layer) for layer in theirs.modules()} and not fused & set(map(type, theirs.modules()))
     return ours, theirs
 
 
@@ -370,9 +369,37 @@ def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
         assert fused_error <= 1.2 * peft_error
 
 
+def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny):
+    """Norm and gated layer of 64 bits, beside those of transformers and peft and the fused ones under autocast."""
+
+    def run(layer, x, seen):
+        x = x.clone().requires_grad_()
+        out = layer.mlp(layer.post_attention_layernorm(x))
+        out.backward(seen)
+        return [out.detach(), x.grad, *gradients(layer.mlp).values()]
+
+    base = tiny[0].to(torch.bfloat16)
+    torch.manual_seed(1)
+    x, seen = torch.randn(2, 1, 50, base.config.hidden_size).bfloat16()
+    found = []
+    for name in ("cuda", "cpu"):  # where peft's own layers stay, and where they are fused
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "device", lambda name=name: name)
+            tuned = with_a_trained_look(training.add_lora(copy.deepcopy(base), SETTINGS, 3))
+        with training.in_bf16(tuned):
+            found.append(run(tuned.get_base_model().model.layers[0], x, seen))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "device", lambda: "cuda")
+        tuned = with_a_trained_look(training.add_lora(copy.deepcopy(base), SETTINGS, 3)).double()
+    exact = run(tuned.get_base_model().model.layers[0], x.double(), seen.double())
+    for plain, fused, true in zip(*found, exact, strict=True):
+        errors = [((own.double() - true).norm() / true.norm()).item() for own in (plain, fused)]
+        assert errors[1] < 0.02 and errors[1] <= 1.2 * errors[0], errors
+
+
 def test_dropout_stays_with_peft(tiny):
     tuned = training.add_lora(tiny[0], {**SETTINGS, "dropout": 0.1}, 3)
-    assert not any(isinstance(layer, lora.FusedLinear) for layer in tuned.modules())
+    assert not any(isinstance(layer, (lora.FusedLinear, lora.FusedMLP)) for layer in tuned.modules())
 
 
 def test_alignment_estimates_the_squared_distance_without_bias(tiny):
