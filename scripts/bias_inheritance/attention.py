@@ -15,16 +15,18 @@ NAME = "plain"
 ROOM = 64  # tokens that a full cache grows by
 
 
-def plain_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, cu_seq_lens_q=None, **_):
+def plain_attention(
+    module, query, key, value, attention_mask, scaling, dropout=0.0, cu_seq_lens_q=None, opening=0, **_
+):
     """Softmax(q·kᵀ·scaling)·v with heads that share a key in one product.
 
     query: B × H × T × d; key, value: B × K × S × d with K dividing H; attention_mask: B × 1 × T × S, true where a token
-    may look, or None; cu_seq_lens_q: where the sequences begin and end of which a single row is packed, or None.
-    Returns (B × T × H × d, None).
+    may look, or None; cu_seq_lens_q: where the sequences begin and end of which a single row is packed, or None;
+    opening: length of the first of them where all others go on from it, or 0. Returns (B × T × H × d, None).
     """
     if cu_seq_lens_q is not None:
         bounds = list(itertools.pairwise(cu_seq_lens_q.tolist()))
-        return PackedAttention.apply(query, key, value, ~attention_mask[0, 0], scaling, bounds), None
+        return PackedAttention.apply(query, key, value, scaling, bounds, opening), None
     batch, heads, length, width = query.shape
     shared, seen = key.shape[1], key.shape[2]
     folded = (batch, shared, heads // shared * length, width)
@@ -41,28 +43,33 @@ def plain_attention(module, query, key, value, attention_mask, scaling, dropout=
 
 
 class PackedAttention(torch.autograd.Function):
-    """Attention inside each of the sequences that lie end to end in one row, none of which sees another.
+    """Causal attention inside each of the sequences that lie end to end in one row, none of which sees another.
 
-    query: 1 × H × N × d; key, value: 1 × K × N × d; hidden: N × N, true where a token must not look; bounds: first and
-    end of each sequence. Only the probabilities are kept for the backward pass. Returns 1 × N × H × d.
+    query: 1 × H × N × d; key, value: 1 × K × N × d; bounds: first and end of each sequence; opening: the length of the
+    first sequence where every other one begins with it, or 0. Only the probabilities are kept for the backward pass.
+    Returns 1 × N × H × d.
     """
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
-    def forward(context, query, key, value, hidden, scaling, bounds):
+    def forward(context, query, key, value, scaling, bounds, opening):
         _, heads, length, width = query.shape
         shared = key.shape[1]
         mixed, kept = query.new_empty((1, length, heads, width)), []
         query = query * scaling
+        longest = max(end - first for first, end in bounds)
+        ahead = torch.ones((longest, longest), dtype=torch.bool).triu(1)
         for first, end in bounds:
             q = query[0, :, first:end].reshape(shared, -1, width)
-            scores = torch.bmm(q, key[0, :, first:end].mT).view(heads, end - first, end - first)
-            scores.masked_fill_(hidden[first:end, first:end], torch.finfo(scores.dtype).min)
-            weights = torch.softmax(scores, -1, dtype=torch.float32).to(q.dtype).view(shared, -1, end - first)
-            mixed[0, first:end] = torch.bmm(weights, value[0, :, first:end]).view(heads, -1, width).transpose(0, 1)
+            k, v = (_seen(states, first, end, opening) for states in (key, value))
+            scores = torch.bmm(q, k.mT).view(heads, end - first, -1)
+            own = scores[:, :, first - end :]
+            own.masked_fill_(ahead[: end - first, : end - first], torch.finfo(scores.dtype).min)
+            weights = torch.softmax(scores, -1).view(shared, -1, scores.shape[-1])
+            mixed[0, first:end] = torch.bmm(weights, v).view(heads, -1, width).transpose(0, 1)
             kept.append(weights)
         context.save_for_backward(query, key, value, *kept)
-        context.scaling, context.bounds = scaling, bounds
+        context.scaling, context.bounds, context.opening = scaling, bounds, opening
         return mixed
 
     @staticmethod
@@ -71,15 +78,25 @@ class PackedAttention(torch.autograd.Function):
         query, key, value, *kept = context.saved_tensors
         heads, shared, width = query.shape[1], key.shape[1], query.shape[-1]
         of_query, of_key, of_value = (torch.empty_like(states) for states in (query, key, value))
+        # the opening is every sequence's; its own comes first, and the others add to it
         for (first, end), weights in zip(context.bounds, kept, strict=True):
             q = query[0, :, first:end].reshape(shared, -1, width)
+            k, v = (_seen(states, first, end, context.opening) for states in (key, value))
             of_mixed = gradient[0, first:end].transpose(0, 1).reshape(shared, -1, width)
-            of_value[0, :, first:end] = torch.bmm(weights.mT, of_mixed)
-            of_weights = torch.bmm(of_mixed, value[0, :, first:end].mT)
+            of_weights = torch.bmm(of_mixed, v.mT)
             of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            of_query[0, :, first:end] = torch.bmm(of_scores, key[0, :, first:end]).view(heads, -1, width)
-            of_key[0, :, first:end] = torch.bmm(of_scores.mT, q)
+            of_query[0, :, first:end] = torch.bmm(of_scores, k).view(heads, -1, width)
+            for total, part in ((of_key, torch.bmm(of_scores.mT, q)), (of_value, torch.bmm(weights.mT, of_mixed))):
+                total[0, :, first:end] = part[:, first - end :]
+                if first:
+                    total[0, :, : context.opening] += part[:, : context.opening]
         return of_query * context.scaling, of_key, of_value, None, None, None
+
+
+def _seen(states, first, end, opening):
+    """The keys or values (K × S × d) that a sequence sees: the opening's, unless it is that itself, and its own."""
+    own = states[0, :, first:end]
+    return torch.cat([states[0, :, :opening], own], 1) if opening and first else own
 
 
 def causal_mask(*arguments, **options):

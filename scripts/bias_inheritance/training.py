@@ -78,8 +78,8 @@ def sft_loss(body, head, samples):
     """Summed answer-token cross-entropy of a micro-batch, and the number of answer tokens. Logits for those tokens only."""
     import torch
 
-    ids, hidden, ends = _packed(body, samples)
-    answers = [range(end - len(sample["answer"]), end) for sample, end in zip(samples, ends, strict=True)]
+    ids, hidden, _, bounds = _packed(body, samples)
+    answers = [range(end - len(sample["answer"]), end) for sample, (_, end) in zip(samples, bounds, strict=True)]
     at = torch.tensor(list(itertools.chain(*answers)), dtype=torch.long, device=ids.device)
     return torch.nn.functional.cross_entropy(head(hidden[at - 1]).float(), ids[at], reduction="sum"), len(at)
 
@@ -88,8 +88,10 @@ def mean_hidden(body, samples):
     """φ of each sample: the mean of the last hidden layer over its answer-and-prompt tokens (B × width, float)."""
     import torch
 
-    _, hidden, ends = _packed(body, samples)
-    return torch.stack([own.mean(0) for own in hidden.float().tensor_split(ends[:-1])])
+    _, hidden, opening, bounds = _packed(body, samples)
+    hidden = hidden.float()
+    begun = hidden[:opening].sum(0)
+    return torch.stack([(begun + hidden[first:end].sum(0)) / (opening + end - first) for first, end in bounds])
 
 
 def alignment_loss(body, originals, augmented):
@@ -105,23 +107,37 @@ def alignment_loss(body, originals, augmented):
 
 
 def _packed(body, samples):
-    """Token ids (N) and last hidden states (N × width) of samples end to end in one row, and where each ends in it.
+    """Samples end to end in one row: token ids (N), last hidden states (N × width), the length of the opening that they
+    share, which is computed once at the row's beginning, and where the rest of each begins and ends.
 
-    No token is padding, and none sees another sample: positions begin anew, from which transformers makes its mask.
+    No token is padding, and none sees another sample: positions begin anew, from which transformers makes its mask. Only
+    plain attention knows of openings, so with another nothing is shared.
     """
     import torch
 
+    from bias_inheritance import attention
+
     tokens = [sample["prompt"] + sample["answer"] for sample in samples]
-    ends = list(itertools.accumulate(map(len, tokens)))
-    ids = torch.tensor(list(itertools.chain(*tokens)), device=body.device)
-    positions = torch.cat([torch.arange(len(own)) for own in tokens]).to(body.device)
+    shares = body.config._attn_implementation == attention.NAME
+    opening = _common([sample["prompt"][:-1] for sample in samples]) if shares else 0
+    parts = [tokens[0][:opening]] * (opening > 0) + [own[opening:] for own in tokens]
+    ends = list(itertools.accumulate(map(len, parts)))
+    ids = torch.tensor(list(itertools.chain(*parts)), device=body.device)
+    starts = [0] * (opening > 0) + [opening] * len(tokens)
+    positions = [torch.arange(start, start + len(own)) for start, own in zip(starts, parts, strict=True)]
     hidden = body(
         input_ids=ids.unsqueeze(0),
-        position_ids=positions.unsqueeze(0),
+        position_ids=torch.cat(positions).unsqueeze(0).to(body.device),
         cu_seq_lens_q=torch.tensor([0, *ends], dtype=torch.int32),
         use_cache=False,
+        **({"opening": opening} if opening else {}),
     ).last_hidden_state[0]
-    return ids, hidden, ends
+    return ids, hidden, opening, list(itertools.pairwise([0, *ends]))[-len(tokens) :]
+
+
+def _common(lists):
+    """How many first elements all lists share."""
+    return len(list(itertools.takewhile(lambda elements: len(set(elements)) == 1, zip(*lists, strict=False))))
 
 
 def train(model, samples, settings, alignment, seed, work, on_step=None):

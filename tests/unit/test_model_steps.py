@@ -287,6 +287,21 @@ def gradients(tuned):
     return {name: weight.grad.clone() for name, weight in tuned.named_parameters() if weight.requires_grad}
 
 
+@pytest.mark.parametrize("alike", [False, True], ids=["one opening", "one prompt"])
+def test_an_opening_computed_once_changes_neither_losses_nor_states(tiny, alike):
+    """A batch beside each of its samples alone; alike, where all but the last token of every prompt is shared."""
+    model = tiny[0].float()
+    body, head = models.body_and_head(model)
+    rows = samples(tiny[2])
+    if alike:
+        rows = [{**row, "prompt": rows[0]["prompt"]} for row in rows]
+    assert training._packed(body, rows)[2] == len(rows[0]["prompt"]) - 1 if alike else True
+    together = training.sft_loss(body, head, rows)[0].item()
+    assert together == pytest.approx(sum(training.sft_loss(body, head, [row])[0].item() for row in rows), rel=1e-5)
+    alone = torch.cat([training.mean_hidden(body, [row]) for row in rows])
+    assert torch.allclose(training.mean_hidden(body, rows), alone, atol=1e-5)
+
+
 @pytest.fixture
 def side_by_side(tiny):
     """The model as training has it, and as transformers and peft have it: padded rows, torch's attention, three steps."""
@@ -305,7 +320,9 @@ def side_by_side(tiny):
 def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_side):
     """Packed rows, logits for answers alone and one operation per layer, beside padded rows and every token's logits."""
     rows = samples(tiny[2])
+    rows[1]["prompt"] = rows[0]["prompt"]  # a sample drawn twice: what it shares with itself ends before its last token
     ours, theirs = side_by_side
+    assert 0 < training._packed(models.body_and_head(ours)[0], rows)[2] < min(len(row["prompt"]) for row in rows)
     total, count = training.sft_loss(*models.body_and_head(ours), rows)
     (total / count).backward()
     ids, mask, answer = padded(rows, tiny[1].pad_token_id)
