@@ -103,6 +103,10 @@ onstart:
         sys.exit(str(fault))
     costs.write_terms(WORK, config)
     globals().update(display=progress.show(WORK))
+    if workflow.local_exec:
+        # A limit of jobs per second has Snakemake look for what can start every second, and once more in it for every job
+        # that has ended, which comes to take much of a core; what starts on this machine's cores needs no limit.
+        workflow.scheduler.job_rate_limiter = None
     if workflow.local_exec and not IN_CONTAINERS:
         warm.start(WORK)
 
