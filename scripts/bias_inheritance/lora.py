@@ -7,7 +7,7 @@ differentiation keeps what lies between; at the size of a small model that costs
 import torch
 from peft.tuners.lora import Linear
 from torch.nn.functional import silu
-from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMLP, LlamaRMSNorm
 
 
 class LinearWithLora(torch.autograd.Function):
@@ -129,8 +129,25 @@ class FusedNorm(LlamaRMSNorm):
         return Norm.apply(hidden_states, self.weight, self.variance_epsilon)
 
 
+class LastLayer(LlamaDecoderLayer):
+    """transformers' layer, which may be told at which tokens its output is wanted: after attention they alone count."""
+
+    def forward(self, hidden_states, wanted=None, **options):
+        if wanted is None:
+            return super().forward(hidden_states, **options)
+        mixed, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **options)
+        chosen = hidden_states[:, wanted] + mixed[:, wanted]
+        return chosen + self.mlp(self.post_attention_layernorm(chosen))
+
+
 def fuse(tuned):
-    """Have the layers of a model with one adapter compute in one operation; those with dropout or a bias stay peft's."""
+    """Have the layers of a model with one adapter compute in one operation; those with dropout or a bias stay peft's.
+
+    The last layer of a Llama becomes a LastLayer.
+    """
+    layers = [layer for layer in tuned.modules() if type(layer) is LlamaDecoderLayer]
+    if layers:
+        layers[-1].__class__ = LastLayer
     for layer in tuned.modules():
         if (
             type(layer) is Linear

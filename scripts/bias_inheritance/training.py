@@ -8,6 +8,7 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from bias_inheritance import files
 from bias_inheritance.models import body_and_head, device
@@ -78,20 +79,28 @@ def sft_loss(body, head, samples):
     """Summed answer-token cross-entropy of a micro-batch, and the number of answer tokens. Logits for those tokens only."""
     import torch
 
-    ids, hidden, _, bounds = _packed(body, samples)
-    answers = [range(end - len(sample["answer"]), end) for sample, (_, end) in zip(samples, bounds, strict=True)]
-    at = torch.tensor(list(itertools.chain(*answers)), dtype=torch.long, device=ids.device)
-    return torch.nn.functional.cross_entropy(head(hidden[at - 1]).float(), ids[at], reduction="sum"), len(at)
+    row = _packed(body, samples)
+    answers = [range(end - len(sample["answer"]), end) for sample, (_, end) in zip(samples, row.bounds, strict=True)]
+    at = torch.tensor(list(itertools.chain(*answers)), dtype=torch.long, device=body.device)
+    hidden = _hidden(body, row, wanted=at - 1) if _ends_early(body) else _hidden(body, row)[at - 1]
+    return torch.nn.functional.cross_entropy(head(hidden).float(), row.ids[at], reduction="sum"), len(at)
+
+
+def _ends_early(body):
+    """Whether the body's last layer can be told where its output is wanted."""
+    from bias_inheritance.lora import LastLayer
+
+    return isinstance(getattr(body, "layers", [None])[-1], LastLayer)
 
 
 def mean_hidden(body, samples):
     """φ of each sample: the mean of the last hidden layer over its answer-and-prompt tokens (B × width, float)."""
     import torch
 
-    _, hidden, opening, bounds = _packed(body, samples)
-    hidden = hidden.float()
-    begun = hidden[:opening].sum(0)
-    return torch.stack([(begun + hidden[first:end].sum(0)) / (opening + end - first) for first, end in bounds])
+    row = _packed(body, samples)
+    hidden = _hidden(body, row).float()
+    begun = hidden[: row.opening].sum(0)
+    return torch.stack([(begun + hidden[first:end].sum(0)) / (row.opening + end - first) for first, end in row.bounds])
 
 
 def alignment_loss(body, originals, augmented):
@@ -106,13 +115,23 @@ def alignment_loss(body, originals, augmented):
     return gap.square().sum() - sum(side.var(0).sum() / len(side) for side in sides)
 
 
-def _packed(body, samples):
-    """Samples end to end in one row: token ids (N), last hidden states (N × width), the length of the opening that they
-    share, which is computed once at the row's beginning, and where the rest of each begins and ends.
+class Row(NamedTuple):
+    """Samples end to end in one row, in which no token is padding and none sees another sample.
 
-    No token is padding, and none sees another sample: positions begin anew, from which transformers makes its mask. Only
-    plain attention knows of openings, so with another nothing is shared.
+    ids: N token ids; positions: their places in their samples; opening: the length of what all samples begin with, which
+    stands once at the row's beginning; ends: where the opening, if any, and the rest of each sample end; bounds: where the
+    rest of each begins and ends.
     """
+
+    ids: object
+    positions: object
+    opening: int
+    ends: list[int]
+    bounds: list[tuple[int, int]]
+
+
+def _packed(body, samples):
+    """The Row of samples. Only plain attention knows of openings, so with another nothing is shared."""
     import torch
 
     from bias_inheritance import attention
@@ -121,18 +140,25 @@ def _packed(body, samples):
     shares = body.config._attn_implementation == attention.NAME
     opening = _common([sample["prompt"][:-1] for sample in samples]) if shares else 0
     parts = [tokens[0][:opening]] * (opening > 0) + [own[opening:] for own in tokens]
-    ends = list(itertools.accumulate(map(len, parts)))
-    ids = torch.tensor(list(itertools.chain(*parts)), device=body.device)
     starts = [0] * (opening > 0) + [opening] * len(tokens)
-    positions = [torch.arange(start, start + len(own)) for start, own in zip(starts, parts, strict=True)]
-    hidden = body(
-        input_ids=ids.unsqueeze(0),
-        position_ids=torch.cat(positions).unsqueeze(0).to(body.device),
-        cu_seq_lens_q=torch.tensor([0, *ends], dtype=torch.int32),
+    ends = list(itertools.accumulate(map(len, parts)))
+    places = [range(start, start + len(own)) for start, own in zip(starts, parts, strict=True)]
+    ids, positions = (torch.tensor(list(itertools.chain(*lists)), device=body.device) for lists in (parts, places))
+    return Row(ids, positions, opening, ends, list(itertools.pairwise([0, *ends]))[-len(tokens) :])
+
+
+def _hidden(body, row, **told):
+    """Last hidden states of a row (N × width); transformers makes its mask from the positions, which begin anew."""
+    import torch
+
+    return body(
+        input_ids=row.ids.unsqueeze(0),
+        position_ids=row.positions.unsqueeze(0),
+        cu_seq_lens_q=torch.tensor([0, *row.ends], dtype=torch.int32),
         use_cache=False,
-        **({"opening": opening} if opening else {}),
+        **({"opening": row.opening} if row.opening else {}),
+        **told,
     ).last_hidden_state[0]
-    return ids, hidden, opening, list(itertools.pairwise([0, *ends]))[-len(tokens) :]
 
 
 def _common(lists):

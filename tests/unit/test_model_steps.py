@@ -295,7 +295,7 @@ def test_an_opening_computed_once_changes_neither_losses_nor_states(tiny, alike)
     rows = samples(tiny[2])
     if alike:
         rows = [{**row, "prompt": rows[0]["prompt"]} for row in rows]
-    assert training._packed(body, rows)[2] == len(rows[0]["prompt"]) - 1 if alike else True
+    assert training._packed(body, rows).opening == len(rows[0]["prompt"]) - 1 if alike else True
     together = training.sft_loss(body, head, rows)[0].item()
     assert together == pytest.approx(sum(training.sft_loss(body, head, [row])[0].item() for row in rows), rel=1e-5)
     alone = torch.cat([training.mean_hidden(body, [row]) for row in rows])
@@ -311,7 +311,7 @@ def side_by_side(tiny):
         patch.setattr(training, "device", lambda: "cuda")  # where peft's own layers stay
         theirs = with_a_trained_look(training.add_lora(copy.deepcopy(model), SETTINGS, 3))
     theirs.get_base_model().set_attn_implementation("sdpa")
-    fused = {lora.FusedLinear, lora.FusedMLP, lora.FusedNorm}
+    fused = {lora.FusedLinear, lora.FusedMLP, lora.FusedNorm, lora.LastLayer}
     assert fused <= {type(layer) for layer in ours.modules()}
     assert lora.Linear in {type(layer) for layer in theirs.modules()} and not fused & set(map(type, theirs.modules()))
     return ours, theirs
@@ -322,7 +322,7 @@ def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_sid
     rows = samples(tiny[2])
     rows[1]["prompt"] = rows[0]["prompt"]  # a sample drawn twice: what it shares with itself ends before its last token
     ours, theirs = side_by_side
-    assert 0 < training._packed(models.body_and_head(ours)[0], rows)[2] < min(len(row["prompt"]) for row in rows)
+    assert 0 < training._packed(models.body_and_head(ours)[0], rows).opening < min(len(row["prompt"]) for row in rows)
     total, count = training.sft_loss(*models.body_and_head(ours), rows)
     (total / count).backward()
     ids, mask, answer = padded(rows, tiny[1].pad_token_id)
