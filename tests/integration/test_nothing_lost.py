@@ -246,11 +246,12 @@ def test_a_full_disk_below_the_journal_and_the_checkpoint(finished, tmp_path):
     project = copy_project(tmp_path / "project")
     work = project / ".work"
     work.mkdir()
-    mount("-t", "tmpfs", "-o", "size=300k", "none", str(work))
+    # a checkpoint has 140 kB, and twice that while a slow training replaces its first one
+    mount("-t", "tmpfs", "-o", "size=400k", "none", str(work))
     target = "results/one/cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1/adapter"
     try:
         filler = Path(work / "filler")
-        filler.write_bytes(b"x" * 180_000)
+        filler.write_bytes(b"x" * 280_000)
         told = failing(project, target)
         assert "the disk is full" in told and "Traceback" not in told, told[-3000:]
         filler.unlink()
