@@ -5,6 +5,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import snakemake.common
 import snakemake.executors.dryrun
 import snakemake.rules
 import yaml
@@ -15,7 +16,8 @@ min_version("9.27")
 # Planning makes objects that last: looking for garbage among them takes a quarter of its time. Snakemake reads the
 # signature of every function anew for every job, and a dry run words for every job what the profile keeps quiet.
 gc.disable()
-snakemake.rules.get_function_params = cache(snakemake.rules.get_function_params)
+snakemake.common.get_function_params = cache(snakemake.common.get_function_params)
+snakemake.rules.get_function_params = snakemake.common.get_function_params
 if Quietness.RULES in (workflow.output_settings.quiet or ()):
     snakemake.executors.dryrun.Executor.printjob = lambda *_: None
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
