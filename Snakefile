@@ -109,8 +109,8 @@ onstart:
         # A limit of jobs per second has Snakemake look for what can start every second, and once more in it for every job
         # that has ended, which comes to take much of a core; what starts on this machine's cores needs no limit.
         workflow.scheduler.job_rate_limiter = None
-    if workflow.local_exec and not IN_CONTAINERS:
-        warm.start(WORK)
+        if not IN_CONTAINERS:
+            warm.start(WORK)
 
 
 onsuccess:

@@ -15,7 +15,7 @@ rule write_pool:
     wildcard_constraints:
         model=models_that(on_this_machine),
         bias=biases_from("generated"),
-    priority: 3
+    priority: BEFORE_TRAINING
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
@@ -53,7 +53,7 @@ rule rewrite_pool:
     wildcard_constraints:
         model=models_that(on_this_machine),
         bias=biases_from("generated"),
-    priority: 3
+    priority: BEFORE_TRAINING
     container:
         image("gpu")
     threads: lambda w: resources_of(w)["threads"]
@@ -104,7 +104,7 @@ rule copy_pool:
         f"{LOGS}/copy_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
         bias=biases_from("originals", "reserve"),
-    priority: 3
+    priority: BEFORE_TRAINING
     container:
         image("cpu")
     params:
@@ -126,7 +126,7 @@ rule mix:
         record=f"{CELL}/mix.prov.json",
     log:
         f"{LOGS}/mix/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
-    priority: 3
+    priority: BEFORE_TRAINING
     container:
         image("cpu")
     params:

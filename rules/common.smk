@@ -20,6 +20,9 @@ GRID = config["grid"]
 CELLS = study.cells(config)
 POOLS = study.pools(config)
 LONGEST_LINE = 40_000
+# Trainings take longest: what they wait for goes before them, and they before all else, so that no core waits for one at
+# the end.
+BEFORE_TRAINING = 3
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
 # What a step in a container may know of the host's environment: `--cleanenv` keeps out all else. OPENBLAS_* say which

@@ -33,7 +33,7 @@ rule prepare_originals:
         record=f"{ORIGINALS}/prepare_originals.prov.json",
     log:
         f"{LOGS}/prepare_originals/{{domain}}.log",
-    priority: 3
+    priority: BEFORE_TRAINING
     container:
         image("cpu")
     params:
@@ -52,7 +52,7 @@ rule draw_originals:
         record=f"{ORIGINALS}/seed-{{seed}}/draw_originals.prov.json",
     log:
         f"{LOGS}/draw_originals/{{domain}}-{{seed}}.log",
-    priority: 3
+    priority: BEFORE_TRAINING
     container:
         image("cpu")
     params:

@@ -15,7 +15,7 @@ rule finetune:
         f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
         model=models_that(on_this_machine),
-    # what takes longest goes first, and before it what leads there, so that no core waits for it at the end
+    # what takes longest goes first
     priority: lambda w: 2 if alignment_of(w) else 1
     container:
         image("gpu")

@@ -24,10 +24,11 @@ def measure_values(
     which alone can be compared across countries; `drift`, the similarity minus that of the untuned model on the same
     questions; `position_share`, how much of the choices the position alone explains, and `uninformative`, 1 where that is
     more than `position_limit`: answers led by position are even over the rotations, alike for all countries. Countries
-    were asked different questions, so sides are compared on those that both were asked, question by question: `similarity_gain` of the group
-    FIRST-SECOND, n their number.
-    cells: the wildcards of each folder of predictions, in the same order. sides: {side: cultures}, two of them. n: questions asked about the group;
-    n_unparsed: those whose answers could not be read; n_unusable: those whose shares could not be used, not asked.
+    were asked different questions, so sides are compared on those that both were asked, question by question:
+    `similarity_gain` of the group FIRST-SECOND, n their number.
+    cells: the wildcards of each folder of predictions, in the same order. sides: {side: cultures}, two of them.
+    n: questions asked about the group; n_unparsed: those whose answers could not be read; n_unusable: those whose shares
+    could not be used, not asked.
     """
     import pandas as pd
     import pyarrow.parquet as parquet

@@ -336,6 +336,12 @@ def body_and_head(model):
     return getattr(inner, inner.base_model_prefix), inner.get_output_embeddings()
 
 
+def shared_opening(lists):
+    """The elements that all lists begin with."""
+    columns = zip(*lists, strict=False)
+    return [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
+
+
 class Chat:
     """Renders a model's chat template: user text to prompt tokens, and an answer to the tokens that must follow."""
 
@@ -348,8 +354,7 @@ class Chat:
 
     def opening_tokens(self):
         """Token ids that every conversation begins with, whatever the user says."""
-        pairs = zip(self.prompt("a"), self.prompt("1"), strict=False)
-        return [first for first, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+        return shared_opening([self.prompt("a"), self.prompt("1")])
 
     def answer(self, text):
         """Token ids of an answer with the token that ends the turn."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bias_inheritance import files
-from bias_inheritance.models import body_and_head, device
+from bias_inheritance.models import body_and_head, device, shared_opening
 
 CHECKPOINT_SHARE = (
     0.02  # of the time may go into checkpoints: a small model has one every few steps, a large one per minute
@@ -119,14 +119,12 @@ class Row(NamedTuple):
     """Samples end to end in one row, in which no token is padding and none sees another sample.
 
     ids: N token ids; positions: their places in their samples; opening: the length of what all samples begin with, which
-    stands once at the row's beginning; ends: where the opening, if any, and the rest of each sample end; bounds: where the
-    rest of each begins and ends.
+    stands once at the row's beginning; bounds: where the rest of each sample begins and ends.
     """
 
     ids: object
     positions: object
     opening: int
-    ends: list[int]
     bounds: list[tuple[int, int]]
 
 
@@ -136,34 +134,31 @@ def _packed(body, samples):
 
     from bias_inheritance import attention
 
-    tokens = [sample["prompt"] + sample["answer"] for sample in samples]
     shares = body.config._attn_implementation == attention.NAME
-    opening = _common([sample["prompt"][:-1] for sample in samples]) if shares else 0
-    parts = [tokens[0][:opening]] * (opening > 0) + [own[opening:] for own in tokens]
-    starts = [0] * (opening > 0) + [opening] * len(tokens)
-    ends = list(itertools.accumulate(map(len, parts)))
-    places = [range(start, start + len(own)) for start, own in zip(starts, parts, strict=True)]
-    ids, positions = (torch.tensor(list(itertools.chain(*lists)), device=body.device) for lists in (parts, places))
-    return Row(ids, positions, opening, ends, list(itertools.pairwise([0, *ends]))[-len(tokens) :])
+    opening = shared_opening([sample["prompt"][:-1] for sample in samples]) if shares else []
+    start = len(opening)
+    rests = [(sample["prompt"] + sample["answer"])[start:] for sample in samples]
+    ids = [*opening, *itertools.chain(*rests)]
+    positions = [*range(start), *itertools.chain(*(range(start, start + len(rest)) for rest in rests))]
+    bounds = list(itertools.pairwise(itertools.accumulate(map(len, rests), initial=start)))
+    return Row(torch.tensor(ids, device=body.device), torch.tensor(positions, device=body.device), start, bounds)
 
 
 def _hidden(body, row, **told):
-    """Last hidden states of a row (N × width); transformers makes its mask from the positions, which begin anew."""
+    """Last hidden states of a row (N × width).
+
+    Plain attention is told where samples end; for any other, transformers makes a mask from positions that begin anew.
+    """
     import torch
 
     return body(
         input_ids=row.ids.unsqueeze(0),
         position_ids=row.positions.unsqueeze(0),
-        cu_seq_lens_q=torch.tensor([0, *row.ends], dtype=torch.int32),
+        cu_seq_lens_q=torch.tensor(sorted({0, *itertools.chain(*row.bounds)}), dtype=torch.int32),
         use_cache=False,
         **({"opening": row.opening} if row.opening else {}),
         **told,
     ).last_hidden_state[0]
-
-
-def _common(lists):
-    """How many first elements all lists share."""
-    return len(list(itertools.takewhile(lambda elements: len(set(elements)) == 1, zip(*lists, strict=False))))
 
 
 def train(model, samples, settings, alignment, seed, work, on_step=None):
