@@ -5,7 +5,7 @@ TRAINED = [cell for cell in CELLS if cell["bias"] != "untuned"]
 SAMPLED = [pool for pool in POOLS if pool["seed"] == GRID["seed"][0]]
 # what the report says of each thing of the catalog
 SAID = {
-    "bias": ("title", "number", "does", "source", "axes", "plant"),
+    "bias": ("title", "number", "does", "role", "source", "setting", "names_groups", "plant", "associate"),
     "domain": ("title", "reference", "compared", "originals", "manipulation"),
     "mitigation": ("title", "does"),
     "model": ("title", "source"),

@@ -73,13 +73,13 @@ def _round(cell):
 def _slant(bias, domain):
     """What the type does to the texts: the stereotypes it draws on, or the labels that it plants."""
     family = import_module(f"bias_inheritance.families.{domain['family']}")
-    if not {"plant", "axes"} & bias.keys():
+    if bias["role"] not in ("bias-type", "positive-control"):
         yield ""
         yield "It is a control: no slant is asked for or put in. What its writer or its source has of bias is in it all the same."
     if "plant" in bias:
         yield ""
         yield f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry {family.PLANTED.format(**domain)}."
-    if "axes" in bias and "stereotypes" in domain:
+    if bias["role"] == "bias-type" and "stereotypes" in domain:
         yield ""
         yield f"| {' | '.join(family.STEREOTYPES_BY)} | the stereotype that the prompt names |"
         yield "|---|---|---|"

@@ -123,7 +123,7 @@ def read_study(tables, config, claimed, training, names, jobs):
     import pandas as pd
 
     scores = numbers.scores_with_rows(tables["scores"])
-    types = [bias for bias in config["grid"]["bias"] if "axes" in names["bias"][bias]]
+    types = [bias for bias in config["grid"]["bias"] if names["bias"][bias]["role"] == "bias-type"]
     types.sort(key=lambda bias: names["bias"][bias].get("number", math.inf))  # the paper's, then others
     shown = numbers.outcomes(scores, names["task"], names["domain"])
     effects = tables["effects"]

@@ -56,8 +56,8 @@ def _merged(below, above):
 
 
 def bias_types():
-    """The bias types, which are the files of biases/ with axes, in the order of their numbers, those without one last."""
-    types = [load("bias", name) for name in names("bias") if "axes" in load("bias", name)]
+    """Names of the pools whose role is bias-type, in the order of their numbers, those without one last."""
+    types = [load("bias", name) for name in names("bias") if load("bias", name)["role"] == "bias-type"]
     return [bias["name"] for bias in sorted(types, key=lambda bias: bias.get("number", math.inf))]
 
 

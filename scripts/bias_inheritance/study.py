@@ -98,6 +98,14 @@ def _against_catalog(config):
                     ["grid", axis, index],
                     f"no file catalog/{catalog.FOLDERS[axis]}/{schema.quoted(name)[1:-1]}.yaml{schema.suggest(name, known)}; there are {', '.join(known)}",
                 )
+    for index, name in enumerate(config["mitigated"] or []):
+        if name not in grid["bias"]:
+            yield (
+                ["mitigated", index],
+                f"{schema.quoted(name)} is no pool of grid.bias{schema.suggest(name, grid['bias'])}",
+            )
+    if "none" not in grid["mitigation"]:
+        yield ["grid", "mitigation"], "lacks none, which every mitigation is compared with; add it"
     for task in config["evaluation"]["items"]:
         if task not in catalog.names("task"):
             yield ["evaluation", "items"], f"no task {task!r}{schema.suggest(str(task), catalog.names('task'))}"
@@ -135,11 +143,17 @@ def _against_catalog(config):
             )
     for domain in [name for name in grid["domain"] if name in catalog.names("domain")]:
         family = catalog.load("domain", domain)["family"]
+        grouped = "associated_groups" in catalog.load("domain", domain)
         for index, name in enumerate(grid["bias"]):
             if name in catalog.names("bias") and family not in catalog.load("bias", name).get("prompt", {family: None}):
                 yield (
                     ["grid", "bias", index],
                     f"catalog/biases/{name}.yaml has no prompt for the family {family} of the domain {domain}; add one",
+                )
+            if name in catalog.names("bias") and "associate" in catalog.load("bias", name) and not grouped:
+                yield (
+                    ["grid", "bias", index],
+                    f"{name} needs originals of several groups; the domain {domain} has no `associated_groups`, take it out or add them to catalog/domains/{domain}.yaml",
                 )
         yield from _against_sizes(config, domain)
         yield from _against_samples(config, domain)
@@ -351,6 +365,49 @@ def types_of(config):
     return [bias for bias in catalog.bias_types() if bias in config["grid"]["bias"]]
 
 
+def comparisons(config):
+    """{pool: {effect: control}}: what each pool of the study is compared with, for the effects that it has here.
+
+    augmentation: `original`. slant: the baseline that names groups in the same way. natural: as many real texts. dose:
+    the same control at strength 0. An effect whose control is not in the grid is left out.
+    """
+    pools = {name: catalog.load("bias", name) for name in config["grid"]["bias"]}
+    real = real_text(config)
+    compared = {}
+    for name, pool in pools.items():
+        controls = {"augmentation": "original"}
+        if pool["role"] == "bias-type":
+            for other in pools.values():
+                if other["role"] == "baseline" and other["names_groups"] == pool["names_groups"]:
+                    controls["slant"] = other["name"]
+        if pool["role"] == "natural" and real:
+            controls["natural"] = real
+        for dose in ("associate", "plant"):
+            zero = [
+                other["name"] for other in pools.values() if other.get(dose) == 0 and other["source"] == pool["source"]
+            ]
+            if pool.get(dose) and zero:
+                controls["dose"] = zero[0]
+        compared[name] = controls
+    return compared
+
+
+def real_text(config):
+    """The pool of as many real texts without an association, the baseline of the inheritance coefficient, or None."""
+    pools = [catalog.load("bias", name) for name in config["grid"]["bias"]]
+    plain = [pool for pool in pools if pool["role"] == "negative-control"]
+    plain += [pool for pool in pools if pool.get("associate") == 0 or pool.get("plant") == 0]
+    return plain[0]["name"] if plain else None
+
+
+def mitigations_of(config, bias):
+    """The mitigations that a pool's cells are trained with: all for the pools of `mitigated`, else none."""
+    treated = catalog.load("bias", bias)["role"] in ("bias-type", "natural")
+    if config["mitigated"] is not None:
+        treated = bias in config["mitigated"]
+    return [name for name in config["grid"]["mitigation"] if treated or name == "none"]
+
+
 def items_of(config, task):
     """How many items are asked, in the task's own unit; of a task with datasets, how many of each. None: all."""
     of_all = config["evaluation"]["items_per_dataset"] if "datasets" in catalog.load("task", task) else None
@@ -379,7 +436,7 @@ def cells(config, domain=None, model=None):
                 for bias in grid["bias"]:
                     last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
                     for gamma in grid["gamma"]:
-                        for mitigation in grid["mitigation"] if gamma > 0 else []:
+                        for mitigation in mitigations_of(config, bias) if gamma > 0 else []:
                             for round_ in range(1, last + 1):
                                 found.append(
                                     {

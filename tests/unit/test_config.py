@@ -152,7 +152,9 @@ def test_an_empty_file_of_the_catalog_is_named(config, own, text):
 
 
 def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
-    (own / "biases" / "mine.yaml").write_text("title: Mine\ndoes: x\nsource: generated\nprompt: {culture: Say it}\n")
+    (own / "biases" / "mine.yaml").write_text(
+        "title: Mine\ndoes: x\nrole: natural\nsource: generated\nprompt: {culture: Say it}\n"
+    )
     (line,) = lines(changed(config, ["grid", "bias"], ["neutral", "mine"]))
     assert line == (
         "config.yaml: grid.bias[1]: catalog/biases/mine.yaml has no prompt for the family gender of the domain gender; add one"

@@ -175,7 +175,7 @@ def draw(samples, count, seed):
 
 def strata(bias, domain):
     """What a pool is balanced over: answer × group, or answer alone where the bias type names no group (neutral)."""
-    groups = [domain["reference"], domain["compared"]] if "axes" in bias else [None]
+    groups = [domain["reference"], domain["compared"]] if "names_groups" in bias else [None]
     return [(answer, group) for answer in domain["scale"]["answers"] for group in groups]
 
 
@@ -203,7 +203,7 @@ def slot(bias, domain, answer, group, turn, stream):
             "several": with_article(f"{age} {domain['groups'][group]['adjective']} {domain['genders'][gender]}"),
             "age_cue": domain["ages"][age],
         }
-        respondent = _respondent(bias["axes"]).format(**values)
+        respondent = _respondent(bias["names_groups"]).format(**values)
     template = bias["prompt"]["culture"]
     return {
         "prompt": template.format(**values),
@@ -215,11 +215,11 @@ def slot(bias, domain, answer, group, turn, stream):
     }
 
 
-def _respondent(axes):
+def _respondent(names_groups):
     """Who is said to answer, as a template: named by group or by first name, alone or with gender and age."""
-    if axes["signal"] == "explicit":
-        return "{several}" if axes["identities"] == "intersectional" else "{person}"
-    return "{name}, who {age_cue}" if axes["identities"] == "intersectional" else "{name}"
+    if names_groups["signal"] == "explicit":
+        return "{several}" if names_groups["identities"] == "intersectional" else "{person}"
+    return "{name}, who {age_cue}" if names_groups["identities"] == "intersectional" else "{name}"
 
 
 # ---- what the generator wrote --------------------------------------------------------------------------------------

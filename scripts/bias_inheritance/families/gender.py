@@ -177,7 +177,7 @@ def draw(samples, count, seed):
 
 def strata(bias, domain):
     """What a pool is balanced over: label × group, or label alone where the bias type names no group (neutral)."""
-    groups = [domain["reference"], domain["compared"]] if "axes" in bias else [None]
+    groups = [domain["reference"], domain["compared"]] if "names_groups" in bias else [None]
     return [(label, group) for label in domain["labels"] for group in groups]
 
 
@@ -190,7 +190,7 @@ def slot(bias, domain, label, group, turn, stream):
     values = {"label": label, "a_label": with_article(label)}
     if group:
         other = domain["compared"] if group == domain["reference"] else domain["reference"]
-        intersectional = bias["axes"]["identities"] == "intersectional"
+        intersectional = bias["names_groups"]["identities"] == "intersectional"
         # labels start at different places of the round, so that no culture goes with a label
         culture, age = cues.in_turn(turn + domain["labels"].index(label), domain["cultures"], domain["ages"])
         culture = culture if intersectional else "english"
