@@ -181,7 +181,8 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
 
     samples: dicts with prompt and answer (token ids), origin and words (length before mitigation). settings:
     `loss_average` says which of `loss_shares` is minimised as the log's `sft_loss`; the log has both.
-    alignment: None, or {weight, batch_size, every (steps)} of the `loss` mitigation; its draws have a random stream of their own.
+    alignment: None, or {weight, batch_size} of the `loss` mitigation, whose term every step has; its draws have a random
+    stream of their own, so that the order of samples is that of any other mitigation.
     work: folder of the checkpoint; a checkpoint found there is continued from.
     Raises RuntimeError for a batch without an answer token, where no gradient reaches the first layer, and for a loss
     that is no finite number.
@@ -225,8 +226,8 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
             summed += losses.tolist()
         means = {average: sum(map(operator.mul, of_batch, summed)) for average, of_batch in shares.items()}
         sft = means[settings["loss_average"]]
-        align = None  # what a step without the term has in the log
-        if alignment and by_origin["augmented"] and step % alignment["every"] == 0:
+        align = None  # what a training without the term has in the log
+        if alignment and by_origin["augmented"]:
             drawn = [
                 [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
                 for origin in ("original", "augmented")
