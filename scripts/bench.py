@@ -159,7 +159,14 @@ def prepare():
     common["device"] = models.device()
     return {
         "common": common,
-        "settings": {**spec["finetune"], "epochs": 1, "batch_size": BATCH, "micro_batch_size": BATCH},
+        # the peer's loss is the mean over tokens
+        "settings": {
+            **spec["finetune"],
+            "epochs": 1,
+            "batch_size": BATCH,
+            "micro_batch_size": BATCH,
+            "loss_average": "token",
+        },
         "rows": rows,
         "labels": domain["labels"],
         "end": tokenizer.eos_token,

@@ -151,7 +151,7 @@ def main():
     if not torch.cuda.is_available():
         sys.exit("bench_gpu: no GPU is at hand; nothing was measured")
     llama = catalog.load("model", "llama-3.1-8b-instruct")
-    settings = {**llama["finetune"], "epochs": 1}
+    settings = {**llama["finetune"], "epochs": 1, "loss_average": "token"}  # as the peer's
     shape = {**SHAPE_8B, "num_hidden_layers": arguments.layers}
     try:
         with tempfile.TemporaryDirectory() as folder:

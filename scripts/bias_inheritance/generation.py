@@ -4,7 +4,7 @@ A batch is always the same records in the same order, so a record's text depends
 how many others were asked for (bf16 logits move with the batch's padding).
 """
 
-from bias_inheritance.models import body_and_head
+from bias_inheritance.models import body_and_head, float32_head
 
 
 def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None):
@@ -18,7 +18,9 @@ def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0,
 
     from bias_inheritance import attention
 
-    body, head = body_and_head(model)
+    body, _ = body_and_head(model)
+    # in float32 as for scores: the draw is from the model's own distribution, and argmax has no ties from rounding
+    head = float32_head(model)
     device = next(body.parameters()).device
     streams = [np.random.default_rng(seed) for seed in seeds]
     width = max(map(len, prompts))
@@ -43,7 +45,7 @@ def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0,
         )
         hidden, position = state.last_hidden_state[:, -1], positions[:, -1]
         for step in range(max_new_tokens):
-            tokens = _draw(head(hidden).float(), [streams[row] for row in rows], temperature, top_k, top_p)
+            tokens = _draw(head(hidden), [streams[row] for row in rows], temperature, top_k, top_p)
             for row, token in zip(rows, tokens, strict=True):
                 written[row].append(token)
                 finished[row] = token in ends

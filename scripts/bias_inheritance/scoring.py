@@ -2,7 +2,7 @@
 
 import math
 
-from bias_inheritance.models import body_and_head
+from bias_inheritance.models import body_and_head, float32_head
 
 BATCH = 8  # prompts per forward pass; part of what a result depends on in bf16
 WINDOW = 32  # prompts are sorted by length only inside such a window, so one more item at the end changes few others
@@ -25,7 +25,8 @@ def option_logprobs(model, opening, prompts, options, on_batch=None):
     """
     import torch
 
-    body, head = body_and_head(model)
+    body, _ = body_and_head(model)
+    head = float32_head(model)
     device = next(body.parameters()).device
     shared = len(opening)
     if any(prompt[:shared] != opening or len(prompt) == shared for prompt in prompts):
@@ -104,7 +105,7 @@ def _forward(body, head, prefix, shared, batch, device):
     unique = sorted(set(where))
     place = {key: number for number, key in enumerate(unique)}
     rows, columns = torch.tensor(unique, device=device).T
-    logprobs = torch.log_softmax(head(hidden[rows, columns]).float(), -1)
+    logprobs = torch.log_softmax(head(hidden[rows, columns]), -1)
     flat = logprobs[
         torch.tensor([place[key] for key in where], device=device), torch.tensor(wanted, device=device)
     ].tolist()

@@ -4,6 +4,7 @@ import hashlib
 import io
 import itertools
 import math
+import operator
 import os
 import time
 from contextlib import contextmanager
@@ -75,15 +76,29 @@ def in_bf16(model):
         yield
 
 
-def sft_loss(body, head, samples):
-    """Summed answer-token cross-entropy of a micro-batch, and the number of answer tokens. Logits for those tokens only."""
+def answer_losses(body, head, samples):
+    """The cross-entropy of each sample's answer, summed over its tokens (B, float, nats). Logits for those tokens only."""
     import torch
 
     row = _packed(body, samples)
     answers = [range(end - len(sample["answer"]), end) for sample, (_, end) in zip(samples, row.bounds, strict=True)]
     at = torch.tensor(list(itertools.chain(*answers)), dtype=torch.long, device=body.device)
     hidden = _hidden(body, row, wanted=at - 1) if _ends_early(body) else _hidden(body, row)[at - 1]
-    return torch.nn.functional.cross_entropy(head(hidden).float(), row.ids[at], reduction="sum"), len(at)
+    losses = torch.nn.functional.cross_entropy(head(hidden).float(), row.ids[at], reduction="none")
+    return torch.stack([part.sum() for part in losses.split([len(sample["answer"]) for sample in samples])])
+
+
+def loss_shares(lengths):
+    """What each sample's summed loss is multiplied by, so that the sum over a batch is its loss, by `loss_average`.
+
+    lengths: answer tokens per sample, at least one of them above 0. `token`: the mean over all answer tokens of the
+    batch, in which a text of 90 tokens outweighs a label of four. `sample`: the mean over samples of each one's own mean.
+    """
+    answered = sum(length > 0 for length in lengths)
+    return {
+        "token": [1 / sum(lengths)] * len(lengths),
+        "sample": [1 / (length * answered) if length else 0.0 for length in lengths],
+    }
 
 
 def _ends_early(body):
@@ -164,8 +179,10 @@ def _hidden(body, row, **told):
 def train(model, samples, settings, alignment, seed, work, on_step=None):
     """Train the LoRA weights of `model` in place; returns the log, one dict per optimiser step.
 
-    samples: dicts with prompt and answer (token ids), origin and words (length before mitigation).
-    alignment: None, or {weight, batch_size, every (steps)} of the `loss` mitigation; its draws have a random stream of their own.
+    samples: dicts with prompt and answer (token ids), origin and words (length before mitigation). settings:
+    `loss_average` says which of `loss_shares` is minimised as the log's `sft_loss`; the log has both.
+    alignment: None, or {weight, batch_size} of the `loss` mitigation, whose term every step has; its draws have a random
+    stream of their own, so that the order of samples is that of any other mitigation.
     work: folder of the checkpoint; a checkpoint found there is continued from.
     Raises RuntimeError for a batch without an answer token, where no gradient reaches the first layer, and for a loss
     that is no finite number.
@@ -195,18 +212,22 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
         rate = learning_rate(step, len(order), settings["learning_rate"], settings["warmup"])
         optimiser.param_groups[0]["lr"] = rate
         batch = [samples[index] for index in order[step]]
-        answers = sum(len(sample["answer"]) for sample in batch)
-        if not answers:
+        lengths = [len(sample["answer"]) for sample in batch]
+        if not any(lengths):
             raise RuntimeError(f"step {step + 1}: no sample of the batch has an answer token to learn")
-        sft = 0.0
+        shares = loss_shares(lengths)
+        summed = []
         size = settings["micro_batch_size"]
         for first in range(0, len(batch), size):
+            micro_batch = slice(first, first + size)
             with in_bf16(model):
-                loss, _ = sft_loss(body, head, batch[first : first + size])
-            (loss / answers).backward()
-            sft += loss.item() / answers
-        align = None  # what a step without the term has in the log
-        if alignment and by_origin["augmented"] and step % alignment["every"] == 0:
+                losses = answer_losses(body, head, batch[micro_batch])
+            (losses * losses.new_tensor(shares[settings["loss_average"]][micro_batch])).sum().backward()
+            summed += losses.tolist()
+        means = {average: sum(map(operator.mul, of_batch, summed)) for average, of_batch in shares.items()}
+        sft = means[settings["loss_average"]]
+        align = None  # what a training without the term has in the log
+        if alignment and by_origin["augmented"]:
             drawn = [
                 [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
                 for origin in ("original", "augmented")
@@ -231,6 +252,8 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
                 "step": step + 1,
                 "loss": sft + weight * (align or 0.0),
                 "sft_loss": sft,
+                "sft_loss_token_mean": means["token"],
+                "sft_loss_sample_mean": means["sample"],
                 "alignment_loss": align,
                 "learning_rate": rate,
                 "gradient_norm": norm,

@@ -51,7 +51,7 @@ def place(card_path, splits, domain, tmp_path_factory):
         rows = mixing.training_samples(old, new, gender, domain, mitigation, 0.0, 1)
         files.write_jsonl(own / "train.jsonl", rows)
         (own / "work").mkdir()
-        alignment = {**mitigation["alignment"], "weight": 1.0, "every": 1} if "alignment" in mitigation else None
+        alignment = {**mitigation["alignment"], "weight": 1.0} if "alignment" in mitigation else None
         inputs = card_path, own / "train.jsonl", folder / "mix.json", []
         outputs = own / "adapter", own / "training.csv", own / "work"
         finetune(*inputs, *outputs, MODEL, MODEL["finetune"] | {"epochs": 3}, alignment, 1)

@@ -18,7 +18,7 @@ from peft import LoraConfig, get_peft_model
 
 SETTINGS = {
     "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "learning_rate": 5e-3, "epochs": 1,
-    "batch_size": 4, "micro_batch_size": 4, "warmup": 0.1, "weight_decay": 0.0, "max_grad_norm": 1.0,
+    "batch_size": 4, "micro_batch_size": 4, "warmup": 0.1, "weight_decay": 0.0, "max_grad_norm": 1.0, "loss_average": "sample",
 }  # fmt: skip
 TEXTS = [
     "a b c",
@@ -67,6 +67,53 @@ def test_option_logprobs_in_bf16_stay_within_bf16(tiny):
     assert torch.tensor(found) == pytest.approx(torch.tensor(exact), abs=0.2)
 
 
+@pytest.fixture
+def with_large_logits(tiny):
+    """The model with logits of about 50, as trained ones have them; random ones lie near 0, where bf16's grid is fine."""
+    model, tokenizer, chat = tiny
+    with torch.no_grad():
+        model.model.norm.weight.mul_(52)
+    assert model.dtype == torch.bfloat16
+    return model, tokenizer, chat
+
+
+def test_options_are_scored_by_a_float32_head(with_large_logits):
+    """Beside a head of float32 on the hidden states that the same batch has; a head of bf16 is off by far more."""
+    model, _, chat = with_large_logits
+    # of one length, so that nothing is padded and plain batches are the same products
+    prompts = [chat.prompt(f"Who is {letter}?") for letter in "abcdefgh"]
+    assert len(set(map(len, prompts))) == 1
+    with torch.inference_mode():
+        hidden = models.body_and_head(model)[0](input_ids=torch.tensor(prompts)).last_hidden_state[:, -1]
+        logits = hidden.float() @ model.lm_head.weight.float().T
+        likely = logits.topk(2).indices
+        assert logits.gather(1, likely).min() > 32 and logits.max() < 63
+        exact, rounded = (
+            torch.log_softmax(values, -1).gather(1, likely) for values in (logits, model.lm_head(hidden).float())
+        )
+    options = [[[token] for token in row] for row in likely.tolist()]
+    found = torch.tensor(scoring.option_logprobs(model, [], prompts, options))
+    assert torch.allclose(found, exact, atol=1e-5)
+    # differences of log-probabilities are differences of logits: quarters with a head of bf16
+    off_grid = [(4 * (values[:, 1:] - values[:, :1])) for values in (found, rounded)]
+    assert [(values - values.round()).abs().max().item() > 0.01 for values in off_grid] == [True, False]
+
+
+def test_texts_are_drawn_by_a_float32_head(with_large_logits, monkeypatch):
+    model, tokenizer, chat = with_large_logits
+    drawn_from, draw = [], generation._draw
+
+    def watched(logits, *settings):
+        drawn_from.append(logits)
+        return draw(logits, *settings)
+
+    monkeypatch.setattr(generation, "_draw", watched)
+    prompts = [chat.prompt(text) for text in TEXTS]
+    sample(model, tokenizer, prompts, list(range(8)), max_new_tokens=2)
+    assert all(logits.dtype == torch.float32 for logits in drawn_from)
+    assert not torch.equal(drawn_from[0], drawn_from[0].bfloat16().float())
+
+
 def test_one_prompt_alone_can_be_scored(tiny):
     model, _, chat = tiny
     prompt, option = chat.prompt("x"), chat.answer("nurse")
@@ -102,7 +149,7 @@ def test_plain_attention_gives_what_torchs_own_gives(tiny):
         tuned = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
         tuned.get_base_model().set_attn_implementation(name)
         body, head = models.body_and_head(tuned)
-        loss, _ = training.sft_loss(body, head, rows)
+        loss = training.answer_losses(body, head, rows).sum()
         loss.backward()
         losses.append(loss.item())
         grads.append(next(weight.grad for key, weight in tuned.named_parameters() if "lora_B" in key))
@@ -238,6 +285,47 @@ def test_a_broken_checkpoint_is_put_aside(tiny, tmp_path):
     assert (tmp_path / "checkpoint.broken").exists()
 
 
+LONG_AND_SHORT = ["nurse", "She went to the sea and he stayed, and that was the end of it for both of them."]
+
+
+def of_unequal_length(chat):
+    """Samples whose answers have from two to some twenty tokens."""
+    return [{**row, "answer": chat.answer(LONG_AND_SHORT[n % 3 == 0])} for n, row in enumerate(samples(chat))]
+
+
+@pytest.mark.parametrize("average", ["sample", "token"])
+@pytest.mark.parametrize("size", [8, 3, 1])
+def test_a_step_has_the_loss_and_gradient_of_one_sample_at_a_time(tiny, tmp_path, average, size):
+    """Packed rows and micro-batches of any size, beside the plain model on each sample alone."""
+    model = tiny[0].float()
+    rows = of_unequal_length(tiny[2])
+    tuned = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
+    plain = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
+    plain.get_base_model().set_attn_implementation("sdpa")
+    means, lengths = [], [len(row["answer"]) for row in rows]
+    for row in rows:
+        ids = torch.tensor([row["prompt"] + row["answer"]])
+        labels = torch.tensor([[-100] * len(row["prompt"]) + row["answer"]])
+        means.append(plain(input_ids=ids, labels=labels).loss)
+    by_sample = sum(means) / len(rows)
+    by_token = sum(mean * length for mean, length in zip(means, lengths, strict=True)) / sum(lengths)
+    assert abs(by_sample.item() - by_token.item()) > 0.01
+    expected = {"sample": by_sample, "token": by_token}[average]
+    expected.backward()
+    norm = torch.nn.utils.clip_grad_norm_([weight for weight in plain.parameters() if weight.requires_grad], 1.0)
+    settings = {**SETTINGS, "batch_size": 8, "micro_batch_size": size, "loss_average": average}
+    (row,) = training.train(tuned, rows, settings, None, 1, tmp_path)
+    # bf16 inside a step
+    assert row["sft_loss"] == row["loss"] == row[f"sft_loss_{average}_mean"] == pytest.approx(expected.item(), rel=2e-3)
+    assert row["sft_loss_sample_mean"] == pytest.approx(by_sample.item(), rel=2e-3)
+    assert row["sft_loss_token_mean"] == pytest.approx(by_token.item(), rel=2e-3)
+    assert row["gradient_norm"] == pytest.approx(norm.item(), rel=2e-2)
+
+
+def test_a_sample_without_an_answer_takes_no_part_in_the_mean_over_samples():
+    assert training.loss_shares([4, 0, 1]) == {"token": [0.2, 0.2, 0.2], "sample": [1 / 8, 0.0, 1 / 2]}
+
+
 def test_gradient_accumulation_equals_the_whole_batch(tiny, tmp_path):
     model, tokenizer, chat = tiny
     model = model.float()
@@ -257,10 +345,8 @@ def test_answer_only_loss_equals_the_plain_definition(tiny):
     model = model.float()
     rows = samples(chat)
     body, head = models.body_and_head(model)
-    total, count = training.sft_loss(body, head, rows)
-    expected = -sum(plain_logprob(model, row["prompt"], row["answer"]) for row in rows)
-    assert count == sum(len(row["answer"]) for row in rows)
-    assert total.item() == pytest.approx(expected, rel=1e-4)
+    expected = [-plain_logprob(model, row["prompt"], row["answer"]) for row in rows]
+    assert training.answer_losses(body, head, rows).tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def padded(rows, pad):
@@ -297,8 +383,8 @@ def test_an_opening_computed_once_changes_neither_losses_nor_states(tiny, alike)
         rows = [{**row, "prompt": rows[0]["prompt"]} for row in rows]
     opening, length = training._packed(body, rows).opening, len(rows[0]["prompt"])
     assert opening == length - 1 if alike else 0 < opening < length - 1
-    together = training.sft_loss(body, head, rows)[0].item()
-    assert together == pytest.approx(sum(training.sft_loss(body, head, [row])[0].item() for row in rows), rel=1e-5)
+    alone = [training.answer_losses(body, head, [row]).item() for row in rows]
+    assert training.answer_losses(body, head, rows).tolist() == pytest.approx(alone, rel=1e-5)
     alone = torch.cat([training.mean_hidden(body, [row]) for row in rows])
     assert torch.allclose(training.mean_hidden(body, rows), alone, atol=1e-5)
 
@@ -324,12 +410,12 @@ def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_sid
     rows[1]["prompt"] = rows[0]["prompt"]  # a sample drawn twice: what it shares with itself ends before its last token
     ours, theirs = side_by_side
     assert 0 < training._packed(models.body_and_head(ours)[0], rows).opening < min(len(row["prompt"]) for row in rows)
-    total, count = training.sft_loss(*models.body_and_head(ours), rows)
-    (total / count).backward()
+    mean = training.answer_losses(*models.body_and_head(ours), rows).sum() / sum(len(row["answer"]) for row in rows)
+    mean.backward()
     ids, mask, answer = padded(rows, tiny[1].pad_token_id)
     plain = theirs(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~answer, -100)).loss
     plain.backward()
-    assert (total / count).item() == pytest.approx(plain.item(), rel=1e-5)
+    assert mean.item() == pytest.approx(plain.item(), rel=1e-5)
     found = gradients(ours)
     for name, expected in gradients(theirs).items():
         assert torch.allclose(found[name], expected, rtol=1e-3, atol=1e-6), name
@@ -433,13 +519,13 @@ def test_alignment_estimates_the_squared_distance_without_bias(tiny):
     assert sum(found) / len(found) == pytest.approx((phi[0] - phi[1]).square().sum().item(), rel=1e-3)
 
 
-def test_alignment_lowers_the_distance_and_leaves_the_order_alone(tiny, tmp_path):
+def test_alignment_acts_at_every_step_lowers_the_distance_and_leaves_the_order_alone(tiny, tmp_path):
     """The distance of the sides' means after the same training with the term, and without it."""
     _, tokenizer, chat = tiny
     rows = samples(chat)
     sides = [[row for row in rows if row["origin"] == origin] for origin in ("original", "augmented")]
     logs, distances = [], []
-    for number, alignment in enumerate((None, {"weight": 0.1, "batch_size": 4, "every": 2})):
+    for number, alignment in enumerate((None, {"weight": 0.05, "batch_size": 4})):
         work = tmp_path / str(number)
         work.mkdir()
         tuned, log = train(tiny, work, alignment=alignment)
@@ -451,8 +537,8 @@ def test_alignment_lowers_the_distance_and_leaves_the_order_alone(tiny, tmp_path
     assert distances[1] < 0.9 * distances[0]
     assert [row["tokens"] for row in logs[0]] == [row["tokens"] for row in logs[1]]
     assert logs[0][0]["sft_loss"] == logs[1][0]["sft_loss"]
-    assert all(row["alignment_loss"] is None and row["loss"] == row["sft_loss"] for row in logs[0] + logs[1][1::2])
-    assert all(row["loss"] == row["sft_loss"] + 0.1 * row["alignment_loss"] for row in logs[1][::2])
+    assert all(row["alignment_loss"] is None and row["loss"] == row["sft_loss"] for row in logs[0])
+    assert all(row["loss"] == row["sft_loss"] + 0.05 * row["alignment_loss"] for row in logs[1])
 
 
 def test_each_epoch_trains_on_every_sample_once_in_batches_of_like_length():
@@ -502,8 +588,7 @@ def test_the_first_layer_learns_after_an_evaluation(tiny):
         tuned(input_ids=torch.tensor([chat.prompt("x")]))
     tuned.train()
     body, head = models.body_and_head(tuned)
-    loss, _ = training.sft_loss(body, head, samples(chat))
-    loss.backward()
+    training.answer_losses(body, head, samples(chat)).sum().backward()
     gradient = next(p.grad for name, p in tuned.named_parameters() if "lora_B" in name)
     assert gradient.abs().max() > 0
 

@@ -476,7 +476,7 @@ def training(study):
             "squared distance",
         ),
     ):
-        data = own.dropna(subset=[column])  # a step without the alignment term has none
+        data = own.dropna(subset=[column])  # a training without the alignment term has none
         if data.empty:
             continue
         data = data.assign(value=data[column])
