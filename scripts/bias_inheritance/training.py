@@ -67,12 +67,15 @@ def add_lora(model, settings, seed):
 
 
 @contextmanager
-def in_bf16(model):
-    """Compute in bf16 from weights held in 32 bits: autocast's work, without peft's copies of every input before it."""
+def in_compute_type(model):
+    """Compute in the base's type from LoRA weights held in float32: autocast's work, without peft's copies of every input."""
     import torch
     from peft.helpers import disable_input_dtype_casting
 
-    with disable_input_dtype_casting(model), torch.autocast(model.device.type, dtype=torch.bfloat16):
+    with (
+        disable_input_dtype_casting(model),
+        torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.dtype == torch.bfloat16),
+    ):
         yield
 
 
@@ -220,7 +223,7 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
         size = settings["micro_batch_size"]
         for first in range(0, len(batch), size):
             micro_batch = slice(first, first + size)
-            with in_bf16(model):
+            with in_compute_type(model):
                 losses = answer_losses(body, head, batch[micro_batch])
             (losses * losses.new_tensor(shares[settings["loss_average"]][micro_batch])).sum().backward()
             summed += losses.tolist()
@@ -232,7 +235,7 @@ def train(model, samples, settings, alignment, seed, work, on_step=None):
                 [samples[index] for index in draws.choice(by_origin[origin], alignment["batch_size"])]
                 for origin in ("original", "augmented")
             ]
-            with in_bf16(model):
+            with in_compute_type(model):
                 term = alignment_loss(body, *drawn)
             (alignment["weight"] * term).backward()
             align = term.item()

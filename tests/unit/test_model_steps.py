@@ -490,7 +490,7 @@ def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(training, "device", lambda name=name: name)
             tuned = with_a_trained_look(training.add_lora(copy.deepcopy(base), SETTINGS, 3))
-        with training.in_bf16(tuned):
+        with training.in_compute_type(tuned):
             found.append(run(tuned.get_base_model().model.layers[0], x, seen))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "device", lambda: "cuda")
