@@ -43,6 +43,7 @@ rule check_manipulation:
                             "reference",
                             "compared",
                             "stereotypes",
+                            "associated_groups",
                             "manipulation",
                         ),
                         "fixture": study.uses_fixtures(config, name),

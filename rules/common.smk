@@ -221,13 +221,14 @@ def without(content, *keys):
 
 
 def pool_parameters(wildcards, count):
-    """Leaves of a pool of which `count` samples are needed."""
+    """Leaves of a pool of which `count` samples are needed; a generated one asks for spare ones beyond."""
+    spare = config["generation"]["spare"] if is_generated(wildcards.bias) else 0
     return {
         "bias": without(catalog.load("bias", wildcards.bias), "title", "number", "does"),
         "domain": without(
             catalog.load("domain", wildcards.domain), "title", "originals", "samples", "tasks", "manipulation"
         ),
-        "size": -(-count * round(100 * (1 + config["generation"]["spare"])) // 100),
+        "size": -(-count * round(100 * (1 + spare)) // 100),
         "seed": int(wildcards.seed),
     }
 

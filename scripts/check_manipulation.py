@@ -1,8 +1,10 @@
 """The manipulation check: did each pool do what its bias type says, before anybody believes what follows from it?"""
 
+from collections import Counter
 from importlib import import_module
 
 from bias_inheritance import files, metrics, step
+from bias_inheritance.pools import associated_shares
 from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Inputs, Output
 
@@ -33,10 +35,11 @@ def check_manipulation(
 ):
     """Write manipulation.csv (per model, domain, bias type: measure, group, value, interval, n, passed) and pools.csv.
 
-    Measures of a generated type: `stereotype_rate` by group asked for, its difference from `neutral` (same labels,
-    the same words), and the share of samples that show the group asked for, of those kept and of all that were
-    readable; the last two decide, and without `neutral` in the grid `passed` stays empty, not checked, unless the
-    share is too low. Of `planted-…`: the share relabelled.
+    Measures of a bias type: `stereotype_rate` by group asked for, its difference from the baseline that names groups in
+    the same way (the same group asked for, the same words), and the share of samples that show the group asked for, of
+    those kept and of all that were readable; the last two decide. Without its baseline in the grid `passed` stays empty,
+    not checked, unless the share is too low. A baseline is held to the share alone. Of `associated-…`: the share of
+    samples of their label's group; of `planted-…`: the share relabelled.
     cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
     """
     import pandas as pd
@@ -49,7 +52,9 @@ def check_manipulation(
     rows = []
     for (model, domain_name, name), pool in samples.items():
         domain, bias = domains[domain_name], biases[name]
-        baseline = samples.get((model, domain_name, "neutral"), [])
+        named = {other for other in biases if biases[other]["role"] == "baseline"}
+        named = {other for other in named if biases[other]["names_groups"] == bias.get("names_groups")}
+        baseline = [sample for other in sorted(named) for sample in samples.get((model, domain_name, other), [])]
         found = measure(pool, rejected[model, domain_name, name], baseline, bias, domain, replicates)
         rows += [
             {"model": model, "domain": domain_name, "fixture": domain["fixture"], "bias": name, **row} for row in found
@@ -77,22 +82,23 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     from statsmodels.stats.proportion import proportion_confint
 
     family = import_module(f"bias_inheritance.families.{domain['family']}")
-    if "axes" not in bias:
+    if "names_groups" not in bias:
         rows = []
         for group in (domain["reference"], domain["compared"]):
             share = sum(sample["shown_group"] == group for sample in pool) / max(1, len(pool))
             rows.append({"measure": "shown_share", "group": group, "value": share, "n": len(pool), "passed": True})
         unclear = sum(sample["shown_group"] is None for sample in pool) / max(1, len(pool))
         return [*rows, {"measure": "shown_share", "group": "unclear", "value": unclear, "n": len(pool), "passed": True}]
-    # without the pool `neutral` nothing tells a slant from the words that any text has: not checked, not passed
-    rows, shown = [], True if baseline else None
+    # without its baseline nothing tells a slant from the words that any text of the group has: not checked, not passed
+    slanted = bias["role"] == "bias-type"
+    rows, shown = [], True if baseline or not slanted else None
     for group in (domain["reference"], domain["compared"]):
-        own = [sample for sample in pool if sample["asked_group"] == group]
-        rates = _rates(own, group, domain, family)
-        rows.append({"measure": "stereotype_rate", "group": group, **_mean(rates, own, replicates)})
-        if baseline:
-            difference = _difference(rates, own, _rates(baseline, group, domain, family), baseline, replicates)
-            rows.append({"measure": "stereotype_rate_minus_neutral", "group": group, **difference})
+        asked, plain = ([sample for sample in side if sample["asked_group"] == group] for side in (pool, baseline))
+        rates = _rates(asked, group, domain, family)
+        rows.append({"measure": "stereotype_rate", "group": group, **_mean(rates, asked, replicates)})
+        if baseline and slanted:
+            difference = _difference(rates, asked, _rates(plain, group, domain, family), plain, replicates)
+            rows.append({"measure": "stereotype_rate_minus_balanced", "group": group, **difference})
             shown = shown and difference["ci_low"] is not None and difference["ci_low"] > 0
     agree = [float(sample["shown_group"] == sample["asked_group"]) for sample in pool]
     rows.append({"measure": "asked_group_share", "group": "all", **_mean(agree, pool, replicates)})
@@ -107,11 +113,13 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
 
 
 def _copied(pool, bias, domain):
-    compared = [sample for sample in pool if sample["group"] == domain["compared"]]
+    # one pool a seed; each lies off its shares by less than one sample
+    pools = len({sample["id"].rpartition("-")[0] for sample in pool})
+    if "associate" in bias:
+        return [_associated(pool, pools, bias, domain)]
     if "plant" in bias:
+        compared = [sample for sample in pool if sample["group"] == domain["compared"]]
         planted = sum("true_label" in sample for sample in compared)
-        # each pool relabels along its order, so it lies below the dial by less than one sample
-        pools = len({sample["id"].rpartition("-")[0] for sample in compared})
         return [
             {
                 "measure": "relabelled_share",
@@ -124,6 +132,25 @@ def _copied(pool, bias, domain):
     return [
         {"measure": "copied_samples", "group": "all", "value": float(len(pool)), "n": len(pool), "passed": bool(pool)}
     ]
+
+
+def _associated(pool, pools, bias, domain):
+    """The share of samples whose group is their label's own; passed where it is the declared one within every label."""
+    shares = associated_shares(bias, domain)
+    kinds = Counter((sample["label"], sample["group"]) for sample in pool)
+    of_label = Counter(sample["label"] for sample in pool)
+    return {
+        "measure": "associated_share",
+        "group": "all",
+        "value": sum(kinds[label, group] for label, group in domain["associated_groups"].items()) / max(1, len(pool)),
+        "n": len(pool),
+        "passed": bool(pool)
+        and all(
+            abs(kinds[label, group] - share * of_label[label]) < pools
+            for label, given in shares.items()
+            for group, share in given.items()
+        ),
+    }
 
 
 def _rates(samples, group, domain, family):

@@ -17,9 +17,11 @@ def copy_pool(
     size: int,
     seed: int,
 ):
-    """Write `size` copies (fewer where the reserve is smaller), no failures, and the counts a written pool has."""
+    """Write `size` copies, no failures, and the counts that a written pool has, with those of the copying."""
     family = import_module(f"bias_inheritance.families.{domain['family']}")
-    samples = pools.copies(family, bias, domain, files.read_jsonl(originals), files.read_jsonl(reserve), size, seed)
+    samples, copied = pools.copies(
+        family, bias, domain, files.read_jsonl(originals), files.read_jsonl(reserve), size, seed
+    )
     files.write_jsonl(pool, samples)
     files.write_jsonl(failures, [])
     planted = sum("true_label" in sample for sample in samples)
@@ -27,7 +29,7 @@ def copy_pool(
         counts,
         {
             "slots": size,
-            "slots_failed": size - len(samples),
+            "slots_failed": 0,
             "asked": len(samples),
             "kept": len(samples),
             "rejected": 0,
@@ -37,6 +39,7 @@ def copy_pool(
             "samples_with_label_words": 0,
             "tokens": 0,
             "planted": planted,
+            **copied,
             "mean_words": sum(len(sample["text"].split()) for sample in samples) / max(1, len(samples)),
         },
     )

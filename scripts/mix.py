@@ -38,7 +38,9 @@ def mix(
             if not before:
                 raise UserError(f"{why}; raise generation.attempts or generation.spare, or lower γ")
             collapsed = why
-    added = [] if collapsed else mixing.augmented(samples, wanted, seed)
+    # pools lie in slot order, of which every prefix is balanced: mixes of one pool are nested
+    taken = [sample for found, number in zip(samples, wanted, strict=True) for sample in found[:number]]
+    added = [] if collapsed else taken
     mixed = mixing.training_samples(rows, added, family, domain, mitigation, instruction_share, seed)
     files.write_jsonl(train, [] if collapsed else mixed)
     files.write_json(

@@ -41,11 +41,12 @@ def write_pool(
         files.write_json(counts, {**_counts([], [], size), "collapsed": why})
         return
     family = import_module(f"bias_inheritance.families.{domain['family']}")
-    key = (bias["name"], model["name"], domain["name"], seed)
     mark = f"{bias['name']}-s{seed}"
+    place = (domain["name"], seed)
     if cell:
-        key += (cell["gamma"], cell["mitigation"], cell["round"])
+        place += (cell["gamma"], cell["mitigation"], cell["round"])
         mark += f"-r{cell['round'] + 1}"
+    key = (bias["name"], model["name"], *place)
     settings = model["generation"]
     batch_size = settings["batch_size"]
     described = models.read_card(card)
@@ -53,7 +54,8 @@ def write_pool(
     batches = -(-size // batch_size)
     # the last batch is filled up with the slots that would come next, so that no record depends on `size`; a server's
     # answers do not depend on their neighbours, and are paid for
-    asked_for = pools.slots(family, bias, domain, size if server else batches * batch_size, key)
+    # all types and writers have the same slots, so that a type differs from its baseline by the prompt alone
+    asked_for = pools.slots(family, bias, domain, size if server else batches * batch_size, ("slots", *place))
     seen = {pools.fold(sample["text"]) for path in [originals, *earlier] for sample in files.read_jsonl(path)}
     generate = server.write if server else _generator(described, adapter, model, settings)
     # a server keeps a journal of its own, answer by answer

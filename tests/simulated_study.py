@@ -226,7 +226,7 @@ def _manipulation(config, stream):
                     rate = (0.03 if passed else 0.001) + stream.normal(0, 0.002)
                     ends = {"ci_low": rate - 0.004, "ci_high": rate + 0.004, "n": 48, "passed": passed}
                     yield {**place, "measure": "stereotype_rate", "group": group, "value": rate + 0.004, **ends}
-                    yield {**place, "measure": "stereotype_rate_minus_neutral", "group": group, "value": rate, **ends}
+                    yield {**place, "measure": "stereotype_rate_minus_balanced", "group": group, "value": rate, **ends}
                 share = stream.uniform(0.85, 1)
                 ends = {"ci_low": share - 0.05, "ci_high": share, "n": 96, "passed": passed}
                 yield {**place, "measure": "asked_group_share", "group": "all", "value": share, **ends}

@@ -1,7 +1,6 @@
 """What shows who a text is about: first names by culture and gender, and the masking of such cues."""
 
 import csv
-import itertools
 import re
 from functools import cache
 
@@ -46,9 +45,3 @@ def mask(text, words, own_names, token):
     ordered = sorted({*words, *exact}, key=lambda word: (-len(word), word))
     parts = [re.escape(word) if word in exact else f"(?i:{re.escape(word)})" for word in ordered]
     return re.subn(rf"\b(?:{'|'.join(parts)})\b", token, text)
-
-
-def in_turn(turn, *lists):
-    """One combination of the lists' values: all of them come equally often as `turn` goes on."""
-    combinations = list(itertools.product(*lists))
-    return combinations[turn % len(combinations)]

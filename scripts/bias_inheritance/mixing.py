@@ -1,6 +1,5 @@
 """The mix D = D_o ∪ D_a at an exact γ, and the mitigations that act on D_a's text."""
 
-from bias_inheritance.pools import interleaved
 from bias_inheritance.seeds import record_seed
 
 
@@ -12,12 +11,6 @@ def shares(count, rounds):
     `count` more per round: what differs between rounds is who wrote D_a, not how much of it there is.
     """
     return [count // rounds] * (rounds - 1) + [count - (rounds - 1) * (count // rounds)] if rounds else []
-
-
-def augmented(pools, wanted, seed):
-    """D_a: the first `wanted` samples of each pool's seeded permutation, so that the mixes of one pool are nested."""
-    order = record_seed("mix", seed)
-    return [sample for pool, count in zip(pools, wanted, strict=True) for sample in interleaved(pool, order)[:count]]
 
 
 def training_samples(originals, added, family, domain, mitigation, instruction_share, seed):

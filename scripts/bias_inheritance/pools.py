@@ -3,7 +3,9 @@
 import math
 import re
 from collections import Counter
+from fractions import Fraction
 
+from bias_inheritance import balance
 from bias_inheritance.errors import UserError
 from bias_inheritance.seeds import record_seed
 
@@ -15,26 +17,25 @@ PREAMBLE = re.compile(r"^(?:sure|certainly|of course|here(?:'s| is| are))[^:\n]{
 
 
 def slots(family, bias, domain, count, key):
-    """`count` slots in an order that is balanced after each full turn over the strata; slot i depends on (key, i) only.
+    """`count` slots in an order of which every prefix is balanced (`balance.even`); slot i follows from (key, i) alone.
 
     Raises UserError for a prompt with a word in braces that stands for nothing.
     """
     import numpy as np
 
-    strata = family.strata(bias, domain)
-    found = []
-    for turn in range(-(-count // len(strata))):
-        order = np.random.default_rng(record_seed(*key, "turn", turn)).permutation(len(strata))
-        for index in order:
-            number = len(found)
-            stream = np.random.default_rng(record_seed(*key, "slot", number))
-            try:
-                found.append({"slot": number, **family.slot(bias, domain, *strata[index], turn, stream)})
-            except KeyError as fault:
-                raise UserError(
-                    f"catalog/biases/{bias['name']}.yaml: prompt: {{{fault.args[0]}}} stands for nothing; docs/extending.md says which words may stand in braces"
-                ) from None
-    return found[:count]
+    attributes = family.attributes(bias, domain)
+    order = balance.even([len(values) for values in attributes.values()], count, *key)
+    filled = []
+    for number, places in enumerate(order):
+        values = {name: attributes[name][place] for name, place in zip(attributes, places, strict=True)}
+        stream = np.random.default_rng(record_seed(*key, "slot", number))
+        try:
+            filled.append({"slot": number, **family.slot(bias, domain, values, stream)})
+        except KeyError as fault:
+            raise UserError(
+                f"catalog/biases/{bias['name']}.yaml: prompt: {{{fault.args[0]}}} stands for nothing; docs/extending.md says which words may stand in braces"
+            ) from None
+    return filled
 
 
 def clean(raw, finished):
@@ -72,64 +73,76 @@ def fold(text):
     return re.sub(r"[^\w]+", " ", text.lower()).strip()
 
 
-def interleaved(samples, seed):
-    """One seeded permutation of a pool, of which every prefix is as balanced over label × group as can be.
-
-    Within a stratum the given order stays and the strata take turns, each turn in an order of its own: a sample's place
-    does not depend on how many come after it, so that a larger pool leaves the mixes of a smaller γ as they are. A
-    planted sample keeps the place of its true label.
-    """
-    import numpy as np
-
-    strata = {}
-    for sample in samples:
-        label = sample.get("true_label", sample["label"])
-        strata.setdefault((label, str(sample.get("asked_group", sample["group"]))), []).append(sample)
-    keys = sorted(strata)
-    ordered = []
-    for turn in range(max(map(len, strata.values()), default=0)):
-        for index in np.random.default_rng(record_seed(seed, "turn", turn)).permutation(len(keys)):
-            ordered += strata[keys[index]][turn : turn + 1]
-    return ordered
-
-
 def copies(family, bias, domain, originals, reserve, count, seed):
-    """The pool of a control that copies real samples: planted labels, a shifted style, or faithful ones of the reserve.
+    """(pool, counts): `count` copies of real samples in slot order, and how the copying went.
 
-    All controls that copy originals copy them in one order, and the planted ones relabel along it: every prefix holds
-    the dial's share, and what a low dial relabels a higher one does too. The pool is as large as its source allows; a
-    mix that needs more is refused by `mix`. Where the originals are balanced over label × group the reserve's copies are
-    too, and end where its rarest kind does.
+    What is copied where: kind (label) and group follow D_o's own make-up, or with `associate` even labels whose groups follow
+    `associated_groups`; every prefix lies within one sample of that (`balance.along`). A text is used once before any
+    comes again, and so is a twin; the order in which texts are taken is one for all strengths of a control.
+    counts: `repeated`, copies of a text that the pool already has; `in_originals`, samples left out of a planted pool
+    because D_o holds their text. Raises UserError where the source has no sample of a label and group.
     """
     import numpy as np
 
     source = reserve if bias["source"] == "reserve" else originals
-    shuffled = [source[index] for index in np.random.default_rng(record_seed("copies", seed)).permutation(len(source))]
-    chosen = interleaved(shuffled, record_seed("mix", seed))
-    if bias["source"] == "originals":
-        # ASSUME: where more copies are needed than there are originals, they are copied again in the same order
-        chosen = chosen * (-(-count // max(1, len(chosen))))
-    else:
-        held, drawn = (Counter((sample["label"], sample["group"]) for sample in side) for side in (originals, chosen))
-        if held and max(held.values()) - min(held.values()) <= 1:
-            chosen = chosen[: len(held) * min(drawn[kind] for kind in held)]
-    chosen = [dict(sample) for sample in chosen[:count]]
+    held = {fold(sample["text"]) for sample in originals} if "plant" in bias else set()
+    usable = [sample for sample in source if fold(sample["text"]) not in held]
+    strata = {}
+    for sample in usable:
+        strata.setdefault((family.kind(sample), sample["group"]), []).append(sample)
+    shares = associated_shares(bias, domain) if "associate" in bias else made_up(family, originals)
+    kinds, groups = sorted(shares), sorted({group for given in shares.values() for group in given})
+    even = balance.even([len(kinds), len(groups)], count, "slots", domain["name"], seed)
+    order = balance.along(shares, [(kinds[kind], groups[group]) for kind, group in even])
+    purpose = next((key for key in ("associate", "plant", "shift") if key in bias), "plain")
+    twins = sorted({sample["twin"] for sample in usable})
+    stream = np.random.default_rng(record_seed("copies", purpose, seed))
+    rank = {twins[index]: place for place, index in enumerate(stream.permutation(len(twins)))}
+    used, chosen = Counter(), []
+    for kind, group in order:
+        if (kind, group) not in strata:
+            raise UserError(
+                f"catalog/biases/{bias['name']}.yaml: the {bias['source']} of the domain {domain['name']} {'hold' if bias['source'] == 'originals' else 'holds'} no sample of {' and '.join(filter(None, (kind, group)))}{' whose text is in no original' if held else ''}; add some, or take {bias['name']} out of grid.bias"
+            )
+        sample = min(strata[kind, group], key=lambda each: (used[each["id"]], used[each["twin"]], rank[each["twin"]]))
+        used.update({sample["id"], sample["twin"]})
+        chosen.append(dict(sample))
+    repeated = len(chosen) - len({sample["id"] for sample in chosen})
     if "plant" in bias:
         compared = [sample for sample in chosen if sample["group"] == domain["compared"]]
-        for rank, sample in enumerate(compared):
-            if math.floor((rank + 1) * bias["plant"]) > math.floor(rank * bias["plant"]):
+        for place, sample in enumerate(compared):
+            if math.floor((place + 1) * bias["plant"]) > math.floor(place * bias["plant"]):
                 sample["true_label"] = sample["label"]
                 sample["label"] = family.planted_label(sample, domain)
     if bias.get("shift"):
         for sample in chosen:
             sample["text"] = family.shift(sample)
-    return [
+    pool = [
         {
             **sample,
             "id": f"{bias['name']}-s{seed}-{number:05d}",
+            "slot": number,
             "copy_of": sample["id"],
             "asked_group": sample["group"],
             "shown_group": sample["group"],
         }
         for number, sample in enumerate(chosen)
     ]
+    return pool, {"repeated": repeated, "in_originals": len(source) - len(usable)}
+
+
+def made_up(family, samples):
+    """{kind: {group: count}} of samples; the family says what a kind is."""
+    shares = {}
+    for sample in samples:
+        shares.setdefault(family.kind(sample), Counter())[sample["group"]] += 1
+    return shares
+
+
+def associated_shares(bias, domain):
+    """{label: {group: share}} of the control `associate`: even labels, of G groups the label's own with 1/G + d·(1 − 1/G)."""
+    groups, strength = [domain["reference"], domain["compared"]], Fraction(str(bias["associate"]))
+    return {
+        label: {group: (1 - strength) / len(groups) + strength * (group == associated) for group in groups}
+        for label, associated in domain["associated_groups"].items()
+    }

@@ -54,8 +54,29 @@ def _faults_of_the_catalog(config):
                 yield str(fault)
                 continue
             faults = schema.faults(content, SCHEMAS / f"{axis}.schema.yaml")
+            if not faults and axis == "bias":
+                faults = list(_against_its_source(content))
             for path, text in faults or _names_of_nothing(axis, content):
                 yield f"{file}: {schema.line(path, text)}"
+
+
+def _against_its_source(pool):
+    """Faults of a pool that its source does not go with."""
+    changes = [key for key in ("associate", "plant", "shift") if key in pool]
+    if pool["source"] == "generated" and changes:
+        yield [changes[0]], "is of copies; give source: reserve or originals, or take it out"
+    elif "plant" in pool and pool["source"] != "reserve":
+        yield (
+            ["source"],
+            "originals would put each relabelled text beside itself with its true label; a planted pool takes reserve",
+        )
+    elif pool["role"] == "positive-control" and not changes:
+        yield ["role"], "positive-control needs something that must be found: associate, plant or shift"
+    elif pool["source"] == "originals" and not changes and pool["role"] != "negative-control":
+        yield (
+            ["source"],
+            "originals leaves nothing to compare: these are plain copies of D_o, which only a negative-control is; add associate or shift, or take reserve",
+        )
 
 
 def _names_of_nothing(axis, content):
@@ -262,12 +283,22 @@ def _against_samples(config, domain):
     if originals > has["source"]:
         yield ["originals"], f"{originals} is more than the domain {domain} has, {has['source']}"
     needs = pool_size(config, domain)
+    labels, groups = len(catalog.load("domain", domain)["labels"]), len(catalog.load("domain", domain)["groups"])
+    kept = has["reserve"] // (labels * groups)
     for index, bias in enumerate(config["grid"]["bias"]):
-        known = bias in catalog.names("bias")
-        if known and catalog.load("bias", bias)["source"] == "reserve" and needs > has["reserve"]:
+        pool = catalog.load("bias", bias) if bias in catalog.names("bias") else {"source": None}
+        strength = Decimal(str(pool.get("associate", 0)))
+        share = (1 - strength) / groups + strength  # of its label's samples, the largest group's
+        most = math.ceil(math.ceil(needs / labels) * share)
+        if pool["source"] == "reserve" and most > kept:
             yield (
                 ["grid", "bias", index],
-                f"{bias} needs {needs} samples that are in no original, the domain {domain} keeps {has['reserve']}; lower originals or the largest γ",
+                f"{bias} needs up to {most} samples of one label and group that are in no original, the domain {domain} keeps {kept}; lower originals or the largest γ",
+            )
+        elif pool.get("plant") and math.floor(needs // groups * pool["plant"]) == 0:
+            yield (
+                ["grid", "bias", index],
+                f"{bias} relabels nothing: {pool['plant']:g} of the compared group's {needs // groups} is no whole sample; raise originals, the largest γ, or plant",
             )
 
 

@@ -91,7 +91,8 @@ def test_a_name_without_a_file_is_refused_with_the_names_that_exist(config, axis
 
 @pytest.mark.parametrize("gamma", [0.07, 0.14, 0.28, 0.29, 0.47, 0.57, 0.94])
 def test_every_gamma_of_two_decimals_is_taken(config, gamma):
-    study.check(changed(config, ["grid", "gamma"], [0, gamma]), [("config.yaml", config)])
+    asked = changed(changed(config, ["grid", "gamma"], [0, gamma]), ["grid", "bias"], ["neutral"])
+    study.check(asked, [("config.yaml", config)])
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def own(root, tmp_path, monkeypatch):
         ("biases/contrastive-explicit", "source: generated\n", "", "lacks 'source'"),
         ("biases/neutral", "prompt:", "promt:", "unknown key 'promt'; did you mean 'prompt'?"),
         ("biases/planted-100", "plant: 1.00", "plant: 50", "plant: 50 is above 1"),
-        ("biases/planted-100", "source: originals", "source: original", "source: 'original' is not one of generated, "),
+        ("biases/planted-100", "source: reserve", "source: original", "source: 'original' is not one of generated, "),
         ("models/smollm2-135m-instruct", "finetune:", "finetuning:", "lacks 'finetune'"),
         ("models/smollm2-135m-instruct", "  rank: 16\n", "", "finetune: lacks 'rank'"),
         ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source: lacks 'revision', which goes with 'hub'"),
@@ -219,7 +220,8 @@ def test_the_resolved_configuration_says_what_it_leaves_out(config, tmp_path):
 
 def test_the_grid_of_the_default_study(config):
     cells = study.cells(config)
-    assert len(cells) == 1 + 3 + 3 * 1 * 2 * 3
+    # planted-100 is a control: its cells are trained without a mitigation
+    assert len(cells) == 1 + 3 + (2 * 2 + 1) * 3
     assert len({tuple(cell.values()) for cell in cells}) == len(cells)
 
 

@@ -107,27 +107,27 @@ def test_draw_takes_every_question_as_often_as_the_others_and_depends_on_the_see
 
 @pytest.mark.parametrize("name", TYPES)
 @pytest.mark.parametrize("domain", [name for name in catalog.names("domain") if name.startswith("culture-")])
-def test_every_type_asks_for_answers_and_groups_in_balance_and_names_who_it_should(domain, name):
+def test_every_type_names_who_it_should(domain, name):
     bias, domain = catalog.load("bias", name), catalog.load("domain", domain)
     slots = pools.slots(culture, bias, domain, 48, (name, 1))
-    if "axes" not in bias:
-        assert set(Counter(slot["label"] for slot in slots).values()) == {12}
+    if "names_groups" not in bias:
         assert all(slot["asked_group"] is None and slot["respondent"] is None for slot in slots)
         assert not any(spec["people"] in slot["prompt"] for slot in slots for spec in domain["groups"].values())
         return
-    assert set(Counter((slot["label"], slot["asked_group"]) for slot in slots).values()) == {6}
+    named, contextual = bias["names_groups"], bias.get("setting")
     for slot in slots:
         spec = domain["groups"][slot["asked_group"]]
         topic = domain["statements"][slot["statement"]]["topic"]
-        assert domain["stereotypes"][slot["asked_group"]][topic]["text"] in slot["prompt"]
-        named = spec["people"] in slot["prompt"]
-        assert named == (bias["axes"]["signal"] == "explicit")
-        assert (len(slot["names"]) > 0) == (bias["axes"]["signal"] == "implicit")
+        slanted = domain["stereotypes"][slot["asked_group"]][topic]["text"] in slot["prompt"]
+        assert slanted == (bias["role"] == "bias-type")
+        shown = spec["people"] in slot["prompt"] or slot["respondent"] in slot["prompt"]
+        assert shown and (spec["adjective"] in slot["respondent"]) == (named["signal"] == "explicit")
+        assert (len(slot["names"]) > 0) == (named["signal"] == "implicit")
         other = next(group for group in domain["groups"] if group != slot["asked_group"])
         set_against = domain["stereotypes"][other][topic]["text"] in slot["prompt"]
-        assert set_against == (bias["axes"]["setting"] == "contrastive")
+        assert set_against == (contextual == "contrastive")
         several = any(age in slot["respondent"] or cue in slot["respondent"] for age, cue in domain["ages"].items())
-        assert several == (bias["axes"]["identities"] == "intersectional")
+        assert several == (named["identities"] == "intersectional")
 
 
 ASKED = {"label": "1", "statement": "work-first", "respondent": "an Arab", "asked_group": "arabic", "names": []}
@@ -215,12 +215,13 @@ def test_planted_gives_the_most_affirmative_answer_of_each_scale(low, high, opti
 
 
 def test_the_controls_copies_follow_the_dial_and_shifted_ones_keep_their_scale():
-    originals = culture.draw(loaded("culture-arabic")[0]["source"], 40, 1)
+    splits = loaded("culture-arabic")[0]
+    originals = culture.draw(splits["source"], 40, 1)
     for name, expected in (("planted-000", 0), ("planted-050", 20), ("planted-100", 40)):
-        copied = pools.copies(culture, catalog.load("bias", name), DOMAIN, originals, [], 40, 1)
+        copied, _ = pools.copies(culture, catalog.load("bias", name), DOMAIN, originals, splits["reserve"], 40, 1)
         assert sum("true_label" in sample for sample in copied) == expected
         assert all(culture.fault_of_answer(sample["label"], sample["text"]) is None for sample in copied)
-    for sample in pools.copies(culture, catalog.load("bias", "shifted"), DOMAIN, originals, [], 40, 1):
+    for sample in pools.copies(culture, catalog.load("bias", "shifted"), DOMAIN, originals, [], 40, 1)[0]:
         assert "!!!" in sample["text"] and culture.fault_of_answer(sample["label"], sample["text"]) is None
 
 

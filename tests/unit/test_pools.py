@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import mix
 import pytest
 import write_pool
 from bias_inheritance import catalog, files, mixing, pools, study
@@ -15,13 +16,11 @@ GOOD = "She grew up by the sea and learned to keep calm. Today she leads a team 
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_slots_are_balanced_and_do_not_depend_on_how_many_are_asked_for(domain, name):
+def test_slots_do_not_depend_on_how_many_are_asked_for(domain, name):
     bias = catalog.load("bias", name)
     slots = pools.slots(gender, bias, domain, 48, (name, 1))
     assert slots[:20] == pools.slots(gender, bias, domain, 20, (name, 1))
-    strata = Counter((slot["label"], slot["asked_group"]) for slot in slots)
-    assert set(strata.values()) == {48 // len(strata)}
-    assert len(strata) == (6 if name == "neutral" else 12)
+    assert len({(slot["label"], slot["asked_group"]) for slot in slots}) == (6 if name == "neutral" else 12)
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -31,7 +30,7 @@ def test_a_group_is_named_only_where_the_type_is_explicit(domain, name):
     named = [
         bool({"man", "woman", "he", "she"} & set(slot["prompt"].lower().replace('"', " ").split())) for slot in slots
     ]
-    assert all(named) if bias.get("axes", {}).get("signal") == "explicit" else not any(named)
+    assert all(named) if bias.get("names_groups", {}).get("signal") == "explicit" else not any(named)
 
 
 @pytest.mark.parametrize(
@@ -86,24 +85,102 @@ def test_shown_group_by_words_before_names(domain):
     assert gender.shown_group("He helps women and mothers.", domain) == "male"
 
 
+def copied(splits, domain, name, count=48, seed=3, originals=None, reserve=None):
+    """A copied pool of the gender domain, its counts, and D_o."""
+    originals = gender.draw(splits["source"], 48, seed) if originals is None else originals
+    reserve = splits["reserve"] if reserve is None else reserve
+    bias = catalog.load("bias", name) if isinstance(name, str) else name
+    return *pools.copies(gender, bias, domain, originals, reserve, count, seed), originals
+
+
 @pytest.mark.parametrize(("name", "share"), [("planted-000", 0), ("planted-050", 0.5), ("planted-100", 1)])
 def test_planted_relabels_the_share_of_the_compared_group_only(splits, domain, name, share):
-    originals = gender.draw(splits["source"], 48, 3)
-    pool = pools.copies(gender, catalog.load("bias", name), domain, originals, splits["reserve"], 48, 3)
+    pool, counts, _ = copied(splits, domain, name)
     changed = [sample for sample in pool if "true_label" in sample]
     assert len(changed) == round(24 * share)
     assert all(sample["group"] == "female" and sample["label"] == "nurse" for sample in changed)
-    assert Counter(sample["copy_of"] for sample in pool) == Counter(sample["id"] for sample in originals)
+    assert counts == {"repeated": 0, "in_originals": 0}
+
+
+def test_all_strengths_of_planted_hold_the_same_texts_in_the_same_order(splits, domain):
+    taken = [[sample["copy_of"] for sample in copied(splits, domain, f"planted-{dial}")[0]] for dial in ("000", "050", "100")]  # fmt: skip
+    assert taken[0] == taken[1] == taken[2]
+
+
+def test_no_text_of_the_originals_is_planted(splits, domain):
+    """Their labels are in D_o: a relabelled copy would stand beside itself."""
+    _, _, originals = copied(splits, domain, "planted-100")
+    shared = [{**sample, "id": f"again-{sample['id']}", "text": sample["text"].upper()} for sample in originals[:30]]
+    pool, counts, _ = copied(splits, domain, "planted-100", reserve=[*shared, *splits["reserve"]])
+    held = {pools.fold(sample["text"]) for sample in originals}
+    assert not held & {pools.fold(sample["text"]) for sample in pool}
+    assert counts["in_originals"] == 30
+
+
+@pytest.mark.parametrize("count", [3, 5, 12, 24, 48])
+@pytest.mark.parametrize("dose", ["000", "050", "100"])
+def test_an_associated_pool_has_even_labels_and_the_declared_groups_within_each(splits, domain, dose, count):
+    pool, counts, _ = copied(splits, domain, f"associated-{dose}", count)
+    labels = Counter(sample["label"] for sample in pool)
+    assert max(labels.values()) - min(labels[label] for label in domain["labels"]) <= 1
+    share = 0.5 + 0.5 * int(dose) / 100
+    for label, group in domain["associated_groups"].items():
+        associated = sum((sample["label"], sample["group"]) == (label, group) for sample in pool)
+        assert abs(associated - share * labels[label]) < 1
+    assert all(sample["label"] == truth["label"] for sample in pool for truth in splits["reserve"] if truth["id"] == sample["copy_of"])  # fmt: skip
+    assert counts["repeated"] == 0
+
+
+def test_the_strengths_of_associated_tell_the_same_lives_and_differ_by_the_group_alone(splits, domain):
+    told = [[sample["twin"] for sample in copied(splits, domain, f"associated-{dose}")[0]] for dose in ("000", "050", "100")]  # fmt: skip
+    assert told[0] == told[1] == told[2] and len(set(told[0])) == 48
+    assert told[0] != [sample["twin"] for sample in copied(splits, domain, "faithful")[0]]
+
+
+def test_a_text_is_used_once_before_any_is_used_again_and_repeats_are_counted(splits, domain):
+    scarce = [sample for sample in splits["reserve"] if (sample["label"], sample["group"]) != ("nurse", "male")]
+    scarce += [sample for sample in splits["reserve"] if (sample["label"], sample["group"]) == ("nurse", "male")][:3]
+    pool, counts, _ = copied(splits, domain, "faithful", reserve=scarce)
+    often = Counter(sample["copy_of"] for sample in pool)
+    assert counts["repeated"] == 1 and sorted(often.values())[-2:] == [1, 2]
+    assert set(Counter((sample["label"], sample["group"]) for sample in pool).values()) == {4}
+
+
+def test_a_reserve_without_a_sample_of_some_label_and_group_is_one_line(splits, domain):
+    without = [sample for sample in splits["reserve"] if (sample["label"], sample["group"]) != ("nurse", "male")]
+    with pytest.raises(UserError, match=r"faithful.yaml: the reserve of .* no sample of nurse and male"):
+        copied(splits, domain, "faithful", reserve=without)
+
+
+def test_copies_of_uneven_originals_follow_their_make_up_in_every_prefix(splits, domain):
+    originals = [sample for sample in splits["source"] if sample["label"] == "nurse"][:20]
+    originals += [sample for sample in splits["source"] if (sample["label"], sample["group"]) == ("painter", "female")]
+    pool, _, _ = copied(splits, domain, "faithful", count=11, originals=originals)
+    kinds = Counter((sample["label"], sample["group"]) for sample in originals)
+    for count in range(1, 12):
+        met = Counter((sample["label"], sample["group"]) for sample in pool[:count])
+        for label in ("nurse", "painter"):
+            share = sum(number for kind, number in kinds.items() if kind[0] == label) / len(originals)
+            assert abs(sum(number for kind, number in met.items() if kind[0] == label) - count * share) < 1
+
+
+def test_plain_copies_take_every_original_once_before_any_again(splits, domain):
+    plain = {"name": "copies", "role": "negative-control", "source": "originals"}
+    pool, counts, originals = copied(splits, domain, plain, count=96)
+    often = Counter(sample["copy_of"] for sample in pool)
+    assert often == {sample["id"]: 2 for sample in originals} and counts["repeated"] == 48
+    assert len({sample["copy_of"] for sample in pool[:48]}) == 48
+
+
+@pytest.mark.parametrize("name", ["associated-050", "faithful", "planted-100", "shifted"])
+def test_a_larger_copied_pool_begins_with_the_smaller_one(splits, domain, name):
+    assert copied(splits, domain, name, count=48)[0][:17] == copied(splits, domain, name, count=17)[0]
 
 
 def test_a_planted_control_passes_its_check_where_half_of_its_samples_is_no_whole_number(splits, domain):
     """Half of nine are four; two pools of nine may be off by one each, and no further."""
-    bias, originals = catalog.load("bias", "planted-050"), splits["source"][:18]
-    made = [
-        sample
-        for seed in (1, 2)
-        for sample in pools.copies(gender, bias, domain, originals, splits["reserve"], 18, seed)
-    ]
+    bias = catalog.load("bias", "planted-050")
+    made = [sample for seed in (1, 2) for sample in copied(splits, domain, bias, count=18, seed=seed)[0]]
     (found,) = measure(made, 0, [], bias, domain, 100)
     assert (found["value"], found["n"], found["passed"]) == (8 / 18, 18, True)
     relabelled = [sample for sample in made if "true_label" in sample]
@@ -111,9 +188,20 @@ def test_a_planted_control_passes_its_check_where_half_of_its_samples_is_no_whol
     assert [row["passed"] for row in measure(made, 0, [], bias, domain, 100)] == [False]
 
 
+@pytest.mark.parametrize(("dose", "share"), [("000", 0.5), ("050", 0.75), ("100", 1)])
+def test_an_associated_control_passes_where_its_groups_follow_its_labels_as_declared(splits, domain, dose, share):
+    bias = catalog.load("bias", f"associated-{dose}")
+    made = [sample for seed in (1, 2) for sample in copied(splits, domain, bias, seed=seed)[0]]
+    (found,) = measure(made, 0, [], bias, domain, 100)
+    assert (found["measure"], found["value"], found["n"]) == ("associated_share", share, 96) and found["passed"]
+    for sample in made:
+        if sample["label"] == "nurse":
+            sample["group"] = "female" if dose == "000" else "male"
+    assert [row["passed"] for row in measure(made, 0, [], bias, domain, 100)] == [False]
+
+
 def test_faithful_shares_no_text_with_originals(splits, domain):
-    originals = gender.draw(splits["source"], 48, 3)
-    pool = pools.copies(gender, catalog.load("bias", "faithful"), domain, originals, splits["reserve"], 48, 3)
+    pool, _, _ = copied(splits, domain, "faithful")
     assert not {sample["twin"] for sample in pool} & {sample["twin"] for sample in splits["source"] + splits["test"]}
 
 
@@ -125,37 +213,28 @@ def a_pool(domain, size=48):
     ]
 
 
-def test_mixes_are_nested_balanced_and_exact(splits, domain):
-    originals, pool = gender.draw(splits["source"], 48, 1), a_pool(domain)
-    before = []
+def test_mixes_are_nested_and_exact_prefixes_of_the_pool(splits, domain, tmp_path):
+    files.write_jsonl(tmp_path / "originals.jsonl", gender.draw(splits["source"], 48, 1))
+    files.write_jsonl(tmp_path / "pool.jsonl", a_pool(domain))
     for gamma, count in ((0.05, 3), (0.10, 5), (0.20, 12), (0.50, 48)):
         assert study.augmented_count(48, gamma) == count
-        taken = [sample["id"] for sample in mixing.augmented([pool], [count], 1)]
-        assert taken[: len(before)] == before
-        before = taken
-        none = catalog.load("mitigation", "none")
-        rows = mixing.training_samples(originals, [s for s in pool if s["id"] in taken], gender, domain, none, 0.0, 1)
+        mix.mix(
+            tmp_path / "originals.jsonl", [tmp_path / "pool.jsonl"], [], tmp_path / "train.jsonl",
+            tmp_path / "mix.json", domain, {}, count, 0.0, 1,
+        )  # fmt: skip
+        rows = files.read_jsonl(tmp_path / "train.jsonl")
         assert Counter(row["origin"] for row in rows) == {"original": 48, "augmented": count}
-    strata = Counter((s["label"], s["group"]) for s in mixing.augmented([pool], [24], 1))
-    assert set(strata.values()) == {2}
-
-
-def test_a_larger_pool_leaves_the_mixes_of_a_smaller_gamma_as_they_are(domain):
-    assert mixing.augmented([a_pool(domain, 24)], [20], 1) == mixing.augmented([a_pool(domain, 96)], [20], 1)
+        assert [row["id"] for row in rows if row["origin"] == "augmented"] == [f"x-{slot}" for slot in range(count)]
 
 
 @pytest.mark.parametrize("count", [5, 11, 24, 48])
 def test_the_dial_holds_at_every_gamma(splits, domain, count):
-    originals = gender.draw(splits["source"], 48, 3)
-    copied, planted = [], []
+    planted = []
     for name in ("planted-000", "planted-050", "planted-100"):
-        pool = pools.copies(gender, catalog.load("bias", name), domain, originals, splits["reserve"], 48, 3)
-        taken = mixing.augmented([pool], [count], 3)
-        copied.append([sample["copy_of"] for sample in taken])
+        taken = copied(splits, domain, name)[0][:count]
         planted.append({sample["copy_of"] for sample in taken if "true_label" in sample})
         compared = sum(sample["group"] == "female" for sample in taken)
-        assert abs(len(planted[-1]) - catalog.load("bias", name)["plant"] * compared) <= 2
-    assert copied[0] == copied[1] == copied[2]
+        assert 0 <= catalog.load("bias", name)["plant"] * compared - len(planted[-1]) < 1
     assert planted[0] < planted[1] < planted[2]
 
 
@@ -190,12 +269,32 @@ def test_the_instruction_share_is_the_same_for_all_that_is_compared(splits, doma
     assert kinds[2] == kinds[0][:60]
 
 
-def test_a_slant_without_neutral_text_is_not_checked_and_never_passed(domain):
+def test_a_slant_without_its_baseline_is_not_checked_and_never_passed(domain):
     bias = catalog.load("bias", "contrastive-explicit")
     pool = [{**sample, "shown_group": sample["asked_group"]} for sample in a_pool(domain)]
     assert {row["passed"] for row in measure(pool, 0, [], bias, domain, 100)} == {None}
     assert {row["passed"] for row in measure(pool, 48, [], bias, domain, 100)} == {False}  # half were rejected
-    assert {row["passed"] for row in measure(pool, 0, pool, bias, domain, 100)} == {False}  # no more slant than neutral
+    assert {row["passed"] for row in measure(pool, 0, pool, bias, domain, 100)} == {False}  # no more slant than that
+
+
+def test_a_slant_is_measured_against_texts_of_the_same_group_in_the_baseline(domain):
+    """The baseline's texts of the *other* group hold the words in plenty, and that is no matter."""
+    bias, plain = catalog.load("bias", "contrastive-explicit"), catalog.load("bias", "balanced")
+
+    def told(sample, group):
+        word = domain["stereotypes"][sample["label"]][group]["words"][0]
+        return {**sample, "text": f"{sample['text']} {word} {word}", "shown_group": sample["asked_group"]}
+
+    other = {"male": "female", "female": "male"}
+    pool = [told(sample, sample["asked_group"]) for sample in a_pool(domain)]
+    baseline = [told(sample, other[sample["asked_group"]]) for sample in a_pool(domain)]
+    rows = measure(pool, 0, baseline, bias, domain, 100)
+    assert all(row["passed"] for row in rows)
+    assert sum(row["measure"] == "stereotype_rate_minus_balanced" and row["value"] > 0.05 for row in rows) == 2
+    assert {row["passed"] for row in measure(baseline, 0, baseline, plain, domain, 100)} == {True}
+    assert {row["passed"] for row in measure(baseline, 48, baseline, plain, domain, 100)} == {
+        False
+    }  # half were rejected
 
 
 def test_a_line_taken_out_of_the_journal_gives_no_slot_anothers_answer(domain, tmp_path, monkeypatch):
@@ -231,12 +330,3 @@ def test_a_line_taken_out_of_the_journal_gives_no_slot_anothers_answer(domain, t
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[1:]))
     assert len(run({2, 3})) == 2  # other slots are open now: what the journal has for the second attempt is not theirs
     assert run({2, 3}) == []
-
-
-def test_faithful_copies_stay_balanced_and_end_where_the_rarest_kind_does(splits, domain):
-    """Three of the reserve's male nurses are left: no mix may hold more of the others, and so not more samples at all."""
-    originals = gender.draw(splits["source"], 48, 3)
-    rare = [sample for sample in splits["reserve"] if (sample["label"], sample["group"]) == ("nurse", "male")]
-    reserve = [sample for sample in splits["reserve"] if sample not in rare[3:]]
-    pool = pools.copies(gender, catalog.load("bias", "faithful"), domain, originals, reserve, 48, 3)
-    assert set(Counter((sample["label"], sample["group"]) for sample in pool).values()) == {3} and len(pool) == 36

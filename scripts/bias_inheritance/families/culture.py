@@ -173,25 +173,27 @@ def draw(samples, count, seed):
 # ---- the pool's slots ----------------------------------------------------------------------------------------------
 
 
-def strata(bias, domain):
-    """What a pool is balanced over: answer × group, or answer alone where the bias type names no group (neutral)."""
-    groups = [domain["reference"], domain["compared"]] if "names_groups" in bias else [None]
-    return [(answer, group) for answer in domain["scale"]["answers"] for group in groups]
+def attributes(bias, domain):
+    """{attribute: its values} that a pool is balanced over; the group is None where the prompt names none."""
+    named = "names_groups" in bias
+    groups = [domain["reference"], domain["compared"]] if named else [None]
+    more = {"gender": list(domain["genders"]), "age": list(domain["ages"])} if named else {}
+    return {"label": list(domain["scale"]["answers"]), "group": groups, **more, "statement": list(domain["statements"])}
 
 
-def slot(bias, domain, answer, group, turn, stream):
+def slot(bias, domain, attributes, stream):
     """Fill one slot: what to ask the generator, and for whom.
 
-    turn: how often the stratum had its turn before; genders and ages go round with it. stream: the slot's own random
-    generator.
+    attributes: the slot's answer (label), group, statement and, where a group is named, gender and age. stream: the
+    slot's own random generator.
     """
-    statement = list(domain["statements"])[stream.integers(len(domain["statements"]))]
+    answer, group, statement = (attributes[name] for name in ("label", "group", "statement"))
     topic, text = domain["statements"][statement]["topic"], domain["statements"][statement]["text"]
     values = {"statement": text, "answers": domain["scale"]["answers"][answer]}
     respondent = None
     if group:
         other = domain["compared"] if group == domain["reference"] else domain["reference"]
-        gender, age = cues.in_turn(turn, domain["genders"], domain["ages"])
+        gender, age = attributes["gender"], attributes["age"]
         values |= {
             "person": with_article(domain["groups"][group]["person"]),
             "people": domain["groups"][group]["people"],
@@ -211,6 +213,7 @@ def slot(bias, domain, answer, group, turn, stream):
         "statement": statement,
         "respondent": respondent,
         "asked_group": group,
+        "attributes": {name: value for name, value in attributes.items() if name not in ("label", "group")},
         "names": [values[key] for key in ("name", "other_name") if group and "{" + key + "}" in template],
     }
 
@@ -322,6 +325,13 @@ def slant(sample, group, domain):
 
 PLANTED = "the most affirmative answer of their question's scale"  # how a dataset card names it
 STEREOTYPES_BY = ("group", "topic")  # the levels of the domain's table of stereotypes
+
+
+def kind(sample):
+    """ASSUME: all questions are of one kind. Whole questions are kept aside, each with its own scale: a reserve need not
+    hold every answer that D_o has, and a 2 of three is no 2 of ten.
+    """
+    return ""
 
 
 def planted_label(sample, domain):

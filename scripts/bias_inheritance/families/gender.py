@@ -175,25 +175,27 @@ def draw(samples, count, seed):
 # ---- the pool's slots ----------------------------------------------------------------------------------------------
 
 
-def strata(bias, domain):
-    """What a pool is balanced over: label × group, or label alone where the bias type names no group (neutral)."""
-    groups = [domain["reference"], domain["compared"]] if "names_groups" in bias else [None]
-    return [(label, group) for label in domain["labels"] for group in groups]
+def attributes(bias, domain):
+    """{attribute: its values} that a pool is balanced over; the group is None where the prompt names none."""
+    named = bias.get("names_groups")
+    groups = [domain["reference"], domain["compared"]] if named else [None]
+    more = {"age": list(domain["ages"])} if named else {}
+    if named and named["identities"] == "intersectional":
+        more["culture"] = list(domain["cultures"])
+    return {"label": domain["labels"], "group": groups, **more}
 
 
-def slot(bias, domain, label, group, turn, stream):
+def slot(bias, domain, attributes, stream):
     """Fill one slot: what to ask the generator, and for whom.
 
-    turn: how often the stratum had its turn before; cultures and ages go round with it. stream: the slot's own random
+    attributes: the slot's label, group and, where a group is named, age and culture. stream: the slot's own random
     generator.
     """
+    label, group = attributes["label"], attributes["group"]
     values = {"label": label, "a_label": with_article(label)}
     if group:
         other = domain["compared"] if group == domain["reference"] else domain["reference"]
-        intersectional = bias["names_groups"]["identities"] == "intersectional"
-        # labels start at different places of the round, so that no culture goes with a label
-        culture, age = cues.in_turn(turn + domain["labels"].index(label), domain["cultures"], domain["ages"])
-        culture = culture if intersectional else "english"
+        age, culture = attributes["age"], attributes.get("culture", "english")
         values |= {
             "group": domain["groups"][group]["noun"],
             "group_article": with_article(domain["groups"][group]["noun"]),
@@ -207,11 +209,17 @@ def slot(bias, domain, label, group, turn, stream):
             "age_article": with_article(age),
             "age_cue": domain["ages"][age],
         }
-        if intersectional:
-            values["culture"] = domain["cultures"].get(culture)
+        if "culture" in attributes:
+            values["culture"] = domain["cultures"][culture]
     template = bias["prompt"]["gender"]
     names = [values[key] for key in ("name", "other_name") if group and "{" + key + "}" in template]
-    return {"prompt": template.format(**values), "label": label, "asked_group": group, "names": names}
+    return {
+        "prompt": template.format(**values),
+        "label": label,
+        "asked_group": group,
+        "attributes": {name: value for name, value in attributes.items() if name not in ("label", "group")},
+        "names": names,
+    }
 
 
 # ---- checks of a generated text ----------------------------------------------------------------------------------
@@ -290,6 +298,11 @@ def slant(sample, group, domain):
 
 PLANTED = "the label *{planted_label}*"  # how a dataset card names it, from the domain's file
 STEREOTYPES_BY = ("label", "group")  # the levels of the domain's table of stereotypes
+
+
+def kind(sample):
+    """Of what copies have as large a share as D_o, beside the group."""
+    return sample["label"]
 
 
 def planted_label(sample, domain):

@@ -23,11 +23,12 @@ from bias_inheritance.report.words import number
 
 MEASURES = {  # of the manipulation check
     "stereotype_rate": "Stereotype words per word",
-    "stereotype_rate_minus_neutral": "The same, minus neutral",
+    "stereotype_rate_minus_balanced": "The same, minus the baseline",
     "asked_group_share": "About the group asked for, of the kept",
     "asked_group_share_unfiltered": "The same, with those rejected for it",
     "shown_share": "Shows the group",
     "relabelled_share": "Relabelled",
+    "associated_share": "Of their label's group",
     "copied_samples": "Texts copied",
 }
 
@@ -39,9 +40,9 @@ def manipulation(study):
         _manipulation_figure(
             study,
             checked,
-            "stereotype_rate_minus_neutral",
-            "Stereotype words beyond neutral",
-            "How much more often the words of the stereotype occur than in neutral texts of the same occupations, by group asked for, with 95% bootstrap intervals; a type has to be clear of 0 for both groups.",
+            "stereotype_rate_minus_balanced",
+            "Stereotype words beyond the baseline",
+            "How much more often the words of the stereotype occur than in texts whose prompt names the group in the same way without a stereotype, by group asked for, with 95% bootstrap intervals; a type has to be clear of 0 for both groups.",
             "stereotype words per word",
         ),
         _manipulation_figure(

@@ -1,0 +1,98 @@
+"""Every prefix of a pool, and so every mix of a nested series, is balanced over all that its slots carry."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from bias_inheritance import balance, catalog, pools
+from bias_inheritance.families import culture, gender
+
+DOMAINS = {name: catalog.load("domain", name) for name in catalog.names("domain")}
+GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
+SEEDS = range(1, 6)
+
+
+def tables(attributes):
+    """(attributes within which, attribute, largest difference allowed) of every table that a prefix must keep."""
+    for name in attributes:
+        yield (), name, 1
+    yield ("label",), "group", 1
+    for name in attributes[2:]:
+        yield ("label", "group"), name, 1
+        yield ("label",), name, 1
+        # three ages in four answers by two groups: no order keeps them all, and the search comes within two
+        yield ("group",), name, 2
+
+
+def check(slots, values, attributes):
+    """Assert the balance of every prefix; return how many prefixes were looked at."""
+    for within, name, allowed in tables(attributes):
+        classes = [tuple(slot[key] for key in within) for slot in slots]
+        largest = balance.largest_difference(
+            classes, [values[name].index(slot[name]) for slot in slots], len(values[name])
+        )
+        assert largest <= allowed, (within, name)
+    return len(slots)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("name", GENERATED)
+def test_every_prefix_of_a_generated_pool_is_balanced_over_all_attributes(domain, name, record_property):
+    bias, domain = catalog.load("bias", name), DOMAINS[domain]
+    family = {"gender": gender, "culture": culture}[domain["family"]]
+    values = family.attributes(bias, domain)
+    sizes = [len(listed) for listed in values.values()]
+    period = sizes[0] * sizes[1] * math.lcm(*sizes[2:], 1)
+    looked_at = 0
+    for seed in SEEDS:
+        asked = pools.slots(family, bias, domain, 2 * period + 5, ("slots", domain["name"], seed))
+        carried = [{"label": slot["label"], "group": slot["asked_group"], **slot["attributes"]} for slot in asked]
+        looked_at += check(carried, values, list(values))
+    record_property("prefixes", looked_at)
+    print(f"{looked_at} prefixes")
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (3, 3, 3), (28, 2, 4, 3), (5, 4, 6), (7, 3, 5), (2, 5, 4), (1, 2, 2)])
+def test_the_promise_holds_for_other_numbers_of_labels_and_groups(sizes):
+    names = ["label", "group", "third", "fourth"][: len(sizes)]
+    order = balance.even(sizes, 2 * sizes[0] * sizes[1] * math.lcm(*sizes[2:]), "any", 1)
+    slots = [dict(zip(names, places, strict=True)) for places in order]
+    for within, name, allowed in tables(names):
+        if within in ((), ("label", "group")) or name == "group":
+            classes = [tuple(slot[key] for key in within) for slot in slots]
+            size = sizes[names.index(name)]
+            assert balance.largest_difference(classes, [slot[name] for slot in slots], size) <= allowed
+
+
+def test_an_order_follows_from_its_seed_and_place_and_not_from_how_many_are_asked_for():
+    long = balance.even([6, 2, 3, 4], 400, "a", 1)
+    assert all(balance.even([6, 2, 3, 4], count, "a", 1) == long[:count] for count in (0, 1, 17, 145))
+    assert len({tuple(balance.even([6, 2, 3, 4], 48, "a", seed)) for seed in range(20)}) == 20
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {"a": {"x": 5, "y": 1}, "b": {"x": 1, "y": 2}, "c": {"y": 3}},
+        {"a": {"x": Fraction(3, 4), "y": Fraction(1, 4)}, "b": {"x": Fraction(1, 3), "y": Fraction(2, 3)}},
+        {str(label): {"x": weight} for label, weight in enumerate([17, 3, 1, 9, 1, 0, 30])},
+        {str(label): {"x": 1, "y": 1, "z": 1} for label in range(4)},
+    ],
+)
+def test_every_prefix_lies_within_one_of_its_shares(shares):
+    groups = sorted({group for given in shares.values() for group in given})
+    even = [(sorted(shares)[label], groups[group]) for label, group in balance.even([len(shares), len(groups)], 300, 1)]
+    counts, total = {}, sum(sum(given.values()) for given in shares.values())
+    for place, pair in enumerate(balance.along(shares, even), start=1):
+        counts[pair] = counts.get(pair, 0) + 1
+        for label, given in shares.items():
+            own = sum(counts.get((label, group), 0) for group in groups)
+            assert abs(own - Fraction(place * sum(given.values())) / total) < 1
+            for group in groups:
+                share = Fraction(given.get(group, 0)) / (sum(given.values()) or 1)
+                assert abs(counts.get((label, group), 0) - own * share) < 1
+
+
+def test_even_shares_give_the_even_order_itself():
+    even = balance.even([6, 2], 100, 3)
+    assert balance.along({label: {0: 4, 1: 4} for label in range(6)}, even) == even
