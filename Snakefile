@@ -84,6 +84,7 @@ localrules:
     measure_distributions,
     relate_misalignment,
     measure_quality,
+    measure_inheritance,
     analyse,
     write_config,
     report,

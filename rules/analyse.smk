@@ -3,6 +3,14 @@
 ASKED = [
     {"domain": domain, "task": task} for domain in GRID["domain"] for task in study.tasks_of(config, domain)
 ]
+# β is read off a domain's classification task; the first one, where it has several
+CLASSIFIED = {
+    place["domain"]: place["task"]
+    for place in reversed(ASKED)
+    if catalog.load("task", place["task"])["kind"] == "classification"
+}
+INHERITING = [cell for cell in CELLS if cell["bias"] != "untuned" and cell["domain"] in CLASSIFIED]
+INHERITANCE = [f"{RESULTS}/inheritance.csv"] if INHERITING else []
 
 
 rule check_manipulation:
@@ -58,12 +66,51 @@ rule check_manipulation:
         call("check_manipulation")
 
 
+rule measure_inheritance:
+    input:
+        predictions=[f"{path_of(CELL, cell)}/predictions" for cell in INHERITING],
+        trains=[f"{path_of(CELL, cell)}/train.jsonl" for cell in INHERITING],
+    output:
+        table=report(
+            f"{RESULTS}/inheritance.csv",
+            caption="captions/inheritance.rst",
+            category="Tables",
+            labels={"result": "inheritance coefficients"},
+        ),
+        points=f"{RESULTS}/inheritance_points.csv",
+        record=f"{RESULTS}/inheritance.prov.json",
+    log:
+        f"{LOGS}/measure_inheritance.log",
+    container:
+        image("cpu")
+    params:
+        code=code("measure_inheritance"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "cells": INHERITING,
+                "tasks": CLASSIFIED,
+                "domains": {
+                    name: leaves("domain", name, ["labels", "reference", "compared"]) for name in CLASSIFIED
+                },
+                "pools": {
+                    name: leaves("bias", name, ["role", "source", "associate", "plant"]) for name in GRID["bias"]
+                },
+                "baseline": study.real_text(config) or "original",
+                "replicates": config["evaluation"]["bootstrap"],
+            }
+        ),
+    shell:
+        call("measure_inheritance")
+
+
 rule analyse:
     input:
         scores=f"{RESULTS}/scores.csv",
         manipulation=f"{RESULTS}/manipulation.csv",
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
         misalignment=TABLES,
+        inherited=INHERITANCE,
     output:
         effects=report(
             f"{RESULTS}/effects.csv",
@@ -86,7 +133,7 @@ rule analyse:
         code=code("analyse"),
         paths=paths,
         parameters=parameters(
-            lambda w: {"declared": {**catalog.claims(), "types": study.types_of(config)}, "cells": CELLS}
+            lambda w: {"declared": study.declared(config), "cells": CELLS}
         ),
     shell:
         call("analyse")

@@ -10,6 +10,7 @@ PRODUCTS = [
     f"{RESULTS}/report.html",
     *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
     *MISALIGNMENT,
+    *INHERITANCE,
 ]
 DATASET_CARDS = [
     *(f"{path_of(POOL, pool)}/card.md" for pool in POOLS),

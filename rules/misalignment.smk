@@ -243,6 +243,7 @@ rule relate_misalignment:
             lambda w: {
                 "outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES},
                 "types": study.types_of(config),
+                "comparisons": study.comparisons(config),
             }
         ),
     shell:

@@ -11,6 +11,7 @@ def analyse(
     manipulation: Input,
     predictions: Inputs,
     misalignment: Inputs,
+    inherited: Inputs,
     effects: Output,
     verdicts: Output,
     declared: dict,
@@ -19,20 +20,21 @@ def analyse(
     """Write effects.csv (per-seed effects of every cell) and claims.csv (`verdicts`: one row per claim, contrast and test).
 
     predictions: the cells' folders, with their wildcards in `cells`, in one order. misalignment: values.csv, groups.csv
-    and distributions.csv as far as the study has them. declared: catalog/claims.yaml, parsed and checked, with the
-    study's bias types as `types`.
+    and distributions.csv as far as the study has them; inherited: inheritance.csv, or nothing. declared: as
+    `study.declared` gives it.
     """
     import pandas as pd
 
     table = frames.read_scores(scores)
-    files.write_csv(effects, frames.effects(table))
+    files.write_csv(effects, frames.effects(table, declared["comparisons"]))
     folders = {key_of(cell): folder for cell, folder in zip(cells, predictions, strict=True)}
 
     def items_of(model, domain, bias, gamma, mitigation, seed, round_, task):
         folder = folders.get((model, domain, bias, gamma, mitigation, seed, round_))
         return read_items(folder / f"{task}.parquet") if folder else None
 
-    everything = pd.concat([table, *map(frames.read_misalignment, misalignment)], ignore_index=True)
+    tables = [*map(frames.read_misalignment, misalignment), *map(frames.read_inheritance, inherited)]
+    everything = pd.concat([table, *tables], ignore_index=True)
     files.write_csv(verdicts, evaluate(declared, everything, pd.read_csv(manipulation), items_of))
 
 

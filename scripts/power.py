@@ -3,7 +3,7 @@
   python scripts/power.py results/PILOT/scores.csv --seeds 5
   python scripts/power.py --run-sd 0.02 --item-sd 0.6 --items 100 --seeds 5
 
-The tables of misalignment/ beside scores.csv are read with it. Contrasts that have no row are named below the table, each
+inheritance.csv and the tables of misalignment/ beside scores.csv are read with it. Contrasts that have no row are named below the table, each
 with the reason. The effect to find is each contrast's margin, the smallest that would matter, unless --effect gives another. A seed's contrast varies by its run (pool,
 originals, training) and by how single items fall: variance = run sd² + item sd² / items. From a pilot, the item part
 comes from the within-run intervals, as if cells had different items; since they share them, the table tends to credit
@@ -15,7 +15,7 @@ import math
 import sys
 from pathlib import Path
 
-from bias_inheritance import catalog, statistics
+from bias_inheritance import catalog, statistics, study
 from bias_inheritance.claims import contrasts, frames, testing
 from bias_inheritance.errors import UserError
 
@@ -31,7 +31,10 @@ def main():
     try:
         declared = {**catalog.claims(arguments.claims), "types": catalog.bias_types()}
         if arguments.scores:
-            rows, left_out = from_pilot(declared, read_pilot(arguments.scores), arguments.effect)
+            scores = read_pilot(arguments.scores)
+            pools = [bias for bias in catalog.names("bias") if bias in set(scores["bias"])]
+            declared = {**study.declared({"grid": {"bias": pools}}), **declared}
+            rows, left_out = from_pilot(declared, scores, arguments.effect)
         else:
             rows, left_out = from_given(
                 declared, arguments.run_sd, arguments.item_sd, arguments.items, arguments.effect
@@ -82,11 +85,13 @@ def parse():
 
 
 def read_pilot(path):
-    """scores.csv with the misalignment tables of its study, as far as it has them."""
+    """scores.csv with inheritance.csv and the misalignment tables of its study, as far as it has them."""
     import pandas as pd
 
     tables = [path.parent / "misalignment" / f"{name}.csv" for name in ("values", "groups", "distributions")]
     tables = [frames.read_misalignment(table) for table in tables if table.exists()]
+    inherited = path.with_name("inheritance.csv")
+    tables += [frames.read_inheritance(inherited)] if inherited.exists() else []
     return pd.concat([frames.read_scores(path), *tables], ignore_index=True)
 
 

@@ -18,12 +18,13 @@ def relate_misalignment(
     correlations: Output,
     outcomes: dict,
     types: list,
+    comparisons: dict,
 ):
     """Write together.csv (per cell, misalignment and outcome: both values) and correlations.csv.
 
     tables: values.csv, distributions.csv, as far as the study has them; not groups.csv, since a bias type asks for as many
     texts of either group and rejects those that show the other one: its shares are set by hand. outcomes: {name:
-    selectors} of catalog/claims.yaml. types: the study's bias types; those that passed their manipulation check count,
+    selectors} of catalog/claims.yaml. comparisons: {pool: {effect: control}} of the study. types: the study's bias types; those that passed their manipulation check count,
     and no control, since a control's distance from the originals is set by hand too. A run that is uninformative on a
     task has no effect there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by
     seed; its t interval over seeds says how steady it is for these bias types, not whether others would show it: that
@@ -31,7 +32,7 @@ def relate_misalignment(
     """
     import pandas as pd
 
-    effects = effects_of(informative(frames.read_scores(scores)), outcomes)
+    effects = effects_of(informative(frames.read_scores(scores)), outcomes, comparisons)
     effects = worked(effects, pd.read_csv(manipulation), types)
     parts = []
     for path in tables:
@@ -68,11 +69,11 @@ def worked(effects, manipulation, types):
     return effects[np.array([place in passed for place in own], dtype=bool)]
 
 
-def effects_of(scores, outcomes):
+def effects_of(scores, outcomes, comparisons):
     """Per cell, outcome and control: the mean effect over the outcome's selectors, harm positive."""
     import pandas as pd
 
-    effects = frames.effects(scores)
+    effects = frames.effects(scores, comparisons)
     found = []
     for name, selectors in outcomes.items():
         rows = pd.concat([contrasts.select(effects, selector) for selector in selectors])

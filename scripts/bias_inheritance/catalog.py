@@ -9,7 +9,7 @@ from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
 CATALOG = ROOT / "catalog"
-MISALIGNMENTS = ["values", "groups", "distributions"]  # their tables are tasks to the claims
+MEASURED = ["values", "groups", "distributions", "inheritance"]  # tables whose names are tasks to the claims alone
 CLAIMS, CLAIMS_SCHEMA = CATALOG / "claims.yaml", ROOT / "rules" / "claims.schema.yaml"
 FOLDERS = {"bias": "biases", "domain": "domains", "task": "tasks", "model": "models", "mitigation": "mitigations"}
 
@@ -75,7 +75,7 @@ def claims(path=CLAIMS):
 def _unknown(declared):
     """(path of keys and indices, what is wrong there) of every name in the claims that stands for nothing."""
     used = [
-        (["outcomes", outcome, index], selector, {"task": [*names("task"), *MISALIGNMENTS], "domain": names("domain")})
+        (["outcomes", outcome, index], selector, {"task": [*names("task"), *MEASURED], "domain": names("domain")})
         for outcome, selectors in declared["outcomes"].items()
         for index, selector in enumerate(selectors)
     ]

@@ -57,13 +57,13 @@ def pairing(labels, groups, clusters, label_set, reference, compared):
     import numpy as np
 
     labels, groups = np.asarray(labels, dtype=object), np.asarray(groups, dtype=object)
-    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
     weights = np.zeros((len(compared), len(label_set), 2, len(labels)))
     pairs = np.zeros((len(compared), len(label_set)), dtype=int)
     for column, group in enumerate(compared):
         for row, label in enumerate(label_set):
             sides = [(labels == label) & (groups == side) for side in (reference, group)]
-            sizes = [np.bincount(cluster[side], minlength=cluster.max() + 1) for side in sides]
+            sizes = [np.bincount(cluster[side], minlength=len(names)) for side in sides]
             twins = np.minimum(*sizes) > 0
             if twins.any():
                 pairs[column, row] = twins.sum()
@@ -93,7 +93,8 @@ def model_association(log_probabilities, weights, pairs, draws=None):
         """[… × replicates × options] over the items that stand for one side."""
         chosen = side > 0
         shares = drawn[:, chosen] * side[chosen]
-        return (shares / shares.sum(1, keepdims=True)) @ values[..., chosen, :]
+        with np.errstate(invalid="ignore"):  # a draw may hold none of a label's pairs
+            return (shares / shares.sum(1, keepdims=True)) @ values[..., chosen, :]
 
     columns = []
     for group, known in zip(weights, pairs > 0, strict=True):
@@ -140,7 +141,36 @@ def interval(data, change, weights, pairs, clusters, labels, replicates, seed):
     import numpy as np
 
     draws = statistics.cluster_weights(clusters, labels, replicates, seed)
-    if np.ptp(draws, axis=0).max(initial=0) == 0:
+    if not len(draws):
         return float("nan"), float("nan")
     betas, _ = slope(data, model_association(change, weights, pairs, draws))
     return tuple(float(end) for end in np.nanpercentile(betas, [2.5, 97.5]))
+
+
+def directions(pools):
+    """{pool: [(kind, pool whose Δx is the direction)]}: what is measured of each pool, `beta` or `projection`.
+
+    pools: {name: leaves of its catalog file}. A pool has a β where an association is expected of it: the group is the
+    model's choice or a file's (role natural), or a control sets it (`associate` or `plant` above 0). Everything else is
+    balanced over label × group by design, its own Δx is 0 or chance, and its Δy is projected on another pool's Δx. Doses of
+    one control are all projected on its strongest one, so that they share an axis that exists at dose 0 too. The others
+    take a natural pool, one that was generated before one from a file, else the strongest associated, else the strongest
+    planted pool; where there is none, nothing is measured.
+    """
+
+    def strongest(dial):
+        doses = {name: pool[dial] for name, pool in pools.items() if pool.get(dial)}
+        return max(doses, key=doses.get, default=None)
+
+    natural = [name for name, pool in pools.items() if pool["role"] == "natural"]
+    natural.sort(key=lambda name: pools[name]["source"] != "generated")
+    common = natural[0] if natural else strongest("associate") or strongest("plant")
+    measured = {}
+    for name, pool in pools.items():
+        dial = next((dial for dial in ("associate", "plant") if dial in pool), None)
+        axis = strongest(dial) if dial else common
+        expected = name in natural or bool(dial and pool[dial])
+        measured[name] = [("beta", name)] if expected else []
+        if axis and axis != name and name not in natural:
+            measured[name].append(("projection", axis))
+    return measured

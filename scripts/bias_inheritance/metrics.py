@@ -1,6 +1,24 @@
 """Rows of scores: a value with its within-run interval, by a bootstrap clustered by source item, and its counts."""
 
+import math
+
 from bias_inheritance import statistics
+
+# shares and probabilities, with whatever ends in `_share`
+SHARES = {"accuracy", "label_probability", "macro_f1", "recall"}
+DIFFERENCES = {"congruence"}  # of two shares
+
+
+def scale(metric, group):
+    """(lowest, highest) value that a metric can take for a group; infinite where it has no ends.
+
+    A group with a hyphen may be a difference of two (reference-compared).
+    """
+    if metric in DIFFERENCES:
+        return -1.0, 1.0
+    if metric not in SHARES and not metric.endswith("_share"):
+        return -math.inf, math.inf
+    return (-1.0 if "-" in group else 0.0), 1.0
 
 
 def row(metric, group, value, interval=(None, None), *, n, n_unparsed=0, n_clusters=None, scoring="logprob"):

@@ -431,6 +431,13 @@ def real_text(config):
     return plain[0]["name"] if plain else None
 
 
+def declared(config):
+    """The claims of the catalog with what they mean in this study: its bias types, what each pool is compared with, and the
+    baseline of the inheritance coefficient."""
+    own = {"types": types_of(config), "comparisons": comparisons(config), "real_text": real_text(config)}
+    return {**catalog.claims(), **own}
+
+
 def mitigations_of(config, bias):
     """The mitigations that a pool's cells are trained with: all for the pools of `mitigated`, else none."""
     treated = catalog.load("bias", bias)["role"] in ("bias-type", "natural")

@@ -2,13 +2,26 @@
 
 from itertools import product
 
+from bias_inheritance import catalog, study
+
+METRICS = ["accuracy", "label_probability"]  # a study's tables hold both; simulated ones are equal
 GAMMAS = [0.05, 0.10, 0.20, 0.50]
 ORIGINAL = ("original", 0.0, "none", 1)
-BIAS = "contrastive-explicit"
+BIAS, BASELINE = "contrastive-explicit", "balanced"
 CELLS = [
     ORIGINAL,
-    *[(bias, gamma, mitigation, 1) for bias, gamma, mitigation in product([BIAS, "neutral"], GAMMAS, ["none", "loss"])],
+    *[(BIAS, gamma, mitigation, 1) for gamma, mitigation in product(GAMMAS, ["none", "loss"])],
+    *[(BASELINE, gamma, "none", 1) for gamma in GAMMAS],
 ]
+
+
+def declared(*pools):
+    """The catalog's claims as a study of these pools (default: all of the catalog) gives them to `verdicts.evaluate`."""
+    own = study.declared({"grid": {"bias": list(pools or catalog.names("bias"))}})
+    return own if pools else own | {"types": catalog.bias_types()}
+
+
+DECLARED = declared()
 
 
 def predictions(stream, studies, seeds, gap=0.0, twins=36, cells=CELLS, skill=0.65):
@@ -49,7 +62,8 @@ def scores(correct, cells=CELLS):
     rows = []
     for group, table in accuracies(correct[:1]).items():
         for (seed, cell), value in zip(product(range(correct.shape[1]), cells), table.ravel(), strict=True):
-            rows.append(row(cell, seed, group, value, n=correct.shape[-1] * (1 if group in ("male", "female") else 2)))
+            size = correct.shape[-1] * (1 if group in ("male", "female") else 2)
+            rows += [row(cell, seed, group, value, n=size, metric=metric) for metric in METRICS]
     return pd.DataFrame(rows)
 
 

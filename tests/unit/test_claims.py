@@ -15,13 +15,12 @@ from bias_inheritance import catalog, statistics, study
 from bias_inheritance.claims import contrasts, frames, testing, verdicts
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
-from null.simulated import manipulation, no_predictions, row
+from null.simulated import BASELINE, BIAS, DECLARED, METRICS, ORIGINAL, manipulation, no_predictions, row
+from null.simulated import declared as declared_of
 from simulated_study import configuration
 
-DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 TYPES = DECLARED["types"]
-BIAS = "contrastive-explicit"
-ORIGINAL = ("original", 0.0, "none", 1)
+COMPARISONS = DECLARED["comparisons"]
 
 
 def evaluate(rows, only, passed=None, predictions=no_predictions):
@@ -42,41 +41,58 @@ def noise(stream, sd=0.004):
 
 
 def test_effects_by_hand():
-    cell, neutral, faithful = ((bias, 0.5, "loss", 1) for bias in (BIAS, "neutral", "faithful"))
-    values = {ORIGINAL: 0.50, cell: 0.70, neutral: 0.60, faithful: 0.55, ("untuned", 0.0, "none", 0): 0.2}
-    rows = [row(place, 1, "male", value, n=30 if place == neutral else 36) for place, value in values.items()]
-    found = frames.effects(pd.DataFrame(rows)).set_index(["bias", "control"])
+    """Each pool against its own controls; a mitigated cell against the control without the mitigation."""
+    values = {
+        ORIGINAL: 0.50,
+        (BIAS, 0.5, "loss", 1): 0.70,
+        (BASELINE, 0.5, "none", 1): 0.60,
+        ("neutral", 0.5, "loss", 1): 0.65,
+        ("faithful", 0.5, "none", 1): 0.55,
+        ("planted-100", 0.5, "none", 1): 0.9,
+        ("planted-000", 0.5, "none", 1): 0.4,
+        ("untuned", 0.0, "none", 0): 0.2,
+    }
+    rows = [row(place, 1, "male", value, n=30 if place[0] == BASELINE else 36) for place, value in values.items()]
+    found = frames.effects(pd.DataFrame(rows), COMPARISONS).set_index(["bias", "effect", "control"])
     assert found["value"].to_dict() == pytest.approx(
         {
-            (BIAS, "original"): 0.20,
-            (BIAS, "neutral"): 0.10,
-            (BIAS, "faithful"): 0.15,
-            ("neutral", "original"): 0.10,
-            ("neutral", "faithful"): 0.05,
-            ("faithful", "original"): 0.05,
-            ("faithful", "neutral"): -0.05,
+            (BIAS, "augmentation", "original"): 0.20,
+            (BIAS, "slant", BASELINE): 0.10,
+            (BASELINE, "augmentation", "original"): 0.10,
+            ("neutral", "augmentation", "original"): 0.15,
+            ("neutral", "natural", "faithful"): 0.10,
+            ("faithful", "augmentation", "original"): 0.05,
+            ("planted-100", "augmentation", "original"): 0.4,
+            ("planted-100", "dose", "planted-000"): 0.5,
+            ("planted-000", "augmentation", "original"): -0.1,
         }
     )
-    assert found.loc[(BIAS, "neutral"), "n"] == 30
-    assert found.loc[(BIAS, "original"), "effect"] == "augmentation"
-    assert set(found["mitigation"]) == {"loss"}
+    assert found.loc[(BIAS, "slant", BASELINE), "n"] == 30
+    assert found.loc[(BIAS, "slant", BASELINE), "mitigation"] == "loss"
 
 
-def test_effects_are_paired_by_seed_mitigation_and_round():
-    places = [(BIAS, 0.5, "none", 1), (BIAS, 0.5, "none", 2), ("neutral", 0.5, "none", 1), ("neutral", 0.5, "mask", 2)]
+def test_a_control_that_is_mitigated_too_is_the_one_compared_with():
+    values = {(BIAS, 0.5, "loss", 1): 0.7, (BASELINE, 0.5, "loss", 1): 0.4, (BASELINE, 0.5, "none", 1): 0.6}
+    rows = [row(place, 1, "male", value) for place, value in values.items()]
+    found = frames.effects(pd.DataFrame(rows), COMPARISONS).set_index("effect")
+    assert found.loc["slant", "value"] == pytest.approx(0.3)
+
+
+def test_effects_are_paired_by_seed_gamma_and_round():
+    places = [("neutral", 0.5, "none", 1), ("neutral", 0.5, "none", 2), ("faithful", 0.5, "none", 1), ("faithful", 0.1, "none", 1)]  # fmt: skip
     rows = [row(place, seed, "male", 0.1 * number + seed) for number, place in enumerate(places) for seed in (1, 2)]
     rows += [row(ORIGINAL, 1, "male", 1.0), row(ORIGINAL, 2, "male", float("nan"))]
-    found = frames.effects(pd.DataFrame(rows))
-    bias = found[(found["effect"] == "bias")]
-    assert bias[["round", "seed"]].to_numpy().tolist() == [[1, 1], [1, 2]]
-    assert bias["value"].tolist() == pytest.approx([-0.2, -0.2])
+    found = frames.effects(pd.DataFrame(rows), COMPARISONS)
+    natural = found[found["effect"] == "natural"].set_index(["round", "seed"])["value"]
+    # real text has one round, which all rounds are held against
+    assert natural.to_dict() == pytest.approx({(1, 1): -0.2, (1, 2): -0.2, (2, 1): -0.1, (2, 2): -0.1})
     augmentation = found[found["effect"] == "augmentation"].set_index(["bias", "round", "seed"])["value"]
-    assert augmentation[BIAS, 2, 1] == pytest.approx(0.1)  # the one γ = 0 node serves all rounds
-    assert np.isnan(augmentation[BIAS, 1, 2])
+    assert augmentation["neutral", 2, 1] == pytest.approx(0.1)  # the one γ = 0 node serves all rounds
+    assert np.isnan(augmentation["neutral", 1, 2])
 
 
 def test_effects_of_a_study_without_controls_are_none():
-    assert frames.effects(pd.DataFrame([row((BIAS, 0.5, "none", 1), 1, "male", 0.5)])).empty
+    assert frames.effects(pd.DataFrame([row((BIAS, 0.5, "none", 1), 1, "male", 0.5)]), COMPARISONS).empty
 
 
 def test_scores_that_cannot_be_are_refused(tmp_path):
@@ -109,7 +125,7 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
         ("with: {outcome: mmd", "with: {outcome: nmd", ".with.outcome: there is no 'nmd'; did you mean 'mmd'?"),
         ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: there is no 'distribution'"),
         ("gamma: [0.01, 0.10], direction: greater", "gamma: [0.01], direction: greater", "the list has 1 entries, at least 2"),
-        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 9: not valid YAML (the key 'alpha' stands twice)"),
+        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 17: not valid YAML (the key 'alpha' stands twice)"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_claims_stops_at_the_door_with_one_line(tmp_path, found, written, told):
@@ -133,13 +149,14 @@ def test_no_study_begins_with_faulty_claims(monkeypatch):
 def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "CATALOG", tmp_path)
     shutil.copytree(ROOT / "catalog" / "biases", tmp_path / "biases")
-    own = {"title": "Mine", "does": "mine", "source": "generated", "axes": {"setting": "contextual"}}
+    own = {"title": "Mine", "does": "mine", "role": "bias-type", "source": "generated", "setting": "contextual"}
+    own["names_groups"] = {"identities": "single", "signal": "explicit"}
     (tmp_path / "biases" / "mine.yaml").write_text(yaml.safe_dump(own))
-    types = study.types_of(configuration(bias=["mine", BIAS, "neutral"]))
-    assert types == [BIAS, "mine"]
+    own_study = study.declared(configuration(bias=["mine", BIAS, "neutral"]))
+    assert own_study["types"] == [BIAS, "mine"]
     rows = gender(np.random.default_rng(16), types=["mine"], gaps={"mine": 0.4})
     table = frames.checked(pd.DataFrame(rows), "scores.csv")
-    found = decided(verdicts.evaluate({**DECLARED, "types": types}, table, manipulation("mine"), no_predictions))
+    found = decided(verdicts.evaluate(own_study, table, manipulation("mine"), no_predictions))
     assert found.loc["accuracy gap widens with gamma (mine)", "verdict"] == "supported"
 
 
@@ -162,39 +179,66 @@ def test_every_outcome_finds_the_scores_of_each_study_that_asks_its_tasks(name):
 
 GRID = {
     ORIGINAL,
-    *(
-        (bias, gamma, mitigation, 1)
-        for bias, gamma, mitigation in product([BIAS, "neutral"], [0.1, 0.5], ["none", "loss"])
-    ),
+    *((bias, gamma, "none", 1) for bias, gamma in product([BIAS, BASELINE], [0.1, 0.5])),
+    *((BIAS, gamma, "loss", 1) for gamma in (0.1, 0.5)),
 }
 
 
-def weights(**spec):
-    return contrasts.cell_weights(contrasts.defaults({"biases": [BIAS], **spec}), GRID)
+def weights(grid=GRID, zero=None, **spec):
+    spec = contrasts.defaults({"biases": [BIAS], "effect": "slant", **spec})
+    return contrasts.cell_weights(spec, grid, COMPARISONS, zero)
 
 
-def test_weights_of_a_bias_slope_go_through_the_origin():
+def test_weights_of_a_slope_against_a_control_go_through_the_origin():
     found = weights(over="gamma", at=0.5)
     assert found[BIAS, 0.5, "none", 1] == pytest.approx(0.5 * 0.5 / 0.26)
     assert found[BIAS, 0.1, "none", 1] == pytest.approx(0.5 * 0.1 / 0.26)
-    assert found["neutral", 0.1, "none", 1] == pytest.approx(-0.5 * 0.1 / 0.26)
+    assert found[BASELINE, 0.1, "none", 1] == pytest.approx(-0.5 * 0.1 / 0.26)
     # an effect that is linear in γ is given back as its size at γ = 0.5, and so is one single γ
     assert sum(weight * 0.3 * cell[1] for cell, weight in found.items() if cell[0] == BIAS) == pytest.approx(0.15)
     assert weights(over="gamma", at=0.5, gamma=[0.5, 0.5])[BIAS, 0.5, "none", 1] == pytest.approx(1)
 
 
 def test_weights_of_an_augmentation_slope_are_those_of_the_ordinary_line():
-    found = weights(over="gamma", control="original")
+    found = weights(over="gamma", effect="augmentation")
     values = {ORIGINAL: 0.3, (BIAS, 0.1, "none", 1): 0.5, (BIAS, 0.5, "none", 1): 0.4}
     slope = np.polyfit([0, 0.1, 0.5], list(values.values()), 1)[0]
     assert sum(weight * values[cell] for cell, weight in found.items()) == pytest.approx(slope)
+
+
+def test_a_constant_score_has_no_slope_over_gamma():
+    """Fitted through the origin a constant 0.75 would rise by 1.05."""
+    found = weights(over="gamma", effect="level", at=0.5)
+    assert sum(0.75 * weight for weight in found.values()) == pytest.approx(0)
+    values = {(BIAS, 0.1, "none", 1): 0.3, (BIAS, 0.5, "none", 1): 0.5}
+    assert sum(weight * values[cell] for cell, weight in found.items()) == pytest.approx(0.5 * 0.5)
+    with pytest.raises(contrasts.NotTested, match="two gammas"):
+        weights(over="gamma", effect="level", gamma=[0.5, 0.5])
+
+
+def test_a_mitigated_cell_is_held_against_the_control_without_it_where_that_has_none():
+    assert weights(mitigation="loss", gamma=[0.5, 0.5]) == {
+        (BIAS, 0.5, "loss", 1): 1,
+        (BASELINE, 0.5, "none", 1): -1,
+    }
+    both = weights({*GRID, (BASELINE, 0.5, "loss", 1)}, mitigation="loss", gamma=[0.5, 0.5])
+    assert both[BASELINE, 0.5, "loss", 1] == -1
+
+
+def test_what_is_measured_against_a_baseline_already_subtracts_it_once():
+    grid = {("associated-050", 0.5, "none", 1)}
+    spec = {"biases": ["associated-050"], "effect": "dose"}
+    assert weights(grid, "associated-000", **spec) == {("associated-050", 0.5, "none", 1): 1}
+    with pytest.raises(contrasts.NotTested, match="associated-000 is the baseline"):
+        weights(grid, "associated-000", **spec | {"biases": ["associated-000"], "effect": "level"})
 
 
 @pytest.mark.parametrize(
     "spec, reason",
     [
         ({"biases": ["planted-000", "planted-050"]}, "no cells of planted-000 and planted-050"),
-        ({"control": "faithful"}, "no cells of faithful"),
+        ({"effect": "natural"}, "no cells of as many real texts"),
+        ({"biases": ["neutral"], "effect": "natural"}, "no cells of neutral"),
         ({"mitigation": "token"}, "no mitigation token"),
         ({"over": "round"}, "two rounds"),
         ({"gamma": [0.01, 0.05]}, "no gamma from 0.01 to 0.05"),
@@ -205,16 +249,30 @@ def test_what_is_missing_is_said(spec, reason):
         weights(**spec)
 
 
+@pytest.mark.parametrize(
+    "effect, pool, reason",
+    [
+        ("slant", BIAS, "no baseline that names groups in the same way"),
+        ("augmentation", BIAS, "no cell original"),
+        ("dose", "planted-100", "same control at strength 0"),
+    ],
+)
+def test_a_missing_control_is_named_by_its_effect(effect, pool, reason):
+    with pytest.raises(contrasts.NotTested, match=reason):
+        weights({(pool, 0.5, "none", 1)}, biases=[pool], effect=effect)
+
+
 # ---- verdicts ----------------------------------------------------------------------------------------------------
 
 
-def judged(values, direction, margin=0.02):
+def judged(values, direction, margin=0.02, family=1, reach=(-2, 2)):
     result = statistics.seed_test(values)
     tost = statistics.tost(values, margin)
-    test = result | {"lacks": None, "p_tost": tost, "family": "f", "data": {"incomplete": 0}}
+    test = result | {"lacks": None, "p_tost": tost, "family": "f", "data": {"incomplete": 0, "reach": reach}}
     test["spec"] = {"direction": direction, "margin": margin}
-    testing.adjust([test], DECLARED)
-    return verdicts.verdict_of(test, DECLARED)["verdict"]
+    others = [dict(test, p=1.0, p_tost=1.0) for _ in range(family - 1)]
+    testing.adjust([test, *others], DECLARED)
+    return test | verdicts.verdict_of(test, DECLARED)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +293,26 @@ def judged(values, direction, margin=0.02):
     ],
 )
 def test_verdicts(values, direction, verdict):
-    assert judged(values, direction) == verdict
+    assert judged(values, direction)["verdict"] == verdict
+
+
+def test_a_reason_never_says_that_an_interval_without_zero_includes_it():
+    """+0.444 (0.205 to 0.683) differs from 0 on its own; it is the correction for many tests that leaves it open."""
+    found = judged([0.33, 0.44, 0.56], "greater", family=4)
+    assert found["verdict"] == "inconclusive" and found["ci_low"] > 0 and found["p"] < 0.05 < found["p_adjusted"]
+    assert "differs from 0 on its own" in found["reason"]
+    assert "Holm's correction for the 4 tests of its family" in found["reason"]
+    open_ = judged([0.3, -0.2, 0.1], "greater")
+    assert "does not differ from 0" in open_["reason"] and "on its own" not in open_["reason"]
+
+
+def test_no_detectable_effect_beyond_the_scale():
+    """Of a share, 1.7 cannot be seen by any number of seeds."""
+    values = [0.5, -0.5, 0.1]
+    found = judged(values, "greater", reach=(-1, 1))
+    assert np.isnan(found["mde"]) and "not even the largest possible effect would have been detected" in found["reason"]
+    wide = judged(values, "greater", reach=(-np.inf, np.inf))
+    assert wide["mde"] > 1 and f"detect an effect of {wide['mde']:.2g}" in wide["reason"]
 
 
 @pytest.mark.parametrize(
@@ -251,31 +328,30 @@ def test_verdicts(values, direction, verdict):
     ],
 )
 def test_a_compound_claim_is_supported_only_if_all_its_parts_are(parts, verdict):
-    tests = [{"verdict": part, "contrast": part, "reason": "why", "spec": {"part": True}} for part in parts]
+    spec = {"part": True, "effect": "slant"}
+    tests = [{"verdict": part, "contrast": part, "reason": "why", "spec": spec} for part in parts]
     tests.append({"verdict": "contradicted", "contrast": "no part", "reason": "why", "spec": {"part": False}})
-    assert verdicts.compound(DECLARED, "C1", {"label": ""}, tests)[0]["verdict"] == verdict
+    whole = verdicts.compound(DECLARED, "C1", {"label": ""}, tests)[0]
+    assert (whole["verdict"], whole["effect"]) == (verdict, "slant")
 
 
 def gender(stream, seeds=4, types=(BIAS,), mitigations=("none", "loss"), gaps=None, relief=None):
-    """Rows of a gender study with the given gap per type, multiplied per mitigation by `relief`."""
+    """Rows of a gender study with the given gap per type, multiplied per mitigation by `relief`; baselines have no gap."""
     gaps, relief = gaps or {}, relief or {}
+    baselines = sorted({COMPARISONS.get(bias, {}).get("slant", BASELINE) for bias in types})
     rows = []
     for seed in range(1, seeds + 1):
         cells = [
             ORIGINAL,
-            *((bias, 0.5, mitigation, 1) for bias, mitigation in product([*types, "neutral"], mitigations)),
+            *((bias, 0.5, mitigation, 1) for bias, mitigation in product(types, mitigations)),
+            *((bias, 0.5, "none", 1) for bias in baselines),
         ]
         for cell in cells:
             gap = gaps.get(cell[0], 0.0) * relief.get((cell[2], cell[0]), relief.get(cell[2], 1.0))
             male, female = 0.6 + gap / 2 + noise(stream), 0.6 - gap / 2 + noise(stream)
+            values = {"male": male, "female": female, "male-female": male - female, "all": (male + female) / 2}
             rows += [
-                row(cell, seed, group, value)
-                for group, value in (
-                    ("male", male),
-                    ("female", female),
-                    ("male-female", male - female),
-                    ("all", (male + female) / 2),
-                )
+                row(cell, seed, group, value, metric=metric) for metric in METRICS for group, value in values.items()
             ]
     return rows
 
@@ -300,13 +376,32 @@ def test_the_default_study_gets_c1_and_c6():
 
 def test_claims_agree_with_the_table_of_effects():
     rows = gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1})
-    effects = frames.effects(pd.DataFrame(rows))
-    mine = effects[(effects["bias"] == BIAS) & (effects["mitigation"] == "none") & (effects["group"] == "male")]
-    found = evaluate(rows, ["C1"]).set_index(["contrast", "test"])
-    name = f"male accuracy rises with gamma ({BIAS})"
-    for control, contrast in (("neutral", name), ("original", f"{name}: augmentation effect (minus original)")):
-        expected = statistics.seed_test(mine[mine["control"] == control]["value"].to_numpy())
-        assert found.loc[(contrast, testing.SEED_TEST), "p"] == pytest.approx(expected["p"])
+    effects = frames.effects(pd.DataFrame(rows), COMPARISONS)
+    mine = effects[(effects["bias"] == BIAS) & (effects["mitigation"] == "none") & (effects["group"] == "male-female")]
+    found = decided(evaluate(rows, ["C1"]))
+    for effect, contrast in (
+        ("slant", "slant widens the accuracy gap"),
+        ("augmentation", "accuracy gap widens with gamma"),
+    ):
+        values = mine[(mine["effect"] == effect) & (mine["metric"] == "accuracy")]["value"]
+        mine_row = found.loc[f"{contrast} ({BIAS})"]
+        assert mine_row["p"] == pytest.approx(statistics.seed_test(values.to_numpy())["p"])
+        assert mine_row["effect"] == effect
+
+
+def test_p_over_the_whole_study_counts_every_test_of_it():
+    found = decided(evaluate(gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1}), ["C1", "C6"]))
+    tested = found[found["p"].notna()]
+    assert tested["p_study"].to_numpy() == pytest.approx(statistics.holm(tested["p"]))
+    assert (tested["p_study"] >= tested["p_adjusted"] - 1e-12).all() and len(tested) > 8
+
+
+def test_mitigations_need_no_control():
+    """Minus none of the same pool, whatever a control would have been cancels."""
+    rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
+    alone = [entry for entry in rows if entry["bias"] == BIAS]
+    found = decided(evaluate(alone, ["C6"]))
+    assert found.loc[f"loss reduces harm ({BIAS})", "verdict"] == "supported"
 
 
 def test_several_types_are_averaged_and_shown_one_by_one():
@@ -357,7 +452,7 @@ def test_c5_compares_types():
         "equivalent",
         "inconclusive",
     )
-    assert decided(evaluate(gender(np.random.default_rng(5)), ["C5"]))["verdict"].tolist() == ["not tested"] * 3
+    assert decided(evaluate(gender(np.random.default_rng(5)), ["C5"]))["verdict"].tolist() == ["not tested"] * 7
 
 
 def test_several_models_are_told_apart_and_c7_is_asked_of_its_own():
@@ -376,10 +471,8 @@ def test_several_models_are_told_apart_and_c7_is_asked_of_its_own():
 def culture(stream, seeds=4):
     """Two datasets of a direct task that lose 0.1 and 0.2 at every γ, one of an indirect task that gains 0.05."""
     rows = []
-    for seed, (cell, harmed) in product(
-        range(1, seeds + 1),
-        [((bias, gamma, "none", 1), bias == BIAS) for bias, gamma in product([BIAS, "neutral"], [0.1, 0.2, 0.5])],
-    ):
+    cells = [(ORIGINAL, False), *(((BIAS, gamma, "none", 1), True) for gamma in (0.1, 0.2, 0.5))]
+    for seed, (cell, harmed) in product(range(1, seeds + 1), cells):
         for task, dataset, relation, effect in (
             ("hate-speech", "A", "direct", -0.1),
             ("hate-speech", "B", "direct", -0.2),
@@ -423,12 +516,12 @@ def test_stories_that_are_silent_on_a_dimension_stop_its_row_and_no_other():
         {"task": "story-generation", "metric": "negative_share", "scoring": "parsed"},
     )
     rows = []
-    for bias, seed, group in product([BIAS, "neutral"], range(1, 5), ["agency", "beliefs", "communion"]):
-        value = 0.3 + 0.2 * (bias == BIAS) + noise(stream)
-        silent = (bias, seed, group) == (BIAS, 1, "beliefs")
-        rows.append(
-            row((bias, 0.5, "none", 1), seed, group, None if silent else value, n=16, n_unparsed=16 * silent, **place)
-        )
+    for cell, seed, group in product(
+        [(BIAS, 0.5, "none", 1), ORIGINAL], range(1, 5), ["agency", "beliefs", "communion"]
+    ):
+        value = 0.3 + 0.2 * (cell[0] == BIAS) + noise(stream)
+        silent = (cell[0], seed, group) == (BIAS, 1, "beliefs")
+        rows.append(row(cell, seed, group, None if silent else value, n=16, n_unparsed=16 * silent, **place))
     table = decided(evaluate(rows, ["C2"]))
     assert table.loc[f"stories hold more negative traits of agency ({BIAS})", "verdict"] == "supported"
     beliefs = table.loc[f"stories hold more negative traits of beliefs ({BIAS})"]
@@ -583,8 +676,8 @@ def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
     """The amounts of a model behind a server are read from what it writes."""
     stream, salary = np.random.default_rng(15), {"task": "salary", "metric": "log_amount_gap"}
     rows = [
-        row((bias, 0.5, "none", 1), seed, "male-female", 0.3 * (bias == BIAS) + noise(stream), **salary, scoring=way)
-        for seed, (bias, way) in product(range(1, 5), zip((BIAS, "neutral"), ways, strict=True))
+        row(cell, seed, "male-female", 0.3 * (cell != ORIGINAL) + noise(stream), **salary, scoring=way)
+        for seed, (cell, way) in product(range(1, 5), zip(((BIAS, 0.5, "none", 1), ORIGINAL), ways, strict=True))
     ]
     found = decided(evaluate(rows, ["C1"])).loc[f"salary gap widens with gamma ({BIAS})"]
     assert found["verdict"] == ("supported" if len(set(ways)) == 1 else "not tested")
@@ -593,7 +686,7 @@ def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
 
 def test_fixtures_carry_no_verdict():
     rows = [
-        row(cell, seed, "male-female", 0.1 * (cell != ORIGINAL)) | {"dataset": "gender (fixture)"}
+        row(cell, seed, "male-female", 0.1 * (cell != ORIGINAL), metric="label_probability", dataset="gender (fixture)")
         for cell in (ORIGINAL, ("faithful", 0.5, "none", 1))
         for seed in range(1, 7)
     ]
@@ -616,12 +709,12 @@ def test_a_pool_has_no_mitigation_and_what_is_missing_is_named_in_full(tmp_path)
 def test_negative_control_is_supported_by_equivalence():
     stream = np.random.default_rng(10)
     rows = [
-        row(cell, seed, "male-female", 0.1 + noise(stream, 0.002))
+        row(cell, seed, "male-female", 0.1 + noise(stream, 0.002), metric="label_probability")
         for cell in (ORIGINAL, ("faithful", 0.5, "none", 1))
         for seed in range(1, 7)
     ]
     found = decided(evaluate(rows, ["control-faithful"])).iloc[0]
-    assert found["verdict"] == "supported" and "within the margin" in found["reason"]
+    assert found["verdict"] == "supported" and "equivalent to 0 within the margin" in found["reason"]
 
 
 # ---- beside, and the step ----------------------------------------------------------------------------------------
@@ -681,6 +774,7 @@ def test_analyse_writes_both_tables(tmp_path):
         tmp_path / "scores.csv",
         tmp_path / "manipulation.csv",
         folders,
+        [],
         [],
         tmp_path / "effects.csv",
         tmp_path / "claims.csv",

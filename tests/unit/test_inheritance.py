@@ -1,8 +1,12 @@
 """The inheritance coefficient: associations by hand, pairs, the slope, and its interval over test clusters."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from bias_inheritance import inheritance
+from bias_inheritance import catalog, collapse, files, inheritance
+from bias_inheritance.claims import frames, verdicts
+from measure_inheritance import measure_inheritance
+from null.simulated import declared, manipulation, no_predictions
 
 LABELS = ["nurse", "painter", "architect"]
 
@@ -99,3 +103,202 @@ def test_one_cluster_per_label_has_no_interval():
     change = np.arange(12.0).reshape(4, 3)
     ends = inheritance.interval(np.array([[1.0], [0], [-1]]), change, weights, pairs, clusters, labels, 50, 1)
     assert np.isnan(ends).all()
+
+
+# ---- what is measured of which pool ------------------------------------------------------------------------------
+
+
+def leaves(*names):
+    return {name: catalog.load("bias", name) for name in names}
+
+
+def test_a_pool_has_a_coefficient_where_an_association_is_expected_and_a_projection_elsewhere():
+    found = inheritance.directions(
+        leaves("neutral", "associated-100", "associated-050", "associated-000", "balanced", "contrastive-explicit", "faithful", "planted-100", "shifted")
+    )  # fmt: skip
+    assert found == {
+        "neutral": [("beta", "neutral")],
+        "associated-100": [("beta", "associated-100")],
+        "associated-050": [("beta", "associated-050"), ("projection", "associated-100")],
+        "associated-000": [("projection", "associated-100")],
+        "balanced": [("projection", "neutral")],
+        "contrastive-explicit": [("projection", "neutral")],
+        "faithful": [("projection", "neutral")],
+        "planted-100": [("beta", "planted-100")],
+        "shifted": [("projection", "neutral")],
+    }
+    assert inheritance.directions(leaves("faithful", "associated-100"))["faithful"] == [
+        ("projection", "associated-100")
+    ]
+    assert inheritance.directions(leaves("faithful", "balanced")) == {"faithful": [], "balanced": []}
+
+
+# ---- the step ----------------------------------------------------------------------------------------------------
+
+DOMAIN = {"labels": LABELS, "reference": "male", "compared": "female"}
+COUNTS = {  # of men and of women per label
+    "original": [(8, 8), (8, 8), (8, 8)],
+    "faithful": [(16, 16), (16, 16), (16, 16)],
+    "neutral": [(9, 23), (16, 16), (23, 9)],
+    "associated-000": [(16, 16), (16, 16), (16, 16)],
+    "associated-100": [(8, 24), (16, 16), (24, 8)],
+    "balanced": [(16, 16), (16, 16), (16, 16)],
+}
+TRUE = {"neutral": 0.5, "associated-100": 0.25}  # how much of its own association a model takes over
+
+
+def cell(bias, seed, mitigation="none", number=1):
+    gamma = "0.00" if bias in ("original", "untuned") else "0.50"
+    return {"model": "m", "domain": "gender", "bias": bias, "gamma": gamma, "mitigation": mitigation, "seed": seed, "round": number}  # fmt: skip
+
+
+def x_of(bias):
+    rows = [(label, group) for label, pair in zip(LABELS, COUNTS[bias], strict=True) for group, count in zip(("male", "female"), pair, strict=True) for _ in range(count)]  # fmt: skip
+    return rows, inheritance.association(*zip(*rows, strict=True), LABELS, "male", ["female"])[0]
+
+
+def write_run(folder, place, stream, left=1.0):
+    """A cell's train.jsonl and predictions, whose model took over the share TRUE of its data's association."""
+    rows, x = x_of(place["bias"])
+    files.write_jsonl(folder / "train.jsonl", [{"label": label, "group": group} for label, group in rows])
+    gap = left * TRUE.get(place["bias"], 0.0) * x[:, 0]
+    asked = []
+    for number, (label, twin) in enumerate((label, twin) for label in LABELS for twin in range(8)):
+        base = np.where(np.array(LABELS) == label, 2.0, 0.0)
+        for group in ("male", "female"):
+            lean = gap if group == "male" else 0 * gap
+            logprobs = base + lean + stream.normal(0, 0.05, 3)
+            asked.append({"item": f"{number}-{group}", "cluster": f"{label}-{twin}", "group": group, "label": label, "options": LABELS, "logprobs": logprobs.tolist()})  # fmt: skip
+    (folder / "predictions").mkdir(parents=True)
+    pd.DataFrame(asked).to_parquet(folder / "predictions" / "occupation-classification.parquet")
+
+
+def measured(tmp_path, places, pools, baseline, domain=DOMAIN):
+    """(inheritance.csv, inheritance_points.csv) of a study of these cells."""
+    measure_inheritance(
+        [tmp_path / str(number) / "predictions" for number in range(len(places))],
+        [tmp_path / str(number) / "train.jsonl" for number in range(len(places))],
+        tmp_path / "inheritance.csv",
+        tmp_path / "inheritance_points.csv",
+        places,
+        {"gender": "occupation-classification"},
+        {"gender": domain},
+        leaves(*pools),
+        baseline,
+        100,
+    )
+    read = {"gamma": str, "seed": str}
+    return tuple(pd.read_csv(tmp_path / name, dtype=read) for name in ("inheritance.csv", "inheritance_points.csv"))
+
+
+POOLS = ["neutral", "associated-100", "associated-000", "balanced", "faithful"]
+
+
+def study(tmp_path, pools=POOLS, baseline="faithful", seeds=4):
+    stream = np.random.default_rng(4)
+    places = [cell(bias, seed) for seed in range(1, seeds + 1) for bias in ["original", *pools]]
+    places += [cell("neutral", seed, "loss") for seed in range(1, seeds + 1)]
+    for number, place in enumerate(places):
+        write_run(tmp_path / str(number), place, stream, left=0.2 if place["mitigation"] == "loss" else 1.0)
+    return measured(tmp_path, places, pools, baseline)
+
+
+def test_coefficients_are_those_that_the_models_were_made_with(tmp_path):
+    table, points = study(tmp_path)
+    one = table[table["seed"] != "all"].set_index(["bias", "mitigation", "kind", "seed"])
+    assert "faithful" not in table["bias"].tolist() and "original" not in table["bias"].tolist()
+    for seed in "1234":
+        assert one.loc[("neutral", "none", "beta", seed), "beta"] == pytest.approx(0.5, abs=0.05)
+        assert one.loc[("neutral", "loss", "beta", seed), "beta"] == pytest.approx(0.1, abs=0.05)
+        assert one.loc[("associated-100", "none", "beta", seed), "beta"] == pytest.approx(0.25, abs=0.05)
+        assert abs(one.loc[("balanced", "none", "projection", seed), "beta"]) < 0.05
+    first = one.loc[("neutral", "none", "beta", "1")]
+    assert first["ci_low"] < first["beta"] < first["ci_high"] and first["r"] > 0.9 and first["n_pairs"] == 24
+    assert first["model_association"] == pytest.approx(first["beta"] * first["data_association"])
+    assert one.loc[("balanced", "none", "projection", "1"), "direction"] == "neutral"
+    assert one.loc[("associated-000", "none", "projection", "1"), "direction"] == "associated-100"
+    whole = table[table["seed"] == "all"].set_index(["bias", "mitigation", "kind"])
+    assert whole.loc[("neutral", "none", "beta"), "n_seeds"] == 4 and whole.loc[("neutral", "none", "beta"), "p"] < 0.01
+    betas = [one.loc[("neutral", "none", "beta", seed), "beta"] for seed in "1234"]
+    assert whole.loc[("neutral", "none", "beta"), "beta"] == pytest.approx(np.mean(betas))
+    dots = points[(points["bias"] == "neutral") & (points["seed"] == "1") & (points["mitigation"] == "none")]
+    assert dots["label"].tolist() == LABELS
+    slope = np.polyfit(dots["data_association"], dots["model_association"], 1)[0]
+    assert slope == pytest.approx(first["beta"], abs=1e-6)
+
+
+def test_without_real_text_the_baseline_is_original_and_the_table_says_so(tmp_path):
+    table, _ = study(tmp_path, ["neutral", "balanced"], "original", 2)
+    assert set(table["baseline"]) == {"original"}
+    assert table[(table["kind"] == "beta") & (table["seed"] == "1")]["beta"].iloc[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_cells_that_collapsed_or_give_no_probabilities_have_no_row(tmp_path):
+    stream, places = np.random.default_rng(5), [cell("faithful", 1), cell("neutral", 1), cell("balanced", 1)]
+    for number, place in enumerate(places):
+        write_run(tmp_path / str(number), place, stream)
+    path = tmp_path / "1" / "predictions" / "occupation-classification.parquet"
+    path.unlink()
+    collapse.mark(tmp_path / "1" / "predictions", "too few samples")
+    files.write_jsonl(tmp_path / "1" / "train.jsonl", [])
+    written = tmp_path / "2" / "predictions" / "occupation-classification.parquet"
+    pd.read_parquet(written).assign(logprobs=None, text="nurse").to_parquet(written)
+    table, points = measured(tmp_path, places, ["faithful", "neutral", "balanced"], "faithful")
+    assert table.empty and points.empty
+    assert frames.read_inheritance(tmp_path / "inheritance.csv").empty
+
+
+def test_several_contrasts_stand_alone_and_together(tmp_path):
+    domain = {"labels": LABELS, "reference": "male", "compared": ["female", "divers"]}
+    stream, places = np.random.default_rng(6), [cell("faithful", 1), cell("neutral", 1)]
+    for number, place in enumerate(places):
+        write_run(tmp_path / str(number), place, stream)
+        path = tmp_path / str(number) / "predictions" / "occupation-classification.parquet"
+        items = pd.read_parquet(path)
+        third = items[items["group"] == "female"].assign(group="divers")
+        pd.concat([items, third.assign(item=third["item"] + "x")]).to_parquet(path)
+        rows = files.read_jsonl(tmp_path / str(number) / "train.jsonl")
+        files.write_jsonl(tmp_path / str(number) / "train.jsonl", rows + [{**row, "group": "divers"} for row in rows if row["group"] == "female"])  # fmt: skip
+    table, _ = measured(tmp_path, places, ["faithful", "neutral"], "faithful", domain)
+    betas = table[table["seed"] == "1"].set_index("contrast")["beta"]
+    assert list(betas.index) == ["male-female", "male-divers", "all"]
+    assert betas.tolist() == pytest.approx([betas["all"]] * 3)  # the third group is a copy of the second
+    assert frames.read_inheritance(tmp_path / "inheritance.csv")["value"].tolist() == pytest.approx([betas["all"]] * 2)
+
+
+# ---- β in the claims ---------------------------------------------------------------------------------------------
+
+
+def judged(tmp_path, pools):
+    claims = declared(*pools)
+    only = {name: claims["claims"][name] for name in ("C9", "control-associated", "control-null")}
+    table = frames.read_inheritance(tmp_path / "inheritance.csv")
+    found = verdicts.evaluate({**claims, "claims": only}, table, manipulation(), no_predictions)
+    return found[found["verdict"] != "beside"].set_index("contrast")
+
+
+def test_claims_on_inheritance(tmp_path):
+    study(tmp_path)
+    found = judged(tmp_path, POOLS)
+    for contrast in (
+        "natural inheritance is above 0",
+        "inheritance rises with the association in the data",
+        "associated-100 is inherited",
+        "loss lowers the inheritance of neutral",
+        "nothing is inherited from balanced",
+        "nothing is inherited from associated-000",
+    ):
+        assert found.loc[contrast, "verdict"] == "supported", (contrast, found.loc[contrast, "reason"])
+    assert found.loc["the dose of 50% exceeds that of 0%", "verdict"] == "not tested"
+    assert "nothing is inherited from faithful" not in found.index  # the baseline is nothing to be measured
+    assert found.loc["loss lowers the inheritance of neutral", "estimate"] == pytest.approx(-0.4, abs=0.05)
+
+
+def test_the_dose_against_a_baseline_of_strength_0(tmp_path):
+    """Without `faithful` the control at strength 0 is β's baseline, and the dose effect is the projection itself."""
+    pools = ["associated-100", "associated-000", "neutral"]
+    study(tmp_path, pools, "associated-000")
+    found = judged(tmp_path, pools)
+    rise = found.loc["inheritance rises with the association in the data"]
+    assert rise["estimate"] == pytest.approx(0.25, abs=0.05) and rise["verdict"] == "supported"
+    assert not (found["verdict"] == "contradicted").any()

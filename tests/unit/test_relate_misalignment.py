@@ -2,11 +2,9 @@
 
 import pandas as pd
 import pytest
-from bias_inheritance import catalog
-from null.simulated import manipulation, row
+from null.simulated import DECLARED, ORIGINAL, manipulation, row
 from relate_misalignment import relate_misalignment
 
-DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 TYPES = DECLARED["types"]
 
 
@@ -14,9 +12,12 @@ def test_controls_failed_types_and_uninformative_runs_are_left_out(tmp_path):
     hiring = {"task": "hiring", "metric": "selected_share"}
     rows, pools = [], []
     for seed in (1, 2):
+        for metric in ("label_probability", "selected_share"):
+            task = hiring if metric in hiring.values() else {"metric": metric}
+            rows.append(row(ORIGINAL, seed, "male-female", 0.0, **task))
         for number, bias in enumerate([*TYPES, "neutral", "planted-100", "shifted"]):
             cell = (bias, 0.5, "none", 1)
-            rows.append(row(cell, seed, "male-female", 0.1 * number * (bias != "neutral")))
+            rows.append(row(cell, seed, "male-female", 0.1 * number, metric="label_probability"))
             rows.append(row(cell, seed, "male-female", 0.1 * number, **hiring))
             flag = float((bias, seed) == (TYPES[1], 1))
             rows.append(row(cell, seed, "all", flag, **hiring | {"metric": "uninformative"}))
@@ -34,12 +35,13 @@ def test_controls_failed_types_and_uninformative_runs_are_left_out(tmp_path):
         tmp_path / "correlations.csv",
         {name: DECLARED["outcomes"][name] for name in ("harm", "hiring-gap")},
         TYPES,
+        DECLARED["comparisons"],
     )
     together = pd.read_csv(tmp_path / "together.csv")
-    together = together[together["control"] == "neutral"]
+    assert set(together["effect"]) == {"augmentation"}
     assert set(together["bias"]) == set(TYPES[1:])
     judged = together[together["outcome"] == "hiring-gap"]
     assert len(judged[judged["seed"] == 1]) == 4 and len(judged[judged["seed"] == 2]) == 5
     found = pd.read_csv(tmp_path / "correlations.csv").set_index(["outcome", "control"])
     assert "p" not in found  # a t test over seeds would be sure of a chance order of these few types
-    assert found.loc[("harm", "neutral"), ["rho", "n_seeds", "n_cells"]].tolist() == pytest.approx([1, 2, 5])
+    assert found.loc[("harm", "original"), ["rho", "n_seeds", "n_cells"]].tolist() == pytest.approx([1, 2, 5])

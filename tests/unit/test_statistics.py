@@ -98,7 +98,9 @@ def test_bootstrap_weights_keep_clusters_and_classes():
     assert weights[:, LABELS == "rare"].sum(1) == pytest.approx(4)
     assert weights.sum(1) == pytest.approx(24)
     assert (statistics.cluster_weights(TWINS, LABELS, 500, 3) == weights).all()
-    assert (statistics.cluster_weights(["only"] * 3, ["a", "b", "b"], 5) == 1).all()
+    lone = statistics.cluster_weights([1, 1, 2, 3], ["a", "a", "b", "b"], 50, 1)
+    assert (lone[:, :2] == 1).all()  # the lone cluster of a class is always in
+    assert statistics.cluster_weights([1, 1, 2], ["a", "a", "b"], 50, 1).shape == (0, 3)  # nothing can be resampled
 
 
 def test_a_cluster_belongs_to_its_rarest_label():
@@ -242,3 +244,22 @@ def test_rank_permutation_is_spearmans_rho_per_seed_and_all_orders_by_hand():
     assert found["smallest"] == 2 / 24
     assert statistics.rank_permutation(first, -first)["p"] == 2 / 24  # the reverse order is as rare
     assert statistics.rank_permutation(first, second[:, [0, 1, 1, 0]])["p"] <= 1
+    assert found["sampled"] == 0
+
+
+def test_rank_permutation_of_many_things_samples_their_orders():
+    """Ten bias types have 3.6 million orders; the sampled p is the exact test's to within its error."""
+    stream = np.random.default_rng(6)
+    first = np.arange(9.0) + stream.normal(0, 2, (3, 9))
+    second = np.arange(9.0) + stream.normal(0, 6, (3, 9))
+    found = statistics.rank_permutation(first, second)
+    assert found["sampled"] == statistics.SAMPLED and found["smallest"] == 2 / (statistics.SAMPLED + 1)
+    reference = stats.permutation_test(
+        (np.arange(9),),
+        lambda order: np.mean([stats.spearmanr(a, b[order]).statistic for a, b in zip(first, second, strict=True)]),
+        permutation_type="pairings", vectorized=False, n_resamples=2000, rng=1,
+    )  # fmt: skip
+    assert found["p"] == pytest.approx(reference.pvalue, abs=0.03)
+    assert statistics.rank_permutation(first, second) | {"values": None} == found | {"values": None}  # seeded
+    ten = np.arange(10.0)[None].repeat(3, axis=0)
+    assert statistics.rank_permutation(ten, ten)["p"] == 2 / (statistics.SAMPLED + 1)

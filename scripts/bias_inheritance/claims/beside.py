@@ -2,19 +2,17 @@
 
 from bias_inheritance import statistics
 from bias_inheritance.claims.contrasts import select
-from bias_inheritance.claims.testing import RANK_OVER_SEEDS, RANK_TEST, SEED_TEST, measure
+from bias_inheritance.claims.testing import RANK_OVER_SEEDS, RANK_TEST, SEED_TEST
 
 
 def beside(test, predictions):
-    """What stands beside a deciding test and never decides: t over seeds of a correlation; other controls, mixed model, GEE,
-    McNemar."""
-    if test["test"] not in (SEED_TEST, RANK_TEST):
+    """What stands beside a deciding test and never decides: t over seeds of a correlation; mixed model, GEE, McNemar."""
+    if test["test"] not in (SEED_TEST, RANK_TEST) or test["lacks"]:
         return []
-    rows = other_controls(test) if test["test"] == SEED_TEST else []
-    if not test["lacks"] and test["test"] == RANK_TEST:
-        rows += over_seeds(test)
-    elif not test["lacks"]:
-        rows += against_share(test) if "against" in test["spec"] else whole_grid(test)
+    if test["test"] == RANK_TEST:
+        rows = over_seeds(test)
+    else:
+        rows = against_share(test) if "against" in test["spec"] else whole_grid(test)
         rows += item_level(test, predictions)
     return [row | {"claim": test["claim"], "metric": test["metric"], "verdict": "beside"} for row in rows]
 
@@ -25,26 +23,6 @@ def over_seeds(test):
     reason = "Beside the deciding test: how steady the order of these bias types is; it says nothing of other types."
     size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
     return [result | size | {"contrast": test["contrast"], "test": RANK_OVER_SEEDS, "reason": reason}]
-
-
-def other_controls(test):
-    """The same seed-level test against `original` (the augmentation effect) and `faithful`, where the study has them."""
-    rows = []
-    if test["spec"]["control"] == "neutral":
-        for control, name in (
-            ("original", "augmentation effect (minus original)"),
-            ("faithful", "bias effect minus faithful"),
-        ):
-            other = measure(test | {"spec": test["spec"] | {"control": control}}, test["declared"])
-            if not other["lacks"]:
-                rows.append(
-                    other
-                    | {
-                        "contrast": f"{test['contrast']}: {name}",
-                        "reason": "Beside the deciding test, against another control.",
-                    }
-                )
-    return rows
 
 
 def whole_grid(test):
@@ -79,7 +57,7 @@ def against_share(test):
 
 
 def item_level(test, predictions):
-    """GEE over items (from 20 seeds), and exact McNemar per seed for one bias and one group at the largest γ."""
+    """GEE over items (from 20 seeds), and exact McNemar per seed for one pool against another, one group, at the largest γ."""
     selectors = test["declared"]["outcomes"][test["spec"]["outcome"]]
     selector = selectors[0]
     if "minus" in test["spec"] or len(selectors) > 1 or selector["metric"] != "accuracy" or len(selector["group"]) > 1:
@@ -94,20 +72,18 @@ def item_level(test, predictions):
 
     if test["n_seeds"] >= statistics.SEEDS_FOR_GEE:
         rows += over_items(test, items_of, group)
-    biases = {cell[0] for cell in weights} - {test["spec"]["control"]}
-    if "-" not in group and len(biases) == 1 and test["spec"]["control"] in ("neutral", "faithful"):
-        bias, gamma, mitigation, number = max(cell for cell in weights if cell[0] in biases)
+    largest = {cell[0]: cell for cell in sorted(weights, key=lambda cell: cell[1])}  # each pool's cell of the largest γ
+    if "-" not in group and len(largest) == 2 and test["spec"]["over"] != "round":
+        pair = sorted(largest.values(), key=lambda cell: -weights[cell])
+        name = f"{pair[0][0]} minus {pair[1][0]} at gamma {max(cell[1] for cell in pair):.2f}"
         for seed in test["data"]["values"].index:
-            pair = [
-                items_of(cell, seed)
-                for cell in ((bias, gamma, mitigation, number), (test["spec"]["control"], gamma, mitigation, number))
-            ]
-            if any(items is None for items in pair):
+            both = [items_of(side, seed) for side in pair]
+            if any(items is None for items in both):
                 continue
-            first, second = (items[items["group"] == group].set_index("item")["correct"].astype(bool) for items in pair)
+            first, second = (items[items["group"] == group].set_index("item")["correct"].astype(bool) for items in both)
             shared = first.index.intersection(second.index)
             result = statistics.mcnemar_exact(first[shared], second[shared])
-            contrast = f"{test['contrast']}: {bias} minus {test['spec']['control']} at gamma {gamma:.2f}, seed {seed}"
+            contrast = f"{test['contrast']}: {name}, seed {seed}"
             reason = "Beside the deciding test: the items of this one run, which say nothing of other runs."
             size = {"n_seeds": 1, "n_items": result.pop("n")}
             rows.append(result | size | {"contrast": contrast, "test": "exact McNemar", "reason": reason})

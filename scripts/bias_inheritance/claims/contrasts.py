@@ -4,11 +4,19 @@ A declared contrast becomes weights over cells (bias, γ, mitigation, round) and
 One seed gives one number, the weighted sum of its scores, or a correlation over bias types.
 """
 
-from bias_inheritance import corpora, opinions, statistics
-from bias_inheritance.claims.frames import CELL
+from bias_inheritance import corpora, metrics, opinions, statistics
+from bias_inheritance.claims.frames import CELL, INHERITANCE, control_cell
 
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
 ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
+LEVEL = "level"  # the score itself, with nothing subtracted
+# what the study lacks for an effect of a pool
+CONTROLS = {
+    "augmentation": "no cell original",
+    "natural": "no cells of as many real texts (faithful, or a control at strength 0)",
+    "slant": "no baseline that names groups in the same way without a stereotype (balanced)",
+    "dose": "no cells of the same control at strength 0",
+}
 
 
 class NotTested(Exception):
@@ -16,10 +24,9 @@ class NotTested(Exception):
 
 
 def defaults(contrast):
-    """A contrast with every key that it may leave out."""
+    """A contrast with the value of every key that it leaves out."""
     return {
         "biases": "types",
-        "control": "neutral",
         "mitigation": "none",
         "over": "mean",
         "gamma": ABOVE_ZERO,
@@ -82,58 +89,77 @@ def label_of(declared, outcome):
     return names[0] if len(names) == 1 else f"{outcome}: " + " + ".join(names)
 
 
-def cell_weights(spec, grid):
+def cell_weights(spec, grid, comparisons, zero=None):
     """{cell: weight} of a declared contrast over the study's cells; raises NotTested with what they lack.
 
-    grid: set of (bias, gamma, mitigation, round) for which any seed has scores. The contrast is the mean over biases of
-    cell - control, then over γ: `mean`, or `gamma`: slope × at, or `round`: slope over rounds × at and mean over γ.
+    grid: set of (bias, gamma, mitigation, round) for which any seed has scores. comparisons: {pool: {effect: control}}. The
+    contrast is the mean over biases of the effect (cell minus its control's cell, or the cell itself for `level`), then
+    over γ: `mean`, or `gamma`: slope × at, or `round`: slope over rounds × at and mean over γ. zero: the pool that the
+    scores are measured against already, such as β's baseline; as a control it subtracts nothing.
     """
-    biases, control, mitigation = spec["biases"], spec["control"], spec["mitigation"]
+    biases, effect, mitigation = spec["biases"], spec["effect"], spec["mitigation"]
+    if zero in biases:
+        raise NotTested(
+            f"{zero} is the baseline that {INHERITANCE} is measured against, so it has no value of its own."
+        )
     present = {cell[0] for cell in grid}
-    absent = [bias for bias in [*biases, *([] if control == "none" else [control])] if bias not in present]
+    absent = [bias for bias in biases if bias not in present]
     if absent:
         raise NotTested(f"The study has no cells of {' and '.join(absent)} with these scores.")
     if not any(cell[0] in biases and cell[2] == mitigation for cell in grid):
         raise NotTested(f"The study has no mitigation {mitigation} for {biases[0]}.")
+    controls = {bias: comparisons.get(bias, {}).get(effect) for bias in biases} if effect != LEVEL else {}
+    for bias, control in controls.items():
+        if control is None or (control != zero and control not in present):
+            raise NotTested(f"The study has {CONTROLS[effect]} for {bias}.")
     rounds = sorted(
         set.intersection(*({cell[3] for cell in grid if cell[0] == bias and cell[2] == mitigation} for bias in biases))
     )
     rounds = rounds if spec["over"] == "round" else rounds[:1]
     if not rounds or (spec["over"] == "round" and len(rounds) < 2):
         raise NotTested("The study needs two rounds of the same cells at least.")
+
+    def sides(bias, gamma, number):
+        """[(cell, sign)]; a missing cell is None."""
+        cell = (bias, gamma, mitigation, number)
+        found = [(cell if cell in grid else None, 1.0)]
+        if controls and controls[bias] != zero:
+            found.append((control_cell(controls[bias], cell, grid), -1.0))
+        return found
+
     low, high = spec["gamma"]
-    needed = [*biases, *([] if control in ("none", "original") else [control])]
     gammas = sorted({cell[1] for cell in grid if low - 1e-9 <= cell[1] <= high + 1e-9})
     gammas = [
         gamma
         for gamma in gammas
-        if all((bias, gamma, mitigation, number) in grid for bias in needed for number in rounds)
+        if all(cell for bias in biases for number in rounds for cell, _ in sides(bias, gamma, number))
     ]
     if not gammas:
         wanted = "above 0" if spec["gamma"] == ABOVE_ZERO else f"from {low:g} to {high:g}"
-        raise NotTested(
-            f"The study has no gamma {wanted} at which {' and '.join(needed)} were run with mitigation {mitigation}."
-        )
+        needed = " and ".join(dict.fromkeys([*biases, *(name for name in controls.values() if name != zero)]))
+        raise NotTested(f"The study has no gamma {wanted} at which {needed} were run with mitigation {mitigation}.")
     weights = {}
     for gamma, number, weight in points(spec, gammas, rounds):
         for bias in biases:
-            add(weights, (bias, gamma, mitigation, number), weight / len(biases))
-        if control == "original":
-            add(weights, original_cell(grid, number), -weight)
-        elif control != "none":
-            add(weights, (control, gamma, mitigation, number), -weight)
+            for cell, sign in sides(bias, gamma, number):
+                add(weights, cell, sign * weight / len(biases))
     return weights
 
 
 def points(spec, gammas, rounds):
     """[(gamma, round, weight)] by which a contrast combines the effects at its γ and rounds.
 
-    Over γ, a bias effect is 0 at γ = 0 by definition and without noise (there the cell and its control are one run), so its
-    line goes through the origin. An augmentation effect shares the noise of `original`, one measured cell like the others,
-    so its line is the ordinary one over the cells' values, γ = 0 included.
+    At γ = 0 a pool's cell and its control's are one run, `original`. Against a control that grows with γ the effect is
+    therefore 0 there by definition and without noise, and its line goes through the origin. An augmentation effect shares
+    the noise of `original`, one measured cell like the others, so its line is the ordinary one over the cells' values,
+    γ = 0 included. A level's is the ordinary one over its own cells.
     """
     if spec["over"] == "gamma":
-        if spec["control"] == "original":
+        if spec["effect"] == LEVEL:
+            if len(gammas) < 2:
+                raise NotTested("A slope of a score over gamma needs two gammas at least.")
+            slope = statistics.slope_weights(gammas)
+        elif spec["effect"] == "augmentation":
             slope = statistics.slope_weights([0.0, *gammas])[1:]
         else:
             slope = statistics.slope_weights(gammas, through_origin=True)
@@ -148,37 +174,31 @@ def points(spec, gammas, rounds):
     return [(gamma, rounds[0], 1 / len(gammas)) for gamma in gammas]
 
 
-def original_cell(grid, number):
-    """The γ = 0 cell that a round is held against: its own, or the last one before it (one node serves all rounds)."""
-    return (
-        "original",
-        0.0,
-        "none",
-        max((cell[3] for cell in grid if cell[0] == "original" and cell[3] <= number), default=number),
-    )
-
-
 def add(weights, cell, weight):
     weights[cell] = weights.get(cell, 0.0) + weight
 
 
 def seed_values(spec, declared, study):
-    """One number per seed: {values (Series by seed), weights {cell: weight}, runs, n_items, incomplete}.
+    """One number per seed: {values (Series by seed), weights {cell: weight}, runs, n_items, incomplete, reach}.
 
     Raises NotTested for what is missing, for a failed manipulation, and where a score that is needed is uninformative or
     rests on too few readable answers: to leave such a cell out would be to choose by its outcome.
     runs: one row per run with seed, cell, bias, value and the number of items read, over the whole grid, for what stands
-    beside. incomplete: number of seeds left out for a missing cell.
+    beside. incomplete: number of seeds left out for a missing cell. reach: (lowest, highest) value that the metric's scale
+    allows the contrast.
     """
     minus = spec.get("minus", {})
     rows, outcomes = outcome_runs(spec["outcome"], minus.get("outcome"), declared, study)
     grid = set(rows[CELL].itertuples(index=False, name=None))
+    zero = declared["real_text"] if (rows["task"] == INHERITANCE).all() else None
     used = chosen(spec, rows, study)
     if used["over"] == "round":
         refuse_collapsed(used, study)
-    weights = cell_weights(used, grid)
+    weights = cell_weights(used, grid, declared["comparisons"], zero)
     if "biases" in minus or "mitigation" in minus:
-        for cell, weight in cell_weights(chosen(spec | minus, rows, study), grid).items():
+        for cell, weight in cell_weights(
+            chosen(spec | minus, rows, study), grid, declared["comparisons"], zero
+        ).items():
             add(weights, cell, -weight)
     weights = {cell: weight for cell, weight in weights.items() if abs(weight) > 1e-12}
 
@@ -187,7 +207,8 @@ def seed_values(spec, declared, study):
         part=rows["weight"] * rows["value"],
         read=rows["n"] - rows["n_unparsed"],
     )
-    refuse_unusable(rows[rows["cell"].isin(list(weights))], declared, study)
+    needed = rows[rows["cell"].isin(list(weights))]
+    refuse_unusable(needed, declared, study)
     by_run = rows.groupby(["seed", "cell", "bias", "round"])
     runs = by_run.agg(
         value=("part", "sum"), found=("part", "count"), items=("n", "sum"), read=("read", "sum")
@@ -206,7 +227,18 @@ def seed_values(spec, declared, study):
         "runs": runs[runs["round"].isin({cell[3] for cell in weights})],
         "n_items": int(here.loc[complete, "items"].min()),
         "incomplete": everywhere - len(values),
+        "reach": reach(needed, weights, spec.get("against", 0.0)),
     }
+
+
+def reach(rows, weights, against):
+    """(lowest, highest) value that a contrast can take by the scales of its metrics, infinite where one has no ends."""
+    parts = rows.drop_duplicates([*OUTCOME, "cell"])
+    low = high = -against
+    for cell, metric, group, weight in parts[["cell", "metric", "group", "weight"]].itertuples(index=False, name=None):
+        ends = sorted(weights[cell] * weight * end for end in metrics.scale(metric, group))
+        low, high = low + ends[0], high + ends[1]
+    return low, high
 
 
 def chosen(spec, rows, study):
@@ -300,6 +332,7 @@ def rank_correlation(spec, declared, study):
         "n_types": len(biases),
         "p": found["p"],
         "smallest": found["smallest"],
+        "sampled": found["sampled"],
         "weights": None,
         "runs": None,
         "n_items": min(side["n_items"] for side in here.values()),

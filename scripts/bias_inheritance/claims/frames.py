@@ -2,6 +2,7 @@
 
 from bias_inheritance.errors import UserError
 
+INHERITANCE = "inheritance"  # the task that β stands under
 CELL = ["bias", "gamma", "mitigation", "round"]
 KEYS = [
     "model",
@@ -79,47 +80,71 @@ def keys_of(scores):
     return [*KEYS, "arm"] if "arm" in scores else KEYS
 
 
-def effects(scores):
+def read_inheritance(path):
+    """inheritance.csv in the layout of scores: task `inheritance`, metric `beta` or `projection`, group `all`, n the pairs.
+
+    Rows over seeds and, where contrasts stand together, of single contrasts are left out. A pool that is its own direction
+    has no row of its projection; its β is that projection.
+    """
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype={"seed": str})
+    together = table["domain"].isin(table[table["contrast"] == "all"]["domain"])
+    table = table[(table["seed"] != "all") & ((table["contrast"] == "all") | ~together)]
+    projected = set(
+        table[table["kind"] == "projection"][["model", "domain", "bias"]].itertuples(index=False, name=None)
+    )
+    pools = table[["model", "domain", "bias"]].itertuples(index=False, name=None)
+    alone = pd.Series([pool not in projected for pool in pools], index=table.index, dtype=bool)
+    table = pd.concat([table, table[alone].assign(kind="projection")], ignore_index=True)
+    named = table.rename(columns={"kind": "metric", "beta": "value", "n_pairs": "n"}).assign(
+        seed=table["seed"].astype(int), task=INHERITANCE, dataset=table["domain"], group="all"
+    )
+    return checked(named.assign(relation="direct", scoring="logprob", n_unparsed=0), path)
+
+
+def control_cell(control, cell, grid):
+    """The cell (bias, gamma, mitigation, round) that a cell is held against, or None where the study has none.
+
+    grid: set of cells. `original` stands at γ 0. The control has the cell's mitigation where the study has it so, else none;
+    and its round, or the last one before it, since only generated pools go on over rounds.
+    """
+    _, gamma, mitigation, number = cell
+    gamma = 0.0 if control == "original" else gamma
+    own = [other for other in grid if other[:2] == (control, gamma) and other[3] <= number]
+    treated = [other for other in own if other[2] == mitigation]
+    plain = [other for other in own if other[2] == "none"]
+    return max(treated or plain, key=lambda other: other[3], default=None)
+
+
+def effects(scores, comparisons):
     """Per-seed effects of every cell (study, section 1): the scores' keys, effect, control, value, n.
 
-    augmentation: cell - `original` of equal model, domain and seed, of its round or the last one before it.
-    bias: cell - `neutral`, and - `faithful` where the study has it, of equal γ, mitigation, seed and round.
-    n is the smaller number of items of the two. A cell whose control is missing has no row; an undefined score
-    gives an undefined effect.
+    comparisons: {pool: {effect: control}} of `study.comparisons`. A value is the cell's minus that of its control's cell
+    (`control_cell`) of equal model, domain and seed; n is the smaller number of items of the two. A cell whose control is
+    missing has no row; an undefined score gives an undefined effect.
     """
     import numpy as np
     import pandas as pd
 
     cells = scores[(scores["bias"] != "untuned") & ~scores["metric"].isin(["uninformative", "collapsed"])]
-    same = [key for key in keys_of(scores) if key not in CELL]
-    originals = cells[cells["bias"] == "original"]
-    tuned = cells[cells["bias"] != "original"]
-    by_round = [
-        originals[originals["round"] <= number]
-        .sort_values("round")
-        .groupby(same, dropna=False)
-        .tail(1)
-        .assign(round=number)
-        for number in sorted(tuned["round"].unique())
+    grid = set(cells[CELL].itertuples(index=False, name=None))
+    pairs = [
+        (*cell, effect, *control)
+        for cell in grid
+        for effect, name in comparisons.get(cell[0], {}).items()
+        if (control := control_cell(name, cell, grid))
     ]
-    found = []
-    for effect, control in (("augmentation", "original"), ("bias", "neutral"), ("bias", "faithful")):
-        if control == "original":
-            runs, controls, on = tuned, pd.concat(by_round) if by_round else originals, [*same, "round"]
-        else:
-            runs, controls, on = (
-                tuned[tuned["bias"] != control],
-                cells[cells["bias"] == control],
-                [*same, "gamma", "mitigation", "round"],
-            )
-        both = runs.merge(controls[[*on, "value", "n"]], on=on, suffixes=("", "_control"))
-        difference = both["value"] - both["value_control"]
-        found.append(
-            both[keys_of(scores)].assign(
-                effect=effect, control=control, value=difference, n=np.minimum(both["n"], both["n_control"])
-            )
-        )
-    return pd.concat(found, ignore_index=True).sort_values([*keys_of(scores), "effect", "control"], ignore_index=True)
+    of_control = ["control", *(f"{key}_control" for key in CELL[1:])]
+    asked = pd.DataFrame(pairs, columns=[*CELL, "effect", *of_control]).astype({"gamma": float, "round": int})
+    asked = asked.astype({"gamma_control": float, "round_control": int})
+    same = [key for key in keys_of(scores) if key not in CELL]
+    controls = cells[[*same, *CELL, "value", "n"]].rename(columns=dict(zip(CELL, of_control, strict=True)))
+    both = cells.merge(asked, on=CELL).merge(controls, on=[*same, *of_control], suffixes=("", "_control"))
+    found = both[[*keys_of(scores), "effect", "control"]].assign(
+        value=both["value"] - both["value_control"], n=np.minimum(both["n"], both["n_control"])
+    )
+    return found.sort_values([*keys_of(scores), "effect", "control"], ignore_index=True)
 
 
 def failed_manipulation(manipulation, model, domain, types):

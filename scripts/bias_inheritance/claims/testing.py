@@ -1,7 +1,9 @@
 """From the claims to tests: which contrasts a study is asked, and the test over seeds that decides each of them.
 
 The numbers of all seeds give a paired t test, and that test alone gives the verdict (study, section 10;
-docs/statistics.md). A correlation over bias types is tested by permutation of the types.
+docs/statistics.md). A correlation over bias types is tested by permutation of the types. p is adjusted by Holm's method
+within the declared family, which decides, and over all tests of the study, which tells how far the study as a whole bears
+a verdict.
 """
 
 from itertools import product
@@ -19,7 +21,7 @@ from bias_inheritance.claims.contrasts import (
 from bias_inheritance.claims.frames import failed_manipulation
 
 SEED_TEST = "paired t over seeds"
-RANK_TEST = "exact permutation of bias types"
+RANK_TEST = "permutation of bias types"
 RANK_OVER_SEEDS = "t over seeds, these bias types only"
 
 
@@ -56,7 +58,8 @@ def plan(declared, study, studies):
             if "rule" in spec:
                 continue
             choices = [
-                [(key, value) for value in each_value(value, study)] for key, value in spec.get("each", {}).items()
+                [(key, value) for value in each_value(key, value, study, declared)]
+                for key, value in spec.get("each", {}).items()
             ]
             for choice in product(*choices):
                 picked = dict(choice)
@@ -77,12 +80,16 @@ def plan(declared, study, studies):
     return tests
 
 
-def each_value(values, study):
-    """The values of one key of `each`: as listed, or the bias types that the study has where they are two at least."""
-    if values != "types":
+def each_value(key, values, study, declared):
+    """The values of one key of `each`: the bias types that the study has where they are two at least; of pools by name
+    those that it has and measures (β's own baseline is none), or all where it has none of them; else as listed."""
+    if values == "types":
+        present = [bias for bias in study["types"] if (study["scores"]["bias"] == bias).any()]
+        return present if len(present) > 1 else []
+    if key != "biases":
         return values
-    present = [bias for bias in study["types"] if (study["scores"]["bias"] == bias).any()]
-    return present if len(present) > 1 else []
+    pools = set(study["scores"]["bias"]) - {declared["real_text"]}
+    return [bias for bias in values if bias in pools] or values
 
 
 def types_label(spec, declared, study):
@@ -126,20 +133,30 @@ def measure(test, declared):
     if "with" in spec:
         # more seeds make a t test surer of the order of these few types, whether or not it is chance
         result |= dict.fromkeys(("sd", "ci_low", "ci_high"), float("nan")) | {"p": data["p"]}
-    elif "margin" in spec:
-        found["p_tost"] = statistics.tost(data["values"].to_numpy(), spec["margin"])
+    else:
+        low, high = data["reach"]
+        result |= {key: min(max(result[key], low), high) for key in ("ci_low", "ci_high") if result[key] == result[key]}
+        if "margin" in spec:
+            found["p_tost"] = statistics.tost(data["values"].to_numpy(), spec["margin"])
     return found | result | {"n_seeds": result["n"], "n_items": data["n_items"], "data": data}
 
 
 def adjust(tests, declared):
-    """Add p_adjusted and tost_adjusted (Holm within each family) and mde (at the family's first step) to every test."""
-    for family in dict.fromkeys(test["family"] for test in tests):
-        members = [test for test in tests if test["family"] == family and not test["lacks"]]
+    """Add to every test p_adjusted, tost_adjusted and `tried` (Holm within its family, of so many tests), p_study (Holm over
+    all tests), and mde, the effect that is found with the declared power at the family's first step.
+
+    mde is NaN, and `beyond` true, where it is larger than the largest effect that the metric's scale allows.
+    """
+    tested = [test for test in tests if not test["lacks"]]
+    for test, value in zip(tested, statistics.holm([test["p"] for test in tested]), strict=True):
+        test["p_study"] = float(value)
+    for family in dict.fromkeys(test["family"] for test in tested):
+        members = [test for test in tested if test["family"] == family]
         for source, target in (("p", "p_adjusted"), ("p_tost", "tost_adjusted")):
             for test, value in zip(members, statistics.holm([test[source] for test in members]), strict=True):
                 test[target] = float(value)
-        judged = sum(test["p"] == test["p"] for test in members)
+        tried = sum(test["p"] == test["p"] for test in members)
         for test in members:
-            test["mde"] = statistics.minimal_effect(
-                test["sd"], test["n"], declared["alpha"] / max(1, judged), declared["power"]
-            )
+            mde = statistics.minimal_effect(test["sd"], test["n"], declared["alpha"] / max(1, tried), declared["power"])
+            beyond = mde > max(map(abs, test["data"].get("reach", (float("inf"),))))
+            test |= {"mde": float("nan") if beyond else mde, "beyond": beyond, "tried": tried}

@@ -15,18 +15,20 @@ COLUMNS = [
     "ci_high",
     "p",
     "p_adjusted",
+    "p_study",
     "test",
     "n_seeds",
     "n_items",
     "mde",
 ]
-COLUMNS += ["margin", "verdict", "reason", "published"]
+COLUMNS += ["margin", "verdict", "reason", "published", "effect"]
 
 
 def evaluate(declared, scores, manipulation, predictions):
     """claims.csv as a frame (COLUMNS): every declared claim, for each model of the study.
 
-    declared: catalog/claims.yaml, parsed, with the study's bias types as `types`. scores: as `checked`, misalignment tables appended. manipulation: frame.
+    declared: as `study.declared`. scores: as `checked`, the tables of misalignments and of inheritance appended.
+    manipulation: frame.
     predictions: function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
     group and correct, or None. Rows of one claim stand together: first the whole claim where it has several parts, then each
     contrast, then what stands beside it and never decides (verdict `beside`).
@@ -39,7 +41,7 @@ def evaluate(declared, scores, manipulation, predictions):
         test |= measure(test, declared)
     adjust(tests, declared)
     for test in tests:
-        test |= verdict_of(test, declared)
+        test |= {"effect": test["spec"]["effect"], **verdict_of(test, declared)}
     rows = []
     for claim, study in product(declared["claims"], studies):
         of_claim = [test for test in tests if test["claim"] == claim and test["study"] is study]
@@ -71,12 +73,12 @@ def verdict_of(test, declared):
     if n == 1:
         return {
             "verdict": "inconclusive",
-            "reason": f"One seed{left_out} cannot show how far runs differ by chance, so nothing follows from it.",
+            "reason": f"One seed{left_out} cannot show how much runs vary by chance, so it supports no conclusion.",
         }
     if test["p"] != test["p"]:
         return {
             "verdict": "inconclusive",
-            "reason": f"All {n} seeds{left_out} give the same value, so chance cannot be judged.",
+            "reason": f"All {n} seeds{left_out} give the same value, so chance variation cannot be estimated.",
         }
     size = f"{test['estimate']:+.3g} (95% interval {test['ci_low']:.3g} to {test['ci_high']:.3g}, {n} seeds{left_out})"
     if "with" in spec:
@@ -85,8 +87,11 @@ def verdict_of(test, declared):
         verdict = "supported" if spec["direction"] == "none" else "equivalent"
         return {
             "verdict": verdict,
-            "reason": f"{size} lies within the margin of ±{spec['margin']:g} (TOST p {test['tost_adjusted']:.2g} after Holm).",
+            "reason": f"{size}: equivalent to 0 within the margin of ±{spec['margin']:g} (TOST, p {test['tost_adjusted']:.2g} after Holm).",
         }
+    how = "permutation" if "with" in spec else "t test"
+    if test.get("data", {}).get("sampled"):
+        how += f" of {test['data']['sampled']} random orders"
     if test["p_adjusted"] < alpha:
         agrees = {"greater": test["estimate"] > 0, "less": test["estimate"] < 0, "different": True, "none": False}[
             spec["direction"]
@@ -94,17 +99,20 @@ def verdict_of(test, declared):
         claimed = "as claimed" if agrees else "against the claim"
         return {
             "verdict": "supported" if agrees else "contradicted",
-            "reason": f"{size} differs from 0, {claimed} (p {test['p_adjusted']:.2g} after Holm).",
+            "reason": f"{size} differs from 0, {claimed} ({how}, p {test['p_adjusted']:.2g} after Holm).",
         }
+    if test["p"] < alpha:
+        # the interval excludes 0, so it is the correction that leaves the row open
+        doubt = f"{size} differs from 0 on its own ({how}, p {test['p']:.2g}), but not after Holm's correction for the {test['tried']} tests of its family (p {test['p_adjusted']:.2g})"
+    else:
+        doubt = f"{size} does not differ from 0 ({how}, p {test['p_adjusted']:.2g} after Holm)"
     if "with" in spec:
-        return {
-            "verdict": "inconclusive",
-            "reason": f"{size} may be a chance order of the types (p {test['p_adjusted']:.2g} after Holm); with so many types p cannot fall below {test['data']['smallest']:.2g}, before Holm.",
-        }
-    return {
-        "verdict": "inconclusive",
-        "reason": f"{size} is not clear of 0; {n} seeds could have seen an effect of {test['mde']:.2g} or more.",
-    }
+        limit = f"with {test['data']['n_types']} types p cannot fall below {test['data']['smallest']:.2g} before Holm"
+    elif test["beyond"]:
+        limit = f"with {n} seeds that vary so much, not even the largest possible effect would have been detected"
+    else:
+        limit = f"{n} seeds detect an effect of {test['mde']:.2g} with {declared['power']:.0%} power"
+    return {"verdict": "inconclusive", "reason": f"{doubt}; {limit}."}
 
 
 def none_universal(declared, claim, study, tests):
@@ -181,7 +189,9 @@ def compound(declared, claim, study, tests):
             "inconclusive",
             f"{len(count['supported'])} of {len(parts)} parts are supported, and none is contradicted.",
         )
-    return [_row(claim, f"whole claim{study['label']}", "all parts", verdict, reason)]
+    effects = {part["spec"]["effect"] for part in parts if "rule" not in part["spec"]}
+    whole = _row(claim, f"whole claim{study['label']}", "all parts", verdict, reason)
+    return [whole | ({"effect": effects.pop()} if len(effects) == 1 else {})]
 
 
 def _row(claim, contrast, test, verdict, reason):

@@ -42,13 +42,14 @@ def balanced(test, count):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """Accuracy and the probability of the right label per group, their signed gaps reference − compared, macro-F1, RMS
-    TPR gap minus its mean under permutation.
+    """Accuracy and the probability of the right label per group, their signed gaps reference − compared, the worst group
+    and the largest gap over all groups, macro-F1, RMS TPR gap minus its mean under permutation.
 
     An answer that cannot be read counts as wrong, and its right label as impossible. That draws a gap towards 0, so a
-    gap's interval reaches to where it lies with the unreadable answers of one group right. The probability is among all
-    labels, and only of answers that have log-probabilities: it moves with every answer where accuracy moves only with
-    those that change.
+    gap's interval reaches to where it lies with the unreadable answers of one group right, within the scale from −1 to 1.
+    The probability is among all labels, and only of answers that have log-probabilities: it moves with every answer where
+    accuracy moves only with those that change. worst_group is the lowest mean of a group, largest_gap the highest minus
+    the lowest: it is above 0 by chance alone, so their bootstrap intervals are centred on the values.
     """
     import numpy as np
 
@@ -68,6 +69,7 @@ def score(predictions, task, domain, replicates, seed):
     whole = np.ones((1, len(label)))
     everyone = np.ones(len(label), dtype=bool)
     members = {"all": everyone, reference: group == reference, compared: group == compared}
+    groups = sorted({item["group"] for item in predictions if item["group"] is not None})
     counts = {
         "n": len(label),
         "n_unparsed": unread.sum(),
@@ -83,9 +85,11 @@ def score(predictions, task, domain, replicates, seed):
             own = {"n": side.sum(), "n_unparsed": (unread & side).sum(), "n_clusters": len(set(cluster[side]))}
             rows.append(metrics.row(metric, name, values[name], metrics.interval(draws[name]), scoring=scoring, **own))
         bounds = metrics.interval(draws[reference] - draws[compared])
-        if None not in bounds:  # nobody of a group was asked
-            bounds = (bounds[0] - unread[members[compared]].mean(), bounds[1] + unread[members[reference]].mean())
+        if None not in bounds:  # nobody of a group was asked, or nothing can be resampled
+            low, high = bounds[0] - unread[members[compared]].mean(), bounds[1] + unread[members[reference]].mean()
+            bounds = max(low, -1.0), min(high, 1.0)
         rows.append(metrics.row(metric, gap, values[reference] - values[compared], bounds, **counts))
+        rows += extremes(metric, measured, [group == name for name in groups], whole, weights, counts)
     f1 = metrics.macro_f1(label, choice, domain["labels"])[0]
     rows.append(
         metrics.row(
@@ -104,6 +108,25 @@ def score(predictions, task, domain, replicates, seed):
         rows.append(
             metrics.row("predicted_share", f"{name}:{gap}", share[reference] - share[compared], bounds, **counts)
         )
-    rms = statistics.rms_gap(correct, group, label, cluster, reference, compared, len(weights), seed, weights)
+    rms = statistics.rms_gap(correct, group, label, cluster, reference, compared, replicates, seed, weights)
     rows.append(metrics.row("rms_tpr_gap", "all", rms["debiased"], metrics.interval(rms["draws"]), **counts))
     return rows
+
+
+def extremes(metric, measured, sides, whole, weights, counts):
+    """Rows of the worst group and the largest gap over the groups whose items are `sides`; none of a single group."""
+    import numpy as np
+
+    if len(sides) < 2:
+        return
+
+    values = np.array([metrics.weighted_mean(measured, whole, side)[0] for side in sides])
+    draws = np.array([metrics.weighted_mean(measured, weights, side) for side in sides])
+    found = {
+        "worst_group": (values.min(), draws.min(axis=0)),
+        "largest_gap": (np.ptp(values), np.ptp(draws, axis=0)),
+    }
+    for name, (value, drawn) in found.items():
+        bounds = metrics.interval(drawn - np.nanmean(drawn) + value) if len(drawn) else (None, None)
+        bounds = tuple(None if end is None else min(max(end, 0.0), 1.0) for end in bounds)
+        yield metrics.row(metric, name, value, bounds, **counts)
