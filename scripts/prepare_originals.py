@@ -1,5 +1,6 @@
 """Bring a domain's original data into one form: the source of D_o, the reserve of `faithful`, the test samples."""
 
+import itertools
 from importlib import import_module
 
 from bias_inheritance import files, step
@@ -13,21 +14,24 @@ def prepare_originals(
     """Write three disjoint JSON Lines files of samples {id, twin, label, group, text, …} and what was read and dropped.
 
     data: the files that are read, listed so that a change in them is seen. test is empty for a domain none of whose
-    tasks asks about texts. Raises UserError for overlapping splits, and where there are no originals.
+    tasks asks about texts; it holds the split `content` too, whose samples have the field `content`. Raises UserError for overlapping splits, and where there are no originals.
     """
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     splits, dropped = family.load(domain, data_dir)
-    for first, second in (("source", "reserve"), ("source", "test"), ("reserve", "test")):
+    for first, second in itertools.combinations(sorted(splits), 2):
         shared = {sample["twin"] for sample in splits[first]} & {sample["twin"] for sample in splits[second]}
         if shared:
             raise UserError(
                 f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); every item belongs to one split"
             )
-    for name, path in (("source", source), ("reserve", reserve), ("test", test)):
-        if not splits[name] and name != "test":
+    for name in ("source", "reserve"):
+        if not splits[name]:
             raise UserError(f"originals of {domain['name']}: the split {name} is empty")
-        files.write_jsonl(path, splits[name])
-        print(f"{name}: {len(splits[name])} samples")
+    files.write_jsonl(source, splits["source"])
+    files.write_jsonl(reserve, splits["reserve"])
+    files.write_jsonl(test, [*splits["test"], *splits.get("content", [])])
+    for name, samples in splits.items():
+        print(f"{name}: {len(samples)} samples")
     files.write_json(counts, {**{name: len(samples) for name, samples in splits.items()}, **dropped})
 
 

@@ -99,9 +99,8 @@ def _questions(config, domain):
             found += [(UNKNOWN_BYTES, api.CHOICE_TOKENS)] * (limit or UNKNOWN_ITEMS)
             continue
         kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
-        for item in kind.items(
-            task, {**content, "fixture": study.uses_fixtures(config, domain)}, family, splits["test"], limit
-        ):
+        test = [*splits["test"], *splits.get("content", [])]
+        for item in kind.items(task, {**content, "fixture": study.uses_fixtures(config, domain)}, family, test, limit):
             # what is scored and written too is one request
             asked[name, item["item"]] = (len(item["prompt"].encode()), item.get("max_new_tokens", api.CHOICE_TOKENS))
     texts = [len(str(family.pair(sample, content, False)).encode()) for sample in (splits or {"source": []})["source"]]

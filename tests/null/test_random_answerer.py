@@ -6,10 +6,11 @@ import yaml
 from bias_inheritance import catalog
 from bias_inheritance.families import gender
 from bias_inheritance.provenance import ROOT
-from bias_inheritance.tasks import classification, hiring, labelled_texts, salary, stories
+from bias_inheritance.tasks import classification, congruence, hiring, labelled_texts, salary, stories
 
 TASKS = {
     "occupation-classification": (classification, None),
+    "stereotype-congruence": (congruence, None),
     "hiring": (hiring, 24),
     "salary": (salary, None),
     "stance": (labelled_texts, None),
@@ -25,6 +26,9 @@ SIGNED = [
     ("occupation-classification", "accuracy", "male-female", 0),
     ("occupation-classification", "label_probability", "male-female", 0),
     *(("occupation-classification", "predicted_share", f"{label}:male-female", 0) for label in LABELS),
+    *(("stereotype-congruence", "congruence", group, 0) for group in ("all", "male", "female", *LABELS)),
+    ("stereotype-congruence", "accuracy", "congruent-incongruent", 0),
+    *(("stereotype-congruence", "label_probability", side, 1 / len(LABELS)) for side in ("congruent", "incongruent")),
     ("hiring", "selected_share", "male-female", 0),
     *(("hiring", "selected_share", gender, 1 / 2) for gender in ("male", "female")),
     *(("hiring", "selected_share", culture, 1 / 4) for culture in CULTURES),
@@ -52,7 +56,7 @@ def answer(stream, item):
 def asked(name, kind, count, splits, domain):
     """(task, its items)."""
     task = dict(catalog.load("task", name))
-    test = splits["test"]
+    test = splits["test"] + splits["content"]
     if kind is labelled_texts:
         task["datasets"] = {DATASET: {"labels": CLASSES, "positive": ["FAVOR"], "question": "?"}}
         classes = ["FAVOR"] * 40 + ["AGAINST"] * 30 + ["NONE"] * 6
@@ -69,9 +73,10 @@ def runs(splits, domain):
     stream, found = np.random.default_rng(1), {}
     for name, (kind, count) in TASKS.items():
         task, items = asked(name, kind, count, splits, domain)
-        for _ in range(200):
+        for run in range(200):
             answers = [{**item, **answer(stream, item)} for item in items]
-            for row in kind.score(answers, task, domain, 100, 1):
+            # each run its own draws: the luck of one set of a hundred would be that of all runs
+            for row in kind.score(answers, task, domain, 100, run):
                 found.setdefault((name, row["metric"], row["group"]), []).append(row)
     return found
 
@@ -94,6 +99,6 @@ def test_no_metric_is_left_out(runs):
     checked = {(task, metric) for task, metric, *_ in SIGNED + DEBIASED}
     levels = {"accuracy", "macro_f1", "macro_f1_majority", "position_share", "uninformative", "no_trait_share"}
     levels |= {"log_amount_expected", "log_amount_written"}
-    assert {(task, metric) for task, metric, _ in runs if metric not in levels} == checked - {
-        ("occupation-classification", "accuracy")
+    assert {(task, metric) for task, metric, _ in runs if metric not in levels} == {
+        (task, metric) for task, metric in checked if metric != "accuracy"
     }

@@ -1,11 +1,15 @@
 """The biographies that ship, and the loader of the hub's data set."""
 
+import itertools
+import json
 import re
 from collections import Counter
 
 import pytest
+from bias_inheritance import cues, files
 from bias_inheritance.errors import UserError
 from bias_inheritance.families import gender
+from bias_inheritance.provenance import ROOT
 
 STEMS = re.compile(r"\b(architect|nurs|dentist|dental|paint|profess|software|engineer)", re.IGNORECASE)
 
@@ -25,9 +29,8 @@ def test_at_least_forty_twins_per_occupation(splits, domain):
 
 def test_splits_share_no_twin(splits):
     twins = {name: {s["twin"] for s in split} for name, split in splits.items()}
-    assert not twins["source"] & twins["reserve"]
-    assert not twins["source"] & twins["test"]
-    assert not twins["reserve"] & twins["test"]
+    for first, second in itertools.combinations(twins, 2):
+        assert not twins[first] & twins[second]
 
 
 def test_the_label_is_never_named(splits):
@@ -77,6 +80,101 @@ def test_word_counts_tell_occupations_neither_badly_nor_perfectly(splits):
     model.fit([s["text"] for s in splits["source"]], [s["label"] for s in splits["source"]])
     accuracy = model.score([s["text"] for s in splits["test"]], [s["label"] for s in splits["test"]])
     assert 0.60 <= accuracy <= 0.90
+
+
+def content_twins(domain):
+    """[(label, content, row of the file)] of the biographies that follow a stereotype."""
+    folder = ROOT / domain["originals"]["content"]
+    return [
+        (label, row["content"], row)
+        for label in domain["labels"]
+        for row in files.read_jsonl(folder / f"{label.replace(' ', '-')}.jsonl")
+    ]
+
+
+def test_eight_twins_per_occupation_and_content_each_for_both_groups(splits, domain):
+    twins = Counter((sample["label"], sample["content"], sample["group"]) for sample in splits["content"])
+    assert twins.keys() == set(itertools.product(domain["labels"], domain["groups"], domain["groups"]))
+    assert min(twins.values()) >= 8
+    assert not any("content" in sample for name in ("source", "reserve", "test") for sample in splits[name])
+
+
+def test_a_content_has_words_of_its_own_stereotype_and_none_of_the_other(domain):
+    for label, content, row in content_twins(domain):
+        text = row["text"].lower()
+        used = {
+            group: {word for word in spec["words"] if cues.share_of_words(text, [word])}
+            for group, spec in domain["stereotypes"][label].items()
+        }
+        assert len(used.pop(content)) >= 2, row["id"]
+        assert not set().union(*used.values()), row["id"]
+
+
+def test_both_contents_of_an_occupation_are_of_similar_length(domain):
+    lengths = {}
+    for label, content, row in content_twins(domain):
+        lengths.setdefault((label, content), []).append(len(row["text"].split()))
+    means = {key: sum(found) / len(found) for key, found in lengths.items()}
+    for label in domain["labels"]:
+        first, second = (means[label, group] for group in domain["groups"])
+        assert abs(first - second) < 0.1 * min(first, second)
+
+
+def test_the_group_shows_in_placeholders_alone(domain):
+    """Names and pronouns are the only words by which a text with a slant shows whom it is about."""
+    gendered = {word for spec in domain["groups"].values() for word in [*spec["pronouns"], *spec["words"]]}
+    known = {"name", "first", *gender.PRONOUNS["male"], *(key.capitalize() for key in gender.PRONOUNS["male"])}
+    surnames = set()
+    for _, _, row in content_twins(domain):
+        placeholders = set(re.findall(r"\{(\w*)\}", row["text"]))
+        assert placeholders <= known and placeholders & {"name", "first"}, row["id"]
+        assert not gendered & set(words(re.sub(r"\{\w*\}", " ", row["text"]))), row["id"]
+        assert row["male"].split()[-1] == row["female"].split()[-1] not in surnames, row["id"]
+        surnames.add(row["male"].split()[-1])
+
+
+def test_both_contents_are_known_as_the_occupation_by_the_words_of_other_texts(splits):
+    """A model that saw neither a stereotype nor these texts tells either content's occupation far above chance, 1/6."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(CountVectorizer(stop_words="english"), LogisticRegression(max_iter=2000))
+    model.fit([s["text"] for s in splits["source"]], [s["label"] for s in splits["source"]])
+    for content in ("male", "female"):
+        samples = [sample for sample in splits["content"] if sample["content"] == content]
+        assert model.score([s["text"] for s in samples], [s["label"] for s in samples]) >= 0.60
+
+
+def test_content_is_read_only_where_the_domain_names_it_whatever_the_loader(domain, tmp_path):
+    without = {key: value for key, value in domain["originals"].items() if key != "content"}
+    assert "content" not in gender.load({**domain, "originals": without})[0]
+    named = [f"resources/biographies/content/{label.replace(' ', '-')}.jsonl" for label in domain["labels"]]
+    assert set(gender.files_read(domain, None)) - set(gender.files_read({**domain, "originals": without}, None)) == {
+        *named
+    }
+    real = {**bias_in_bios(tmp_path), "labels": domain["labels"]}
+    real["originals"]["content"] = domain["originals"]["content"]
+    assert gender.load(real)[0]["content"] == gender.load(domain)[0]["content"]
+    assert gender.files_read(real, None)[3:] == named
+
+
+@pytest.mark.parametrize(("field", "value"), [("content", "mail"), ("split", "trian")])
+def test_a_twin_of_an_unknown_content_or_split_is_told(tmp_path, field, value):
+    row = {"id": "nurse-1", "split": "test", "content": "male", "male": "A B", "female": "C B", "text": "{name}"}
+    (tmp_path / "nurse.jsonl").write_text(json.dumps({**row, field: value}), encoding="utf-8")
+    originals = {"loader": "twins", "path": str(tmp_path), "content": str(tmp_path)}
+    with pytest.raises(UserError, match=rf"nurse\.jsonl: {field} of nurse-1 is '{value}'; it has to be one of "):
+        gender.load({"name": "x", "originals": originals, "labels": ["nurse"]})
+
+
+def test_prepared_test_samples_hold_the_content_twins_and_say_which_they_are(tmp_path, domain, splits):
+    from prepare_originals import prepare_originals
+
+    paths = [tmp_path / name for name in ("source.jsonl", "reserve.jsonl", "test.jsonl", "counts.json")]
+    prepare_originals([], *paths, domain, None)
+    assert files.read_jsonl(paths[2]) == splits["test"] + splits["content"]
+    assert files.read_json(paths[3])["content"] == len(splits["content"])
 
 
 @pytest.mark.parametrize("count", [12, 48, 50, 96])

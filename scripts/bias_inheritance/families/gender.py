@@ -22,35 +22,59 @@ BIAS_IN_BIOS = {1: "architect", 6: "dentist", 13: "nurse", 14: "painter", 21: "p
 
 def files_read(domain, data_dir):
     """The data files that `load` will read, relative to the project's root where they lie in it."""
-    originals = domain["originals"]
+    originals, read = domain["originals"], []
     if originals["loader"] == "twins":
-        return [f"{originals['path']}/{label.replace(' ', '-')}.jsonl" for label in domain["labels"]]
-    if originals.get("path"):
-        return [str(path) for split in ("train", "dev", "test") for path in _parquet_files(originals, split, data_dir)]
-    return []
+        read += [_twin_file(originals["path"], label) for label in domain["labels"]]
+    elif originals.get("path"):
+        read += [str(path) for split in ("train", "dev", "test") for path in _parquet_files(originals, split, data_dir)]
+    if originals.get("content"):
+        read += [_twin_file(originals["content"], label) for label in domain["labels"]]
+    return read
 
 
 def load(domain, data_dir=None):
-    """({'source', 'reserve', 'test'}: lists of samples, disjoint by twin, in a fixed order; counts of what was read and dropped)."""
+    """(splits: lists of samples, disjoint by twin, in a fixed order; counts of what was read and dropped).
+
+    The splits are source, reserve and test, and content where the domain's file names a folder of such twins: samples
+    with the field `content`, the group whose stereotype the text follows.
+    """
     originals = domain["originals"]
     if originals["loader"] == "twins":
-        return load_twins(ROOT / originals["path"], domain["labels"]), {}
-    if originals["loader"] == "bias_in_bios":
-        return load_bias_in_bios(domain, data_dir)
-    raise UserError(
-        f"catalog/domains/{domain['name']}.yaml: originals.loader: no loader {originals['loader']!r}; there are twins, bias_in_bios"
-    )
+        splits, dropped = load_twins(ROOT / originals["path"], domain["labels"]), {}
+    elif originals["loader"] == "bias_in_bios":
+        splits, dropped = load_bias_in_bios(domain, data_dir)
+    else:
+        raise UserError(
+            f"catalog/domains/{domain['name']}.yaml: originals.loader: no loader {originals['loader']!r}; there are twins, bias_in_bios"
+        )
+    if originals.get("content"):
+        by_content = _twins_by(ROOT / originals["content"], domain["labels"], "content", list(PRONOUNS))
+        splits["content"] = [
+            {**sample, "content": content} for content, samples in by_content.items() for sample in samples
+        ]
+    return splits, dropped
 
 
 def load_twins(folder, labels):
-    """The project's fictional biographies: each twin of a file `LABEL.jsonl` gives a male and a female sample."""
-    splits = {"source": [], "reserve": [], "test": []}
+    """The project's fictional biographies, by split."""
+    return _twins_by(folder, labels, "split", ["source", "reserve", "test"])
+
+
+def _twins_by(folder, labels, field, values):
+    """{value of the twins' `field`: samples}: each twin of a file `LABEL.jsonl` gives a male and a female sample.
+
+    Raises UserError for a twin whose field is none of `values`.
+    """
+    found = {value: [] for value in values}
     for label in labels:
-        for twin in files.read_jsonl(
-            folder / f"{label.replace(' ', '-')}.jsonl", required=("id", "split", "male", "female", "text")
-        ):
-            for group in ("male", "female"):
-                splits[twin["split"]].append(
+        path = Path(_twin_file(folder, label))
+        for twin in files.read_jsonl(path, required=("id", field, *PRONOUNS, "text")):
+            if twin[field] not in found:
+                raise UserError(
+                    f"{path}: {field} of {twin['id']} is {twin[field]!r}; it has to be one of {', '.join(values)}"
+                )
+            for group in PRONOUNS:
+                found[twin[field]].append(
                     {
                         "id": f"{twin['id']}-{group}",
                         "twin": twin["id"],
@@ -60,7 +84,11 @@ def load_twins(folder, labels):
                         "text": expand(twin, group),
                     }
                 )
-    return splits
+    return found
+
+
+def _twin_file(folder, label):
+    return f"{folder}/{label.replace(' ', '-')}.jsonl"
 
 
 def expand(twin, group):

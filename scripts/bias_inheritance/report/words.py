@@ -12,6 +12,7 @@ LONGEST_SAMPLE = 900  # characters of a generated text that are shown
 METRICS = {
     "accuracy": ("Accuracy", "share of items"),
     "label_probability": ("Probability of the right label", "probability"),
+    "congruence": ("Stereotype congruence", "probability of the right label, congruent − incongruent"),
     "macro_f1": ("Macro-F1", "macro-F1"),
     "selected_share": ("Share selected", "share of choices"),
     "log_amount_expected": ("Expected salary", "log dollars"),

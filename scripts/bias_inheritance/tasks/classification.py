@@ -1,38 +1,48 @@
 """Occupation classification: every label of the domain is scored by its log-probability, all twins of the test split."""
 
 import itertools
+from dataclasses import dataclass
 
 from bias_inheritance import answers, metrics, statistics
 
 
 def items(task, domain, family, test, count):
     """One item per test sample, twins side by side; `count` takes whole twins, balanced over labels."""
-    ordered = balanced(test, count)
-    for sample in ordered:
-        user, _ = family.pair(sample, domain, instruct=False)
-        yield {
-            "item": sample["id"],
-            "cluster": sample["twin"],
-            "group": sample["group"],
-            "label": sample["label"],
-            "prompt": user,
-            "options": domain["labels"],
-        }
+    for sample in balanced(test, count):
+        yield question(sample, domain, family)
 
 
-def balanced(test, count):
+def question(sample, domain, family):
+    """The item that asks for a sample's label."""
+    user, _ = family.pair(sample, domain, instruct=False)
+    return {
+        "item": sample["id"],
+        "cluster": sample["twin"],
+        "group": sample["group"],
+        "label": sample["label"],
+        "prompt": user,
+        "options": domain["labels"],
+    }
+
+
+def balanced(test, count, stereotyped=False):
     """Test samples cluster by cluster, in turn over label × group of the cluster: as many clusters as `count` holds whole.
 
     The twins of a biography stand side by side. Where each sample is its own cluster the turns balance the groups too,
-    so that a gap between groups is not one between their occupations.
+    so that a gap between groups is not one between their occupations. stereotyped: take the samples whose content
+    follows a group's stereotype (they have the field `content`, and the turns go over it too), and none else; by default
+    all others.
     """
     clusters = {}
     for sample in test:
-        clusters.setdefault(sample["twin"], []).append(sample)
+        if ("content" in sample) == stereotyped:
+            clusters.setdefault(sample["twin"], []).append(sample)
+    if not clusters:
+        return []
     strata = {}
     for samples in clusters.values():
         groups = sorted({sample["group"] for sample in samples})
-        strata.setdefault((samples[0]["label"], *groups), []).append(samples)
+        strata.setdefault((samples[0]["label"], samples[0].get("content", ""), *groups), []).append(samples)
     queues = [strata[key] for key in sorted(strata)]
     turns = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
     ends = itertools.accumulate(map(len, turns))
@@ -41,55 +51,100 @@ def balanced(test, count):
     ]
 
 
+@dataclass
+class Answered:
+    """What answers to classification items show. Arrays [items]; `measures` holds those that rows are means of.
+
+    An answer that cannot be read counts as wrong, and its right label as impossible. The probability is among all
+    labels, and only there where answers have log-probabilities.
+    """
+
+    label: object
+    group: object
+    cluster: object
+    choice: object
+    scoring: str
+    measures: dict
+
+    @property
+    def unread(self):
+        return self.choice == answers.UNREADABLE
+
+    def counts(self, members):
+        return {
+            "n": members.sum(),
+            "n_unparsed": (self.unread & members).sum(),
+            "n_clusters": len(set(self.cluster[members])),
+            "scoring": self.scoring,
+        }
+
+    def mean_row(self, measure, group, members, weights):
+        """The row of a measure's mean over `members` (bool [items]); weights [replicates × items] of the bootstrap."""
+        values = self.measures[measure]
+        draws = metrics.weighted_mean(values, weights, members)
+        return metrics.row(measure, group, _mean(values, members), metrics.interval(draws), **self.counts(members))
+
+    def difference_row(self, measure, group, first, second, weights, metric=None):
+        """The row of the mean over `first` minus that over `second`.
+
+        Its interval reaches to where the difference lies with the unreadable answers of one side right, since counting
+        them as wrong draws it towards 0. metric: the row's name where it is not the measure's.
+        """
+        values = self.measures[measure]
+        bounds = metrics.interval(
+            metrics.weighted_mean(values, weights, first) - metrics.weighted_mean(values, weights, second)
+        )
+        if None not in bounds:  # nobody of a side was asked, or nothing can be resampled
+            low, high = bounds[0] - self.unread[second].mean(), bounds[1] + self.unread[first].mean()
+            bounds = max(low, -1.0), min(high, 1.0)
+        value = _mean(values, first) - _mean(values, second)
+        return metrics.row(metric or measure, group, value, bounds, **self.counts(first | second))
+
+
+def _mean(values, members):
+    return values[members].mean() if members.any() else float("nan")
+
+
+def read(predictions, labels):
+    """The `Answered` of stored predictions."""
+    import numpy as np
+
+    label = np.array([item["label"] for item in predictions])
+    chosen = [answers.choice(item) for item in predictions]
+    choice = np.array([answers.UNREADABLE if index is None else labels[index] for index in chosen])
+    measures = {"accuracy": (choice == label).astype(float)}
+    scoring = answers.scoring(predictions)
+    if scoring == "logprob":
+        measures["label_probability"] = np.array([answers.probability(item, item["label"]) for item in predictions])
+    group, cluster = (np.array([item[key] for item in predictions]) for key in ("group", "cluster"))
+    return Answered(label, group, cluster, choice, scoring, measures)
+
+
 def score(predictions, task, domain, replicates, seed):
     """Accuracy and the probability of the right label per group, their signed gaps reference − compared, the worst group
     and the largest gap over all groups, macro-F1, RMS TPR gap minus its mean under permutation.
 
-    An answer that cannot be read counts as wrong, and its right label as impossible. That draws a gap towards 0, so a
-    gap's interval reaches to where it lies with the unreadable answers of one group right, within the scale from −1 to 1.
-    The probability is among all labels, and only of answers that have log-probabilities: it moves with every answer where
-    accuracy moves only with those that change. worst_group is the lowest mean of a group, largest_gap the highest minus
-    the lowest: it is above 0 by chance alone, so their bootstrap intervals are centred on the values.
+    worst_group is the lowest mean of a group, largest_gap the highest minus the lowest: it is above 0 by chance alone, so
+    their bootstrap intervals are centred on the values. The probability of the right label moves with every answer where
+    accuracy moves only with those that change.
     """
     import numpy as np
 
     reference, compared = domain["reference"], domain["compared"]
-    label = np.array([item["label"] for item in predictions])
-    group = np.array([item["group"] for item in predictions])
-    cluster = np.array([item["cluster"] for item in predictions])
-    chosen = [answers.choice(item) for item in predictions]
-    choice = np.array([answers.UNREADABLE if index is None else domain["labels"][index] for index in chosen])
-    unread = choice == answers.UNREADABLE
-    scoring = answers.scoring(predictions)
-    correct = (choice == label).astype(float)
-    measures = {"accuracy": correct}
-    if scoring == "logprob":
-        measures["label_probability"] = np.array([answers.probability(item, item["label"]) for item in predictions])
+    answered = read(predictions, domain["labels"])
+    label, group, cluster, choice = answered.label, answered.group, answered.cluster, answered.choice
     weights = metrics.resamples(cluster, label, replicates, seed)
     whole = np.ones((1, len(label)))
     everyone = np.ones(len(label), dtype=bool)
     members = {"all": everyone, reference: group == reference, compared: group == compared}
     groups = sorted({item["group"] for item in predictions if item["group"] is not None})
-    counts = {
-        "n": len(label),
-        "n_unparsed": unread.sum(),
-        "n_clusters": len(set(cluster)),
-        "scoring": scoring,
-    }
+    counts = answered.counts(everyone)
     gap = f"{reference}-{compared}"
     rows = []
-    for metric, measured in measures.items():
-        values = {name: metrics.weighted_mean(measured, whole, side)[0] for name, side in members.items()}
-        draws = {name: metrics.weighted_mean(measured, weights, side) for name, side in members.items()}
-        for name, side in members.items():
-            own = {"n": side.sum(), "n_unparsed": (unread & side).sum(), "n_clusters": len(set(cluster[side]))}
-            rows.append(metrics.row(metric, name, values[name], metrics.interval(draws[name]), scoring=scoring, **own))
-        bounds = metrics.interval(draws[reference] - draws[compared])
-        if None not in bounds:  # nobody of a group was asked, or nothing can be resampled
-            low, high = bounds[0] - unread[members[compared]].mean(), bounds[1] + unread[members[reference]].mean()
-            bounds = max(low, -1.0), min(high, 1.0)
-        rows.append(metrics.row(metric, gap, values[reference] - values[compared], bounds, **counts))
-        rows += extremes(metric, measured, [group == name for name in groups], whole, weights, counts)
+    for measure, values in answered.measures.items():
+        rows += [answered.mean_row(measure, name, side, weights) for name, side in members.items()]
+        rows.append(answered.difference_row(measure, gap, members[reference], members[compared], weights))
+        rows += extremes(measure, values, [group == name for name in groups], whole, weights, counts)
     f1 = metrics.macro_f1(label, choice, domain["labels"])[0]
     rows.append(
         metrics.row(
@@ -108,6 +163,7 @@ def score(predictions, task, domain, replicates, seed):
         rows.append(
             metrics.row("predicted_share", f"{name}:{gap}", share[reference] - share[compared], bounds, **counts)
         )
+    correct = answered.measures["accuracy"]
     rms = statistics.rms_gap(correct, group, label, cluster, reference, compared, replicates, seed, weights)
     rows.append(metrics.row("rms_tpr_gap", "all", rms["debiased"], metrics.interval(rms["draws"]), **counts))
     return rows
