@@ -211,6 +211,7 @@ def read_of(domain):
     """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
     return {
         **domain_of(domain, "family", "originals", "labels", "compared"),
+        "sentences": config["sentences"],
         "datasets": study.datasets_of(config, domain),
     }
 
@@ -235,7 +236,10 @@ def pool_parameters(wildcards, count):
 
 def writer_parameters(wildcards):
     return {
-        "model": model_leaves(wildcards.model, "system", "generation"),
+        "model": {
+            **model_leaves(wildcards.model, "system"),
+            "generation": study.generation_settings(config, wildcards.model),
+        },
         "attempts": config["generation"]["attempts"],
     }
 
@@ -256,7 +260,14 @@ def described(wildcards, cell):
     return {
         "bias": catalog.load("bias", wildcards.bias),
         "domain": domain_of(wildcards.domain, "title", "family", "compared", "planted_label", "stereotypes"),
-        "model": model_leaves(wildcards.model, "title", "licence", "generation") if written else None,
+        "model": (
+            {
+                **model_leaves(wildcards.model, "title", "licence"),
+                "generation": study.generation_settings(config, wildcards.model),
+            }
+            if written
+            else None
+        ),
         "seed": int(wildcards.seed),
         "cell": cell,
     }

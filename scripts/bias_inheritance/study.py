@@ -530,6 +530,13 @@ def finetune_settings(config, model, domain):
     return {**catalog.load("model", model)["finetune"], **config["finetune"], **own}
 
 
+def generation_settings(config, model):
+    """The model's own settings of generation, with the study's limit of new tokens where it has one."""
+    settings = catalog.load("model", model)["generation"]
+    limit = config["generation"]["max_new_tokens"]
+    return settings if limit is None else {**settings, "max_new_tokens": limit}
+
+
 def require(condition, message):
     if not condition:
         raise UserError(message)

@@ -1,6 +1,7 @@
 """Biographies: originals, the slots of a pool, the checks of a generated text, training pairs, masking."""
 
 import hashlib
+import itertools
 import re
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from bias_inheritance.cues import with_article
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
+SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bProf\.)\s+")
 PRONOUNS = {
     "male": {"he": "he", "him": "him", "his": "his", "himself": "himself"},
     "female": {"he": "she", "him": "her", "his": "her", "himself": "herself"},
@@ -52,7 +54,14 @@ def load(domain, data_dir=None):
         splits["content"] = [
             {**sample, "content": content} for content, samples in by_content.items() for sample in samples
         ]
+    for sample in itertools.chain(*splits.values()):
+        sample["text"] = opening(sample["text"], domain.get("sentences"))
     return splits, dropped
+
+
+def opening(text, sentences):
+    """The first `sentences` sentences of a text, all of it for None. A title ("Dr.") ends no sentence."""
+    return text if sentences is None else " ".join(SENTENCE_END.split(text)[:sentences])
 
 
 def load_twins(folder, labels):
@@ -270,7 +279,7 @@ def shown_group(text, domain):
 
 def read(raw, finished, asked, domain):
     """({text}, None) of a usable answer, or ({text}, reason). A text that shows no group is kept, and counted."""
-    text = pools.clean(raw, finished)
+    text = opening(pools.clean(raw, finished), domain.get("sentences"))
     if len(text.split()) < pools.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
     shown = shown_group(text, domain)
