@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bias_inheritance import cues, files, hub_data, pools
+from bias_inheritance import cues, files, gate, hub_data, pools
 from bias_inheritance.cues import with_article
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
@@ -240,9 +240,12 @@ def shown_group(text, domain):
     return by_name.pop() if len(by_name) == 1 else None
 
 
-def read(raw, finished, asked, domain):
-    """({text}, None) of a usable answer, or ({text}, reason). A text that shows no group is kept, and counted."""
-    text = pools.clean(raw, finished)
+def read(text, finished, asked, domain):
+    """({text}, None) of a usable text, or ({text}, reason). A text that shows no group is kept, and counted.
+
+    text: what the gate left of an answer. Reasons: empty, truncated, wrong-group.
+    """
+    text = gate.whole_sentences(text, finished)
     if len(text.split()) < pools.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
     shown = shown_group(text, domain)
@@ -261,6 +264,11 @@ def finish(sample, asked, domain):
         "shown_group": shown,
         "label_words_replaced": hidden,
     }
+
+
+def told(sample, domain):
+    """What a sample tells, its label words replaced."""
+    return hide_labels(sample["text"], domain)[0]
 
 
 @cache
