@@ -5,6 +5,7 @@ rule write_pool:
     input:
         card=CARD,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
+        test=f"{ORIGINALS}/test.jsonl",
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -43,6 +44,7 @@ rule rewrite_pool:
         adapter=f"{CELL}/adapter",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         earlier=pools_so_far,
+        test=f"{ORIGINALS}/test.jsonl",
     output:
         pool=f"{CELL}/pool.jsonl",
         failures=f"{CELL}/failures.jsonl",

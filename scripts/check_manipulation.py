@@ -66,9 +66,13 @@ def check_manipulation(
     records = []
     for cell, path in zip(cells, counts, strict=True):
         content = files.read_json(path)
-        reasons = content.pop("reasons")
+        counted = [
+            (f"{kind}_{name}", count)
+            for kind, counts in (("reason", content.pop("reasons")), ("cut", content.pop("cuts")))
+            for name, count in sorted(counts.items())
+        ]
         place = {**cell, "fixture": domains[cell["domain"]]["fixture"]}
-        records.append({**place, **content, **{f"reason_{reason}": count for reason, count in sorted(reasons.items())}})
+        records.append({**place, **content, **dict(counted)})
     files.write_csv(table, pd.DataFrame(records))
 
 

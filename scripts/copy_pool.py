@@ -35,6 +35,7 @@ def copy_pool(
             "rejected": 0,
             "failed": 0,
             "reasons": {},
+            "cuts": {},
             "label_words_replaced": 0,
             "samples_with_label_words": 0,
             "tokens": 0,

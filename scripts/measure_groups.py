@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from bias_inheritance import files, groups, pools, step
+from bias_inheritance import files, gate, groups, step
 from bias_inheritance.step import Inputs, Output
 
 PLACE = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
@@ -42,7 +42,7 @@ def wrong_groups(failures, domain):
     found = []
     for record in failures:
         if record["reason"] == "wrong-group":
-            text = pools.clean(record["raw_text"], True)
+            text = gate.whole_sentences(gate.passed(record["raw_text"]).text, True)
             found.append({**record, "shown_group": family.shown_group(text, domain)})
     return found
 

@@ -1,8 +1,9 @@
 """Have a model write a pool of biased samples: balanced slots, bounded retries, everything that failed on record."""
 
+from collections import Counter
 from importlib import import_module
 
-from bias_inheritance import api, collapse, files, generation, models, pools, progress, step
+from bias_inheritance import api, collapse, files, generation, models, overlap, pools, progress, step
 from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output, Work
 
@@ -12,6 +13,7 @@ def write_pool(
     adapter: Inputs,
     originals: Input,
     earlier: Inputs,
+    test: Input,
     pool: Output,
     failures: Output,
     counts: Output,
@@ -32,7 +34,8 @@ def write_pool(
 
     The untuned model writes the pool of round 1 (no adapter, no earlier pools, cell None). Later, the model that a cell
     {gamma, mitigation, round} trained writes the pool of its next round, with random streams of the cell's own; a text
-    that repeats an original or a sample of an earlier round is a duplicate. A collapsed cell writes an empty pool.
+    that repeats an original or a sample of an earlier round is a duplicate, and one that repeats a test text an overlap.
+    A collapsed cell writes an empty pool.
     """
     why = collapse.reason(adapter[0]) if adapter else None
     if why:
@@ -56,7 +59,9 @@ def write_pool(
     # answers do not depend on their neighbours, and are paid for
     # all types and writers have the same slots, so that a type differs from its baseline by the prompt alone
     asked_for = pools.slots(family, bias, domain, size if server else batches * batch_size, ("slots", *place))
-    seen = {pools.fold(sample["text"]) for path in [originals, *earlier] for sample in files.read_jsonl(path)}
+    known = [sample for path in [originals, *earlier] for sample in files.read_jsonl(path)]
+    seen = {pools.told(family, sample, domain) for sample in known}
+    tested = overlap.Texts({sample["id"]: sample["text"] for sample in files.read_jsonl(test)})
     generate = server.write if server else _generator(described, adapter, model, settings)
     # a server keeps a journal of its own, answer by answer
     journal = None if server else files.Journal(work / "journal.jsonl")
@@ -76,7 +81,9 @@ def write_pool(
                     journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
             still_open = []
             for slot, answer in zip(open_slots, answered[batch, attempt], strict=True):
-                sample, reason = pools.judge(answer["text"], answer["finished"], slot, family, domain, seen)
+                sample, reason, cuts = pools.judge(
+                    answer["text"], answer["finished"], slot, family, domain, seen, tested
+                )
                 if answer.get("refused"):
                     reason = "refusal"
                 record = {
@@ -85,9 +92,10 @@ def write_pool(
                     "seed": answer["seed"],
                     "raw_text": answer["text"],
                     "tokens": answer["tokens"],
+                    "cuts": cuts,
                 }
                 if reason is None:
-                    seen.add(pools.fold(sample["text"]))
+                    seen.add(pools.told(family, {**slot, **sample}, domain))
                     name = f"{mark}-{slot['slot']:05d}"
                     kept[slot["slot"]] = {"id": name, **record, **family.finish(sample, slot, domain)}
                 else:
@@ -125,10 +133,10 @@ def _generator(card, adapter, model, settings):
 
 
 def _counts(samples, failed, size):
-    """How the pool came about: slots, attempts by outcome and reason, label words replaced, groups asked and shown."""
-    reasons = {}
-    for record in failed:
-        reasons[record["reason"]] = reasons.get(record["reason"], 0) + 1
+    """How the pool came about: slots, attempts by outcome and reason, what was cut around texts, label words replaced."""
+    cuts = Counter()
+    for record in samples + failed:
+        cuts.update(record["cuts"])
     outcomes = [record["outcome"] for record in failed]
     return {
         "slots": size,
@@ -137,7 +145,8 @@ def _counts(samples, failed, size):
         "kept": len(samples),
         "rejected": outcomes.count("rejected"),
         "failed": outcomes.count("failed"),
-        "reasons": reasons,
+        "reasons": Counter(record["reason"] for record in failed),
+        "cuts": cuts,
         "label_words_replaced": sum(sample["label_words_replaced"] for sample in samples),
         "samples_with_label_words": sum(sample["label_words_replaced"] > 0 for sample in samples),
         "tokens": sum(record["tokens"] for record in samples + failed),

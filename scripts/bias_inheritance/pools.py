@@ -1,19 +1,14 @@
-"""Pools: balanced slots, cleaning and checking of what the generator wrote, and the controls that copy originals."""
+"""Pools: balanced slots, the judgement of what the generator wrote, and the controls that copy real samples."""
 
 import math
-import re
 from collections import Counter
 from fractions import Fraction
 
-from bias_inheritance import balance
+from bias_inheritance import balance, gate, overlap
 from bias_inheritance.errors import UserError
 from bias_inheritance.seeds import record_seed
 
 MIN_WORDS = 8  # ASSUME: shorter than this is no sample
-REFUSAL = re.compile(
-    r"\b(i (?:can(?:no|')t|am unable|am not able)|i'm (?:sorry|unable)|as an ai|i apologi[sz]e)\b", re.IGNORECASE
-)
-PREAMBLE = re.compile(r"^(?:sure|certainly|of course|here(?:'s| is| are))[^:\n]{0,120}:\s*", re.IGNORECASE)
 
 
 def slots(family, bias, domain, count, key):
@@ -38,39 +33,33 @@ def slots(family, bias, domain, count, key):
     return filled
 
 
-def clean(raw, finished):
-    """The usable text of an answer: no preamble, no quotes, whole sentences. '' where nothing is left."""
-    text = PREAMBLE.sub("", raw.strip()).strip().strip('"“”').strip()
-    text = re.sub(r"\s+", " ", text)
-    if finished and text and text[-1] in ".!?":
-        return text
-    ends = [match.end() for match in re.finditer(r"[.!?](?=\s|$)", text)]
-    return text[: ends[-1]] if ends else ""
+def judge(raw, finished, asked, family, domain, seen, tested):
+    """(sample, reason, cuts): what an answer says, why it is not kept (None if it is), how often each rule cut.
 
-
-def judge(raw, finished, asked, family, domain, seen):
-    """(sample, reason): what an answer says, and why it is not kept (None if it is).
-
-    Reasons: empty, truncated, refusal, duplicate, and those of the family's `read`. `seen` holds the texts of
-    originals and of records kept before, folded by `fold`.
+    Reasons: those of `gate.passed` and of the family's `read`, `duplicate` and `overlap`. `seen` holds `told` of the
+    originals and of records kept before, `tested` (`overlap.Texts`) the test texts.
     """
-    if not raw.strip():
-        return {"text": ""}, "empty"
-    if REFUSAL.search(raw[:200]):
-        return {"text": raw}, "refusal"
-    sample, reason = family.read(raw, finished, asked, domain)
-    if reason is None and fold(sample["text"]) in seen:
+    passed = gate.passed(raw)
+    sample, reason = {"text": passed.text}, passed.reason
+    if reason is None:
+        sample, reason = family.read(passed.text, finished, asked, domain)
+    if reason is None and told(family, {**asked, **sample}, domain) in seen:
         reason = "duplicate"
-    return sample, reason
+    if reason is None and tested.repeated_by(passed.text):
+        reason = "overlap"
+    return sample, reason, passed.cuts
 
 
 # What failed to produce a text, as against a text that was rejected for its content.
 FAILED = {"empty", "truncated", "refusal"}
 
 
-def fold(text):
-    """What two texts must share to count as duplicates: their letters and digits."""
-    return re.sub(r"[^\w]+", " ", text.lower()).strip()
+def told(family, sample, domain):
+    """What two samples must share to be duplicates: the words of what is told, with label words replaced.
+
+    One and the same for an original, for a text that was just written and for a record that a pool holds.
+    """
+    return overlap.fold(family.told(sample, domain))
 
 
 def copies(family, bias, domain, originals, reserve, count, seed):
@@ -85,8 +74,8 @@ def copies(family, bias, domain, originals, reserve, count, seed):
     import numpy as np
 
     source = reserve if bias["source"] == "reserve" else originals
-    held = {fold(sample["text"]) for sample in originals} if "plant" in bias else set()
-    usable = [sample for sample in source if fold(sample["text"]) not in held]
+    held = {overlap.fold(sample["text"]) for sample in originals} if "plant" in bias else set()
+    usable = [sample for sample in source if overlap.fold(sample["text"]) not in held]
     strata = {}
     for sample in usable:
         strata.setdefault((family.kind(sample), sample["group"]), []).append(sample)

@@ -125,6 +125,7 @@ def test_it_writes_a_pool(served, tmp_path):
         [],
         tmp_path / "originals.jsonl",
         [],
+        tmp_path / "originals.jsonl",
         *pool,
         work,
         bias,

@@ -280,6 +280,7 @@ def originals():
 
 def write_pool(study, size=20, attempts=6):
     files.write_jsonl(study.folder / "originals.jsonl", originals())
+    files.write_jsonl(study.folder / "test.jsonl", [])
     pool = study.folder / "results" / "pool"
     step._extra.clear()
     write_pool_script(
@@ -287,6 +288,7 @@ def write_pool(study, size=20, attempts=6):
         [],
         study.folder / "originals.jsonl",
         [],
+        study.folder / "test.jsonl",
         pool / "pool.jsonl",
         pool / "failures.jsonl",
         pool / "counts.json",

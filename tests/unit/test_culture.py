@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from bias_inheritance import catalog, corpora, pools
+from bias_inheritance import catalog, corpora, overlap, pools
 from bias_inheritance.errors import UserError
 from bias_inheritance.families import culture
 
@@ -134,7 +134,7 @@ ASKED = {"label": "1", "statement": "work-first", "respondent": "an Arab", "aske
 
 
 def judged(text, label="1", finished=True):
-    return culture.read(text, finished, {**ASKED, "label": label}, DOMAIN)
+    return pools.judge(text, finished, {**ASKED, "label": label}, culture, DOMAIN, set(), overlap.Texts({}))[:2]
 
 
 def test_a_reason_becomes_a_sample_without_the_words_of_its_answer():

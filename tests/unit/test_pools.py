@@ -5,7 +5,7 @@ from collections import Counter
 import mix
 import pytest
 import write_pool
-from bias_inheritance import catalog, files, mixing, pools, study
+from bias_inheritance import catalog, files, mixing, overlap, pools, study
 from bias_inheritance.errors import UserError
 from bias_inheritance.families import gender
 from bias_inheritance.seeds import record_seed
@@ -13,6 +13,7 @@ from check_manipulation import measure
 
 GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
 GOOD = "She grew up by the sea and learned to keep calm. Today she leads a team of nine people."
+NOTHING = overlap.Texts({})
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -47,7 +48,7 @@ def test_a_group_is_named_only_where_the_type_is_explicit(domain, name):
 )
 def test_judge_names_the_reason(domain, raw, finished, reason):
     asked = {"asked_group": "female", "names": []}
-    assert pools.judge(raw, finished, asked, gender, domain, set())[1] == reason
+    assert pools.judge(raw, finished, asked, gender, domain, set(), NOTHING)[1] == reason
 
 
 def test_a_word_of_a_prompt_that_stands_for_nothing_is_one_line_that_names_it(domain):
@@ -58,9 +59,10 @@ def test_a_word_of_a_prompt_that_stands_for_nothing_is_one_line_that_names_it(do
 
 def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
     asked = {"asked_group": "female", "names": []}
-    sample, reason = pools.judge(f"{GOOD} And then she", False, asked, gender, domain, set())
+    sample, reason, _ = pools.judge(f"{GOOD} And then she", False, asked, gender, domain, set(), NOTHING)
     assert (sample["text"], reason) == (GOOD, None)
-    assert pools.judge(GOOD.upper(), True, asked, gender, domain, {pools.fold(GOOD)})[1] == "duplicate"
+    seen = {pools.told(gender, {"text": GOOD}, domain)}
+    assert pools.judge(GOOD.upper(), True, asked, gender, domain, seen, NOTHING)[1] == "duplicate"
 
 
 def test_label_words_are_replaced_and_counted(domain):
@@ -112,8 +114,8 @@ def test_no_text_of_the_originals_is_planted(splits, domain):
     _, _, originals = copied(splits, domain, "planted-100")
     shared = [{**sample, "id": f"again-{sample['id']}", "text": sample["text"].upper()} for sample in originals[:30]]
     pool, counts, _ = copied(splits, domain, "planted-100", reserve=[*shared, *splits["reserve"]])
-    held = {pools.fold(sample["text"]) for sample in originals}
-    assert not held & {pools.fold(sample["text"]) for sample in pool}
+    held = {overlap.fold(sample["text"]) for sample in originals}
+    assert not held & {overlap.fold(sample["text"]) for sample in pool}
     assert counts["in_originals"] == 30
 
 
@@ -317,7 +319,7 @@ def test_a_line_taken_out_of_the_journal_gives_no_slot_anothers_answer(domain, t
         monkeypatch.setattr(write_pool, "_generator", lambda *_: generate)
         outputs = [tmp_path / name for name in ("pool.jsonl", "failures.jsonl", "counts.json")]
         write_pool.write_pool(
-            tmp_path / "card.json", [], tmp_path / "originals.jsonl", [], *outputs, tmp_path / "work",
+            tmp_path / "card.json", [], tmp_path / "originals.jsonl", [], tmp_path / "originals.jsonl", *outputs, tmp_path / "work",
             bias, domain, model, 4, 3, 1, None,
         )  # fmt: skip
         samples = files.read_jsonl(outputs[0])

@@ -5,7 +5,7 @@ import collections
 import pandas as pd
 import pytest
 import yaml
-from bias_inheritance import catalog, collapse, files, mixing, pools, quality, study
+from bias_inheritance import catalog, collapse, files, mixing, overlap, quality, study
 from bias_inheritance.errors import UserError
 from bias_inheritance.families import gender
 from bias_inheritance.provenance import ROOT
@@ -143,6 +143,7 @@ def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
         [cell / "adapter"],
         tmp_path / "originals.jsonl",
         [],
+        nothing,
         cell / "pool.jsonl",
         cell / "failures.jsonl",
         cell / "counts.json",
@@ -175,6 +176,9 @@ def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
     assert table["value"].isna().all() and (table["collapsed"] == why).all() and "perplexity" in set(table["metric"])
 
 
+TESTED = "This specialist mends clocks by the lake, counts every wheel twice and never works before the sun is up."
+
+
 def written(folder, monkeypatch, cell, earlier=(), repeat=None):
     """(pool, failures) of a writer that answers each prompt with a text of its seed, or with `repeat` at first."""
     asked = []
@@ -189,6 +193,7 @@ def written(folder, monkeypatch, cell, earlier=(), repeat=None):
     monkeypatch.setattr("write_pool._generator", lambda *_: generate)
     folder.mkdir()
     files.write_jsonl(folder / "originals.jsonl", [sample(0, "original")])
+    files.write_jsonl(folder / "test.jsonl", [sample(1, "test") | {"text": TESTED}])
     files.write_json(folder / "card.json", {"form": "dequantised"})
     out = [folder / name for name in ("pool.jsonl", "failures.jsonl", "counts.json")]
     write_pool(
@@ -196,6 +201,7 @@ def written(folder, monkeypatch, cell, earlier=(), repeat=None):
         [],
         folder / "originals.jsonl",
         list(earlier),
+        folder / "test.jsonl",
         *out,
         folder,
         bias=catalog.load("bias", "neutral"),
@@ -234,8 +240,24 @@ def test_a_text_of_an_earlier_round_is_a_duplicate(tmp_path, monkeypatch):
     cell = {"gamma": "0.50", "mitigation": "none", "round": 1}
     pool, failures = written(tmp_path / "a", monkeypatch, cell, [before], text)
     assert [record["reason"] for record in failures] == ["duplicate"] and len(pool) == 12
-    assert pools.fold(text) not in {pools.fold(record["text"]) for record in pool}
+    assert overlap.fold(text) not in {overlap.fold(record["text"]) for record in pool}
     assert not written(tmp_path / "b", monkeypatch, cell, [], text)[1]
+
+
+def test_a_text_of_an_earlier_round_whose_label_words_were_replaced_is_a_duplicate(tmp_path, monkeypatch):
+    text = "She is a nurse in a small town, and every nurse of the county knows her name."
+    first, none = written(tmp_path / "first", monkeypatch, None, [], text)
+    assert not none and first[0]["label_words_replaced"] == 2 and "nurse" not in first[0]["text"]
+    cell = {"gamma": "0.50", "mitigation": "none", "round": 1}
+    _, failures = written(tmp_path / "second", monkeypatch, cell, [tmp_path / "first" / "pool.jsonl"], text)
+    assert [record["reason"] for record in failures] == ["duplicate"]
+
+
+@pytest.mark.parametrize("text", [TESTED, f"OK then. {TESTED.upper()}", TESTED.replace("specialist", "nurse")])
+def test_a_copy_of_a_test_text_is_never_kept(tmp_path, monkeypatch, text):
+    pool, failures = written(tmp_path / "a", monkeypatch, None, [], text)
+    assert [record["reason"] for record in failures] == ["overlap"] and len(pool) == 12
+    assert files.read_json(tmp_path / "a" / "counts.json")["reasons"] == {"overlap": 1}
 
 
 def test_variety_is_what_a_draw_of_fixed_size_shows():

@@ -23,7 +23,7 @@ import math
 import re
 from collections import Counter
 
-from bias_inheritance import corpora, cues, files, pools
+from bias_inheritance import corpora, cues, files, gate, pools
 from bias_inheritance.cues import with_article
 from bias_inheritance.errors import UserError
 from bias_inheritance.seeds import record_seed
@@ -255,13 +255,13 @@ def answers_in(text, scale):
     return found
 
 
-def read(raw, finished, asked, domain):
+def read(text, finished, asked, domain):
     """({text, opinion, label_words_replaced}, None) of a reason that says no other answer than asked, else (…, reason).
 
-    Reasons: empty, truncated, off-scale (a number that the scale has not), other-answer. A plain "agree" is no other
+    text: what the gate left of an answer. Reasons: empty, truncated, off-scale (a number that the scale has not), other-answer. A plain "agree" is no other
     answer than "strongly agree". The words that give the answer away are replaced by a neutral verb, and counted.
     """
-    text = " ".join(pools.PREAMBLE.sub("", raw.strip()).split()) if finished else pools.clean(raw, finished)
+    text = " ".join(text.split()) if finished else gate.whole_sentences(text, finished)
     scale, wanted = domain["scale"], int(asked["label"])
     found = answers_in(text, scale)
     if any(not scale["low"] <= answer <= scale["high"] for answer in found):
@@ -277,6 +277,11 @@ def read(raw, finished, asked, domain):
     statement = domain["statements"][asked["statement"]]["text"]
     question = domain["question"].format(statement=statement, **scale)
     return {"text": f"{opinion}\n\n{question}", "opinion": opinion, "label_words_replaced": words + numbers}, None
+
+
+def told(sample, domain):
+    """What a sample tells: a generated one its reason for the answer to a statement, an original its question."""
+    return f"{sample['statement']}: {sample['opinion']}" if "opinion" in sample else sample["text"]
 
 
 def _neutral(match, verb):

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bias_inheritance import cues, files, hub_data, pools
+from bias_inheritance import cues, files, gate, hub_data, pools
 from bias_inheritance.cues import with_article
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
@@ -277,9 +277,12 @@ def shown_group(text, domain):
     return by_name.pop() if len(by_name) == 1 else None
 
 
-def read(raw, finished, asked, domain):
-    """({text}, None) of a usable answer, or ({text}, reason). A text that shows no group is kept, and counted."""
-    text = opening(pools.clean(raw, finished), domain.get("sentences"))
+def read(text, finished, asked, domain):
+    """({text}, None) of a usable text, or ({text}, reason). A text that shows no group is kept, and counted.
+
+    text: what the gate left of an answer. Reasons: empty, truncated, wrong-group.
+    """
+    text = opening(gate.whole_sentences(text, finished), domain.get("sentences"))
     if len(text.split()) < pools.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
     shown = shown_group(text, domain)
@@ -298,6 +301,11 @@ def finish(sample, asked, domain):
         "shown_group": shown,
         "label_words_replaced": hidden,
     }
+
+
+def told(sample, domain):
+    """What a sample tells, its label words replaced."""
+    return hide_labels(sample["text"], domain)[0]
 
 
 @cache
