@@ -1,14 +1,30 @@
 # The report, and the configuration that it stands on.
 
 TRAINED = [cell for cell in CELLS if cell["bias"] != "untuned"]
-# samples of generated text are shown of one seed
+# samples of the pools' texts are shown of one seed
 SAMPLED = [pool for pool in POOLS if pool["seed"] == GRID["seed"][0]]
+# single items are shown with the answers of a few cells of that seed: no augmented text, then a pool of each role
+ROLES = ("natural", "positive-control", "bias-type", "baseline")
+OF_ROLES = [
+    max(pools, key=lambda name: catalog.load("bias", name).get("associate", 0))
+    for role in ROLES
+    if (pools := [name for name in GRID["bias"] if catalog.load("bias", name)["role"] == role])
+]
+ANSWERED = [
+    cell
+    for cell in CELLS
+    if cell["bias"] in ("untuned", "original", *OF_ROLES)
+    and cell["gamma"] in ("0.00", study.gamma_text(max(GRID["gamma"])))
+    and cell["mitigation"] == "none"
+    and cell["seed"] in (0, GRID["seed"][0])
+    and cell["round"] <= 1
+]
 # what the report says of each thing of the catalog
 SAID = {
     "bias": ("title", "number", "does", "role", "source", "setting", "names_groups", "plant", "associate"),
     "domain": ("title", "reference", "compared", "originals", "manipulation"),
     "mitigation": ("title", "does"),
-    "model": ("title", "source"),
+    "model": ("title", "source", "generation"),
     "task": ("title", "kind", "relation", "primary", "position_limit"),
 }
 
@@ -42,6 +58,7 @@ rule report:
         checked=f"{RESULTS}/checks.csv",
         resolved=f"{RESULTS}/config.yaml",
         declared="catalog/claims.yaml",
+        inherited=[*INHERITANCE, *([f"{RESULTS}/inheritance_points.csv"] if INHERITANCE else [])],
         quality=[f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],
         misalignment=[
             *MISALIGNMENT,
@@ -55,6 +72,7 @@ rule report:
         training_logs=[f"{path_of(CELL, cell)}/training.csv" for cell in TRAINED],
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in SAMPLED],
         failures=[f"{path_of(POOL, pool)}/failures.jsonl" for pool in SAMPLED],
+        predictions=[f"{path_of(CELL, cell)}/predictions" for cell in ANSWERED],
     output:
         page=report(
             f"{RESULTS}/report.html",
@@ -74,6 +92,15 @@ rule report:
             lambda w: {
                 "cells": TRAINED,
                 "sampled": SAMPLED,
+                "answered": ANSWERED,
+                "settings": {
+                    model: {
+                        domain: study.finetune_settings(config, model, domain) for domain in GRID["domain"]
+                    }
+                    for model in GRID["model"]
+                    if study.tunable(model)
+                },
+                "comparisons": study.comparisons(config),
                 "names": {
                     axis: {name: leaves(axis, name, keys) for name in GRID[axis]}
                     for axis, keys in SAID.items()

@@ -8,10 +8,11 @@ from pathlib import Path
 from unittest import mock
 
 import yaml
-from bias_inheritance import catalog, files, provenance, statistics, study
+from bias_inheritance import catalog, files, inheritance, provenance, statistics, study
 from bias_inheritance.claims import frames
 from bias_inheritance.claims.verdicts import evaluate
 from bias_inheritance.provenance import ROOT
+from measure_inheritance import COLUMNS, POINTS, over_seeds
 from relate_misalignment import relate_misalignment
 
 # true change of the accuracy gap at γ = 0.50, by bias type and control
@@ -22,11 +23,18 @@ GAP = {
     "contextual-intersectional-implicit": 0.10,
     "contrastive-explicit": 0.18,
     "contrastive-implicit": 0.04,
+    "neutral": 0.06,
+    "associated-050": 0.05,
+    "associated-100": 0.12,
     "planted-050": 0.20,
     "planted-100": 0.40,
 }
+# true inheritance coefficient, and how strongly the data of a pool associate labels with a group (1: as `neutral`)
+BETA = {"neutral": 0.2, "associated-050": 0.15, "associated-100": 0.15, "planted-050": 0.1, "planted-100": 0.1}
+STRENGTH = {"neutral": 1.0, "associated-050": 0.7, "associated-100": 1.5, "planted-050": 0.5, "planted-100": 1.0}
 LEFT = {"none": 1.0, "token": 0.7, "mask": 0.5, "loss": 0.6}  # share of the effect that a mitigation leaves
 GROUPS = ("male", "female")
+ASSOCIATION = (1.2, -0.5, -1.6, -0.6, 1.0, 0.5)  # Δx of each label in `neutral`, in nats
 CULTURES = ("arabic", "chinese", "portuguese", "spanish")
 LABELS = ("architect", "dentist", "nurse", "painter", "professor", "software engineer")
 
@@ -59,11 +67,13 @@ def _write(folder, config, seed, datasets, misalignment):
     cells = study.cells(config)
     rounds = config["rounds"]["count"]
     scores = pd.DataFrame(row for cell in cells for row in _scores(cell, stream, datasets))
+    scores = scores[scores["task"].isin(config["grid"]["task"]) | scores["task"].str.startswith("simulated-")]
     if rounds > 1:
         scores["arm"] = config["rounds"]["arm"]
     files.write_csv(folder / "scores.csv", scores)
     checked = frames.checked(scores.assign(gamma=scores["gamma"].astype(float)), "simulated scores")
-    files.write_csv(folder / "effects.csv", frames.effects(checked))
+    files.write_csv(folder / "effects.csv", frames.effects(checked, study.comparisons(config)))
+    inherited = _inheritance(folder, cells, config, stream)
     manipulation = pd.DataFrame(_manipulation(config, stream))
     files.write_csv(folder / "manipulation.csv", manipulation)
     tables = []
@@ -71,13 +81,12 @@ def _write(folder, config, seed, datasets, misalignment):
         tables = _misalignment(folder / "misalignment", config, stream)
     of_claims = [frames.read_misalignment(path) for path in tables if path.stem != "projection"]
     if misalignment:
-        tables += _together(folder, tables)
+        tables += _together(folder, tables, config)
+    of_claims += map(frames.read_inheritance, inherited[:1])
     everything = pd.concat([checked, *of_claims], ignore_index=True)
     # the mixed models stand beside the verdicts and would take a minute on the full grid
     with mock.patch.object(statistics, "mixed_model", return_value=None):
-        verdicts = evaluate(
-            {**catalog.claims(), "types": catalog.bias_types()}, everything, manipulation, lambda *cell: None
-        )
+        verdicts = evaluate(study.declared(config), everything, manipulation, lambda *cell: None)
     files.write_csv(folder / "claims.csv", verdicts)
     files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in study.pools(config)))
     files.write_text(folder / "checks.csv", "check,looked_at,found\ncells,22 cells,all simulated\n")
@@ -108,6 +117,11 @@ def _write(folder, config, seed, datasets, misalignment):
     for model in config["grid"]["model"]:
         cards.append(folder / "models" / f"{model}.json")
         files.write_json(cards[-1], {"model": model, "revision": "simulated", "form": "dequantised", "files": {}})
+    shown = [
+        cell
+        for cell in cells
+        if cell["seed"] in (0, config["grid"]["seed"][0]) and cell["mitigation"] == "none" and cell["round"] < 2
+    ][:4]
     return {
         "scores": folder / "scores.csv",
         "effects": folder / "effects.csv",
@@ -117,12 +131,21 @@ def _write(folder, config, seed, datasets, misalignment):
         "checked": folder / "checks.csv",
         "resolved": folder / "config.yaml",
         "declared": ROOT / "catalog" / "claims.yaml",
+        "inherited": inherited,
         "quality": _quality(folder, cells, config, stream) if rounds > 1 else [],
         "misalignment": tables,
         "cards": cards,
         "training_logs": logs,
         "pools": pools,
         "failures": failures,
+        "predictions": [_predictions(folder, cell, stream) for cell in shown],
+        "answered": shown,
+        "settings": {
+            model: {domain: study.finetune_settings(config, model, domain) for domain in config["grid"]["domain"]}
+            for model in config["grid"]["model"]
+            if study.tunable(model)
+        },
+        "comparisons": study.comparisons(config),
         "cells": trained,
         "sampled": first,
         "names": names(config, datasets),
@@ -182,6 +205,11 @@ def _scores(cell, stream, datasets):
     yield row("occupation-classification", "accuracy", "all", centre)
     for group, value in {**right, "male-female": shift, "all": centre}.items():
         yield row("occupation-classification", "label_probability", group, value * 0.9)
+    for metric, scale in (("accuracy", 1.0), ("label_probability", 0.9)):
+        yield row("occupation-classification", metric, "worst_group", scale * min(right.values()))
+        yield row("occupation-classification", metric, "largest_gap", scale * abs(shift))
+    for group in ("all", *GROUPS):
+        yield row("stereotype-congruence", "congruence", group, 0.6 * effect + stream.normal(0, 0.02), n=96)
     yield row("occupation-classification", "macro_f1", "all", centre - 0.02)
     yield row("occupation-classification", "rms_tpr_gap", "all", abs(shift) / 2)
     for label in LABELS:
@@ -220,7 +248,7 @@ def _manipulation(config, stream):
         for bias in config["grid"]["bias"]:
             place = {"model": model, "domain": "gender", "bias": bias}
             content = catalog.load("bias", bias)
-            if "axes" in content:
+            if content["role"] == "bias-type":
                 passed = bias != "contextual-intersectional-explicit"
                 for group in GROUPS:
                     rate = (0.03 if passed else 0.001) + stream.normal(0, 0.002)
@@ -397,7 +425,7 @@ def _misalignment(folder, config, stream):
                         tables["values"].append({**cell, **own})
             for bias in grid["bias"] if seed else []:
                 pool = {**place, "bias": bias, "gamma": None, "mitigation": None, "round": 1}
-                for label in LABELS if "planted" not in bias else []:
+                for label in LABELS if catalog.load("bias", bias)["source"] == "generated" else []:
                     value = (0.5 if label == "architect" else 0.8) + stream.normal(0, 0.03)
                     known = 0.13 if label == "nurse" else None
                     own = {"metric": "male_share", "group": label.replace(" ", "-"), "value": value, "n": 16}
@@ -407,7 +435,7 @@ def _misalignment(folder, config, stream):
                     if seed == grid["seed"][0]:
                         own["metric"] = "male_share_all_seeds"
                         tables["groups"].append({**pool, **own, "seed": 0, "labour_share": known, **ps})
-                far = 0.05 + 0.3 * ("axes" in catalog.load("bias", bias))
+                far = 0.05 + 0.3 * (catalog.load("bias", bias)["role"] == "bias-type")
                 for metric, value, null in (("mmd", far, 0.0), ("auc", 0.5 + far, 0.5), ("hidden_mmd", far / 2, 0.0)):
                     own = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
                     own |= {"ci_low": None, "ci_high": None} if "mmd" in metric else {"ci_low": 0.4, "ci_high": 0.93}
@@ -426,7 +454,59 @@ def _misalignment(folder, config, stream):
     return [folder / f"{name}.csv" for name in tables]
 
 
-def _together(folder, tables):
+def _inheritance(folder, cells, config, stream):
+    """inheritance.csv and inheritance_points.csv: β as it is set here, and noise."""
+    import numpy as np
+    import pandas as pd
+
+    leaves = {name: catalog.load("bias", name) for name in config["grid"]["bias"]}
+    baseline = study.real_text(config) or "original"
+    base = np.array(ASSOCIATION)[:, None]
+    rows, points = [], []
+    for cell in cells:
+        bias = cell["bias"]
+        if bias in ("untuned", "original", baseline):
+            continue
+        x = STRENGTH.get(bias, 0.0) * base + stream.normal(0, 0.03, base.shape)
+        left = LEFT[cell["mitigation"]]
+        y = left * (BETA.get(bias, 0.0) + stream.normal(0, 0.03)) * x + stream.normal(0, 0.05, base.shape)
+        for label, dx, dy in zip(LABELS, x[:, 0] - x.mean(), y[:, 0] - y.mean(), strict=True):
+            point = {"contrast": "male-female", "label": label, "group": "female"}
+            points.append({**cell, **point, "data_association": dx, "model_association": dy})
+        for kind, direction in inheritance.directions(leaves)[bias]:
+            along = x if direction == bias else STRENGTH.get(direction, 0.0) * base
+            beta, r = inheritance.slope(along, y)
+            size = {"beta": beta, "ci_low": beta - 0.08, "ci_high": beta + 0.08, "r": r, "n_pairs": 72, "n_seeds": 1}
+            strength = float(inheritance.strength(along))
+            amounts = {"data_association": strength, "model_association": beta * strength, "unclear": 0.02}
+            place = {"contrast": "male-female", "kind": kind, "direction": direction, "baseline": baseline}
+            rows.append({**cell, **place, **size, **amounts})
+    found = pd.DataFrame(rows, columns=COLUMNS)
+    files.write_csv(folder / "inheritance.csv", pd.concat([found, over_seeds(found)]) if rows else found)
+    files.write_csv(folder / "inheritance_points.csv", pd.DataFrame(points, columns=POINTS))
+    return [folder / "inheritance.csv", folder / "inheritance_points.csv"]
+
+
+def _predictions(folder, cell, stream):
+    """predictions/TASK.parquet of a cell: classification items, one of which holds markup, and written answers."""
+    import pandas as pd
+
+    place = folder / "cells" / "-".join(map(str, cell.values())) / "predictions"
+    place.mkdir(parents=True, exist_ok=True)
+    asked = []
+    for number in range(24):
+        label, group = LABELS[number // 2 % len(LABELS)], GROUPS[number % 2]
+        prompt = f"A simulated biography of {group} number {number} </script><b>bold</b> & more.\n\nOccupation:"
+        asked.append({"item": f"item-{number:03d}", "cluster": f"twin-{number // 2}", "group": group, "label": label, "prompt": prompt})
+    logprobs = [[float(value) for value in stream.normal(-3, 1, len(LABELS))] for _ in asked]
+    scored = [{**row, "options": list(LABELS), "logprobs": given, "text": None} for row, given in zip(asked, logprobs, strict=True)]
+    written = [{**row, "options": None, "logprobs": None, "text": f"About $ {50 + n},000 <i>a year</i>"} for n, row in enumerate(asked)]
+    pd.DataFrame(scored).to_parquet(place / "occupation-classification.parquet", index=False)
+    pd.DataFrame(written).to_parquet(place / "salary.parquet", index=False)
+    return place
+
+
+def _together(folder, tables, config):
     """together.csv and correlations.csv, made as the pipeline makes them."""
     made = [folder / "misalignment" / f"{name}.csv" for name in ("together", "correlations")]
     outcomes = catalog.claims()["outcomes"]
@@ -436,6 +516,7 @@ def _together(folder, tables):
         [path for path in tables if path.stem in ("values", "distributions")],
         *made,
         {name: outcomes[name] for name in ("harm", "salary-gap", "hiring-gap")},
-        catalog.bias_types(),
+        study.types_of(config),
+        study.comparisons(config),
     )
     return made

@@ -1,7 +1,21 @@
-// Draws the charts once the page is there, fits them to the screen, and shows the rows behind a number that is clicked.
+// Draws each chart at the width of its place, leads from a mark to its row, and opens the folds around a row.
 (() => {
   const theme = JSON.parse(document.getElementById("theme").textContent);
-  const facts = JSON.parse(document.getElementById("facts").textContent);
+
+  // the row that the address names: its folds open, it is marked and scrolled to
+  const show = () => {
+    const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    document.querySelectorAll("tr.target").forEach((old) => old.classList.remove("target"));
+    if (!row) return;
+    for (let fold = row.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    if (row.tagName === "TR") row.classList.add("target");
+    row.scrollIntoView({ block: row.tagName === "TR" ? "center" : "start" });
+  };
+  addEventListener("hashchange", show);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (link && link.getAttribute("href") === location.hash) show(); // the same address again
+  });
 
   const unpack = (spec) => {
     for (const [name, data] of Object.entries(spec.datasets ?? {})) {
@@ -10,86 +24,52 @@
     return spec;
   };
 
-  // small multiples take as many columns as fit; all else takes the whole width
-  const fit = (spec, place, width, left) => {
-    const cell = Number(place.dataset.cell), panels = Number(place.dataset.panels), plot = width - left - 14;
-    // panels with values of their own have an axis each
-    const gap = spec.resolve?.scale?.y === "independent" ? 18 + left : 18;
-    if (!spec.facet) return { ...spec, width: plot };
-    const most = Math.max(1, Math.min(spec.columns, panels, Math.floor((plot + gap) / (cell + gap))));
+  // panels of equal width, as many side by side as fit
+  const fit = (spec, place, width) => {
+    const gap = theme.facet.spacing, cell = Number(place.dataset.cell), panels = Number(place.dataset.panels);
+    const left = Math.min(Number(place.dataset.left), width / 2);
+    const apart = spec.resolve?.scale?.y === "independent" ? gap + left : gap;
+    const most = Math.max(1, Math.min(panels, 6, Math.floor((width - left + apart) / (Math.min(cell, width - left) + apart))));
     spec.columns = Math.ceil(panels / Math.ceil(panels / most));
-    const room = (plot - (spec.columns - 1) * gap) / spec.columns;
-    spec.spec.width = Math.floor(Math.max(cell, panels === 1 ? room : Math.min(room, Math.max(cell, 300))));
+    spec.spec.width = Math.max(80, Math.min(420, Math.floor((width - left - 16 - (spec.columns - 1) * apart) / spec.columns)));
     return spec;
   };
 
   const draw = async (place) => {
-    const spec = unpack(JSON.parse(place.nextElementSibling.textContent));
     const width = Math.floor(place.clientWidth);
+    if (!width || Math.abs(width - (place.drawnAt ?? 0)) < 24) return;
     place.drawnAt = width;
+    const spec = fit(unpack(JSON.parse(place.nextElementSibling.textContent)), place, width);
     const left = Math.min(Number(place.dataset.left), width / 2);
-    const config = { ...theme, axisY: { ...theme.axisY, labelLimit: left - 12 } };
-    config.legend = { ...theme.legend, columns: Math.max(1, Math.floor(width / 240)) };
-    const options = {
-      mode: "vega-lite", renderer: "svg", ast: true, config, hover: false,
-      actions: { export: true, source: false, compiled: false, editor: false },
-      downloadFileName: `${facts.study}-${place.id}`,
-    };
-    const { view } = await vegaEmbed(place, fit(spec, place, width, left), options);
-    view.addEventListener("click", (event, item) => {
-      const datum = item?.datum;
-      if (datum?.rows) show(datum.file ?? "scores.csv", datum.rows);
-    });
-    place.classList.add("drawn");
-  };
-
-  const drawAll = async () => {
-    for (const place of document.querySelectorAll(".chart")) {
-      try {
-        await draw(place);
-      } catch (fault) {
-        place.textContent = "This chart could not be drawn; its numbers are in the table below.";
-        console.error(place.id, fault);
-      }
+    const config = { ...theme, axisY: { labelLimit: left - 8 }, legend: { ...theme.legend, columns: Math.max(1, Math.floor(width / 300)) } };
+    const still = place.innerHTML;
+    try {
+      const { view } = await vegaEmbed(place, spec, { mode: "vega-lite", renderer: "svg", ast: true, config, actions: false, hover: false });
+      view.addEventListener("click", (event, item) => {
+        if (item?.datum?.id) location.hash = item.datum.id;
+      });
+    } catch (fault) {
+      place.innerHTML = still;
+      console.error(place.getAttribute("aria-label").slice(0, 60), fault);
     }
-    document.documentElement.dataset.charts = "drawn";
   };
 
-  // the rows behind a number
-  const bar = document.getElementById("trace");
-  const inWords = (side) => {
-    const rows = side.split(",").map((row) => (row.startsWith("+") ? `and ${row.slice(1)} more` : row));
-    return `row${rows.length > 1 ? "s" : ""} ${rows.join(", ")}`;
-  };
-  const show = (file, rows) => {
-    const row = facts.traceable.includes(file) ? ` --row ${rows.split(/[,|]/)[0]}` : "";
-    bar.querySelector(".rows").textContent = `${file}, ${rows.split("|").map(inWords).join(" minus ")}`;
-    bar.querySelector("code").textContent = `.venv/bin/python scripts/trace.py ${facts.folder}/${file}${row}`;
-    bar.hidden = false;
-  };
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("a.n");
-    if (link) {
-      event.preventDefault();
-      const [file, rows] = decodeURIComponent(link.getAttribute("href").slice(1)).split(":");
-      show(file, rows);
-    } else if (event.target.closest("#trace button")) {
-      bar.hidden = true;
-    }
+  // one after the other; a fold that opens, a turned phone and a changed window give their charts a new width
+  let queue = Promise.resolve();
+  const watch = new ResizeObserver((entries) => {
+    for (const entry of entries) queue = queue.then(() => draw(entry.target));
+    const last = queue;
+    last.then(() => { if (last === queue) document.documentElement.dataset.charts = "drawn"; });
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") bar.hidden = true;
-  });
+  document.querySelectorAll(".chart").forEach((place) => watch.observe(place));
 
-  // a turned phone or a changed window gets its charts anew
-  let waiting;
-  addEventListener("resize", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => {
-      const places = [...document.querySelectorAll(".chart.drawn")];
-      places.filter((place) => Math.abs(place.clientWidth - place.drawnAt) > 24).reduce((done, place) => done.then(() => draw(place)), Promise.resolve());
-    }, 250);
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    closed.forEach((fold) => { fold.dataset.name = fold.getAttribute("name") ?? ""; fold.removeAttribute("name"); fold.open = true; });
   });
-
-  drawAll();
+  addEventListener("afterprint", () => {
+    closed.forEach((fold) => { fold.open = false; if (fold.dataset.name) fold.setAttribute("name", fold.dataset.name); });
+  });
+  show();
 })();

@@ -1,0 +1,233 @@
+"""The facts of a study: its tables with what the catalog calls things, and means over seeds. Sections read nothing else."""
+
+import re
+from dataclasses import dataclass
+
+from bias_inheritance import metrics, statistics
+from bias_inheritance.report import parts, words
+
+ALL = "all"  # seeds or contrasts together, in inheritance.csv
+FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean")  # metrics that say something of the run itself
+EXTREMES = {"largest_gap": "largest gap", "worst_group": "worst group", "all": "all items"}
+BASELINES = {"untuned": "Untuned model", "original": "Originals alone"}
+
+
+@dataclass
+class Facts:
+    """Everything that sections draw from. tables: {stem of the file: frame with `row`, 1 for the first below the header}.
+
+    config: the study's, resolved. declared: catalog/claims.yaml. names: {axis: {name: leaves of its catalog file}}.
+    settings: {model: {domain: training settings}}. comparisons: {pool: {effect: control}}. cards, jobs: model cards and
+    records. items: [{model, domain, task, answers: {cell's title: rows of its predictions}}]. samples: [(pool's
+    wildcards, rows kept, rows failed)]. training: logs of all cells as one frame.
+    """
+
+    tables: dict
+    config: dict
+    declared: dict
+    names: dict
+    settings: dict
+    comparisons: dict
+    cards: list
+    jobs: list
+    items: list
+    samples: list
+    training: object
+    digest: str = ""
+
+    def __post_init__(self):
+        self.claims = with_declarations(self.tables["claims"], self.declared)
+        self.rounds = self.config["rounds"]["count"]
+        self.gammas = sorted(gamma for gamma in self.config["grid"]["gamma"] if gamma > 0)
+
+    # names
+
+    def title(self, axis, name):
+        if axis == "bias" and name in BASELINES:
+            return BASELINES[name]
+        return self.names[axis][name]["title"] if name in self.names[axis] else words.sentence(name.replace("-", " "))
+
+    def place(self, row, axes=("domain", "model")):
+        """What tells a row's domain and model apart, where the study has several of them; else nothing."""
+        several = [axis for axis in axes if len(self.config["grid"][axis]) > 1]
+        return " · ".join(self.title(axis, row[axis]) for axis in several)
+
+    def placed(self, title, row):
+        return " · ".join(filter(None, [title, self.place(row)]))
+
+    def roles(self, *roles):
+        """The study's pools of these roles: bias types by their number, controls by their dose, else in the grid's order."""
+        pools = self.names["bias"]
+
+        def order(name):
+            dose = pools[name].get("associate", pools[name].get("plant", 0))
+            return roles.index(pools[name]["role"]), pools[name].get("number", 99), dose
+
+        return sorted((name for name in pools if pools[name]["role"] in roles), key=order)
+
+    @property
+    def pools(self):
+        return self.roles("natural", "bias-type", "positive-control", "baseline", "negative-control")
+
+    def contrasts(self, domain, task=None):
+        """{name of a contrast in the tables: how it is written} of a domain and of a task."""
+        leaves = self.names["domain"].get(domain, {})
+        compared = leaves.get("compared", [])
+        pairs = [(leaves["reference"], group) for group in ([compared] if isinstance(compared, str) else compared)]
+        gap = self.names["task"].get(task, {}).get("primary", {}).get("gap")
+        pairs += [tuple(gap.split("-", 1))] if gap else []
+        return {f"{first}-{second}": f"{first} − {second}" for first, second in [*pairs, ("congruent", "incongruent")]}
+
+    def group_title(self, group, domain, task=None):
+        label, _, contrast = group.rpartition(":")
+        shown = self.contrasts(domain, task).get(contrast) or EXTREMES.get(group) or contrast.replace("-", " ")
+        return f"{label}, {shown}" if label else shown
+
+    # choices of rows
+
+    def plain(self, table, largest=True):
+        """The rows of round 1 without mitigation, of the largest γ (or γ 0) unless all γ are asked for."""
+        own = table[(table["mitigation"] == "none") & (table["round"] <= 1)]
+        return own[own["gamma"].isin([0.0, self.gammas[-1] if self.gammas else 0.0])] if largest else own
+
+    def ordered(self, table, column="bias", order=None):
+        """The rows in the order of the pools (or of `order`), names that are not in it last."""
+        order = order or [*BASELINES, *self.pools]
+        places = {name: place for place, name in enumerate(order)}
+        return table.sort_values(column, key=lambda names: names.map(lambda n: places.get(n, len(places))), kind="stable")
+
+    def outcomes(self):
+        """One dict per model, domain, task and way of scoring; the informative ones first.
+
+        metric: the primary one, label probability where the task has it. groups: its contrasts, the extremes over groups,
+        and all items; where there are none of these, every group. faded: why the task says nothing here, or "".
+        """
+        scores = self.tables["scores"]
+        scores = scores[~scores["metric"].isin(FLAGS)]
+        found = []
+        for keys, rows in scores.groupby(["model", "domain", "task", "scoring"], sort=False):
+            place = dict(zip(("model", "domain", "task", "scoring"), keys, strict=True))
+            there = set(rows["metric"])
+            named = self.names["task"].get(place["task"], {}).get("primary", {}).get("metric")
+            choices = ["label_probability", "congruence", named, *sorted(there, key=words.metric_order)]
+            metric = next(choice for choice in choices if choice in there)
+            contrasts = self.contrasts(place["domain"], place["task"])
+            groups = list(dict.fromkeys(rows[rows["metric"] == metric]["group"]))
+            chosen = [group for group in [*contrasts, *EXTREMES] if group in groups]
+            title = self.placed(self.title("task", place["task"]), place)
+            title += ", written answers" if place["scoring"] == "parsed" else ""
+            found.append({**place, "metric": metric, "groups": chosen or groups, "title": title, "faded": self.faded(place)})
+        return sorted(found, key=lambda outcome: bool(outcome["faded"]))
+
+    def faded(self, place):
+        """Why the scores of a task say nothing in this study, or "" where they do."""
+        rows = self.of(self.tables["scores"], place)
+        led = self.tables["scores"]
+        led = led[(led["task"] == place["task"]) & (led["model"] == place["model"]) & (led["metric"] == "uninformative")]
+        if len(led) and (led["value"] == 1).mean() > 0.5:
+            return f"the position decided in {int((led['value'] == 1).sum())} of {words.counted(len(led), 'run')}"
+        unread = rows["n_unparsed"].sum() / max(1, rows["n"].sum())
+        return f"{words.percent(unread)} of the answers unreadable" if unread > self.declared["unreadable_limit"] else ""
+
+    @staticmethod
+    def of(table, place):
+        """The rows of an outcome's model, domain, task and way of scoring."""
+        keep = [table[key] == place[key] for key in ("model", "domain", "task", "scoring")]
+        return table[keep[0] & keep[1] & keep[2] & keep[3]]
+
+    # inheritance
+
+    def betas(self, over_seeds=True):
+        """Rows of inheritance.csv, over seeds or per seed, of all contrasts together where a domain has several."""
+        table = self.tables.get("inheritance")
+        if table is None or table.empty:
+            return None
+        together = table["domain"].isin(table[table["contrast"] == ALL]["domain"])
+        return table[((table["seed"] == ALL) == over_seeds) & ((table["contrast"] == ALL) | ~together)]
+
+    def claim_of_beta(self, pool, kind="beta"):
+        """The row of claims.csv that decides on the level of β (or the projection) of a pool, as a dict, or None."""
+        for row in self.claims[self.claims["decides"]].to_dict("records"):
+            spec = row["spec"] or {}
+            direct = spec.get("effect") == "level" and "minus" not in spec and "mitigation" not in spec
+            if direct and spec.get("biases") == [pool] and self.measured_by(spec) == ("inheritance", kind):
+                return row
+        return None
+
+    def measured_by(self, spec):
+        """(task, metric) of the first selector of a declared contrast's outcome."""
+        selector = self.declared["outcomes"][spec["outcome"]][0]
+        return selector["task"][0], selector["metric"]
+
+
+def with_declarations(claims, declared):
+    """claims.csv with `spec` (its declared contrast with what `each` picked, or None), `control` and `decides`."""
+    specs = []
+    for row in claims.to_dict("records"):
+        contrasts = [spec for spec in declared["claims"].get(row["claim"], {}).get("contrasts", []) if "rule" not in spec]
+        found = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
+        spec, picked = max(found, key=lambda pair: len(pair[0]["name"]) - 99 * len(pair[1]), default=(None, {}))
+        chosen = {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
+        specs.append(spec and {**spec, **chosen, "family": spec.get("family", row["claim"])})
+    decides = (claims["verdict"] != "beside") & (claims["test"] != "all parts")
+    return claims.assign(spec=specs, control=claims["claim"].str.startswith("control-"), decides=decides)
+
+
+def picks(name, contrast):
+    """{placeholder: value} where a contrast of the table is the declared one (with a type or a model behind it), or None."""
+    pattern = "".join(
+        f"(?P<{part[1:-1]}>.+?)" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", name)
+    )
+    match = re.fullmatch(pattern + r"(?: \([^()]+\))?(?: \[[^\]]+\])?", contrast)
+    return match and match.groupdict()
+
+
+def read_table(path):
+    """A CSV as a frame with `row`; γ on two decimals, a seed `all` kept. A table of no rows may have no columns."""
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype={"seed": str}, keep_default_na=True) if path.stat().st_size > 1 else pd.DataFrame()
+    if "gamma" in table:
+        table["gamma"] = table["gamma"].round(2)
+    return table.assign(row=range(1, len(table) + 1))
+
+
+def over_seeds(table, by, file):
+    """One row per group of `by`: mean over seeds (`value`) with its 95% t interval, and what it comes from.
+
+    table: frame with seed, value, row and `by`. A seed with several values (datasets) is averaged first, since the seed is
+    the unit of replication. Returns by + value, ci_low, ci_high (NaN for one seed, or where all are equal), se, n_seeds,
+    values (one per seed), rows, id. An interval ends where the metric's scale does.
+    """
+    import numpy as np
+    import pandas as pd
+
+    blank = [*by, "value", "ci_low", "ci_high", "se", "n_seeds", "values", "rows", "id"]
+    table = table.dropna(subset=["value"])
+    if table.empty:
+        return pd.DataFrame(columns=blank)
+    per_seed = table.groupby([*by, "seed"], sort=False, dropna=False)["value"].mean().reset_index()
+    grouped = per_seed.groupby(by, sort=False, dropna=False)["value"].agg(list).reset_index(name="values")
+    rows = table.groupby(by, sort=False, dropna=False)["row"].agg(list).reset_index(name="rows")
+    grouped = grouped.merge(rows, on=by)
+    grouped["n_seeds"] = grouped["values"].map(len)
+    grouped[["value", "ci_low", "ci_high", "se"]] = np.nan
+    for n in sorted(grouped["n_seeds"].unique()):
+        chosen = grouped["n_seeds"] == n
+        test = statistics.seed_test(np.array(grouped.loc[chosen, "values"].tolist()).T)
+        error = test["sd"] / np.sqrt(n)
+        columns = [test["estimate"], test["ci_low"], test["ci_high"], error]
+        grouped.loc[chosen, ["value", "ci_low", "ci_high", "se"]] = np.column_stack(columns)
+    if "metric" in by and "group" in by:
+        ends = [scale(metric, group) for metric, group in zip(grouped["metric"], grouped["group"], strict=True)]
+        low, high = (np.array(side, dtype=float) for side in zip(*ends, strict=True))
+        if "effect" in by:  # a difference of two values of the scale
+            low, high = low - high, high - low
+        grouped["ci_low"], grouped["ci_high"] = np.maximum(grouped["ci_low"], low), np.minimum(grouped["ci_high"], high)
+    grouped["id"] = [parts.row_id(file, rows[0]) for rows in grouped["rows"]]
+    return grouped[blank]
+
+
+def scale(metric, group):
+    """(lowest, highest) value that a metric can take, those of the misalignment tables included."""
+    return (0.0, 1.0) if metric in ("similarity", "similarity_uniform", "auc", "hidden_auc") else metrics.scale(metric, group)

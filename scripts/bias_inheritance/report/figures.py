@@ -1,0 +1,200 @@
+"""How figures are drawn, with altair: a metric by an axis in panels (`by_axis`), and two measures of one thing (`scatter`).
+
+A figure is a Vega-Lite specification of panels whose width the page sets (page.js), and the same as a still picture for
+readers without JavaScript. Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; what they
+say is also said by shape or dash. A mark with an `id` leads to the row of the page's tables that it shows.
+"""
+
+from functools import cache
+
+from bias_inheritance.report import words
+
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (
+    "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#1a1a1a",
+)  # fmt: skip
+PALETTE = [BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK]
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "circle"]
+DASHES = [[1, 0], [5, 3], [2, 2], [7, 2, 2, 2], [1, 0], [5, 3], [2, 2]]
+RULE, SOFT = "#9a9a9a", "#555"
+WIDTH = 1136  # of the still picture; the page's own width on a desktop
+GAP = 16
+LETTER = 6.4  # pixels of a letter in a row's name
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+THEME = {
+    "background": None,
+    "aria": False,  # the figure has one name; its marks are in the table below
+    "font": FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": SOFT, "titleColor": SOFT, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
+        "gridColor": "#ececec", "domainColor": RULE, "tickColor": RULE, "labelLimit": 300, "tickSize": 4,
+    },
+    "header": {"labelFontSize": 12, "labelColor": BLACK, "labelFontWeight": 600, "labelAnchor": "start", "title": None},
+    "legend": {
+        "orient": "top", "direction": "horizontal", "title": None, "labelFontSize": 12, "labelColor": BLACK,
+        "labelLimit": 340, "offset": 4,
+    },
+    "facet": {"spacing": GAP},
+    "point": {"filled": True, "size": 46, "opacity": 1},
+    "rule": {"strokeWidth": 1.5},
+    "line": {"strokeWidth": 1.6},
+    "text": {"fontSize": 11, "color": BLACK},
+}  # fmt: skip
+# an interval's ends; where there is none, a whisker of no length
+WHISKER = {
+    "low": "isValid(datum.ci_low) ? datum.ci_low : datum.value",
+    "high": "isValid(datum.ci_high) ? datum.ci_high : datum.value",
+}
+COLUMNS = ["panel", "series", "place", "value", "ci_low", "ci_high", "n_seeds", "id"]
+
+
+def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, cell=200):
+    """A metric by an axis: one panel per `panel`, one colour and shape per `series`, an interval at every mark.
+
+    data: COLUMNS. `place` is the name of a row (axis None: values run across) or a number on `axis` (values run upwards,
+    lines join a series). reference: where a rule stands, or None. free: each panel has a scale of its own.
+    """
+    import altair as alt
+
+    data = data[COLUMNS].copy()
+    series, places = list(dict.fromkeys(data["series"])), list(dict.fromkeys(data["place"]))
+    ordinal = {"scale": alt.Scale(domain=series, range=PALETTE[: len(series)])}
+    legend = {} if len(series) > 1 else {"legend": None}
+    colour = alt.Color("series:N", **ordinal, **legend)
+    shape = alt.Shape("series:N", scale=alt.Scale(domain=series, range=SHAPES[: len(series)]), **legend)
+    zero = alt.Scale(zero=False, padding=8)
+    base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
+    whisker = base.transform_calculate(**WHISKER).mark_rule()
+    tips = tooltips("panel", "series", "place", "value", "ci_low", "ci_high", "n_seeds")
+    if axis is None:
+        y = alt.Y("place:N", sort=places, title=None, axis=alt.Axis(grid=True, domain=False, ticks=False))
+        beside = {"yOffset": alt.YOffset("series:N", sort=series)} if len(series) > 1 else {}
+        x = alt.X("value:Q", title=unit, scale=zero, axis=alt.Axis(grid=False, tickCount=4))
+        marks = [
+            whisker.encode(x=alt.X("low:Q", title=unit, scale=zero), x2="high:Q", y=y, color=colour, **beside),
+            base.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tips, **beside),
+        ]
+        line = rule.mark_rule(color=RULE, strokeWidth=1).encode(x=alt.datum(reference, type="quantitative"))
+        height = alt.Step(max(20, 11 * len(series)), **({"for": "position"} if len(series) > 1 else {}))
+        left = 16 + LETTER * min(44, max(len(str(place)) for place in places))
+    else:
+        apart = 0.02 * (max(places) - min(places) or 1.0)
+        shift = {name: apart * (place - (len(series) - 1) / 2) for place, name in enumerate(series)}
+        data["x"] = data["place"] + data["series"].map(shift)
+        x = alt.X("x:Q", title=axis, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(values=sorted(places), grid=False, format="~f"))
+        y = alt.Y("value:Q", title=unit, scale=zero, axis=alt.Axis(tickCount=4, domain=False, ticks=False))
+        dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=series, range=DASHES[: len(series)]), legend=None)
+        marks = [
+            base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
+            whisker.encode(x=x, y=alt.Y("low:Q", title=unit, scale=zero), y2="high:Q", color=colour),
+            base.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tips),
+        ]
+        line = rule.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(reference, type="quantitative"))
+        height, left = 130, 56
+    layers = alt.layer(*([] if reference is None else [line]), *marks).properties(height=height)
+    numbers = {"x": "independent"} if axis is None else {"y": "independent"}
+    return figure(title, caption, layers, data, left, cell, numbers if free else {})
+
+
+def scatter(title, caption, points, lines, x_title, y_title, cell=190):
+    """Points of two measures in panels: small ones, large ones with their names (`mean`), and lines.
+
+    points: panel, label, series, x, y, mean, id. lines: panel, x, y (two ends each), or None. All panels share the scales.
+    """
+    import altair as alt
+    import pandas as pd
+
+    series = list(dict.fromkeys(points["series"]))
+    legend = {} if len(series) > 1 else {"legend": None}
+    colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=PALETTE[: len(series)]), **legend)
+    parts = [points.assign(part="point"), *([] if lines is None else [lines.assign(part="line")])]
+    data = pd.concat(parts, ignore_index=True)
+    x = alt.X("x:Q", title=x_title, axis=alt.Axis(tickCount=4, grid=False))
+    y = alt.Y("y:Q", title=y_title, axis=alt.Axis(tickCount=4, domain=False, ticks=False))
+    base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
+    small = base.transform_filter("datum.part === 'point' && !datum.mean")
+    large = base.transform_filter("datum.part === 'point' && datum.mean")
+    layers = alt.layer(
+        rule.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(0)),
+        rule.mark_rule(color=RULE, strokeWidth=1).encode(x=alt.datum(0)),
+        small.mark_point(size=16, opacity=0.35).encode(x=x, y=y, color=colour),
+        base.transform_filter("datum.part === 'line'").mark_line(color=BLACK, strokeWidth=1.4).encode(x=x, y=y),
+        large.mark_point(size=52).encode(x=x, y=y, color=colour, tooltip=tooltips("panel", "series", "label", "x", "y")),
+        large.mark_text(align="left", dx=7, dy=-4, fontSize=10.5).encode(x=x, y=y, text="label:N"),
+    ).properties(height=170)
+    return figure(title, caption, layers, data, 56, cell, {})
+
+
+def tooltips(*fields):
+    import altair as alt
+
+    titles = {"ci_low": "interval from", "ci_high": "interval to", "n_seeds": "seeds", "place": "at", "x": "Δx", "y": "Δy"}
+    digits = ("value", "ci_low", "ci_high", "x", "y")
+    return [
+        alt.Tooltip(f"{field}:Q", format=".3f", title=titles.get(field, field))
+        if field in digits
+        else alt.Tooltip(f"{field}:N", title=titles.get(field, field))
+        for field in fields
+    ]
+
+
+def figure(title, caption, layers, data, left, cell, independent):
+    """A figure of panels: {title, caption, alternative, spec, panels, left, cell, still}.
+
+    left: pixels for the names of rows; cell: the least width of a panel; independent: scales that panels do not share.
+    """
+    import altair as alt
+
+    alt.data_transformers.disable_max_rows()
+    panels = list(dict.fromkeys(data["panel"]))
+    label = alt.Header(labelExpr="split(datum.label, '\\n')") if any(panels) else alt.Header(labels=False)
+    chart = layers.facet(alt.Facet("panel:N", sort=panels, header=label), columns=1, data=data)
+    spec = chart.resolve_scale(**independent).to_dict()
+    spec = {key: value for key, value in spec.items() if key not in ("config", "$schema")}
+    spec["datasets"] = {name: packed(rows) for name, rows in spec["datasets"].items()}
+    columns = max(1, min(len(panels), int((WIDTH - left + GAP) // (cell + GAP)), 6))
+    columns = -(-len(panels) // -(-len(panels) // columns))  # rows of even length
+    width = min(420, int((WIDTH - left - 12 - (columns - 1) * GAP) / columns))
+    return {
+        "kind": "figure", "title": title, "caption": caption, "alternative": alternative(data), "spec": spec,
+        "panels": len(panels), "left": round(left), "cell": cell, "still": still(spec, columns, width),
+    }  # fmt: skip
+
+
+def alternative(data, most=8):
+    """The figure in words: its first marks, the rest being in the table below it."""
+    shown = data[data["part"].eq("point") & data["mean"].eq(True)] if "part" in data else data
+    said = [
+        f"{str(row['panel']).splitlines()[0] if row['panel'] else ''} {row.get('series') or ''} {row.get('place', row.get('label'))}: "
+        + (words.number(row["value"]) if "value" in row else f"{words.number(row['x'], 2)}, {words.number(row['y'], 2)}")
+        for row in shown.head(most).to_dict("records")
+    ]
+    more = f"; {len(shown) - most} more marks" if len(shown) > most else ""
+    return "; ".join(" ".join(part.split()) for part in said) + more
+
+
+def packed(rows):
+    """{columns, rows} of a list of dicts; floats keep five significant digits."""
+    columns = list(rows[0]) if rows else []
+    short = [[float(f"{v:.5g}") if isinstance(v, float) else v for v in (row[column] for column in columns)] for row in rows]
+    return {"columns": columns, "rows": short}
+
+
+@cache
+def version():
+    """The version of Vega-Lite that altair writes for."""
+    from altair import SCHEMA_VERSION
+
+    return ".".join(SCHEMA_VERSION.lstrip("v").split(".")[:2])
+
+
+def still(spec, columns, width):
+    """The figure as SVG, its panels of one width."""
+    import vl_convert
+
+    drawn = {**spec, "columns": columns, "spec": {**spec["spec"], "width": width}, "config": THEME}
+    drawn["datasets"] = {
+        name: [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+        for name, data in spec["datasets"].items()
+    }
+    return vl_convert.vegalite_to_svg(drawn, vl_version=version())
