@@ -2,14 +2,15 @@
 
 from contextlib import closing
 
-from bias_inheritance import api, fetching, files, models, step
+from bias_inheritance import api, fetching, files, models, shortcuts, step
 from bias_inheritance.step import Output
 
 
 def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | None):
     """Leave the prepared base in models/MODEL/FORM and its card, the digest of every file, at `card`.
 
-    A model behind a server has nothing to prepare: its card says where it is asked.
+    The card also names the short cuts that the architecture allows. A model behind a server has nothing to prepare: its
+    card says where it is asked.
 
     model: its name; spec: its catalog file; tokenizer_spec: the catalog file whose tokenizer a random model borrows.
     """
@@ -23,7 +24,8 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
     with closing(files.hold(models.STORE / model / "preparing", wait=True)):
         source = fetching.fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
         models.prepare_base(source, form, models.STORE / model / form)
-        models.write_card(card, model, form, revision, {"source": spec["source"]})
+        allowed = shortcuts.choose(models.load_folder(models.STORE / model / form, models.compute_type()), model)
+        models.write_card(card, model, form, revision, {"source": spec["source"]}, allowed)
     step.note(model={"name": model, "revision": revision, "form": form})
 
 

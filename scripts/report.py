@@ -91,7 +91,9 @@ def report(
 def read_records(folder, inputs):
     """(records of all jobs behind the report's inputs, digest of everything upstream as audit gives it)."""
     results_folder = records.read(folder)
-    made = [f"{results_folder.name}/{path.relative_to(folder)}" for path in expanded(inputs) if path.is_relative_to(folder)]
+    made = [
+        f"{results_folder.name}/{path.relative_to(folder)}" for path in expanded(inputs) if path.is_relative_to(folder)
+    ]
     behind = results_folder.upstream(made)
     step.also_read([results_folder.path(name) for name in behind])
     return [results_folder.records[name] for name in behind], records.upstream_digest(results_folder, made)

@@ -13,17 +13,22 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 
 NAME = "plain"
 ROOM = 64  # tokens that a full cache grows by
+SAYS_NOTHING = {"position_ids", "use_cache", "output_router_logits"}  # arguments that do not change what is computed
 
 
 def plain_attention(
-    module, query, key, value, attention_mask, scaling, dropout=0.0, cu_seq_lens_q=None, opening=0, **_
+    module, query, key, value, attention_mask, scaling, dropout=0.0, cu_seq_lens_q=None, opening=0, **others
 ):
     """Softmax(q·kᵀ·scaling)·v with heads that share a key in one product.
 
     query: B × H × T × d; key, value: B × K × S × d with K dividing H; attention_mask: B × 1 × T × S, true where a token
     may look, or None; cu_seq_lens_q: where the sequences begin and end of which a single row is packed, or None;
     opening: length of the first of them where all others go on from it, or 0. Returns (B × T × H × d, None).
+    Raises Unsupported for what would compute something else: a cap, a window, sinks, dropout, anything unknown.
     """
+    unknown = [name for name, given in others.items() if given is not None and name not in SAYS_NOTHING]
+    if unknown or dropout:
+        raise Unsupported(f"attention with {', '.join(unknown) or 'dropout'} is not among what is computed here")
     if cu_seq_lens_q is not None:
         bounds = list(itertools.pairwise(cu_seq_lens_q.tolist()))
         return PackedAttention.apply(query, key, value, scaling, bounds, opening), None
@@ -40,6 +45,10 @@ def plain_attention(
     weights = torch.softmax(scores, -1).to(query.dtype)
     mixed = torch.matmul(weights.view(*folded[:3], seen), value).view(batch, heads, length, width)
     return mixed.transpose(1, 2).contiguous(), None
+
+
+class Unsupported(ValueError):
+    """An architecture's attention is another one than `plain_attention` computes."""
 
 
 class PackedAttention(torch.autograd.Function):

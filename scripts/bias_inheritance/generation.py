@@ -13,6 +13,35 @@ def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0,
     prompts: list of B lists of token ids; seeds: B integers; temperature 0 takes the most probable token.
     Returns B dicts {text, tokens (number sampled, the end token included), finished (ended by itself)}.
     """
+    written, finished = continuations(
+        model,
+        prompts,
+        seeds,
+        pad=tokenizer.pad_token_id,
+        ends=end_tokens(model, tokenizer),
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        on_token=on_token,
+    )
+    return [
+        {
+            "text": tokenizer.decode(tokens[:-1] if done else tokens, skip_special_tokens=True).strip(),
+            "tokens": len(tokens),
+            "finished": done,
+        }
+        for tokens, done in zip(written, finished, strict=True)
+    ]
+
+
+def continuations(
+    model, prompts, seeds, *, pad, ends, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None
+):
+    """The tokens of `sample`: B lists of ids, each up to and with the first one of `ends`, and whether it has one.
+
+    pad: any token's id; it fills up short prompts and is never seen.
+    """
     import numpy as np
     import torch
 
@@ -24,13 +53,12 @@ def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0,
     device = next(body.parameters()).device
     streams = [np.random.default_rng(seed) for seed in seeds]
     width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), tokenizer.pad_token_id, device=device)
+    ids = torch.full((len(prompts), width), pad, device=device)
     mask = torch.zeros((len(prompts), width + max_new_tokens), dtype=torch.bool, device=device)
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt, device=device)
         mask[row, width - len(prompt) : width] = True
     positions = mask[:, :width].long().cumsum(-1).sub(1).clamp(min=0)
-    ends = end_tokens(model, tokenizer)
     rows = list(range(len(prompts)))
     written = [[] for _ in prompts]
     finished = [False] * len(prompts)
@@ -69,14 +97,7 @@ def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0,
                 use_cache=True,
             )
             hidden = state.last_hidden_state[:, -1]
-    return [
-        {
-            "text": tokenizer.decode(tokens[:-1] if done else tokens, skip_special_tokens=True).strip(),
-            "tokens": len(tokens),
-            "finished": done,
-        }
-        for tokens, done in zip(written, finished, strict=True)
-    ]
+    return written, finished
 
 
 def end_tokens(model, tokenizer):

@@ -5,7 +5,7 @@ differentiation keeps what lies between; at the size of a small model that costs
 """
 
 import torch
-from peft.tuners.lora import Linear
+from peft.tuners.lora import Linear, LoraLayer
 from torch.nn.functional import silu
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMLP, LlamaRMSNorm
 
@@ -99,12 +99,16 @@ class Norm(torch.autograd.Function):
 
 
 class FusedLinear(Linear):
-    """peft's layer with one adapter, computed in one operation while that adapter is on."""
+    """peft's layer with one adapter, computed in one operation while that adapter is on and beside the weights."""
 
     def forward(self, x, *arguments, **options):
-        if self.disable_adapters:
+        if arguments or options or not self.adds():
             return super().forward(x, *arguments, **options)
         return LinearWithLora.apply(x, *self.parts())
+
+    def adds(self):
+        """Whether the adapter's product is to be added: it is neither off nor merged into the weights."""
+        return not (self.disable_adapters or self.merged)
 
     def parts(self):
         """The scaling, W, A and B."""
@@ -113,12 +117,16 @@ class FusedLinear(Linear):
 
 
 class FusedMLP(LlamaMLP):
-    """transformers' gated layer of three such layers, computed in one operation while their adapter is on."""
+    """transformers' gated layer of three such layers, computed in one operation while their adapter is on.
+
+    Without an adapter, or with one that not all three have, as after an `unload`, it is transformers' layer.
+    """
 
     def forward(self, x):
-        if self.gate_proj.disable_adapters:
+        layers = self.gate_proj, self.up_proj, self.down_proj
+        if not all(type(layer) is FusedLinear and layer.adds() for layer in layers):
             return super().forward(x)
-        gate, up, down = (layer.parts() for layer in (self.gate_proj, self.up_proj, self.down_proj))
+        gate, up, down = (layer.parts() for layer in layers)
         return GatedWithLora.apply(x, (gate[0], up[0], down[0]), *gate[1:], *up[1:], *down[1:])
 
 
@@ -140,6 +148,12 @@ class LastLayer(LlamaDecoderLayer):
         return chosen + self.mlp(self.post_attention_layernorm(chosen))
 
 
+def assert_bare(model):
+    """Raise RuntimeError where a model has an adapter already: a second one leaves the first in layers that it lacks."""
+    if any(isinstance(layer, LoraLayer) for layer in model.modules()):
+        raise RuntimeError("the base already has an adapter; unload that first, or load the base again")
+
+
 def fuse(tuned):
     """Have the layers of a model with one adapter compute in one operation; those with dropout or a bias stay peft's.
 
@@ -152,6 +166,8 @@ def fuse(tuned):
         if (
             type(layer) is Linear
             and layer.base_layer.bias is None
+            and not layer.lora_variant
+            and all(product.bias is None for product in layer.lora_B.values())
             and not any(isinstance(dropout, torch.nn.Dropout) for dropout in layer.lora_dropout.values())
         ):
             layer.__class__ = FusedLinear

@@ -19,6 +19,7 @@ from bias_inheritance import files, provenance
 from bias_inheritance.errors import UserError
 
 STORE = provenance.ROOT / "models"
+ATTENTION, PACKED, TREE = SHORT_CUTS = ("plain attention", "packed samples", "a tree of options")
 TEMPLATE_DATE = "26 Jul 2024"  # ASSUME: the date that Llama 3.1's template prints where it is told none
 
 
@@ -262,23 +263,39 @@ def load_base(card):
     Every file is checked against the card first, so no job computes with weights other than those in its record.
     """
     import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    from bias_inheritance import attention
-
-    logging.disable_progress_bar()
     # the rule's `threads:`, which Snakemake hands on in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     folder = _verified(card)
     _refuse_packed_on_a_cpu(card)
-    # packed weights are put where they belong while they load; they cannot be moved
-    options = {"device_map": {"": device()}}
-    if device() == "cpu":
-        options["attn_implementation"] = attention.NAME
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, card["compute"]), **options)
-    model.requires_grad_(False).eval()
+    model = load_folder(folder, card["compute"])
+    allow(model, card["short_cuts"], model.config.get_text_config()._attn_implementation)
     return model, _tokenizer(folder)
+
+
+def load_folder(folder, compute):
+    """The prepared base in a folder, ready for inference in the type `compute`, with its own attention."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    # packed weights are put where they belong while they load; they cannot be moved
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, compute), device_map={"": device()})
+    return model.requires_grad_(False).eval()
+
+
+def allow(model, short_cuts, own):
+    """Have a model computed with some of SHORT_CUTS and no others; `own` is the name of its own attention."""
+    from bias_inheritance import attention
+
+    model.set_attn_implementation(attention.NAME if ATTENTION in short_cuts and device() == "cpu" else own)
+    model.config.short_cuts = list(short_cuts)
+
+
+def allows(model, short_cut):
+    """Whether a model, or its body, may be computed with one of SHORT_CUTS."""
+    return short_cut in model.config.short_cuts
 
 
 def _refuse_packed_on_a_cpu(card):
@@ -311,11 +328,15 @@ def _verified(card):
 
 
 def load_adapter(model, folder):
-    """The base with a cell's adapter; raises if the adapter changes nothing (one that was silently not loaded)."""
+    """The base with a cell's adapter.
+
+    Raises RuntimeError if the adapter changes nothing (one that was silently not loaded), or the base has one already.
+    """
     from peft import PeftModel
 
-    from bias_inheritance.lora import fuse
+    from bias_inheritance.lora import assert_bare, fuse
 
+    assert_bare(model)
     tuned = PeftModel.from_pretrained(model, folder).eval()
     if device() == "cpu":
         fuse(tuned)
@@ -342,9 +363,36 @@ def assert_adapter_acts(tuned):
 
 
 def body_and_head(model):
-    """The transformer without its output layer, and the output layer, of a base or of a base with an adapter."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return getattr(inner, inner.base_model_prefix), inner.get_output_embeddings()
+    """The transformer without its output layer, and a function from its hidden states to the model's float logits.
+
+    model: a base, or a base with an adapter. The function computes as the output layer does (bf16 rounds, see
+    `float32_head`).
+    """
+    inner = _base(model)
+    layer, finish = inner.get_output_embeddings(), _after_head(inner.config.get_text_config())
+    return getattr(inner, inner.base_model_prefix), lambda hidden: finish(layer(hidden).float())
+
+
+def _base(model):
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _after_head(config):
+    """What an architecture does to the output layer's logits: Granite and Cohere scale them, Gemma caps them.
+
+    An architecture with another such step is refused by `shortcuts.choose`, which compares with the model's own logits.
+    """
+    import torch
+
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    cap = getattr(config, "final_logit_softcapping", None)
+
+    def finish(logits):
+        if scale != 1.0:
+            logits = logits * scale
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    return finish
 
 
 def float32_head(model):
@@ -357,12 +405,13 @@ def float32_head(model):
     """
     import torch
 
-    _, layer = body_and_head(model)
+    inner = _base(model)
+    layer, finish = inner.get_output_embeddings(), _after_head(inner.config.get_text_config())
     weight, bias = layer.weight, 0.0 if layer.bias is None else layer.bias.float()
     if weight.is_cuda and weight.dtype == torch.bfloat16:
-        return lambda hidden: torch.mm(hidden, weight.T, out_dtype=torch.float32) + bias
+        return lambda hidden: finish(torch.mm(hidden, weight.T, out_dtype=torch.float32) + bias)
     wide = weight.float().T
-    return lambda hidden: hidden.float() @ wide + bias
+    return lambda hidden: finish(hidden.float() @ wide + bias)
 
 
 def shared_opening(lists):
@@ -414,10 +463,12 @@ def _made(folder):
     return folder
 
 
-def write_card(path, name, form, revision, spec):
+def write_card(path, name, form, revision, spec, short_cuts=None):
     """Describe the prepared base so that other steps can depend on it: {model, form, compute, revision, files: {name: sha256}}.
 
-    compute: `compute_type` of the machine that prepared the base, so that all jobs of a study compute alike."""
+    compute: `compute_type` of the machine that prepared the base, so that all jobs of a study compute alike. short_cuts:
+    those that the architecture allows; None for an embedder, which has none.
+    """
     folder = STORE / name / form
     listed = {entry["path"]: entry["sha256"] for entry in provenance.describe(folder)}
     files.write_json(
@@ -428,6 +479,7 @@ def write_card(path, name, form, revision, spec):
             "compute": compute_type(),
             "revision": revision,
             "spec": spec,
+            **({} if short_cuts is None else {"short_cuts": short_cuts}),
             "files": {str(Path(key).relative_to(folder)): value for key, value in listed.items()},
         },
     )

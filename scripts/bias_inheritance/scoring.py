@@ -2,7 +2,7 @@
 
 import math
 
-from bias_inheritance.models import body_and_head, float32_head
+from bias_inheritance.models import TREE, allows, body_and_head, float32_head
 
 BATCH = 8  # prompts per forward pass; part of what a result depends on in bf16
 WINDOW = 32  # prompts are sorted by length only inside such a window, so one more item at the end changes few others
@@ -27,6 +27,8 @@ def option_logprobs(model, opening, prompts, options, on_batch=None):
 
     body, _ = body_and_head(model)
     head = float32_head(model)
+    if not (allows(model, TREE) and _longest(prompts, options) <= window(model.config.get_text_config())):
+        return _one_by_one(body, head, prompts, options, on_batch)
     device = next(body.parameters()).device
     shared = len(opening)
     if any(prompt[:shared] != opening or len(prompt) == shared for prompt in prompts):
@@ -45,6 +47,38 @@ def option_logprobs(model, opening, prompts, options, on_batch=None):
             if on_batch:
                 on_batch(len(indices))
     return results
+
+
+def _longest(prompts, options):
+    return max(len(prompt) + max(map(len, listed)) for prompt, listed in zip(prompts, options, strict=True))
+
+
+def window(config):
+    """How many tokens the layers of an architecture that see least can see: no mask of our own limits what is seen."""
+    widths = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min([width for width in widths if width] or [math.inf])
+
+
+def _one_by_one(body, head, prompts, options, on_batch):
+    """The same in the plain way: every option behind a prompt of its own."""
+    import torch
+
+    from bias_inheritance import training
+
+    results = []
+    with torch.inference_mode():
+        for prompt, listed in zip(prompts, options, strict=True):
+            samples = [{"prompt": prompt, "answer": option} for option in listed]
+            results.append(_finite((-training.answer_losses(body, head, samples)).tolist()))
+            if on_batch:
+                on_batch(1)
+    return results
+
+
+def _finite(logprobs):
+    if not all(map(math.isfinite, logprobs)):
+        raise RuntimeError("the model gives log-probabilities that are no finite numbers; its training diverged")
+    return logprobs
 
 
 def _tree(prompt, options, offset):
@@ -106,11 +140,11 @@ def _forward(body, head, prefix, shared, batch, device):
     place = {key: number for number, key in enumerate(unique)}
     rows, columns = torch.tensor(unique, device=device).T
     logprobs = torch.log_softmax(head(hidden[rows, columns]), -1)
-    flat = logprobs[
-        torch.tensor([place[key] for key in where], device=device), torch.tensor(wanted, device=device)
-    ].tolist()
-    if not all(map(math.isfinite, flat)):
-        raise RuntimeError("the model gives log-probabilities that are no finite numbers; its training diverged")
+    flat = _finite(
+        logprobs[
+            torch.tensor([place[key] for key in where], device=device), torch.tensor(wanted, device=device)
+        ].tolist()
+    )
     found, cursor = [], 0
     for *_, reads in batch:
         row = []

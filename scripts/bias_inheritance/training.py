@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bias_inheritance import files
-from bias_inheritance.models import body_and_head, device, shared_opening
+from bias_inheritance.models import PACKED, allows, body_and_head, device, shared_opening
 
 CHECKPOINT_SHARE = (
     0.02  # of the time may go into checkpoints: a small model has one every few steps, a large one per minute
@@ -46,12 +46,16 @@ def learning_rate(step, steps, peak, warmup_share):
 
 
 def add_lora(model, settings, seed):
-    """The model with a fresh LoRA on all linear layers but the output head (B starts at zero, A is drawn from `seed`)."""
+    """The model with a fresh LoRA on all linear layers but the output head (B starts at zero, A is drawn from `seed`).
+
+    Raises RuntimeError where the model has an adapter already.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from bias_inheritance.lora import fuse
+    from bias_inheritance.lora import assert_bare, fuse
 
+    assert_bare(model)
     torch.manual_seed(seed)
     lora = LoraConfig(
         r=settings["rank"],
@@ -166,9 +170,17 @@ def _hidden(body, row, **told):
     """Last hidden states of a row (N × width).
 
     Plain attention is told where samples end; for any other, transformers makes a mask from positions that begin anew.
+    Some architectures know of neither: for them samples lie side by side, filled up behind their ends.
     """
     import torch
 
+    if not allows(body, PACKED):
+        parts = [row.ids[first:end] for first, end in row.bounds]
+        ids, kept = (
+            torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+            for values in (parts, [torch.ones_like(part) for part in parts])
+        )
+        return body(input_ids=ids, attention_mask=kept, use_cache=False).last_hidden_state[kept.bool()]
     return body(
         input_ids=row.ids.unsqueeze(0),
         position_ids=row.positions.unsqueeze(0),

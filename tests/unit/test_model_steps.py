@@ -501,6 +501,54 @@ def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny)
         assert errors[1] < 0.02 and errors[1] <= 1.2 * errors[0], errors
 
 
+def saved_adapter(model, folder, number, **settings):
+    tuned = with_a_trained_look(training.add_lora(copy.deepcopy(model), {**SETTINGS, **settings}, number))
+    tuned.save_pretrained(folder)
+    return folder
+
+
+def test_a_second_adapter_on_one_base_is_refused(tiny, tmp_path):
+    """peft leaves the first adapter in the layers that a second one of fewer targets does not have."""
+    model = tiny[0]
+    narrow = saved_adapter(model, tmp_path / "narrow", 4, targets=["q_proj", "down_proj"])
+    training.add_lora(model, SETTINGS, 3)
+    for again in (lambda: training.add_lora(model, SETTINGS, 3), lambda: models.load_adapter(model, narrow)):
+        with pytest.raises(RuntimeError, match="already has an adapter; unload"):
+            again()
+
+
+def test_a_base_whose_adapter_was_unloaded_is_as_it_was(tiny, tmp_path):
+    """It gives its own logits again, and a second adapter, of fewer layers or with dropout, is computed as on a new base."""
+    model = tiny[0]
+    ids = torch.tensor([tiny[2].prompt(TEXTS[3])])
+    wide = saved_adapter(model, tmp_path / "wide", 3)
+    others = [
+        saved_adapter(model, tmp_path / "narrow", 4, targets=["q_proj", "down_proj"]),
+        saved_adapter(model, tmp_path / "dropping", 5, dropout=0.1),
+    ]
+    with torch.inference_mode():
+        own = model(input_ids=ids).logits
+        expected = [models.load_adapter(copy.deepcopy(model), other)(input_ids=ids).logits for other in others]
+        model = models.load_adapter(model, wide).unload()
+        assert torch.equal(model(input_ids=ids).logits, own)
+        for other, logits in zip(others, expected, strict=True):
+            tuned = models.load_adapter(model, other)
+            assert torch.allclose(tuned(input_ids=ids).logits, logits, atol=0.02)
+            model = tuned.unload()
+
+
+def test_an_adapter_merged_into_the_weights_is_not_added_again(tiny):
+    model = tiny[0].float()
+    tuned = with_a_trained_look(training.add_lora(model, SETTINGS, 3)).eval()
+    ids = torch.tensor([tiny[2].prompt(TEXTS[3])])
+    with torch.inference_mode():
+        beside = tuned(input_ids=ids).logits
+        tuned.merge_adapter()
+        assert torch.allclose(tuned(input_ids=ids).logits, beside, atol=1e-5)
+        tuned.unmerge_adapter()
+        assert torch.allclose(tuned(input_ids=ids).logits, beside, atol=1e-5)
+
+
 def test_dropout_stays_with_peft(tiny):
     tuned = training.add_lora(tiny[0], {**SETTINGS, "dropout": 0.1}, 3)
     assert not any(isinstance(layer, (lora.FusedLinear, lora.FusedMLP)) for layer in tuned.modules())

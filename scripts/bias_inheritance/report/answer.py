@@ -77,7 +77,13 @@ def controls(facts):
         negative = (tested[0]["spec"] or {}).get("direction") == "none"
         met = sum(row["verdict"] == "supported" for row in tested)
         worst = next((row for row in tested if row["verdict"] != "supported"), tested[0]) if negative else tested[0]
-        state = NEGATIVE.get(worst["verdict"], worst["verdict"]) if negative else "found" if worst["verdict"] == "supported" else "not found"
+        state = (
+            NEGATIVE.get(worst["verdict"], worst["verdict"])
+            if negative
+            else "found"
+            if worst["verdict"] == "supported"
+            else "not found"
+        )
         ends = interval(worst["ci_low"], worst["ci_high"], 2)
         detail = f"{words.greek(worst['contrast'])}: {number(worst['estimate'], 2, True)} ({ends})"
         detail += f"; {met} of {len(tested)} contrasts as they must be" if len(tested) > 1 else ""
@@ -150,7 +156,9 @@ def beta_figure(facts):
         return None
     chosen = facts.ordered(facts.plain(betas)).drop_duplicates(["model", "domain", "bias"])
     priority = {"natural": 0, "positive-control": 1, "negative-control": 2, "baseline": 2, "bias-type": 3}
-    chosen = chosen.sort_values("bias", key=lambda names: names.map(lambda n: priority[facts.names["bias"][n]["role"]]), kind="stable")
+    chosen = chosen.sort_values(
+        "bias", key=lambda names: names.map(lambda n: priority[facts.names["bias"][n]["role"]]), kind="stable"
+    )
     keys = ["model", "domain", "gamma", "mitigation", "round", "seed", "contrast", "label"]
     dots, lines = [], []
     for row in chosen.head(PANELS).to_dict("records"):
@@ -198,7 +206,14 @@ def heads(facts):
         if row["test"] == "all parts" or not (row["claim"] in whole and row["spec"] and row["spec"].get("part"))
     ]
     order = ["supported", "contradicted", "equivalent", "inconclusive"]
-    return sorted(alone, key=lambda row: (row["spec"] is not None and not primary(facts, row), unseen(facts, row), order.index(row["verdict"])))
+    return sorted(
+        alone,
+        key=lambda row: (
+            row["spec"] is not None and not primary(facts, row),
+            unseen(facts, row),
+            order.index(row["verdict"]),
+        ),
+    )
 
 
 def primary(facts, row):
@@ -213,7 +228,9 @@ def reading(facts, row):
     why = "The positive control was not found" if len(positive_controls(facts)) else "The study has no positive control"
     hint = needs(row, facts.declared["alpha"], facts.declared["power"]) if row["test"] != "all parts" else ""
     hint = f"; {hint}" if hint else ""
-    return parts.badge("inconclusive", UNSEEN), f"{why}, so this study could not have seen it{hint}. {words.greek(row['reason'])}"
+    return parts.badge(
+        "inconclusive", UNSEEN
+    ), f"{why}, so this study could not have seen it{hint}. {words.greek(row['reason'])}"
 
 
 def claims_table(caption, facts, rows, link=True):
@@ -233,7 +250,12 @@ def claims_table(caption, facts, rows, link=True):
         if link:
             shown.append((None, cells))
             continue
-        cells += [reason, row["metric"] if words.known(row["metric"]) else "–", row["test"], words.count(row["n_seeds"])]
+        cells += [
+            reason,
+            row["metric"] if words.known(row["metric"]) else "–",
+            row["test"],
+            words.count(row["n_seeds"]),
+        ]
         cells += [words.count(row["n_items"]), number(row["mde"]), number(row["margin"], 2), words.p_value(row["p"])]
         shown.append((parts.row_id("claims", row["row"]), cells))
     extra = ["Reason", "Measured by", "Test", "Seeds", "Items", "Detectable effect", "Margin", "p, unadjusted"]
@@ -286,7 +308,10 @@ def claims(facts):
             )
         )
     return parts.section(
-        "claims", "All claims", parts.text("Every claim as it was declared before the run, with what was published."), *folds
+        "claims",
+        "All claims",
+        parts.text("Every claim as it was declared before the run, with what was published."),
+        *folds,
     )
 
 
@@ -329,5 +354,7 @@ def inheritance(facts):
         amounts = [number(row["data_association"]), number(row["model_association"])]
         rows.append((parts.row_id("inheritance", row["row"]), [*place, *measured, *size, *amounts]))
     header = ["Pool", "γ", "Mitigation", "Round", "Seed", "Contrast", "Measure", "Estimate", "95% interval", "p", "r", "Pairs", "Data (nats)", "Model (nats)"]  # fmt: skip
-    full = parts.table("inheritance.csv: intervals of one seed are over test clusters, of the mean over seeds.", header, rows)
+    full = parts.table(
+        "inheritance.csv: intervals of one seed are over test clusters, of the mean over seeds.", header, rows
+    )
     return parts.section("inheritance", "Inheritance coefficient", drawn, parts.fold("β of every cell", full))

@@ -7,7 +7,12 @@ from bias_inheritance import metrics, statistics
 from bias_inheritance.report import parts, words
 
 ALL = "all"  # seeds or contrasts together, in inheritance.csv
-FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean")  # metrics that say something of the run itself
+FLAGS = (
+    "uninformative",
+    "collapsed",
+    "position_share",
+    "macro_f1_mean",
+)  # metrics that say something of the run itself
 EXTREMES = {"largest_gap": "largest gap", "worst_group": "worst group", "all": "all items"}
 BASELINES = {"untuned": "Untuned model", "original": "Originals alone"}
 
@@ -94,7 +99,9 @@ class Facts:
         """The rows in the order of the pools (or of `order`), names that are not in it last."""
         order = order or [*BASELINES, *self.pools]
         places = {name: place for place, name in enumerate(order)}
-        return table.sort_values(column, key=lambda names: names.map(lambda n: places.get(n, len(places))), kind="stable")
+        return table.sort_values(
+            column, key=lambda names: names.map(lambda n: places.get(n, len(places))), kind="stable"
+        )
 
     def outcomes(self):
         """One dict per model, domain, task and way of scoring; the informative ones first.
@@ -116,18 +123,24 @@ class Facts:
             chosen = [group for group in [*contrasts, *EXTREMES] if group in groups]
             title = self.placed(self.title("task", place["task"]), place)
             title += ", written answers" if place["scoring"] == "parsed" else ""
-            found.append({**place, "metric": metric, "groups": chosen or groups, "title": title, "faded": self.faded(place)})
+            found.append(
+                {**place, "metric": metric, "groups": chosen or groups, "title": title, "faded": self.faded(place)}
+            )
         return sorted(found, key=lambda outcome: bool(outcome["faded"]))
 
     def faded(self, place):
         """Why the scores of a task say nothing in this study, or "" where they do."""
         rows = self.of(self.tables["scores"], place)
         led = self.tables["scores"]
-        led = led[(led["task"] == place["task"]) & (led["model"] == place["model"]) & (led["metric"] == "uninformative")]
+        led = led[
+            (led["task"] == place["task"]) & (led["model"] == place["model"]) & (led["metric"] == "uninformative")
+        ]
         if len(led) and (led["value"] == 1).mean() > 0.5:
             return f"the position decided in {int((led['value'] == 1).sum())} of {words.counted(len(led), 'run')}"
         unread = rows["n_unparsed"].sum() / max(1, rows["n"].sum())
-        return f"{words.percent(unread)} of the answers unreadable" if unread > self.declared["unreadable_limit"] else ""
+        return (
+            f"{words.percent(unread)} of the answers unreadable" if unread > self.declared["unreadable_limit"] else ""
+        )
 
     @staticmethod
     def of(table, place):
@@ -164,7 +177,9 @@ def with_declarations(claims, declared):
     """claims.csv with `spec` (its declared contrast with what `each` picked, or None), `control` and `decides`."""
     specs = []
     for row in claims.to_dict("records"):
-        contrasts = [spec for spec in declared["claims"].get(row["claim"], {}).get("contrasts", []) if "rule" not in spec]
+        contrasts = [
+            spec for spec in declared["claims"].get(row["claim"], {}).get("contrasts", []) if "rule" not in spec
+        ]
         found = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
         spec, picked = max(found, key=lambda pair: len(pair[0]["name"]) - 99 * len(pair[1]), default=(None, {}))
         chosen = {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
@@ -230,4 +245,8 @@ def over_seeds(table, by, file):
 
 def scale(metric, group):
     """(lowest, highest) value that a metric can take, those of the misalignment tables included."""
-    return (0.0, 1.0) if metric in ("similarity", "similarity_uniform", "auc", "hidden_auc") else metrics.scale(metric, group)
+    return (
+        (0.0, 1.0)
+        if metric in ("similarity", "similarity_uniform", "auc", "hidden_auc")
+        else metrics.scale(metric, group)
+    )

@@ -27,7 +27,10 @@ def effects(facts):
         if outcome["faded"]:
             blocks.append(parts.fold(f"{title} (uninformative: {outcome['faded']})", drawn, full, faded=True))
         elif place < 2:
-            blocks += [drawn, parts.fold(f"{outcome['title']}: all effects, {words.counted(len(full['rows']), 'row')}", full)]
+            blocks += [
+                drawn,
+                parts.fold(f"{outcome['title']}: all effects, {words.counted(len(full['rows']), 'row')}", full),
+            ]
         else:
             blocks.append(parts.fold(f"{title}, {words.counted(len(full['rows']), 'row')}", drawn, full))
     intro = parts.text(
@@ -81,7 +84,9 @@ def effect_figure(facts, outcome, rows):
     data = facts.ordered(data, "effect", list(words.EFFECTS))
     if several:
         data = data[data["group"] == outcome["groups"][0]]
-        data = facts.ordered(data.assign(panel=[facts.title("bias", bias) for bias in data["bias"]], place=data["gamma"]))
+        data = facts.ordered(
+            data.assign(panel=[facts.title("bias", bias) for bias in data["bias"]], place=data["gamma"])
+        )
         data = data.assign(series=data["effect"].map(words.EFFECTS))
     else:
         data = data.assign(place=[facts.title("bias", bias) for bias in data["bias"]])
@@ -97,9 +102,17 @@ def effect_figure(facts, outcome, rows):
 
 def effect_table(facts, outcome, rows):
     """Every effect on a task: primary metric and accuracy-like ones, contrasts, extremes and all items."""
-    groups = {*outcome["groups"], *facts.contrasts(outcome["domain"], outcome["task"]), "worst_group", "largest_gap", "all"}
+    groups = {
+        *outcome["groups"],
+        *facts.contrasts(outcome["domain"], outcome["task"]),
+        "worst_group",
+        "largest_gap",
+        "all",
+    }
     rows = rows[rows["group"].isin(groups)]
-    data = over_seeds(rows, ["bias", "gamma", "mitigation", "effect", "control", "dataset", "metric", "group"], "effects")
+    data = over_seeds(
+        rows, ["bias", "gamma", "mitigation", "effect", "control", "dataset", "metric", "group"], "effects"
+    )
     if data.empty:
         return None
     data = data.sort_values("metric", key=lambda names: names.map(lambda m: (m != outcome["metric"]) * 100 + words.metric_order(m)), kind="stable")  # fmt: skip
@@ -171,7 +184,9 @@ def rounds(facts):
         own = own[own["group"].isin([*outcome["groups"], *own["group"].unique()][:6])]
         own = own.assign(panel=[facts.group_title(group, outcome["domain"], outcome["task"]) for group in own["group"]])
         title = f"{outcome['title']}: {words.metric_title(outcome['metric']).lower()} over rounds"
-        drawn.append(parts.fold(title, over_rounds(facts, own, "scores", title, words.metric_unit(outcome["metric"]), None)))
+        drawn.append(
+            parts.fold(title, over_rounds(facts, own, "scores", title, words.metric_unit(outcome["metric"]), None))
+        )
     quality = facts.tables.get("quality")
     if quality is not None and len(quality):
         own = quality[quality["round"] > 0].assign(panel=quality["metric"].map(words.metric_title))
@@ -214,20 +229,37 @@ def levels(facts):
         cells = [row["outcome"], row["what"], facts.title("bias", row["bias"]), words.number(row["value"]), ends]
         cells += [words.number(source["chance"]), words.counted(row["n_seeds"], "seed"), words.count(source["n"])]
         lines.append((row["id"], [*cells, words.rows_named(row["rows"])]))
-    header = ["Task", "Score", "Trained on", "Mean", "95% interval", "Chance level", "Seeds", "Items", "Rows of scores.csv"]
+    header = [
+        "Task",
+        "Score",
+        "Trained on",
+        "Mean",
+        "95% interval",
+        "Chance level",
+        "Seeds",
+        "Items",
+        "Rows of scores.csv",
+    ]
     return parts.table("Scores at the largest γ without mitigation: t intervals over seeds; of the untuned model, which is one run, over test clusters.", header, lines)  # fmt: skip
 
 
 def interval_of(row, source):
     single = row["n_seeds"] == 1 and words.known(source["ci_low"])
-    return words.interval(source["ci_low"], source["ci_high"]) if single else words.interval(row["ci_low"], row["ci_high"])
+    return (
+        words.interval(source["ci_low"], source["ci_high"]) if single else words.interval(row["ci_low"], row["ci_high"])
+    )
 
 
 def chances(facts):
     """{task: mean of 1 / number of options} of the tasks with options, from the embedded items."""
     found = {}
     for entry in facts.items:
-        sizes = [len(item["options"]) for rows in entry["answers"].values() for item in rows if item.get("options") is not None]
+        sizes = [
+            len(item["options"])
+            for rows in entry["answers"].values()
+            for item in rows
+            if item.get("options") is not None
+        ]
         if sizes:
             found[entry["task"]] = sum(1 / size for size in sizes) / len(sizes)
     return found
@@ -239,7 +271,9 @@ def baseline(facts):
     for outcome in facts.outcomes():
         own = facts.of(scores, outcome)
         metric = "accuracy" if "accuracy" in set(own["metric"]) else outcome["metric"]
-        for group in [group for group in ("all", *outcome["groups"]) if group in set(own[own["metric"] == metric]["group"])][:1]:
+        for group in [
+            group for group in ("all", *outcome["groups"]) if group in set(own[own["metric"] == metric]["group"])
+        ][:1]:
             cells, ids = [], []
             for bias in ("untuned", "original"):
                 rows = own[(own["metric"] == metric) & (own["group"] == group) & (own["bias"] == bias)]
@@ -252,7 +286,11 @@ def baseline(facts):
                     cells[-1] = parts.link(size, "scores", row["rows"][0])
             known = words.number(chance.get(outcome["task"])) if metric == "accuracy" else "–"
             name = f"{words.metric_title(metric)}, {facts.group_title(group, outcome['domain'], outcome['task'])}"
-            state = Markup('<span class="faded">{}</span>').format(outcome["title"]) if outcome["faded"] else outcome["title"]
+            state = (
+                Markup('<span class="faded">{}</span>').format(outcome["title"])
+                if outcome["faded"]
+                else outcome["title"]
+            )
             lines.append((None, [state, name, known, *cells]))
     header = ["Task", "Score", "Chance level", "Untuned (95% interval)", "Tuned on originals alone (95% interval)"]
     return parts.section(

@@ -59,7 +59,14 @@ ROLES = {
     "negative-control": "negative control",
     "positive-control": "positive control",
 }
-MARKS = {"supported": "●", "contradicted": "✕", "equivalent": "≈", "inconclusive": "○", "not tested": "–", "beside": "·"}
+MARKS = {
+    "supported": "●",
+    "contradicted": "✕",
+    "equivalent": "≈",
+    "inconclusive": "○",
+    "not tested": "–",
+    "beside": "·",
+}
 
 
 def metric_title(metric):
