@@ -1,9 +1,9 @@
 """What a study still lacks on this machine or cluster, each with the command that mends it.
 
-    python scripts/doctor.py [--configfile studies/NAME.yaml] [--config KEY=VALUE …] [--slurm] [--containers]
+    python scripts/doctor.py [--configfile studies/NAME.yaml] [--config KEY=VALUE …] [--slurm] [--containers] [--ask]
 
---slurm: the study is to run through SLURM from here; --containers: its steps run in Apptainer images. Exit status 0
-only if nothing is lacking. Needs no package but PyYAML and jsonschema, which come with the project's environment.
+--slurm: the study is to run through SLURM from here; --containers: its steps run in Apptainer images; --ask: send one
+short request to each server that a model of the study is behind. Exit status 0 only if nothing is lacking. Needs no package but PyYAML and jsonschema, which come with the project's environment.
 """
 
 import argparse
@@ -54,6 +54,8 @@ def main():
     else:
         sound.append(check("PyTorch", check_torch, config))
     sound += [check(f"model {name}", check_model, name) for name in [*config["grid"]["model"], *embedders(config)]]
+    if arguments.ask:
+        sound += [check(f"server of {name}", ask_server, config, name) for name in served(config)]
     sound.append(check("data", check_data, config, faults))
     if not all(sound):
         sys.exit(f"{sound.count(False)} of {len(sound)} lacking; mend them from the top, then ask again.")
@@ -68,6 +70,7 @@ def parse():
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--slurm", action="store_true")
     parser.add_argument("--containers", action="store_true")
+    parser.add_argument("--ask", action="store_true")
     return parser.parse_args()
 
 
@@ -249,6 +252,36 @@ def check_model(name):
         raise Missing(there, f"{token}.venv/bin/python scripts/fetch_model.py {borrowed or name}")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{folder.relative_to(ROOT)}, {size / 1e9:.1f} GB"
+
+
+def served(config):
+    from bias_inheritance import study
+
+    return [name for name in config["grid"]["model"] if study.served(name)]
+
+
+def ask_server(config, name):
+    """Send the study's first request to a server, after saying so; what its answer shows (served/client.py)."""
+    from bias_inheritance import costs
+    from bias_inheritance.errors import UserError
+    from bias_inheritance.served import address, client
+
+    content, work = model(name), Path(".work") / config["study"]
+    key = content["service"]["key"]
+    if key and not os.environ.get(key):
+        raise Missing(f"not asked, since {key} is not set", f"export {key}=…")
+    costs.write_terms(work, config)
+    card = address.card(name, content["source"])
+    server = client.Server(card, [], content, work / "doctor" / name, Path("doctor") / f"{name}.jsonl")
+    server.service |= {"patience": 0}  # one try: whoever asks is waiting
+    print(
+        f"         one request of at most {client.CHOICE_TOKENS} tokens is sent to the {server.where()}, model {server.id}",
+        flush=True,
+    )
+    try:
+        return client.described(server.examine(again=True))
+    except UserError as fault:
+        raise Missing(*str(fault).rsplit("; ", 1)) from None
 
 
 # ---- this machine ------------------------------------------------------------------------------------------------

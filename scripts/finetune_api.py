@@ -6,8 +6,9 @@ import io
 import json
 import time
 
-from bias_inheritance import api, collapse, files, models, progress, provenance, step
+from bias_inheritance import collapse, files, models, progress, provenance, step
 from bias_inheritance.errors import UserError
+from bias_inheritance.served import client
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 LOST = ("failed", "cancelled")
@@ -39,7 +40,7 @@ def finetune_api(
         collapse.mark(adapter, why)
         files.write_text(training_log, f'collapsed\n"{why}"\n')
         return
-    server = api.Server(models.read_card(card), start, model, work, adapter)
+    server = client.Server(models.read_card(card), start, model, work, adapter)
     data = _training_file(files.read_jsonl(train), model["system"])
     hyperparameters = {
         "n_epochs": settings["epochs"],
@@ -63,6 +64,7 @@ def finetune_api(
         job = min(usable, key=lambda job: job.created_at)
     else:
         server.account.book(cell, 0.0, checked=False)  # a run that was killed may have left its reservation
+        server.examine()  # a base that could not be asked afterwards is not tuned
         job = _create(server, cell, journal, data, request, settings["epochs"], {job.id for job in known})
     job = _wait(server, job)
     cost = _book(server, job)
@@ -80,8 +82,10 @@ def finetune_api(
     tuned = {"model": job.fine_tuned_model, "base": server.id, "job": job.id, "trained_tokens": tokens}
     files.write_json(adapter / "tuned.json", tuned)
     files.write_text(training_log, _log(server, job))
-    used = {"base_url": server.url, "model": server.id, "requests": 1, "request_ids": [job.id]}
-    step.note(api={**used, "file": job.training_file, "trained_tokens": tokens, "cost_usd": cost})
+    spent = server.spent()  # on the first request of the study, where this job sent it
+    spent |= {"requests": spent["requests"] + 1, "request_ids": [*spent["request_ids"], job.id]}
+    spent |= {"file": job.training_file, "trained_tokens": tokens, "cost_usd": spent["cost_usd"] + cost}
+    step.note(api=spent)
 
 
 def _training_file(rows, system):
@@ -121,7 +125,7 @@ def _create(server, cell, journal, data, request, epochs, known):
     # no tokeniser makes more tokens than bytes
     most = len(data) * epochs * server.service["price"]["training"] / 1e6
     server.account.book(cell, most, checked=True)
-    client, name, tries = server.connection(), f"{cell}.jsonl", []
+    provider, name, tries = server.connection(), f"{cell}.jsonl", []
 
     def once():
         tries.append(1)
@@ -129,18 +133,18 @@ def _create(server, cell, journal, data, request, epochs, known):
         made = [job for job in _jobs_of(server, cell, journal) if job.id not in known]
         if made:
             return min(made, key=lambda job: job.created_at)
-        return client.fine_tuning.jobs.create(
+        return provider.fine_tuning.jobs.create(
             **request, training_file=upload.id, suffix=f"bi-{cell[:12]}", metadata={"cell": cell}
         )
 
     try:
-        uploaded = server.patiently(lambda: list(client.files.list(purpose="fine-tune")))
+        uploaded = server.patiently(lambda: list(provider.files.list(purpose="fine-tune")))
         same = [file for file in uploaded if file.filename == name and file.bytes == len(data)]
         upload = (
-            same[0] if same else server.patiently(lambda: client.files.create(file=(name, data), purpose="fine-tune"))
+            same[0] if same else server.patiently(lambda: provider.files.create(file=(name, data), purpose="fine-tune"))
         )
         job = server.patiently(once)
-    except api.Refused:
+    except client.Refused:
         if len(tries) < 2:
             server.account.book(cell, 0.0, checked=False)
         raise

@@ -1,8 +1,9 @@
 """Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
 
-from bias_inheritance import api, collapse, files, models, progress, scoring, step
+from bias_inheritance import collapse, files, models, progress, scoring, step
 from bias_inheritance.generation import sample
 from bias_inheritance.seeds import record_seed
+from bias_inheritance.served import client
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 PORTION = 8 * scoring.WINDOW  # items with options that go to the journal together
@@ -22,7 +23,7 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     import pandas as pd
 
     described = models.read_card(card)
-    server = api.Server(described, adapter, model, work, predictions) if described["form"] == "api" else None
+    server = client.Server(described, adapter, model, work, predictions) if described["form"] == "api" else None
     answer = None if server else _local(described, adapter, model)
     asked = {task: files.read_jsonl(path) for task, path in zip(tasks, questions, strict=True)}
     size, total, done = model["generation"]["batch_size"], sum(map(len, asked.values())), 0

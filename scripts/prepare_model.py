@@ -2,7 +2,8 @@
 
 from contextlib import closing
 
-from bias_inheritance import api, fetching, files, models, shortcuts, step
+from bias_inheritance import fetching, files, models, shortcuts, step
+from bias_inheritance.served import address
 from bias_inheritance.step import Output
 
 
@@ -15,7 +16,7 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
     model: its name; spec: its catalog file; tokenizer_spec: the catalog file whose tokenizer a random model borrows.
     """
     if "api" in spec["source"]:
-        files.write_json(card, api.card(model, spec["source"]))
+        files.write_json(card, address.card(model, spec["source"]))
         step.note(model={"name": model, "revision": spec["source"]["model"], "form": "api"})
         return
     form = spec["form"][models.device()]

@@ -3,8 +3,9 @@
 from collections import Counter
 from importlib import import_module
 
-from bias_inheritance import api, collapse, files, generation, models, overlap, pools, progress, step
+from bias_inheritance import collapse, files, generation, models, overlap, pools, progress, step
 from bias_inheritance.seeds import record_seed
+from bias_inheritance.served import client
 from bias_inheritance.step import Input, Inputs, Output, Work
 
 
@@ -53,7 +54,7 @@ def write_pool(
     settings = model["generation"]
     batch_size = settings["batch_size"]
     described = models.read_card(card)
-    server = api.Server(described, adapter, model, work, pool) if described["form"] == "api" else None
+    server = client.Server(described, adapter, model, work, pool) if described["form"] == "api" else None
     batches = -(-size // batch_size)
     # the last batch is filled up with the slots that would come next, so that no record depends on `size`; a server's
     # answers do not depend on their neighbours, and are paid for

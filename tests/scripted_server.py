@@ -22,13 +22,15 @@ KEY = "sk-scripted-0123456789abcdef-secret"
 class Script:
     """What the server does, and all that it has seen.
 
-    reply: function (request body) → text of the answer; faults: function (number of the request) → fault or None;
+    reply: function (request body) → text of the answer; dialect: function (request body, answer) → (status, answer), in
+    which a server's own ways are put on; faults: function (number of the request) → fault or None;
     job_ends: the status that a fine-tuning job reaches after it was looked at `polls` times (None: it never ends; 0 looks: at once).
     A cancelled job has trained its first epoch.
     """
 
-    def __init__(self, reply=None, faults=None, job_ends="succeeded", polls=2):
+    def __init__(self, reply=None, faults=None, job_ends="succeeded", polls=2, dialect=None):
         self.reply = reply or sentence
+        self.dialect = dialect or (lambda body, answer: (200, answer))
         self.faults = faults or (lambda number: None)
         self.job_ends, self.polls, self.retry_after = job_ends, polls, "0.05"
         self.lock = threading.Lock()
@@ -173,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.fault not in ("late", "malformed"):
                 script.answered.append(body)
         about = {"id": "chat", "object": "chat.completion", "model": body["model"]}
-        return 200, {**about, "choices": [choice], "usage": usage}
+        return script.dialect(body, {**about, "choices": [choice], "usage": usage})
 
     def _upload(self, body):
         script = self.script

@@ -8,7 +8,6 @@ import math
 import re
 
 UNREADABLE = ""  # the label chosen by an answer that cannot be read
-CHOICE_MASS = 0.5  # ASSUME: what all options must have together for an answer to be a choice among them
 AMOUNT = re.compile(r"\D*\d{1,3}(?:[,.]\d{3})+\D*")
 DENIED = re.compile(r"\b(?:not|never|neither|nor|cannot)\b|n't\b", re.IGNORECASE)
 DRESSING = " \t\r\n*_`\"'“”‘’([{<#:-"
@@ -17,12 +16,6 @@ DRESSING = " \t\r\n*_`\"'“”‘’([{<#:-"
 def scoring(predictions):
     """'logprob' or 'parsed': one way for all items of a task, since no claim compares across ways."""
     return "parsed" if all(item["logprobs"] is None for item in predictions) else "logprob"
-
-
-def listable(options):
-    """Whether a listing of likely tokens can score options: words and letters, but not amounts, since an answer may
-    lie between two of them."""
-    return not any(AMOUNT.fullmatch(option) for option in options)
 
 
 def choice(item):
@@ -76,50 +69,3 @@ def parse(text, options):
     if len(set(named)) != 1 or (denied and not first):
         return None
     return options.index(named[0])
-
-
-def listed_logprobs(positions, options):
-    """Log-probabilities of options (nats) from a server's listing of the likeliest tokens at each place of its answer.
-
-    positions: per token of the answer {token, logprob, top: [[token, logprob], …]}. The answer itself is followed as
-    long as it agrees with several options; a listed alternative that begins other options gives them its probability.
-    ASSUME: options that share an alternative's token share its probability evenly, and an option that is not listed
-    has half the probability of the least likely listed token. Returns [] where all options together have less than
-    half of the probability: such an answer is no choice, and what is listed would be the beginnings of other words.
-    """
-    wanted = [option.casefold() for option in options]
-    mass, bound = [0.0] * len(options), [0.0] * len(options)
-    alive, prefix, path = set(range(len(options))), "", 0.0
-    for position in positions:
-        tokens = dict(position["top"])
-        taken = position["token"]
-        tokens[taken] = position["logprob"]
-        for index in alive:
-            bound[index] = path + min(tokens.values())
-        for token, logprob in tokens.items():
-            begun = (prefix + token).casefold().lstrip(DRESSING)
-            # "a" and "i" are words of their own: an alternative that begins so need not be the option
-            matching = {index for index in alive if begun and _begins(wanted[index], begun)}
-            if token != taken and not (begun in ("a", "i") and all(len(option) > 1 for option in options)):
-                for index in matching:
-                    mass[index] += math.exp(path + logprob) / len(matching)
-        prefix, path = prefix + taken, path + position["logprob"]
-        begun = prefix.casefold().lstrip(DRESSING)
-        if begun:
-            alive = {index for index in alive if _begins(wanted[index], begun)}
-        if not alive or (len(alive) == 1 and begun.startswith(wanted[min(alive)])):
-            break
-    if prefix.strip(DRESSING):
-        spelled = {index for index in alive if prefix.casefold().strip(DRESSING + ".") == wanted[index]} or alive
-        for index in spelled:
-            mass[index] += math.exp(path) / len(spelled)
-    if sum(mass) < CHOICE_MASS:
-        return []
-    return [math.log(share) if share else limit - math.log(2) for share, limit in zip(mass, bound, strict=True)]
-
-
-def _begins(option, begun):
-    """Whether an answer that begins so may be the option: a part of it, or it and then no further letter or digit."""
-    if option.startswith(begun.rstrip()):
-        return True
-    return begun.startswith(option) and not begun[len(option)].isalnum()

@@ -4,8 +4,10 @@ import math
 from importlib import import_module
 from pathlib import Path
 
-from bias_inheritance import api, catalog, files, study
+from bias_inheritance import catalog, files, study
 from bias_inheritance.errors import UserError
+from bias_inheritance.served.account import TERMS
+from bias_inheritance.served.client import CHOICE_TOKENS
 
 BYTES_PER_TOKEN = 4  # ASSUME: of English text, for the estimate alone
 PROMPT_TOKENS = 100  # ASSUME: of a request for a sample
@@ -17,7 +19,7 @@ def write_terms(work, config):
     """Write the terms under which the study's jobs use servers; limits and budget can so change without a rerun."""
     served = {name: catalog.load("model", name)["service"] for name in config["grid"]["model"] if study.served(name)}
     if served:
-        files.write_json(Path(work) / "api" / api.TERMS, {"max_cost_usd": config["max_cost_usd"], "models": served})
+        files.write_json(Path(work) / "api" / TERMS, {"max_cost_usd": config["max_cost_usd"], "models": served})
 
 
 def estimate(config):
@@ -69,7 +71,7 @@ def _line(config, name):
                 kind = "" if cell["bias"] == "untuned" else "tuned_"
                 requests += opinions
                 totals[kind + "input"] += opinions * PROMPT_TOKENS
-                totals[kind + "output"] += opinions * api.CHOICE_TOKENS
+                totals[kind + "output"] += opinions * CHOICE_TOKENS
     dollars = sum(tokens * price[side] / 1e6 for side, tokens in totals.items() if tokens)
     millions = {side: (totals[side] + totals.get(f"tuned_{side}", 0)) / 1e6 for side in ("input", "output", "training")}
     return (
@@ -96,12 +98,12 @@ def _questions(config, domain):
     for name in study.tasks_of(config, domain):
         task, limit = study.task_of(config, name, domain), study.items_of(config, name)
         if splits is None:
-            found += [(UNKNOWN_BYTES, api.CHOICE_TOKENS)] * (limit or UNKNOWN_ITEMS)
+            found += [(UNKNOWN_BYTES, CHOICE_TOKENS)] * (limit or UNKNOWN_ITEMS)
             continue
         kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
         test = [*splits["test"], *splits.get("content", [])]
         for item in kind.items(task, {**content, "fixture": study.uses_fixtures(config, domain)}, family, test, limit):
             # what is scored and written too is one request
-            asked[name, item["item"]] = (len(item["prompt"].encode()), item.get("max_new_tokens", api.CHOICE_TOKENS))
+            asked[name, item["item"]] = (len(item["prompt"].encode()), item.get("max_new_tokens", CHOICE_TOKENS))
     texts = [len(str(family.pair(sample, content, False)).encode()) for sample in (splits or {"source": []})["source"]]
     return [*found, *asked.values()], sum(texts) / len(texts) if texts else UNKNOWN_BYTES

@@ -14,9 +14,10 @@ import time
 import urllib.request
 
 import pytest
-from bias_inheritance import api, catalog, files, models, step
+from bias_inheritance import catalog, files, models, step
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
+from bias_inheritance.served import address, client
 from predict import predict
 from prepare_model import prepare_model
 from score import score
@@ -103,7 +104,7 @@ def served(tmp_path, url, folder):
     """(card, model parameters, step's work folder) of the catalog's local server, at the running one's address."""
     content = catalog.load("model", "local-server")
     source = {**content["source"], "base_url": url, "model": str(folder)}
-    files.write_json(tmp_path / "card.json", api.card("local-server", source))
+    files.write_json(tmp_path / "card.json", address.card("local-server", source))
     work = tmp_path / ".work" / "study" / "step" / "0123"
     work.mkdir(parents=True)
     # one at a time: this server seeds one random stream for all requests
@@ -178,7 +179,7 @@ def test_the_same_seed_gives_the_same_text_and_another_another(served, tmp_path)
     card, model, work = served
     texts, model["generation"] = [], {**model["generation"], "max_new_tokens": 16}
     for name in ("first", "second"):
-        server = api.Server(files.read_json(card), [], model, work, tmp_path / f"{name}.jsonl")
+        server = client.Server(files.read_json(card), [], model, work, tmp_path / f"{name}.jsonl")
         texts.append([answer["text"] for answer in server.write(["Name a colour and a fruit."] * 2, [11, 12])])
     assert all(texts[0]) and texts[0][0] == texts[1][0]
     assert texts[0][0] != texts[0][1]

@@ -70,52 +70,6 @@ def test_letters_are_read_where_they_stand_as_an_answer(text, wanted):
     assert (None if found is None else LETTERS[found]) == wanted
 
 
-def listing(*places):
-    """(taken token, its probability, {alternative: probability}) per place, as a server lists them."""
-    return [
-        {"token": token, "logprob": math.log(share), "top": [[other, math.log(p)] for other, p in others.items()]}
-        for token, share, others in places
-    ]
-
-
-def shares(places, options):
-    return [round(math.exp(value), 4) for value in answers.listed_logprobs(listing(*places), options)]
-
-
-def test_single_tokens_have_their_listed_probability():
-    found = shares([("B", 0.7, {" A": 0.2, "C": 0.06, "**": 0.02})], list("ABCD"))
-    assert found == [0.2, 0.7, 0.06, 0.01]
-
-
-def test_an_answer_is_followed_while_several_options_agree_with_it():
-    places = [("p", 0.8, {"nurse": 0.1, "soft": 0.05}), ("ro", 0.75, {"ain": 0.2}), ("fessor", 1.0, {})]
-    assert shares(places, LABELS) == [0.025, 0.025, 0.1, 0.16, 0.6, 0.05]
-
-
-def test_options_that_share_a_token_share_its_probability():
-    places = [("nurse", 0.6, {"p": 0.3})]
-    assert shares(places, LABELS) == [0.15, 0.15, 0.6, 0.15, 0.15, 0.15]
-
-
-def test_the_article_a_is_no_architect():
-    places = [("nurse", 0.6, {"A": 0.3, "arch": 0.05})]
-    assert shares(places, LABELS)[0] == 0.05
-    places = [("A", 0.9, {"nurse": 0.05}), (" nurse", 0.9, {})]
-    assert answers.listed_logprobs(listing(*places), LABELS) == []
-
-
-def test_an_answer_that_is_no_choice_is_unreadable():
-    places = [("S", 0.3, {"The": 0.4, "nurse": 0.01}), ("he", 1.0, {})]
-    assert answers.listed_logprobs(listing(*places), LABELS) == []
-    assert answers.listed_logprobs([], LABELS) == []
-    assert answers.choice({"logprobs": [], "text": "nurse", "options": LABELS}) is None
-
-
-def test_amounts_are_read_from_the_text():
-    assert answers.listable(LABELS) and answers.listable(LETTERS) and answers.listable(["1", "2"])
-    assert not answers.listable(["$20,000", "$26,000"])
-
-
 DOMAIN = {"labels": LABELS, "reference": "male", "compared": "female"}
 
 

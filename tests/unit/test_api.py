@@ -9,13 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import scripted_server
-from bias_inheritance import api, catalog, files, step
+from bias_inheritance import catalog, files, step
 from bias_inheritance.errors import UserError
+from bias_inheritance.served import address, client
 from bias_inheritance.tasks import salary
 from finetune_api import finetune_api
 from predict import predict
 from score import score
 from scripted_server import KEY, Script, seeded_faults, serving
+from served_study import Study
 from write_pool import write_pool as write_pool_script
 
 EVERY_FAULT = ["busy", "error", "down", "drop", "late", "malformed"]
@@ -24,41 +26,8 @@ EVERY_FAULT = ["busy", "error", "down", "drop", "late", "malformed"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Short waits and a key, in place of the machine's own."""
-    monkeypatch.setattr(api, "FIRST_WAIT", 0.005)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.005)
     monkeypatch.setenv("SCRIPTED_KEY", KEY)
-
-
-class Study:
-    """The folders and terms of a study with one served model."""
-
-    def __init__(self, folder, url, budget=100.0, logprobs=False, **service):
-        self.folder = folder
-        self.work = folder / ".work" / "study"
-        source = {"api": "openai", "model": "scripted-1", "base_url": url, "logprobs": logprobs, "fine_tuning": True}
-        price = {"input": 1.0, "output": 2.0, "tuned_input": 3.0, "tuned_output": 4.0, "training": 5.0}
-        limits = {"requests_per_minute": None, "tokens_per_minute": None, "concurrency": 4}
-        terms = {"key": "SCRIPTED_KEY", "price": price, "limits": limits, "timeout": 30, "patience": 60}
-        terms |= {"poll_seconds": 0.01, "tuning_hours": 0.05, **service}
-        self.set_terms({"max_cost_usd": budget, "models": {"scripted": terms}})
-        self.card = folder / "card.json"
-        files.write_json(self.card, api.card("scripted", source))
-        generation = {"batch_size": 20, "max_new_tokens": 40, "temperature": 0.8}
-        self.model = {"name": "scripted", "system": "Be brief.", "generation": generation}
-
-    def set_terms(self, terms):
-        self.terms = terms
-        files.write_json(self.work / "api" / "terms.json", terms)
-
-    def step_work(self, step):
-        folder = self.work / step / "0123"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def server(self, output="results/study/pools/pool.jsonl", adapter=()):
-        return api.Server(files.read_json(self.card), list(adapter), self.model, self.step_work("write_pool"), output)
-
-    def account(self):
-        return files.read_json(self.work / "api" / "account.json")
 
 
 def everything_written(folder):
@@ -128,7 +97,7 @@ def test_a_lost_answer_stays_reserved_since_it_may_have_been_billed(tmp_path):
         study = Study(tmp_path, url)
         server = study.server()
         server.write(["Person"], [1])
-    most = server._cost(len("Person") + len("Be brief.") + api.TEMPLATE_TOKENS, 40)
+    most = server._cost(len("Person") + len("Be brief.") + client.TEMPLATE_TOKENS, 40)
     assert study.account()["usd"] == pytest.approx(server.spent()["cost_usd"] + most)
 
 
@@ -172,7 +141,7 @@ def test_limits_are_kept_by_all_jobs_together(tmp_path, monkeypatch):
     study = Study(tmp_path, "http://127.0.0.1:9/v1", limits=limits)
     accounts = [study.server(f"results/{number}.jsonl").account for number in range(2)]
     clock, sent = [1000.0], []
-    monkeypatch.setattr(api.time, "time", lambda: clock[0])
+    monkeypatch.setattr(time, "time", lambda: clock[0])
     while clock[0] < 1120:
         waits = []
         for account in accounts:
@@ -201,7 +170,7 @@ def test_a_token_limit_spaces_large_requests(tmp_path, monkeypatch):
     limits = {"requests_per_minute": None, "tokens_per_minute": 6000, "concurrency": 1}
     account = Study(tmp_path, "http://127.0.0.1:9/v1", limits=limits).server().account
     clock = [1000.0]
-    monkeypatch.setattr(api.time, "time", lambda: clock[0])
+    monkeypatch.setattr(time, "time", lambda: clock[0])
     assert account.admit(301, 0.0) == 0
     # 300 tokens over what was left, at 100 a second
     wait = account.admit(1, 0.0)
@@ -221,11 +190,11 @@ def test_a_burst_of_429_is_waited_out_as_long_as_asked(tmp_path):
 
 
 def test_retry_after_is_read_in_all_its_forms():
-    assert api._retry_after({"retry-after": "7"}) == 7
-    assert api._retry_after({"retry-after-ms": "1500"}) == 1.5
-    assert api._retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
-    assert api._retry_after({"retry-after": "soon"}) is None
-    assert api._retry_after({}) is None
+    assert client._retry_after({"retry-after": "7"}) == 7
+    assert client._retry_after({"retry-after-ms": "1500"}) == 1.5
+    assert client._retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+    assert client._retry_after({"retry-after": "soon"}) is None
+    assert client._retry_after({}) is None
 
 
 @pytest.mark.parametrize("fault", ["down", "drop", "malformed"])
@@ -264,8 +233,8 @@ def test_a_server_without_a_key_never_gets_openais(tmp_path, monkeypatch):
 
 def test_an_address_with_a_password_is_recorded_without_it():
     source = {"base_url": "https://me:hidden@example.org/v1?token=hidden"}
-    assert api.base_url(source) == "https://example.org/v1"
-    assert api.base_url(source, private=True) == source["base_url"]
+    assert address.base_url(source) == "https://example.org/v1"
+    assert address.base_url(source, private=True) == source["base_url"]
 
 
 # ---- steps ----

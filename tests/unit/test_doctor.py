@@ -6,6 +6,9 @@ import sys
 
 import doctor
 import pytest
+import yaml
+from bias_inheritance.provenance import ROOT
+from scripted_server import KEY, Script, serving
 
 
 def ask(root, *words):
@@ -69,3 +72,45 @@ def test_a_cluster_without_a_gpu_is_told(monkeypatch):
     monkeypatch.setattr(doctor, "resources", lambda config: [{"mem_mb": 1000, "gpu": 1}])
     with pytest.raises(doctor.Missing, match="and the GPU"):
         doctor.check_nodes({})
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """The configuration of a served study, whose private files go into a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"study": "asked", "max_cost_usd": 1}
+    return config | {"grid": {**config["grid"], "model": ["gpt-4o-mini"]}}
+
+
+def test_a_server_is_asked_once_and_told_before(study, monkeypatch, capsys, tmp_path):
+    script = Script(reply=lambda body: capsys.readouterr().out and "A" or "it was not told")
+    with serving(script) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        assert "it answers 'A' in 1 tokens and ends by 'stop', lists 3 tokens" in doctor.ask_server(
+            study, "gpt-4o-mini"
+        )
+        assert len(script.asked) == 1
+        # a run of the study has no need to ask it again
+        assert len(list((tmp_path / ".work/asked/api/examined").glob("*.json"))) == 1
+
+
+@pytest.mark.parametrize("wrong", ["silent", "listing", "key"])
+def test_a_server_that_will_not_do_is_lacking(study, monkeypatch, wrong):
+    def dialect(body, answer):
+        answer["choices"][0].pop("logprobs")
+        return 200, answer
+
+    with serving(Script(faults=lambda number: "down" if wrong == "silent" else None, dialect=dialect)) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        if wrong == "key":
+            monkeypatch.delenv("OPENAI_API_KEY")
+        with pytest.raises(doctor.Missing) as lack:
+            doctor.ask_server(study, "gpt-4o-mini")
+    what, mend = lack.value.args
+    expected = {
+        "silent": ("status 503", "run the same"),
+        "listing": ("gave none", "source.logprobs: false"),
+        "key": ("not asked", "export"),
+    }
+    assert expected[wrong][0] in what and expected[wrong][1] in mend
