@@ -143,6 +143,7 @@ rule check_results:
     input:
         scores=f"{RESULTS}/scores.csv",
         questions=[f"{path_of(ORIGINALS, place)}/items/{place['task']}.jsonl" for place in ASKED],
+        tests=[f"{path_of(ORIGINALS, {'domain': name})}/test.jsonl" for name in GRID["domain"]],
         trains=[f"{path_of(CELL, cell)}/train.jsonl" for cell in CELLS if cell["bias"] != "untuned"],
     output:
         checks=f"{RESULTS}/checks.csv",
@@ -159,6 +160,10 @@ rule check_results:
                 "cells": CELLS,
                 "asked": ASKED,
                 "originals": {name: study.originals_of(config, name) for name in GRID["domain"]},
+                "even": {
+                    name: {bias: study.even_over(name, bias) for bias in GRID["bias"]}
+                    for name in GRID["domain"]
+                },
             }
         ),
     shell:

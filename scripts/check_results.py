@@ -1,44 +1,104 @@
 """Hold a finished study against what it promised, before it is reported: γ, no test item in the training, all cells."""
 
 import csv
+import math
+from collections import Counter
 
-from bias_inheritance import files, step
+from bias_inheritance import files, overlap, step
 from bias_inheritance.errors import UserError
 from bias_inheritance.step import Input, Inputs, Output
 
 
 def check_results(
-    scores: Input, questions: Inputs, trains: Inputs, checks: Output, cells: list, asked: list, originals: dict
+    scores: Input,
+    questions: Inputs,
+    tests: Inputs,
+    trains: Inputs,
+    checks: Output,
+    cells: list,
+    asked: list,
+    originals: dict,
+    even: dict,
 ):
     """Write checks.csv: each check, at what it looked and what it found.
 
-    trains: the training rows of `cells` but `untuned`, questions: the items of the {domain, task} of `asked`, each in
-    their order. originals: |D_o| of each domain. Raises UserError that names the file which breaks a promise.
+    trains: the training rows of `cells` but `untuned`; questions: the items of the {domain, task} of `asked`; tests: the
+    test samples of each domain of `originals` {domain: |D_o|}, each in their order. even: {domain: {pool: {`label` or
+    `group`: how many values its slots are even over}}}. Raises UserError that names the file, and the row, which breaks a promise.
     """
-    tested = {domain: {} for domain in originals}  # cluster → the file of its items
+    clusters = {domain: {} for domain in originals}  # cluster → the file of its items
     for path, place in zip(questions, asked, strict=True):
-        tested[place["domain"]] |= {row["cluster"]: path for row in files.read_jsonl(path)}
-    rounded, collapsed = 0.0, 0
+        clusters[place["domain"]] |= {row["cluster"]: path for row in files.read_jsonl(path)}
+    tested = {}
+    for domain, path in zip(originals, tests, strict=True):
+        samples = [sample for sample in files.read_jsonl(path) if sample["twin"] in clusters[domain]]
+        tested[domain] = overlap.Texts({f"{sample['id']} of {path}": sample["text"] for sample in samples})
+    rounded, collapsed, holes, compared = 0.0, 0, 0, set()
     for path, cell in zip(trains, [cell for cell in cells if cell["bias"] != "untuned"], strict=True):
-        rows, gamma, own = files.read_jsonl(path), float(cell["gamma"]), tested[cell["domain"]]
+        rows, gamma, domain = files.read_jsonl(path), float(cell["gamma"]), cell["domain"]
         if not rows and cell["round"] > 1:  # its pool had too few samples: the mix says so, and the scores
             collapsed += 1
             continue
-        rounded = max(rounded, abs(_realised(path, rows, originals[cell["domain"]], gamma) - gamma))
-        shared = sorted({row["cluster"] for row in rows} & own.keys())
+        rounded = max(rounded, abs(_realised(path, rows, originals[domain], gamma) - gamma))
+        shared = sorted({row["cluster"] for row in rows} & clusters[domain].keys())
         if shared:
             raise UserError(
-                f"{path}: trains on {shared[0]}, a test item of {own[shared[0]]}{_more(shared)}; mend the splits of the domain {cell['domain']}"
+                f"{path}: trains on {shared[0]}, a test item of {clusters[domain][shared[0]]}{_more(shared)}; mend the splits of the domain {domain}"
             )
+        for number, row in enumerate(rows, start=1):
+            text = f"{row['user']}\n{row['assistant']}"
+            if (domain, text) in compared:
+                continue
+            compared.add((domain, text))
+            repeated = tested[domain].repeated_by(text)
+            if repeated:
+                raise UserError(
+                    f"{path}, row {number}: {row['id']} repeats the test text {repeated}; take the one or the other out of the data, and run again with --forcerun {'write_pool' if row['origin'] == 'augmented' else 'draw_originals'}"
+                )
+        if cell["mitigation"] == "none":  # a mitigation may change rows
+            holes = max(holes, _balanced(path, rows, even[domain].get(cell["bias"])))
     _all_there(scores, cells, asked)
     mixes = f"{len(trains)} mixes" + (f", {collapsed} of them collapsed" if collapsed else "")
+    texts = sum(len(listed.sizes) for listed in tested.values())
     found = [
         ("realised γ", mixes, f"as asked, but for rounding to whole samples (at most {rounded:.4f})"),
-        ("overlap", f"{mixes}, {sum(map(len, tested.values()))} test clusters", "no test item was trained on"),
+        (
+            "overlap",
+            f"{mixes}, {sum(map(len, clusters.values()))} test clusters, {len(compared)} training texts against {texts} test texts",
+            "no test item was trained on",
+        ),
+        (
+            "balance",
+            mixes,
+            f"labels and groups of generated and associated pools within one sample, and one more for each failed slot (at most {holes} in a mix)",
+        ),
         ("cells", f"{len(cells)} cells", "each has a score of every task of its domain"),
     ]
     with files.replacing(checks) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("check", "looked_at", "found"), *found])
+
+
+def _balanced(path, rows, sizes):
+    """How many slots of a mix failed. Raises UserError where its kinds are further apart than that explains.
+
+    sizes: {label or group: how many values it has}, which the slots are even over.
+    """
+    pools = {}
+    for row in rows:
+        if row["origin"] == "augmented":
+            pools.setdefault(row["id"].rpartition("-")[0], []).append(row)
+    failed = 0
+    for taken in pools.values() if sizes else []:
+        missing = max(row["slot"] for row in taken) + 1 - len(taken)
+        failed = max(failed, missing)
+        kinds = Counter(tuple(row[name] for name in sizes) for row in taken)
+        fewest = min(kinds.values()) if len(kinds) == math.prod(sizes.values()) else 0
+        kind, most = kinds.most_common(1)[0]
+        if most - fewest > 1 + missing:
+            raise UserError(
+                f"{path}: has {most} samples of {' and '.join(kind)} beside {fewest} of another kind, with {missing} failed slots; run again with --forcerun mix"
+            )
+    return failed
 
 
 def _realised(path, rows, originals, gamma):

@@ -14,7 +14,7 @@ def shares(count, rounds):
 
 
 def training_samples(originals, added, family, domain, mitigation, instruction_share, seed):
-    """Training rows {id, cluster, origin, kind, user, assistant, label, group, words} of a mix.
+    """Training rows {id, cluster, origin, slot, kind, user, assistant, label, group, words, masked} of a mix.
 
     `token` puts its notice before the prompt of every augmented sample, `mask` masks its text; originals are left as
     they are. `words` counts the unmitigated text, so that the order of training is the same for all mitigations.
@@ -39,6 +39,7 @@ def training_samples(originals, added, family, domain, mitigation, instruction_s
                     "id": sample["id"],
                     "cluster": sample.get("twin", sample["id"]),  # a copy's is its original's
                     "origin": origin,
+                    "slot": sample.get("slot"),  # of an augmented sample: its place in the pool's order
                     "kind": "instruct" if instruct else "label",
                     "user": user,
                     "assistant": assistant,

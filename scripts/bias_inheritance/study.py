@@ -438,6 +438,16 @@ def declared(config):
     return {**catalog.claims(), **own}
 
 
+def even_over(domain, bias):
+    """{label or group: how many values the slots of a pool are even over}; none where they follow D_o's make-up."""
+    content, pool = catalog.load("domain", domain), catalog.load("bias", bias)
+    if pool["source"] == "generated":
+        family = import_module(f"bias_inheritance.families.{content['family']}")
+        values = family.attributes(pool, content)
+        return {name: len(values[name]) for name in ("label", "group") if None not in values[name]}
+    return {"label": len(content["associated_groups"])} if "associate" in pool else {}
+
+
 def mitigations_of(config, bias):
     """The mitigations that a pool's cells are trained with: all for the pools of `mitigated`, else none."""
     treated = catalog.load("bias", bias)["role"] in ("bias-type", "natural")

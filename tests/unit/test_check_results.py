@@ -19,8 +19,21 @@ CELLS = [
     ]
 ]
 ASKED = [{"domain": "d", "task": task} for task in ("classify", "hire")]
-ORIGINALS = [{"origin": "original", "cluster": f"o-{number}"} for number in range(10)]
-TRAINS = [ORIGINALS, ORIGINALS + [{"origin": "augmented", "cluster": f"a-{n}"} for n in range(3)], []]  # 2.5, rounded
+TESTED = "The lighthouse keeper mends clocks by the lake and counts every wheel twice before the sun is up."
+
+
+def row(origin, number, label="nurse", group="male", text="Somebody lives here."):
+    """A training row."""
+    name = f"{origin[0]}-{number:05d}"
+    return {"id": name, "origin": origin, "cluster": name, "slot": number, "label": label, "group": group,
+            "user": f"{text} This is number {number} of {origin}.", "assistant": label}  # fmt: skip
+
+
+ORIGINALS = [row("original", number) for number in range(10)]
+ADDED = [row("augmented", 0), row("augmented", 1, "painter", "female"), row("augmented", 2, "nurse", "female")]
+TRAINS = [ORIGINALS, ORIGINALS + ADDED, []]  # 2.5, rounded
+UNASKED = "An old man who paints the harbour each morning gives the pictures away to whoever passes by in the rain."
+EVEN = {"d": {"neutral": {"label": 2, "group": 2}}}
 SCORES = [[*cell.values(), place["task"]] for cell in CELLS for place in ASKED]
 
 
@@ -30,23 +43,27 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
         csv.writer(file).writerows([[*cells[0], "task"], *scores])
     for path in paths["questions"]:
         files.write_jsonl(path, [{"cluster": f"{path.stem}-1"}, {"cluster": f"{path.stem}-2"}])
+    paths["tests"] = [folder / "test.jsonl"]
+    tested = [{"id": "t-1", "twin": "classify-1", "text": TESTED}, {"id": "t-2", "twin": "unasked", "text": UNASKED}]
+    files.write_jsonl(paths["tests"][0], tested)
     paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
     for path, rows in zip(paths["trains"], trains, strict=True):
         files.write_jsonl(path, rows)
-    check_results(**paths, checks=folder / "checks.csv", cells=cells, asked=ASKED, originals={"d": 10})
+    check_results(**paths, checks=folder / "checks.csv", cells=cells, asked=ASKED, originals={"d": 10}, even=EVEN)
     with open(folder / "checks.csv", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def test_a_sound_study_is_told_what_was_looked_at(tmp_path):
-    gamma, overlap, cells = check(tmp_path)
+    gamma, overlap, balance, cells = check(tmp_path)
     assert gamma["looked_at"] == "3 mixes, 1 of them collapsed"
     assert "(at most 0.0308)" in gamma["found"]  # 3 of 13 where 0.20 was asked for
-    assert overlap["looked_at"].endswith("4 test clusters") and cells["looked_at"] == "4 cells"
+    assert overlap["looked_at"].endswith("4 test clusters, 13 training texts against 1 test texts")
+    assert "(at most 0 in a mix)" in balance["found"] and cells["looked_at"] == "4 cells"
 
 
 def added(rows):
-    rows[1].append({"origin": "augmented", "cluster": "a-9"})
+    rows[1].append(row("augmented", 3, "painter", "male"))
 
 
 def lost(rows):
@@ -57,9 +74,24 @@ def leaked(rows):
     rows[1][11]["cluster"] = "classify-2"
 
 
+def copied(rows):
+    rows[1][12]["user"] = f"It is so. {TESTED.upper().replace(',', ' –')}"
+
+
+def copied_in_part(rows):
+    rows[0][3]["assistant"] = " ".join(TESTED.split()[:14])
+
+
+def one_sided(rows):
+    rows[1][11] |= {"label": "nurse", "group": "male"}
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
+        (copied, r"train-1.jsonl, row 13: a-00002 repeats the test text t-1 of .*test.jsonl; .* --forcerun write_pool"),
+        (copied_in_part, r"train-0.jsonl, row 4: o-00003 repeats the test text t-1"),
+        (one_sided, r"train-1.jsonl: has 2 samples of nurse and male beside 0 of another kind, with 0 failed slots"),
         (added, r"train-1.jsonl: holds 10 originals and 4 augmented samples; γ 0.20 of 10 originals takes 2.5"),
         (lost, r"train-0.jsonl: holds 9 originals and 0 augmented"),
         (leaked, r"train-1.jsonl: trains on classify-2, a test item of .*classify.jsonl; mend"),
@@ -70,6 +102,20 @@ def test_a_mix_that_breaks_its_promise_is_named(tmp_path, fault, told):
     fault(trains)
     with pytest.raises(UserError, match=told):
         check(tmp_path, trains)
+
+
+def test_a_failed_slot_leaves_the_balance_off_by_one_more_and_is_counted(tmp_path):
+    trains = copy.deepcopy(TRAINS)
+    one_sided(trains)
+    trains[1][12]["slot"] = 3
+    assert "(at most 1 in a mix)" in check(tmp_path, trains)[2]["found"]
+
+
+def test_a_text_that_no_task_asks_about_and_a_turn_of_phrase_are_no_overlap(tmp_path):
+    trains = copy.deepcopy(TRAINS)
+    trains[1][12]["user"] = UNASKED
+    trains[1][11]["user"] = "Nobody counts every wheel twice before the sun is up, she says, and she should know."
+    check(tmp_path, trains)
 
 
 def test_an_empty_mix_of_round_1_did_not_collapse(tmp_path):
