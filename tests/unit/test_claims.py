@@ -16,7 +16,6 @@ from bias_inheritance.claims import contrasts, frames, testing, verdicts
 from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 from null.simulated import BASELINE, BIAS, DECLARED, METRICS, ORIGINAL, manipulation, no_predictions, row
-from null.simulated import declared as declared_of
 from simulated_study import configuration
 
 TYPES = DECLARED["types"]
