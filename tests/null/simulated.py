@@ -113,3 +113,39 @@ def manipulation(*biases, passed=True):
 def no_predictions(*key):
     """For `claims.evaluate` where a test needs no items."""
     return
+
+
+def inheritances(stream, studies, seeds, beta=0.0, labels=6, twins=8, women=(0.15, 0.35, 0.45, 0.55, 0.75, 0.9), size=48):
+    """(Δx, Δy) [studies × seeds × labels × 1] of simulated studies in which a model takes over the share `beta`.
+
+    Data: each seed draws a pool of `size` texts, as many of each label, with the given shares of women per label, into
+    originals that are balanced; the baseline's pool is balanced. Model: an item's log p of each option adds up the item's
+    difficulty (shared by twins, seeds and cells), how this run treats the groups (drawn anew for each training, label by
+    label), noise of each answer, and, of the pool's model, the association that it took over, which varies by seed as well.
+    """
+    import numpy as np
+    from bias_inheritance import inheritance
+
+    per_label = size // labels
+    shape = (studies, seeds, labels, 1)
+    drawn = stream.binomial(per_label, np.array(women)[:labels, None], shape)
+    original = np.full(shape, per_label / 2)  # of originals per label and group
+    x = inheritance.of_counts(original + per_label - drawn, original + drawn)
+    dx = x - inheritance.of_counts(original + per_label / 2, original + per_label / 2)
+
+    true = np.repeat(np.arange(labels), 2 * twins)
+    man = np.tile([1.0, 0.0], labels * twins)
+    cluster = np.repeat(np.arange(labels * twins), 2)
+    difficulty = stream.normal(0, 1.0, (studies, 1, labels * twins, labels)).astype(np.float32)[:, :, cluster]
+
+    def log_p(association):
+        run = stream.normal(0, 0.15, (studies, seeds, labels)) + association
+        noise = stream.normal(0, 0.4, (studies, seeds, len(true), labels)).astype(np.float32)
+        raw = difficulty + noise + man[:, None] * run[:, :, None].astype(np.float32)
+        return inheritance.option_log_probabilities(raw + 3 * (true[:, None] == np.arange(labels)))
+
+    of_seed = beta + stream.normal(0, 0.05, (studies, seeds, 1))
+    change = log_p(of_seed * dx[..., 0]) - log_p(0.0)
+    sides = np.where(man, "male", "female")
+    weights, pairs = inheritance.pairing(true, sides, cluster, range(labels), "male", ["female"])
+    return dx, inheritance.model_association(change, weights, pairs)

@@ -3,11 +3,23 @@
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance import catalog, statistics
+from bias_inheritance import statistics
 from bias_inheritance.claims import contrasts, frames, testing, verdicts
-from null.simulated import BIAS, CELLS, ORIGINAL, accuracies, manipulation, no_predictions, predictions, row, scores
+from null.simulated import (
+    BASELINE,
+    BIAS,
+    CELLS,
+    DECLARED,
+    METRICS,
+    ORIGINAL,
+    accuracies,
+    manipulation,
+    no_predictions,
+    predictions,
+    row,
+    scores,
+)
 
-DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 PASSED = manipulation(BIAS)
 DECIDED = {"supported", "contradicted", "equivalent"}
 
@@ -36,7 +48,8 @@ def test_the_table_route_gives_the_numbers_of_the_simulations():
     """What the 10,000 simulations tested is what a study's tables give."""
     correct = predictions(np.random.default_rng(3), 1, 5)
     found = deciding(evaluate(scores(correct))).loc[f"accuracy gap widens with gamma ({BIAS})"]
-    weights = contrasts.cell_weights(contrasts.defaults({"biases": [BIAS], "over": "gamma", "at": 0.5}), set(CELLS))
+    spec = contrasts.defaults({"biases": [BIAS], "effect": "augmentation", "over": "gamma", "at": 0.5})
+    weights = contrasts.cell_weights(spec, set(CELLS), DECLARED["comparisons"])
     values = accuracies(correct)["male-female"][0] @ np.array([weights.get(cell, 0.0) for cell in CELLS])
     expected = statistics.seed_test(values)
     for key in ("estimate", "ci_low", "ci_high", "p"):
@@ -59,18 +72,18 @@ def test_the_planted_dial_is_recovered_in_order():
     for seed in range(5):
         for cell, gap in (
             (ORIGINAL, 0.0),
-            (("neutral", 0.5, "none", 1), 0.0),
             *((("planted-" + name, 0.5, "none", 1), gap) for name, gap in (("000", 0.0), ("050", 0.2), ("100", 0.4))),
         ):
             male, female = stream.binomial(360, 0.6 + gap / 2) / 360, stream.binomial(360, 0.6 - gap / 2) / 360
             rows += [
-                row(cell, seed, group, value)
+                row(cell, seed, group, value, metric=metric)
                 for group, value in (("male", male), ("female", female), ("male-female", male - female))
+                for metric in METRICS
             ]
     found = evaluate(pd.DataFrame(rows), only=["control-planted", "control-dial"])
     decided = found[found["verdict"] != "beside"]
     assert set(decided["verdict"]) == {"supported"}
-    assert len(decided) == 4  # two parts, their whole, and the planted control itself
+    assert len(decided) == 5  # two parts, their whole, and the planted control on either outcome
 
 
 def test_one_seed_is_inconclusive_and_says_so():
@@ -83,7 +96,9 @@ def test_one_seed_is_inconclusive_and_says_so():
 
 def test_two_seeds_give_numbers():
     found = deciding(evaluate(study(2)))
-    assert found.loc[f"male accuracy rises with gamma ({BIAS})", "mde"] > 0
+    gap = found.loc[f"accuracy gap widens with gamma ({BIAS})"]
+    assert 0 < gap["p"] < 1 and gap["ci_low"] < gap["estimate"] < gap["ci_high"]
+    assert -2 <= found["ci_low"].min() and found["ci_high"].max() <= 2  # what a gap can change by
 
 
 @pytest.mark.parametrize("value", [0.0, 1 / 6, 1.0])
@@ -105,7 +120,7 @@ def test_the_same_effect_in_all_seeds_gives_no_verdict():
 def test_a_missing_cell_costs_its_seed_and_is_told():
     table = study(4)
     gone = (
-        (table["seed"] == 2) & (table["bias"] == "neutral") & (table["gamma"] == 0.5) & (table["mitigation"] == "none")
+        (table["seed"] == 2) & (table["bias"] == BIAS) & (table["gamma"] == 0.5) & (table["mitigation"] == "none")
     )
     found = deciding(evaluate(table[~gone], only=["C1"])).loc[f"male accuracy rises with gamma ({BIAS})"]
     assert found["n_seeds"] == 3
@@ -120,18 +135,15 @@ def test_an_undefined_score_counts_as_missing():
     assert found.loc[f"female accuracy falls with gamma ({BIAS})", "n_seeds"] == 3
 
 
-def test_no_neutral_is_not_tested_but_shows_the_augmentation_effect():
+def test_no_baseline_leaves_the_slant_untested_and_the_augmentation_effect_tested():
     table = study(3)
-    found = evaluate(table[table["bias"] != "neutral"], only=["C1"])
-    tested = deciding(found)
-    assert set(tested["verdict"]) == {"not tested"}
-    assert (
-        tested.loc[f"male accuracy rises with gamma ({BIAS})", "reason"]
-        == "The study has no cells of neutral with these scores."
-    )
-    beside = found[found["verdict"] == "beside"]
-    assert beside["contrast"].str.contains("augmentation effect").any()
-    assert len(frames.effects(table[table["bias"] != "neutral"])) > 0
+    table = table[table["bias"] != BASELINE]
+    tested = deciding(evaluate(table, only=["C1"]))
+    slant = tested.loc[f"slant widens the accuracy gap ({BIAS})"]
+    assert slant["verdict"] == "not tested" and "no baseline that names groups in the same way" in slant["reason"]
+    assert tested.loc[f"accuracy gap widens with gamma ({BIAS})", "n_seeds"] == 3
+    effects = frames.effects(table, DECLARED["comparisons"])
+    assert set(effects["effect"]) == {"augmentation"}
 
 
 @pytest.mark.parametrize("unparsed, verdict", [(36, "not tested"), (0, None)])
@@ -164,7 +176,7 @@ def test_an_uninformative_task_gives_no_verdict():
     found = deciding(evaluate(pd.DataFrame(rows), only=["C1"]))
     assert found.loc[f"hiring gap widens with gamma ({BIAS})", "verdict"] == "not tested"
     assert "Uninformative" in found.loc[f"hiring gap widens with gamma ({BIAS})", "reason"]
-    assert "uninformative" not in set(frames.effects(pd.DataFrame(rows))["metric"])
+    assert "uninformative" not in set(frames.effects(pd.DataFrame(rows), DECLARED["comparisons"])["metric"])
 
 
 @pytest.mark.parametrize("check, why", [(manipulation(BIAS, passed=False), "failed"), (manipulation(), "not checked")])

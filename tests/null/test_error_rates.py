@@ -4,26 +4,30 @@ import gc
 
 import numpy as np
 import pytest
-from bias_inheritance import catalog, metrics, statistics
+from bias_inheritance import metrics, statistics
 from bias_inheritance.claims import contrasts, testing, verdicts
-from null.simulated import BIAS, CELLS, accuracies, predictions
+from null.simulated import BASELINE, BIAS, CELLS, DECLARED, accuracies, predictions
 
 STUDIES = 10_000
 MARGIN = 0.10
-DECLARED = {**catalog.claims(), "types": catalog.bias_types()}
 
 # What is tested of a study, by the cells' weights that claims.yaml would give it.
-BASE = contrasts.defaults({"biases": [BIAS]})
+BASE = contrasts.defaults({"biases": [BIAS], "effect": "slant"})
+LEVEL = BASE | {"effect": "level"}
 CONTRASTS = {
-    "bias effect at gamma 0.50": ("male-female", BASE | {"gamma": [0.5, 0.5]}, None),
-    "bias effect, slope over gamma": ("male-female", BASE | {"over": "gamma", "at": 0.5}, None),
+    "slant effect at gamma 0.50": ("male-female", BASE | {"gamma": [0.5, 0.5]}, None),
+    "slant effect, slope over gamma": ("male-female", BASE | {"over": "gamma", "at": 0.5}, None),
     "augmentation effect, slope over gamma": (
         "female",
-        BASE | {"control": "original", "over": "gamma", "at": 0.5},
+        BASE | {"effect": "augmentation", "over": "gamma", "at": 0.5},
         None,
     ),
-    "mitigation": ("male-female", BASE | {"mitigation": "loss"}, BASE),
+    "mitigation": ("male-female", LEVEL | {"mitigation": "loss"}, LEVEL),
 }
+
+
+def weights_of(spec):
+    return contrasts.cell_weights(spec, set(CELLS), DECLARED["comparisons"])
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +45,9 @@ def joined(chunks):
 def per_seed(table, name):
     """Per-seed contrasts [seeds × studies] by the very weights that `claims` uses."""
     group, spec, minus = CONTRASTS[name]
-    weights = contrasts.cell_weights(spec, set(CELLS))
+    weights = weights_of(spec)
     if minus:
-        for cell, weight in contrasts.cell_weights(minus, set(CELLS)).items():
+        for cell, weight in weights_of(minus).items():
             contrasts.add(weights, cell, -weight)
     return (table[group] @ np.array([weights.get(cell, 0.0) for cell in CELLS])).T
 
@@ -64,9 +68,9 @@ def test_slope_over_rounds_keeps_its_error_rate_although_errors_build_up():
     stream = np.random.default_rng(2)
     drift = stream.normal(0, 0.03, (STUDIES, 3, 4)).cumsum(-1)  # each round writes the next one's pool
     noise = stream.binomial(72, 0.6, (STUDIES, 3, 4)) / 72
-    spec = contrasts.defaults({"biases": ["neutral"], "control": "original", "over": "round"})
+    spec = contrasts.defaults({"biases": ["neutral"], "effect": "augmentation", "over": "round"})
     rounds = [("neutral", 0.5, "none", number) for number in (1, 2, 3, 4)]
-    weights = contrasts.cell_weights(spec, {*rounds, ("original", 0.0, "none", 1)})
+    weights = contrasts.cell_weights(spec, {*rounds, ("original", 0.0, "none", 1)}, DECLARED["comparisons"])
     assert abs(weights.pop(("original", 0.0, "none", 1))) < 1e-12  # one node for all rounds moves no slope
     result = statistics.seed_test(((drift + noise) @ np.array([weights[cell] for cell in rounds])).T)
     assert 0.04 <= rate(result["p"] < 0.05) <= 0.06
@@ -77,7 +81,7 @@ def test_intervals_cover_a_real_effect(seeds):
     stream = np.random.default_rng(3)
     gap = 0.12
     table = joined(predictions(stream, STUDIES // 10, seeds, gap=gap) for _ in range(10))
-    for name in ("bias effect at gamma 0.50", "bias effect, slope over gamma"):
+    for name in ("slant effect at gamma 0.50", "slant effect, slope over gamma"):
         result = statistics.seed_test(per_seed(table, name))
         # probabilities above 1 and below 0 are rare but real: the effect is measured against its mean over all studies
         assert abs(result["estimate"].mean() - gap) < 0.004
@@ -88,7 +92,7 @@ def test_intervals_cover_a_real_effect(seeds):
 def test_pooling_items_over_seeds_would_not_keep_it(null):
     """Why the seed is the unit: a z test over items × seeds finds effects that are not there (study, section 10)."""
     male, female = (
-        null[group][..., [CELLS.index((BIAS, 0.5, "none", 1)), CELLS.index(("neutral", 0.5, "none", 1))]].mean(1)
+        null[group][..., [CELLS.index((BIAS, 0.5, "none", 1)), CELLS.index((BASELINE, 0.5, "none", 1))]].mean(1)
         for group in ("male", "female")
     )
     gap = (male[:, 0] - female[:, 0]) - (male[:, 1] - female[:, 1])
@@ -102,7 +106,7 @@ def test_pooling_items_over_seeds_would_not_keep_it(null):
 def test_tost_at_the_margin_says_equivalent_too_often_in_at_most_six_percent(seeds):
     stream = np.random.default_rng(4)
     table = joined(predictions(stream, STUDIES // 20, seeds, gap=MARGIN, cells=CELLS) for _ in range(10))
-    values = per_seed(table, "bias effect at gamma 0.50")
+    values = per_seed(table, "slant effect at gamma 0.50")
     values = values - values.mean() + MARGIN  # exactly at the margin, whatever clipping took
     assert rate(statistics.tost(values, MARGIN) < 0.05) <= 0.06
     # with little noise the other end of the margin is far away and the whole 5% are used up
@@ -113,7 +117,7 @@ def test_tost_at_the_margin_says_equivalent_too_often_in_at_most_six_percent(see
 def verdicts_of(tables, margin):
     """C1's three rows and its whole, for every study at once, through the functions that `verdicts.evaluate` calls."""
     parts = [("male", "greater"), ("female", "less"), ("male-female", "greater")]
-    weights = contrasts.cell_weights(BASE | {"over": "gamma", "at": 0.5}, set(CELLS))
+    weights = weights_of(BASE | {"over": "gamma", "at": 0.5})
     vector = np.array([weights.get(cell, 0.0) for cell in CELLS])
     results = []
     for group, direction in parts:
@@ -137,7 +141,7 @@ def verdicts_of(tables, margin):
                     "family": "C1",
                     "lacks": None,
                     "spec": spec,
-                    "data": {"incomplete": 0},
+                    "data": {"incomplete": 0, "reach": (-2.0, 2.0)},
                 }
             )
         testing.adjust(tests, DECLARED)
