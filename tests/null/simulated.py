@@ -115,7 +115,9 @@ def no_predictions(*key):
     return
 
 
-def inheritances(stream, studies, seeds, beta=0.0, labels=6, twins=8, women=(0.15, 0.35, 0.45, 0.55, 0.75, 0.9), size=48):
+def inheritances(
+    stream, studies, seeds, beta=0.0, labels=6, twins=8, women=(0.15, 0.35, 0.45, 0.55, 0.75, 0.9), size=48
+):
     """(Δx, Δy) [studies × seeds × labels × 1] of simulated studies in which a model takes over the share `beta`.
 
     Data: each seed draws a pool of `size` texts, as many of each label, with the given shares of women per label, into

@@ -119,9 +119,7 @@ def test_the_same_effect_in_all_seeds_gives_no_verdict():
 
 def test_a_missing_cell_costs_its_seed_and_is_told():
     table = study(4)
-    gone = (
-        (table["seed"] == 2) & (table["bias"] == BIAS) & (table["gamma"] == 0.5) & (table["mitigation"] == "none")
-    )
+    gone = (table["seed"] == 2) & (table["bias"] == BIAS) & (table["gamma"] == 0.5) & (table["mitigation"] == "none")
     found = deciding(evaluate(table[~gone], only=["C1"])).loc[f"male accuracy rises with gamma ({BIAS})"]
     assert found["n_seeds"] == 3
     assert "1 more lack a cell" in found["reason"]
