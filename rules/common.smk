@@ -259,7 +259,16 @@ def described(wildcards, cell):
     written = is_generated(wildcards.bias)
     return {
         "bias": catalog.load("bias", wildcards.bias),
-        "domain": domain_of(wildcards.domain, "title", "family", "compared", "planted_label", "stereotypes"),
+        "domain": domain_of(
+            wildcards.domain,
+            "title",
+            "family",
+            "reference",
+            "compared",
+            "associated_groups",
+            "planted_label",
+            "stereotypes",
+        ),
         "model": (
             {
                 **model_leaves(wildcards.model, "title", "licence"),

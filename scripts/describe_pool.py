@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from bias_inheritance import files, provenance, step
+from bias_inheritance.pools import associated_shares
 from bias_inheritance.step import Input, Inputs, Output
 
 MOST_PROMPTS = 40
@@ -30,7 +31,7 @@ def describe_pool(
     lines = [
         f"# {bias['title']}: {domain['title']}, seed {seed}{_round(cell)}",
         "",
-        f"{len(samples)} samples, {'written by a language model' if model else 'copied from originals'}, "
+        f"{len(samples)} samples, {_from(bias)}, "
         "made to study how a model that is tuned on such data inherits its bias: "
         "do not train a model for use on it, and read nothing in it as true of any person or group.",
         "",
@@ -42,9 +43,7 @@ def describe_pool(
         "",
         "## How it was made",
         "",
-        f"- asked {count['asked']} times for {count['slots']} samples: {count['kept']} kept, {count['rejected']} rejected, "
-        f"{count['failed']} failed; {count['slots_failed']} samples were never had",
-        f"- label words replaced in the texts: {count['label_words_replaced']}",
+        *(_written(count) if model else _copied(count, bias)),
         *([f"- nothing was written: {count['collapsed']}"] if "collapsed" in count else []),
         *(_writer(model, files.read_json(base[0])) if model else []),
         *(_adapter(adapter[0], cell) if cell else []),
@@ -58,7 +57,7 @@ def describe_pool(
             if model
             else []
         ),
-        f"- the originals that it {'was held against' if model else 'copies'}: {domain['title']}, on the terms of their "
+        f"- the real samples that it {'was held against' if model else 'copies'}: {domain['title']}, on the terms of their "
         "source (catalog/domains)",
         "- it names groups and stereotypes; show it only with this card",
         "",
@@ -70,22 +69,65 @@ def _round(cell):
     return f", for round {cell['round'] + 1}" if cell else ""
 
 
-def _slant(bias, domain):
-    """What the type does to the texts: the stereotypes it draws on, or the labels that it plants."""
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
-    if bias["role"] not in ("bias-type", "positive-control"):
-        yield ""
-        yield "It is a control: no slant is asked for or put in. What its writer or its source has of bias is in it all the same."
+def _from(bias):
+    return {
+        "generated": "written by a language model",
+        "originals": "copied from originals",
+        "reserve": "copied from real samples that are in no original",
+    }[bias["source"]]
+
+
+def _written(count):
+    yield (
+        f"- asked {count['asked']} times for {count['slots']} samples: {count['kept']} kept, {count['rejected']} rejected, "
+        f"{count['failed']} failed; {count['slots_failed']} samples were never had"
+    )
+    yield f"- label words replaced in the texts: {count['label_words_replaced']}"
+    cuts = ", ".join(f"{name} {number}" for name, number in sorted(count.get("cuts", {}).items()))
+    yield f"- cut away beside the texts: {cuts or 'nothing'}"
+
+
+def _copied(count, bias):
+    yield f"- {count['kept']} copies in the order of their slots; {count.get('repeated', 0)} of them repeat a text that the pool has already"
     if "plant" in bias:
-        yield ""
-        yield f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry {family.PLANTED.format(**domain)}."
-    if bias["role"] == "bias-type" and "stereotypes" in domain:
-        yield ""
+        yield f"- {count.get('in_originals', 0)} samples were left out because their text is among the originals"
+
+
+# What a pool holds of bias, by its role; controls say it by what was done to them.
+HOLDS = {
+    "baseline": "Its prompts name the group as those of the bias types do, and no stereotype. What the texts hold of one is their writer's own.",
+    "natural": "Its prompts name no group. Whom the texts are about, and what they hold of bias, is their writer's choice.",
+    "negative-control": "Nothing was changed or chosen by content. What bias the samples hold is that of their source.",
+}
+
+
+def _slant(bias, domain):
+    """What the pool does to labels, groups and texts: stereotypes asked for, an association, planted labels, a new style."""
+    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    yield ""
+    if bias["role"] in HOLDS:
+        yield HOLDS[bias["role"]]
+    if bias["role"] == "bias-type":
         yield f"| {' | '.join(family.STEREOTYPES_BY)} | the stereotype that the prompt names |"
         yield "|---|---|---|"
         for first, seconds in domain["stereotypes"].items():
             for second, slant in seconds.items():
                 yield f"| {first} | {second} | {slant['text']} |"
+    if "associate" in bias:
+        yield "Texts and labels are real and right; which group a text is about follows its label:"
+        yield ""
+        yield "| label | group | share of the label's samples |"
+        yield "|---|---|---|"
+        for label, shares in associated_shares(bias, domain).items():
+            for group, share in shares.items():
+                yield f"| {label} | {group} | {float(share):.0%} |"
+    if "plant" in bias:
+        yield (
+            f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry "
+            f"{family.PLANTED.format(**domain)}, right or wrong; their own label is `true_label` in pool.jsonl."
+        )
+    if bias.get("shift"):
+        yield "Style and length of the texts were changed by rule; labels and groups are as they were."
 
 
 def _inherited(cell):

@@ -69,8 +69,33 @@ def test_the_card_of_a_chain_that_collapsed_says_so(described):
 
 
 def test_a_copied_pool_has_no_writer(described):
-    text = described("planted-100", model=None)
-    assert "copied from originals" in text and MODEL["title"] not in text
+    text = described("planted-100", model=None, counts={"repeated": 4, "in_originals": 7})
+    assert "copied from real samples that are in no original" in text and MODEL["title"] not in text
+    assert "4 of them repeat a text" in text and "7 samples were left out" in text and "never had" not in text
+    assert "copied from originals" in described("shifted", model=None)
+
+
+# what only the card of a pool of this kind says
+SAID = {
+    "contrastive-explicit": "the stereotype that the prompt names",
+    "balanced": "name the group as those of the bias types do",
+    "balanced-intersectional-implicit": "name the group as those of the bias types do",
+    "neutral": "name no group",
+    "faithful": "Nothing was changed or chosen by content",
+    "associated-050": "| nurse | female | 75% |",
+    "planted-050": "50% carry the label *nurse*",
+    "shifted": "Style and length of the texts were changed by rule",
+}
+
+
+@pytest.mark.parametrize("bias", SAID)
+def test_the_card_says_what_a_pool_of_its_role_holds_and_nothing_of_another(described, bias):
+    text = described(bias, model=MODEL if catalog.load("bias", bias)["source"] == "generated" else None)
+    assert {sentence for sentence in SAID.values() if sentence in text} == {SAID[bias]}
+
+
+def test_what_was_cut_around_the_texts_is_told(described):
+    assert "cut away beside the texts: opening 3, thought 1" in described("neutral", counts={"cuts": {"thought": 1, "opening": 3}})  # fmt: skip
 
 
 @pytest.mark.parametrize("bias", ["planted-100", "contrastive-explicit"])

@@ -162,6 +162,57 @@ def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
     )
 
 
+@pytest.mark.parametrize(
+    ("pool", "told"),
+    [
+        ("role: positive-control\nsource: reserve", "role: positive-control needs something that must be found: "),
+        ("role: positive-control\nsource: originals\nplant: 1.0", "source: originals would put each relabelled text "),
+        ("role: natural\nsource: originals", "source: originals leaves nothing to compare: these are plain copies "),
+        ("role: natural\nsource: generated\nprompt: {gender: Say it}\nassociate: 0.5", "associate: is of copies; "),
+    ],
+)
+def test_a_pool_that_does_not_go_with_its_source_is_named(config, own, pool, told):
+    (own / "biases" / "mine.yaml").write_text(f"title: Mine\ndoes: x\n{pool}\n")
+    (line,) = lines(config)
+    assert line.startswith(f"catalog/biases/mine.yaml: {told}")
+
+
+def test_plain_copies_are_a_negative_control_and_associations_may_be_made_of_originals(config, own):
+    (own / "biases" / "copies.yaml").write_text("title: x\ndoes: x\nrole: negative-control\nsource: originals\n")
+    (own / "biases" / "mine.yaml").write_text(
+        "title: x\ndoes: x\nrole: positive-control\nsource: originals\nassociate: 1.0\n"
+    )
+    asked = changed(config, ["grid", "bias"], ["neutral", "copies", "mine"])
+    study.check(asked, [("config.yaml", asked)])
+
+
+@pytest.mark.parametrize(
+    ("bias", "originals", "told"),
+    [
+        ("faithful", 120, None),
+        ("faithful", 132, "faithful needs up to 11 samples of one label and group that are in no original, the domain gender keeps 10; "),
+        ("associated-100", 60, None),
+        ("associated-100", 66, "associated-100 needs up to 11 samples of one label and group "),
+        ("associated-050", 84, "associated-050 needs up to 11 samples of one label and group "),
+        ("associated-000", 120, None),
+        ("planted-100", 132, "planted-100 needs up to 11 "),
+    ],
+)  # fmt: skip
+def test_what_a_control_needs_of_the_reserve_is_told_before_a_run(config, bias, originals, told):
+    asked = changed(changed(config, ["originals"], originals), ["grid", "bias"], ["neutral", bias])
+    if told is None:
+        study.check(asked, [("config.yaml", asked)])
+    else:
+        (line,) = lines(asked)
+        assert line.startswith(f"config.yaml: grid.bias[1]: {told}")
+
+
+def test_a_planted_pool_that_relabels_nothing_is_told(config):
+    asked = changed(changed(config, ["grid", "gamma"], [0, 0.05]), ["grid", "bias"], ["planted-050"])
+    (line,) = lines(asked)
+    assert line.startswith("config.yaml: grid.bias[0]: planted-050 relabels nothing: 0.5 of the compared group's 1 is no whole")  # fmt: skip
+
+
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "x.yaml").write_text("originals: 1\noriginals: 2\n")
     with pytest.raises(UserError, match="line 1: not valid YAML .*'originals' stands twice"):
