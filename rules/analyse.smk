@@ -94,7 +94,8 @@ rule measure_inheritance:
                     name: leaves("domain", name, ["labels", "reference", "compared"]) for name in CLASSIFIED
                 },
                 "pools": {
-                    name: leaves("bias", name, ["role", "source", "associate", "plant"]) for name in GRID["bias"]
+                    name: leaves("bias", name, ["role", "source", "associate", "plant"])
+                    for name in GRID["bias"]
                 },
                 "baseline": study.real_text(config) or "original",
                 "replicates": config["evaluation"]["bootstrap"],
@@ -132,9 +133,7 @@ rule analyse:
     params:
         code=code("analyse"),
         paths=paths,
-        parameters=parameters(
-            lambda w: {"declared": study.declared(config), "cells": CELLS}
-        ),
+        parameters=parameters(lambda w: {"declared": study.declared(config), "cells": CELLS}),
     shell:
         call("analyse")
 

@@ -1,7 +1,8 @@
-"""A real OpenAI-compatible server with the embedded model (`transformers serve`) writes a pool and answers a task.
+"""Real OpenAI-compatible servers with the embedded model write a pool and answer a task.
 
-The server's own packages (fastapi, uvicorn) go into a small environment of their own under `.work/`, beside the
-project's, which it sees through a path file. Where they cannot be had the tests skip, and say so.
+`transformers serve` lists no likely tokens: its own packages (fastapi, uvicorn) go into a small environment under
+`.work/`, beside the project's, which it sees through a path file. llama.cpp's server (xllamacpp) lists them, and has an
+environment of its own. Where they cannot be had the tests skip, and say so.
 """
 
 import contextlib
@@ -24,22 +25,60 @@ from score import score
 from write_pool import write_pool
 
 ENVIRONMENT = ROOT / ".work" / "test-server"
+LLAMA_CPP = ROOT / ".work" / "test-llama-cpp"
+LLAMA_CPP_SERVER = """
+import sys, threading
+from xllamacpp import CommonParams, Server
+params = CommonParams()
+params.model.path, params.port, params.n_parallel, params.n_ctx = sys.argv[1], int(sys.argv[2]), 2, 4096
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+server = Server(params)
+print("listening", flush=True)
+threading.Event().wait()
+"""
 START_SECONDS = 240
 
 
-def server_python():
-    """The Python that can run `transformers serve`; skips where its two packages cannot be had."""
-    python = ENVIRONMENT / "bin" / "python"
+def python_of(environment, packages, sees_the_project):
+    """The Python of an environment that holds `packages` (pip's words); skips where they cannot be had."""
+    python = environment / "bin" / "python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-        site = next((ENVIRONMENT / "lib").glob("python*/site-packages"))
-        own = [path for path in sys.path if path.endswith("site-packages")]
-        (site / "project.pth").write_text("\n".join(own) + "\n")
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "fastapi", "uvicorn"]
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        if sees_the_project:
+            site = next((environment / "lib").glob("python*/site-packages"))
+            own = [path for path in sys.path if path.endswith("site-packages")]
+            (site / "project.pth").write_text("\n".join(own) + "\n")
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     pip = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if pip.returncode:
-        pytest.skip(f"fastapi and uvicorn cannot be installed: {(pip.stderr.strip().splitlines() or ['?'])[-1]}")
+        pytest.skip(f"{' '.join(packages)}: not installable: {(pip.stderr.strip().splitlines() or ['?'])[-1]}")
     return python
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command, log, ready, **environment):
+    """Run a server until the block ends; `ready()` raises OSError until it answers. Skips where it does not start."""
+    with open(log, "wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
+    try:
+        deadline = time.time() + START_SECONDS
+        while True:
+            with contextlib.suppress(OSError):
+                ready()
+                break
+            if server.poll() is not None or time.time() > deadline:
+                pytest.skip(f"{command[1:4]} did not start: {log.read_text(errors='replace')[-300:]}")
+            time.sleep(0.5)
+        yield
+    finally:
+        server.kill()
+        server.wait()
 
 
 # a server is installed for it, which takes minutes
@@ -70,50 +109,53 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(folder):
-    """The address of a running server, stopped at the end."""
-    python = server_python()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = ENVIRONMENT / "server.log"
+    """The address of a running `transformers serve`, stopped at the end."""
+    python, port = python_of(ENVIRONMENT, ["fastapi", "uvicorn"], True), free_port()
     command = [str(python), "-m", "transformers.cli.transformers", "serve", str(folder), "--host", "127.0.0.1"]
-    with open(log, "wb") as output:
-        server = subprocess.Popen(
-            [*command, "--port", str(port)],
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        )
-    try:
-        deadline = time.time() + START_SECONDS
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-                break
-            if server.poll() is not None or time.time() > deadline:
-                pytest.skip(f"transformers serve did not start: {log.read_text(errors='replace')[-300:]}")
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.kill()
-        server.wait()
+    address_ = f"http://127.0.0.1:{port}"
+    with running(
+        [*command, "--port", str(port)],
+        ENVIRONMENT / "server.log",
+        lambda: urllib.request.urlopen(f"{address_}/health", timeout=2),
+        HF_HUB_OFFLINE="1",
+        OMP_NUM_THREADS="1",
+    ):
+        yield f"{address_}/v1"
+
+
+@pytest.fixture(scope="module")
+def llama_cpp(folder):
+    """The address of llama.cpp's server with the embedded model's own file, stopped at the end."""
+    python = python_of(LLAMA_CPP, ["-r", str(ROOT / "envs" / "bench-llama-cpp.txt")], False)
+    weights, port = next((models.STORE / "smollm2-135m-instruct" / "source").glob("*.gguf")), free_port()
+    address_ = f"http://127.0.0.1:{port}"
+    with running(
+        [str(python), "-c", LLAMA_CPP_SERVER, str(weights), str(port)],
+        LLAMA_CPP / "server.log",
+        lambda: urllib.request.urlopen(f"{address_}/health", timeout=2),
+    ):
+        yield f"{address_}/v1"
+
+
+def served_by(folder, url, model, **changes):
+    """(card, model parameters, step's work folder) of the catalog's local server, at the running one's address."""
+    content = catalog.load("model", "local-server")
+    source = {**content["source"], "base_url": url, "model": model, **changes}
+    files.write_json(folder / "card.json", address.card("local-server", source))
+    work = folder / ".work" / "study" / "step" / "0123"
+    work.mkdir(parents=True, exist_ok=True)
+    # one at a time: `transformers serve` seeds one random stream for all requests
+    service = {**content["service"], "limits": {**content["service"]["limits"], "concurrency": 1}}
+    terms = {"max_cost_usd": 0, "models": {"local-server": service}}
+    files.write_json(folder / ".work" / "study" / "api" / "terms.json", terms)
+    step._extra.clear()
+    generation = {**content["generation"], "batch_size": 4, "max_new_tokens": 40}
+    return folder / "card.json", {"name": "local-server", "system": content["system"], "generation": generation}, work
 
 
 @pytest.fixture
 def served(tmp_path, url, folder):
-    """(card, model parameters, step's work folder) of the catalog's local server, at the running one's address."""
-    content = catalog.load("model", "local-server")
-    source = {**content["source"], "base_url": url, "model": str(folder)}
-    files.write_json(tmp_path / "card.json", address.card("local-server", source))
-    work = tmp_path / ".work" / "study" / "step" / "0123"
-    work.mkdir(parents=True)
-    # one at a time: this server seeds one random stream for all requests
-    service = {**content["service"], "limits": {**content["service"]["limits"], "concurrency": 1}}
-    terms = {"max_cost_usd": 0, "models": {"local-server": service}}
-    files.write_json(tmp_path / ".work" / "study" / "api" / "terms.json", terms)
-    step._extra.clear()
-    generation = {**content["generation"], "batch_size": 4, "max_new_tokens": 40}
-    return tmp_path / "card.json", {"name": "local-server", "system": content["system"], "generation": generation}, work
+    return served_by(tmp_path, url, str(folder))
 
 
 def test_it_writes_a_pool(served, tmp_path):
@@ -142,12 +184,12 @@ def test_it_writes_a_pool(served, tmp_path):
     assert counts["kept"] >= 3 and counts["mean_words"] > 15
     assert len({sample["text"] for sample in samples}) == len(samples)
     spent = step._extra["api"]
-    assert spent["requests"] == counts["asked"] and spent["cost_usd"] == 0
-    assert spent["completion_tokens"] == counts["tokens"] > 0 and all(spent["request_ids"])
+    assert spent["requests"] == counts["asked"] + 1 and spent["cost_usd"] == 0
+    assert spent["completion_tokens"] > counts["tokens"] > 0 and all(spent["request_ids"])
 
 
-def test_it_answers_a_task(served, tmp_path):
-    card, model, work = served
+def occupations(tmp_path):
+    """Four biographies to classify, two twins of each."""
     domain = catalog.load("domain", "gender")
     text = "{} writes programs for a bank and reviews the code of two colleagues."
     rows = [
@@ -164,12 +206,23 @@ def test_it_answers_a_task(served, tmp_path):
     ]
     rows += [{**row, "item": f"{row['item']}-nurse", "cluster": "two", "label": "nurse"} for row in rows]
     files.write_jsonl(tmp_path / "items.jsonl", rows)
+    return domain
+
+
+def ask_and_score(served, tmp_path):
+    """The accuracy row of the task, as a server answers it."""
+    card, model, work = served
+    domain = occupations(tmp_path)
     predict(card, [], [tmp_path / "items.jsonl"], tmp_path / "predictions", work, model, ["occupation-classification"])
     score(
         tmp_path / "predictions", tmp_path / "scores", [catalog.load("task", "occupation-classification")], domain, 100
     )
     scores = files.read_json(tmp_path / "scores" / "occupation-classification.json")
-    accuracy = next(row for row in scores if row["metric"] == "accuracy" and row["group"] == "all")
+    return next(row for row in scores if row["metric"] == "accuracy" and row["group"] == "all")
+
+
+def test_it_answers_a_task(served, tmp_path):
+    accuracy = ask_and_score(served, tmp_path)
     assert accuracy["scoring"] == "parsed" and accuracy["n"] == 4 and 0 <= accuracy["n_unparsed"] <= 4
     assert not math.isnan(accuracy["value"])
     assert step._extra["api"]["prompt_tokens"] > 4 * 20
@@ -183,3 +236,26 @@ def test_the_same_seed_gives_the_same_text_and_another_another(served, tmp_path)
         texts.append([answer["text"] for answer in server.write(["Name a colour and a fruit."] * 2, [11, 12])])
     assert all(texts[0]) and texts[0][0] == texts[1][0]
     assert texts[0][0] != texts[0][1]
+
+
+def test_a_server_that_takes_logprobs_in_silence_and_lists_none_is_told_at_the_first_answer(tmp_path, url, folder):
+    served = served_by(tmp_path, url, str(folder), logprobs=True)
+    with pytest.raises(UserError, match="gave none; set source.logprobs: false in catalog/models/local-server.yaml"):
+        ask_and_score(served, tmp_path)
+    assert not list((tmp_path / ".work" / "study" / "api" / "examined").glob("*.json"))
+
+
+def test_llama_cpp_lists_what_options_are_scored_by(tmp_path, llama_cpp):
+    served = served_by(tmp_path, llama_cpp, "smollm2", logprobs=True)
+    accuracy = ask_and_score(served, tmp_path)
+    assert accuracy["scoring"] == "logprob" and accuracy["n"] == 4
+    (first,) = (files.read_json(path) for path in (tmp_path / ".work/study/api/examined").glob("*.json"))
+    assert first["finish"] in ("stop", "length") and all(len(place["top"]) == 20 for place in first["listed"])
+    assert "lists 20 tokens at the first place" in client.described(first)
+
+
+def test_llama_cpp_is_told_apart_from_a_prompt_that_is_too_long_for_it(tmp_path, llama_cpp):
+    card, model, work = served_by(tmp_path, llama_cpp, "smollm2")
+    server = client.Server(files.read_json(card), [], model, work, tmp_path / "long.jsonl")
+    with pytest.raises(client.Refused, match="exceeds the available context size"):
+        server.write(["word " * 20_000], [1])
