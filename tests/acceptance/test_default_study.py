@@ -1,0 +1,48 @@
+"""The default study on the real small model: its known truths are found, in order, and nothing is found where nothing is."""
+
+import csv
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.long
+
+NAME = "acceptance"
+
+
+@pytest.fixture(scope="module")
+def claims(snakemake, root):
+    """Rows of claims.csv of a run of config.yaml under a name of its own; a stopped run is resumed."""
+    run = subprocess.run([snakemake, "--config", f"study={NAME}"], cwd=root, capture_output=True, text=True)
+    assert run.returncode == 0, (run.stdout + run.stderr)[-4000:]
+    with open(root / "results" / NAME / "claims.csv", encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["verdict"] != "beside"]
+
+
+def verdicts(claims, claim):
+    return {row["contrast"]: row["verdict"] for row in claims if row["claim"] == claim}
+
+
+def test_the_positive_control_is_found_in_the_order_of_its_dose(claims):
+    assert verdicts(claims, "control-associated") == {
+        "whole claim": "supported",
+        "associated-100 is inherited": "supported",
+        "the dose of 50% exceeds that of 0%": "supported",
+        "the dose of 100% exceeds that of 50%": "supported",
+    }
+
+
+def test_nothing_is_found_in_the_negative_control(claims):
+    tested = {
+        contrast: verdict for contrast, verdict in verdicts(claims, "control-null").items() if verdict != "not tested"
+    }
+    assert "nothing is inherited from balanced" in tested
+    assert "contradicted" not in tested.values()  # the claim is that nothing is inherited
+
+
+def test_the_study_answers_its_question(claims):
+    answered = verdicts(claims, "C9")
+    for contrast in ("natural inheritance is above 0", "mask lowers the inheritance of neutral"):
+        assert answered[contrast] != "not tested"
+    slant = [row for row in claims if row["effect"] == "slant" and row["verdict"] != "not tested"]
+    assert {row["n_seeds"] for row in slant} == {"5"}
