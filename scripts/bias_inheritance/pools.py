@@ -1,6 +1,5 @@
 """Pools: balanced slots, the judgement of what the generator wrote, and the controls that copy real samples."""
 
-import math
 from collections import Counter
 from fractions import Fraction
 
@@ -99,10 +98,10 @@ def copies(family, bias, domain, originals, reserve, count, seed):
     repeated = len(chosen) - len({sample["id"] for sample in chosen})
     if "plant" in bias:
         compared = [sample for sample in chosen if sample["group"] == domain["compared"]]
-        for place, sample in enumerate(compared):
-            if math.floor((place + 1) * bias["plant"]) > math.floor(place * bias["plant"]):
-                sample["true_label"] = sample["label"]
-                sample["label"] = family.planted_label(sample, domain)
+        relabelled = balance.chosen([family.kind(sample) for sample in compared], bias["plant"])
+        for sample in (sample for sample, picked in zip(compared, relabelled, strict=True) if picked):
+            sample["true_label"] = sample["label"]
+            sample["label"] = family.planted_label(sample, domain)
     if bias.get("shift"):
         for sample in chosen:
             sample["text"] = family.shift(sample)

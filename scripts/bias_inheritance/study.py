@@ -295,7 +295,7 @@ def _against_samples(config, domain):
                 ["grid", "bias", index],
                 f"{bias} needs up to {most} samples of one label and group that are in no original, the domain {domain} keeps {kept}; lower originals or the largest γ",
             )
-        elif pool.get("plant") and math.floor(needs // groups * pool["plant"]) == 0:
+        elif pool.get("plant") and needs // groups * pool["plant"] < 1:
             yield (
                 ["grid", "bias", index],
                 f"{bias} relabels nothing: {pool['plant']:g} of the compared group's {needs // groups} is no whole sample; raise originals, the largest γ, or plant",

@@ -123,9 +123,10 @@ def test_a_planted_pool_carries_its_labels_into_the_training_data(tmp_path):
     from mix import mix
 
     samples = biographies()
-    old = gender.draw(samples, ORIGINALS, 1)
+    source, reserve = halves(samples, 1)
+    old = gender.draw(source, ORIGINALS, 1)
     for share in (0, 50, 100):
-        pool = pools.copies(gender, catalog.load("bias", f"planted-{share:03d}"), DOMAIN, old, [], ORIGINALS, 1)
+        pool, _ = pools.copies(gender, catalog.load("bias", f"planted-{share:03d}"), DOMAIN, old, reserve, ORIGINALS, 1)
         files.write_jsonl(tmp_path / "originals.jsonl", old)
         files.write_jsonl(tmp_path / "pool.jsonl", pool)
         mix(

@@ -9,7 +9,7 @@ from bias_inheritance.families import culture, gender
 
 DOMAINS = {name: catalog.load("domain", name) for name in catalog.names("domain")}
 GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
-SEEDS = range(1, 6)
+SEEDS = (1, 2, 3)
 
 
 def tables(attributes, within_two=()):
@@ -98,3 +98,18 @@ def test_every_prefix_lies_within_one_of_its_shares(shares):
 def test_even_shares_give_the_even_order_itself():
     even = balance.even([6, 2], 100, 3)
     assert balance.along({label: {0: 4, 1: 4} for label in range(6)}, even) == even
+
+
+@pytest.mark.parametrize(("share", "off"), [(0, 0), (0.5, 1), (1, 0), (0.05, 2), (0.3, 2), (0.75, 2)])
+@pytest.mark.parametrize("labels", [1, 4, 6, 10])
+def test_a_share_is_chosen_of_all_and_of_each_kind_in_every_prefix(labels, share, off):
+    """In an order as regular as that of slots, every second sample would be of half the labels alone."""
+    kinds = [label for label, group in balance.even([labels, 2], 240, labels) if group]
+    picks = balance.chosen(kinds, share)
+    assert picks[:70] == balance.chosen(kinds[:70], share)
+    for kind in (None, *range(labels)):
+        picked = met = 0
+        for own, pick in zip(kinds, picks, strict=True):
+            if kind in (None, own):
+                met, picked = met + 1, picked + pick
+                assert abs(picked - share * met) <= off
