@@ -13,7 +13,8 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 
 NAME = "plain"
 ROOM = 64  # tokens that a full cache grows by
-SAYS_NOTHING = {"position_ids", "use_cache", "output_router_logits"}  # arguments that do not change what is computed
+# arguments that do not change what attention computes; `wanted` is lora.LastLayer's
+SAYS_NOTHING = {"position_ids", "use_cache", "output_router_logits", "wanted"}
 
 
 def plain_attention(

@@ -49,6 +49,15 @@ ARCHITECTURES = {
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads cost more than they bring at this size."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def random_model(name):
     settings = ARCHITECTURES[name][0] if name in ARCHITECTURES else {}
     config = AutoConfig.for_model(name.split()[0], **{**SIZE, **settings})
