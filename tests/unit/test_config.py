@@ -141,7 +141,7 @@ def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, own, 
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    found = lines(config)
+    found = lines(changed(config, ["grid", "mitigation"], ["none", "mask", "loss"]))
     assert any(line.startswith(f"catalog/{file}.yaml: {told}") for line in found), found
     assert all(line.startswith(f"catalog/{file}.yaml: ") for line in found)
 
@@ -208,9 +208,9 @@ def test_what_a_control_needs_of_the_reserve_is_told_before_a_run(config, bias, 
 
 
 def test_a_planted_pool_that_relabels_nothing_is_told(config):
-    asked = changed(changed(config, ["grid", "gamma"], [0, 0.05]), ["grid", "bias"], ["planted-050"])
-    (line,) = lines(asked)
-    assert line.startswith("config.yaml: grid.bias[0]: planted-050 relabels nothing: 0.5 of the compared group's 1 is no whole")  # fmt: skip
+    config["grid"] |= {"gamma": [0, 0.05], "bias": ["neutral", "planted-050"]}
+    (line,) = lines(changed(config, ["originals"], 48))
+    assert line.startswith("config.yaml: grid.bias[1]: planted-050 relabels nothing: 0.5 of the compared group's 1 is no whole")  # fmt: skip
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):
@@ -252,7 +252,8 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
 
 
 def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
-    config["grid"] |= {"domain": ["culture-arabic"], "task": ["hate-speech"]}
+    pools = ["contrastive-explicit", "neutral", "planted-100"]
+    config["grid"] |= {"domain": ["culture-arabic"], "task": ["hate-speech"], "bias": pools}
     assert study.warnings(config) == [
         "warning: data_dir is null, so culture-arabic run on the project's invented fixtures"
     ]
@@ -271,8 +272,9 @@ def test_the_resolved_configuration_says_what_it_leaves_out(config, tmp_path):
 
 def test_the_grid_of_the_default_study(config):
     cells = study.cells(config)
-    # planted-100 is a control: its cells are trained without a mitigation
-    assert len(cells) == 1 + 3 + (2 * 2 + 1) * 3
+    # the cells of neutral alone are trained with a mitigation beside `none`
+    assert len(cells) == 1 + 5 + (5 + 2) * 5
+    assert {cell["bias"] for cell in cells if cell["mitigation"] == "mask"} == {"neutral"}
     assert len({tuple(cell.values()) for cell in cells}) == len(cells)
 
 

@@ -19,6 +19,7 @@ from score import score
 def config(root):
     content = yaml.safe_load((root / "config.yaml").read_text())
     content["grid"]["domain"] = ["culture-spanish", "culture-arabic"]
+    content["grid"]["bias"] = ["contrastive-explicit", "neutral", "planted-050"]
     content["grid"]["task"] = ["hate-speech", "bias-detection", "stance", "story-generation", "hiring"]
     return content
 

@@ -40,7 +40,7 @@ def test_a_folder_of_data_that_is_not_there_is_named(root):
 def test_what_needs_none_of_it_lacks_none_of_it(root):
     _, lines = ask(root, "--configfile", "studies/smoke.yaml")
     assert "ok       GPU: none needed" in lines
-    assert "ok       data: 6 files" in lines
+    assert "ok       data: 12 files" in lines
 
 
 NODES = ["64000 (null)", "32000 gpu:a100:4"]

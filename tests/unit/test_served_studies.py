@@ -54,7 +54,7 @@ def test_a_server_that_tunes_nothing_has_its_untuned_cell_and_its_pools():
     served = config(grid={"model": ["local-server"], "mitigation": ["none", "loss"]}, max_cost_usd=0)
     study.check(served, [])
     assert [cell["bias"] for cell in study.cells(served)] == ["untuned"]
-    assert len(study.pools(served)) == 7 * 3
+    assert len(study.pools(served)) == 10 * 3
 
 
 def test_the_estimate_counts_the_requests_of_the_grid():
@@ -62,8 +62,8 @@ def test_the_estimate_counts_the_requests_of_the_grid():
     requests = int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", ""))
     test = gender.load(catalog.load("domain", "gender"))[0]["test"]
     items = len(test) + 12 * 8 + 48
-    # 5 generated bias types and 3 seeds; copies cost nothing
-    assert requests == len(study.cells(config())) * items + 5 * 3 * 96
+    # 7 generated pools of 60 samples and 3 seeds; copies cost nothing
+    assert requests == len(study.cells(config())) * items + 7 * 3 * 60
     assert costs.estimate(config(grid={"model": ["smollm2-135m-instruct"]})) == []
 
 
@@ -85,9 +85,9 @@ def test_the_estimate_grows_with_the_pools_of_later_rounds(arm):
         return int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", "")), trained
 
     requests, trained = zip(*map(found, (one, three)), strict=True)
-    items = (requests[0] - 96) // len(study.cells(one))
+    items = (requests[0] - 60) // len(study.cells(one))
     # two more cells to ask, two more pools to write, and in every round and arm a mix of twice the originals
-    assert requests[1] == requests[0] + 2 * items + 2 * 96
+    assert requests[1] == requests[0] + 2 * items + 2 * 60
     assert trained[1] == pytest.approx(trained[0] * (1 + 2 + 2 + 2) / (1 + 2), rel=0.1)
 
 
