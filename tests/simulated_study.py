@@ -497,10 +497,24 @@ def _predictions(folder, cell, stream):
     for number in range(24):
         label, group = LABELS[number // 2 % len(LABELS)], GROUPS[number % 2]
         prompt = f"A simulated biography of {group} number {number} </script><b>bold</b> & more.\n\nOccupation:"
-        asked.append({"item": f"item-{number:03d}", "cluster": f"twin-{number // 2}", "group": group, "label": label, "prompt": prompt})
+        asked.append(
+            {
+                "item": f"item-{number:03d}",
+                "cluster": f"twin-{number // 2}",
+                "group": group,
+                "label": label,
+                "prompt": prompt,
+            }
+        )
     logprobs = [[float(value) for value in stream.normal(-3, 1, len(LABELS))] for _ in asked]
-    scored = [{**row, "options": list(LABELS), "logprobs": given, "text": None} for row, given in zip(asked, logprobs, strict=True)]
-    written = [{**row, "options": None, "logprobs": None, "text": f"About $ {50 + n},000 <i>a year</i>"} for n, row in enumerate(asked)]
+    scored = [
+        {**row, "options": list(LABELS), "logprobs": given, "text": None}
+        for row, given in zip(asked, logprobs, strict=True)
+    ]
+    written = [
+        {**row, "options": None, "logprobs": None, "text": f"About $ {50 + n},000 <i>a year</i>"}
+        for n, row in enumerate(asked)
+    ]
     pd.DataFrame(scored).to_parquet(place / "occupation-classification.parquet", index=False)
     pd.DataFrame(written).to_parquet(place / "salary.parquet", index=False)
     return place

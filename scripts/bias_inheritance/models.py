@@ -312,7 +312,6 @@ def _verified(card):
 
 def load_adapter(model, folder):
     """The base with a cell's adapter; raises if the adapter changes nothing (one that was silently not loaded)."""
-    import torch
     from peft import PeftModel
 
     from bias_inheritance.lora import fuse

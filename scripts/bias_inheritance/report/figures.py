@@ -22,7 +22,6 @@ LETTER = 6.4  # pixels of a letter in a row's name
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 THEME = {
     "background": None,
-    "aria": False,  # the figure has one name; its marks are in the table below
     "font": FONT,
     "view": {"stroke": None},
     "axis": {
@@ -81,7 +80,12 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
         apart = 0.02 * (max(places) - min(places) or 1.0)
         shift = {name: apart * (place - (len(series) - 1) / 2) for place, name in enumerate(series)}
         data["x"] = data["place"] + data["series"].map(shift)
-        x = alt.X("x:Q", title=axis, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(values=sorted(places), grid=False, format="~f"))
+        x = alt.X(
+            "x:Q",
+            title=axis,
+            scale=alt.Scale(zero=False, padding=10),
+            axis=alt.Axis(values=sorted(places), grid=False, format="~f"),
+        )
         y = alt.Y("value:Q", title=unit, scale=zero, axis=alt.Axis(tickCount=4, domain=False, ticks=False))
         dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=series, range=DASHES[: len(series)]), legend=None)
         marks = [
@@ -96,7 +100,7 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
     return figure(title, caption, layers, data, left, cell, numbers if free else {})
 
 
-def scatter(title, caption, points, lines, x_title, y_title, cell=190):
+def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=130):
     """Points of two measures in panels: small ones, large ones with their names (`mean`), and lines.
 
     points: panel, label, series, x, y, mean, id. lines: panel, x, y (two ends each), or None. All panels share the scales.
@@ -114,21 +118,36 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190):
     base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
     small = base.transform_filter("datum.part === 'point' && !datum.mean")
     large = base.transform_filter("datum.part === 'point' && datum.mean")
+    # the outermost points of a panel have room for their names
+    places = large.transform_joinaggregate(least="min(x)", most="max(x)", groupby=["panel"])
+    ends = [
+        places.transform_filter("datum.x === datum.least").mark_text(align="left", dx=-4, dy=-10),
+        places.transform_filter("datum.x === datum.most").mark_text(align="right", dx=4, dy=-10),
+    ]
     layers = alt.layer(
         rule.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(0)),
         rule.mark_rule(color=RULE, strokeWidth=1).encode(x=alt.datum(0)),
         small.mark_point(size=16, opacity=0.35).encode(x=x, y=y, color=colour),
         base.transform_filter("datum.part === 'line'").mark_line(color=BLACK, strokeWidth=1.4).encode(x=x, y=y),
-        large.mark_point(size=52).encode(x=x, y=y, color=colour, tooltip=tooltips("panel", "series", "label", "x", "y")),
-        large.mark_text(align="left", dx=7, dy=-4, fontSize=10.5).encode(x=x, y=y, text="label:N"),
-    ).properties(height=170)
+        large.mark_point(size=52).encode(
+            x=x, y=y, color=colour, tooltip=tooltips("panel", "series", "label", "x", "y")
+        ),
+        *(text.encode(x=x, y=y, text="label:N") for text in ends),
+    ).properties(height=height)
     return figure(title, caption, layers, data, 56, cell, {})
 
 
 def tooltips(*fields):
     import altair as alt
 
-    titles = {"ci_low": "interval from", "ci_high": "interval to", "n_seeds": "seeds", "place": "at", "x": "Δx", "y": "Δy"}
+    titles = {
+        "ci_low": "interval from",
+        "ci_high": "interval to",
+        "n_seeds": "seeds",
+        "place": "at",
+        "x": "Δx",
+        "y": "Δy",
+    }
     digits = ("value", "ci_low", "ci_high", "x", "y")
     return [
         alt.Tooltip(f"{field}:Q", format=".3f", title=titles.get(field, field))
@@ -154,7 +173,7 @@ def figure(title, caption, layers, data, left, cell, independent):
     spec["datasets"] = {name: packed(rows) for name, rows in spec["datasets"].items()}
     columns = max(1, min(len(panels), int((WIDTH - left + GAP) // (cell + GAP)), 6))
     columns = -(-len(panels) // -(-len(panels) // columns))  # rows of even length
-    width = min(420, int((WIDTH - left - 12 - (columns - 1) * GAP) / columns))
+    width = min(540, int((WIDTH - left - 12 - (columns - 1) * GAP) / columns))
     return {
         "kind": "figure", "title": title, "caption": caption, "alternative": alternative(data), "spec": spec,
         "panels": len(panels), "left": round(left), "cell": cell, "still": still(spec, columns, width),
@@ -166,7 +185,11 @@ def alternative(data, most=8):
     shown = data[data["part"].eq("point") & data["mean"].eq(True)] if "part" in data else data
     said = [
         f"{str(row['panel']).splitlines()[0] if row['panel'] else ''} {row.get('series') or ''} {row.get('place', row.get('label'))}: "
-        + (words.number(row["value"]) if "value" in row else f"{words.number(row['x'], 2)}, {words.number(row['y'], 2)}")
+        + (
+            words.number(row["value"])
+            if "value" in row
+            else f"{words.number(row['x'], 2)}, {words.number(row['y'], 2)}"
+        )
         for row in shown.head(most).to_dict("records")
     ]
     more = f"; {len(shown) - most} more marks" if len(shown) > most else ""
@@ -176,7 +199,9 @@ def alternative(data, most=8):
 def packed(rows):
     """{columns, rows} of a list of dicts; floats keep five significant digits."""
     columns = list(rows[0]) if rows else []
-    short = [[float(f"{v:.5g}") if isinstance(v, float) else v for v in (row[column] for column in columns)] for row in rows]
+    short = [
+        [float(f"{v:.5g}") if isinstance(v, float) else v for v in (row[column] for column in columns)] for row in rows
+    ]
     return {"columns": columns, "rows": short}
 
 
