@@ -4,7 +4,7 @@ from functools import cache
 
 from bias_inheritance import answers, collapse, files, provenance, records, step
 from bias_inheritance.report import answer, context, figures, results
-from bias_inheritance.report.facts import Facts, read_table
+from bias_inheritance.report.facts import BASELINES, Facts, read_table
 from bias_inheritance.step import Input, Inputs, Output
 
 PAGE = "scripts/bias_inheritance/report/page.html"
@@ -74,7 +74,7 @@ def report(
         results.effects(facts),
         results.mitigations(facts),
         results.rounds(facts),
-        results.baseline(facts),
+        results.levels(facts),
         context.why(facts),
         context.pools(facts),
         context.checks(facts),
@@ -125,7 +125,7 @@ def read_items(folders, cells, names):
             rows = parquet.read_table(path).to_pylist()
             chosen = [rows[round(place * (len(rows) - 1) / (context.LEAFED - 1))] for place in range(context.LEAFED)]
             chosen = list({row["item"]: with_probabilities(row) for row in chosen}.values())
-            title = context.BASELINES.get(cell["bias"]) or names["bias"][cell["bias"]]["title"]
+            title = BASELINES.get(cell["bias"]) or names["bias"][cell["bias"]]["title"]
             place = (cell["model"], cell["domain"], path.stem)
             found.setdefault(place, {})[title] = chosen
     return [

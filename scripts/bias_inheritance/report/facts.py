@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+import pandas as pd
+
 from bias_inheritance import metrics, statistics
 from bias_inheritance.report import parts, words
 
@@ -52,13 +54,10 @@ class Facts:
             return BASELINES[name]
         return self.names[axis][name]["title"] if name in self.names[axis] else words.sentence(name.replace("-", " "))
 
-    def place(self, row, axes=("domain", "model")):
-        """What tells a row's domain and model apart, where the study has several of them; else nothing."""
-        several = [axis for axis in axes if len(self.config["grid"][axis]) > 1]
-        return " · ".join(self.title(axis, row[axis]) for axis in several)
-
     def placed(self, title, row):
-        return " · ".join(filter(None, [title, self.place(row)]))
+        """A title with what tells a row's domain and model apart, where the study has several of them."""
+        several = [axis for axis in ("domain", "model") if axis in row and len(self.config["grid"][axis]) > 1]
+        return " · ".join([title, *(self.title(axis, row[axis]) for axis in several)])
 
     def roles(self, *roles):
         """The study's pools of these roles: bias types by their number, controls by their dose, else in the grid's order."""
@@ -87,6 +86,36 @@ class Facts:
         label, _, contrast = group.rpartition(":")
         shown = self.contrasts(domain, task).get(contrast) or EXTREMES.get(group) or contrast.replace("-", " ")
         return f"{label}, {shown}" if label else shown
+
+    def cell(self, row, column):
+        """What a table shows of one column of a row: a title, a number with its digits, or a text."""
+        value = row.get(column)
+        if column == "interval":
+            return words.interval(row["ci_low"], row["ci_high"])
+        if column == "values":
+            return ", ".join(words.number(each, 2) for each in value)
+        if column == "rows":
+            return words.rows_named(value)
+        if not words.known(value):
+            return "–"
+        if column in ("bias", "control", "direction"):
+            return self.placed(self.title("bias", value), row if column == "bias" else {})
+        if column in ("mitigation", "task"):
+            return self.title(column, value)
+        if column == "group":
+            return self.group_title(str(value), row.get("domain"), row.get("task"))
+        if column in words.TITLES:
+            return words.TITLES[column](value)
+        if isinstance(value, float) and not (column.startswith("n_") or column == "n"):
+            return words.p_value(value) if column.startswith("p_") or column == "p" else words.number(value)
+        return words.count(value) if not isinstance(value, str) and column != "seed" else str(value)
+
+    def named(self, data, **columns):
+        """The data with further columns (panel, place, series, …) of what `cell` says of their columns; "" leaves one empty."""
+        rows = data.to_dict("records")
+        return data.assign(
+            **{name: [self.cell(row, column) if column else "" for row in rows] for name, column in columns.items()}
+        )
 
     # choices of rows
 
@@ -152,9 +181,9 @@ class Facts:
 
     def betas(self, over_seeds=True):
         """Rows of inheritance.csv, over seeds or per seed, of all contrasts together where a domain has several."""
-        table = self.tables.get("inheritance")
-        if table is None or table.empty:
-            return None
+        table = self.tables.get("inheritance", [])
+        if not len(table):
+            return pd.DataFrame()
         together = table["domain"].isin(table[table["contrast"] == ALL]["domain"])
         return table[((table["seed"] == ALL) == over_seeds) & ((table["contrast"] == ALL) | ~together)]
 
@@ -183,7 +212,7 @@ def with_declarations(claims, declared):
         found = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
         spec, picked = max(found, key=lambda pair: len(pair[0]["name"]) - 99 * len(pair[1]), default=(None, {}))
         chosen = {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
-        specs.append(spec and {**spec, **chosen, "family": spec.get("family", row["claim"])})
+        specs.append(spec and {"part": False, **spec, **chosen, "family": spec.get("family", row["claim"])})
     decides = (claims["verdict"] != "beside") & (claims["test"] != "all parts")
     return claims.assign(spec=specs, control=claims["claim"].str.startswith("control-"), decides=decides)
 
@@ -199,8 +228,6 @@ def picks(name, contrast):
 
 def read_table(path):
     """A CSV as a frame with `row`; γ on two decimals, a seed `all` kept. A table of no rows may have no columns."""
-    import pandas as pd
-
     table = pd.read_csv(path, dtype={"seed": str}, keep_default_na=True) if path.stat().st_size > 1 else pd.DataFrame()
     if "gamma" in table:
         table["gamma"] = table["gamma"].round(2)
@@ -215,7 +242,6 @@ def over_seeds(table, by, file):
     values (one per seed), rows, id. An interval ends where the metric's scale does.
     """
     import numpy as np
-    import pandas as pd
 
     blank = [*by, "value", "ci_low", "ci_high", "se", "n_seeds", "values", "rows", "id"]
     table = table.dropna(subset=["value"])

@@ -22,7 +22,6 @@ LETTER = 6.4  # pixels of a letter in a row's name
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 THEME = {
     "background": None,
-    "aria": False,  # the figure has one name; its marks are in the table below
     "font": FONT,
     "view": {"stroke": None},
     "axis": {
@@ -101,7 +100,7 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
     return figure(title, caption, layers, data, left, cell, numbers if free else {})
 
 
-def scatter(title, caption, points, lines, x_title, y_title, cell=190):
+def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=130):
     """Points of two measures in panels: small ones, large ones with their names (`mean`), and lines.
 
     points: panel, label, series, x, y, mean, id. lines: panel, x, y (two ends each), or None. All panels share the scales.
@@ -119,6 +118,12 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190):
     base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
     small = base.transform_filter("datum.part === 'point' && !datum.mean")
     large = base.transform_filter("datum.part === 'point' && datum.mean")
+    # the outermost points of a panel have room for their names
+    places = large.transform_joinaggregate(least="min(x)", most="max(x)", groupby=["panel"])
+    ends = [
+        places.transform_filter("datum.x === datum.least").mark_text(align="left", dx=-4, dy=-10),
+        places.transform_filter("datum.x === datum.most").mark_text(align="right", dx=4, dy=-10),
+    ]
     layers = alt.layer(
         rule.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(0)),
         rule.mark_rule(color=RULE, strokeWidth=1).encode(x=alt.datum(0)),
@@ -127,8 +132,8 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190):
         large.mark_point(size=52).encode(
             x=x, y=y, color=colour, tooltip=tooltips("panel", "series", "label", "x", "y")
         ),
-        large.mark_text(align="left", dx=7, dy=-4, fontSize=10.5).encode(x=x, y=y, text="label:N"),
-    ).properties(height=170)
+        *(text.encode(x=x, y=y, text="label:N") for text in ends),
+    ).properties(height=height)
     return figure(title, caption, layers, data, 56, cell, {})
 
 
@@ -168,7 +173,7 @@ def figure(title, caption, layers, data, left, cell, independent):
     spec["datasets"] = {name: packed(rows) for name, rows in spec["datasets"].items()}
     columns = max(1, min(len(panels), int((WIDTH - left + GAP) // (cell + GAP)), 6))
     columns = -(-len(panels) // -(-len(panels) // columns))  # rows of even length
-    width = min(420, int((WIDTH - left - 12 - (columns - 1) * GAP) / columns))
+    width = min(540, int((WIDTH - left - 12 - (columns - 1) * GAP) / columns))
     return {
         "kind": "figure", "title": title, "caption": caption, "alternative": alternative(data), "spec": spec,
         "panels": len(panels), "left": round(left), "cell": cell, "still": still(spec, columns, width),

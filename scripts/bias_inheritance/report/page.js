@@ -31,7 +31,7 @@
     const apart = spec.resolve?.scale?.y === "independent" ? gap + left : gap;
     const most = Math.max(1, Math.min(panels, 6, Math.floor((width - left + apart) / (Math.min(cell, width - left) + apart))));
     spec.columns = Math.ceil(panels / Math.ceil(panels / most));
-    spec.spec.width = Math.max(80, Math.min(420, Math.floor((width - left - 16 - (spec.columns - 1) * apart) / spec.columns)));
+    spec.spec.width = Math.max(80, Math.min(540, Math.floor((width - left - 16 - (spec.columns - 1) * apart) / spec.columns)));
     return spec;
   };
 
@@ -42,14 +42,14 @@
     const spec = fit(unpack(JSON.parse(place.nextElementSibling.textContent)), place, width);
     const left = Math.min(Number(place.dataset.left), width / 2);
     const config = { ...theme, axisY: { labelLimit: left - 8 }, legend: { ...theme.legend, columns: Math.max(1, Math.floor(width / 300)) } };
-    const still = place.innerHTML;
+    const drawing = place.firstElementChild, still = drawing.innerHTML;
     try {
-      const { view } = await vegaEmbed(place, spec, { mode: "vega-lite", renderer: "svg", ast: true, config, actions: false, hover: false });
+      const { view } = await vegaEmbed(drawing, spec, { mode: "vega-lite", renderer: "svg", ast: true, config, actions: false, hover: false });
       view.addEventListener("click", (event, item) => {
         if (item?.datum?.id) location.hash = item.datum.id;
       });
     } catch (fault) {
-      place.innerHTML = still;
+      drawing.innerHTML = still;
       console.error(place.getAttribute("aria-label").slice(0, 60), fault);
     }
   };

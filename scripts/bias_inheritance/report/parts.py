@@ -7,8 +7,8 @@ from bias_inheritance.report import words
 
 def section(name, title, *parts, nothing=None):
     """A section of the page; parts that are None are left out. nothing: what it says where no part is left."""
-    parts = [part for part in parts if part]
-    return {"id": name, "title": title, "parts": parts or [text(nothing)]} if parts or nothing else None
+    parts = [part for part in parts if part] or ([text(nothing)] if nothing else [])
+    return {"id": name, "title": title, "parts": parts} if parts else None
 
 
 def text(*sentences):
@@ -16,15 +16,36 @@ def text(*sentences):
     return {"kind": "text", "content": Markup(" ").join(said)} if said else None
 
 
-def table(caption, header, rows, note=None):
-    """A table. header: column titles, the first column being row headers; rows: [(id or None, [cells])]."""
-    return {"kind": "table", "caption": caption, "header": header, "rows": rows, "note": note} if rows else None
-
-
 def fold(title, *parts, name=None, faded=False):
     """Parts behind a title that opens them. name: folds of one name close each other (leafing through)."""
     parts = [part for part in parts if part]
     return {"kind": "fold", "title": title, "parts": parts, "name": name, "faded": faded} if parts else None
+
+
+def quote(head, content, prompt=None, answers=None):
+    """A text that a model or a user wrote, with the prompt that it answers and a table of answers to it."""
+    shown = {"text": words.visible(content), "prompt": words.visible(prompt or "")}
+    return {"kind": "quote", "head": head, "answers": answers, **shown}
+
+
+def table(caption, header, rows, short=False):
+    """A table, its first column row headers. rows: [(id or None, [cells])]. short: numbers stay on one line."""
+    return {"kind": "table", "caption": caption, "header": list(header), "rows": rows, "short": short} if rows else None
+
+
+def listing(facts, caption, data, columns, file=None):
+    """Rows of a table as they stand, or of `over_seeds`. columns: {title: column or function of a row}.
+
+    file: stem of the CSV file that a row stands in; it gives the row its address in the page.
+    """
+    rows = []
+    for row in data.to_dict("records") if data is not None and len(data) else []:
+        cells = [column(row) if callable(column) else facts.cell(row, column) for column in columns.values()]
+        rows.append((row.get("id") or (file and row_id(file, row["row"])), cells))
+    return table(caption, columns, rows)
+
+
+OVER_SEEDS = {"95% interval": "interval", "Each seed": "values", "Seeds": "n_seeds", "Rows of the file": "rows"}
 
 
 def row_id(file, row):
@@ -42,30 +63,15 @@ def badge(verdict, label=None):
     )
 
 
-def shade(value, error, text):
-    """A number on a background that says how many standard errors it lies from 0: full colour at four."""
-    if not words.known(value) or not words.known(error) or not error:
-        return text
-    strength = min(abs(value / error), 4) / 4
-    colour = "213, 94, 0" if value > 0 else "0, 114, 178"
-    return Markup('<span class="shade" style="background: rgba({}, {:.2f})">{}</span>').format(
-        colour, 0.45 * strength, text
-    )
+def faded(shown, reason=True):
+    return Markup('<span class="faded">{}</span>').format(shown) if reason else shown
 
 
-def estimates(caption, data, columns, file, sign=True, rows_of=None):
-    """The table of `over_seeds` data: its own columns {header: column}, then estimate, interval, value per seed, rows.
-
-    file: stem of the table that the data come from; each row of the page has the id of its first row there.
-    """
-    header = [*columns, "Mean", "95% interval", "Each seed", "Seeds", f"Rows of {rows_of or file + '.csv'}"]
-    rows = []
-    for row in data.to_dict("records"):
-        size = words.number(row["value"], sign=sign)
-        cells = [
-            row[column] if isinstance(row[column], str) else words.number(row[column], 2) for column in columns.values()
-        ]
-        cells += [shade(row["value"], row["se"], size) if sign else size, words.interval(row["ci_low"], row["ci_high"])]
-        cells += [", ".join(words.number(value, 2, sign) for value in row["values"]), words.count(row["n_seeds"])]
-        rows.append((row["id"], [*cells, words.rows_named(row["rows"])]))
-    return table(caption, header, rows)
+def shade(row, shown=None):
+    """A mean on a background that says how many standard errors it lies from 0: full colour at four."""
+    shown = shown or words.number(row["value"], sign=True)
+    if not words.known(row["se"]) or not row["se"]:
+        return shown
+    strength = 0.45 * min(abs(row["value"] / row["se"]), 4) / 4
+    colour = "213, 94, 0" if row["value"] > 0 else "0, 114, 178"
+    return Markup('<span class="shade" style="background: rgba({}, {:.2f})">{}</span>').format(colour, strength, shown)

@@ -1,107 +1,92 @@
 """What augmentation did: effects by task and metric, mitigations, rounds, and the scores that they are changes of."""
 
 import pandas as pd
-from markupsafe import Markup
 
-from bias_inheritance.report import figures, parts, words
+from bias_inheritance.report import figures, words
 from bias_inheritance.report.facts import FLAGS, over_seeds
+from bias_inheritance.report.parts import OVER_SEEDS, faded, fold, link, listing, section, shade, table, text
 
-PLACE = ["model", "domain", "task", "scoring"]
+OPEN = 2  # tasks whose figure of effects stands open
+KEYS = ["model", "domain", "task", "metric", "group", "bias"]
+SPREAD = {key: value for key, value in OVER_SEEDS.items() if key != "Rows of the file"}
 
 
 def effects(facts):
     """The three effects (and the dose of controls): all primary outcomes at a glance, then each task with its figure."""
-    table = facts.tables["effects"]
-    table = table[~table["metric"].isin(FLAGS)]
-    if table.empty:
-        return parts.section("effects", "Effects", nothing="The study has no cells with augmented data, so there is no effect to show.")  # fmt: skip
-    table = table[table["round"] == table["round"].min()]
-    outcomes, blocks = facts.outcomes(), []
+    rows = facts.tables["effects"]
+    rows = rows[~rows["metric"].isin(FLAGS)]
+    if rows.empty:
+        return section("effects", "Effects", nothing="The study has no cells with augmented data, so there is no effect to show.")  # fmt: skip
+    rows, outcomes, blocks = rows[rows["round"] == rows["round"].min()], facts.outcomes(), []
     for place, outcome in enumerate(outcomes):
-        own = facts.of(table, outcome)
-        drawn = effect_figure(facts, outcome, own[own["metric"] == outcome["metric"]])
-        full = effect_table(facts, outcome, own)
-        if not full:
-            continue
-        title = f"{outcome['title']}: {words.metric_title(outcome['metric'])}"
-        if outcome["faded"]:
-            blocks.append(parts.fold(f"{title} (uninformative: {outcome['faded']})", drawn, full, faded=True))
-        elif place < 2:
-            blocks += [
-                drawn,
-                parts.fold(f"{outcome['title']}: all effects, {words.counted(len(full['rows']), 'row')}", full),
-            ]
+        own = facts.of(rows, outcome)
+        drawn, full = (
+            effect_figure(facts, outcome, own[own["metric"] == outcome["metric"]]),
+            effect_table(facts, outcome, own),
+        )
+        title = f"{outcome['title']}: all effects" + (
+            f" (uninformative: {outcome['faded']})" if outcome["faded"] else ""
+        )
+        if place < OPEN and not outcome["faded"]:
+            blocks += [drawn, fold(title, full)]
         else:
-            blocks.append(parts.fold(f"{title}, {words.counted(len(full['rows']), 'row')}", drawn, full))
-    intro = parts.text(
-        "Every effect is a difference of cells of equal seed and γ. The augmentation effect is what adding the text does, "
-        "natural inheritance what it does beyond as much real text, the slant effect what stereotyped content does beyond "
-        "naming the groups, the dose effect what a control does beyond its own dose 0."
-    )
-    return parts.section("effects", "Effects", intro, glance(facts, table, outcomes), *blocks)
+            blocks.append(fold(title, drawn, full, faded=bool(outcome["faded"])))
+    intro = "Every effect is a difference of cells of equal seed and γ. The augmentation effect is what adding the text does, natural inheritance what it does beyond as much real text, the slant effect what stereotyped content does beyond the naming of groups, the dose effect what a control does beyond its own dose 0."
+    return section("effects", "Effects", text(intro), glance(facts, rows, outcomes), *blocks)
 
 
-def glance(facts, table, outcomes):
+def glance(facts, rows, outcomes):
     """Pools by primary outcomes: mean effect at the largest γ, coloured by its standard error."""
-    keys = [*PLACE, "metric", "group", "bias", "effect"]
-    table = facts.plain(table)
-    means = over_seeds(table[table["gamma"] > 0], keys, "effects")
+    means = over_seeds(facts.plain(rows), [*KEYS, "scoring", "effect"], "effects")
     columns = []
     for outcome in outcomes:
         own = facts.of(means, outcome)
         own = own[(own["metric"] == outcome["metric"]) & (own["group"] == outcome["groups"][0])]
-        columns.append(own.set_index(["effect", "bias"]))
-    rows = []
+        columns.append({(row["effect"], row["bias"]): row for row in own.to_dict("records")})
+    lines = []
     for effect in words.EFFECTS:
-        for bias in facts.pools:
-            cells = [cell(column.loc[(effect, bias)]) if (effect, bias) in column.index else "–" for column in columns]
-            if any(shown != "–" for shown in cells):
-                rows.append((None, [facts.title("bias", bias), effect, *cells]))
-    header = ["Pool", "Effect"]
-    for outcome in outcomes:
-        title = f"{outcome['title']}: {words.metric_title(outcome['metric']).lower()}, {facts.group_title(outcome['groups'][0], outcome['domain'], outcome['task'])}"
-        header.append(Markup('<span class="faded">{}</span>').format(title) if outcome["faded"] else title)
-    gamma = f"{facts.gammas[-1]:.2f}" if facts.gammas else "0"
-    caption = f"Primary outcomes at γ {gamma} without mitigation, mean over seeds. The colour is the distance from 0 in standard errors (full at four), so that a large effect of noisy seeds stays pale."
-    return parts.table(caption, header, rows)
+        for bias in [bias for bias in facts.pools if any((effect, bias) in column for column in columns)]:
+            cells = [column.get((effect, bias)) for column in columns]
+            shown = [shade(row, to_row(row, words.number(row["value"], sign=True))) if row else "–" for row in cells]
+            lines.append((None, [facts.title("bias", bias), effect, *shown]))
+    header = [faded(f"{outcome['title']}: {primary(facts, outcome)}", outcome["faded"]) for outcome in outcomes]
+    caption = "Primary outcomes at the largest γ without mitigation, mean over seeds. The colour is the distance from 0 in standard errors (full at four), so that a large effect of noisy seeds stays pale."
+    return table(caption, ["Pool", "Effect", *header], lines) if len(outcomes) > 1 else None
 
 
-def cell(row):
+def to_row(row, shown):
     file, _, first = row["id"].rpartition("-")
-    return parts.shade(row["value"], row["se"], parts.link(words.number(row["value"], 3, True), file, first))
+    return link(shown, file, first)
+
+
+def primary(facts, outcome):
+    """The primary metric of a task and the first of its groups, in words."""
+    group = facts.group_title(outcome["groups"][0], outcome["domain"], outcome["task"])
+    return f"{words.metric_title(outcome['metric']).lower()}, {group}"
 
 
 def effect_figure(facts, outcome, rows):
-    """Effects on the primary metric: by pool at one γ, over γ where the study has several."""
+    """Effects on the primary metric: by pool and group at one γ, over γ where the study has several."""
     several = len(facts.gammas) > 1
-    rows = rows[(rows["mitigation"] == "none") & rows["group"].isin(outcome["groups"])]
-    data = over_seeds(rows, ["bias", "gamma", "effect", "metric", "group"], "effects")
+    groups = outcome["groups"][:1] if several else outcome["groups"]
+    rows = rows[(rows["mitigation"] == "none") & rows["group"].isin(groups)]
+    data = facts.ordered(over_seeds(rows, [*KEYS, "gamma", "effect"], "effects"))
+    data = facts.ordered(facts.ordered(data, "group", groups), "effect", list(words.EFFECTS))
     if data.empty:
         return None
-    data = facts.ordered(facts.ordered(data), "group", outcome["groups"])
-    titles = [facts.group_title(group, outcome["domain"], outcome["task"]) for group in data["group"]]
-    data = data.assign(series=data["effect"].map(words.EFFECTS), panel=titles)
-    data = facts.ordered(data, "effect", list(words.EFFECTS))
     if several:
-        data = data[data["group"] == outcome["groups"][0]]
-        data = facts.ordered(
-            data.assign(panel=[facts.title("bias", bias) for bias in data["bias"]], place=data["gamma"])
-        )
-        data = data.assign(series=data["effect"].map(words.EFFECTS))
+        data = facts.named(facts.ordered(data), panel="bias", series="effect").assign(place=data["gamma"])
     else:
-        data = data.assign(place=[facts.title("bias", bias) for bias in data["bias"]])
-        data = facts.ordered(facts.ordered(data), "group", outcome["groups"])
+        data = facts.ordered(facts.named(data, panel="group", place="bias", series="effect"), "group", groups)
+    which = f"{primary(facts, outcome)}, over γ" if several else f"at γ {facts.gammas[-1]:.2f}"
     metric = words.metric_title(outcome["metric"]).lower()
-    which = f"{titles[0]}, over γ" if several else f"at γ {facts.gammas[-1]:.2f}"
-    return figures.by_axis(
-        f"{outcome['title']}: effect on {metric}",
-        f"Change of {metric} ({which}), without mitigation; t intervals over seeds.",
-        data, f"change of {words.metric_unit(outcome['metric'])}", axis="γ" if several else None, free=not several,
-    )  # fmt: skip
+    title, caption = f"{outcome['title']}: effect on {metric}", f"Change of {metric} ({which}) without mitigation; t intervals over seeds."  # fmt: skip
+    unit = f"change of {words.metric_unit(outcome['metric'])}"
+    return figures.by_axis(title, caption, data, unit, axis="γ" if several else None, free=not several)
 
 
 def effect_table(facts, outcome, rows):
-    """Every effect on a task: primary metric and accuracy-like ones, contrasts, extremes and all items."""
+    """Every effect on a task: its metrics for contrasts, extremes and all items, the primary one first."""
     groups = {
         *outcome["groups"],
         *facts.contrasts(outcome["domain"], outcome["task"]),
@@ -109,144 +94,126 @@ def effect_table(facts, outcome, rows):
         "largest_gap",
         "all",
     }
-    rows = rows[rows["group"].isin(groups)]
-    data = over_seeds(
-        rows, ["bias", "gamma", "mitigation", "effect", "control", "dataset", "metric", "group"], "effects"
-    )
-    if data.empty:
-        return None
-    data = data.sort_values("metric", key=lambda names: names.map(lambda m: (m != outcome["metric"]) * 100 + words.metric_order(m)), kind="stable")  # fmt: skip
-    several = data["dataset"].nunique() > 1
-    data = facts.ordered(data).assign(
-        pool=lambda d: [facts.title("bias", bias) for bias in d["bias"]],
-        treated=lambda d: [facts.title("mitigation", name) for name in d["mitigation"]],
-        against=lambda d: [f"{effect}: minus {facts.title('bias', control)}" for effect, control in zip(d["effect"], d["control"], strict=True)],
-        what=lambda d: [f"{words.metric_title(metric)}, {facts.group_title(group, outcome['domain'], outcome['task'])}" for metric, group in zip(d["metric"], d["group"], strict=True)],
-    )  # fmt: skip
-    data = data.sort_values("metric", key=lambda names: names.map(lambda m: m != outcome["metric"]), kind="stable")
-    columns = {"Pool": "pool", "Outcome": "what", "Effect": "against", "γ": "gamma", "Mitigation": "treated"}
-    columns |= {"Data set": "dataset"} if several else {}
-    return parts.estimates(f"{outcome['title']}: effects, mean over seeds.", data, columns, "effects")
+    keys = ["model", "domain", "task", "bias", "gamma", "mitigation", "effect", "control", "dataset", "metric", "group"]
+    data = facts.ordered(over_seeds(rows[rows["group"].isin(groups)], keys, "effects"))
+    data = facts.ordered(data, "metric", [outcome["metric"], *words.METRICS])
+    columns = {
+        "Pool": "bias",
+        "Metric": "metric",
+        "Group": "group",
+        "Effect": "effect",
+        "Minus": "control",
+        "γ": "gamma",
+    }
+    columns |= {"Mitigation": "mitigation", **({"Data set": "dataset"} if data["dataset"].nunique() > 1 else {})}
+    return listing(facts, "effects.csv, mean over seeds.", data, columns | {"Mean": shade, **OVER_SEEDS})
 
 
 def mitigations(facts):
-    """Each mitigation beside none: β, then the primary outcome of each informative task."""
-    if len(facts.config["grid"]["mitigation"]) < 2:
-        return parts.section("mitigations", "Mitigations", nothing="The study has no mitigation, so nothing can be compared.")  # fmt: skip
-    drawn, betas = [], facts.betas(over_seeds=False)
+    """Each mitigation beside none: β, then the primary outcome of each task."""
     order = facts.config["grid"]["mitigation"]
-    if betas is not None and len(betas):
-        own = betas[(betas["gamma"] == betas["gamma"].max()) & (betas["round"] <= 1)]
-        own = own.assign(value=own["beta"], panel=[facts.placed("β" if kind == "beta" else "projection", row) for kind, row in zip(own["kind"], own.to_dict("records"), strict=True)])  # fmt: skip
-        drawn.append(mitigated(facts, own, "inheritance", "Inheritance coefficient under each mitigation", "β", order))
-    table = facts.tables["effects"]
-    preferred = ["slant", "natural", "augmentation"]
+    if len(order) < 2:
+        return section(
+            "mitigations", "Mitigations", nothing="The study has no mitigation, so there is nothing to compare."
+        )
+    betas, drawn = facts.betas(over_seeds=False), []
+    if len(betas):
+        own = facts.named(betas[betas["round"] <= 1].assign(value=betas["beta"]), panel="kind")
+        drawn.append(mitigated(facts, own, "inheritance", "Inheritance coefficient under each mitigation", "β"))
+    rows = facts.tables["effects"][facts.tables["effects"]["round"] <= 1]
     for outcome in facts.outcomes():
-        own = facts.of(table, outcome)
-        own = own[(own["metric"] == outcome["metric"]) & (own["group"] == outcome["groups"][0]) & (own["gamma"] == own["gamma"].max()) & (own["round"] <= 1)]  # fmt: skip
-        own = own.assign(panel=own["effect"].map(lambda effect: f"{effect} effect"))
-        own = facts.ordered(own[own["effect"].isin(preferred)], "effect", preferred)
-        group = facts.group_title(outcome["groups"][0], outcome["domain"], outcome["task"])
-        title = f"{outcome['title']}: {words.metric_title(outcome['metric']).lower()}, {group}"
-        part = mitigated(facts, own, "effects", title, f"change of {words.metric_unit(outcome['metric'])}", order)
-        drawn.append(parts.fold(title, part, faded=bool(outcome["faded"])))
-    does = [(None, [facts.title("mitigation", name), facts.names["mitigation"][name]["does"]]) for name in order]
-    does = parts.table("What each mitigation does.", ["Mitigation", "What it does"], does)
-    return parts.section("mitigations", "Mitigations", *drawn, parts.fold("What each mitigation does", does))
+        own = facts.of(rows, outcome)
+        own = own[(own["metric"] == outcome["metric"]) & (own["group"] == outcome["groups"][0])]
+        own = facts.named(facts.ordered(own[own["effect"] != "dose"], "effect", list(words.EFFECTS)), panel="effect")
+        title = f"{outcome['title']}: {primary(facts, outcome)}"
+        figure = mitigated(facts, own, "effects", title, f"change of {words.metric_unit(outcome['metric'])}")
+        drawn.append(fold(title, figure, faded=bool(outcome["faded"])))
+    kinds = pd.DataFrame([{"mitigation": name, **facts.names["mitigation"][name]} for name in order])
+    does = listing(facts, "Mitigations.", kinds, {"Mitigation": "mitigation", "What it does": "does"})
+    return section("mitigations", "Mitigations", *drawn, fold("What each mitigation does", does))
 
 
-def mitigated(facts, rows, file, title, unit, order):
-    """Pools that were mitigated, each mitigation a mark."""
+def mitigated(facts, rows, file, title, unit):
+    """Pools that were mitigated at the largest γ, each mitigation a mark."""
+    rows = rows[rows["gamma"] == rows["gamma"].max()]
     treated = set(rows[rows["mitigation"] != "none"]["bias"])
-    data = over_seeds(rows[rows["bias"].isin(treated)], ["panel", "bias", "mitigation"], file)
+    data = over_seeds(rows[rows["bias"].isin(treated)], ["model", "domain", "panel", "bias", "mitigation"], file)
     if data.empty:
         return None
-    data = facts.ordered(facts.ordered(data), "mitigation", order)
-    data = data.assign(series=[facts.title("mitigation", name) for name in data["mitigation"]], place=[facts.title("bias", name) for name in data["bias"]])  # fmt: skip
+    data = facts.ordered(facts.ordered(data), "mitigation", facts.config["grid"]["mitigation"])
     data = facts.ordered(data, "panel", list(dict.fromkeys(rows["panel"])))
-    caption = f"Each mitigation beside none at γ {facts.gammas[-1]:.2f}; a control that has no mitigated cell is the one without mitigation; t intervals over seeds."
-    return figures.by_axis(title, caption, data, unit, cell=260)
+    caption = f"Each mitigation beside none at γ {facts.gammas[-1]:.2f}; a control without mitigated cells stands for all; t intervals over seeds."
+    return figures.by_axis(title, caption, facts.named(data, place="bias", series="mitigation"), unit, cell=260)
 
 
 def rounds(facts):
-    """Outcomes, β and quality of the texts over rounds."""
+    """β, outcomes and quality of the texts over rounds."""
     if facts.rounds < 2:
         return None
-    drawn, betas = [], facts.betas(over_seeds=False)
-    arm = facts.config["rounds"]["arm"]
-    if betas is not None and len(betas):
-        own = betas[betas["kind"] == "beta"].assign(value=betas["beta"], panel="β")
+    betas, drawn = facts.betas(over_seeds=False), []
+    if len(betas):
+        own = facts.named(betas[betas["kind"] == "beta"].assign(value=betas["beta"]), panel="kind")
         drawn.append(over_rounds(facts, own, "inheritance", "Inheritance coefficient over rounds", "β", 0.0))
-    scores = facts.tables["scores"]
     for outcome in facts.outcomes():
-        own = facts.of(scores, outcome)
-        own = own[(own["metric"] == outcome["metric"]) & (own["round"] > 0)]
-        own = own[own["group"].isin([*outcome["groups"], *own["group"].unique()][:6])]
-        own = own.assign(panel=[facts.group_title(group, outcome["domain"], outcome["task"]) for group in own["group"]])
+        own = facts.of(facts.tables["scores"], outcome)
+        own = facts.named(own[(own["metric"] == outcome["metric"]) & (own["round"] > 0)], panel="group")
         title = f"{outcome['title']}: {words.metric_title(outcome['metric']).lower()} over rounds"
-        drawn.append(
-            parts.fold(title, over_rounds(facts, own, "scores", title, words.metric_unit(outcome["metric"]), None))
-        )
-    quality = facts.tables.get("quality")
-    if quality is not None and len(quality):
-        own = quality[quality["round"] > 0].assign(panel=quality["metric"].map(words.metric_title))
-        drawn.append(over_rounds(facts, own, "quality", "Quality of the texts over rounds", "value", None))
-    return parts.section("rounds", f"Rounds (arm: {arm})", *drawn)
+        figure = over_rounds(facts, own, "scores", title, words.metric_unit(outcome["metric"]))
+        drawn.append(fold(title, figure, faded=bool(outcome["faded"])))
+    quality = facts.tables.get("quality", pd.DataFrame())
+    if len(quality):
+        own = facts.named(quality[quality["round"] > 0], panel="metric")
+        drawn.append(over_rounds(facts, own, "quality", "Quality of the texts over rounds", "value"))
+    return section("rounds", f"Rounds (arm: {facts.config['rounds']['arm']})", *drawn)
 
 
-def over_rounds(facts, rows, file, title, unit, reference):
+def over_rounds(facts, rows, file, title, unit, reference=None):
+    """Means over seeds, and their table, of the pools that go on over rounds, at the largest γ without mitigation."""
     rows = rows[(rows["mitigation"] == "none") & rows["gamma"].isin([0.0, rows["gamma"].max()])]
-    data = over_seeds(rows, ["panel", "bias", "round"], file)
-    several = set(data[data["round"] > 1]["bias"]) | {"original"}
-    data = facts.ordered(data[data["bias"].isin(several)])
+    data = over_seeds(rows, ["model", "domain", "panel", "bias", "round"], file)
+    data = facts.ordered(data[data["bias"].isin([*data[data["round"] > 1]["bias"], "original"])])
     if data.empty:
         return None
-    data = data.assign(series=[facts.title("bias", name) for name in data["bias"]], place=data["round"])
-    caption = f"Means over seeds with t intervals, at γ {facts.gammas[-1]:.2f} without mitigation; in round r > 1 the model of round r − 1 wrote the pool."
+    data = facts.named(data, series="bias").assign(place=data["round"])
+    caption = "Means over seeds with t intervals at the largest γ without mitigation; the model of one round writes the pool of the next."
     return figures.by_axis(title, caption, data, unit, axis="round", reference=reference, free=True)
 
 
 def levels(facts):
-    """Scores before any difference is taken: untuned, tuned on originals, and every pool, beside chance."""
-    scores = facts.plain(facts.tables["scores"])
-    rows, chance = [], chances(facts)
+    """Scores before any difference is taken, beside chance: is there something to lose, and can the task tell?"""
+    chance, scores, found = chances(facts), facts.plain(facts.tables["scores"]), []
     for outcome in facts.outcomes():
-        metrics = [metric for metric in dict.fromkeys([outcome["metric"], "accuracy", "macro_f1"]) if metric]
         own = facts.of(scores, outcome)
-        own = own[own["metric"].isin(metrics)]
-        for keys, part in own.groupby(["metric", "group"], sort=False):
-            title = f"{words.metric_title(keys[0])}, {facts.group_title(keys[1], outcome['domain'], outcome['task'])}"
-            rows.append(part.assign(what=title, outcome=outcome["title"], chance=chance.get(outcome["task"]) if keys[0] in ("accuracy", "label_probability") and keys[1] not in facts.contrasts(outcome["domain"]) and keys[1] != "largest_gap" else None))  # fmt: skip
-    if not rows:
-        return None
-    table = pd.concat(rows)
-    data = over_seeds(table, ["outcome", "what", "metric", "group", "bias", "gamma"], "scores")
-    single = table.drop_duplicates("row").set_index("row")
-    lines = []
-    for row in data.to_dict("records"):
-        source = single.loc[row["rows"][0]]
-        ends = interval_of(row, source)
-        cells = [row["outcome"], row["what"], facts.title("bias", row["bias"]), words.number(row["value"]), ends]
-        cells += [words.number(source["chance"]), words.counted(row["n_seeds"], "seed"), words.count(source["n"])]
-        lines.append((row["id"], [*cells, words.rows_named(row["rows"])]))
-    header = [
-        "Task",
-        "Score",
-        "Trained on",
-        "Mean",
-        "95% interval",
-        "Chance level",
-        "Seeds",
-        "Items",
-        "Rows of scores.csv",
-    ]
-    return parts.table("Scores at the largest γ without mitigation: t intervals over seeds; of the untuned model, which is one run, over test clusters.", header, lines)  # fmt: skip
-
-
-def interval_of(row, source):
-    single = row["n_seeds"] == 1 and words.known(source["ci_low"])
-    return (
-        words.interval(source["ci_low"], source["ci_high"]) if single else words.interval(row["ci_low"], row["ci_high"])
+        own = own[own["metric"].isin([outcome["metric"], "accuracy", "macro_f1"])]
+        found.append(facts.ordered(over_seeds(own, [*KEYS, "gamma"], "scores")).assign(outcome=outcome["title"]))
+    if not found:
+        return section("levels", "Scores before any difference", nothing="The study has no scores.")
+    data = pd.concat(found)
+    source = facts.tables["scores"].set_index("row").loc[[rows[0] for rows in data["rows"]]].reset_index()
+    for end in ("ci_low", "ci_high"):  # the untuned model is one run: its interval is over test clusters
+        data[end] = data[end].astype(float).where(data["n_seeds"] > 1, source[end].to_numpy())
+    shares = data["metric"].isin(["accuracy", "label_probability"]) & ~data["group"].str.contains("-|largest_gap")
+    data = data.assign(n=source["n"].to_numpy(), chance=data["task"].map(chance).astype(float).where(shares))
+    columns = {
+        "Task": "outcome",
+        "Metric": "metric",
+        "Group": "group",
+        "Trained on": "bias",
+        "Mean": "value",
+        "Chance level": "chance",
+    }
+    columns |= {"Items": "n", **OVER_SEEDS}
+    caption = "scores.csv at the largest γ without mitigation: t intervals over seeds; of the untuned model, which is one run, over test clusters."
+    first = data[data["bias"].isin(["untuned", "original"]) & data["group"].isin(["all"])]
+    short = {
+        title: column for title, column in columns.items() if title not in ("Each seed", "Rows of the file", "Group")
+    }
+    return section(
+        "levels",
+        "Scores before any difference",
+        text("A score that tuning on originals does not lift above chance has little to lose."),
+        listing(facts, "Without augmented data, all items.", first.assign(id=None), short),
+        fold("Scores of every pool", listing(facts, caption, data, columns)),
     )
 
 
@@ -254,48 +221,7 @@ def chances(facts):
     """{task: mean of 1 / number of options} of the tasks with options, from the embedded items."""
     found = {}
     for entry in facts.items:
-        sizes = [
-            len(item["options"])
-            for rows in entry["answers"].values()
-            for item in rows
-            if item.get("options") is not None
-        ]
+        sizes = [len(item["options"]) for rows in entry["answers"].values() for item in rows if item["probabilities"]]
         if sizes:
             found[entry["task"]] = sum(1 / size for size in sizes) / len(sizes)
     return found
-
-
-def baseline(facts):
-    """The untuned model and the one tuned on originals beside chance: is there something to lose, and can the task tell?"""
-    chance, lines, scores = chances(facts), [], facts.plain(facts.tables["scores"])
-    for outcome in facts.outcomes():
-        own = facts.of(scores, outcome)
-        metric = "accuracy" if "accuracy" in set(own["metric"]) else outcome["metric"]
-        for group in [
-            group for group in ("all", *outcome["groups"]) if group in set(own[own["metric"] == metric]["group"])
-        ][:1]:
-            cells, ids = [], []
-            for bias in ("untuned", "original"):
-                rows = own[(own["metric"] == metric) & (own["group"] == group) & (own["bias"] == bias)]
-                data = over_seeds(rows, ["metric", "group"], "scores")
-                cells.append("–")
-                if len(data):
-                    row = data.iloc[0]
-                    size = f"{words.number(row['value'])} ({interval_of(row, rows.iloc[0])})"
-                    ids.append(row["id"])
-                    cells[-1] = parts.link(size, "scores", row["rows"][0])
-            known = words.number(chance.get(outcome["task"])) if metric == "accuracy" else "–"
-            name = f"{words.metric_title(metric)}, {facts.group_title(group, outcome['domain'], outcome['task'])}"
-            state = (
-                Markup('<span class="faded">{}</span>').format(outcome["title"])
-                if outcome["faded"]
-                else outcome["title"]
-            )
-            lines.append((None, [state, name, known, *cells]))
-    header = ["Task", "Score", "Chance level", "Untuned (95% interval)", "Tuned on originals alone (95% interval)"]
-    return parts.section(
-        "levels", "Before augmentation",
-        parts.text("A score that tuning on originals did not lift above chance has little to lose."),
-        parts.table("Scores without augmented data.", header, lines),
-        parts.fold("Scores of every pool", levels(facts)),
-    )  # fmt: skip

@@ -47,11 +47,12 @@ MEASURES = {  # of the manipulation check
     "copied_samples": "Texts copied",
 }
 EFFECTS = {
-    "augmentation": "Augmentation effect (minus originals alone)",
-    "natural": "Natural inheritance (minus as much real text)",
-    "slant": "Slant effect (minus the balanced baseline)",
-    "dose": "Dose effect (minus dose 0)",
+    "augmentation": "augmentation (minus originals alone)",
+    "natural": "natural inheritance (minus as much real text)",
+    "slant": "slant (minus the balanced baseline)",
+    "dose": "dose (minus dose 0)",
 }
+KINDS = {"beta": "β", "projection": "projection"}  # of inheritance.csv
 ROLES = {
     "bias-type": "bias type",
     "baseline": "baseline",
@@ -158,3 +159,18 @@ def visible(text, longest=LONGEST_SAMPLE):
         for character in str(text)
     )
     return kept if len(kept) <= longest else kept[:longest].rstrip() + " …"
+
+
+# what the values of a column are called
+TITLES = {
+    "metric": metric_title,
+    "misalignment": metric_title,
+    "measure": lambda value: MEASURES.get(value, value.replace("_", " ")),
+    "effect": lambda value: EFFECTS.get(value, value),
+    "kind": lambda value: KINDS.get(value, value),
+    "gamma": lambda value: f"{value:.2f}",
+    "contrast": lambda value: value.replace("-", " − "),
+    "outcome": lambda value: value.replace("-", " "),
+    "passed": lambda value: {"true": "passed", "false": "failed"}.get(str(value).lower(), "not checked"),
+    "role": lambda value: ROLES[value],
+}
