@@ -161,7 +161,7 @@ def store(published, tmp_path_factory):
 def card(store, form):
     folder = store / "tiny" / form
     listed = {path.name: models.provenance.sha256(path) for path in folder.iterdir()}
-    return {"model": "tiny", "form": form, "files": listed}
+    return {"model": "tiny", "form": form, "files": listed, "short_cuts": list(models.SHORT_CUTS)}
 
 
 def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offline):
