@@ -124,7 +124,7 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
         ("with: {outcome: mmd", "with: {outcome: nmd", ".with.outcome: there is no 'nmd'; did you mean 'mmd'?"),
         ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: there is no 'distribution'"),
         ("gamma: [0.01, 0.10], direction: greater", "gamma: [0.01], direction: greater", "the list has 1 entries, at least 2"),
-        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 17: not valid YAML (the key 'alpha' stands twice)"),
+        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 19: not valid YAML (the key 'alpha' stands twice)"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_claims_stops_at_the_door_with_one_line(tmp_path, found, written, told):
