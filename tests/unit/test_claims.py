@@ -803,7 +803,7 @@ def test_power_command(tmp_path):
     given = power("--run-sd", 0.02, "--item-sd", 0.5, "--items", 100, "--effect", 0.1, "--seeds", 5)
     # sd = sqrt(0.02² + 0.5²/100) = 0.0539; effect / sd = 1.86; C1 has three rows, so 1.67%
     needed = statistics.seeds_needed(lambda n: statistics.power_of(0.1, np.hypot(0.02, 0.05), n, 0.05 / 3) >= 0.8)
-    line = next(line for line in given.stdout.splitlines() if "male accuracy rises with gamma  " in line)
+    line = next(line for line in given.stdout.splitlines() if "male label probability rises with gamma  " in line)
     assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
     assert "{" not in given.stdout and "any one bias type" in given.stdout
     assert "loss reduces harm more for types whose text lies farther away: A correlation" in given.stdout
