@@ -1,4 +1,4 @@
-"""Simulated null studies as a whole: how often does one hold any decided row, by its families and over the study?
+"""The default study without any effect, as a whole: how often does one hold any decided row, by its families and over the study?
 
 Families are corrected each by itself, so that a study of many families holds a false row more often than in 5%; p_study
 says how far the study as a whole bears a row. The planned tests, their weights and corrections are those of a real study;
@@ -11,18 +11,23 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance import statistics
+from bias_inheritance import catalog, inheritance, statistics, study
 from bias_inheritance.claims import contrasts, frames, testing
-from null.simulated import BIAS, ORIGINAL, declared, manipulation, row
+from null.simulated import manipulation, row
+from simulated_study import configuration
 
-POOLS = [BIAS, "balanced", "neutral", "faithful", "associated-000", "associated-050", "associated-100"]
-CELLS = [
-    ORIGINAL,
-    *((pool, 0.5, "none", 1) for pool in POOLS),
-    *((pool, 0.5, "loss", 1) for pool in (BIAS, "neutral")),
-]
+CONFIG = configuration()
+SEEDS = len(CONFIG["grid"]["seed"])
+CELLS = list(
+    dict.fromkeys(
+        (cell["bias"], float(cell["gamma"]), cell["mitigation"], cell["round"])
+        for cell in study.cells(CONFIG)
+        if cell["bias"] != "untuned"
+    )
+)
+MEASURED = inheritance.directions({name: catalog.load("bias", name) for name in CONFIG["grid"]["bias"]})
 GROUPS = ("male", "female", "male-female", "all")
-STUDIES, SEEDS = 1_000, 5
+STUDIES = 1_000
 
 
 def null_scores(stream):
@@ -42,28 +47,30 @@ def null_scores(stream):
         for group, values in zip(GROUPS, (male, female, male - female, (male + female) / 2), strict=True):
             found["occupation-classification", metric, group] = values
     beta = stream.normal(0, 0.04, (STUDIES, SEEDS, 1)) + stream.normal(0, 0.04, shape[:3])
+    found["stereotype-congruence", "congruence", "all"] = stream.normal(0, 0.03, shape[:3])
     found["inheritance", "beta", "all"] = found["inheritance", "projection", "all"] = beta
     return found
 
 
 def has_row(cell, task, metric):
+    """Whether a study has such scores of a cell; a pool that is its own axis has its β for a projection too."""
     if task != "inheritance":
         return True
-    associated = cell[0] in ("neutral", "associated-050", "associated-100")
-    return cell[0] not in ("original", "faithful") and (associated or metric == "projection")
+    kinds = [kind for kind, _ in MEASURED.get(cell[0], [])]
+    return cell[0] != study.real_text(CONFIG) and (metric in kinds or (metric, kinds) == ("projection", ["beta"]))
 
 
 @pytest.fixture(scope="module")
 def p_values():
     """(p within families, p over the study) [studies × tests], of the tests that such a study plans."""
-    scores, claims = null_scores(np.random.default_rng(1)), declared(*POOLS)
+    scores, claims = null_scores(np.random.default_rng(1)), study.declared(CONFIG)
     table = pd.DataFrame(
         row(cell, seed, group, values[0, seed - 1, number], task=task, metric=metric)
         for (task, metric, group), values in scores.items()
         for (number, cell), seed in product(enumerate(CELLS), range(1, SEEDS + 1))
         if has_row(cell, task, metric)
     )
-    studies = testing.studies_of(claims, frames.checked(table, "scores.csv"), manipulation(BIAS))
+    studies = testing.studies_of(claims, frames.checked(table, "scores.csv"), manipulation(*claims["types"]))
     planned = testing.plan(claims, studies[0], studies)
     for test in planned:
         test |= testing.measure(test, claims)
@@ -81,9 +88,9 @@ def p_values():
         results.append(statistics.seed_test(values.T))
     within, over = [], []
     gc.freeze()
-    for study in range(STUDIES):
+    for number in range(STUDIES):
         for test, result in zip(tests, results, strict=True):
-            test["p"], test["sd"] = float(result["p"][study]), float(result["sd"][study])
+            test["p"], test["sd"] = float(result["p"][number]), float(result["sd"][number])
         testing.adjust(tests, claims)
         within.append([test["p_adjusted"] for test in tests])
         over.append([test["p_study"] for test in tests])
