@@ -13,6 +13,7 @@ items with too much.
 import argparse
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 
 from bias_inheritance import catalog, statistics, study
@@ -173,17 +174,25 @@ def item_variance(test):
 
 def from_given(declared, run_sd, item_sd, items, effect):
     """The same for every declared contrast with a margin, with one set of standard deviations for all."""
-    rows, left_out = [], rules(declared)
-    for claim, entry in declared["claims"].items():
-        asked = [contrasts.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
-        for contrast in asked:
+    rows, left_out, size = [], rules(declared), Counter()
+    asked = {
+        claim: [contrasts.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
+        for claim, entry in declared["claims"].items()
+    }
+    for claim, own in asked.items():
+        for contrast in own:
+            size[contrast.get("family", claim)] += row_count(contrast, declared)
+    for claim, own in asked.items():
+        for contrast in own:
             name = contrast["name"].format(**{key: EACH[key] for key in contrast.get("each", {})})
             if "margin" not in contrast:
                 left_out.append((claim, name, RANKED if "with" in contrast else "No margin is declared."))
                 continue
-            family = sum(row_count(other, declared) for other in asked if other.get("family") == contrast.get("family"))
             row = {"run_sd": run_sd, "item_sd": item_sd, "items": items, "seeds": None}
-            row |= {"effect": effect or contrast["margin"], "alpha": declared["alpha"] / family}
+            row |= {
+                "effect": effect or contrast["margin"],
+                "alpha": declared["alpha"] / size[contrast.get("family", claim)],
+            }
             rows.append({"claim": claim, "contrast": name, **row})
     return rows, left_out
 

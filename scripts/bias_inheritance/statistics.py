@@ -71,7 +71,7 @@ def is_constant(table):
 def slope_weights(x, through_origin=False):
     """Weights w with w @ y = the least-squares slope of y on x.
 
-    `through_origin` is for a contrast that is 0 at x = 0 by definition and without noise: a bias effect at γ = 0, where
+    `through_origin` is for a contrast that is 0 at x = 0 by definition and without noise: a slant effect at γ = 0, where
     the cell and its control are the same run. The line then has to pass there, and x = 0 is not among the points.
     Raises ValueError where x does not vary (or, through the origin, is all 0).
     """

@@ -132,7 +132,7 @@ def verdicts_of(tables, margin):
                 "n": result["n"],
                 "p_tost": float(tost[study]),
             }
-            spec = {"direction": direction, "margin": margin, "part": True}
+            spec = {"direction": direction, "margin": margin, "part": True, "effect": "augmentation"}
             tests.append(
                 own
                 | {

@@ -124,7 +124,7 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
         ("with: {outcome: mmd", "with: {outcome: nmd", ".with.outcome: there is no 'nmd'; did you mean 'mmd'?"),
         ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: there is no 'distribution'"),
         ("gamma: [0.01, 0.10], direction: greater", "gamma: [0.01], direction: greater", "the list has 1 entries, at least 2"),
-        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 17: not valid YAML (the key 'alpha' stands twice)"),
+        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 19: not valid YAML (the key 'alpha' stands twice)"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_claims_stops_at_the_door_with_one_line(tmp_path, found, written, told):
@@ -803,7 +803,7 @@ def test_power_command(tmp_path):
     given = power("--run-sd", 0.02, "--item-sd", 0.5, "--items", 100, "--effect", 0.1, "--seeds", 5)
     # sd = sqrt(0.02² + 0.5²/100) = 0.0539; effect / sd = 1.86; C1 has three rows, so 1.67%
     needed = statistics.seeds_needed(lambda n: statistics.power_of(0.1, np.hypot(0.02, 0.05), n, 0.05 / 3) >= 0.8)
-    line = next(line for line in given.stdout.splitlines() if "male accuracy rises with gamma  " in line)
+    line = next(line for line in given.stdout.splitlines() if "male label probability rises with gamma  " in line)
     assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
     assert "{" not in given.stdout and "any one bias type" in given.stdout
     assert "loss reduces harm more for types whose text lies farther away: A correlation" in given.stdout

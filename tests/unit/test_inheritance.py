@@ -167,7 +167,7 @@ def write_run(folder, place, stream, left=1.0):
         base = np.where(np.array(LABELS) == label, 2.0, 0.0)
         for group in ("male", "female"):
             lean = gap if group == "male" else 0 * gap
-            logprobs = base + lean + stream.normal(0, 0.05, 3)
+            logprobs = base + lean + stream.normal(0, 0.02, 3)
             asked.append({"item": f"{number}-{group}", "cluster": f"{label}-{twin}", "group": group, "label": label, "options": LABELS, "logprobs": logprobs.tolist()})  # fmt: skip
     (folder / "predictions").mkdir(parents=True)
     pd.DataFrame(asked).to_parquet(folder / "predictions" / "occupation-classification.parquet")
