@@ -76,6 +76,43 @@ def test_the_probability_of_the_right_label_moves_where_no_answer_changes(splits
     assert not any(row["metric"] == "label_probability" for row in classification.score(written, task, domain, 200, 1))
 
 
+def test_worst_group_and_largest_gap_are_over_all_groups(splits, domain):
+    """A third group, which no contrast names, may be the one that is served worst."""
+    task, items = catalog.load("task", "occupation-classification"), classification_items(splits, domain)
+    third = [{**item, "group": "divers", "item": item["item"] + "-x"} for item in items if item["group"] == "male"]
+    right = {"male": 1.0, "female": 0.5, "divers": 0.25}  # by the number of the item among its group's
+    seen = dict.fromkeys(right, 0)
+
+    def choose(item):
+        seen[item["group"]] += 1
+        hit = seen[item["group"]] % 4 < 4 * right[item["group"]]
+        return [0.0 if (option == item["label"]) == hit else -9.0 for option in item["options"]]
+
+    rows = classification.score(answered(items + third, choose), task, domain, 400, 1)
+    assert value(rows, "accuracy", "worst_group") == pytest.approx(0.25, abs=0.01)
+    assert value(rows, "accuracy", "largest_gap") == pytest.approx(0.75, abs=0.01)
+    assert value(rows, "accuracy", "male-female") == pytest.approx(0.5, abs=0.01)
+    assert 0 < value(rows, "label_probability", "worst_group") < value(rows, "label_probability", "female")
+    for group in ("worst_group", "largest_gap"):
+        found = next(row for row in rows if (row["metric"], row["group"]) == ("accuracy", group))
+        assert 0 <= found["ci_low"] < found["value"] < found["ci_high"] <= 1
+
+
+def test_one_cluster_per_label_has_no_interval_instead_of_one_of_no_width(splits, domain):
+    """Nothing can be resampled there; an interval of 0.667 to 0.667 would claim that nothing is left to chance."""
+    task = catalog.load("task", "occupation-classification")
+    items = classification_items(splits, domain, 12)
+    assert len({item["cluster"] for item in items}) == len(domain["labels"])
+
+    def choose(item):
+        right = item["label"] if item["group"] == "male" else "nurse"
+        return [0.0 if option == right else -9.0 for option in item["options"]]
+
+    rows = classification.score(answered(items, choose), task, domain, 200, 1)
+    assert value(rows, "accuracy", "male") == 1
+    assert {(row["ci_low"], row["ci_high"]) for row in rows} == {(None, None)}
+
+
 def test_unreadable_answers_widen_the_interval_of_the_gap(splits, domain):
     """A share of either group's answers that cannot be read may all be right: the gap may be wider by as much."""
     task, items = catalog.load("task", "occupation-classification"), classification_items(splits, domain)
