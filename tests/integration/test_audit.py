@@ -521,7 +521,7 @@ def test_no_results_is_a_clear_message(tmp_path, wider):
 
 def test_hashing_uses_all_cores(tmp_path, monkeypatch):
     """As many files are hashed at once as there are cores: each of three waits until the others are under way."""
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=300)
     hashed = audit._sha256
 
     def waiting(path):

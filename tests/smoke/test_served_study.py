@@ -43,7 +43,7 @@ def snakemake(config, url, *options):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         env={**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": url},
     )
 
