@@ -20,8 +20,11 @@ CONFIG = {
         "gamma": [0.0, 0.5],
         "mitigation": ["none", "mask"],
         "seed": [1],
+        "task": ["occupation-classification", "hiring", "salary"],
     },
     "originals": 12,
+    "sentences": None,
+    "generation": {"max_new_tokens": None},
     "evaluation": {"items": {"occupation-classification": 12, "hiring": 2, "salary": 4}, "bootstrap": 100},
     "max_cost_usd": 5,
 }
