@@ -19,8 +19,10 @@ grid:
   gamma: [0.00, 0.50]
   mitigation: [none]
   seed: [1]
+  task: [occupation-classification, hiring, salary]
 originals: 12
-generation: {attempts: 100}
+sentences: null
+generation: {attempts: 100, max_new_tokens: null}
 finetune: {epochs: 8}
 evaluation:
   items: {occupation-classification: 24, hiring: 2, salary: 8}
@@ -35,13 +37,14 @@ grid:
   gamma: [0.00, 0.50]
   mitigation: [none]
   seed: [1]
-  task: [hiring, salary, perplexity]
+  task: [occupation-classification, hiring, salary, perplexity]
 originals: 12
+sentences: null
 instruction_share: 0.5
-generation: {attempts: 100}
+generation: {attempts: 100, max_new_tokens: null}
 finetune: {epochs: 8}
 evaluation:
-  items: {hiring: 2, salary: 8, perplexity: 8}
+  items: {occupation-classification: 12, hiring: 2, salary: 8, perplexity: 8}
   bootstrap: 100
 misalignment: [values, groups]
 opinions: {questions: 2}

@@ -59,6 +59,8 @@ KINDS = {
     "measure_groups/table": (f"{MISALIGNMENT}/groups.csv", f"{MISALIGNMENT}/together.csv"),
     "relate_misalignment/together": (f"{MISALIGNMENT}/together.csv", f"{MISALIGNMENT}/correlations.csv"),
     "relate_misalignment/correlations": (f"{MISALIGNMENT}/correlations.csv", f"{MISALIGNMENT}/groups.csv"),
+    "measure_inheritance/table": ("inheritance.csv", "effects.csv"),
+    "measure_inheritance/points": ("inheritance_points.csv", "inheritance.csv"),
     "analyse/effects": ("effects.csv", "claims.csv"),
     "analyse/verdicts": ("claims.csv", "effects.csv"),
     "check_results/checks": ("checks.csv", "effects.csv"),
@@ -389,7 +391,8 @@ LEAVES = {
     ),
     (ONE, "bootstrap: 100"): (
         "bootstrap: 101",
-        [f"{CELL}/scores/salary.json", "manipulation.csv", "pools.csv", "config.yaml", "misalignment/values.csv"],
+        [f"{CELL}/scores/salary.json", "manipulation.csv", "pools.csv", "config.yaml", "misalignment/values.csv"]
+        + ["inheritance.csv", "inheritance_points.csv"],
         ["scores.csv"],
     ),
     (ONE, "salary: 8"): ("salary: 9", ["originals/gender/items/salary.jsonl"], ["originals/gender/items/hiring.jsonl"]),
@@ -521,7 +524,7 @@ def test_no_results_is_a_clear_message(tmp_path, wider):
 
 def test_hashing_uses_all_cores(tmp_path, monkeypatch):
     """As many files are hashed at once as there are cores: each of three waits until the others are under way."""
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=300)
     hashed = audit._sha256
 
     def waiting(path):

@@ -71,7 +71,7 @@ def test_variables_of_the_host_stay_outside_but_for_those_that_are_named():
 def test_a_missing_image_is_named_before_anything_runs(tmp_path):
     other = f"containers={{cpu: {tmp_path}/none.sif, gpu: {tmp_path}/none.sif}}"
     process = go_on("integration-no-image", "--sdm", "apptainer", "--dry-run", config=[other])
-    assert process.wait(timeout=120) != 0
+    assert process.wait(timeout=600) != 0
     printed = (ROOT / "logs" / "integration-no-image" / "snakemake.log").read_text()
     assert f"{tmp_path}/none.sif: no image made by `make containers` lies there" in printed
     assert "Traceback" not in printed

@@ -20,8 +20,11 @@ CONFIG = {
         "gamma": [0.0, 0.5],
         "mitigation": ["none", "mask"],
         "seed": [1],
+        "task": ["occupation-classification", "hiring", "salary"],
     },
     "originals": 12,
+    "sentences": None,
+    "generation": {"max_new_tokens": None},
     "evaluation": {"items": {"occupation-classification": 12, "hiring": 2, "salary": 4}, "bootstrap": 100},
     "max_cost_usd": 5,
 }
@@ -43,7 +46,7 @@ def snakemake(config, url, *options):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         env={**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": url},
     )
 

@@ -32,7 +32,12 @@ def test_the_results_were_held_against_what_the_study_promised(results):
     found = {row["check"]: row["looked_at"] for row in rows(results / "checks.csv")}
     assert found.pop("overlap").startswith("26 mixes, 14 test clusters, ")
     assert found == {"realised γ": "26 mixes", "balance": "26 mixes", "cells": "27 cells"}
-    assert {row["task"] for row in rows(results / "scores.csv")} == {"occupation-classification", "hiring", "salary"}
+    assert {row["task"] for row in rows(results / "scores.csv")} == {
+        "occupation-classification",
+        "stereotype-congruence",
+        "hiring",
+        "salary",
+    }
 
 
 def test_asked_is_kept_rejected_and_failed(results):

@@ -81,7 +81,7 @@ def fetch(address, folder, name=NAME, **environment):
         "PYTHONPATH": str(ROOT / "scripts"),
     }
     environment = {**{key: value for key, value in os.environ.items() if key != "HF_TOKEN"}, **settings, **environment}
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=600)
     return ran.returncode, ran.stderr.strip()
 
 

@@ -58,7 +58,7 @@ def test_a_killed_step_takes_its_fork_along(worker, tmp_path, root):
     assert fork != process.pid
     process.send_signal(signal.SIGKILL)
     process.wait()
-    for _ in range(100):
+    for _ in range(1200):
         if not os.path.exists(f"/proc/{fork}"):
             return
         time.sleep(0.05)
@@ -81,9 +81,9 @@ def test_a_worker_that_ends_while_it_is_asked_leaves_the_step_to_itself(tmp_path
             command, env={**os.environ, warm.VARIABLE: "a-worker-that-crashes"}, stdout=subprocess.PIPE, text=True
         )
         connection, _ = listener.accept()
-        select.select([connection], [], [], 20)
+        select.select([connection], [], [], 120)
         connection.close()  # unread bytes are left: the step's connection is reset
-        assert process.communicate(timeout=20)[0] == "False\n"
+        assert process.communicate(timeout=120)[0] == "False\n"
 
 
 @pytest.mark.parametrize("warmly", [False, True])
