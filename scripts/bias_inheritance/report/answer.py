@@ -11,7 +11,8 @@ from bias_inheritance.report import figures, words
 from bias_inheritance.report.parts import badge, fold, link, listing, row_id, section, table, text
 from bias_inheritance.report.words import interval, number
 
-FIRST = 7  # rows of claims on the first screen; the others are in the fold below them
+PLACE = ["model", "domain", "bias"]
+FIRST = 6  # rows of claims on the first screen; the others are in the fold below them
 PANELS = 6  # of the figure of β
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
 POSITIVE = {"supported": "found", "contradicted": "reversed"}
@@ -22,7 +23,7 @@ SENTENCES = {
     "contradicted": "{0} moved against the association between group and label in the {2} ({3}).",
     "equivalent": "{0} inherited none of the association between group and label in the {2}, within the margin of ±{4} ({3}).",
     "inconclusive": "It stays open whether {0} inherits the association between group and label in the {2} ({3}); {5}.",
-    "unseen": "This study could not have seen what {0} inherits from the {2} ({3}): {6}; {5}.",
+    "unseen": "This study could not have seen what {0} inherits from the {2} ({3}): {6}.",
     "not tested": "{0}: β in the {2} has no verdict ({3}).",
 }
 
@@ -45,8 +46,7 @@ def answer(facts):
 
 def positive_controls(facts):
     """The tested rows of claims.csv on known effects that must be found, the first of each claim and outcome."""
-    rows = facts.claims[facts.claims["control"] & facts.claims["decides"] & (facts.claims["verdict"] != "not tested")]
-    rows = rows[[spec is not None and spec["direction"] != "none" for spec in rows["spec"]]]
+    rows = facts.claims[facts.claims["positive"] & (facts.claims["verdict"] != "not tested")]
     return rows.drop_duplicates(["claim", "metric"])
 
 
@@ -63,7 +63,13 @@ def unseen(facts, row):
 
 
 def lacking(facts):
-    return "its positive control was not found" if len(positive_controls(facts)) else "it has no positive control"
+    """Why the study could not have seen an effect, and what would."""
+    known = positive_controls(facts).to_dict("records")
+    if not known:
+        return "it has no positive control, so add one"
+    if known[0]["verdict"] == "equivalent":
+        return "its positive control was not found, since a known association left no trace; a larger γ or more training would leave one"
+    return f"its positive control was not found; {needs(facts, known[0])}"
 
 
 def needs(facts, row):
@@ -92,9 +98,8 @@ def controls(facts):
         state = (NEGATIVE if negative else POSITIVE).get(shown["verdict"])
         size = f"{number(shown['estimate'], 2, True)} ({interval(shown['ci_low'], shown['ci_high'], 2)})"
         met = sum(row["verdict"] == "supported" for row in tested)
-        detail = (
-            f"{words.greek(shown['contrast'])}: {size}; {met} of {words.counted(len(tested), 'contrast')} as it must be"
-        )
+        met = f"{met} of {words.counted(len(tested), 'contrast')} as expected"
+        detail = f"{words.greek(shown['contrast'])}: {size}; {met}"
         found.append(
             {
                 "kind": f"{'Negative' if negative else 'Positive'} control",
@@ -119,7 +124,7 @@ def sentences(facts):
 
 
 def inherited(facts, row):
-    claim = facts.claim_of_beta(row["bias"]) or {"verdict": "not tested", "control": True}
+    claim = facts.claim_of_beta(row["bias"], row["model"]) or {"verdict": "not tested", "control": True}
     ends = interval(row["ci_low"], row["ci_high"], 2)
     seeds = words.counted(row["n_seeds"], "seed")
     size = f"β = {number(row['beta'], 2)}, {'' if ends == '–' else f'95% interval {ends}, '}{seeds}: {claim['verdict']}"
@@ -142,20 +147,18 @@ def beta_figure(facts):
     betas, everything = facts.betas(), facts.tables.get("inheritance_points", pd.DataFrame())
     if not len(betas) or not len(everything):
         return None
-    chosen = facts.plain(betas).drop_duplicates(["model", "domain", "bias"])
+    chosen = facts.plain(betas).drop_duplicates(PLACE)
     order = facts.roles("natural", "positive-control", "negative-control", "baseline", "bias-type")
     keys = ["model", "domain", "gamma", "mitigation", "round", "seed", "contrast", "label"]
     dots, lines = [], []
     for row in facts.ordered(chosen, "bias", order).head(PANELS).to_dict("records"):
-        own = everything[
-            (everything[["model", "domain", "bias"]] == [row["model"], row["domain"], row["bias"]]).all(axis=1)
-        ]
-        own = facts.plain(own)
+        here = (everything[PLACE] == [row[name] for name in PLACE]).all(axis=1)
+        own = facts.plain(everything[here])
         if row["direction"] != row["bias"]:  # projected on the association of another pool
             axis = everything[everything["bias"] == row["direction"]][[*keys, "data_association"]]
             own = own.drop(columns="data_association").merge(axis, on=keys)
         title, ends = facts.cell(row, "bias"), interval(row["ci_low"], row["ci_high"], 2)
-        panel = f"{title}: {words.ROLES[facts.names['bias'][row['bias']]['role']]}\n{words.KINDS[row['kind']]} {number(row['beta'], 2)}"
+        panel = f"{title}\n{words.ROLES[facts.names['bias'][row['bias']]['role']]}\n{words.KINDS[row['kind']]} {number(row['beta'], 2)}"
         panel += f" ({ends})" if ends != "–" else ""
         own = own.rename(columns={"data_association": "x", "model_association": "y"})
         own = facts.named(own, series="contrast")[["series", "label", "x", "y"]]
@@ -192,10 +195,8 @@ def judged(facts, row):
 
 
 def reason(facts, row):
-    if not unseen(facts, row):
-        return words.greek(row["reason"])
-    hint = f"; {needs(facts, row)}" if row["test"] != "all parts" else ""
-    return f"This study could not have seen it: {lacking(facts)}{hint}. {words.greek(row['reason'])}"
+    unable = f"This study could not have seen it: {lacking(facts)}. " if unseen(facts, row) else ""
+    return unable + words.greek(row["reason"])
 
 
 def overview(caption, facts, rows):
