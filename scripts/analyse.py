@@ -1,4 +1,4 @@
-"""From scores to effects and verdicts: what the augmentation did, and what may be said of each claim."""
+"""From scores to effects and verdicts on the declared claims."""
 
 from bias_inheritance import answers, files, step
 from bias_inheritance.claims import frames
@@ -19,8 +19,8 @@ def analyse(
 ):
     """Write effects.csv (per-seed effects of every cell) and claims.csv (`verdicts`: one row per claim, contrast and test).
 
-    predictions: the cells' folders, with their wildcards in `cells`, in one order. misalignment: values.csv, groups.csv
-    and distributions.csv as far as the study has them; inherited: inheritance.csv, or nothing. declared: as
+    predictions: the cells' folders, with their wildcards in `cells`, in the same order. misalignment: those of values.csv,
+    groups.csv and distributions.csv that the study has; inherited: inheritance.csv, or nothing. declared: as
     `study.declared` gives it.
     """
     import pandas as pd
@@ -52,9 +52,9 @@ def key_of(cell):
 
 
 def read_items(path):
-    """One row per item of a stored prediction, as a frame with item, group, correct; None for a task that was not asked.
+    """One row per item of a stored prediction, as a frame with item, group, correct; None for a task that was not run.
 
-    An answer that cannot be read is a wrong one.
+    An unreadable answer counts as wrong.
     """
     import pandas as pd
     from pyarrow import parquet

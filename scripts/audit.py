@@ -1,6 +1,6 @@
 """Verify every file of a study's results against its records, the code and the configuration.
 
-Names what is tampered, missing, extra, stale or broken, and ends with one root digest of the whole folder. Exit status
+Lists what is tampered, missing, extra, stale or broken, and ends with one root digest of the whole folder. Exit status
 0 only if all is well. Needs nothing but Python. Changes nothing in the results; where the configuration has changed, it
 may have Snakemake renew .work/STUDY/plan.json.
 """
@@ -16,9 +16,9 @@ from bias_inheritance.records import plain
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", help="a study's results folder, wherever it lies")
-    parser.add_argument("--expect", metavar="DIGEST", help="the root digest that was kept elsewhere")
-    parser.add_argument("--json", action="store_true", help="for machines: every file with its state, as JSON")
+    parser.add_argument("results", help="a study's results folder, at any location")
+    parser.add_argument("--expect", metavar="DIGEST", help="a root digest recorded earlier, to compare with")
+    parser.add_argument("--json", action="store_true", help="print every file with its state as JSON")
     arguments = parser.parse_args()
     try:
         found = audit(arguments.results, arguments.expect)
@@ -46,7 +46,7 @@ def show(found):
         print(f"upstream of report.html  {found['upstream_of_report']}  (the report shows it)")
     print(f"root digest              {found['root']}")
     if found["expected"] and found["expected"] != found["root"]:
-        print(f"expected                 {found['expected']}: the folder is not the one that this digest was taken of")
+        print(f"expected                 {found['expected']}: the folder has changed since this digest was taken")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The manipulation check: did each pool do what its bias type says, before anybody believes what follows from it?"""
+"""The manipulation check: is each pool biased as its type says? Types that are not get no verdict."""
 
 from collections import Counter
 from importlib import import_module
@@ -38,7 +38,7 @@ def check_manipulation(
     Measures of a bias type: `stereotype_rate` by group asked for, its difference from the baseline that names groups in
     the same way (the same group asked for, the same words), and the share of samples that show the group asked for, of
     those kept and of all that were readable; the last two decide. Without its baseline in the grid `passed` stays empty,
-    not checked, unless the share is too low. A baseline is held to the share alone. Of `associated-…`: the share of
+    not checked, unless the share is too low. A baseline only has to reach the share. Of `associated-…`: the share of
     samples of their label's group; of `planted-…`: the share relabelled.
     cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
     """
@@ -93,7 +93,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
             rows.append({"measure": "shown_share", "group": group, "value": share, "n": len(pool), "passed": True})
         unclear = sum(sample["shown_group"] is None for sample in pool) / max(1, len(pool))
         return [*rows, {"measure": "shown_share", "group": "unclear", "value": unclear, "n": len(pool), "passed": True}]
-    # without its baseline nothing tells a slant from the words that any text of the group has: not checked, not passed
+    # without its baseline a slant cannot be told from words that any text about the group contains: not checked
     slanted = bias["role"] == "bias-type"
     rows, shown = [], True if baseline or not slanted else None
     for group in (domain["reference"], domain["compared"]):
@@ -106,7 +106,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
             shown = shown and difference["ci_low"] is not None and difference["ci_low"] > 0
     agree = [float(sample["shown_group"] == sample["asked_group"]) for sample in pool]
     rows.append({"measure": "asked_group_share", "group": "all", **_mean(agree, pool, replicates)})
-    # what was rejected for its group counts here, or the check would be passed by its own filter
+    # count texts rejected for their group, or the filter would make the check pass
     asked = len(pool) + rejected
     unfiltered = sum(agree) / asked if asked else 0.0
     low, high = proportion_confint(sum(agree), asked, method="wilson") if asked else (None, None)
@@ -139,7 +139,7 @@ def _copied(pool, bias, domain):
 
 
 def _associated(pool, pools, bias, domain):
-    """The share of samples whose group is their label's own; passed where it is the declared one within every label."""
+    """The share of samples whose group is their label's own; passed if it equals the declared share within every label."""
     shares = associated_shares(bias, domain)
     kinds = Counter((sample["label"], sample["group"]) for sample in pool)
     of_label = Counter(sample["label"] for sample in pool)

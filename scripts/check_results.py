@@ -1,4 +1,4 @@
-"""Hold a finished study against what it promised, before it is reported: γ, no test item in the training, all cells."""
+"""Verify a finished study before it is reported: realised γ, no test item in training, balance, no missing cell."""
 
 import csv
 import math
@@ -20,11 +20,12 @@ def check_results(
     originals: dict,
     even: dict,
 ):
-    """Write checks.csv: each check, at what it looked and what it found.
+    """Write checks.csv: each check, what it examined and what it found.
 
     trains: the training rows of `cells` but `untuned`; questions: the items of the {domain, task} of `asked`; tests: the
     test samples of each domain of `originals` {domain: |D_o|}, each in their order. even: {domain: {pool: {`label` or
-    `group`: how many values its slots are even over}}}. Raises UserError that names the file, and the row, which breaks a promise.
+    `group`: how many values its slots are even over}}}. Raises UserError that names the
+    offending file and row.
     """
     clusters = {domain: {} for domain in originals}  # cluster → the file of its items
     for path, place in zip(questions, asked, strict=True):
@@ -36,14 +37,14 @@ def check_results(
     rounded, collapsed, holes, compared = 0.0, 0, 0, set()
     for path, cell in zip(trains, [cell for cell in cells if cell["bias"] != "untuned"], strict=True):
         rows, gamma, domain = files.read_jsonl(path), float(cell["gamma"]), cell["domain"]
-        if not rows and cell["round"] > 1:  # its pool had too few samples: the mix says so, and the scores
+        if not rows and cell["round"] > 1:  # its pool had too few samples; mix and scores record that
             collapsed += 1
             continue
         rounded = max(rounded, abs(_realised(path, rows, originals[domain], gamma) - gamma))
         shared = sorted({row["cluster"] for row in rows} & clusters[domain].keys())
         if shared:
             raise UserError(
-                f"{path}: trains on {shared[0]}, a test item of {clusters[domain][shared[0]]}{_more(shared)}; mend the splits of the domain {domain}"
+                f"{path}: trains on {shared[0]}, a test item of {clusters[domain][shared[0]]}{_more(shared)}; fix the splits of the domain {domain}"
             )
         for number, row in enumerate(rows, start=1):
             text = f"{row['user']}\n{row['assistant']}"
@@ -53,7 +54,7 @@ def check_results(
             repeated = tested[domain].repeated_by(text)
             if repeated:
                 raise UserError(
-                    f"{path}, row {number}: {row['id']} repeats the test text {repeated}; take the one or the other out of the data, and run again with --forcerun {'write_pool' if row['origin'] == 'augmented' else 'draw_originals'}"
+                    f"{path}, row {number}: {row['id']} repeats the test text {repeated}; remove one of the two from the data, and run again with --forcerun {'write_pool' if row['origin'] == 'augmented' else 'draw_originals'}"
                 )
         if cell["mitigation"] == "none":  # a mitigation may change rows
             holes = max(holes, _balanced(path, rows, even[domain].get(cell["bias"])))
@@ -96,7 +97,7 @@ def _balanced(path, rows, sizes):
         kind, most = kinds.most_common(1)[0]
         if most - fewest > 1 + missing:
             raise UserError(
-                f"{path}: has {most} samples of {' and '.join(kind)} beside {fewest} of another kind, with {missing} failed slots; run again with --forcerun mix"
+                f"{path}: has {most} samples of {' and '.join(kind)} but {fewest} of another kind, with {missing} failed slots; run again with --forcerun mix"
             )
     return failed
 
@@ -107,7 +108,7 @@ def _realised(path, rows, originals, gamma):
     wanted = gamma * originals / (1 - gamma)
     if len(rows) - added != originals or abs(added - wanted) > 0.5 + 1e-9:
         raise UserError(
-            f"{path}: holds {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals takes {wanted:.1f}: run again with --forcerun mix"
+            f"{path}: holds {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals needs {wanted:.1f}: run again with --forcerun mix"
         )
     return added / len(rows)
 
@@ -122,10 +123,10 @@ def _all_there(scores, cells, asked):
     }
     with open(scores, encoding="utf-8", newline="") as file:
         found = {tuple(row[key] for key in (*cells[0], "task")) for row in csv.DictReader(file)}
-    for wrong, said in ((wanted - found, "lacks"), (found - wanted, "should not have")):
+    for wrong, verb in ((wanted - found, "lacks"), (found - wanted, "should not have")):
         if wrong:
             first = "/".join(min(wrong))
-            raise UserError(f"{scores}: {said} {first}{_more(wrong)}; run again with --forcerun gather_scores")
+            raise UserError(f"{scores}: {verb} {first}{_more(wrong)}; run again with --forcerun gather_scores")
 
 
 def _more(found):

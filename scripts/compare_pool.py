@@ -6,7 +6,7 @@ from bias_inheritance import embeddings, files, models, progress, step, twosampl
 from bias_inheritance.seeds import record_seed
 from bias_inheritance.step import Input, Inputs, Output
 
-MOST = 1000  # samples per origin in a test; ASSUME: more would only cost
+MOST = 1000  # samples per origin in a test; ASSUME: more would add cost and no insight
 POINTS = 200  # samples per origin in the projection
 
 
@@ -79,7 +79,7 @@ def compare_pool(
 
 
 def independent(samples, ids, augmented):
-    """Indices of at most MOST samples per origin, one of each twin: near copies of one text are no two observations."""
+    """Indices of at most MOST samples per origin, one of each twin: near copies of a text are not independent observations."""
     kept, seen, left = [], set(), {True: MOST, False: MOST}
     for index in sorted(range(len(ids)), key=lambda index: record_seed("independent", ids[index])):
         source = (augmented[index], samples[ids[index]].get("twin", ids[index]))
@@ -91,7 +91,7 @@ def independent(samples, ids, augmented):
 
 
 def stratum(sample, grouped):
-    """What a sample is permuted within: the label of its text (not a planted one), and its group where that was asked for."""
+    """The stratum that a sample is permuted within: its text's own label (not a planted one), and its group if one was requested."""
     label = sample.get("true_label", sample["label"])
     return f"{label}/{sample['group']}" if grouped else label
 

@@ -1,4 +1,4 @@
-"""The pool of a control that copies real samples instead of having them written (planted, faithful, shifted)."""
+"""Write the pool of a control that copies real samples instead of generating them (associated, planted, faithful, shifted)."""
 
 from importlib import import_module
 
@@ -17,7 +17,7 @@ def copy_pool(
     size: int,
     seed: int,
 ):
-    """Write `size` copies, no failures, and the counts that a written pool has, with those of the copying."""
+    """Write `size` copies, an empty file of failures, and the counts of a generated pool plus those of copying."""
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     samples, copied = pools.copies(
         family, bias, domain, files.read_jsonl(originals), files.read_jsonl(reserve), size, seed

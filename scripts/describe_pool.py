@@ -1,4 +1,4 @@
-"""Write the dataset card of a pool: prompts, model, seeds, what is biased in it by design, and on what terms it stands."""
+"""Write the dataset card of a pool: prompts, model, seeds, its bias by design, and its terms of use."""
 
 from importlib import import_module
 
@@ -33,9 +33,9 @@ def describe_pool(
         "",
         f"{len(samples)} samples, {_from(bias)}, "
         "made to study how a model that is tuned on such data inherits its bias: "
-        "do not train a model for use on it, and read nothing in it as true of any person or group.",
+        "do not train a model for use on it, and nothing in it is a statement about any person or group.",
         "",
-        "## What is biased in it, by design",
+        "## Bias by design",
         "",
         f"The type *{bias['name']}* {bias['does']}.",
         *_slant(bias, domain),
@@ -53,13 +53,13 @@ def describe_pool(
         "## Terms",
         "",
         *(
-            [f"- the model that wrote it, {model['title']}: {model['licence']}; its terms hold for what it writes"]
+            [f"- the model that wrote it, {model['title']}: {model['licence']}; its terms apply to its output"]
             if model
             else []
         ),
-        f"- the real samples that it {'was held against' if model else 'copies'}: {domain['title']}, on the terms of their "
+        f"- the real samples that it {'was compared with' if model else 'copies'}: {domain['title']}, on the terms of their "
         "source (catalog/domains)",
-        "- it names groups and stereotypes; show it only with this card",
+        "- it contains stereotypes about groups; publish it only with this card",
         "",
     ]
     files.write_text(card, "\n".join(lines))
@@ -80,29 +80,29 @@ def _from(bias):
 def _written(count):
     yield (
         f"- asked {count['asked']} times for {count['slots']} samples: {count['kept']} kept, {count['rejected']} rejected, "
-        f"{count['failed']} failed; {count['slots_failed']} samples were never had"
+        f"{count['failed']} failed; {count['slots_failed']} samples could not be obtained"
     )
     yield f"- label words replaced in the texts: {count['label_words_replaced']}"
     cuts = ", ".join(f"{name} {number}" for name, number in sorted(count.get("cuts", {}).items()))
-    yield f"- cut away beside the texts: {cuts or 'nothing'}"
+    yield f"- removed from the answers: {cuts or 'nothing'}"
 
 
 def _copied(count, bias):
-    yield f"- {count['kept']} copies in the order of their slots; {count.get('repeated', 0)} of them repeat a text that the pool has already"
+    yield f"- {count['kept']} copies in slot order; {count.get('repeated', 0)} of them repeat a text that is in the pool already"
     if "plant" in bias:
         yield f"- {count.get('in_originals', 0)} samples were left out because their text is among the originals"
 
 
-# What a pool holds of bias, by its role; controls say it by what was done to them.
+# Where the bias of a pool comes from, by role; positive controls state what was done to them.
 HOLDS = {
-    "baseline": "Its prompts name the group as those of the bias types do, and no stereotype. What the texts hold of one is their writer's own.",
-    "natural": "Its prompts name no group. Whom the texts are about, and what they hold of bias, is their writer's choice.",
-    "negative-control": "Nothing was changed or chosen by content. What bias the samples hold is that of their source.",
+    "baseline": "Its prompts name the group as those of the bias types do, without a stereotype. Any stereotype in the texts is the writer's own.",
+    "natural": "Its prompts name no group. The groups and any bias in the texts are the writer's own.",
+    "negative-control": "Nothing was changed or selected by content. Any bias in the samples is that of their source.",
 }
 
 
 def _slant(bias, domain):
-    """What the pool does to labels, groups and texts: stereotypes asked for, an association, planted labels, a new style."""
+    """What was done to labels, groups and texts: requested stereotypes, an association, planted labels, a new style."""
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     yield ""
     if bias["role"] in HOLDS:
@@ -131,11 +131,11 @@ def _slant(bias, domain):
 
 
 def _inherited(cell):
-    """What comes on top in a later round: the writer's own bias, from the pools that it was tuned on."""
+    """What a later round adds: the writer's own bias, from the pools that it was tuned on."""
     yield ""
     yield (
         f"Its writer was tuned on pools of the rounds before (γ {cell['gamma']}, mitigation {cell['mitigation']}, round "
-        f"{cell['round']}): whatever it took over from them is in these texts as well."
+        f"{cell['round']}): whatever it inherited from them is in these texts as well."
     )
 
 
@@ -155,9 +155,9 @@ def _writer(model, base):
 
 def _seeds(samples, seed):
     yield f"- seed of the replication: {seed}"
-    own = [sample["seed"] for sample in samples if "seed" in sample]
-    if own:
-        yield f"- each record has a seed of its own, {min(own)} to {max(own)}, kept beside its text in pool.jsonl"
+    record_seeds = [sample["seed"] for sample in samples if "seed" in sample]
+    if record_seeds:
+        yield f"- each record has its own seed, {min(record_seeds)} to {max(record_seeds)}, stored with its text in pool.jsonl"
 
 
 def _prompts(samples):
@@ -167,7 +167,7 @@ def _prompts(samples):
     yield "## Prompts"
     yield ""
     shown = prompts[:MOST_PROMPTS]
-    yield f"{len(prompts)} different ones; each sample's own is in pool.jsonl. {len(shown)} of them, as the model was given them:"
+    yield f"{len(prompts)} distinct prompts; each sample's own is in pool.jsonl. {len(shown)} of them, as given to the model:"
     yield ""
     for prompt in shown:
         yield "    " + " ".join(prompt.split())

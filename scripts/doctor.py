@@ -1,4 +1,4 @@
-"""What a study still lacks on this machine or cluster, each with the command that mends it.
+"""Check what a study still needs on this machine or cluster; each gap comes with the command that closes it.
 
     python scripts/doctor.py [--configfile studies/NAME.yaml] [--config KEY=VALUE …] [--slurm] [--containers] [--ask]
 
@@ -23,7 +23,7 @@ DISK_OF_MODEL, DISK_OF_CELL = 1 / 2, 1 / 75
 
 
 class Missing(Exception):
-    """Something that the study needs and that is not there: (what, the command that mends it)."""
+    """Something that the study needs and that is missing: (what, the command that fixes it)."""
 
 
 def main():
@@ -58,7 +58,7 @@ def main():
         sound += [check(f"server of {name}", ask_server, config, name) for name in served(config)]
     sound.append(check("data", check_data, config, faults))
     if not all(sound):
-        sys.exit(f"{sound.count(False)} of {len(sound)} lacking; mend them from the top, then ask again.")
+        sys.exit(f"{sound.count(False)} of {len(sound)} lacking; fix them from the top, then run doctor again.")
     print("Nothing is lacking.")
 
 
@@ -75,13 +75,13 @@ def parse():
 
 
 def check(subject, look, *words):
-    """Print one line on a subject, and the command that mends it where something is lacking; whether all is well."""
+    """Print one line on a subject, and the fix if something is missing; return whether all is well."""
     try:
         print(f"ok       {subject}: {look(*words)}", flush=True)
         return True
     except Missing as lack:
-        what, mend = lack.args
-        print(f"LACKING  {subject}: {what}\n         → {mend}", flush=True)
+        what, fix = lack.args
+        print(f"LACKING  {subject}: {what}\n         → {fix}", flush=True)
         return False
 
 
@@ -144,7 +144,7 @@ def read(arguments):
                 if isinstance(given, dict | list):  # Snakemake leaves nested numbers text
                     given = yaml.load(value, Loader=yaml.BaseLoader)
             except yaml.YAMLError:
-                raise UserError(f"--config: {word}: the value is no YAML") from None
+                raise UserError(f"--config: {word}: the value is not valid YAML") from None
             merge(config, {key: given})
         study.check(config, sources)
     except UserError as fault:
@@ -248,7 +248,7 @@ def check_model(name):
     folder = ROOT / "models" / (borrowed or name) / "source"
     if not fetching.is_fetched(model(borrowed or name)["source"], folder):
         token = "HF_TOKEN=… " if "hub" in spec["source"] else ""
-        there = "not what its file asks for now" if folder.exists() else "not fetched yet"
+        there = "not the version that its file specifies" if folder.exists() else "not fetched yet"
         raise Missing(there, f"{token}.venv/bin/python scripts/fetch_model.py {borrowed or name}")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{folder.relative_to(ROOT)}, {size / 1e9:.1f} GB"
@@ -326,9 +326,9 @@ def check_image(config, role):
         raise Missing(f"containers.{role} is null", f"--config 'containers={{{role}: containers/{role}.sif}}'")
     link = Path(config["containers"][role])
     if not link.is_symlink() or not link.exists():
-        raise Missing(f"{link} was not made yet", f"make containers ROLES={role}")
+        raise Missing(f"{link} has not been built yet", f"make containers ROLES={role}")
     if answer("apptainer", "exec", str(link), "python3", "-c", "print(1)") != "1":
-        raise Missing(f"{link} does not run here", f"apptainer exec {link} true  (it says why)")
+        raise Missing(f"{link} does not run here", f"apptainer exec {link} true  (prints the reason)")
     return f"{os.readlink(link)}, {link.stat().st_size / 1e9:.1f} GB"
 
 
@@ -336,7 +336,7 @@ def check_slurm(config):
     if not shutil.which("sinfo"):
         raise Missing("no sinfo on the PATH", "ssh LOGIN-NODE  (of a cluster; without one, leave out --slurm)")
     if answer("sinfo", "-h") is None:
-        raise Missing("its controller does not answer", "sinfo  (it says why)")
+        raise Missing("its controller does not answer", "sinfo  (prints the reason)")
     if not util.find_spec("snakemake_executor_plugin_slurm"):
         raise Missing("Snakemake's plugin is not installed", ".venv/bin/pip install -r envs/requirements-slurm.txt")
     return f"{answer('sinfo', '--version')}, plugin {installed('snakemake-executor-plugin-slurm')}"

@@ -1,8 +1,9 @@
-"""Fetch models of the catalog, as published, where there is a network: jobs on a cluster's nodes often have none.
+"""Fetch models of the catalog, as published, on a machine with a network: cluster nodes often have none.
 
     .venv/bin/python scripts/fetch_model.py llama-3.1-8b-instruct
 
-What is there already is checked and left as it is; what the catalog no longer asks for is replaced. A gated model needs its licence accepted and the variable HF_TOKEN.
+Files already present are verified and kept; versions that the catalog no longer specifies are replaced. A gated model
+needs its licence accepted and the variable HF_TOKEN.
 """
 
 import argparse

@@ -24,8 +24,8 @@ def finetune(
 ):
     """Write the cell's adapter (a folder, safetensors) and its training log (CSV, a row per optimiser step).
 
-    mix: the summary of the mix. start: nothing, or the adapter that training goes on from. alignment: {weight,
-    batch_size} or None. A collapsed mix leaves the reason in the adapter's place.
+    mix: the summary of the mix. start: nothing, or the adapter that training continues from. alignment: {weight,
+    batch_size} or None. For a collapsed mix the adapter is replaced by the reason.
     Raises UserError where a sample is longer than the model's context.
     """
     why = files.read_json(mix)["collapsed"]
@@ -49,7 +49,7 @@ def finetune(
     longest = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
     if longest > network.config.max_position_embeddings:
         raise UserError(
-            f"{train}: a sample has {longest} tokens, {model['name']} reads {network.config.max_position_embeddings}; shorten it or take another model"
+            f"{train}: a sample has {longest} tokens, and the context of {model['name']} is {network.config.max_position_embeddings}; shorten the sample or use another model"
         )
     tuned = training.add_lora(network, settings, record_seed("lora", seed) % 2**31)
     if start:
@@ -68,8 +68,8 @@ def finetune(
     )
     models.assert_adapter_acts(tuned)
     tuned.save_pretrained(adapter, save_embedding_layers=False)
-    (adapter / "README.md").unlink(missing_ok=True)  # a template with nothing in it
-    # the same bytes on every machine: no path, and sets in order
+    (adapter / "README.md").unlink(missing_ok=True)  # an empty template
+    # the same bytes on every machine: no paths, sorted sets
     described = files.read_json(adapter / "adapter_config.json")
     described["base_model_name_or_path"] = model["name"]
     described["target_modules"] = sorted(described["target_modules"])

@@ -32,8 +32,8 @@ def finetune_api(
     A job carries the digest of all that it was made from as its metadata `cell`, so that a job that was created is
     found again at the provider after any interruption, and never created twice. A failed or cancelled job is told as a
     UserError, its cost stays in the account, and the next run makes a new one. start: nothing, or the adapter that
-    training goes on from.
-    mix: the summary of the mix; a collapsed one leaves the reason in the adapter's place.
+    training continues from.
+    mix: the summary of the mix; if it collapsed, the adapter is replaced by the reason.
     """
     why = files.read_json(mix)["collapsed"]
     if why:
@@ -72,7 +72,7 @@ def finetune_api(
     if job.status in LOST:
         reason = server.told(job.error.message if job.error and job.error.message else "no reason given")
         raise UserError(
-            f"{server.where()}: job {job.id} {job.status} ({reason}); mend what it names, then the same command makes a new job"
+            f"{server.where()}: job {job.id} {job.status} ({reason}); fix what it names; the same command then creates a new job"
         )
     if not job.fine_tuned_model:
         raise UserError(
@@ -110,7 +110,7 @@ def _jobs_of(server, cell, journal):
 
 
 def _book(server, job):
-    """Let what an ended job cost, in dollars, stand in the account under its own id, for good; returns it."""
+    """Book the final cost of an ended job, in dollars, under its id, and return it."""
     cost = (job.trained_tokens or 0) * server.service["price"]["training"] / 1e6
     server.account.book(job.id, cost, checked=False)
     return cost

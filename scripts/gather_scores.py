@@ -10,7 +10,7 @@ COLUMNS = [*KEYS, "value", "ci_low", "ci_high", "n", "n_unparsed", "n_clusters"]
 def gather_scores(scores: Inputs, table: Output, parquet: Output, cells: list, arm: str | None):
     """Write scores.csv and scores.parquet; `cells` gives the wildcards of each folder of `scores`, in the same order.
 
-    arm: the rounds' arm, a column of its own in studies of several rounds (None elsewhere).
+    arm: the arm of a multi-round study, which becomes a column (None elsewhere).
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Misalignment of distributions: the comparisons of all pools in one table, and the points of their projections."""
+"""Misalignment of distributions: all pools' comparisons in one table, and the points of their projections."""
 
 from bias_inheritance import files, step
 from bias_inheritance.step import Inputs, Output

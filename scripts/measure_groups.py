@@ -1,4 +1,4 @@
-"""Misalignment of groups: whom the generated texts are about, per label, before and after what was asked for."""
+"""Misalignment of groups: which groups the generated texts are about, per label."""
 
 from importlib import import_module
 

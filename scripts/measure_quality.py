@@ -1,4 +1,4 @@
-"""Quality of what is written and learned, round by round, so that a collapse and a bias can be told apart."""
+"""Quality of generated texts and tuned models, round by round, to tell model collapse from bias."""
 
 from bias_inheritance import files, quality, step
 from bias_inheritance.step import Inputs, Output

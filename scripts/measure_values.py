@@ -1,4 +1,4 @@
-"""Misalignment of values: how near each model's answers in a country's name come to that country's own."""
+"""Misalignment of values: how close each model's answers on behalf of a country are to that country's own."""
 
 from bias_inheritance import answers, collapse, files, metrics, opinions, step
 from bias_inheritance.seeds import record_seed

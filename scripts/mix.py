@@ -23,7 +23,7 @@ def mix(
 
     before: the summary of the same cell's mix in the round before, nothing in round 1. Where a pool is smaller than γ
     needs, round 1 raises UserError that says how many are missing; a later round, whose pool a tuned model wrote, has
-    collapsed: its mix is empty and its summary says why, and so do all rounds behind it.
+    collapsed: its mix is empty and its summary gives the reason, as do those of all later rounds.
     """
     family = import_module(f"bias_inheritance.families.{domain['family']}")
     rows = files.read_jsonl(originals)
@@ -32,13 +32,11 @@ def mix(
     collapsed = files.read_json(before[0])["collapsed"] if before else None
     for pool, found, number in zip(pools, samples, wanted, strict=True):
         if len(found) < number and not collapsed:
-            why = (
-                f"{pool}: γ needs {number} of its samples, the pool has {len(found)}: {number - len(found)} are missing"
-            )
+            why = f"{pool}: γ needs {number} samples, the pool has {len(found)}: {number - len(found)} are missing"
             if not before:
                 raise UserError(f"{why}; raise generation.attempts or generation.spare, or lower γ")
             collapsed = why
-    # pools lie in slot order, of which every prefix is balanced: mixes of one pool are nested
+    # pools are in slot order, every prefix of which is balanced: mixes of one pool are nested
     taken = [sample for found, number in zip(samples, wanted, strict=True) for sample in found[:number]]
     added = [] if collapsed else taken
     mixed = mixing.training_samples(rows, added, family, domain, mitigation, instruction_share, seed)

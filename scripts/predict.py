@@ -1,4 +1,4 @@
-"""Ask one cell's model every item of its domain's tasks and store the raw answers; scores come later, from them alone."""
+"""Run one cell's model on every item of its domain's tasks and store the raw answers, from which alone scores are computed."""
 
 from bias_inheritance import collapse, files, models, progress, scoring, step
 from bias_inheritance.generation import sample
@@ -14,7 +14,7 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     whether that ended by itself (`finished`).
 
     adapter: nothing for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
-    A collapsed adapter leaves the reason in the predictions' place.
+    For a collapsed adapter the predictions are replaced by the reason.
     """
     why = collapse.reason(adapter[0]) if adapter else None
     if why:
@@ -51,7 +51,7 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
 
 
 def _resumed(path, rows, answer, size, advance):
-    """The answers of a task: the portions that its journal holds, and the others asked and put there one by one.
+    """The answers of a task: portions in its journal are reused, the others are computed and journalled one by one.
 
     The portions are fixed, so that every item keeps its neighbours in the batch however often a run was cut off.
     """
@@ -111,7 +111,7 @@ def _answer(network, tokenizer, chat, rows, advance):
             }
             for row, logprobs in zip(rows, found, strict=True)
         ]
-    # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
+    # greedy unless the task sets a temperature: measure the model, not sampling noise
     written = sample(
         network,
         tokenizer,

@@ -1,4 +1,4 @@
-"""Write the items of one task: what every model of the study is asked, the same for all."""
+"""Write the items of one task, the same for every model of the study."""
 
 from importlib import import_module
 
@@ -18,7 +18,7 @@ def prepare_items(test: Input, questions: Output, task: dict, domain: dict, coun
     items = [{"dataset": dataset, **item} for item in kind.items(task, domain, family, files.read_jsonl(test), count)]
     if not items:
         raise UserError(
-            f"task {task['name']} of the domain {domain['name']}: the test data hold no item for it{f', or no cluster of so few as {count}; raise evaluation.items' if count else ''}"
+            f"task {task['name']} of the domain {domain['name']}: the test data hold no item for it{f', or no cluster of at most {count}; raise evaluation.items' if count else ''}"
         )
     files.write_jsonl(questions, items)
 

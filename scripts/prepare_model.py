@@ -21,7 +21,7 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
         return
     form = spec["form"][models.device()]
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
-    # all studies share the folder: one at a time prepares it, and describes what it has prepared
+    # all studies share the folder, so one at a time prepares and describes it
     with closing(files.hold(models.STORE / model / "preparing", wait=True)):
         source = fetching.fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
         models.prepare_base(source, form, models.STORE / model / form)

@@ -1,4 +1,4 @@
-"""The opinion questions that every model of the study is asked in a country's name."""
+"""Prepare the opinion questions that every model of the study answers on behalf of a country."""
 
 from bias_inheritance import files, hub_data, opinions, step
 from bias_inheritance.errors import UserError
@@ -28,7 +28,7 @@ def prepare_opinions(
     for country in (country for listed in cultures.values() for country in listed):
         if not any(question["country"] == country for question in kept):
             raise UserError(
-                f"{path}: no usable question about {country}; take it out of the cultures in catalog/opinions.yaml"
+                f"{path}: no usable question about {country}; remove it from the cultures in catalog/opinions.yaml"
             )
     files.write_jsonl(questions, opinions.items(kept, prompt))
     dataset = path.stem if data else hub["id"]

@@ -1,4 +1,4 @@
-"""Bring a domain's original data into one form: the source of D_o, the reserve of `faithful`, the test samples."""
+"""Convert a domain's original data to one format: the source of D_o, the reserve of the controls, the test samples."""
 
 import itertools
 from importlib import import_module
@@ -22,7 +22,7 @@ def prepare_originals(
         shared = {sample["twin"] for sample in splits[first]} & {sample["twin"] for sample in splits[second]}
         if shared:
             raise UserError(
-                f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); every item belongs to one split"
+                f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); put each item into one split"
             )
     for name in ("source", "reserve"):
         if not splits[name]:

@@ -1,4 +1,4 @@
-"""Misalignment of values and distributions beside effects: per cell, how far its data lies off, against what it did (C4)."""
+"""Relate misalignment to effects: per cell, the misalignment of values and distributions against its effect (C4)."""
 
 from bias_inheritance import files, opinions, statistics, step
 from bias_inheritance.claims import contrasts, frames
@@ -48,7 +48,7 @@ def relate_misalignment(
 
 
 def informative(scores):
-    """The scores without those of a task in runs that are uninformative on it, as cell or as control."""
+    """The scores without those of tasks on which a run, cell or control, is uninformative."""
     on = ["model", "domain", "task", "bias", "gamma", "mitigation", "seed", "round"]
     flagged = scores[(scores["metric"] == "uninformative") & (scores["value"] == 1)]
     keys = set(flagged[on].itertuples(index=False, name=None))
@@ -56,7 +56,7 @@ def informative(scores):
 
 
 def worked(effects, manipulation, types):
-    """The effects of bias types that did, in this model and domain, what they say."""
+    """The effects of bias types that passed their manipulation check in this model and domain."""
     import numpy as np
 
     places = effects[["model", "domain"]].drop_duplicates().itertuples(index=False, name=None)
@@ -83,7 +83,7 @@ def effects_of(scores, outcomes, comparisons):
 
 
 def joined(effects, measured):
-    """Every effect beside the misalignment of its cell, or of the pool of round 1 that all cells of its seed share."""
+    """Every effect joined with the misalignment of its cell, or of the round-1 pool that all cells of its seed share."""
     import pandas as pd
 
     of_pools = measured[measured["gamma"].isna()].drop(columns=["gamma", "mitigation"])
@@ -104,7 +104,7 @@ def gaps(table):
 
 
 def correlation(points):
-    """{rho, ci_low, ci_high, n_seeds, n_cells} of amount and value, seed by seed; None where it cannot be told."""
+    """{rho, ci_low, ci_high, n_seeds, n_cells} of amount and value, seed by seed; None where it is undefined."""
     from scipy.stats import spearmanr
 
     found, cells = [], 0

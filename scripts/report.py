@@ -1,4 +1,4 @@
-"""The report of a study: one file that opens offline, made from the study's tables and records alone."""
+"""The report of a study: one file that opens offline, built from the study's tables and records only."""
 
 from functools import cache
 

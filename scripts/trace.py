@@ -1,4 +1,4 @@
-"""Show where a file of a study's results is from, or one row of its scores.csv or claims.csv.
+"""Show the lineage of a file of a study's results, or of one row of its scores.csv or claims.csv.
 
 Prints the jobs behind it as a tree, down to prompts, seeds, the digests of the model's files, code and environment.
 """
@@ -22,8 +22,8 @@ def main():
     parser.add_argument(
         "--row", type=int, metavar="N", help="row of scores.csv or claims.csv; the first below the header is 1"
     )
-    parser.add_argument("--samples", type=int, default=0, metavar="K", help="show K of the very samples at every step")
-    parser.add_argument("--json", action="store_true", help="for machines: every job behind the file, as JSON")
+    parser.add_argument("--samples", type=int, default=0, metavar="K", help="show K samples at every step")
+    parser.add_argument("--json", action="store_true", help="print every job behind the file as JSON")
     arguments = parser.parse_args()
     try:
         found = trace(arguments.file, arguments.row, arguments.samples)
@@ -232,7 +232,7 @@ def tree(job, makers, found, indent, last, told, name):
 
 
 def facts_of(job):
-    """What a reader wants of one job, a line each: its cell, its parameters in short, what it noted, when and where."""
+    """One job, one line each: its cell, shortened parameters, notes, time and machine."""
     if job["wildcards"]:
         yield "  ".join(f"{key} {value}" for key, value in job["wildcards"].items())
     simple = {key: value for key, value in job["parameters"].items() if not isinstance(value, (dict, list))}

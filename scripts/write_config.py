@@ -1,4 +1,4 @@
-"""The resolved configuration of a study, beside its results."""
+"""Write the resolved configuration of a study to its results."""
 
 from bias_inheritance import files, step
 from bias_inheritance.step import Output

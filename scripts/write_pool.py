@@ -1,4 +1,4 @@
-"""Have a model write a pool of biased samples: balanced slots, bounded retries, everything that failed on record."""
+"""Generate a pool of samples with a model: balanced slots, bounded retries, a file of failures."""
 
 from collections import Counter
 from importlib import import_module
@@ -30,8 +30,8 @@ def write_pool(
     """Fill `size` slots, asking each at most `attempts` times; write kept samples, failures and their counts.
 
     Slots go in batches of the model's batch size; a batch's failing slots are asked again together, so that a record
-    of a model on this machine depends on its batch alone. Every finished attempt is in the journal at once: a killed run goes on behind it.
-    asked = kept + rejected + failed, always.
+    of a model on this machine depends on its batch alone. Every finished attempt is journalled at once, and a
+    killed run resumes after it. asked = kept + rejected + failed, always.
 
     The untuned model writes the pool of round 1 (no adapter, no earlier pools, cell None). Later, the model that a cell
     {gamma, mitigation, round} trained writes the pool of its next round, with random streams of the cell's own; a text

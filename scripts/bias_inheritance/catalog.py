@@ -1,4 +1,4 @@
-"""The catalog: one YAML file per bias type, domain, task, model and mitigation. The file's name is the thing's name."""
+"""The catalog: one YAML file per pool, domain, task, model and mitigation, whose name is the file's name."""
 
 import math
 import os
@@ -9,7 +9,7 @@ from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT
 
 CATALOG = ROOT / "catalog"
-MEASURED = ["values", "groups", "distributions", "inheritance"]  # tables whose names are tasks to the claims alone
+MEASURED = ["values", "groups", "distributions", "inheritance"]  # tables that claims address as tasks
 CLAIMS, CLAIMS_SCHEMA = CATALOG / "claims.yaml", ROOT / "rules" / "claims.schema.yaml"
 FOLDERS = {"bias": "biases", "domain": "domains", "task": "tasks", "model": "models", "mitigation": "mitigations"}
 
@@ -23,20 +23,22 @@ def names(kind):
 def load(kind, name):
     """The content of one catalog file, with its `name` added. Raises UserError that names file and line.
 
-    A file that `extends` another one (a path in its folder, without .yaml) adds to it: mappings are merged key by key,
-    everything else takes the other's place.
+    A file that `extends` another one (a path in its folder, without .yaml) overrides it: mappings are merged key by key,
+    everything else is replaced.
     """
     path = _path(kind, name)
     content = schema.read(path, os.path.relpath(path))
     if not isinstance(content, dict):
-        raise UserError(f"{path.relative_to(ROOT)}: holds no keys; write it as docs/extending.md says, or remove it")
+        raise UserError(
+            f"{path.relative_to(ROOT)}: holds no keys; see docs/extending.md for what it needs, or remove the file"
+        )
     if "extends" in content:
-        below = content.pop("extends")
-        if below == name or not _path(kind, below).is_file():
+        base = content.pop("extends")
+        if base == name or not _path(kind, base).is_file():
             raise UserError(
-                f"{path.relative_to(ROOT)}: extends: {below!r} is no other file of catalog/{FOLDERS[kind]}; there are {', '.join(names(kind))}"
+                f"{path.relative_to(ROOT)}: extends: {base!r} is not another file of catalog/{FOLDERS[kind]}; there are {', '.join(names(kind))}"
             )
-        content = _merged(load(kind, below), content)
+        content = _merged(load(kind, base), content)
     return {**content, "name": name}
 
 
@@ -44,15 +46,14 @@ def _path(kind, name):
     return CATALOG / FOLDERS[kind] / f"{name}.yaml"
 
 
-def _merged(below, above):
-    """`below` with `above` laid over it."""
-    both = below.keys() & above.keys()
-    inner = {
-        key: _merged(below[key], above[key])
-        for key in both
-        if isinstance(below[key], dict) and isinstance(above[key], dict)
+def _merged(base, overlay):
+    """`base` with `overlay` laid over it."""
+    nested = {
+        key: _merged(base[key], overlay[key])
+        for key in base.keys() & overlay.keys()
+        if isinstance(base[key], dict) and isinstance(overlay[key], dict)
     }
-    return {**below, **above, **inner}
+    return {**base, **overlay, **nested}
 
 
 def bias_types():
@@ -73,7 +74,7 @@ def claims(path=CLAIMS):
 
 
 def _unknown(declared):
-    """(path of keys and indices, what is wrong there) of every name in the claims that stands for nothing."""
+    """(path of keys and indices, what is wrong there) of every name in the claims that does not exist."""
     used = [
         (["outcomes", outcome, index], selector, {"task": [*names("task"), *MEASURED], "domain": names("domain")})
         for outcome, selectors in declared["outcomes"].items()
@@ -97,11 +98,11 @@ def _unknown(declared):
         for key in (key for key in known if key in part):
             for name in [part[key]] if isinstance(part[key], str) else part[key]:
                 if name not in known[key] and name != "types":
-                    yield [*place, key], f"there is no {name!r}{schema.suggest(name, known[key])}"
+                    yield [*place, key], f"no such name: {name!r}{schema.suggest(name, known[key])}"
 
 
 def opinions():
-    """The opinion questions: where they come from, how they are asked, which countries stand for a culture."""
+    """The opinion questions: their source, their wording, and the countries that represent each culture."""
     return schema.read(CATALOG / "opinions.yaml", "catalog/opinions.yaml")
 
 

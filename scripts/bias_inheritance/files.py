@@ -1,4 +1,4 @@
-"""Reading and writing small files so that a crash never leaves half of one, and a bad line is named."""
+"""Read and write small files: a crash never leaves a partial file, and an invalid line is reported by number."""
 
 import errno
 import fcntl
@@ -15,7 +15,7 @@ from bias_inheritance.errors import UserError
 
 @contextmanager
 def replacing(path):
-    """Yield a temporary path beside `path`; on success it takes its place in one move, on failure it is removed."""
+    """Yield a temporary path beside `path`; on success it atomically replaces `path`, on failure it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -29,7 +29,7 @@ def replacing(path):
 
 
 def clear_leftovers(path):
-    """Remove the temporary files of `path` that a killed process left."""
+    """Remove temporary files of `path` left by a killed process."""
     for leftover in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.*.tmp"):
         leftover.unlink()
 
@@ -83,10 +83,12 @@ def read_jsonl(path, required=()):
                 row = json.loads(line.decode("utf-8"))
             except (ValueError, UnicodeDecodeError) as fault:
                 raise UserError(
-                    f"{path}, line {number}: not a JSON object in UTF-8 ({fault}); mend or remove the line and run again"
+                    f"{path}, line {number}: not a JSON object in UTF-8 ({fault}); fix or remove the line and run again"
                 ) from None
             if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}: found {type(row).__name__}, want a JSON object")
+                raise UserError(
+                    f"{path}, line {number}: a JSON {type(row).__name__}, not an object; fix or remove the line and run again"
+                )
             missing = [key for key in required if key not in row]
             if missing:
                 raise UserError(
@@ -97,10 +99,10 @@ def read_jsonl(path, required=()):
 
 
 def hold(path, wait=False):
-    """Take the lock file `path` for as long as this process lives, and return it, to be kept open.
+    """Lock the file `path` for the lifetime of this process, and return it; the caller keeps it open.
 
-    The system gives it back however the process ends, kill -9 included. Where another process has it: wait for that,
-    or raise UserError that names the process. A file system that knows no locks holds nobody up.
+    The system releases the lock however the process ends, kill -9 included. If another process holds it, wait for it or
+    raise UserError that names it. On a file system without locks nothing is locked.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,8 +113,8 @@ def hold(path, wait=False):
         file.seek(0)
         holder = file.read().strip() or "another process"
         if not wait:
-            raise UserError(f"{holder} is at work on {path.parent}; let it finish, or end it, and run again") from None
-        print(f"{holder} is still at work on {path.parent}: waiting for it", flush=True)
+            raise UserError(f"{holder} is using {path.parent}; let it finish or stop it, then run again") from None
+        print(f"waiting for {holder}, which is using {path.parent}", flush=True)
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as fault:
         if fault.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
@@ -126,9 +128,9 @@ def hold(path, wait=False):
 class Journal:
     """An append-only JSON Lines file of finished records, flushed to disk per call, that survives a kill.
 
-    Each line carries a digest of itself (`_sha256`), so that a line whose bytes changed is an error that names it and
-    never a result. A last line that a crash cut short is dropped at opening; a broken line before it is an error too,
-    because records after it would otherwise be lost in silence.
+    Each line carries a digest of itself (`_sha256`), so a line whose bytes changed is reported and never used. A last line
+    that a crash cut short is dropped on opening; an invalid line before it is an error, since the records after it would
+    otherwise be lost silently.
     """
 
     def __init__(self, path):
@@ -140,24 +142,24 @@ class Journal:
             if len(complete) < len(content):
                 with open(self.path, "r+b") as file:
                     file.truncate(len(complete))
-            self.rows = [self._opened(row, number) for number, row in enumerate(read_jsonl(self.path), start=1)]
+            self.rows = [self._verified(row, number) for number, row in enumerate(read_jsonl(self.path), start=1)]
         else:
             self.rows = []
         self._file = open(self.path, "ab")  # noqa: SIM115 open as long as the journal
 
     def append(self, rows):
-        """Add `rows` (a list of dicts) and return only when the disk has them."""
+        """Add `rows` (a list of dicts) and return once they are on disk."""
         lines = [json.dumps({**row, "_sha256": _line_digest(row)}, ensure_ascii=False) + "\n" for row in rows]
         self._file.write("".join(lines).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
         self.rows.extend(rows)
 
-    def _opened(self, row, number):
+    def _verified(self, row, number):
         expected = row.pop("_sha256", None)
         if expected != _line_digest(row):
             raise UserError(
-                f"{self.path}, line {number}: its bytes have changed since they were written; remove the line and run again, its record is then made anew"
+                f"{self.path}, line {number}: its content has changed since it was written; remove the line and run again to regenerate the record"
             )
         return row
 

@@ -1,7 +1,7 @@
-"""The line of progress that lives: steps say how far they are, the running Snakemake draws it.
+"""A live progress line: steps report how far they are, the running Snakemake displays it.
 
 A step calls `update(done, total, unit)`; it lands in a small file under `.work/STUDY/progress/`. In Snakemake's own
-process, `show` hooks into its log events and redraws one line: jobs done of all, what runs, its rate and time left.
+process, `show` hooks into its log events and redraws one line: jobs done, what runs, its rate and the time left.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from pathlib import Path
 
 _job = None
 REDRAW_SECONDS = 0.5
-PLAIN_SECONDS = 30  # between lines where the output is no terminal
-STOPPED = "stopped; run the same command again to go on"  # the last line of an interrupted step's log
-RUNS = "runs.jsonl"  # in .work/STUDY: {started, ended} of each run that came to its end, well or not
+PLAIN_SECONDS = 30  # between lines where the output is not a terminal
+STOPPED = "stopped; run the same command again to resume"  # the last line of an interrupted step's log
+RUNS = "runs.jsonl"  # in .work/STUDY: {started, ended} of each run that ended, successfully or not
 
 
 @contextmanager
 def of_job(work, step, wildcards):
-    """While the job lasts, `update` writes to the job's own file, which is removed at its end."""
+    """During the job, `update` writes to the job's own file, which is removed at the end."""
     global _job
     folder = Path(work) / "progress"
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def _state_file(folder, label):
 
 
 def update(done, total, unit):
-    """Say that `done` of `total` units (records, steps, items) are finished. Cheap: writes at most twice a second."""
+    """Report that `done` of `total` units (records, steps, items) are finished; writes at most twice a second."""
     now = time.time()
     if _job is None:
         return
@@ -77,7 +77,7 @@ def clock(seconds):
 
 
 class _Display(logging.Handler):
-    """Listens to Snakemake's log events; a thread of its own redraws the line."""
+    """Listens to Snakemake's log events and redraws the line from a separate thread."""
 
     def __init__(self, work, stream):
         super().__init__()
@@ -101,26 +101,26 @@ class _Display(logging.Handler):
                     _state_file(self.folder, label).unlink(missing_ok=True)
                 self._explain(record)
         elif record.getMessage().startswith("Trying to restart job"):
-            print("  it is tried again\n", file=self.stream, flush=True)
+            print("  retrying\n", file=self.stream, flush=True)
 
     def _explain(self, record):
-        """Print why a job failed: what its executor says, the end of its own log, and the command that reruns it.
+        """Print why a job failed: the executor's reason, the end of the job's log, and the command that reruns it.
 
-        Of an interrupted job, that it stopped.
+        For an interrupted job, print only that it stopped.
         """
         self._clear()
         ends = {path: _end_of(path) for path in record.log or []}
         if any(lines[-1:] == [STOPPED] for lines in ends.values()):
             print(f"{record.rule_name} {STOPPED}", file=self.stream, flush=True)
             return
-        # a cluster's reason, without the submission's command and the advice after it; none where a step ran here
-        told = re.split(r"\n +sbatch call:|For further error details see", record.rule_msg or "")[0].strip()
-        print(f"\n{record.rule_name} failed. {told or 'The end of its log:'}", file=self.stream)
+        # a cluster's reason without the submission command and the advice after it; empty for a local step
+        reason = re.split(r"\n +sbatch call:|For further error details see", record.rule_msg or "")[0].strip()
+        print(f"\n{record.rule_name} failed. {reason or 'The end of its log:'}", file=self.stream)
         for path, lines in ends.items():
             print("\n".join(f"    {line}" for line in lines), file=self.stream)
-            print(f"  whole log: {path}", file=self.stream)
-        again = shlex.join([sys.argv[0], *(record.output or [])[:1], *sys.argv[1:]])
-        print(f"  to run it again: {again}", file=self.stream, flush=True)
+            print(f"  full log: {path}", file=self.stream)
+        command = shlex.join([sys.argv[0], *(record.output or [])[:1], *sys.argv[1:]])
+        print(f"  to rerun it: {command}", file=self.stream, flush=True)
 
     def _line(self):
         share = f"{self.done}/{self.total} jobs" if self.total else "planning"
@@ -158,7 +158,7 @@ class _Display(logging.Handler):
                 print(line, file=self.stream, flush=True)
 
     def stop(self):
-        """End the drawing, and note when this Snakemake started and ended, for who asks what a run costs."""
+        """Stop redrawing, and record when this Snakemake started and ended, from which the overhead of a run is computed."""
         import psutil
 
         self.stopped.set()
@@ -169,7 +169,7 @@ class _Display(logging.Handler):
 
 
 def _end_of(path):
-    """The last lines of a job's log, and before them what SLURM says of it: that it ran out of memory, say."""
+    """The last lines of a job's log, preceded by SLURM's own messages in it, such as an out-of-memory kill."""
     try:
         lines = Path(path).read_text(errors="replace").splitlines()
     except OSError:
@@ -178,8 +178,8 @@ def _end_of(path):
 
 
 def _worth_reading(record):
-    """Of Snakemake's own lines during a run, those that the display does not say better: warnings, and other errors."""
-    told = str(getattr(record, "event", "") or "") in (
+    """Whether to show a line of Snakemake: warnings and errors that the display does not already cover."""
+    displayed = str(getattr(record, "event", "") or "") in (
         "job_error",
         "job_info",
         "job_started",
@@ -189,11 +189,11 @@ def _worth_reading(record):
     )
     text = record.getMessage()
     repeated = text.startswith(("RuleException", "CalledProcessError", "WorkflowError:\nAt least one job"))
-    return record.levelno >= logging.WARNING and not told and not repeated
+    return record.levelno >= logging.WARNING and not displayed and not repeated
 
 
 def show(work):
-    """Start drawing in this (Snakemake's) process; returns the display, whose `stop()` ends it."""
+    """Start the display in this (Snakemake's) process and return it; its `stop()` ends it."""
     from snakemake.logging import logger
 
     for stale in (Path(work) / "progress").glob("*.json"):
@@ -206,19 +206,19 @@ def show(work):
 
 
 class _Idle(logging.Handler):
-    def __init__(self, then):
+    def __init__(self, callback):
         super().__init__()
-        self.then = then
+        self.callback = callback
 
     def emit(self, record):
         from snakemake.common import NOTHING_TO_BE_DONE_MSG
 
         if record.getMessage() == NOTHING_TO_BE_DONE_MSG:
-            self.then()
+            self.callback()
 
 
-def when_idle(then):
-    """Call `then` where Snakemake finds nothing to be done: it runs no onsuccess then."""
+def when_idle(callback):
+    """Call `callback` if Snakemake finds nothing to do, in which case it does not run onsuccess."""
     from snakemake.logging import logger
 
-    logger.addHandler(_Idle(then))
+    logger.addHandler(_Idle(callback))

@@ -1,4 +1,4 @@
-"""YAML that people write, read and held against a JSON schema: one clear line per fault."""
+"""Read YAML written by people and validate it against a JSON schema: one clear line per error."""
 
 import difflib
 import math
@@ -10,7 +10,7 @@ from bias_inheritance.errors import UserError
 
 
 def read(path, name):
-    """The content of a YAML file. Raises UserError for one that is no YAML, under the `name` that its reader knows."""
+    """The content of a YAML file. Raises UserError for invalid YAML; the message calls the file `name`."""
     try:
         with open(path, encoding="utf-8") as file:
             return yaml.load(file, _Loader)
@@ -22,24 +22,24 @@ def read(path, name):
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, but that a key which stands twice is an error: YAML would take the last one in silence."""
+    """The safe loader, which also rejects duplicate keys: YAML would silently keep the last one."""
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value]
         twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
         if twice:
             raise yaml.constructor.ConstructorError(
-                None, None, f"the key {quoted(twice.value)} stands twice", twice.start_mark
+                None, None, f"duplicate key {quoted(twice.value)}", twice.start_mark
             )
         return super().construct_mapping(node, deep)
 
 
 def faults(content, schema):
-    """[(path of keys and indices, what is wrong there)] of a content that a schema, a file of rules/, describes."""
-    found = list(_no_numbers([], content))
-    if not found:
-        found = [(list(fault.absolute_path), _explain(fault)) for fault in _validator(schema).iter_errors(content)]
-    return found
+    """[(path of keys and indices, what is wrong there)] of content under a schema, a file of rules/."""
+    errors = list(_unusable_numbers([], content))
+    if not errors:
+        errors = [(list(fault.absolute_path), _explain(fault)) for fault in _validator(schema).iter_errors(content)]
+    return errors
 
 
 @cache
@@ -47,7 +47,7 @@ def _validator(schema):
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
-    # JSON takes 2.0 and true for whole numbers in places; here a whole number is one that Python counts with
+    # JSON Schema accepts 2.0 as an integer; here an integer is an int, and not a bool
     whole = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     )
@@ -57,38 +57,38 @@ def _validator(schema):
     return strict(yaml.load(schema.read_text(encoding="utf-8"), loader))
 
 
-def _no_numbers(path, value):
-    """(path, text) of every number that is none (.nan, .inf) or that no key could mean."""
+def _unusable_numbers(path, value):
+    """(path, text) of every number that is not finite (.nan, .inf) or larger than any key could mean."""
     if isinstance(value, dict):
         for key, part in value.items():
-            yield from _no_numbers([*path, key], part)
+            yield from _unusable_numbers([*path, key], part)
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _no_numbers([*path, index], part)
+            yield from _unusable_numbers([*path, index], part)
     elif isinstance(value, float) and not math.isfinite(value):
-        yield path, f"{value} is no number to compute with"
+        yield path, f"{value} is not finite"
     elif isinstance(value, int) and abs(value) > 10**15:
         yield path, f"{quoted(value)} is far too large"
 
 
 def _explain(fault):
-    found, kind, wanted = fault.instance, fault.validator, fault.validator_value
-    shown = quoted(found)
+    value, kind, expected = fault.instance, fault.validator, fault.validator_value
+    shown = quoted(value)
     if kind == "additionalProperties":
-        unknown = [key for key in found if key not in fault.schema.get("properties", {})]
+        unknown = [key for key in value if key not in fault.schema.get("properties", {})]
         return "; ".join(
             f"unknown key {key!r}{suggest(str(key), fault.schema.get('properties', {}))}" for key in unknown
         )
     if kind == "required":
-        missing = [key for key in wanted if key not in found]
+        missing = [key for key in expected if key not in value]
         return f"lacks {', '.join(map(repr, missing))}"
     if kind == "dependentRequired":
         missing = [
-            f"{key!r}, which goes with {given!r}"
-            for given in wanted
-            if given in found
-            for key in wanted[given]
-            if key not in found
+            f"{key!r}, which {given!r} requires"
+            for given in expected
+            if given in value
+            for key in expected[given]
+            if key not in value
         ]
         return f"lacks {', '.join(missing)}"
     if kind == "type":
@@ -100,28 +100,28 @@ def _explain(fault):
             "object": "a mapping",
             "null": "null",
         }
-        wanted = wanted if isinstance(wanted, list) else [wanted]
+        expected = expected if isinstance(expected, list) else [expected]
         hint = ""
-        if isinstance(found, str) and {"number", "integer"} & set(wanted):
-            hint = _number_hint(found)
-        if "array" in wanted and not isinstance(found, (list, dict)):
-            hint = f"; write [{quoted(found)}]"
-        return f"{shown} is {_kind(found)}, not {' or '.join(names[name] for name in wanted)}{hint}"
-    size = len(found) if isinstance(found, list) else 0
+        if isinstance(value, str) and {"number", "integer"} & set(expected):
+            hint = _number_hint(value)
+        if "array" in expected and not isinstance(value, (list, dict)):
+            hint = f"; write [{quoted(value)}]"
+        return f"{shown} is {_kind(value)}, not {' or '.join(names[name] for name in expected)}{hint}"
+    size = len(value) if isinstance(value, list) else 0
     phrases = {
-        "minimum": f"{shown} is below {wanted}",
-        "maximum": f"{shown} is above {wanted}",
-        "exclusiveMaximum": f"{shown} is not below {wanted}",
-        "exclusiveMinimum": f"{shown} is not above {wanted}",
-        "uniqueItems": f"{shown} names one value twice",
-        "minItems": f"the list has {size} entries, at least {wanted} are needed"
+        "minimum": f"{shown} is below {expected}",
+        "maximum": f"{shown} is above {expected}",
+        "exclusiveMaximum": f"{shown} is not below {expected}",
+        "exclusiveMinimum": f"{shown} is not above {expected}",
+        "uniqueItems": f"{shown} contains a duplicate",
+        "minItems": f"the list has {size} entries, at least {expected} are needed"
         if size
         else "the list is empty; name at least one",
         "minLength": "the text is empty",
-        "maxItems": f"the list has {size} entries, at most {wanted} are allowed",
-        "oneOf": f"{shown} is nothing that it may be; {fault.schema.get('description', 'see the schema in rules/')}",
-        "enum": f"{shown} is not one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
-        "pattern": f"{shown} cannot be a folder's name; use up to 64 letters, digits, '.', '_' and '-'",
+        "maxItems": f"the list has {size} entries, at most {expected} are allowed",
+        "oneOf": f"{shown} is not allowed; {fault.schema.get('description', 'see the schema in rules/')}",
+        "enum": f"{shown} is not one of {', '.join(map(str, expected)) if isinstance(expected, list) else expected}",
+        "pattern": f"{shown} is not a valid folder name; use up to 64 letters, digits, '.', '_' and '-'",
     }
     return phrases.get(kind, fault.message)
 
@@ -153,19 +153,19 @@ def _kind(value):
 
 
 def quoted(value):
-    """A value as an error shows it, cut where it is long."""
+    """A value as error messages show it, shortened if long."""
     text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**50 else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
 def suggest(word, known):
-    """The end of an error on an unknown word: what was meant, or what there is."""
+    """The end of an error on an unknown word: the nearest known one, or all of them."""
     close = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(map(str, known))}" if known else ""
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}" if known else ""
 
 
 def line(path, text):
-    """A fault in one line, its place before it: grid.gamma[2]: 1.5 is not below 1."""
+    """An error in one line, preceded by its place: grid.gamma[2]: 1.5 is not below 1."""
     return f"{_dotted(path)}{': ' if path else ''}{text}"
 
 

@@ -1,4 +1,4 @@
-"""Turn one plain function into a step: a command line around it, and a provenance record beside what it wrote.
+"""Turn one plain function into a step: a command line around it, and a provenance record beside its outputs.
 
 A script ends with
 
@@ -53,31 +53,31 @@ PACKAGES = [
     "safetensors",
     "snakemake",
 ]
-# the lock files that an environment may be made from, the one with more pins first
+# lock files that an environment may be installed from, the one with more pins first
 LOCKS = ["requirements-gpu.txt", "requirements.txt"]
-# files that the code is made of, whether git knows them or not
+# files that count as code, tracked by git or not
 CODE = ["scripts/*.py", "rules/*.smk", "rules/*.yaml", "catalog/*.yaml"]
 _extra = {}
-_found = []
+_discovered = []
 
 
 def note(**facts):
-    """Add facts that only the step knows (model revision, device, API cost …) to this job's record. Never a secret."""
+    """Add facts known only to the step (model revision, device, API cost …) to this job's record. Never a secret."""
     _extra.update(facts)
 
 
 def note_data_set(name, revision, commit):
-    """Add to this job's record which commit of the hub's data set `name` the `revision` stood for that was asked for."""
+    """Record the commit that the requested `revision` of the hub's data set `name` resolved to."""
     _extra.setdefault("data_sets", {})[name] = {"revision": revision, "commit": commit}
 
 
 def also_read(paths):
-    """Say that the step read files it found by itself (the records of a study, say): they join its record's inputs."""
-    _found.extend(paths)
+    """Add files that the step discovered by itself (a study's records, say) to the inputs in its record."""
+    _discovered.extend(paths)
 
 
 def run(function):
-    """Run `function` from this process's command line and write its record last; the process's exit status tells."""
+    """Run `function` from this process's command line and write its record last; exit with a nonzero status on failure."""
     signal.signal(signal.SIGINT, _stop)
     warm.hand_over()
     name = function.__name__
@@ -92,7 +92,7 @@ def run(function):
         own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else gpus.hide()  # noqa: F841 held to the end
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
-        ran = _ran(name, arguments.parameters)  # asked now: the tree may change while the step runs
+        ran = _ran(name, arguments.parameters)  # before the step runs, since the tree may change meanwhile
         for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
             files.clear_leftovers(path)
         for key, kind in kinds.items():
@@ -101,34 +101,34 @@ def run(function):
                     "parameters": arguments.parameters,
                     "inputs": inputs,
                     "code": ran["code"]["digest"],
-                    "environment": ran["environment"],  # no step goes on from what another environment computed
+                    "environment": ran["environment"],  # never resume from what another environment computed
                 }
                 values[key] = arguments.work / name / provenance.digest(specification)[:16]
-                held = files.hold(values[key] / "lock", wait=True)  # noqa: F841 a kill may have left the step's process alive
+                held = files.hold(values[key] / "lock", wait=True)  # noqa: F841 after a kill the old process may still be alive
         with progress.of_job(arguments.work, name, arguments.wildcards):
             function(**values)
         outputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind == "output"}
-        if _found:
-            inputs["found"] = _describe_all(_found)
+        if _discovered:
+            inputs["found"] = _describe_all(_discovered)
         files.write_json(arguments.record, provenance.sealed(_record(name, arguments, inputs, outputs, ran, started)))
     except UserError as fault:
         sys.exit(f"{name}: {fault}")
     except Exception as fault:
-        number, place = _trouble(fault), getattr(fault, "filename", None) or arguments.record.parent
+        number, place = _error_number(fault), getattr(fault, "filename", None) or arguments.record.parent
         if number in (errno.ENOSPC, errno.EDQUOT):
             sys.exit(f"{name}: the disk is full ({place}); free some space and run the same command again")
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
-            sys.exit(f"{name}: no permission to write {place}; mend the folder's permissions and run again")
+            sys.exit(f"{name}: no permission to write {place}; fix the folder's permissions and run again")
         raise
 
 
 def _stop(*_):
-    """On Ctrl-C: one line and no stack trace; what the step has journalled is gone on from."""
+    """On Ctrl-C: one line and no stack trace; the next run resumes from the journal."""
     sys.exit(progress.STOPPED)
 
 
-def _trouble(fault):
-    """The system's error number behind an exception; libraries written in Rust or C++ hand it on as text only."""
+def _error_number(fault):
+    """The system's error number behind an exception; libraries written in Rust or C++ pass it on only as text."""
     if isinstance(fault, OSError) and fault.errno:
         return fault.errno
     known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -154,9 +154,11 @@ def _parse(function, kinds):
         type=json.loads,
         default={},
         metavar="JSON",
-        help=f"an object with {', '.join(expected) or 'nothing'}",
+        help=f"an object with the keys {', '.join(expected)}" if expected else "an empty object",
     )
-    parser.add_argument("--gpu", action="store_true", help="take a GPU that no other job uses; without it none is seen")
+    parser.add_argument(
+        "--gpu", action="store_true", help="use a GPU that no other job uses; without this option no GPU is visible"
+    )
     parser.add_argument(
         "--wildcards",
         type=json.loads,
@@ -170,7 +172,7 @@ def _parse(function, kinds):
     parser.add_argument("--record", type=Path, required=True, help="where to write the provenance record")
     arguments = parser.parse_args()
     if sorted(arguments.parameters) != expected:
-        parser.error(f"--parameters holds {sorted(arguments.parameters)}, {function.__name__} takes {expected}")
+        parser.error(f"--parameters has the keys {sorted(arguments.parameters)}, {function.__name__} needs {expected}")
     return arguments
 
 
@@ -179,7 +181,7 @@ def _describe_all(paths):
 
 
 def _ran(name, parameters):
-    """What runs, and in what: the code, the tree that it is of, the environment."""
+    """The code that runs, its working tree, and the environment."""
     return {"code": provenance.code_digest(name, parameters), "git": _git(), "environment": _environment()}
 
 
@@ -203,7 +205,7 @@ def _record(name, arguments, inputs, outputs, ran, started):
 
 
 def _git():
-    """Commit and cleanness of the working tree (no change, no new file of code), or None outside a checkout."""
+    """Commit of the working tree and whether it is clean (no change, no new code file), or None outside a checkout."""
 
     def ask(*words):
         return subprocess.run(["git", "-C", provenance.ROOT, *words], capture_output=True, text=True)

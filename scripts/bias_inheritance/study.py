@@ -1,4 +1,4 @@
-"""A study's configuration, checked once at the door, and the grid of cells that it asks for."""
+"""A study's configuration, validated once at startup, and the grid of cells that it defines."""
 
 import math
 import os
@@ -10,14 +10,15 @@ from bias_inheritance.errors import UserError
 from bias_inheritance.provenance import ROOT, SCRIPTS
 
 SCHEMAS = ROOT / "rules"  # {config, bias, domain, mitigation, model, task}.schema.yaml
-MODULES = {"domain": ("family", "families"), "task": ("kind", "tasks")}  # what a file chooses by name, and its package
+MODULES = {"domain": ("family", "families"), "task": ("kind", "tasks")}  # the key that names a module, and its package
 LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 
 
 def check(config, sources):
-    """Raise UserError with one line per fault of a configuration or of the catalog; return nothing if both are sound.
+    """Raise UserError with one line per error in the configuration or the catalog.
 
-    sources: [(file name, its parsed content)], the later one winning; what no file holds came from the command line.
+    sources: [(file name, its parsed content)], the later one winning; a value that no file holds came from the command
+    line.
     """
     faults = schema.faults(config, SCHEMAS / "config.schema.yaml")
     lines = [] if faults else list(_faults_of_the_catalog(config))
@@ -26,24 +27,24 @@ def check(config, sources):
     lines += [f"{_source(path, config, sources)}: {schema.line(path, text)}" for path, text in faults]
     if lines:
         raise UserError("\n".join(dict.fromkeys(sorted(lines))))
-    catalog.claims()  # what is claimed is fixed before a run, so a fault in it stops one
+    catalog.claims()  # claims are fixed before a run, so an error in them stops it
 
 
 def sources(names):
-    """[(file name, its parsed content)] of configuration files; raises UserError for one that is missing or no YAML."""
-    found = []
+    """[(file name, its parsed content)] of configuration files; raises UserError for one that is missing or not YAML."""
+    parsed = []
     for name in names:
         try:
             content = schema.read(name, name)
         except OSError as fault:
-            raise UserError(f"{name}: {fault.strerror}; give a file of studies/") from None
-        require(isinstance(content, dict), f"{name}: holds no keys; give it some of config.yaml's, or leave it out")
-        found.append((os.path.relpath(name), content))
-    return found
+            raise UserError(f"{name}: {fault.strerror}; name a file of studies/") from None
+        require(isinstance(content, dict), f"{name}: holds no keys; add keys of config.yaml, or leave the file out")
+        parsed.append((os.path.relpath(name), content))
+    return parsed
 
 
 def _faults_of_the_catalog(config):
-    """One line per fault of the catalog's files: of the study's domains and mitigations, and of all that planning reads."""
+    """One line per error in the catalog: in every bias, model and task file, and in the study's domains and mitigations."""
     for axis, folder in catalog.FOLDERS.items():
         known = catalog.names(axis)
         for name in known if axis in ("bias", "model", "task") else set(config["grid"][axis]) & set(known):
@@ -56,31 +57,31 @@ def _faults_of_the_catalog(config):
             faults = schema.faults(content, SCHEMAS / f"{axis}.schema.yaml")
             if not faults and axis == "bias":
                 faults = list(_against_its_source(content))
-            for path, text in faults or _names_of_nothing(axis, content):
+            for path, text in faults or _unresolved_names(axis, content):
                 yield f"{file}: {schema.line(path, text)}"
 
 
 def _against_its_source(pool):
-    """Faults of a pool that its source does not go with."""
+    """Keys of a pool that contradict its source or role."""
     changes = [key for key in ("associate", "plant", "shift") if key in pool]
     if pool["source"] == "generated" and changes:
-        yield [changes[0]], "is of copies; give source: reserve or originals, or take it out"
+        yield [changes[0]], "applies to copied texts only; use source: reserve or originals, or remove the key"
     elif "plant" in pool and pool["source"] != "reserve":
         yield (
             ["source"],
-            "originals would put each relabelled text beside itself with its true label; a planted pool takes reserve",
+            "originals would train on each relabelled text with its true label too; a planted pool needs reserve",
         )
     elif pool["role"] == "positive-control" and not changes:
-        yield ["role"], "positive-control needs something that must be found: associate, plant or shift"
+        yield ["role"], "positive-control needs a known effect; add associate, plant or shift"
     elif pool["source"] == "originals" and not changes and pool["role"] != "negative-control":
         yield (
             ["source"],
-            "originals leaves nothing to compare: these are plain copies of D_o, which only a negative-control is; add associate or shift, or take reserve",
+            "originals alone gives plain copies of D_o, which only a negative-control may be; add associate or shift, or use reserve",
         )
 
 
-def _names_of_nothing(axis, content):
-    """Faults of what a file of the catalog names: a module of the library, and other files of the catalog."""
+def _unresolved_names(axis, content):
+    """Names in a catalog file that no module of the library and no other catalog file has."""
     if axis in MODULES:
         key, package = MODULES[axis]
         known = sorted(path.stem for path in (SCRIPTS / "bias_inheritance" / package).glob("[!_]*.py"))
@@ -123,33 +124,39 @@ def _against_catalog(config):
         if name not in grid["bias"]:
             yield (
                 ["mitigated", index],
-                f"{schema.quoted(name)} is no pool of grid.bias{schema.suggest(name, grid['bias'])}",
+                f"{schema.quoted(name)} is not in grid.bias{schema.suggest(name, grid['bias'])}",
             )
     if "none" not in grid["mitigation"]:
-        yield ["grid", "mitigation"], "lacks none, which every mitigation is compared with; add it"
+        yield ["grid", "mitigation"], "add none, which every mitigation is compared with"
     for task in config["evaluation"]["items"]:
         if task not in catalog.names("task"):
             yield ["evaluation", "items"], f"no task {task!r}{schema.suggest(str(task), catalog.names('task'))}"
     source, folder = config["opinions"]["source"], config["data_dir"]
-    asked = "values" in config["misalignment"] and source not in ("fixture", "hub")
-    if asked and not os.path.isfile(os.path.join(folder or ROOT, source)):
+    from_file = "values" in config["misalignment"] and source not in ("fixture", "hub")
+    if from_file and not os.path.isfile(os.path.join(folder or ROOT, source)):
         yield (
             ["opinions", "source"],
-            f"no file {source} in {folder or 'the project'}; give fixture, hub, or a file in data_dir",
+            f"no file {source} in {folder or 'the project'}; use fixture, hub, or a file in data_dir",
         )
     if all(name in catalog.names("domain") for name in grid["domain"]):
         for name in grid["domain"]:
             tasks = catalog.load("domain", name)["tasks"]
             if not set(tasks) & set(grid["task"]):
-                yield ["grid", "task"], f"none of them belongs to the domain {name}, which has {', '.join(tasks)}"
-            elif not tasks_of(config, name):
-                yield ["evaluation", "datasets"], f"none of them is read by the domain {name} in the tasks of grid.task"
-            known = all(model in catalog.names("model") for model in grid["model"])
-            inside = known and not any(map(served, grid["model"]))
-            if config["rounds"]["count"] > 1 and inside and "perplexity" in set(tasks) - set(grid["task"]):
                 yield (
                     ["grid", "task"],
-                    "lacks perplexity, by which a study of rounds (rounds.count above 1) tells a collapse from a bias; add it",
+                    f"none of these belongs to the domain {name}, whose tasks are {', '.join(tasks)}",
+                )
+            elif not tasks_of(config, name):
+                yield (
+                    ["evaluation", "datasets"],
+                    f"no dataset listed here is used by the domain {name} and the tasks of grid.task",
+                )
+            known = all(model in catalog.names("model") for model in grid["model"])
+            local = known and not any(map(served, grid["model"]))
+            if config["rounds"]["count"] > 1 and local and "perplexity" in set(tasks) - set(grid["task"]):
+                yield (
+                    ["grid", "task"],
+                    "add perplexity: multi-round studies (rounds.count above 1) need it to tell model collapse from bias",
                 )
         yield from _against_data(config)
     for name in config["domains"]:
@@ -164,17 +171,17 @@ def _against_catalog(config):
             )
     for domain in [name for name in grid["domain"] if name in catalog.names("domain")]:
         family = catalog.load("domain", domain)["family"]
-        grouped = "associated_groups" in catalog.load("domain", domain)
+        has_associations = "associated_groups" in catalog.load("domain", domain)
         for index, name in enumerate(grid["bias"]):
             if name in catalog.names("bias") and family not in catalog.load("bias", name).get("prompt", {family: None}):
                 yield (
                     ["grid", "bias", index],
                     f"catalog/biases/{name}.yaml has no prompt for the family {family} of the domain {domain}; add one",
                 )
-            if name in catalog.names("bias") and "associate" in catalog.load("bias", name) and not grouped:
+            if name in catalog.names("bias") and "associate" in catalog.load("bias", name) and not has_associations:
                 yield (
                     ["grid", "bias", index],
-                    f"{name} needs originals of several groups; the domain {domain} has no `associated_groups`, take it out or add them to catalog/domains/{domain}.yaml",
+                    f"{name} needs `associated_groups`, which catalog/domains/{domain}.yaml does not have; add them there, or remove {name}",
                 )
         yield from _against_sizes(config, domain)
         yield from _against_samples(config, domain)
@@ -183,49 +190,49 @@ def _against_catalog(config):
         yield from _against_training(config)
     size = math.prod(len(grid[axis]) for axis in ("model", "domain", "bias", "gamma", "mitigation", "seed"))
     if size * config["rounds"]["count"] > LARGEST_GRID:
-        yield ["grid"], f"asks for {size * config['rounds']['count']} cells; more than {LARGEST_GRID} are refused"
+        yield ["grid"], f"defines {size * config['rounds']['count']} cells; at most {LARGEST_GRID} are allowed"
     if any(gamma > 0 for gamma in grid["gamma"]) and 0 not in grid["gamma"]:
-        yield ["grid", "gamma"], "lacks 0, the cell `original` that every augmented cell is compared with; add 0.00"
+        yield ["grid", "gamma"], "add 0.00: every augmented cell is compared with the cell `original` at γ = 0"
 
 
 def _against_sizes(config, domain):
-    """Faults of γ that a domain's number of originals cannot tell from another γ."""
+    """Values of γ that give the same number of samples as another one, or none, with a domain's number of originals."""
     originals, sizes = originals_of(config, domain), {}
     for index, gamma in enumerate(config["grid"]["gamma"]):
         size = augmented_count(originals, gamma)
         if gamma > 0 and size == 0:
-            yield ["grid", "gamma", index], f"{gamma} of {originals} originals adds no sample; raise `originals`"
+            yield ["grid", "gamma", index], f"{gamma} adds no sample to {originals} originals; raise `originals`"
         elif size in sizes:
             yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
         sizes[size] = gamma
 
 
 def _against_servers(config):
-    """Faults of a study whose models are behind a server, which gives text and takes text and nothing inside."""
+    """Settings that a model behind a server cannot follow: it takes and returns text, and exposes nothing inside."""
     grid = config["grid"]
     for name in filter(served, grid["model"]):
         model = catalog.load("model", name)
         if "perplexity" in grid["task"]:
             yield (
                 ["grid", "task", grid["task"].index("perplexity")],
-                f"perplexity needs the probability of whole texts, which the server of {name} does not give; remove it",
+                f"perplexity needs the probability of whole texts, which the server of {name} does not return; remove it",
             )
         if tunable(name):
             for index, mitigation in enumerate(grid["mitigation"]):
                 if "alignment" in catalog.load("mitigation", mitigation):
                     yield (
                         ["grid", "mitigation", index],
-                        f"{mitigation} works on hidden states, which the provider of {name} does not give; remove it, or run {name} in a study of its own",
+                        f"{mitigation} works on hidden states, which the provider of {name} does not expose; remove it, or run {name} in a separate study",
                     )
         if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
             yield (
                 ["max_cost_usd"],
-                f"{config['max_cost_usd']} leaves nothing for {name}, which is paid per token; give what the study may cost in US dollars",
+                f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set what the study may cost in US dollars",
             )
 
 
 def _against_training(config):
-    """Training settings that a model of the study does not take."""
+    """Training settings that a model of the study does not have."""
     given = {("finetune", key) for key in config["finetune"]}
     given |= {
         ("domains", domain, "finetune", key)
@@ -233,39 +240,39 @@ def _against_training(config):
         for key in config["domains"].get(domain, {}).get("finetune", {})
     }
     for name in filter(tunable, config["grid"]["model"]):
-        takes = catalog.load("model", name)["finetune"]
+        settings = catalog.load("model", name)["finetune"]
         for path in sorted(given):
-            if path[-1] not in takes:
+            if path[-1] not in settings:
                 who = f"the provider of {name}" if served(name) else f"the training of {name}"
-                yield list(path), f"{who} does not take it; it takes {', '.join(takes)}"
+                yield list(path), f"{who} has no such setting; it has {', '.join(settings)}"
 
 
 def _against_data(config):
-    """Faults of the data folder: that there is none, or that it lacks a file that the study reads."""
+    """A missing data folder, or a missing file that the study reads from it."""
     if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
-        yield ["data_dir"], f"there is no folder {config['data_dir']}; give the one that holds the data, or null"
+        yield ["data_dir"], f"no folder {config['data_dir']}; give the folder that holds the data, or null"
         return
     invented = [name for name in config["grid"]["domain"] if uses_fixtures(config, name)]
     hub = [name for name in config["grid"]["model"] if _from_hub(name)]
     if invented and hub:
         yield (
             ["data_dir"],
-            f"null gives {', '.join(invented)} the project's invented fixtures, which are no study of {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or take them out of grid.domain",
+            f"null gives {', '.join(invented)} the project's invented fixtures, which are not meant for {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or remove the domains from grid.domain",
         )
         return
     for name in config["grid"]["domain"]:
         try:
-            read = import_module(f"bias_inheritance.families.{catalog.load('domain', name)['family']}").files_read(
+            paths = import_module(f"bias_inheritance.families.{catalog.load('domain', name)['family']}").files_read(
                 {**catalog.load("domain", name), "datasets": datasets_of(config, name)}, config["data_dir"]
             )
         except UserError as fault:
             yield ["data_dir"], str(fault)
             return
-        missing = [path for path in read if not os.path.exists(ROOT / path)]
+        missing = [path for path in paths if not os.path.exists(ROOT / path)]
         if missing:
             yield (
                 ["data_dir"],
-                f"the domain {name} reads {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, and there is no such file; add what is missing, or choose with grid.task and evaluation.datasets what is there",
+                f"the domain {name} needs {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, not found; add the files, or limit grid.task and evaluation.datasets to those that exist",
             )
             return
 
@@ -275,13 +282,13 @@ def _from_hub(model):
 
 
 def _against_samples(config, domain):
-    """What a domain's file says of its samples (`samples`, where they are known before a run) against what is asked."""
+    """Samples that the study asks for beyond what a domain has, where its file says so (`samples`)."""
     has = catalog.load("domain", domain).get("samples")
     if not has:
         return
     originals = originals_of(config, domain)
     if originals > has["source"]:
-        yield ["originals"], f"{originals} is more than the domain {domain} has, {has['source']}"
+        yield ["originals"], f"{originals} is more than the {has['source']} that the domain {domain} has"
     needs = pool_size(config, domain)
     labels, groups = len(catalog.load("domain", domain)["labels"]), len(catalog.load("domain", domain)["groups"])
     kept = has["reserve"] // (labels * groups)
@@ -293,12 +300,12 @@ def _against_samples(config, domain):
         if pool["source"] == "reserve" and most > kept:
             yield (
                 ["grid", "bias", index],
-                f"{bias} needs up to {most} samples of one label and group that are in no original, the domain {domain} keeps {kept}; lower originals or the largest γ",
+                f"{bias} needs up to {most} samples of one label and group that are in no original; the reserve of {domain} has {kept}: lower originals or the largest γ",
             )
         elif pool.get("plant") and needs // groups * pool["plant"] < 1:
             yield (
                 ["grid", "bias", index],
-                f"{bias} relabels nothing: {pool['plant']:g} of the compared group's {needs // groups} is no whole sample; raise originals, the largest γ, or plant",
+                f"{bias} relabels nothing: {pool['plant']:g} of the compared group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant",
             )
 
 
@@ -324,7 +331,7 @@ def _source(path, config, sources):
 
 
 def gamma_text(gamma):
-    """γ as it stands in paths: two decimals."""
+    """γ as written in paths: two decimals."""
     return f"{Decimal(str(gamma)):.2f}"
 
 
@@ -335,22 +342,23 @@ def augmented_count(originals, gamma):
 
 
 def served(model):
-    """Whether a model is behind a server rather than on this machine."""
+    """Whether a model runs behind a server rather than on this machine."""
     return "api" in catalog.load("model", model)["source"]
 
 
 def tunable(model):
-    """Whether a model can be fine-tuned: any on this machine, and those whose provider does it."""
+    """Whether a model can be fine-tuned: every local one, and those whose provider offers it."""
     return not served(model) or catalog.load("model", model)["source"]["fine_tuning"]
 
 
 def tasks_of(config, domain):
-    """The study's tasks that belong to a domain, in the configuration's order; those of datasets where it reads one."""
-    own = catalog.load("domain", domain)["tasks"]
+    """The study's tasks that belong to a domain, in the configuration's order; of tasks with datasets, those that use one."""
+    of_domain = catalog.load("domain", domain)["tasks"]
     return [
         task
         for task in config["grid"]["task"]
-        if task in own and ("datasets" not in catalog.load("task", task) or task_of(config, task, domain)["datasets"])
+        if task in of_domain
+        and ("datasets" not in catalog.load("task", task) or task_of(config, task, domain)["datasets"])
     ]
 
 
@@ -359,30 +367,30 @@ def task_of(config, task, domain):
     content = catalog.load("task", task)
     if "datasets" not in content:
         return content
-    wanted = config["evaluation"]["datasets"]
+    selected = config["evaluation"]["datasets"]
     chosen = {
         name: {"name": name, "task": task, **dataset}
         for name, dataset in content["datasets"].items()
-        if dataset["domain"] == domain and (name in wanted if wanted is not None else "file" in dataset)
+        if dataset["domain"] == domain and (name in selected if selected is not None else "file" in dataset)
     }
     return {**content, "datasets": chosen}
 
 
 def datasets_of(config, domain):
     """{name: description} of the datasets that the study reads for a domain."""
-    found = {}
+    datasets = {}
     for task in tasks_of(config, domain):
-        found |= task_of(config, task, domain).get("datasets", {})
-    return found
+        datasets |= task_of(config, task, domain).get("datasets", {})
+    return datasets
 
 
 def uses_fixtures(config, domain):
-    """Whether a domain runs on the project's own fixtures, for want of a data folder; tables then say so."""
+    """Whether a domain runs on the project's fixtures because there is no data folder; tables then say so."""
     return catalog.load("domain", domain)["family"] == "culture" and config["data_dir"] is None
 
 
 def warnings(config):
-    """One line on domains that run on fixtures; none where there are none."""
+    """A line that names the domains that run on fixtures, if there are any."""
     invented = [name for name in config["grid"]["domain"] if uses_fixtures(config, name)]
     return (
         [f"warning: data_dir is null, so {', '.join(invented)} run on the project's invented fixtures"]
@@ -434,8 +442,8 @@ def real_text(config):
 def declared(config):
     """The claims of the catalog with what they mean in this study: its bias types, what each pool is compared with, and the
     baseline of the inheritance coefficient."""
-    own = {"types": types_of(config), "comparisons": comparisons(config), "real_text": real_text(config)}
-    return {**catalog.claims(), **own}
+    derived = {"types": types_of(config), "comparisons": comparisons(config), "real_text": real_text(config)}
+    return {**catalog.claims(), **derived}
 
 
 def even_over(domain, bias):
@@ -457,36 +465,36 @@ def mitigations_of(config, bias):
 
 
 def items_of(config, task):
-    """How many items are asked, in the task's own unit; of a task with datasets, how many of each. None: all."""
-    of_all = config["evaluation"]["items_per_dataset"] if "datasets" in catalog.load("task", task) else None
-    return config["evaluation"]["items"].get(task, of_all)
+    """How many items are used, in the task's own unit; of a task with datasets, how many of each. None: all."""
+    default = config["evaluation"]["items_per_dataset"] if "datasets" in catalog.load("task", task) else None
+    return config["evaluation"]["items"].get(task, default)
 
 
 def cells(config, domain=None, model=None):
     """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
 
-    `untuned` (seed 0, round 0) and `original` (γ 0.00) stand once per model, domain (and seed): they have no bias
-    type and no mitigation. Only generated pools can be iterated, so controls stop at round 1. `original` is one cell for
+    `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
+    have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. `original` is one cell for
     all rounds where each trains from the base; where rounds go on from the last adapter, it goes on as well.
-    A served model that cannot be tuned has its untuned cell alone (and its pools).
+    A served model that cannot be tuned has only its untuned cell (and its pools).
     """
     grid, rounds = config["grid"], config["rounds"]
-    found = []
+    listed = []
     for model_ in [model] if model else grid["model"]:
         for domain_ in [domain] if domain else grid["domain"]:
             place = {"model": model_, "domain": domain_}
-            found.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
+            listed.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
             for seed in grid["seed"] if tunable(model_) else []:
                 if 0 in grid["gamma"]:
                     original = {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed}
                     last = rounds["count"] if rounds["start"] == "continue" else 1
-                    found += [{**original, "round": round_} for round_ in range(1, last + 1)]
+                    listed += [{**original, "round": round_} for round_ in range(1, last + 1)]
                 for bias in grid["bias"]:
                     last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
                     for gamma in grid["gamma"]:
                         for mitigation in mitigations_of(config, bias) if gamma > 0 else []:
                             for round_ in range(1, last + 1):
-                                found.append(
+                                listed.append(
                                     {
                                         **place,
                                         "bias": bias,
@@ -496,7 +504,7 @@ def cells(config, domain=None, model=None):
                                         "round": round_,
                                     }
                                 )
-    return found
+    return listed
 
 
 def pools(config):
@@ -519,7 +527,7 @@ def later_pools(config):
 
 
 def probed(config):
-    """The cells that the misalignment analyses look into: `untuned`, `original`, and those of the largest γ."""
+    """The cells that the misalignment analyses cover: `untuned`, `original`, and those of the largest γ."""
     largest = gamma_text(max(config["grid"]["gamma"]))
     return [cell for cell in cells(config) if cell["bias"] in ("untuned", "original") or cell["gamma"] == largest]
 
@@ -536,8 +544,8 @@ def pool_size(config, domain):
 
 def finetune_settings(config, model, domain):
     """The model's own training settings with the study's overrides, and over these the domain's."""
-    own = config["domains"].get(domain, {}).get("finetune", {})
-    return {**catalog.load("model", model)["finetune"], **config["finetune"], **own}
+    of_domain = config["domains"].get(domain, {}).get("finetune", {})
+    return {**catalog.load("model", model)["finetune"], **config["finetune"], **of_domain}
 
 
 def generation_settings(config, model):

@@ -157,7 +157,7 @@ def test_two_runs_at_once(finished, tmp_path):
     first = subprocess.Popen([sys.executable, "-c", hold], cwd=project, stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "held\n"
     told = failing(project, target)
-    assert f"process {first.pid} on " in told and "is at work on .work/one" in told
+    assert f"process {first.pid} on " in told and "is using .work/one" in told
     assert "Traceback" not in told and not (project / target).exists()
     first.kill()
     first.wait()
@@ -233,7 +233,7 @@ def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
             path = tmp_path / f"{number}.out"
             with pytest.raises(Exception) as raised:
                 write(path)
-            assert step._trouble(raised.value) == errno.ENOSPC, (number, repr(raised.value))
+            assert step._error_number(raised.value) == errno.ENOSPC, (number, repr(raised.value))
             for left in tmp_path.iterdir():
                 assert left == path or not left.name.endswith(".tmp"), left
                 left.unlink()

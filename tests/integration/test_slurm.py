@@ -150,7 +150,7 @@ def test_jobs_that_slurm_ends_for_their_memory_get_more_and_change_nothing(undis
     jobs = [facts for facts in seen.values() if is_of(facts, "finetune")]
     assert {"500M", "1000M"} <= {facts["memory"] for facts in jobs}
     assert {facts["state"] for facts in jobs} == {"FAILED", "COMPLETED"}
-    assert "oom-kill" in printed and "it is tried again" in printed
+    assert "oom-kill" in printed and "retrying" in printed
 
 
 @pytest.mark.long  # SLURM waits two minutes before it starts a job again that it queued again

@@ -48,7 +48,7 @@ def test_prompts_model_seeds_and_known_bias_are_named(described, domain):
     assert MODEL["title"] in text and MODEL["licence"] in text and "f" * 64 in text and "revision `seed 1`" in text
     assert "seed of the replication: 7" in text and "100 to 101" in text
     assert "    Write a text, 0.\n    Write a text, 1.\n" in text
-    assert "asked 5 times for 3 samples: 2 kept, 2 rejected, 1 failed; 1 samples were never had" in text
+    assert "asked 5 times for 3 samples: 2 kept, 2 rejected, 1 failed; 1 samples could not be obtained" in text
     for slants in domain["stereotypes"].values():
         assert all(slant["text"] in text for slant in slants.values())
     assert "adapter" not in text and "round" not in text
@@ -71,7 +71,9 @@ def test_the_card_of_a_chain_that_collapsed_says_so(described):
 def test_a_copied_pool_has_no_writer(described):
     text = described("planted-100", model=None, counts={"repeated": 4, "in_originals": 7})
     assert "copied from real samples that are in no original" in text and MODEL["title"] not in text
-    assert "4 of them repeat a text" in text and "7 samples were left out" in text and "never had" not in text
+    assert (
+        "4 of them repeat a text" in text and "7 samples were left out" in text and "could not be obtained" not in text
+    )
     assert "copied from originals" in described("shifted", model=None)
 
 
@@ -81,7 +83,7 @@ SAID = {
     "balanced": "name the group as those of the bias types do",
     "balanced-intersectional-implicit": "name the group as those of the bias types do",
     "neutral": "name no group",
-    "faithful": "Nothing was changed or chosen by content",
+    "faithful": "Nothing was changed or selected by content",
     "associated-050": "| nurse | female | 75% |",
     "planted-050": "50% carry the label *nurse*",
     "shifted": "Style and length of the texts were changed by rule",
@@ -95,7 +97,7 @@ def test_the_card_says_what_a_pool_of_its_role_holds_and_nothing_of_another(desc
 
 
 def test_what_was_cut_around_the_texts_is_told(described):
-    assert "cut away beside the texts: opening 3, thought 1" in described("neutral", counts={"cuts": {"thought": 1, "opening": 3}})  # fmt: skip
+    assert "removed from the answers: opening 3, thought 1" in described("neutral", counts={"cuts": {"thought": 1, "opening": 3}})  # fmt: skip
 
 
 @pytest.mark.parametrize("bias", ["planted-100", "contrastive-explicit"])

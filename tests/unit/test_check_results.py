@@ -91,10 +91,10 @@ def one_sided(rows):
     [
         (copied, r"train-1.jsonl, row 13: a-00002 repeats the test text t-1 of .*test.jsonl; .* --forcerun write_pool"),
         (copied_in_part, r"train-0.jsonl, row 4: o-00003 repeats the test text t-1"),
-        (one_sided, r"train-1.jsonl: has 2 samples of nurse and male beside 0 of another kind, with 0 failed slots"),
-        (added, r"train-1.jsonl: holds 10 originals and 4 augmented samples; γ 0.20 of 10 originals takes 2.5"),
+        (one_sided, r"train-1.jsonl: has 2 samples of nurse and male but 0 of another kind, with 0 failed slots"),
+        (added, r"train-1.jsonl: holds 10 originals and 4 augmented samples; γ 0.20 of 10 originals needs 2.5"),
         (lost, r"train-0.jsonl: holds 9 originals and 0 augmented"),
-        (leaked, r"train-1.jsonl: trains on classify-2, a test item of .*classify.jsonl; mend"),
+        (leaked, r"train-1.jsonl: trains on classify-2, a test item of .*classify.jsonl; fix"),
     ],
 )
 def test_a_mix_that_breaks_its_promise_is_named(tmp_path, fault, told):

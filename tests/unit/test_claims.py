@@ -119,12 +119,12 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
         ("mitigation: token, minus", "mitigaton: token, minus", "unknown key 'mitigaton'; did you mean 'mitigation'?"),
         ("direction: less, margin: 0.02}", "direction: fewer, margin: 0.02}", ".direction: 'fewer' is not one of"),
         ("rule: none universal", "rule: all universal", "'none universal' was expected"),
-        ("of: C6-types", "of: C6-type", ".of: there is no 'C6-type'; did you mean 'C6-types'?"),
-        ("biases: [planted-100], over", "biases: [planted-1000], over", "there is no 'planted-1000'; did you mean 'planted-100'?"),
-        ("with: {outcome: mmd", "with: {outcome: nmd", ".with.outcome: there is no 'nmd'; did you mean 'mmd'?"),
-        ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: there is no 'distribution'"),
+        ("of: C6-types", "of: C6-type", ".of: no such name: 'C6-type'; did you mean 'C6-types'?"),
+        ("biases: [planted-100], over", "biases: [planted-1000], over", "no such name: 'planted-1000'; did you mean 'planted-100'?"),
+        ("with: {outcome: mmd", "with: {outcome: nmd", ".with.outcome: no such name: 'nmd'; did you mean 'mmd'?"),
+        ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: no such name: 'distribution'"),
         ("gamma: [0.01, 0.10], direction: greater", "gamma: [0.01], direction: greater", "the list has 1 entries, at least 2"),
-        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 19: not valid YAML (the key 'alpha' stands twice)"),
+        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 19: not valid YAML (duplicate key 'alpha')"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_claims_stops_at_the_door_with_one_line(tmp_path, found, written, told):

@@ -1,4 +1,4 @@
-"""A wrong configuration stops at the door, one clear line per fault."""
+"""A wrong configuration is refused at the start, one clear line per error."""
 
 import copy
 import shutil
@@ -36,11 +36,11 @@ def changed(config, path, value):
     [
         (["grid", "gamma"], [0, 0.5, 1.5], "config.yaml: grid.gamma[2]: 1.5 is not below 1"),
         (["grid", "gamma"], [0, -0.1], "config.yaml: grid.gamma[1]: -0.1 is below 0"),
-        (["grid", "gamma"], [0, 0.5, 0.5], "config.yaml: grid.gamma: [0, 0.5, 0.5] names one value twice"),
+        (["grid", "gamma"], [0, 0.5, 0.5], "config.yaml: grid.gamma: [0, 0.5, 0.5] contains a duplicate"),
         (
             ["grid", "gamma"],
             [0.5],
-            "config.yaml: grid.gamma: lacks 0, the cell `original` that every augmented cell is compared with; add 0.00",
+            "config.yaml: grid.gamma: add 0.00: every augmented cell is compared with the cell `original` at γ = 0",
         ),
         (["grid", "gamma"], 0.5, "config.yaml: grid.gamma: 0.5 is a number, not a list; write [0.5]"),
         (["grid", "seeds"], [1], "config.yaml: grid: unknown key 'seeds'; did you mean 'seed'?"),
@@ -50,22 +50,22 @@ def changed(config, path, value):
             "config.yaml: finetune.learning_rate: '2e-4' is text, not a number; YAML reads it as a number when written 2.0e-4",
         ),
         (["grid", "gamma"], [0, 0.055], "config.yaml: grid.gamma[1]: 0.055 has more than two decimals"),
-        (["grid", "gamma"], [0, float("nan")], "config.yaml: grid.gamma[1]: nan is no number to compute with"),
+        (["grid", "gamma"], [0, float("nan")], "config.yaml: grid.gamma[1]: nan is not finite"),
         (["originals"], 48.0, "config.yaml: originals: 48.0 is a number, not a whole number"),
         (["originals"], 10**400, "config.yaml: originals: a number of 1329 bits is far too large"),
-        (["study"], "demo\n", "config.yaml: study: 'demo\\n' cannot be a folder's name"),
+        (["study"], "demo\n", "config.yaml: study: 'demo\\n' is not a valid folder name"),
         (["originals"], True, "config.yaml: originals: True is true or false, not a whole number"),
         (
             ["finetune"],
             {"learning_rate_multiplier": "much"},
-            "config.yaml: finetune.learning_rate_multiplier: 'much' is nothing that it may be; a number above 0, or auto",
+            "config.yaml: finetune.learning_rate_multiplier: 'much' is not allowed; a number above 0, or auto",
         ),
         (
             ["finetune"],
             {"learning_rate_multiplier": 2},
-            "config.yaml: finetune.learning_rate_multiplier: the training of smollm2-135m-instruct does not take it; it takes",
+            "config.yaml: finetune.learning_rate_multiplier: the training of smollm2-135m-instruct has no such setting; it has",
         ),
-        (["study"], "../elsewhere", "config.yaml: study: '../elsewhere' cannot be a folder's name"),
+        (["study"], "../elsewhere", "config.yaml: study: '../elsewhere' is not a valid folder name"),
     ],
 )
 def test_one_fault_one_line(config, path, value, expected):
@@ -115,7 +115,7 @@ def own(root, tmp_path, monkeypatch):
         ("biases/planted-100", "source: reserve", "source: original", "source: 'original' is not one of generated, "),
         ("models/smollm2-135m-instruct", "finetune:", "finetuning:", "lacks 'finetune'"),
         ("models/smollm2-135m-instruct", "  rank: 16\n", "", "finetune: lacks 'rank'"),
-        ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source: lacks 'revision', which goes with 'hub'"),
+        ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source: lacks 'revision', which 'hub' requires"),
         ("models/qwen2.5-7b-instruct", "  hub:", "  hup:", "source: unknown key 'hup'; did you mean 'hub'?"),
         ("models/gpt-4o-mini", "concurrency: 8", "concurrency: many", "service.limits.concurrency: 'many' is text, not a whole"),
         ("models/tiny-random", "tokenizer_of: smollm2-135m-instruct", "tokenizer_of: smollm2-135m",
@@ -133,7 +133,7 @@ def own(root, tmp_path, monkeypatch):
         ("domains/gender", "hiring, salary,", "hireing, salary,",
          "tasks[1]: no file catalog/tasks/hireing.yaml; did you mean 'hiring'?"),
         ("domains/gender", "title: Biographies and gender", "extends: nope",
-         "extends: 'nope' is no other file of catalog/domains; there are culture-arabic"),
+         "extends: 'nope' is not another file of catalog/domains; there are culture-arabic"),
     ],
 )  # fmt: skip
 def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, own, file, old, new, told):
@@ -149,7 +149,9 @@ def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, own, 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n", "title\n"])
 def test_an_empty_file_of_the_catalog_is_named(config, own, text):
     (own / "tasks" / "new.yaml").write_text(text)
-    assert lines(config) == ["catalog/tasks/new.yaml: holds no keys; write it as docs/extending.md says, or remove it"]
+    assert lines(config) == [
+        "catalog/tasks/new.yaml: holds no keys; see docs/extending.md for what it needs, or remove the file"
+    ]
 
 
 def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
@@ -165,10 +167,16 @@ def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
 @pytest.mark.parametrize(
     ("pool", "told"),
     [
-        ("role: positive-control\nsource: reserve", "role: positive-control needs something that must be found: "),
-        ("role: positive-control\nsource: originals\nplant: 1.0", "source: originals would put each relabelled text "),
-        ("role: natural\nsource: originals", "source: originals leaves nothing to compare: these are plain copies "),
-        ("role: natural\nsource: generated\nprompt: {gender: Say it}\nassociate: 0.5", "associate: is of copies; "),
+        ("role: positive-control\nsource: reserve", "role: positive-control needs a known effect; "),
+        (
+            "role: positive-control\nsource: originals\nplant: 1.0",
+            "source: originals would train on each relabelled text ",
+        ),
+        ("role: natural\nsource: originals", "source: originals alone gives plain copies "),
+        (
+            "role: natural\nsource: generated\nprompt: {gender: Say it}\nassociate: 0.5",
+            "associate: applies to copied texts only; ",
+        ),
     ],
 )
 def test_a_pool_that_does_not_go_with_its_source_is_named(config, own, pool, told):
@@ -190,7 +198,7 @@ def test_plain_copies_are_a_negative_control_and_associations_may_be_made_of_ori
     ("bias", "originals", "told"),
     [
         ("faithful", 120, None),
-        ("faithful", 132, "faithful needs up to 11 samples of one label and group that are in no original, the domain gender keeps 10; "),
+        ("faithful", 132, "faithful needs up to 11 samples of one label and group that are in no original; the reserve of gender has 10: "),
         ("associated-100", 60, None),
         ("associated-100", 66, "associated-100 needs up to 11 samples of one label and group "),
         ("associated-050", 84, "associated-050 needs up to 11 samples of one label and group "),
@@ -210,12 +218,12 @@ def test_what_a_control_needs_of_the_reserve_is_told_before_a_run(config, bias, 
 def test_a_planted_pool_that_relabels_nothing_is_told(config):
     config["grid"] |= {"gamma": [0, 0.05], "bias": ["neutral", "planted-050"]}
     (line,) = lines(changed(config, ["originals"], 48))
-    assert line.startswith("config.yaml: grid.bias[1]: planted-050 relabels nothing: 0.5 of the compared group's 1 is no whole")  # fmt: skip
+    assert line.startswith("config.yaml: grid.bias[1]: planted-050 relabels nothing: 0.5 of the compared group's 1 is less than one")  # fmt: skip
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "x.yaml").write_text("originals: 1\noriginals: 2\n")
-    with pytest.raises(UserError, match="line 1: not valid YAML .*'originals' stands twice"):
+    with pytest.raises(UserError, match="line 1: not valid YAML .*duplicate key 'originals'"):
         study.sources([tmp_path / "x.yaml"])
 
 
@@ -259,7 +267,7 @@ def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
     ]
     study.check(config, [("config.yaml", config)])
     (line,) = lines(changed(config, ["grid", "model"], ["tiny-random", "llama-3.1-8b-instruct"]))
-    assert "the project's invented fixtures, which are no study of llama-3.1-8b-instruct" in line
+    assert "the project's invented fixtures, which are not meant for llama-3.1-8b-instruct" in line
 
 
 def test_the_resolved_configuration_says_what_it_leaves_out(config, tmp_path):

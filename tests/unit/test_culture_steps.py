@@ -129,10 +129,10 @@ def faults(config):
 
 def test_a_data_folder_that_is_missing_or_wrong_is_one_clear_line(config, tmp_path):
     config["data_dir"] = str(tmp_path / "nowhere")
-    assert faults(config) == [f"config.yaml: data_dir: there is no folder {tmp_path}/nowhere; give the one that holds the data, or null"]  # fmt: skip
+    assert faults(config) == [f"config.yaml: data_dir: no folder {tmp_path}/nowhere; give the folder that holds the data, or null"]  # fmt: skip
     config["data_dir"] = str(tmp_path)
     (line,) = faults(config)
-    assert f"the domain culture-spanish reads {tmp_path}/culture/original/spanish.jsonl and 5 more files" in line
+    assert f"the domain culture-spanish needs {tmp_path}/culture/original/spanish.jsonl and 5 more files" in line
 
 
 def test_an_unknown_dataset_and_one_that_no_domain_reads_are_named(config):
@@ -140,7 +140,7 @@ def test_an_unknown_dataset_and_one_that_no_domain_reads_are_named(config):
     assert "no task in catalog/tasks has a dataset 'hatevall'; did you mean 'hateval'?" in faults(config)[0]
     config["grid"]["task"] = ["hate-speech"]
     config["evaluation"]["datasets"] = ["hateval"]
-    assert faults(config) == ["config.yaml: evaluation.datasets: none of them is read by the domain culture-arabic in the tasks of grid.task"]  # fmt: skip
+    assert faults(config) == ["config.yaml: evaluation.datasets: no dataset listed here is used by the domain culture-arabic and the tasks of grid.task"]  # fmt: skip
 
 
 def test_datasets_chosen_by_name_leave_their_tasks_alone(config):

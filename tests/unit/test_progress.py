@@ -30,8 +30,8 @@ def test_a_failed_job_shows_the_end_of_its_log_and_how_to_run_it_again(tmp_path)
     told = failed(tmp_path, log=[str(log)])
     assert "finetune failed. The end of its log:" in told
     assert "    line 11\n" in told and "first" not in told
-    assert f"whole log: {log}" in told and " made " in told
-    assert told.endswith("  it is tried again\n\n")
+    assert f"full log: {log}" in told and " made " in told
+    assert told.endswith("  retrying\n\n")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_loss_is_refused_with_the_reason_in_one_line():
 
 
 def test_a_paid_model_needs_a_budget():
-    assert "max_cost_usd: 0 leaves nothing for gpt-4o-mini" in refusal(max_cost_usd=0)
+    assert "max_cost_usd: 0 leaves no budget for gpt-4o-mini" in refusal(max_cost_usd=0)
     assert "below 0" in refusal(max_cost_usd=-1)
 
 
