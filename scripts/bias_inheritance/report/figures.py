@@ -115,12 +115,17 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=13
     base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
     small = base.transform_filter("datum.part === 'point' && !datum.mean")
     large = base.transform_filter("datum.part === 'point' && datum.mean")
-    # the outermost points of a panel have room for their names
-    places = large.transform_joinaggregate(least="min(x)", most="max(x)", groupby=["panel"])
-    ends = [
-        places.transform_filter("datum.x === datum.least").mark_text(align="left", dx=-4, dy=-10),
-        places.transform_filter("datum.x === datum.most").mark_text(align="right", dx=4, dy=-10),
-    ]
+    # the outermost points of a panel have room for their names; of several at one x, the one farthest from 0
+    places = large.transform_calculate(distance="abs(datum.y)").transform_joinaggregate(
+        least="min(x)", most="max(x)", groupby=["panel"]
+    )
+
+    def named(end, align, dx):
+        outermost = places.transform_filter(f"datum.x === datum.{end}")
+        farthest = outermost.transform_joinaggregate(farthest="max(distance)", groupby=["panel"])
+        return farthest.transform_filter("datum.distance === datum.farthest").mark_text(align=align, dx=dx, dy=-10)
+
+    ends = [named("least", "left", -4), named("most", "right", 4)]
     layers = alt.layer(
         rule.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(0)),
         rule.mark_rule(color=RULE, strokeWidth=1).encode(x=alt.datum(0)),
