@@ -62,7 +62,7 @@ def test_two_studies_prepare_a_model_one_after_the_other(monkeypatch, tmp_path):
     monkeypatch.setattr(models, "STORE", tmp_path / "store")
     monkeypatch.setattr(fetching, "fetch", lambda *_: None)
     monkeypatch.setattr(models, "prepare_base", prepare)
-    monkeypatch.setattr(models, "load_folder", lambda folder: None)
+    monkeypatch.setattr(models, "load_folder", lambda folder, compute: None)
     monkeypatch.setattr(shortcuts, "choose", lambda network, name: [])
     spec = {"source": {"hub": "some/one", "revision": "a"}, "form": dict.fromkeys(("cpu", "cuda"), "packed")}
     cards = [tmp_path / f"{study}.json" for study in ("one", "two")]
