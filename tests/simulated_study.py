@@ -116,7 +116,10 @@ def _write(folder, config, seed, datasets, misalignment):
     cards = []
     for model in config["grid"]["model"]:
         cards.append(folder / "models" / f"{model}.json")
-        files.write_json(cards[-1], {"model": model, "revision": "simulated", "form": "dequantised", "files": {}})
+        files.write_json(
+            cards[-1],
+            {"model": model, "revision": "simulated", "form": "dequantised", "compute": "float32", "files": {}},
+        )
     shown = [
         cell
         for cell in cells

@@ -1,167 +1,103 @@
 """The report: numbers and their rows, words, escaping, and what it says of studies that lack something."""
 
-import copy
 import json
 import re
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import simulated_study
-from bias_inheritance import catalog, files, records
-from bias_inheritance.report import numbers, outcomes, parts, verdicts, words
-from report import embedded, mixes, read_training, report
+from bias_inheritance import records
+from bias_inheritance.provenance import ROOT
+from bias_inheritance.report import answer, words
+from bias_inheritance.report.facts import over_seeds, picks
+from report import embedded, read_training, report
+
+POOLS = [
+    "neutral",
+    "contrastive-explicit",
+    "balanced",
+    "associated-000",
+    "associated-050",
+    "associated-100",
+    "faithful",
+]
+TASKS = ["occupation-classification", "hiring", "salary"]
+
+
+def written(folder, config, **options):
+    """(arguments, text of the page) of a simulated study."""
+    arguments = simulated_study.write(folder, config, **options)
+    report(page=folder / "report.html", **arguments)
+    return arguments, (folder / "report.html").read_text()
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A simulated study of the demo's size, and its report's text."""
+    """(folder, arguments, page) of a simulated study with all controls."""
     folder = tmp_path_factory.mktemp("demo")
-    arguments = simulated_study.write(folder, simulated_study.configuration())
-    report(page=folder / "report.html", **arguments)
-    return folder, arguments, (folder / "report.html").read_text()
+    config = simulated_study.configuration(bias=POOLS, seed=[1, 2, 3, 4], task=TASKS)
+    return folder, *written(folder, config)
 
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory):
-    """The page of a simulated study with rounds, mitigations, misalignments and culture tasks."""
-    folder = tmp_path_factory.mktemp("everything")
-    tasks = ["occupation-classification", "hiring", "salary"]
-    config = simulated_study.configuration("rounds", seed=[1, 2, 3], task=tasks, mitigation=["none", "loss"])
-    report(page=folder / "report.html", **simulated_study.write(folder, config, datasets=2, misalignment=True))
-    return (folder / "report.html").read_text()
+    """The page of a simulated study with rounds, mitigations, misalignments and tasks with several data sets."""
+    config = simulated_study.configuration("rounds", seed=[1, 2, 3], task=TASKS, mitigation=["none", "loss"])
+    return written(tmp_path_factory.mktemp("everything"), config, datasets=2, misalignment=True)[1]
 
 
-def changed(arguments, name, table):
-    """The arguments with one table replaced by another one in the same folder."""
-    path = arguments[name].with_name(f"{name}-changed.csv")
-    files.write_csv(path, table)
-    return arguments | {name: path}
+def visible(page):
+    """The page without scripts and styles."""
+    return re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
 
 
 def text_of(page, section):
     """The text of one section of the page, without markup."""
-    found = re.search(rf'<section id="{section}".*?</section>', page, re.DOTALL)[0]
-    return re.sub(r"\s+", " ", re.sub(r"<script.*?</script>|<[^>]+>", " ", found, flags=re.DOTALL))
+    markup = re.search(rf'<section id="{section}".*?</section>', visible(page), re.DOTALL)[0]
+    return re.sub(r"\s+", " ", re.sub(r"<svg.*?</svg>|<[^>]+>", " ", markup, flags=re.DOTALL))
+
+
+def first_screen(page):
+    return re.sub(r"\s+", " ", re.sub(r"<svg.*?</svg>|<[^>]+>", " ", visible(page).split("<nav")[0], flags=re.DOTALL))
 
 
 # Numbers and rows
 
 
-def test_baselines_are_those_of_round_1_and_originals_those_of_the_domain():
-    table = pd.DataFrame(
-        [("untuned", 0, 0.1), ("original", 1, 0.5), ("original", 2, 0.9)], columns=["bias", "round", "value"]
-    ).assign(model="m", domain="d", task="t", dataset="d", scoring="logprob", metric="accuracy", group="all", seed=1)
-    table = table.assign(gamma=0.0, mitigation="none", rows="1")
-    config = {"originals": 96, "domains": {"e": {"originals": 40}}, "grid": {"domain": ["d", "e"]}}
-    titles = {"domain": {name: {"title": name.upper()} for name in "de"}}
-    made = SimpleNamespace(scores=table, rounds=[1, 2], gammas=[0.5], config=config, names=titles)
-    outcome = {"model": "m", "domain": "d", "task": "t", "dataset": "d", "scoring": "logprob"}
-    assert outcomes.untuned_and_tuned(made, outcome, "accuracy", "all")[1]["value"] == 0.5
-    assert parts.at_largest(made, table)["value"].tolist() == [0.1, 0.5]
-    assert mixes(made) == (
-        "96 originals in D, at 0.50 with 96 generated (exactly 0.5000); "
-        "40 originals in E, at 0.50 with 40 generated (exactly 0.5000)"
-    )
-
-
 def test_means_over_seeds_have_t_intervals_and_all_their_rows():
     values = pd.DataFrame(
-        {"bias": ["a"] * 3 + ["b"], "seed": [1, 2, 3, 1], "value": [0.1, 0.2, 0.3, 0.5], "rows": list("1234")}
+        {"bias": ["a"] * 3 + ["b"], "seed": [1, 2, 3, 1], "value": [0.1, 0.2, 0.3, 0.5], "row": range(1, 5)}
     )
-    found = numbers.over_seeds(values, ["bias"]).set_index("bias")
+    means = over_seeds(values, ["bias"], "scores").set_index("bias")
     # 0.2 ± t(0.975; 2) · 0.1 / √3, by hand
-    assert found.loc["a", ["value", "ci_low", "ci_high"]].tolist() == pytest.approx(
+    assert means.loc["a", ["value", "ci_low", "ci_high"]].tolist() == pytest.approx(
         [0.2, -0.0484138, 0.4484138], abs=1e-6
     )
-    assert found.loc["a", "rows"] == "1,2,3"
-    assert found.loc["b", "value"] == 0.5 and pd.isna(found.loc["b", "ci_low"])
+    assert means.loc["a", "rows"] == [1, 2, 3] and means.loc["a", "id"] == "scores-1"
+    assert means.loc["b", "value"] == 0.5 and pd.isna(means.loc["b", "ci_low"])
 
 
 def test_data_sets_of_one_seed_are_averaged_before_the_seeds():
-    values = pd.DataFrame({"bias": "a", "seed": [1, 1, 2], "value": [0.0, 1.0, 0.1], "rows": list("123")})
-    assert numbers.over_seeds(values, ["bias"])["value"].tolist() == pytest.approx([0.3])
+    values = pd.DataFrame({"bias": "a", "seed": [1, 1, 2], "value": [0.0, 1.0, 0.1], "row": [1, 2, 3]})
+    assert over_seeds(values, ["bias"], "scores")["value"].tolist() == pytest.approx([0.3])
 
 
-def test_every_effect_is_the_difference_of_the_rows_that_it_names(study):
-    _, arguments, _ = study
-    scores = numbers.read_table(arguments["scores"])
-    effects = numbers.effects_with_rows(numbers.read_table(arguments["effects"]), scores)
-    assert len(effects) == len(numbers.read_table(arguments["effects"]))
-    value = scores.set_index("row")["value"]
-    for row in effects.sample(200, random_state=1).to_dict("records"):
-        own, control = map(int, row["rows"].split("|"))
-        assert value[own] - value[control] == pytest.approx(row["value"])
+def test_no_interval_leaves_the_scale_of_its_metric():
+    values = pd.DataFrame({"seed": [1, 2], "value": [0.9, 1.0], "row": [1, 2], "metric": "accuracy", "group": "all"})
+    share = over_seeds(values, ["metric", "group"], "scores").iloc[0]
+    assert share["ci_high"] == 1.0 and share["ci_low"] >= 0.0
+    effect = over_seeds(values.assign(effect="slant"), ["metric", "group", "effect"], "effects").iloc[0]
+    assert effect["ci_high"] == 1.0 and effect["ci_low"] >= -1.0
 
 
-def test_a_task_with_a_gap_and_one_without():
-    tasks = {
-        "hiring": catalog.load("task", "hiring"),
-        "spam": {"title": "Spam", "kind": "labelled_texts", "primary": {"metric": "macro_f1"}},
-    }
-    domains = {"gender": catalog.load("domain", "gender"), "culture": {"reference": "english", "compared": "arabic"}}
-    common = {"model": "m", "relation": "direct", "scoring": "logprob"}
-    groups = ["male", "female", "arabic", "arabic-male", "male-female"]
-    rows = [
-        {**common, "domain": name, "task": "hiring", "dataset": name, "metric": "selected_share", "group": group}
-        for name in domains
-        for group in groups
-    ]
-    rows += [
-        {**common, "domain": "culture", "task": "spam", "dataset": name, "metric": "macro_f1", "group": "all"}
-        for name in ("one", "two")
-    ]
-    found = numbers.outcomes(pd.DataFrame(rows), tasks, domains)
-    hiring = [outcome for outcome in found if outcome["task"] == "hiring"]
-    assert [outcome["gap"] for outcome in hiring] == ["male-female"] * 2
-    assert hiring[0]["levels"] == ["male", "female"] and hiring[0]["others"] == ["arabic", "arabic-male"]
-    plain = [outcome for outcome in found if outcome["task"] == "spam"]
-    assert [(outcome["gap"], outcome["groups"]) for outcome in plain] == [(None, ["all"])] * 2
-    # what a server writes is read, and is shown as well
-    read = numbers.outcomes(pd.DataFrame(rows).assign(scoring="parsed"), tasks, domains)
-    assert read == [{**outcome, "scoring": "parsed"} for outcome in found]
-
-
-def test_the_numbers_of_the_page_are_those_of_the_tables(study):
-    """Each link's text is found again in the row that it leads to."""
-    folder, arguments, page = study
-    tables = {name: pd.read_csv(folder / name) for name in ("scores.csv", "claims.csv", "manipulation.csv")}
-    links = re.findall(r'<a class="n" href="#([a-z.]+):([\d,|+]+)"[^>]*>(−?\+?[\d.]+)[^<]*</a>', page)
-    checked = 0
-    for file, rows, shown in links:
-        if file not in tables or "+" in rows.replace("+", "", 1) and rows.count("+"):
-            continue
-        column = "estimate" if file == "claims.csv" else "value"
-        sides = [[tables[file].iloc[int(row) - 1][column] for row in side.split(",")] for side in rows.split("|")]
-        value = sum(sides[0]) / len(sides[0]) - (sum(sides[1]) / len(sides[1]) if len(sides) > 1 else 0)
-        if shown.isdigit():  # counts and shares in percent are no values of a row
-            continue
-        assert float(shown.replace("−", "-")) == pytest.approx(value, abs=6e-4), (file, rows)
-        checked += 1
-    assert checked > 100
-
-
-def test_answers_are_counted_once_and_silence_on_one_dimension_is_no_loss():
-    rows = [
-        ("stories", "negative_share", "all", 10, 2),
-        ("stories", "negative_share", "beliefs", 10, 9),
-        ("salary", "log_amount_written", "male", 20, 19),
-        ("salary", "log_amount_written", "female", 20, 15),
-        ("salary", "log_amount_written_gap", "male-female", 20, 20),
-    ]
-    table = pd.DataFrame(rows, columns=["task", "metric", "group", "n", "n_unparsed"]).assign(
-        model="m", domain="d", scoring="parsed", dataset="d", bias="b", gamma=0.5, mitigation="none", seed=1, round=1
-    )
-    found = numbers.answered(table.assign(row=range(1, 6))).set_index("task")
-    assert found.loc["stories", ["n", "n_unparsed"]].tolist() == [10, 2]
-    assert found.loc["salary", ["n", "n_unparsed"]].tolist() == [40, 34]
-
-
-# Words
+def test_an_interval_without_width_is_none():
+    assert words.interval(0.5, 0.5) == "–"
+    assert words.interval(None, 1.0) == "–"
+    assert words.interval(-0.5, 0.25, 2) == "−0.50 to 0.25"
 
 
 @pytest.mark.parametrize(
-    ("value", "options", "text"),
+    ("value", "options", "shown"),
     [
         (0.1234, {}, "0.123"),
         (-0.1, {}, "−0.100"),
@@ -171,67 +107,83 @@ def test_answers_are_counted_once_and_silence_on_one_dimension_is_no_loss():
         (None, {}, "–"),
     ],
 )
-def test_numbers_in_words(value, options, text):
-    assert words.number(value, **options) == text
+def test_numbers_in_words(value, options, shown):
+    assert words.number(value, **options) == shown
 
 
-def test_generated_text_shows_its_control_characters_and_its_length():
-    assert words.shown("a\x00b\u202ec\nd") == "a\ufffdb\ufffdc\nd"
-    assert words.shown("x" * 2000).endswith(" …") and len(words.shown("x" * 2000)) < 1000
+def test_a_contrast_of_the_table_is_known_by_its_declared_name():
+    assert picks("{mitigation} reduces harm: {biases}", "loss reduces harm: neutral") == {
+        "mitigation": "loss",
+        "biases": "neutral",
+    }
+    assert picks("slant widens the gap", "slant widens the gap (contrastive-explicit) [model-a]") == {}
+    assert picks("slant widens the gap", "slant widens the gap twice") is None
 
 
-def test_long_lists_of_rows_are_summed_up():
-    rows = ",".join(map(str, range(1, 31)))
-    assert words.shorter(rows).endswith(",24,+6")
-    assert str(words.Source("demo").link("0.1", "scores.csv", rows)).count("and 6 more") == 1
+def test_every_number_of_an_effect_is_the_mean_of_the_rows_that_it_names(study):
+    folder, _, page = study
+    effects = pd.read_csv(folder / "effects.csv")
+    cells = re.findall(r'<tr id="effects-\d+">.*?</tr>', page)
+    compared = 0
+    for line in cells:
+        shown = re.sub(r"<[^>]+>", "|", line).split("|")
+        shown = [part.strip() for part in shown if part.strip()]
+        mean = next(part for part in shown[6:] if re.fullmatch(r"[+−]?\d\.\d{3}", part))
+        if "more" in shown[-1]:
+            continue
+        rows = [int(row) - 1 for row in shown[-1].split(", ")]
+        assert float(mean.replace("−", "-")) == pytest.approx(effects.iloc[rows]["value"].mean(), abs=6e-4)
+        compared += 1
+    assert compared > 100
 
 
-def test_only_tables_whose_rows_can_be_traced_are_traced_by_row():
-    source = words.Source("demo")
-    assert (
-        source.command("scores.csv", "12,13|4") == ".venv/bin/python scripts/trace.py results/demo/scores.csv --row 12"
-    )
-    assert source.command("pools.csv", "3") == ".venv/bin/python scripts/trace.py results/demo/pools.csv"
+@pytest.mark.parametrize("which", ["study", "everything"])
+def test_every_link_within_the_page_leads_to_a_row_or_a_section(which, request):
+    page = request.getfixturevalue(which)
+    page = visible(page if which == "everything" else page[2])
+    targets = set(re.findall(r'\sid="([^"]+)"', page))
+    links = set(re.findall(r'href="#([^"]+)"', page))
+    assert links - targets == set()
+    assert any(link.startswith("claims-") for link in links)
 
 
 # The page
 
 
-def test_generated_text_cannot_become_markup(study):
+def test_generated_text_and_prompts_cannot_become_markup(study):
     _, _, page = study
-    assert "&lt;script&gt;document.title" in page
-    assert "<script>document.title" not in page
+    assert "&lt;script&gt;document.title" in page and "<script>document.title" not in page
+    assert "&lt;/script&gt;&lt;b&gt;bold" in page  # a prompt
+    assert "&lt;i&gt;a year" in page  # an answer
     assert "</script" not in embedded({"text": "</script><!--"})
     assert json.loads(str(embedded({"text": "</script> & <b>"}))) == {"text": "</script> & <b>"}
+    assert words.visible("a\x00b\u202ec\nd") == "a\ufffdb\ufffdc\nd"
+    assert words.visible("x" * 2000).endswith(" …")
 
 
 def test_nothing_of_the_page_comes_from_elsewhere(study):
     _, _, page = study
-    without_scripts = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
-    assert not re.findall(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//""", without_scripts)
-    assert "default-src 'none'" in page
-    assert "unsafe-eval" not in page
+    assert not re.findall(r"""(?:src|action|url\()\s*=?\s*["']?(?:https?:)?//""", visible(page))
+    assert "default-src 'none'" in page and "unsafe-eval" not in page
 
 
 @pytest.mark.parametrize("which", ["study", "everything"])
-def test_the_page_can_be_read_aloud(which, request):
-    """Every figure has a caption and an alternative, every table a caption and header cells with a scope, no id twice."""
+def test_the_page_can_be_read_aloud_and_without_scripts(which, request):
+    """Every chart has a name and a still picture, every table a caption and scoped headers, no id twice, headings nest."""
     page = request.getfixturevalue(which)
     page = page if which == "everything" else page[2]
-    figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
-    assert len(figures) > 15
-    for figure in figures:
-        assert re.search(r'role="img" aria-label="[^"]{40,}"', figure)
-        caption = re.search(r"<figcaption>(.*?)</figcaption>", figure)[1]
-        assert caption.endswith(".") and ". " not in caption.replace("i.e. ", "")  # one sentence
-    page = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    charts = re.findall(r'<div class="chart" role="img" aria-label="([^"]*)".*?</div></div>', page, re.DOTALL)
+    assert len(charts) > 4 and all(len(name) > 20 for name in charts)
+    assert page.count('<div class="chart"') == page.count('<div aria-hidden="true"><svg')
+    page = re.sub(r"<svg.*?</svg>", "", visible(page), flags=re.DOTALL)
     tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
-    assert all("<caption>" in table and "<th" in table for table in tables)
+    assert all("<caption>" in table for table in tables)
     assert all("scope=" in head for table in tables for head in re.findall(r"<th[^e][^>]*>|<th>", table))
     ids = re.findall(r'\sid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     levels = [int(level) for level in re.findall(r"<h(\d)", page)]
     assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert not re.search(r">\s*(nan|NaN|<NA>|inf)\s*<", page)
 
 
 def test_the_same_study_gives_the_same_bytes(study):
@@ -243,146 +195,117 @@ def test_the_same_study_gives_the_same_bytes(study):
 def test_the_digest_is_the_one_that_audit_gives(study):
     folder, arguments, page = study
     made = records.read(folder)
-    inputs = [
-        path
-        for value in arguments.values()
-        for path in (value if isinstance(value, list) else [value])
-        if hasattr(path, "suffix")
-    ]
-    names = [f"{made.name}/{path.relative_to(folder)}" for path in inputs if path.is_relative_to(folder)]
-    assert records.upstream_digest(made, names) in page
+    paths = [path for value in arguments.values() for path in (value if isinstance(value, list) else [value])]
+    paths = [path for path in paths if hasattr(path, "suffix") and path.is_relative_to(folder)]
+    within = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    assert records.upstream_digest(made, [f"{made.name}/{path.relative_to(folder)}" for path in within]) in page
+
+
+def test_the_code_of_the_report_names_no_group():
+    named = re.compile(r"\b(fe)?males?\b|\b(wo)?m[ae]n\b|\bgender|\bcultur|biograph|occupation", re.IGNORECASE)
+    sources = [ROOT / "scripts" / "report.py", *(ROOT / "scripts" / "bias_inheritance" / "report").glob("*.*")]
+    assert len(sources) > 8
+    assert {path.name: named.findall(path.read_text()) for path in sources if named.search(path.read_text())} == {}
 
 
 # What it says
 
 
-def test_verdicts_stand_first_with_their_reasons(study):
+def test_the_first_screen_answers_with_beta_its_controls_and_the_claims(study):
     folder, _, page = study
-    table = pd.read_csv(folder / "claims.csv")
-    whole = table[(table["claim"] == "C1") & (table["test"] == "all parts")].iloc[0]
-    told = text_of(page, "verdicts")
-    assert page.index('id="verdicts"') < page.index('id="limits"')
-    assert page.index('id="limits"') < page.index('id="manipulation"') < page.index('id="effects"')
-    assert whole["verdict"] in told and whole["reason"] in told
+    told = first_screen(page)
+    table = pd.read_csv(folder / "inheritance.csv", dtype={"seed": str})
+    row = table[(table["bias"] == "neutral") & (table["seed"] == "all") & (table["mitigation"] == "none")].iloc[0]
+    assert f"inherited about {100 * row['beta']:.0f}%" in told and f"β = {row['beta']:.2f}" in told
+    assert "Positive control ● found associated-100 is inherited" in told
+    assert "Negative control ● stayed at zero" in told
+    assert "C9" in told and "p study" in told and "Not tested here" in told
+    assert told.index("Positive control") < told.index("The claims that this study could test")
+    assert re.search(r"within each of \d+ families, so without any effect some row would still be decided", told)
 
 
-def test_the_share_that_decides_is_drawn_with_its_line(study):
-    _, _, page = study
-    assert 'id="manipulation-asked-group-share-unfiltered"' in page
-    assert 'id="manipulation-asked-group-share"' not in page
+def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(simulated_study, "BETA", {})
+    config = simulated_study.configuration(bias=POOLS, seed=[1, 2, 3], task=TASKS[:1], mitigation=["none"])
+    told = first_screen(written(tmp_path, config)[1])
+    assert "This study could not have seen what" in told and "its positive control was not found" in told
+    assert re.search(r"would detect an effect of|a larger γ or more training would leave one", told)
+    assert "could not be seen" in told and re.search("Positive control . not found", told)
 
 
-def test_limits_follow_from_the_study(study):
-    _, _, page = study
-    told = text_of(page, "limits")
-    assert "only an effect above" in told
-    assert "1 bias type of the 6 of the paper" in told
-    assert "No negative control" in told and "fictional biographies" in told
-    assert "Unreadable answers" in told  # the simulated written salaries
+def test_a_study_without_a_natural_pool_says_so(tmp_path):
+    config = simulated_study.configuration(bias=["contrastive-explicit", "balanced"], seed=[1, 2], task=TASKS[:1])
+    told = first_screen(written(tmp_path, config)[1])
+    assert "has no natural pool" in told and "ran no control" in told
 
 
-def test_one_seed_is_said_to_prove_nothing(study, tmp_path):
-    arguments = simulated_study.write(tmp_path, simulated_study.configuration(seed=[1]))
-    report(page=tmp_path / "report.html", **arguments)
-    page = (tmp_path / "report.html").read_text()
-    assert "With one seed nothing can be said about chance" in text_of(page, "limits")
-    assert "one seed, so without an interval" in text_of(page, "effects")
+def test_one_seed_and_no_augmented_cells(tmp_path):
+    page = written(tmp_path / "one", simulated_study.configuration(seed=[1]))[1]
+    assert "1 seed" in first_screen(page)
+    page = written(tmp_path / "none", simulated_study.configuration(gamma=[0.0], mitigation=["none"]))[1]
+    assert "no cells with augmented data" in text_of(page, "effects")
+    assert "no mitigation" in text_of(page, "mitigations")
+    assert "was not measured" in first_screen(page)
 
 
-def test_a_random_model_and_a_failed_manipulation_are_the_gravest_limits(study, tmp_path):
-    _, arguments, _ = study
-    table = pd.read_csv(arguments["manipulation"]).assign(passed=lambda rows: rows["bias"] != "contrastive-explicit")
-    arguments = changed(arguments, "manipulation", table)
-    arguments["names"] = copy.deepcopy(arguments["names"])
-    arguments["names"]["model"]["smollm2-135m-instruct"]["source"] = {"random": True}
-    report(page=tmp_path / "report.html", **arguments)
-    told = text_of((tmp_path / "report.html").read_text(), "limits")
-    assert "its weights are random" in told
-    assert "Contrastive, explicit: the generated texts do not hold the slant" in told
-
-
-def test_a_study_without_augmentation_says_so(tmp_path):
-    arguments = simulated_study.write(tmp_path, simulated_study.configuration(gamma=[0.0], mitigation=["none"]))
-    report(page=tmp_path / "report.html", **arguments)
-    page = (tmp_path / "report.html").read_text()
-    assert "no cells with augmented text" in text_of(page, "effects")
-    assert "one mitigation only" in text_of(page, "mitigations")
-
-
-def test_all_answers_unread_and_undefined_scores_are_drawn_as_missing(study, tmp_path):
-    _, arguments, _ = study
+def test_uninformative_tasks_stand_last_and_faded(tmp_path):
+    config = simulated_study.configuration(bias=POOLS[:3], seed=[1, 2], task=["hiring", "occupation-classification"])
+    arguments = simulated_study.write(tmp_path, config)
     scores = pd.read_csv(arguments["scores"])
-    lost = (scores["task"] == "salary") & (scores["scoring"] == "parsed")
-    scores.loc[lost, ["value", "ci_low", "ci_high"]] = None
-    scores.loc[lost, "n_unparsed"] = scores.loc[lost, "n"]
-    arguments = changed(arguments, "scores", scores)
+    scores.loc[scores["metric"] == "uninformative", "value"] = 1.0
+    scores.to_csv(arguments["scores"], index=False)
     report(page=tmp_path / "report.html", **arguments)
     page = (tmp_path / "report.html").read_text()
-    assert "100%" in text_of(page, "reading")
-    assert not re.search(r"\bnan\b|NaN|None", text_of(page, "reading"))
+    told = text_of(page, "effects")
+    assert told.index("Occupation classification: all effects") < told.index("Hiring: all effects (uninformative")
+    assert re.search(r'class="fold faded"[^>]*><summary>Hiring: all effects', page)
 
 
-def test_rounds_misalignments_and_plain_tasks_are_drawn_when_they_are_there(everything):
-    page = everything
-    assert 'id="quality-' in page and "accuracy, male − female, over rounds" in page
-    rounds = text_of(page, "rounds")
-    assert ": share selected by culture over rounds" in rounds and "arabic" in rounds and "spanish" in rounds
-    assert "macro-F1, meaned over data sets, over rounds" in rounds and "Indirectly bias-related tasks" in rounds
-    assert "Duplicates" in rounds
-    assert all(f'id="misalignment-{name}' in page for name in ("values", "groups", "distributions"))
-    assert 'id="projection-' in page
-    assert "Directly bias-related tasks" in page
-    told = text_of(page, "misalignment")
-    assert "Holm over labels" in told and "0.012" in told  # the exact tests of groups
-    assert "0.010 to 0.030" in told and "0.400 to 0.930" in told  # permutation p and AUC's intervals
-    assert "what mitigations do to the distance (MMD²)" in told
-    assert "what mitigations do to the distance of the means" in told and "−0.2" in told
-    assert "Values: similarity under each mitigation" in told and "Values: drift under each mitigation" in told
-    assert "shares are invented" in text_of(page, "misalignment") and "Invented opinions" in text_of(page, "limits")
+def test_an_item_stands_with_its_prompt_the_probability_of_each_option_and_chance(study):
+    _, _, page = study
+    told = text_of(page, "items")
+    assert "A simulated biography of male number 0" in told and "architect (label)" in told
+    assert "Originals alone" in told and "Untuned model" in told
+    assert "About $ 50,000" in told  # a written answer
+    assert "0.167" in text_of(page, "levels")  # one of six options
+
+
+def test_methods_name_models_training_decoding_sizes_and_the_paper(study):
+    _, _, page = study
+    told = text_of(page, "methods")
+    assert "learning rate" in told and "top p" in told and "computes in float32" in told
+    assert "γ 0.50 adds 48 (realised 0.5000)" in told and "Faithful" in told
+    assert 'href="https://arxiv.org/abs/2502.04419"' in page and "quoted from a summary" in told
+    assert "from a summary" in text_of(page, "claims")
+    assert "all simulated" in text_of(page, "checks")
+
+
+def test_rounds_misalignments_and_several_data_sets_are_drawn_when_they_are_there(everything):
+    rounds, why = text_of(everything, "rounds"), text_of(everything, "why")
+    assert "Quality of the texts over rounds" in rounds and "Inheritance coefficient over rounds" in rounds
+    assert "Duplicates" in everything
+    assert "shares are invented" in why and "Projection" in why and "Not measured" not in why
+    assert (
+        "0.012" in why and "0.010" in why and "0.030" in why
+    )  # exact tests of groups, lowest and highest permutation p
+    assert "corpus-0" in text_of(everything, "effects")
+
+
+def test_what_the_sources_say_of_the_data_is_all_that_is_said(study):
+    assert "fictional" not in study[2].split("<section")[0]
+    assert "fictional" not in text_of(study[2], "methods")
+
+
+def test_an_arxiv_number_becomes_a_link_and_the_rest_is_escaped():
+    linked = str(answer.cited("<b> arXiv 2502.04419, from a summary"))
+    assert (
+        linked.startswith("&lt;b&gt; <a href=") and 'abs/2502.04419"' in linked and linked.endswith(", from a summary")
+    )
 
 
 def test_a_training_log_of_a_collapsed_cell_or_of_a_provider(tmp_path):
-    files.write_text(tmp_path / "collapsed.csv", "collapsed\nno texts\n")
-    files.write_text(tmp_path / "provider.csv", "step,loss\n1,2.5\n2,2.0\n")
-    files.write_text(tmp_path / "silent.csv", "step,loss\n")
-    paths = [tmp_path / f"{name}.csv" for name in ("collapsed", "provider", "silent")]
-    log = read_training(paths, [{"bias": "neutral", "gamma": "0.50"}] * 3)
+    logs = {"collapsed": "collapsed\nno texts\n", "provider": "step,loss\n1,2.5\n2,2.0\n", "silent": "step,loss\n"}
+    for name, content in logs.items():
+        (tmp_path / f"{name}.csv").write_text(content)
+    log = read_training([tmp_path / f"{name}.csv" for name in logs], [{"bias": "neutral", "gamma": "0.50"}] * 3)
     assert log["sft_loss"].tolist() == [2.5, 2.0]
-
-
-def test_bias_types_without_a_number_stand_behind_those_of_the_paper(tmp_path):
-    config = simulated_study.configuration(bias=["contrastive-explicit", "contextual-single-explicit", "neutral"])
-    arguments = simulated_study.write(tmp_path, config)
-    biases = {name: dict(content) for name, content in arguments["names"]["bias"].items()}
-    del biases["contextual-single-explicit"]["number"]  # the paper's Bias #1, which else comes first
-    report(page=tmp_path / "report.html", **arguments | {"names": {**arguments["names"], "bias": biases}})
-    page = (tmp_path / "report.html").read_text()
-    titles = [biases[name]["title"] for name in ("contrastive-explicit", "contextual-single-explicit")]
-    assert page.index(f">{titles[0]}<") < page.index(f">{titles[1]}<")
-
-
-def test_what_the_results_were_held_against_is_told(study):
-    assert "Checked: cells 22 cells: all simulated" in text_of(study[2], "provenance")
-
-
-def test_the_alignment_term_is_meaned_over_the_steps_that_computed_it(study):
-    told = text_of(study[2], "training")
-    # 30·exp(−step/15) at the first and at the last of the 24 steps that have the term
-    assert "Loss (distributions) 28.065 7.398" in told.split("Alignment term")[-1]
-
-
-def test_a_wide_interval_does_not_flatten_the_others():
-    assert words.nice_reach([0.03, -0.4, float("nan")]) == 0.5
-    assert words.nice_reach([]) == 0.0
-    drawn = str(words.forest(0.1, -3.0, 0.2, 0.02, 0.5))
-    assert 'class="tip"' in drawn and "aria-label" in drawn
-    assert words.forest(float("nan"), 0, 0, 0, 1) == ""
-
-
-def test_the_summary_counts_verdicts_and_controls(study):
-    _, arguments, page = study
-    told = text_of(page, "verdicts")
-    assert re.search(r"Of 7 claims, .*not tested\.", told)
-    assert "Of 3 controls of the meter itself" in told
-    assert "C7 in parts: 1 contrast" in told
-    assert verdicts.FEW_SEEDS > 3

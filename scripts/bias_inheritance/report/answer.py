@@ -11,7 +11,7 @@ from bias_inheritance.report import figures, words
 from bias_inheritance.report.parts import badge, fold, link, listing, row_id, section, table, text
 from bias_inheritance.report.words import interval, number
 
-FIRST = 7  # rows of claims on the first screen; the others are in the fold below them
+FIRST = 6  # rows of claims on the first screen; the others are in the fold below them
 PANELS = 6  # of the figure of β
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
 POSITIVE = {"supported": "found", "contradicted": "reversed"}
@@ -22,7 +22,7 @@ SENTENCES = {
     "contradicted": "{0} moved against the association between group and label in the {2} ({3}).",
     "equivalent": "{0} inherited none of the association between group and label in the {2}, within the margin of ±{4} ({3}).",
     "inconclusive": "It stays open whether {0} inherits the association between group and label in the {2} ({3}); {5}.",
-    "unseen": "This study could not have seen what {0} inherits from the {2} ({3}): {6}; {5}.",
+    "unseen": "This study could not have seen what {0} inherits from the {2} ({3}): {6}.",
     "not tested": "{0}: β in the {2} has no verdict ({3}).",
 }
 
@@ -45,8 +45,7 @@ def answer(facts):
 
 def positive_controls(facts):
     """The tested rows of claims.csv on known effects that must be found, the first of each claim and outcome."""
-    rows = facts.claims[facts.claims["control"] & facts.claims["decides"] & (facts.claims["verdict"] != "not tested")]
-    rows = rows[[spec is not None and spec["direction"] != "none" for spec in rows["spec"]]]
+    rows = facts.claims[facts.claims["positive"] & (facts.claims["verdict"] != "not tested")]
     return rows.drop_duplicates(["claim", "metric"])
 
 
@@ -63,7 +62,13 @@ def unseen(facts, row):
 
 
 def lacking(facts):
-    return "its positive control was not found" if len(positive_controls(facts)) else "it has no positive control"
+    """Why the study could not have seen an effect, and what would."""
+    known = positive_controls(facts).to_dict("records")
+    if not known:
+        return "it has no positive control, so add one"
+    if known[0]["verdict"] == "equivalent":
+        return "its positive control was not found, since a known association left no trace; a larger γ or more training would leave one"
+    return f"its positive control was not found; {needs(facts, known[0])}"
 
 
 def needs(facts, row):
@@ -155,7 +160,7 @@ def beta_figure(facts):
             axis = everything[everything["bias"] == row["direction"]][[*keys, "data_association"]]
             own = own.drop(columns="data_association").merge(axis, on=keys)
         title, ends = facts.cell(row, "bias"), interval(row["ci_low"], row["ci_high"], 2)
-        panel = f"{title}: {words.ROLES[facts.names['bias'][row['bias']]['role']]}\n{words.KINDS[row['kind']]} {number(row['beta'], 2)}"
+        panel = f"{title}\n{words.ROLES[facts.names['bias'][row['bias']]['role']]}\n{words.KINDS[row['kind']]} {number(row['beta'], 2)}"
         panel += f" ({ends})" if ends != "–" else ""
         own = own.rename(columns={"data_association": "x", "model_association": "y"})
         own = facts.named(own, series="contrast")[["series", "label", "x", "y"]]
@@ -192,10 +197,8 @@ def judged(facts, row):
 
 
 def reason(facts, row):
-    if not unseen(facts, row):
-        return words.greek(row["reason"])
-    hint = f"; {needs(facts, row)}" if row["test"] != "all parts" else ""
-    return f"This study could not have seen it: {lacking(facts)}{hint}. {words.greek(row['reason'])}"
+    unable = f"This study could not have seen it: {lacking(facts)}. " if unseen(facts, row) else ""
+    return unable + words.greek(row["reason"])
 
 
 def overview(caption, facts, rows):

@@ -67,7 +67,7 @@ def samples(facts):
 
 def why(facts):
     """Misalignments of values, groups and distributions, and how they go with the effects."""
-    missing = [name for name in ("values", "groups", "distributions") if name not in facts.config["misalignment"]]
+    missing = [name for name in ("values", "groups", "distributions") if not len(facts.tables.get(name, []))]
     drawn = [make(facts, facts.tables[name]) for name, make in MISALIGNMENTS.items() if len(facts.tables.get(name, []))]
     told = text(f"Not measured in this study: {words.listed(missing)}.") if missing and drawn else None
     nothing = "No misalignment of values, groups or distributions was measured, so the study does not say why."

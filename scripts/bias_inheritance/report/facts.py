@@ -203,7 +203,8 @@ class Facts:
 
 
 def with_declarations(claims, declared):
-    """claims.csv with `spec` (its declared contrast with what `each` picked, or None), `control` and `decides`."""
+    """claims.csv with `spec` (its declared contrast with what `each` picked, or None), `control`, `decides`, and `positive`,
+    whether a row is of a known effect that must be found."""
     specs = []
     for row in claims.to_dict("records"):
         contrasts = [
@@ -213,8 +214,10 @@ def with_declarations(claims, declared):
         spec, picked = max(found, key=lambda pair: len(pair[0]["name"]) - 99 * len(pair[1]), default=(None, {}))
         chosen = {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
         specs.append(spec and {"part": False, **spec, **chosen, "family": spec.get("family", row["claim"])})
+    control = claims["claim"].str.startswith("control-")
     decides = (claims["verdict"] != "beside") & (claims["test"] != "all parts")
-    return claims.assign(spec=specs, control=claims["claim"].str.startswith("control-"), decides=decides)
+    positive = control & pd.Series([bool(spec) and spec["direction"] != "none" for spec in specs], dtype=bool)
+    return claims.assign(spec=specs, control=control, decides=decides, positive=positive & decides)
 
 
 def picks(name, contrast):

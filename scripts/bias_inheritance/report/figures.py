@@ -5,6 +5,7 @@ readers without JavaScript. Colours are those of Okabe and Ito (2008), which the
 say is also said by shape or dash. A mark with an `id` leads to the row of the page's tables that it shows.
 """
 
+import math
 from functools import cache
 
 from bias_inheritance.report import words
@@ -181,28 +182,25 @@ def figure(title, caption, layers, data, left, cell, independent):
 
 
 def alternative(data, most=8):
-    """The figure in words: its first marks, the rest being in the table below it."""
+    """The figure in words: its first marks (the others are in the table below it), or how many points it has."""
     shown = data[data["part"].eq("point") & data["mean"].eq(True)] if "part" in data else data
-    said = [
-        f"{str(row['panel']).splitlines()[0] if row['panel'] else ''} {row.get('series') or ''} {row.get('place', row.get('label'))}: "
-        + (
-            words.number(row["value"])
-            if "value" in row
-            else f"{words.number(row['x'], 2)}, {words.number(row['y'], 2)}"
-        )
-        for row in shown.head(most).to_dict("records")
-    ]
+    said = []
+    for row in shown.head(most).to_dict("records"):
+        values = [row["value"]] if "value" in row else [row["x"], row["y"]]
+        name = [str(row["panel"]).splitlines()[:1], [str(row["series"])], [str(row.get("place", row.get("label")))]]
+        said.append(" ".join(filter(None, sum(name, []))) + ": " + ", ".join(map(words.number, values)))
     more = f"; {len(shown) - most} more marks" if len(shown) > most else ""
-    return "; ".join(" ".join(part.split()) for part in said) + more
+    return "; ".join(said) + more if said else f"{len(data)} points in {', '.join(dict.fromkeys(data['panel']))}"
 
 
 def packed(rows):
-    """{columns, rows} of a list of dicts; floats keep five significant digits."""
+    """{columns, rows} of a list of dicts; floats keep five significant digits, those that are none become null."""
+
+    def short(value):
+        return (float(f"{value:.5g}") if math.isfinite(value) else None) if isinstance(value, float) else value
+
     columns = list(rows[0]) if rows else []
-    short = [
-        [float(f"{v:.5g}") if isinstance(v, float) else v for v in (row[column] for column in columns)] for row in rows
-    ]
-    return {"columns": columns, "rows": short}
+    return {"columns": columns, "rows": [[short(row[column]) for column in columns] for row in rows]}
 
 
 @cache
