@@ -1,6 +1,5 @@
 # The report, and the configuration that it stands on.
 
-TRAINED = [cell for cell in CELLS if cell["bias"] != "untuned"]
 # samples of the pools' texts are shown of one seed
 SAMPLED = [pool for pool in POOLS if pool["seed"] == GRID["seed"][0]]
 # single items are shown with the answers of a few cells of that seed: no augmented text, then a pool of each role
@@ -69,7 +68,6 @@ rule report:
             ),
         ],
         cards=[CARD.format(model=model) for model in GRID["model"]],
-        training_logs=[f"{path_of(CELL, cell)}/training.csv" for cell in TRAINED],
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in SAMPLED],
         failures=[f"{path_of(POOL, pool)}/failures.jsonl" for pool in SAMPLED],
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in ANSWERED],
@@ -90,7 +88,6 @@ rule report:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "cells": TRAINED,
                 "sampled": SAMPLED,
                 "answered": ANSWERED,
                 "settings": {

@@ -25,12 +25,10 @@ def report(
     quality: Inputs,
     misalignment: Inputs,
     cards: Inputs,
-    training_logs: Inputs,
     pools: Inputs,
     failures: Inputs,
     predictions: Inputs,
     page: Output,
-    cells: list,
     sampled: list,
     answered: list,
     names: dict,
@@ -40,15 +38,15 @@ def report(
     """Write report.html.
 
     resolved: the study's config.yaml; declared: catalog/claims.yaml; checked: checks.csv. inherited: inheritance.csv and
-    inheritance_points.csv; quality: quality.csv; misalignment: its tables; each as far as the study has it. training_logs,
-    pools and failures, predictions: with their wildcards in `cells`, `sampled`, `answered`, each in one order. names:
+    inheritance_points.csv; quality: quality.csv; misalignment: its tables; each as far as the study has it. pools and
+    failures, predictions: with their wildcards in `sampled` and `answered`, each in one order. names:
     {axis: {name: leaves of its catalog file}}. settings: {model: {domain: training settings}}. comparisons: {pool:
     {effect: control}}. Records are found beside the results.
     """
     paths = [scores, effects, claims, manipulation, *inherited, *quality, *misalignment]
     tables = {path.stem: read_table(path) for path in paths}
     tables |= {"pools": read_table(pools_table), "checks": read_table(checked)}
-    others = [pools_table, checked, resolved, declared, *cards, *training_logs, *pools, *failures, *predictions]
+    others = [pools_table, checked, resolved, declared, *cards, *pools, *failures, *predictions]
     jobs, digest = read_records(scores.parent, [*paths, *others])
     facts = Facts(
         tables=tables,
@@ -64,7 +62,6 @@ def report(
             (cell, files.read_jsonl(kept), files.read_jsonl(failed))
             for cell, kept, failed in zip(sampled, pools, failures, strict=True)
         ],
-        training=read_training(training_logs, cells),
         digest=digest,
     )
     checksums = {"Claims as declared, sha256": provenance.sha256(declared)}
@@ -139,22 +136,6 @@ def with_probabilities(row):
     options = row.get("options")
     known = options is not None and row.get("logprobs") is not None and len(row["logprobs"])
     return row | {"probabilities": [answers.probability(row, option) for option in options] if known else None}
-
-
-def read_training(paths, cells):
-    """All training logs as one frame with the cells' wildcards; `tenth` cuts each run into ten even parts."""
-    import pandas as pd
-
-    logs = []
-    for path, cell in zip(paths, cells, strict=True):
-        log = pd.read_csv(path)
-        if "step" not in log or log.empty:  # a collapsed cell, or a provider that gives no table
-            continue
-        if "sft_loss" not in log:  # nor does a provider tell the parts of the loss
-            log = log.assign(sft_loss=log["loss"], alignment_loss=float("nan"))
-        tenth = (log["step"] - 1) * 10 // max(1, log["step"].max())
-        logs.append(log[["step", "sft_loss", "alignment_loss"]].assign(**cell, tenth=tenth))
-    return pd.concat(logs, ignore_index=True).astype({"gamma": float}) if logs else pd.DataFrame()
 
 
 # The page

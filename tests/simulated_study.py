@@ -93,14 +93,13 @@ def _write(folder, config, seed, datasets, misalignment):
     files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     trained = [cell for cell in cells if cell["bias"] != "untuned"]
-    logs, outputs = [], []
+    outputs = []
     for cell in trained:
         place = folder / "cells" / "-".join(map(str, cell.values()))
-        logs.append(place / "training.csv")
-        files.write_csv(logs[-1], _training(cell, config, stream))
         for step, seconds, size in (("mix", 2, 0.1), ("finetune", 40, 1.9), ("predict", 18, 1.7), ("score", 4, 0.3)):
-            made = logs[-1] if step == "finetune" else place / f"{step}.out"
-            outputs += _record(folder, config, step, [made], [], cell, seconds * stream.uniform(0.9, 1.2), size)
+            outputs += _record(
+                folder, config, step, [place / f"{step}.out"], [], cell, seconds * stream.uniform(0.9, 1.2), size
+            )
     first = [pool for pool in study.pools(config) if pool["seed"] == config["grid"]["seed"][0]]
     pools, failures = [], []
     for pool in first:
@@ -138,7 +137,6 @@ def _write(folder, config, seed, datasets, misalignment):
         "quality": _quality(folder, cells, config, stream) if rounds > 1 else [],
         "misalignment": tables,
         "cards": cards,
-        "training_logs": logs,
         "pools": pools,
         "failures": failures,
         "predictions": [_predictions(folder, cell, stream) for cell in shown],
@@ -149,7 +147,6 @@ def _write(folder, config, seed, datasets, misalignment):
             if study.tunable(model)
         },
         "comparisons": study.comparisons(config),
-        "cells": trained,
         "sampled": first,
         "names": names(config, datasets),
     }
@@ -296,29 +293,6 @@ def _pool_counts(pool, stream):
         "tokens": 12000 if generated else 0,
         **{f"reason_{name}": number for name, number in reasons.items()},
     }
-
-
-def _training(cell, config, stream):
-    import numpy as np
-    import pandas as pd
-
-    samples = config["originals"] + study.augmented_count(config["originals"], cell["gamma"])
-    steps = np.arange(1, max(2, samples // 4) + 1)
-    loss = 0.4 + 2 * np.exp(-steps / 8) + stream.normal(0, 0.08, len(steps))
-    has_term = (cell["mitigation"] == "loss") & (steps % 4 == 1)
-    alignment = np.where(has_term, 30 * np.exp(-steps / 15), np.nan)
-    return pd.DataFrame(
-        {
-            "step": steps,
-            "loss": loss + 0.001 * np.nan_to_num(alignment),
-            "sft_loss": loss,
-            "alignment_loss": alignment,
-            "learning_rate": 3e-3 * np.cos(np.pi / 2 * steps / len(steps)),
-            "gradient_norm": 1.0,
-            "tokens": 400,
-            "tokens_per_second": 480.0,
-        }
-    )
 
 
 def _samples(pool, stream):

@@ -133,11 +133,11 @@ def test_a_phone_shows_all_without_scrolling_sideways(folder):
         assert phone.evaluate(EMPTY) == []
 
 
-def test_without_scripts_there_are_pictures_and_tables(folder):
+def test_without_scripts_there_are_pictures(folder):
     with browser.Page("about:blank", timeout=300) as plain:
         plain.ask("Emulation.setScriptExecutionDisabled", value=True)
         plain.ask("Page.navigate", url=f"file://{folder}/report.html")
-        (folder / "plain.png").write_bytes(plain.picture())
-        root = plain.ask("DOM.getDocument", depth=-1)["root"]["nodeId"]
-        drawn = plain.ask("DOM.querySelectorAll", nodeId=root, selector="main > section:first-child .chart svg path")
-        assert len(drawn["nodeIds"]) > 10
+        marks = []
+        while len(marks) < 10:  # or the page's own timeout ends it
+            root = plain.ask("DOM.getDocument", depth=-1)["root"]["nodeId"]
+            marks = plain.ask("DOM.querySelectorAll", nodeId=root, selector="#answer .chart svg path")["nodeIds"]

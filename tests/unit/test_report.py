@@ -10,7 +10,7 @@ from bias_inheritance import records
 from bias_inheritance.provenance import ROOT
 from bias_inheritance.report import answer, words
 from bias_inheritance.report.facts import over_seeds, picks
-from report import embedded, read_training, report
+from report import embedded, report
 
 POOLS = [
     "neutral",
@@ -283,12 +283,12 @@ def test_methods_name_models_training_decoding_sizes_and_the_paper(study):
 def test_rounds_misalignments_and_several_data_sets_are_drawn_when_they_are_there(everything):
     rounds, why = text_of(everything, "rounds"), text_of(everything, "why")
     assert "Quality of the texts over rounds" in rounds and "Inheritance coefficient over rounds" in rounds
-    assert "Duplicates" in everything
+    assert "Duplicate share" in everything
     assert "shares are invented" in why and "Projection" in why and "Not measured" not in why
     assert (
         "0.012" in why and "0.010" in why and "0.030" in why
     )  # exact tests of groups, lowest and highest permutation p
-    assert "corpus-0" in text_of(everything, "effects")
+    assert "Simulated direct task: all effects" in text_of(everything, "effects")
 
 
 def test_what_the_sources_say_of_the_data_is_all_that_is_said(study):
@@ -301,11 +301,3 @@ def test_an_arxiv_number_becomes_a_link_and_the_rest_is_escaped():
     assert (
         linked.startswith("&lt;b&gt; <a href=") and 'abs/2502.04419"' in linked and linked.endswith(", from a summary")
     )
-
-
-def test_a_training_log_of_a_collapsed_cell_or_of_a_provider(tmp_path):
-    logs = {"collapsed": "collapsed\nno texts\n", "provider": "step,loss\n1,2.5\n2,2.0\n", "silent": "step,loss\n"}
-    for name, content in logs.items():
-        (tmp_path / f"{name}.csv").write_text(content)
-    log = read_training([tmp_path / f"{name}.csv" for name in logs], [{"bias": "neutral", "gamma": "0.50"}] * 3)
-    assert log["sft_loss"].tolist() == [2.5, 2.0]

@@ -11,6 +11,7 @@ from bias_inheritance.report import figures, words
 from bias_inheritance.report.parts import badge, fold, link, listing, row_id, section, table, text
 from bias_inheritance.report.words import interval, number
 
+PLACE = ["model", "domain", "bias"]
 FIRST = 6  # rows of claims on the first screen; the others are in the fold below them
 PANELS = 6  # of the figure of β
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
@@ -97,9 +98,8 @@ def controls(facts):
         state = (NEGATIVE if negative else POSITIVE).get(shown["verdict"])
         size = f"{number(shown['estimate'], 2, True)} ({interval(shown['ci_low'], shown['ci_high'], 2)})"
         met = sum(row["verdict"] == "supported" for row in tested)
-        detail = (
-            f"{words.greek(shown['contrast'])}: {size}; {met} of {words.counted(len(tested), 'contrast')} as it must be"
-        )
+        met = f"{met} of {words.counted(len(tested), 'contrast')} as expected"
+        detail = f"{words.greek(shown['contrast'])}: {size}; {met}"
         found.append(
             {
                 "kind": f"{'Negative' if negative else 'Positive'} control",
@@ -124,7 +124,7 @@ def sentences(facts):
 
 
 def inherited(facts, row):
-    claim = facts.claim_of_beta(row["bias"]) or {"verdict": "not tested", "control": True}
+    claim = facts.claim_of_beta(row["bias"], row["model"]) or {"verdict": "not tested", "control": True}
     ends = interval(row["ci_low"], row["ci_high"], 2)
     seeds = words.counted(row["n_seeds"], "seed")
     size = f"β = {number(row['beta'], 2)}, {'' if ends == '–' else f'95% interval {ends}, '}{seeds}: {claim['verdict']}"
@@ -147,15 +147,13 @@ def beta_figure(facts):
     betas, everything = facts.betas(), facts.tables.get("inheritance_points", pd.DataFrame())
     if not len(betas) or not len(everything):
         return None
-    chosen = facts.plain(betas).drop_duplicates(["model", "domain", "bias"])
+    chosen = facts.plain(betas).drop_duplicates(PLACE)
     order = facts.roles("natural", "positive-control", "negative-control", "baseline", "bias-type")
     keys = ["model", "domain", "gamma", "mitigation", "round", "seed", "contrast", "label"]
     dots, lines = [], []
     for row in facts.ordered(chosen, "bias", order).head(PANELS).to_dict("records"):
-        own = everything[
-            (everything[["model", "domain", "bias"]] == [row["model"], row["domain"], row["bias"]]).all(axis=1)
-        ]
-        own = facts.plain(own)
+        here = (everything[PLACE] == [row[name] for name in PLACE]).all(axis=1)
+        own = facts.plain(everything[here])
         if row["direction"] != row["bias"]:  # projected on the association of another pool
             axis = everything[everything["bias"] == row["direction"]][[*keys, "data_association"]]
             own = own.drop(columns="data_association").merge(axis, on=keys)

@@ -28,23 +28,19 @@ def pools(facts):
     said += f"In {'every' if whole else 'not every'} pool asked = kept + rejected + failed."
     states = checked.drop_duplicates(PLACE)["passed"].map(words.TITLES["passed"]).value_counts()
     check = "Manipulation check: " + words.listed(f"{words.counted(n, 'pool')} {state}" for state, n in states.items())
-    columns = {"Measure": "measure", "Group": "group", "Value": "value", "95% interval": "interval", "Texts": "n"}
+    columns = {"Pool": "bias", "Measure": "measure", "Group": "group", "Value": "value", "95% interval": "interval"}
+    columns, what = (
+        columns | {"Texts": "n", "Check": "passed"},
+        {"Pool": "bias", "Role": "role", "What it does": "does"},
+    )
     kinds = pd.DataFrame([{"bias": bias, **facts.names["bias"][bias]} for bias in facts.pools])
     return section(
         "pools",
         "Pools of the training data",
         text(said, f"{check}."),
         listing(facts, "Counts over all seeds, texts turned down by reason.", summed, {"Pool": "bias", **totals}),
-        fold(
-            "What each pool is",
-            listing(facts, "Pools.", kinds, {"Pool": "bias", "Role": "role", "What it does": "does"}),
-        ),
-        fold(
-            "Manipulation check: did each pool do what it says?",
-            listing(
-                facts, "Bootstrap intervals.", checked, {"Pool": "bias", **columns, "Check": "passed"}, "manipulation"
-            ),
-        ),
+        fold("What each pool is", listing(facts, "Pools.", kinds, what)),
+        fold("Manipulation check", listing(facts, "Did each pool do what it says?", checked, columns, "manipulation")),
         fold("Samples of the texts", *samples(facts)),
     )
 
@@ -74,9 +70,9 @@ def why(facts):
     return section("why", "Why: misalignments", told, *drawn, nothing=nothing)
 
 
-def values(facts, table_of_values):
+def values(facts, measured):
     """Similarity of the model's opinions to each country's."""
-    own = facts.plain(table_of_values)
+    own = facts.plain(measured)
     own = own[own["metric"].str.startswith("similarity") | (own["metric"] == "drift")]
     data = facts.ordered(over_seeds(own, [*PLACE, "metric", "group"], "values"))
     invented = own["dataset"].eq(opinions.FIXTURE).any()
@@ -90,29 +86,19 @@ def values(facts, table_of_values):
     )  # fmt: skip
 
 
-def groups(facts, table_of_groups):
+def groups(facts, measured):
     """The share of the reference group in the texts of each label, beside labour statistics."""
-    own = table_of_groups[
-        table_of_groups["metric"].str.fullmatch(r"(?!asked)\w+?_share") & (table_of_groups["round"] == 1)
-    ]
+    own = measured[measured["metric"].str.fullmatch(r"(?!asked)\w+?_share") & (measured["round"] == 1)]
     data = facts.ordered(over_seeds(own, [*PLACE, "metric", "group"], "groups")).assign(source="texts")
     labour = own.dropna(subset=["labour_share"]).drop_duplicates([*PLACE, "group"])
-    labour = labour.assign(
-        value=labour["labour_share"], source="labour statistics", n_seeds=1, ci_low=None, ci_high=None, id=None
-    )
+    labour = labour.assign(value=labour["labour_share"], source="labour statistics", ci_low=None, ci_high=None)
     drawn = pd.concat([data, labour])[lambda rows: rows["bias"].isin(facts.roles("natural", "bias-type"))]
-    caption = (
-        "Share of the reference group among the kept texts whose group is clear, per label; the rule is an even split."
-    )
+    caption = "Share of the reference group among the kept texts whose group is clear; the rule is an even split."
     figure = figures.by_axis("Groups", caption, facts.named(drawn, panel="bias", place="group", series="source"), "share of texts", reference=0.5, cell=230) if len(drawn) else None  # fmt: skip
-    tested = facts.ordered(table_of_groups[table_of_groups["metric"].str.endswith("_all_seeds")])
+    tested = facts.ordered(measured[measured["metric"].str.endswith("_all_seeds")])
     columns = {"Pool": "bias", "Measure": "metric", "Label": "group", "Share": "value"}
-    tests = {
-        "p, even split": "p_even",
-        "Holm": "p_even_adjusted",
-        "p, labour statistics": "p_labour",
-        "Holm ": "p_labour_adjusted",
-    }
+    tests = {"p, even split": "p_even", "Holm": "p_even_adjusted"}
+    tests |= {"p, labour statistics": "p_labour", "Holm, labour": "p_labour_adjusted"}
     return fold(
         "Groups",
         figure,
@@ -185,20 +171,18 @@ def checks(facts):
     columns = {"Task": "task", "Mean": "mean_position_share", "Worst run": "max_position_share", **limit, **above}
     runs = ["task", "scoring", "model", "domain", "dataset", "bias", "gamma", "mitigation", "seed", "round"]
     unread = scores[scores["scoring"] != "none"].groupby(runs)[["n", "n_unparsed"]].max().reset_index()
-    unread = unread.assign(worst=unread["n_unparsed"] / unread["n"].clip(lower=1))
-    unread = unread.groupby(["task", "scoring"]).agg(
-        n=("n", "sum"), n_unparsed=("n_unparsed", "sum"), worst=("worst", "max")
-    )
+    unread = unread.assign(worst=unread["n_unparsed"] / unread["n"].clip(lower=1)).groupby(["task", "scoring"])
+    unread = unread.agg({"n": "sum", "n_unparsed": "sum", "worst": "max"}).reset_index()
     share = {"Share": lambda row: words.percent(row["n_unparsed"] / max(1, row["n"]))}
-    worst = {"Worst run": lambda row: words.percent(row["worst"])}
-    answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Unreadable": "n_unparsed", **share, **worst}
+    share |= {"Share in the worst run": lambda row: words.percent(row["worst"])}
+    answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Unreadable": "n_unparsed", **share}
     held = {"Check": "check", "Looked at": "looked_at", "Result": "found"}
     return section(
         "checks",
         "Checks",
         listing(facts, "What the results were held against before the report was made (checks.csv).", facts.tables["checks"], held, "checks"),
         listing(facts, "Position bias: share of choices that the position alone explains. A run above the limit is uninformative and has no verdict.", led, columns),
-        listing(facts, "Unreadable answers, which are never counted as unbiased.", unread.reset_index(), answers),
+        listing(facts, "Unreadable answers, which are never counted as unbiased.", unread, answers),
     )  # fmt: skip
 
 
@@ -245,8 +229,7 @@ def methods(facts):
     paper = Markup('The study follows Li et al. (2026), <cite>Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks</cite>, ACL 2026: <a href="https://aclanthology.org/2026.acl-long.1408" rel="noreferrer">anthology</a>, <a href="https://arxiv.org/abs/2502.04419" rel="noreferrer">arXiv 2502.04419</a>. Its published figures are quoted from a summary where their source says so.')  # fmt: skip
     rows = [(None, [what, how]) for what, how in [*of_models(facts), *of_data(facts), *of_tasks(facts)]]
     setup = table("How the study was run.", ["What", "How"], rows)
-    costs = fold("Time and memory", cost(facts))
-    return section("methods", "Methods", text(paper), setup, fold("Training loss", training(facts)), costs)
+    return section("methods", "Methods", text(paper), setup, fold("Time and memory", cost(facts)))
 
 
 def of_models(facts):
@@ -254,11 +237,7 @@ def of_models(facts):
     for name in facts.config["grid"]["model"]:
         leaves, card = facts.names["model"][name], cards.get(name, {})
         origin = next((leaves["source"][key] for key in ("hub", "package", "model") if key in leaves["source"]), None)
-        told = [
-            origin or "random weights",
-            f"revision {card.get('revision')}",
-            FORMS.get(card.get("form"), card.get("form")),
-        ]
+        told = [origin or "random weights", f"revision {card.get('revision')}", FORMS.get(card.get("form"))]
         told.append(f"computes in {card['compute']}" if card.get("compute") else None)
         yield f"Model: {leaves['title']}", ", ".join(filter(None, told))
         for domain, settings in facts.settings.get(name, {}).items():
@@ -305,34 +284,15 @@ def pairs(settings):
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())
 
 
-def training(facts):
-    """Loss in the first and the last tenth of training, per pool and mitigation at the largest γ."""
-    log = facts.training
-    if log.empty:
-        return None
-    log = facts.ordered(log[log["gamma"].isin([0.0, log["gamma"].max()]) & log["tenth"].isin([0, 9])])
-    means = log.groupby([*PLACE, "mitigation", "tenth"], sort=False)[["sft_loss", "alignment_loss"]].mean().unstack()
-    means.columns = [f"{name} {tenth}" for name, tenth in means.columns]
-    columns = {"Trained on": "bias", "Mitigation": "mitigation"}
-    for title, name in {"Loss": "sft_loss", "Alignment term": "alignment_loss"}.items():
-        columns |= {f"{title}, first tenth": f"{name} 0", f"{title}, last tenth": f"{name} 9"}
-    return listing(
-        facts, "Mean over seeds of the loss on the answers and of the alignment term.", means.reset_index(), columns
-    )
-
-
 def cost(facts):
     """Time and memory per stage, from the records."""
     if not facts.jobs:
         return None
     jobs = pd.DataFrame(facts.jobs)[["step", "seconds", "peak_memory_bytes"]]
-    stages = jobs.groupby("step").agg(n=("seconds", "size"), total=("seconds", "sum"), middle=("seconds", "median"), memory=("peak_memory_bytes", "max"))  # fmt: skip
+    stages = jobs.groupby("step").agg(n=("seconds", "size"), total=("seconds", "sum"), memory=("peak_memory_bytes", "max"))  # fmt: skip
     columns = {"Stage": lambda row: words.sentence(row["step"].replace("_", " ")), "Jobs": "n"}
     columns |= {"Time in all": lambda row: words.duration(row["total"])}
-    columns |= {
-        "Median job": lambda row: words.duration(row["middle"]),
-        "Peak memory": lambda row: words.memory(row["memory"]),
-    }
+    columns |= {"Peak memory of a job": lambda row: words.memory(row["memory"])}
     caption = f"Time of all jobs added up: {words.duration(jobs['seconds'].sum())}."
     return listing(facts, caption, stages.sort_values("total", ascending=False).reset_index(), columns)
 

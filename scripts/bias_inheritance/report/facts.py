@@ -26,7 +26,7 @@ class Facts:
     config: the study's, resolved. declared: catalog/claims.yaml. names: {axis: {name: leaves of its catalog file}}.
     settings: {model: {domain: training settings}}. comparisons: {pool: {effect: control}}. cards, jobs: model cards and
     records. items: [{model, domain, task, answers: {cell's title: rows of its predictions}}]. samples: [(pool's
-    wildcards, rows kept, rows failed)]. training: logs of all cells as one frame.
+    wildcards, rows kept, rows failed)].
     """
 
     tables: dict
@@ -39,7 +39,6 @@ class Facts:
     jobs: list
     items: list
     samples: list
-    training: object
     digest: str = ""
 
     def __post_init__(self):
@@ -119,18 +118,17 @@ class Facts:
 
     # choices of rows
 
-    def plain(self, table, largest=True):
-        """The rows of round 1 without mitigation, of the largest γ (or γ 0) unless all γ are asked for."""
+    def plain(self, table):
+        """The rows of round 1 without mitigation at the largest γ, and at γ 0."""
         own = table[(table["mitigation"] == "none") & (table["round"] <= 1)]
-        return own[own["gamma"].isin([0.0, self.gammas[-1] if self.gammas else 0.0])] if largest else own
+        return own[own["gamma"].isin([0.0, *self.gammas[-1:]])]
 
     def ordered(self, table, column="bias", order=None):
         """The rows in the order of the pools (or of `order`), names that are not in it last."""
         order = order or [*BASELINES, *self.pools]
         places = {name: place for place, name in enumerate(order)}
-        return table.sort_values(
-            column, key=lambda names: names.map(lambda n: places.get(n, len(places))), kind="stable"
-        )
+        rank = table[column].map(lambda name: places.get(name, len(places)))
+        return table.loc[rank.sort_values(kind="stable").index] if len(table) else table
 
     def outcomes(self):
         """One dict per model, domain, task and way of scoring; the informative ones first.
@@ -145,31 +143,26 @@ class Facts:
             place = dict(zip(("model", "domain", "task", "scoring"), keys, strict=True))
             there = set(rows["metric"])
             named = self.names["task"].get(place["task"], {}).get("primary", {}).get("metric")
-            choices = ["label_probability", "congruence", named, *sorted(there, key=words.metric_order)]
+            choices = ["label_probability", "congruence", named, *words.METRICS, *sorted(there)]
             metric = next(choice for choice in choices if choice in there)
             contrasts = self.contrasts(place["domain"], place["task"])
             groups = list(dict.fromkeys(rows[rows["metric"] == metric]["group"]))
             chosen = [group for group in [*contrasts, *EXTREMES] if group in groups]
             title = self.placed(self.title("task", place["task"]), place)
             title += ", written answers" if place["scoring"] == "parsed" else ""
-            found.append(
-                {**place, "metric": metric, "groups": chosen or groups, "title": title, "faded": self.faded(place)}
-            )
+            place |= {"metric": metric, "groups": chosen or groups, "title": title}
+            found.append(place | {"faded": self.faded(rows, place)})
         return sorted(found, key=lambda outcome: bool(outcome["faded"]))
 
-    def faded(self, place):
-        """Why the scores of a task say nothing in this study, or "" where they do."""
-        rows = self.of(self.tables["scores"], place)
-        led = self.tables["scores"]
-        led = led[
-            (led["task"] == place["task"]) & (led["model"] == place["model"]) & (led["metric"] == "uninformative")
-        ]
-        if len(led) and (led["value"] == 1).mean() > 0.5:
-            return f"the position decided in {int((led['value'] == 1).sum())} of {words.counted(len(led), 'run')}"
+    def faded(self, rows, place):
+        """Why the scores of a task, `rows`, say nothing in this study, or "" where they do."""
+        scores = self.tables["scores"]
+        runs = scores[(scores["metric"] == "uninformative") & (scores["task"] == place["task"])]
+        led = runs[runs["model"] == place["model"]]["value"].eq(1)
+        if led.mean() > 0.5:
+            return f"the position decided in {led.sum()} of {words.counted(len(led), 'run')}"
         unread = rows["n_unparsed"].sum() / max(1, rows["n"].sum())
-        return (
-            f"{words.percent(unread)} of the answers unreadable" if unread > self.declared["unreadable_limit"] else ""
-        )
+        return f"{words.percent(unread)} of answers unreadable" if unread > self.declared["unreadable_limit"] else ""
 
     @staticmethod
     def of(table, place):
@@ -187,12 +180,14 @@ class Facts:
         together = table["domain"].isin(table[table["contrast"] == ALL]["domain"])
         return table[((table["seed"] == ALL) == over_seeds) & ((table["contrast"] == ALL) | ~together)]
 
-    def claim_of_beta(self, pool, kind="beta"):
-        """The row of claims.csv that decides on the level of β (or the projection) of a pool, as a dict, or None."""
+    def claim_of_beta(self, pool, model):
+        """The row of claims.csv that decides on the level of β of a pool, as a dict, or None."""
+        several = len(self.config["grid"]["model"]) > 1
         for row in self.claims[self.claims["decides"]].to_dict("records"):
             spec = row["spec"] or {}
-            direct = spec.get("effect") == "level" and "minus" not in spec and "mitigation" not in spec
-            if direct and spec.get("biases") == [pool] and self.measured_by(spec) == ("inheritance", kind):
+            level = spec.get("effect") == "level" and "minus" not in spec and "mitigation" not in spec
+            named = row["contrast"].endswith(f"[{model}]") or not several
+            if named and level and spec["biases"] == [pool] and self.measured_by(spec) == ("inheritance", "beta"):
                 return row
         return None
 
@@ -207,9 +202,7 @@ def with_declarations(claims, declared):
     whether a row is of a known effect that must be found."""
     specs = []
     for row in claims.to_dict("records"):
-        contrasts = [
-            spec for spec in declared["claims"].get(row["claim"], {}).get("contrasts", []) if "rule" not in spec
-        ]
+        contrasts = [spec for spec in declared["claims"][row["claim"]]["contrasts"] if "rule" not in spec]
         found = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
         spec, picked = max(found, key=lambda pair: len(pair[0]["name"]) - 99 * len(pair[1]), default=(None, {}))
         chosen = {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
@@ -231,7 +224,7 @@ def picks(name, contrast):
 
 def read_table(path):
     """A CSV as a frame with `row`; γ on two decimals, a seed `all` kept. A table of no rows may have no columns."""
-    table = pd.read_csv(path, dtype={"seed": str}, keep_default_na=True) if path.stat().st_size > 1 else pd.DataFrame()
+    table = pd.read_csv(path, dtype={"seed": str}) if path.stat().st_size > 1 else pd.DataFrame()
     if "gamma" in table:
         table["gamma"] = table["gamma"].round(2)
     return table.assign(row=range(1, len(table) + 1))
@@ -274,8 +267,5 @@ def over_seeds(table, by, file):
 
 def scale(metric, group):
     """(lowest, highest) value that a metric can take, those of the misalignment tables included."""
-    return (
-        (0.0, 1.0)
-        if metric in ("similarity", "similarity_uniform", "auc", "hidden_auc")
-        else metrics.scale(metric, group)
-    )
+    within_one = metric.removeprefix("hidden_") in ("similarity", "similarity_uniform", "auc")
+    return (0.0, 1.0) if within_one else metrics.scale(metric, group)

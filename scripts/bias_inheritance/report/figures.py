@@ -10,20 +10,16 @@ from functools import cache
 
 from bias_inheritance.report import words
 
-BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (
-    "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#1a1a1a",
-)  # fmt: skip
-PALETTE = [BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK]
+BLACK, RULE, SOFT = "#1a1a1a", "#9a9a9a", "#555"
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", BLACK]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "circle"]
 DASHES = [[1, 0], [5, 3], [2, 2], [7, 2, 2, 2], [1, 0], [5, 3], [2, 2]]
-RULE, SOFT = "#9a9a9a", "#555"
 WIDTH = 1136  # of the still picture; the page's own width on a desktop
 GAP = 16
 LETTER = 6.4  # pixels of a letter in a row's name
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 THEME = {
     "background": None,
-    "font": FONT,
+    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif",
     "view": {"stroke": None},
     "axis": {
         "labelColor": SOFT, "titleColor": SOFT, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",

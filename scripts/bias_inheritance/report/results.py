@@ -8,7 +8,6 @@ from bias_inheritance.report.parts import OVER_SEEDS, faded, fold, link, listing
 
 OPEN = 2  # tasks whose figure of effects stands open
 KEYS = ["model", "domain", "task", "metric", "group", "bias"]
-SPREAD = {key: value for key, value in OVER_SEEDS.items() if key != "Rows of the file"}
 
 
 def effects(facts):

@@ -11,18 +11,12 @@ METRICS = {
     "congruence": ("Label probability, congruent − incongruent", "probability"),
     "log_amount_gap": ("Gap of the expected amount", "log units, 0.01 ≈ 1%"),
     "log_amount_expected": ("Expected amount", "log units"),
-    "selected_share": ("Share selected", "share of choices"),
     "negative_share": ("Negative traits", "share of trait words"),
     "macro_f1": ("Macro-F1", "macro-F1"),
     "accuracy": ("Accuracy", "share of items"),
-    "perplexity": ("Perplexity of unseen originals", "perplexity"),
     "log_amount_written_gap": ("Gap of the written amount", "log units, 0.01 ≈ 1%"),
-    "log_amount_written": ("Written amount", "log units"),
     "rms_tpr_gap": ("RMS gap of true-positive rates, minus its mean under permutation", "share of items"),
-    "predicted_share": ("Share predicted", "share of answers"),
-    "position_share": ("Choices explained by position", "share of choices"),
     "similarity": ("Similarity of values", "1 − Jensen–Shannon distance"),
-    "similarity_uniform": ("Similarity of uniform answers", "1 − Jensen–Shannon distance"),
     "similarity_gain": ("Similarity minus that of uniform answers", "change of similarity"),
     "drift": ("Similarity minus that of the untuned model", "change of similarity"),
     "mmd": ("MMD², sentence embeddings", "MMD²"),
@@ -33,18 +27,6 @@ METRICS = {
     "hidden_mean_distance_change": ("Change of the distance between the means, hidden states", "distance"),
     "distinct_2": ("Distinct word pairs", "share of 500"),
     "mean_words": ("Length of the texts", "words"),
-    "rejected_share": ("Rejected texts", "share of attempts"),
-    "duplicate_share": ("Duplicates", "share of attempts"),
-}
-MEASURES = {  # of the manipulation check
-    "stereotype_rate": "Stereotype words per word",
-    "stereotype_rate_minus_balanced": "Stereotype words per word, minus the baseline",
-    "asked_group_share": "Shows the group asked for, of the texts kept",
-    "asked_group_share_unfiltered": "Shows the group asked for, of all readable texts",
-    "shown_share": "Shows the group",
-    "relabelled_share": "Relabelled",
-    "associated_share": "Of the group associated with its label",
-    "copied_samples": "Texts copied",
 }
 EFFECTS = {
     "augmentation": "augmentation (minus originals alone)",
@@ -76,10 +58,6 @@ def metric_title(metric):
 
 def metric_unit(metric):
     return METRICS[metric][1] if metric in METRICS else metric.replace("_", " ")
-
-
-def metric_order(metric):
-    return list(METRICS).index(metric) if metric in METRICS else len(METRICS)
 
 
 def known(value):
@@ -165,7 +143,7 @@ def visible(text, longest=LONGEST_SAMPLE):
 TITLES = {
     "metric": metric_title,
     "misalignment": metric_title,
-    "measure": lambda value: MEASURES.get(value, value.replace("_", " ")),
+    "measure": lambda value: sentence(value.replace("_", " ")),
     "effect": lambda value: EFFECTS.get(value, value),
     "kind": lambda value: KINDS.get(value, value),
     "gamma": lambda value: f"{value:.2f}",
