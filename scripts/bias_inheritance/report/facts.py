@@ -185,7 +185,7 @@ class Facts:
         several = len(self.config["grid"]["model"]) > 1
         for row in self.claims[self.claims["decides"]].to_dict("records"):
             spec = row["spec"] or {}
-            level = spec.get("effect") == "level" and "minus" not in spec and "mitigation" not in spec
+            level = spec.get("effect") in ("level", "natural") and "minus" not in spec and "mitigation" not in spec
             named = row["contrast"].endswith(f"[{model}]") or not several
             if named and level and spec["biases"] == [pool] and self.measured_by(spec) == ("inheritance", "beta"):
                 return row
