@@ -73,17 +73,18 @@ def lacking(facts):
 
 
 def needs(facts, row):
-    """What would decide a row: the seeds that detect an effect of its margin, given how much its seeds vary."""
+    """What would decide a row: the seeds that detect an effect of its margin (or estimate), as its seeds vary."""
     from scipy.stats import t
 
-    if row["n_seeds"] < 2 or not words.known(row["ci_low"]) or not words.known(row["margin"]):
+    effect = row["margin"] if words.known(row["margin"]) else abs(row["estimate"])
+    if row["n_seeds"] < 2 or not words.known(row["ci_low"]) or not effect:
         return "more seeds would tell" if row["n_seeds"] else "it needs what is missing below"
     alpha, power = facts.declared["alpha"], facts.declared["power"]
     half = max(row["ci_high"] - row["estimate"], row["estimate"] - row["ci_low"])
     sd = half / t.isf(alpha / 2, row["n_seeds"] - 1) * math.sqrt(row["n_seeds"])
-    seeds = statistics.seeds_needed(lambda n: statistics.power_of(row["margin"], sd, n, alpha) >= power)
+    seeds = statistics.seeds_needed(lambda n: statistics.power_of(effect, sd, n, alpha) >= power)
     enough = f"about {words.count(seeds)} seeds" if seeds else "more than 10 000 seeds"
-    return f"{enough}, fewer with more test items or a larger γ, would detect an effect of {row['margin']:g}"
+    return f"{enough}, fewer with more test items or a larger γ, would detect an effect of {number(effect)}"
 
 
 def controls(facts):

@@ -266,6 +266,7 @@ def of_data(facts):
             yield f"Baseline of the {effect} effect", words.listed(facts.title("bias", name) for name in sorted(used))
     if len(facts.tables.get("inheritance", [])):
         yield "Baseline of β", facts.title("bias", facts.tables["inheritance"]["baseline"].iloc[0])
+    yield "Sentences kept of a text", words.count(config["sentences"]) if config.get("sentences") else "all"
     yield "Samples trained as instruction → text", words.percent(config["instruction_share"])
 
 
