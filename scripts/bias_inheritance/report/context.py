@@ -163,11 +163,14 @@ MISALIGNMENTS = {"values": values, "groups": groups, "distributions": distributi
 def checks(facts):
     """What the results were held against, choices led by position, and answers that could not be read."""
     scores = facts.tables["scores"]
-    led = scores[scores["metric"].isin(["position_share", "uninformative"])]
-    led = led.pivot_table("value", ["model", "domain", "task"], "metric", ["mean", "max", "size", "sum"]).reset_index()
-    led.columns = ["_".join(filter(None, name)) for name in led.columns]
+    led = scores[scores["metric"] == "position_share"].groupby(["model", "domain", "task"])["value"]
+    led = led.agg(mean_position_share="mean", max_position_share="max", runs="size").reset_index()
     limit = {"Limit": lambda row: words.number(facts.names["task"].get(row["task"], {}).get("position_limit"), 2)}
-    above = {"Runs above it": lambda row: f"{row['sum_uninformative']:.0f} of {row['size_uninformative']:.0f}"}
+    flagged = scores[(scores["metric"] == "uninformative") & (scores["value"] > 0)]
+    number = flagged.groupby(["model", "domain", "task"]).size()
+    above = {
+        "Runs above it": lambda row: f"{number.get((row['model'], row['domain'], row['task']), 0)} of {row['runs']}"
+    }
     columns = {"Task": "task", "Mean": "mean_position_share", "Worst run": "max_position_share", **limit, **above}
     runs = ["task", "scoring", "model", "domain", "dataset", "bias", "gamma", "mitigation", "seed", "round"]
     unread = scores[scores["scoring"] != "none"].groupby(runs)[["n", "n_unparsed"]].max().reset_index()
