@@ -135,7 +135,7 @@ def test_a_weighed_contrast_leads_to_the_scores_that_it_weighs(results, tmp_path
         "name": "salaries",
         "outcome": "salary-gap",
         "biases": ["neutral"],
-        "control": "original",
+        "effect": "augmentation",
         "direction": "greater",
     }
     content["parameters"]["declared"]["claims"] = {"C0": {"contrasts": [contrast]}}
