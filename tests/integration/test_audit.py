@@ -409,7 +409,7 @@ LEAVES = {
     (ONE, "count: 2"): ("count: 3", ["quality.csv", "scores.csv"], [f"{SECOND}/train.jsonl"]),
     (ONE, "seed: [1]"): (
         "seed: [1, 2]",
-        ["scores.csv", "scores.parquet", "manipulation.csv", "checks.csv", "misalignment/groups.csv", "report.html"],
+        ["scores.csv", "scores.parquet", "manipulation.csv", "checks.csv", "misalignment/groups.csv"],
         [f"{POOL}/pool.jsonl"],
     ),
     (TINY, "temperature: 1.0"): (
