@@ -113,6 +113,12 @@ def test_every_chart_is_drawn_once_its_fold_is_open(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
+def test_series_have_a_legend(page):
+    page.evaluate(OPEN_ALL)
+    page.wait_for("document.querySelector('#rounds .chart .vega-embed') !== null")
+    assert page.evaluate("document.querySelectorAll('#rounds details .chart .mark-group.role-legend-entry').length") > 0
+
+
 def test_paper_holds_what_the_folds_hold(page, tmp_path):
     page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = false; })")
     (tmp_path / "report.pdf").write_bytes(page.pdf())

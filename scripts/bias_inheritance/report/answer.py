@@ -24,7 +24,7 @@ SENTENCES = {
     "equivalent": "{0} inherited none of the association between group and label in the {2}, within the margin of ±{4} ({3}).",
     "inconclusive": "It stays open whether {0} inherits the association between group and label in the {2} ({3}); {5}.",
     "unseen": "This study could not have seen what {0} inherits from the {2} ({3}): {6}.",
-    "not tested": "{0}: β in the {2} has no verdict ({3}).",
+    "not tested": "{0} and the {2}: {3}. {5}",
 }
 
 
@@ -138,7 +138,7 @@ def inherited(facts, row):
         f"{facts.title('bias', row['bias'])} data at γ = {row['gamma']:.2f}",
         size,
         f"{claim.get('margin', 0):g}",
-        needs(facts, claim) if claim["verdict"] != "not tested" else "",
+        claim.get("reason", "") if claim["verdict"] == "not tested" else needs(facts, claim),
         lacking(facts),
     )
 

@@ -75,8 +75,7 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
         left = 16 + LETTER * min(44, max(len(str(place)) for place in places))
     else:
         apart = 0.02 * (max(places) - min(places) or 1.0)
-        shift = {name: apart * (place - (len(series) - 1) / 2) for place, name in enumerate(series)}
-        data["x"] = data["place"] + data["series"].map(shift)
+        data["x"] = data["place"] + apart * (data["series"].map(series.index) - (len(series) - 1) / 2)
         x = alt.X(
             "x:Q",
             title=axis,
@@ -84,7 +83,9 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
             axis=alt.Axis(values=sorted(places), grid=False, format="~f"),
         )
         y = alt.Y("value:Q", title=unit, scale=zero, axis=alt.Axis(tickCount=4, domain=False, ticks=False))
-        dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=series, range=DASHES[: len(series)]), legend=None)
+        data["line"] = data["series"].map(series.index)  # a field of its own, or the legend of the colours is lost
+        scale = alt.Scale(domain=list(range(len(series))), range=DASHES[: len(series)])
+        dash = alt.StrokeDash("line:O", scale=scale, legend=None)
         marks = [
             base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
             whisker.encode(x=x, y=alt.Y("low:Q", title=unit, scale=zero), y2="high:Q", color=colour),

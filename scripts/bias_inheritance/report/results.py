@@ -193,20 +193,11 @@ def levels(facts):
         data[end] = data[end].astype(float).where(data["n_seeds"] > 1, source[end].to_numpy())
     shares = data["metric"].isin(["accuracy", "label_probability"]) & ~data["group"].str.contains("-|largest_gap")
     data = data.assign(n=source["n"].to_numpy(), chance=data["task"].map(chance).astype(float).where(shares))
-    columns = {
-        "Task": "outcome",
-        "Metric": "metric",
-        "Group": "group",
-        "Trained on": "bias",
-        "Mean": "value",
-        "Chance level": "chance",
-    }
-    columns |= {"Items": "n", **OVER_SEEDS}
+    short = {"Task": "outcome", "Metric": "metric", "Trained on": "bias", "Mean": "value", "95% interval": "interval"}
+    short |= {"Chance level": "chance", "Items": "n"}
+    columns = {**short, "Group": "group", **OVER_SEEDS}
     caption = "scores.csv at the largest γ without mitigation: t intervals over seeds; of the untuned model, which is one run, over test clusters."
     first = data[data["bias"].isin(["untuned", "original"]) & data["group"].isin(["all"])]
-    short = {
-        title: column for title, column in columns.items() if title not in ("Each seed", "Rows of the file", "Group")
-    }
     return section(
         "levels",
         "Scores before any difference",
