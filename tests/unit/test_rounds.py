@@ -109,7 +109,7 @@ def test_a_small_pool_is_an_error_in_round_one_and_a_collapse_later(tmp_path):
     first = mixed(tmp_path / "b", 1, [12], 12)
     second = mixed(tmp_path / "b", 2, [9], 12, [first / "mix.json"])
     summary = files.read_json(second / "mix.json")
-    assert "needs 12 of its samples, the pool has 9" in summary["collapsed"] and summary["gamma"] is None
+    assert "needs 12 samples, the pool has 9" in summary["collapsed"] and summary["gamma"] is None
     assert files.read_jsonl(second / "train.jsonl") == []
     third = mixed(tmp_path / "c", 3, [0], 12, [second / "mix.json"])
     assert files.read_json(third / "mix.json")["collapsed"] == summary["collapsed"]
