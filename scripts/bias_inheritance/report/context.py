@@ -167,9 +167,9 @@ def checks(facts):
     led = led.agg(mean_position_share="mean", max_position_share="max", runs="size").reset_index()
     limit = {"Limit": lambda row: words.number(facts.names["task"].get(row["task"], {}).get("position_limit"), 2)}
     flagged = scores[(scores["metric"] == "uninformative") & (scores["value"] > 0)]
-    number = flagged.groupby(["model", "domain", "task"]).size()
+    flagged = flagged.groupby(["model", "domain", "task"]).size()
     above = {
-        "Runs above it": lambda row: f"{number.get((row['model'], row['domain'], row['task']), 0)} of {row['runs']}"
+        "Runs above it": lambda row: f"{flagged.get((row['model'], row['domain'], row['task']), 0)} of {row['runs']}"
     }
     columns = {"Task": "task", "Mean": "mean_position_share", "Worst run": "max_position_share", **limit, **above}
     runs = ["task", "scoring", "model", "domain", "dataset", "bias", "gamma", "mitigation", "seed", "round"]

@@ -117,9 +117,8 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=13
     small = base.transform_filter("datum.part === 'point' && !datum.mean")
     large = base.transform_filter("datum.part === 'point' && datum.mean")
     # the outermost points of a panel have room for their names; of several at one x, the one farthest from 0
-    places = large.transform_calculate(distance="abs(datum.y)").transform_joinaggregate(
-        least="min(x)", most="max(x)", groupby=["panel"]
-    )
+    places = large.transform_calculate(distance="abs(datum.y)")
+    places = places.transform_joinaggregate(least="min(x)", most="max(x)", groupby=["panel"])
 
     def named(end, align, dx):
         outermost = places.transform_filter(f"datum.x === datum.{end}")
