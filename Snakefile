@@ -21,19 +21,20 @@ snakemake.rules.get_function_params = snakemake.common.get_function_params
 if Quietness.RULES in (workflow.output_settings.quiet or ()):
     snakemake.executors.dryrun.Executor.printjob = lambda *_: None
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
-from bias_inheritance import catalog, costs, files, progress, provenance, study, warm
-from bias_inheritance.errors import UserError
+from bias_inheritance.plumbing import files, progress, provenance, warm
+from bias_inheritance.study import catalog, costs, grid
+from bias_inheritance.plumbing.errors import UserError
 
 
 configfile: "config.yaml"
 
 
 try:
-    study.check(config, study.sources(["config.yaml", *map(str, workflow.configfiles)]))
+    grid.check(config, grid.sources(["config.yaml", *map(str, workflow.configfiles)]))
 except UserError as fault:
     sys.exit(str(fault))
 if workflow.is_main_process:
-    for line in [*study.warnings(config), *costs.estimate(config)]:
+    for line in [*grid.warnings(config), *costs.estimate(config)]:
         print(line, file=sys.stderr)
 
 for variable, value in warm.MEMORY.items():

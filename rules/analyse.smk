@@ -1,7 +1,7 @@
 # From scores to effects, claims and the manipulation check, and what holds the results against the study.
 
 ASKED = [
-    {"domain": domain, "task": task} for domain in GRID["domain"] for task in study.tasks_of(config, domain)
+    {"domain": domain, "task": task} for domain in GRID["domain"] for task in grid.tasks_of(config, domain)
 ]
 # β is read off a domain's classification task; the first one, where it has several
 CLASSIFIED = {
@@ -54,7 +54,7 @@ rule check_manipulation:
                             "associated_groups",
                             "manipulation",
                         ),
-                        "fixture": study.uses_fixtures(config, name),
+                        "fixture": grid.uses_fixtures(config, name),
                     }
                     for name in GRID["domain"]
                 },
@@ -97,7 +97,7 @@ rule measure_inheritance:
                     name: leaves("bias", name, ["role", "source", "associate", "plant"])
                     for name in GRID["bias"]
                 },
-                "baseline": study.real_text(config) or "original",
+                "baseline": grid.real_text(config) or "original",
                 "replicates": config["evaluation"]["bootstrap"],
             }
         ),
@@ -133,7 +133,7 @@ rule analyse:
     params:
         code=code("analyse"),
         paths=paths,
-        parameters=parameters(lambda w: {"declared": study.declared(config), "cells": CELLS}),
+        parameters=parameters(lambda w: {"declared": grid.declared(config), "cells": CELLS}),
     shell:
         call("analyse")
 
@@ -158,9 +158,9 @@ rule check_results:
             lambda w: {
                 "cells": CELLS,
                 "asked": ASKED,
-                "originals": {name: study.originals_of(config, name) for name in GRID["domain"]},
+                "originals": {name: grid.originals_of(config, name) for name in GRID["domain"]},
                 "even": {
-                    name: {bias: study.even_over(name, bias) for bias in GRID["bias"]}
+                    name: {bias: grid.even_over(name, bias) for bias in GRID["bias"]}
                     for name in GRID["domain"]
                 },
             }

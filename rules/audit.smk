@@ -14,7 +14,7 @@ PRODUCTS = [
 ]
 DATASET_CARDS = [
     *(f"{path_of(POOL, pool)}/card.md" for pool in POOLS),
-    *(f"{path_of(CELL, pool, round=pool['round'] - 1)}/card.md" for pool in study.later_pools(config)),
+    *(f"{path_of(CELL, pool, round=pool['round'] - 1)}/card.md" for pool in grid.later_pools(config)),
 ]
 
 

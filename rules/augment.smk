@@ -29,7 +29,7 @@ rule write_pool:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                **pool_parameters(w, study.pool_size(config, w.domain)),
+                **pool_parameters(w, grid.pool_size(config, w.domain)),
                 **writer_parameters(w),
                 "cell": None,
             }
@@ -68,7 +68,7 @@ rule rewrite_pool:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                **pool_parameters(w, study.augmented_count(study.originals_of(config, w.domain), w.gamma)),
+                **pool_parameters(w, grid.augmented_count(grid.originals_of(config, w.domain), w.gamma)),
                 **writer_parameters(w),
                 "cell": {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
             }
@@ -79,7 +79,7 @@ rule rewrite_pool:
 
 use rule write_pool as write_pool_served with:
     wildcard_constraints:
-        model=models_that(study.served),
+        model=models_that(grid.served),
         bias=biases_from("generated"),
     container:
         image("cpu")
@@ -87,7 +87,7 @@ use rule write_pool as write_pool_served with:
 
 use rule rewrite_pool as rewrite_pool_served with:
     wildcard_constraints:
-        model=models_that(study.served),
+        model=models_that(grid.served),
         bias=biases_from("generated"),
     container:
         image("cpu")
@@ -112,7 +112,7 @@ rule copy_pool:
     params:
         code=code("copy_pool", lambda w: domain_of(w.domain, "family")),
         paths=paths,
-        parameters=parameters(lambda w: pool_parameters(w, study.pool_size(config, w.domain))),
+        parameters=parameters(lambda w: pool_parameters(w, grid.pool_size(config, w.domain))),
     shell:
         call("copy_pool")
 
@@ -152,7 +152,7 @@ rule mix:
                     for key, value in catalog.load("mitigation", w.mitigation).items()
                     if key in ("notice", "mask")
                 },
-                "count": study.augmented_count(study.originals_of(config, w.domain), w.gamma),
+                "count": grid.augmented_count(grid.originals_of(config, w.domain), w.gamma),
                 "instruction_share": config["instruction_share"],
                 "seed": int(w.seed),
             }

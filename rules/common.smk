@@ -17,8 +17,8 @@ CELL = f"{RESULTS}/cells/{{model}}/{{domain}}/{{bias}}/gamma-{{gamma}}/{{mitigat
 CARD = f"{RESULTS}/models/{{model}}.json"
 ORIGINALS = f"{RESULTS}/originals/{{domain}}"
 GRID = config["grid"]
-CELLS = study.cells(config)
-POOLS = study.pools(config)
+CELLS = grid.cells(config)
+POOLS = grid.pools(config)
 LONGEST_LINE = 40_000
 # Trainings take longest: what they wait for goes before them, and they before all else, so that no core waits for one at
 # the end.
@@ -160,7 +160,7 @@ def texts_added(cell):
 
 
 def family_of(domain):
-    return import_module(f"bias_inheritance.families.{catalog.load('domain', domain)['family']}")
+    return import_module(f"bias_inheritance.data.{catalog.load('domain', domain)['family']}")
 
 
 def resources_of(wildcards):
@@ -183,7 +183,7 @@ def models_that(are):
 
 
 def on_this_machine(model):
-    return not study.served(model)
+    return not grid.served(model)
 
 
 def model_parameters(name):
@@ -212,7 +212,7 @@ def read_of(domain):
     return {
         **domain_of(domain, "family", "originals", "labels", "compared"),
         "sentences": config["sentences"],
-        "datasets": study.datasets_of(config, domain),
+        "datasets": grid.datasets_of(config, domain),
     }
 
 
@@ -238,7 +238,7 @@ def writer_parameters(wildcards):
     return {
         "model": {
             **model_leaves(wildcards.model, "system"),
-            "generation": study.generation_settings(config, wildcards.model),
+            "generation": grid.generation_settings(config, wildcards.model),
         },
         "attempts": config["generation"]["attempts"],
     }
@@ -272,7 +272,7 @@ def described(wildcards, cell):
         "model": (
             {
                 **model_leaves(wildcards.model, "title", "licence"),
-                "generation": study.generation_settings(config, wildcards.model),
+                "generation": grid.generation_settings(config, wildcards.model),
             }
             if written
             else None
@@ -317,7 +317,7 @@ def adapter_before(wildcards):
 
 
 def tasks_of(wildcards):
-    return study.tasks_of(config, wildcards.domain)
+    return grid.tasks_of(config, wildcards.domain)
 
 
 def opinions_file(wildcards):

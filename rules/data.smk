@@ -61,7 +61,7 @@ rule draw_originals:
         parameters=parameters(
             lambda w: {
                 "domain": domain_of(w.domain, "family", "labels", "reference", "compared"),
-                "count": study.originals_of(config, w.domain),
+                "count": grid.originals_of(config, w.domain),
                 "seed": int(w.seed),
             }
         ),
@@ -84,7 +84,7 @@ rule prepare_items:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "task": study.task_of(config, w.task, w.domain),
+                "task": grid.task_of(config, w.task, w.domain),
                 "domain": {
                     **domain_of(
                         w.domain,
@@ -96,9 +96,9 @@ rule prepare_items:
                         "reference",
                         "compared",
                     ),
-                    "fixture": study.uses_fixtures(config, w.domain),
+                    "fixture": grid.uses_fixtures(config, w.domain),
                 },
-                "count": study.items_of(config, w.task),
+                "count": grid.items_of(config, w.task),
             }
         ),
     shell:

@@ -32,7 +32,7 @@ rule predict:
 
 use rule predict as predict_served with:
     wildcard_constraints:
-        model=models_that(study.served),
+        model=models_that(grid.served),
     container:
         image("cpu")
 
@@ -52,7 +52,7 @@ rule score:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "tasks": [study.task_of(config, task, w.domain) for task in tasks_of(w)],
+                "tasks": [grid.task_of(config, task, w.domain) for task in tasks_of(w)],
                 "domain": domain_of(w.domain, "labels", "reference", "compared"),
                 "replicates": config["evaluation"]["bootstrap"],
             }

@@ -31,7 +31,7 @@ rule finetune:
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system"),
-                "settings": study.finetune_settings(config, w.model, w.domain),
+                "settings": grid.finetune_settings(config, w.model, w.domain),
                 "alignment": alignment_of(w),
                 "seed": int(w.seed),
             }
@@ -42,7 +42,7 @@ rule finetune:
 
 use rule finetune as finetune_served with:
     wildcard_constraints:
-        model=models_that(study.served),
+        model=models_that(grid.served),
     # a paid job that failed is made anew only by another run, whatever the profile's retries
     retries: 0
     container:
@@ -54,7 +54,7 @@ use rule finetune as finetune_served with:
         parameters=parameters(
             lambda w: {
                 "model": model_leaves(w.model, "system", "generation"),
-                "settings": study.finetune_settings(config, w.model, w.domain),
+                "settings": grid.finetune_settings(config, w.model, w.domain),
                 "seed": int(w.seed),
             }
         ),

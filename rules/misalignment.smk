@@ -2,14 +2,14 @@
 
 OPINIONS = catalog.opinions()
 EMBEDDER = catalog.embedder()
-PROBED = study.probed(config)
+PROBED = grid.probed(config)
 # every pool with the round that it is for; those of later rounds are named by the cell that wrote them
-EVERY_POOL = [{**pool, "round": 1} for pool in POOLS] + study.later_pools(config)
+EVERY_POOL = [{**pool, "round": 1} for pool in POOLS] + grid.later_pools(config)
 GENERATED_POOLS = [
     pool
     for pool in EVERY_POOL
     if catalog.load("bias", pool["bias"])["source"] == "generated"
-    and catalog.load("domain", pool["domain"])["family"] == "gender"
+    and catalog.load("domain", pool["domain"])["family"] == "biographies"
 ]
 TABLES = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"]]
 # what the effects are held against; the groups of a bias type's texts are set by hand
@@ -77,7 +77,7 @@ rule predict_opinions:
 
 use rule predict_opinions as predict_opinions_served with:
     wildcard_constraints:
-        model=models_that(study.served),
+        model=models_that(grid.served),
     container:
         image("cpu")
 
@@ -242,8 +242,8 @@ rule relate_misalignment:
         parameters=parameters(
             lambda w: {
                 "outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES},
-                "types": study.types_of(config),
-                "comparisons": study.comparisons(config),
+                "types": grid.types_of(config),
+                "comparisons": grid.comparisons(config),
             }
         ),
     shell:

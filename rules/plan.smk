@@ -19,7 +19,10 @@ def write_plan():
         "Snakefile",
         *map(str, sorted(Path("rules").glob("*.*"))),
         *map(str, sorted(Path("catalog").rglob("*.yaml"))),
-        *(f"scripts/bias_inheritance/{module}.py" for module in ("catalog", "provenance", "schema", "study")),
+        *(
+            f"scripts/bias_inheritance/{module}.py"
+            for module in ("plumbing/provenance", "study/catalog", "study/grid", "study/schema")
+        ),
         *(os.path.relpath(path) for path in ["config.yaml", *workflow.configfiles]),
     ]
     roles = ["cpu", "gpu"] if ON_GPU else ["cpu"]

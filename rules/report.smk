@@ -13,7 +13,7 @@ ANSWERED = [
     cell
     for cell in CELLS
     if cell["bias"] in ("untuned", "original", *OF_ROLES)
-    and cell["gamma"] in ("0.00", study.gamma_text(max(GRID["gamma"])))
+    and cell["gamma"] in ("0.00", grid.gamma_text(max(GRID["gamma"])))
     and cell["mitigation"] == "none"
     and cell["seed"] in (0, GRID["seed"][0])
     and cell["round"] <= 1
@@ -92,12 +92,12 @@ rule report:
                 "answered": ANSWERED,
                 "settings": {
                     model: {
-                        domain: study.finetune_settings(config, model, domain) for domain in GRID["domain"]
+                        domain: grid.finetune_settings(config, model, domain) for domain in GRID["domain"]
                     }
                     for model in GRID["model"]
-                    if study.tunable(model)
+                    if grid.tunable(model)
                 },
-                "comparisons": study.comparisons(config),
+                "comparisons": grid.comparisons(config),
                 "names": {
                     axis: {name: leaves(axis, name, keys) for name in GRID[axis]}
                     for axis, keys in SAID.items()

@@ -1,9 +1,10 @@
 """From scores to effects and verdicts on the declared claims."""
 
-from bias_inheritance import answers, files, step
 from bias_inheritance.claims import frames
 from bias_inheritance.claims.verdicts import evaluate
-from bias_inheritance.step import Input, Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.tasks import answers
 
 
 def analyse(
@@ -21,7 +22,7 @@ def analyse(
 
     predictions: the cells' folders, with their wildcards in `cells`, in the same order. misalignment: those of values.csv,
     groups.csv and distributions.csv that the study has; inherited: inheritance.csv, or nothing. declared: as
-    `study.declared` gives it.
+    `grid.declared` gives it.
     """
     import pandas as pd
 

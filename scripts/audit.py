@@ -9,9 +9,9 @@ import argparse
 import json
 import sys
 
-from bias_inheritance.audit import audit
-from bias_inheritance.errors import UserError
-from bias_inheritance.records import plain
+from bias_inheritance.plumbing.audit import audit
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.records import plain
 
 
 def main():

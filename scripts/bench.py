@@ -21,9 +21,12 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from bias_inheritance import catalog, files, models, pools, progress, provenance, training, warm
-from bias_inheritance.families import gender
-from bias_inheritance.seeds import record_seed
+from bias_inheritance.data import biographies
+from bias_inheritance.models import base, training
+from bias_inheritance.plumbing import files, progress, provenance, warm
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.pools import slots
+from bias_inheritance.study import catalog
 from prepare_model import prepare_model
 
 ROOT = provenance.ROOT
@@ -141,22 +144,22 @@ def prepare():
     spec, domain = catalog.load("model", MODEL), catalog.load("domain", "gender")
     card = WORK / "card.json"
     prepare_model(card, MODEL, {"source": spec["source"], "form": spec["form"]}, None)
-    source = models.STORE / MODEL / "source"
+    source = base.STORE / MODEL / "source"
     checkpoint = WORK / "checkpoint"  # the weights before rounding, which the peer rounds to NF4 itself
     if not (checkpoint / "config.json").exists():
-        whole = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **models._gguf(source))
+        whole = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **base._gguf(source))
         whole.save_pretrained(checkpoint)
-        models._tokenizer(source).save_pretrained(checkpoint)
-    tokenizer = models._tokenizer(models.STORE / MODEL / models.read_card(card)["form"])
-    chat = models.Chat(tokenizer, spec["system"])
-    texts = random.Random(SEED).sample(gender.load(domain)[0]["source"], 288)
-    rows = [conversation(chat, *gender.pair(text, domain, False)) for text in texts]
+        base._tokenizer(source).save_pretrained(checkpoint)
+    tokenizer = base._tokenizer(base.STORE / MODEL / base.read_card(card)["form"])
+    chat = base.Chat(tokenizer, spec["system"])
+    texts = random.Random(SEED).sample(biographies.load(domain)[0]["source"], 288)
+    rows = [conversation(chat, *biographies.pair(text, domain, False)) for text in texts]
     bias = catalog.load("bias", "contextual-single-explicit")
-    asked = [slot["prompt"] for slot in pools.slots(gender, bias, domain, GENERATED, ("bench", SEED))]
+    asked = [slot["prompt"] for slot in slots.slots(biographies, bias, domain, GENERATED, ("bench", SEED))]
     common = {"card": str(card), "system": spec["system"], "model": spec, "seed": SEED, "checkpoint": str(checkpoint)}
-    common["base"] = str(models.STORE / MODEL / models.read_card(card)["form"])
+    common["base"] = str(base.STORE / MODEL / base.read_card(card)["form"])
     common["gguf"] = str(next(source.glob("*.gguf")))
-    common["device"] = models.device()
+    common["device"] = base.device()
     return {
         "common": common,
         # the peer's loss is the mean over tokens
@@ -441,7 +444,7 @@ def machine():
             cpu = line.split(":", 1)[1].strip()
             break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": cpu, "cores": os.cpu_count(), "threads": THREADS, "memory_bytes": memory, "device": models.device()}
+    return {"cpu": cpu, "cores": os.cpu_count(), "threads": THREADS, "memory_bytes": memory, "device": base.device()}
 
 
 def versions():

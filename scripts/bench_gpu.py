@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 
 import bench
-from bias_inheritance import catalog, files, models
-from bias_inheritance.families import gender
-from bias_inheritance.generation import sample
-from bias_inheritance.seeds import record_seed
+from bias_inheritance.data import biographies
+from bias_inheritance.models import base
+from bias_inheritance.models.generation import sample
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.study import catalog
 from finetune import finetune
 from predict import predict
 from prepare_model import prepare_model
@@ -70,9 +72,9 @@ def measure(shape, settings, generation, count, folder):
         lambda: prepare_model(card, NAME, spec, {"source": catalog.load("model", lender)["source"]}),
     )
     loaded = []
-    clock("load the packed base", "s", lambda: loaded.extend(models.load_base(models.read_card(card))))
+    clock("load the packed base", "s", lambda: loaded.extend(base.load_base(base.read_card(card))))
     tokenizer = loaded[1]
-    chat = models.Chat(tokenizer, "")
+    chat = base.Chat(tokenizer, "")
     prompts = [
         chat.prompt(f"Write a short biography of person {number}.") for number in range(generation["batch_size"])
     ]
@@ -119,8 +121,8 @@ def measure(shape, settings, generation, count, folder):
 
 def asked(count, domain):
     """So many pairs of a biography with its question and the answer."""
-    test = gender.load(domain)[0]["test"]
-    return [gender.pair(test[number % len(test)], domain, False) for number in range(count)]
+    test = biographies.load(domain)[0]["test"]
+    return [biographies.pair(test[number % len(test)], domain, False) for number in range(count)]
 
 
 def beside_trl(card, settings, count):
@@ -128,10 +130,10 @@ def beside_trl(card, settings, count):
 
     Each is a process that times its training alone; the peer rounds the same weights itself, with its own defaults.
     """
-    chat = models.Chat(models._tokenizer(models.STORE / NAME / models.read_card(card)["form"]), "")
+    chat = base.Chat(base._tokenizer(base.STORE / NAME / base.read_card(card)["form"]), "")
     samples = [bench.conversation(chat, *pair) for pair in asked(count, catalog.load("domain", "gender"))]
     job = {"card": str(card), "system": "", "seed": bench.SEED, "settings": settings, "samples": samples}
-    job["checkpoint"] = str(models.STORE / NAME / "source")
+    job["checkpoint"] = str(base.STORE / NAME / "source")
     speeds = {side: made["per_second"] for side, made in bench.train_in_turns(job, TURNS, "8B-shaped training").items()}
     return [
         ("train, in turns with TRL", speeds["ours"], "tokens/s"),
@@ -161,7 +163,7 @@ def main():
             whole = {**settings, "micro_batch_size": settings["batch_size"]}
             rows += beside_trl(Path(folder) / "card.json", whole, arguments.samples)
     finally:
-        shutil.rmtree(models.STORE / NAME, ignore_errors=True)
+        shutil.rmtree(base.STORE / NAME, ignore_errors=True)
     print(f"\nRandom Llama, 8B's shape, {arguments.layers} layers, on {torch.cuda.get_device_name()}\n")
     print("| what | value |\n|---|---|")
     for what, value, unit in rows:

@@ -12,13 +12,13 @@ import tempfile
 import time
 
 import predict
-from bias_inheritance import generation, models, training
+from bias_inheritance.models import base, generation, training
 
 
 def train(job):
     """What finetune.py does with a mix, without its files."""
-    network, tokenizer = models.load_base(models.read_card(job["card"]))
-    chat = models.Chat(tokenizer, job["system"])
+    network, tokenizer = base.load_base(base.read_card(job["card"]))
+    chat = base.Chat(tokenizer, job["system"])
     samples = [
         {
             "prompt": chat.prompt(row["user"]),
@@ -33,7 +33,7 @@ def train(job):
         started = time.perf_counter()
         log = training.train(tuned, samples, job["settings"], None, job["seed"], work)
         seconds = time.perf_counter() - started
-    models.assert_adapter_acts(tuned)
+    base.assert_adapter_acts(tuned)
     if job.get("adapter"):
         tuned.save_pretrained(job["adapter"], save_embedding_layers=False)
     return {
@@ -46,7 +46,7 @@ def train(job):
 
 def score(job):
     """What predict.py does with the items of a classification."""
-    answer = predict._local(models.read_card(job["card"]), job["adapter"] and [job["adapter"]], job["model"])
+    answer = predict._local(base.read_card(job["card"]), job["adapter"] and [job["adapter"]], job["model"])
     rows = [{"prompt": row["user"], "options": job["options"]} for row in job["items"]]
     started = time.perf_counter()
     found = answer(rows, lambda count: None)
@@ -58,9 +58,9 @@ def score_plainly(job):
     import torch
     from peft import PeftModel
 
-    network, tokenizer = models.load_base(models.read_card(job["card"]))
+    network, tokenizer = base.load_base(base.read_card(job["card"]))
     network = PeftModel.from_pretrained(network, job["adapter"]).float().eval()
-    chat = models.Chat(tokenizer, job["system"])
+    chat = base.Chat(tokenizer, job["system"])
     started, found = time.perf_counter(), []
     with torch.inference_mode():
         for row in job["items"]:
@@ -77,8 +77,8 @@ def score_plainly(job):
 
 def generate(job):
     """What write_pool.py does with the prompts of a batch."""
-    network, tokenizer = models.load_base(models.read_card(job["card"]))
-    chat = models.Chat(tokenizer, job["system"])
+    network, tokenizer = base.load_base(base.read_card(job["card"]))
+    chat = base.Chat(tokenizer, job["system"])
     prompts = [chat.prompt(user) for user in job["users"]]
     seconds, tokens, texts = 0.0, 0, []
     for first in range(0, len(prompts), job["batch_size"]):
@@ -93,9 +93,9 @@ def generate(job):
 
 def load(job):
     """Seconds to load the base, its imports already there, as in a fork of the warm worker."""
-    models.load_base(models.read_card(job["card"]))
+    base.load_base(base.read_card(job["card"]))
     started = time.perf_counter()
-    models.load_base(models.read_card(job["card"]))
+    base.load_base(base.read_card(job["card"]))
     return {"seconds": time.perf_counter() - started}
 
 

@@ -3,10 +3,11 @@
 from collections import Counter
 from importlib import import_module
 
-from bias_inheritance import files, metrics, step
-from bias_inheritance.pools import associated_shares
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Inputs, Output
+from bias_inheritance.pools.slots import associated_shares
+from bias_inheritance.tasks import metrics
 
 COLUMNS = [
     "model",
@@ -85,7 +86,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
         return _copied(pool, bias, domain)
     from statsmodels.stats.proportion import proportion_confint
 
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
     if "names_groups" not in bias:
         rows = []
         for group in (domain["reference"], domain["compared"]):

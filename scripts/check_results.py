@@ -4,9 +4,10 @@ import csv
 import math
 from collections import Counter
 
-from bias_inheritance import files, overlap, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.step import Input, Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.pools import overlap
 
 
 def check_results(

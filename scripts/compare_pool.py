@@ -2,9 +2,11 @@
 
 from importlib import import_module
 
-from bias_inheritance import embeddings, files, models, progress, step, twosample
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.step import Input, Inputs, Output
+from bias_inheritance.models import base, embeddings
+from bias_inheritance.plumbing import files, progress, step
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.stats import twosample
 
 MOST = 1000  # samples per origin in a test; ASSUME: more would add cost and no insight
 POINTS = 200  # samples per origin in the projection
@@ -33,12 +35,12 @@ def compare_pool(
     compare the training rows as the mitigation left them, under the cell's own tuned model.
     place: wildcards of the pool; cells: those of the cells, whose mixes are `trains` and whose adapters are `adapters`.
     """
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
-    sentence_model = models.load_embedder(models.read_card(embedder_card))
-    network, described = None, models.read_card(card)
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
+    sentence_model = base.load_embedder(base.read_card(embedder_card))
+    network, described = None, base.read_card(card)
     if described["form"] != "api":
-        network, tokenizer = models.load_base(described)
-        chat = models.Chat(tokenizer, model["system"])
+        network, tokenizer = base.load_base(described)
+        chat = base.Chat(tokenizer, model["system"])
     old, new = files.read_jsonl(originals), files.read_jsonl(pool)
     samples = {sample["id"]: sample for sample in old + new}
     # ASSUME: a pool that was asked for D_o's groups is held against D_o within label and group, any other within label
@@ -69,13 +71,13 @@ def compare_pool(
         pairs = [(row["user"], row["assistant"]) for row in trained]
         texts = ["\n".join(pair) for pair in pairs]
         augmented = [row["origin"] == "augmented" for row in trained]
-        tuned = models.load_adapter(network, adapter) if network else None
+        tuned = base.load_adapter(network, adapter) if network else None
         compare(cell, [row["id"] for row in trained], augmented, texts, pairs, tuned)
         network = tuned.unload() if tuned else None
         progress.update(number, len(cells), "cells")
     files.write_json(found_rows, rows)
     files.write_json(points, dots)
-    step.note(device=models.device())
+    step.note(device=base.device())
 
 
 def independent(samples, ids, augmented):

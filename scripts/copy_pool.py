@@ -2,8 +2,9 @@
 
 from importlib import import_module
 
-from bias_inheritance import files, pools, step
-from bias_inheritance.step import Input, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Input, Output
+from bias_inheritance.pools import slots
 
 
 def copy_pool(
@@ -18,8 +19,8 @@ def copy_pool(
     seed: int,
 ):
     """Write `size` copies, an empty file of failures, and the counts of a generated pool plus those of copying."""
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
-    samples, copied = pools.copies(
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
+    samples, copied = slots.copies(
         family, bias, domain, files.read_jsonl(originals), files.read_jsonl(reserve), size, seed
     )
     files.write_jsonl(pool, samples)

@@ -8,9 +8,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from bias_inheritance import catalog, corpora, files
-from bias_inheritance.errors import UserError
-from bias_inheritance.families import culture, gender
+from bias_inheritance.data import biographies, corpora, survey
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study import catalog
 from bias_inheritance.tasks.labelled_texts import majority_macro_f1
 
 LABELLED = "| data set | corpus | language | task | rows | used | labels | majority-class macro-F1 |"
@@ -87,7 +88,7 @@ def all_datasets():
 
 def twins():
     """The test samples of the gender domain as it ships."""
-    splits, _ = gender.load(catalog.load("domain", "gender"))
+    splits, _ = biographies.load(catalog.load("domain", "gender"))
     return splits["test"]
 
 
@@ -103,7 +104,7 @@ def _dropped(counts):
 def _originals_row(name, data_dir):
     domain = catalog.load("domain", name)
     answers, questions = (corpora.place(data_dir, domain["originals"][key]) for key in ("answers", "questions"))
-    _, counts = culture.load_answers(answers, questions, domain["compared"])
+    _, counts = survey.load_answers(answers, questions, domain["compared"])
     keys = ("rows", "prompts", "kept", "duplicates", "contradictions", "missing", "off_scale", "unreadable")
     return f"| {name} | {', '.join(domain['countries'])} | " + " | ".join(f"{counts[key]:,}" for key in keys) + " |"
 

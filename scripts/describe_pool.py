@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
-from bias_inheritance import files, provenance, step
-from bias_inheritance.pools import associated_shares
-from bias_inheritance.step import Input, Inputs, Output
+from bias_inheritance.plumbing import files, provenance, step
+from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.pools.slots import associated_shares
 
 MOST_PROMPTS = 40
 
@@ -103,7 +103,7 @@ HOLDS = {
 
 def _slant(bias, domain):
     """What was done to labels, groups and texts: requested stereotypes, an association, planted labels, a new style."""
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
     yield ""
     if bias["role"] in HOLDS:
         yield HOLDS[bias["role"]]

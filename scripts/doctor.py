@@ -129,12 +129,12 @@ def check_torch(config):
 def read(arguments):
     """(the configuration as Snakemake would merge it, lines on data that are not there); (None, all faults) if unsound."""
     import yaml
-    from bias_inheritance import study
-    from bias_inheritance.errors import UserError
+    from bias_inheritance.plumbing.errors import UserError
+    from bias_inheritance.study import grid
 
     config = {}
     try:
-        sources = study.sources(["config.yaml", *arguments.configfile])
+        sources = grid.sources(["config.yaml", *arguments.configfile])
         for _, content in sources:
             merge(config, content)
         for word in arguments.config:
@@ -146,7 +146,7 @@ def read(arguments):
             except yaml.YAMLError:
                 raise UserError(f"--config: {word}: the value is not valid YAML") from None
             merge(config, {key: given})
-        study.check(config, sources)
+        grid.check(config, sources)
     except UserError as fault:
         faults = str(fault).splitlines()
         return config if config and all(": data_dir: " in line for line in faults) else None, faults
@@ -162,7 +162,7 @@ def merge(below, above):
 
 
 def model(name):
-    from bias_inheritance import catalog
+    from bias_inheritance.study import catalog
 
     return catalog.embedder() if name == catalog.embedder()["name"] else catalog.load("model", name)
 
@@ -180,30 +180,30 @@ def roles(config):
 
 
 def embedders(config):
-    from bias_inheritance import catalog
+    from bias_inheritance.study import catalog
 
     return [catalog.embedder()["name"]] if "distributions" in config["misalignment"] else []
 
 
 def describe(config):
-    from bias_inheritance import study
+    from bias_inheritance.study import grid
 
-    grid = config["grid"]
+    axes = config["grid"]
     return (
-        f"{config['study']}: {len(study.cells(config))} cells and {len(study.pools(config))} pools of "
-        f"{', '.join(grid['model'])} in {', '.join(grid['domain'])}"
+        f"{config['study']}: {len(grid.cells(config))} cells and {len(grid.pools(config))} pools of "
+        f"{', '.join(axes['model'])} in {', '.join(axes['domain'])}"
     )
 
 
 def check_disk(config):
-    from bias_inheritance import study
+    from bias_inheritance.study import grid
 
     needed = 0
     for name in config["grid"]["model"]:
-        if study.served(name):
+        if grid.served(name):
             continue
         memory = model(name)["resources"]["mem_mb"]
-        cells = len(study.cells(config, model=name))
+        cells = len(grid.cells(config, model=name))
         fetched = (ROOT / "models" / name).exists()
         needed += memory * (cells * DISK_OF_CELL + (0 if fetched else DISK_OF_MODEL)) / 1000
     free = shutil.disk_usage(ROOT).free / 1e9
@@ -216,7 +216,7 @@ def check_disk(config):
 
 
 def check_data(config, faults):
-    from bias_inheritance import catalog, study
+    from bias_inheritance.study import catalog, grid
 
     if faults:
         raise Missing(
@@ -224,11 +224,11 @@ def check_data(config, faults):
         )
     count, hub, fixtures = 0, [], []
     for name in config["grid"]["domain"]:
-        domain = {**catalog.load("domain", name), "datasets": study.datasets_of(config, name)}
-        read = import_module(f"bias_inheritance.families.{domain['family']}").files_read(domain, config["data_dir"])
+        domain = {**catalog.load("domain", name), "datasets": grid.datasets_of(config, name)}
+        read = import_module(f"bias_inheritance.data.{domain['family']}").files_read(domain, config["data_dir"])
         count += len(read)
         hub += [] if read else [name]
-        fixtures += [name] if study.uses_fixtures(config, name) else []
+        fixtures += [name] if grid.uses_fixtures(config, name) else []
     told = [f"{count} files"] if count else []
     told += [f"{', '.join(hub)} over the network, from the hub"] if hub else []
     told += [f"invented ones for {', '.join(fixtures)} (real: --config data_dir=PATH)"] if fixtures else []
@@ -236,7 +236,7 @@ def check_data(config, faults):
 
 
 def check_model(name):
-    from bias_inheritance import fetching
+    from bias_inheritance.models import fetching
 
     spec = model(name)
     if "api" in spec["source"]:
@@ -255,16 +255,16 @@ def check_model(name):
 
 
 def served(config):
-    from bias_inheritance import study
+    from bias_inheritance.study import grid
 
-    return [name for name in config["grid"]["model"] if study.served(name)]
+    return [name for name in config["grid"]["model"] if grid.served(name)]
 
 
 def ask_server(config, name):
     """Send the study's first request to a server, after saying so; what its answer shows (served/client.py)."""
-    from bias_inheritance import costs
-    from bias_inheritance.errors import UserError
-    from bias_inheritance.served import address, client
+    from bias_inheritance.models.served import address, client
+    from bias_inheritance.plumbing.errors import UserError
+    from bias_inheritance.study import costs
 
     content, work = model(name), Path(".work") / config["study"]
     key = content["service"]["key"]
@@ -299,7 +299,7 @@ def check_memory(config):
 
 
 def check_gpu(config):
-    from bias_inheritance import gpus
+    from bias_inheritance.plumbing import gpus
 
     found = gpus.visible()
     if not needs_gpu(config):

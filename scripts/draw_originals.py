@@ -2,14 +2,14 @@
 
 from importlib import import_module
 
-from bias_inheritance import files, step
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.step import Input, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Input, Output
 
 
 def draw_originals(source: Input, originals: Output, domain: dict, count: int, seed: int):
     """Write D_o: `count` samples of the source, balanced over label × group, in the seed's order."""
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
     files.write_jsonl(originals, family.draw(files.read_jsonl(source), count, record_seed("originals", seed)))
 
 

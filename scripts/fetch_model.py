@@ -9,8 +9,9 @@ needs its licence accepted and the variable HF_TOKEN.
 import argparse
 import sys
 
-from bias_inheritance import catalog, fetching, models
-from bias_inheritance.errors import UserError
+from bias_inheritance.models import base, fetching
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study import catalog
 
 
 def main():
@@ -25,13 +26,13 @@ def main():
         try:
             folder = fetching.fetch(
                 spec["source"],
-                models.STORE / name / "source",
+                base.STORE / name / "source",
                 name,
                 {"source": catalog.load("model", borrowed)["source"]} if borrowed else None,
             )
         except UserError as fault:
             sys.exit(f"{name}: {fault}")
-        print(f"{name}: {folder.relative_to(models.STORE.parent)}")
+        print(f"{name}: {folder.relative_to(base.STORE.parent)}")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 import csv
 import io
 
-from bias_inheritance import collapse, files, models, progress, step, training
-from bias_inheritance.errors import UserError
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.step import Input, Inputs, Output, Work
+from bias_inheritance.models import base, training
+from bias_inheritance.plumbing import files, progress, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Input, Inputs, Output, Work
+from bias_inheritance.pools import collapse
 
 
 def finetune(
@@ -35,8 +37,8 @@ def finetune(
         return
     import torch
 
-    network, tokenizer = models.load_base(models.read_card(card))
-    chat = models.Chat(tokenizer, model["system"])
+    network, tokenizer = base.load_base(base.read_card(card))
+    chat = base.Chat(tokenizer, model["system"])
     samples = [
         {
             "prompt": chat.prompt(row["user"]),
@@ -66,7 +68,7 @@ def finetune(
         work,
         on_step=lambda done, total: progress.update(done, total, "steps"),
     )
-    models.assert_adapter_acts(tuned)
+    base.assert_adapter_acts(tuned)
     tuned.save_pretrained(adapter, save_embedding_layers=False)
     (adapter / "README.md").unlink(missing_ok=True)  # an empty template
     # the same bytes on every machine: no paths, sorted sets
@@ -75,7 +77,7 @@ def finetune(
     described["target_modules"] = sorted(described["target_modules"])
     files.write_json(adapter / "adapter_config.json", described)
     write_table(training_log, rows)
-    step.note(device=models.device(), threads=torch.get_num_threads())
+    step.note(device=base.device(), threads=torch.get_num_threads())
 
 
 def write_table(path, rows):

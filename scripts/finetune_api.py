@@ -6,10 +6,12 @@ import io
 import json
 import time
 
-from bias_inheritance import collapse, files, models, progress, provenance, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.served import client
-from bias_inheritance.step import Input, Inputs, Output, Work
+from bias_inheritance.models import base
+from bias_inheritance.models.served import client
+from bias_inheritance.plumbing import files, progress, provenance, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.step import Input, Inputs, Output, Work
+from bias_inheritance.pools import collapse
 
 LOST = ("failed", "cancelled")
 ENDED = ("succeeded", *LOST)
@@ -40,7 +42,7 @@ def finetune_api(
         collapse.mark(adapter, why)
         files.write_text(training_log, f'collapsed\n"{why}"\n')
         return
-    server = client.Server(models.read_card(card), start, model, work, adapter)
+    server = client.Server(base.read_card(card), start, model, work, adapter)
     data = _training_file(files.read_jsonl(train), model["system"])
     hyperparameters = {
         "n_epochs": settings["epochs"],

@@ -1,8 +1,8 @@
 """Gather the scores of all cells into one tidy table."""
 
-from bias_inheritance import files, step
 from bias_inheritance.claims.frames import KEYS
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Inputs, Output
 
 COLUMNS = [*KEYS, "value", "ci_low", "ci_high", "n", "n_unparsed", "n_clusters"]
 

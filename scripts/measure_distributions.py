@@ -1,7 +1,7 @@
 """Misalignment of distributions: all pools' comparisons in one table, and the points of their projections."""
 
-from bias_inheritance import files, step
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Inputs, Output
 
 PLACE = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
 COLUMNS = [*PLACE, "metric", "group", "value", "ci_low", "ci_high", "p", "null", "n"]

@@ -2,8 +2,10 @@
 
 from importlib import import_module
 
-from bias_inheritance import files, gate, groups, step
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.data import texts
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Inputs, Output
+from bias_inheritance.pools import gate, groups
 
 PLACE = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
 COLUMNS = [*PLACE, "metric", "group", "value", "ci_low", "ci_high", "n", "n_unclear"]
@@ -38,11 +40,11 @@ def measure_groups(written: Inputs, failures: Inputs, table: Output, places: lis
 
 def wrong_groups(failures, domain):
     """The rejected texts that show another group than the one asked for, with the group that they show."""
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
     found = []
     for record in failures:
         if record["reason"] == "wrong-group":
-            text = gate.whole_sentences(gate.passed(record["raw_text"]).text, True)
+            text = texts.whole_sentences(gate.passed(record["raw_text"]).text, True)
             found.append({**record, "shown_group": family.shown_group(text, domain)})
     return found
 

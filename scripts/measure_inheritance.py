@@ -2,9 +2,10 @@
 
 from types import SimpleNamespace
 
-from bias_inheritance import files, inheritance, statistics, step
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Inputs, Output
+from bias_inheritance.stats import inheritance, statistics
 
 CELL = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
 MEASURED = ["contrast", "kind", "direction", "baseline", "beta", "ci_low", "ci_high", "r", "n_pairs"]

@@ -1,7 +1,8 @@
 """Quality of generated texts and tuned models, round by round, to tell model collapse from bias."""
 
-from bias_inheritance import files, quality, step
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Inputs, Output
+from bias_inheritance.pools import quality
 
 COLUMNS = [
     "model",

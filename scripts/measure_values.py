@@ -1,8 +1,11 @@
 """Misalignment of values: how close each model's answers on behalf of a country are to that country's own."""
 
-from bias_inheritance import answers, collapse, files, metrics, opinions, step
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.step import Input, Inputs, Output
+from bias_inheritance.data import opinions
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.pools import collapse
+from bias_inheritance.tasks import answers, metrics
 
 COLUMNS = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "dataset", "metric", "group", "scoring"]
 COLUMNS += ["value", "ci_low", "ci_high", "n", "n_unparsed", "n_unusable", "n_clusters"]
@@ -48,7 +51,7 @@ def measure_values(
             rows.append({**place, **metrics.row("collapsed", "all", None, n=0, scoring="none")})
             continue
         answered = parquet.read_table(folder / "opinions.parquet").to_pylist()
-        shares = opinions.option_shares(answered)
+        shares = answers.option_shares(answered)
         before = untuned.setdefault((cell["model"], cell["domain"]), shares)
         for row in measure(shares, before, groups, sides, position_limit, replicates):
             counts = {

@@ -2,9 +2,10 @@
 
 from importlib import import_module
 
-from bias_inheritance import files, mixing, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.step import Input, Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.pools import mixing
 
 
 def mix(
@@ -25,7 +26,7 @@ def mix(
     needs, round 1 raises UserError that says how many are missing; a later round, whose pool a tuned model wrote, has
     collapsed: its mix is empty and its summary gives the reason, as do those of all later rounds.
     """
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
     rows = files.read_jsonl(originals)
     samples = [files.read_jsonl(pool) for pool in pools]
     wanted = mixing.shares(count, len(pools))

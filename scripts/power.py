@@ -16,9 +16,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from bias_inheritance import catalog, statistics, study
 from bias_inheritance.claims import contrasts, frames, testing
-from bias_inheritance.errors import UserError
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.stats import statistics
+from bias_inheritance.study import catalog, grid
 
 Z = 1.96  # half the width of a 95% interval, in standard errors
 MOST_ITEMS = 1_000_000
@@ -34,7 +35,7 @@ def main():
         if arguments.scores:
             scores = read_pilot(arguments.scores)
             pools = [bias for bias in catalog.names("bias") if bias in set(scores["bias"])]
-            declared = {**study.declared({"grid": {"bias": pools}}), **declared}
+            declared = {**grid.declared({"grid": {"bias": pools}}), **declared}
             rows, left_out = from_pilot(declared, scores, arguments.effect)
         else:
             rows, left_out = from_given(

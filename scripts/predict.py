@@ -1,10 +1,12 @@
 """Run one cell's model on every item of its domain's tasks and store the raw answers, from which alone scores are computed."""
 
-from bias_inheritance import collapse, files, models, progress, scoring, step
-from bias_inheritance.generation import sample
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.served import client
-from bias_inheritance.step import Input, Inputs, Output, Work
+from bias_inheritance.models import base, scoring
+from bias_inheritance.models.generation import sample
+from bias_inheritance.models.served import client
+from bias_inheritance.plumbing import files, progress, step
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Input, Inputs, Output, Work
+from bias_inheritance.pools import collapse
 
 PORTION = 8 * scoring.WINDOW  # items with options that go to the journal together
 
@@ -22,7 +24,7 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
         return
     import pandas as pd
 
-    described = models.read_card(card)
+    described = base.read_card(card)
     server = client.Server(described, adapter, model, work, predictions) if described["form"] == "api" else None
     answer = None if server else _local(described, adapter, model)
     asked = {task: files.read_jsonl(path) for task, path in zip(tasks, questions, strict=True)}
@@ -47,7 +49,7 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     else:
         import torch
 
-        step.note(device=models.device(), threads=torch.get_num_threads())
+        step.note(device=base.device(), threads=torch.get_num_threads())
 
 
 def _resumed(path, rows, answer, size, advance):
@@ -80,10 +82,10 @@ def _portions(rows, size):
 
 def _local(card, adapter, model):
     """A function (rows, advance) → answers by the model on this machine, which it loads."""
-    network, tokenizer = models.load_base(card)
+    network, tokenizer = base.load_base(card)
     if adapter:
-        network = models.load_adapter(network, adapter[0])
-    chat = models.Chat(tokenizer, model["system"])
+        network = base.load_adapter(network, adapter[0])
+    chat = base.Chat(tokenizer, model["system"])
     return lambda rows, advance: _answer(network, tokenizer, chat, rows, advance)
 
 

@@ -2,9 +2,10 @@
 
 from importlib import import_module
 
-from bias_inheritance import corpora, files, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.step import Input, Output
+from bias_inheritance.data import corpora
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.step import Input, Output
 
 
 def prepare_items(test: Input, questions: Output, task: dict, domain: dict, count: int | None):
@@ -12,7 +13,7 @@ def prepare_items(test: Input, questions: Output, task: dict, domain: dict, coun
 
     Every item names its dataset: the one it comes from, or the domain. Raises UserError where there is no item.
     """
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
     kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
     dataset = f"{domain['name']}{corpora.MARK}" if domain["fixture"] else domain["name"]
     items = [{"dataset": dataset, **item} for item in kind.items(task, domain, family, files.read_jsonl(test), count)]

@@ -2,9 +2,10 @@
 
 from contextlib import closing
 
-from bias_inheritance import fetching, files, models, shortcuts, step
-from bias_inheritance.served import address
-from bias_inheritance.step import Output
+from bias_inheritance.models import base, fetching, shortcuts
+from bias_inheritance.models.served import address
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Output
 
 
 def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | None):
@@ -19,14 +20,14 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
         files.write_json(card, address.card(model, spec["source"]))
         step.note(model={"name": model, "revision": spec["source"]["model"], "form": "api"})
         return
-    form = spec["form"][models.device()]
+    form = spec["form"][base.device()]
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
     # all studies share the folder, so one at a time prepares and describes it
-    with closing(files.hold(models.STORE / model / "preparing", wait=True)):
-        source = fetching.fetch(spec["source"], models.STORE / model / "source", model, tokenizer_spec)
-        models.prepare_base(source, form, models.STORE / model / form)
-        allowed = shortcuts.choose(models.load_folder(models.STORE / model / form, models.compute_type()), model)
-        models.write_card(card, model, form, revision, {"source": spec["source"]}, allowed)
+    with closing(files.hold(base.STORE / model / "preparing", wait=True)):
+        source = fetching.fetch(spec["source"], base.STORE / model / "source", model, tokenizer_spec)
+        base.prepare_base(source, form, base.STORE / model / form)
+        allowed = shortcuts.choose(base.load_folder(base.STORE / model / form, base.compute_type()), model)
+        base.write_card(card, model, form, revision, {"source": spec["source"]}, allowed)
     step.note(model={"name": model, "revision": revision, "form": form})
 
 

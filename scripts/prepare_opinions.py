@@ -1,8 +1,9 @@
 """Prepare the opinion questions that every model of the study answers on behalf of a country."""
 
-from bias_inheritance import files, hub_data, opinions, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.data import hub_data, opinions
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.step import Inputs, Output
 
 
 def prepare_opinions(

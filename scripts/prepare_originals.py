@@ -3,9 +3,9 @@
 import itertools
 from importlib import import_module
 
-from bias_inheritance import files, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.step import Inputs, Output
 
 
 def prepare_originals(
@@ -16,7 +16,7 @@ def prepare_originals(
     data: the files that are read, listed so that a change in them is seen. test is empty for a domain none of whose
     tasks asks about texts; it holds the split `content` too, whose samples have the field `content`. Raises UserError for overlapping splits, and where there are no originals.
     """
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
     splits, dropped = family.load(domain, data_dir)
     for first, second in itertools.combinations(sorted(splits), 2):
         shared = {sample["twin"] for sample in splits[first]} & {sample["twin"] for sample in splits[second]}

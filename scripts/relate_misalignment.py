@@ -1,8 +1,10 @@
 """Relate misalignment to effects: per cell, the misalignment of values and distributions against its effect (C4)."""
 
-from bias_inheritance import files, opinions, statistics, step
 from bias_inheritance.claims import contrasts, frames
-from bias_inheritance.step import Input, Inputs, Output
+from bias_inheritance.data import opinions
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.stats import statistics
 
 POOL = ["model", "domain", "bias", "seed", "round"]
 CELL = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]

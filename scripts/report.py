@@ -2,10 +2,12 @@
 
 from functools import cache
 
-from bias_inheritance import answers, collapse, files, provenance, records, step
+from bias_inheritance.plumbing import files, provenance, records, step
+from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.pools import collapse
 from bias_inheritance.report import answer, context, figures, results
 from bias_inheritance.report.facts import BASELINES, Facts, read_table
-from bias_inheritance.step import Input, Inputs, Output
+from bias_inheritance.tasks import answers
 
 PAGE = "scripts/bias_inheritance/report/page.html"
 CSS = "scripts/bias_inheritance/report/page.css"

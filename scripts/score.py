@@ -2,9 +2,11 @@
 
 from importlib import import_module
 
-from bias_inheritance import collapse, files, metrics, step
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.step import Input, Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Input, Output
+from bias_inheritance.pools import collapse
+from bias_inheritance.tasks import metrics
 
 
 def score(predictions: Input, scores: Output, tasks: list, domain: dict, replicates: int):

@@ -11,9 +11,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from bias_inheritance import files, provenance, records
-from bias_inheritance.errors import UserError
-from bias_inheritance.records import plain
+from bias_inheritance.plumbing import files, provenance, records
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.records import plain
 
 
 def main():

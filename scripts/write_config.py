@@ -1,7 +1,7 @@
 """Write the resolved configuration of a study to its results."""
 
-from bias_inheritance import files, step
-from bias_inheritance.step import Output
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.step import Output
 
 FIRST_LINE = (
     "# What the study ran with. Left out: max_cost_usd, which changes no result, so that raising it reruns nothing.\n"

@@ -4,10 +4,10 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from bias_inheritance import provenance, records, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.files import json_text, write_text
-from bias_inheritance.step import Inputs, Output
+from bias_inheritance.plumbing import provenance, records, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.files import json_text, write_text
+from bias_inheritance.plumbing.step import Inputs, Output
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),

@@ -3,10 +3,12 @@
 from collections import Counter
 from importlib import import_module
 
-from bias_inheritance import collapse, files, generation, models, overlap, pools, progress, step
-from bias_inheritance.seeds import record_seed
-from bias_inheritance.served import client
-from bias_inheritance.step import Input, Inputs, Output, Work
+from bias_inheritance.models import base, generation
+from bias_inheritance.models.served import client
+from bias_inheritance.plumbing import files, progress, step
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.plumbing.step import Input, Inputs, Output, Work
+from bias_inheritance.pools import collapse, overlap, slots
 
 
 def write_pool(
@@ -44,7 +46,7 @@ def write_pool(
         files.write_jsonl(failures, [])
         files.write_json(counts, {**_counts([], [], size), "collapsed": why})
         return
-    family = import_module(f"bias_inheritance.families.{domain['family']}")
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
     mark = f"{bias['name']}-s{seed}"
     place = (domain["name"], seed)
     if cell:
@@ -53,15 +55,15 @@ def write_pool(
     key = (bias["name"], model["name"], *place)
     settings = model["generation"]
     batch_size = settings["batch_size"]
-    described = models.read_card(card)
+    described = base.read_card(card)
     server = client.Server(described, adapter, model, work, pool) if described["form"] == "api" else None
     batches = -(-size // batch_size)
     # the last batch is filled up with the slots that would come next, so that no record depends on `size`; a server's
     # answers do not depend on their neighbours, and are paid for
     # all types and writers have the same slots, so that a type differs from its baseline by the prompt alone
-    asked_for = pools.slots(family, bias, domain, size if server else batches * batch_size, ("slots", *place))
+    asked_for = slots.slots(family, bias, domain, size if server else batches * batch_size, ("slots", *place))
     known = [sample for path in [originals, *earlier] for sample in files.read_jsonl(path)]
-    seen = {pools.told(family, sample, domain) for sample in known}
+    seen = {slots.told(family, sample, domain) for sample in known}
     tested = overlap.Texts({sample["id"]: sample["text"] for sample in files.read_jsonl(test)})
     generate = server.write if server else _generator(described, adapter, model, settings)
     # a server keeps a journal of its own, answer by answer
@@ -82,7 +84,7 @@ def write_pool(
                     journal.append([{"batch": batch, "attempt": attempt, "answers": answered[batch, attempt]}])
             still_open = []
             for slot, answer in zip(open_slots, answered[batch, attempt], strict=True):
-                sample, reason, cuts = pools.judge(
+                sample, reason, cuts = slots.judge(
                     answer["text"], answer["finished"], slot, family, domain, seen, tested
                 )
                 if answer.get("refused"):
@@ -96,12 +98,12 @@ def write_pool(
                     "cuts": cuts,
                 }
                 if reason is None:
-                    seen.add(pools.told(family, {**slot, **sample}, domain))
+                    seen.add(slots.told(family, {**slot, **sample}, domain))
                     name = f"{mark}-{slot['slot']:05d}"
                     kept[slot["slot"]] = {"id": name, **record, **family.finish(sample, slot, domain)}
                 else:
                     failed.append(
-                        {**record, "outcome": "failed" if reason in pools.FAILED else "rejected", "reason": reason}
+                        {**record, "outcome": "failed" if reason in slots.FAILED else "rejected", "reason": reason}
                     )
                     still_open.append(slot)
             open_slots = still_open
@@ -113,7 +115,7 @@ def write_pool(
     files.write_jsonl(pool, samples)
     files.write_jsonl(failures, failed)
     files.write_json(counts, _counts(samples, failed, size))
-    step.note(model={"name": model["name"]}, **({"api": server.spent()} if server else {"device": models.device()}))
+    step.note(model={"name": model["name"]}, **({"api": server.spent()} if server else {"device": base.device()}))
 
 
 def _generator(card, adapter, model, settings):
@@ -122,10 +124,10 @@ def _generator(card, adapter, model, settings):
 
     def generate(prompts, seeds):
         if not loaded:
-            network, tokenizer = models.load_base(card)
+            network, tokenizer = base.load_base(card)
             if adapter:
-                network = models.load_adapter(network, adapter[0])
-            loaded.extend((network, tokenizer, models.Chat(tokenizer, model["system"])))
+                network = base.load_adapter(network, adapter[0])
+            loaded.extend((network, tokenizer, base.Chat(tokenizer, model["system"])))
         network, tokenizer, chat = loaded
         options = {key: value for key, value in settings.items() if key != "batch_size"}
         return generation.sample(network, tokenizer, [chat.prompt(prompt) for prompt in prompts], seeds, **options)

@@ -3,8 +3,10 @@
 import shutil
 
 import pytest
-from bias_inheritance import catalog, files, models, provenance
-from bias_inheritance.families import gender
+from bias_inheritance.data import biographies
+from bias_inheritance.models import base
+from bias_inheritance.plumbing import files, provenance
+from bias_inheritance.study import catalog
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +16,7 @@ def domain():
 
 @pytest.fixture(scope="session")
 def splits(domain):
-    return gender.load(domain)[0]
+    return biographies.load(domain)[0]
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +40,8 @@ def card_path(tmp_path_factory):
 @pytest.fixture
 def tiny(card_path):
     """(model, tokenizer, chat) of the tiny random model, fresh for each test."""
-    model, tokenizer = models.load_base(files.read_json(card_path))
-    return model, tokenizer, models.Chat(tokenizer, "")
+    model, tokenizer = base.load_base(files.read_json(card_path))
+    return model, tokenizer, base.Chat(tokenizer, "")
 
 
 @pytest.fixture(scope="session")

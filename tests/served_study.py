@@ -1,7 +1,7 @@
 """The folders and terms of a study with one served model, without Snakemake."""
 
-from bias_inheritance import files
-from bias_inheritance.served import address, client
+from bias_inheritance.models.served import address, client
+from bias_inheritance.plumbing import files
 
 
 class Study:

@@ -8,10 +8,12 @@ from pathlib import Path
 from unittest import mock
 
 import yaml
-from bias_inheritance import catalog, files, inheritance, provenance, statistics, study
 from bias_inheritance.claims import frames
 from bias_inheritance.claims.verdicts import evaluate
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.plumbing import files, provenance
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.stats import inheritance, statistics
+from bias_inheritance.study import catalog, grid
 from measure_inheritance import COLUMNS, POINTS, over_seeds
 from relate_misalignment import relate_misalignment
 
@@ -64,7 +66,7 @@ def _write(folder, config, seed, datasets, misalignment):
     import pandas as pd
 
     stream = np.random.default_rng(seed)
-    cells = study.cells(config)
+    cells = grid.cells(config)
     rounds = config["rounds"]["count"]
     scores = pd.DataFrame(row for cell in cells for row in _scores(cell, stream, datasets))
     scores = scores[scores["task"].isin(config["grid"]["task"]) | scores["task"].str.startswith("simulated-")]
@@ -72,7 +74,7 @@ def _write(folder, config, seed, datasets, misalignment):
         scores["arm"] = config["rounds"]["arm"]
     files.write_csv(folder / "scores.csv", scores)
     checked = frames.checked(scores.assign(gamma=scores["gamma"].astype(float)), "simulated scores")
-    files.write_csv(folder / "effects.csv", frames.effects(checked, study.comparisons(config)))
+    files.write_csv(folder / "effects.csv", frames.effects(checked, grid.comparisons(config)))
     inherited = _inheritance(folder, cells, config, stream)
     manipulation = pd.DataFrame(_manipulation(config, stream))
     files.write_csv(folder / "manipulation.csv", manipulation)
@@ -86,9 +88,9 @@ def _write(folder, config, seed, datasets, misalignment):
     everything = pd.concat([checked, *of_claims], ignore_index=True)
     # the mixed models stand beside the verdicts and would take a minute on the full grid
     with mock.patch.object(statistics, "mixed_model", return_value=None):
-        verdicts = evaluate(study.declared(config), everything, manipulation, lambda *cell: None)
+        verdicts = evaluate(grid.declared(config), everything, manipulation, lambda *cell: None)
     files.write_csv(folder / "claims.csv", verdicts)
-    files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in study.pools(config)))
+    files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in grid.pools(config)))
     files.write_text(folder / "checks.csv", "check,looked_at,found\ncells,22 cells,all simulated\n")
     files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
@@ -100,7 +102,7 @@ def _write(folder, config, seed, datasets, misalignment):
             outputs += _record(
                 folder, config, step, [place / f"{step}.out"], [], cell, seconds * stream.uniform(0.9, 1.2), size
             )
-    first = [pool for pool in study.pools(config) if pool["seed"] == config["grid"]["seed"][0]]
+    first = [pool for pool in grid.pools(config) if pool["seed"] == config["grid"]["seed"][0]]
     pools, failures = [], []
     for pool in first:
         place = folder / "pools" / "-".join(map(str, pool.values()))
@@ -142,11 +144,11 @@ def _write(folder, config, seed, datasets, misalignment):
         "predictions": [_predictions(folder, cell, stream) for cell in shown],
         "answered": shown,
         "settings": {
-            model: {domain: study.finetune_settings(config, model, domain) for domain in config["grid"]["domain"]}
+            model: {domain: grid.finetune_settings(config, model, domain) for domain in config["grid"]["domain"]}
             for model in config["grid"]["model"]
-            if study.tunable(model)
+            if grid.tunable(model)
         },
-        "comparisons": study.comparisons(config),
+        "comparisons": grid.comparisons(config),
         "sampled": first,
         "names": names(config, datasets),
     }
@@ -437,7 +439,7 @@ def _inheritance(folder, cells, config, stream):
     import pandas as pd
 
     leaves = {name: catalog.load("bias", name) for name in config["grid"]["bias"]}
-    baseline = study.real_text(config) or "original"
+    baseline = grid.real_text(config) or "original"
     base = np.array(ASSOCIATION)[:, None]
     rows, points = [], []
     for cell in cells:
@@ -507,7 +509,7 @@ def _together(folder, tables, config):
         [path for path in tables if path.stem in ("values", "distributions")],
         *made,
         {name: outcomes[name] for name in ("harm", "salary-gap", "hiring-gap")},
-        study.types_of(config),
-        study.comparisons(config),
+        grid.types_of(config),
+        grid.comparisons(config),
     )
     return made

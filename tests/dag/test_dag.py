@@ -92,8 +92,8 @@ def test_a_wrong_configuration_stops_before_any_job_with_one_line(snakemake, roo
 def test_the_plan_imports_nothing_heavy(root):
     code = (
         "import sys; sys.path.insert(0, 'scripts'); "
-        "from bias_inheritance import catalog, files, progress, provenance, study, warm; "
-        "from bias_inheritance.families import gender; "
+        "from bias_inheritance.plumbing import files, progress, provenance, warm; from bias_inheritance.study import catalog, grid; "
+        "from bias_inheritance.data import biographies; "
         "print([name for name in ('torch', 'pandas', 'transformers', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from bias_inheritance import audit, files, provenance, records
+from bias_inheritance.plumbing import audit, files, provenance, records
 from integration.conftest import copy_project
 
 CELL = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
@@ -338,14 +338,17 @@ def test_a_changed_script_makes_stale_what_its_step_made(place, wider, tmp_path,
         "scripts/mix.py": [f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"],
         "scripts/write_pool.py": [f"{POOL}/pool.jsonl", f"{POOL}/counts.json", f"{POOL}/failures.jsonl"],
         "scripts/copy_pool.py": [f"{CONTROL}/pool.jsonl", f"{CONTROL}/failures.jsonl", f"{CONTROL}/counts.json"],
-        "scripts/bias_inheritance/opinions.py": ["misalignment/opinions.jsonl", "misalignment/values.csv"],
-        "scripts/bias_inheritance/quality.py": ["quality.csv"],
+        "scripts/bias_inheritance/data/opinions.py": ["misalignment/opinions.jsonl", "misalignment/values.csv"],
+        "scripts/bias_inheritance/pools/quality.py": ["quality.csv"],
         "resources/opinions-fixture.csv": ["misalignment/opinions.jsonl", "misalignment/unusable-opinions.json"],
         "scripts/gather_scores.py": ["scores.csv", "scores.parquet"],
-        "scripts/bias_inheritance/training.py": [f"{CELL}/adapter/adapter_model.safetensors", f"{CELL}/training.csv"],
-        "scripts/bias_inheritance/scoring.py": [f"{CELL}/predictions/salary.parquet"],
+        "scripts/bias_inheritance/models/training.py": [
+            f"{CELL}/adapter/adapter_model.safetensors",
+            f"{CELL}/training.csv",
+        ],
+        "scripts/bias_inheritance/models/scoring.py": [f"{CELL}/predictions/salary.parquet"],
         "scripts/bias_inheritance/tasks/salary.py": [f"{CELL}/scores/salary.json"],
-        "scripts/bias_inheritance/families/gender.py": [f"{CELL}/train.jsonl", "originals/gender/source.jsonl"],
+        "scripts/bias_inheritance/data/biographies.py": [f"{CELL}/train.jsonl", "originals/gender/source.jsonl"],
         "scripts/describe_pool.py": [f"{POOL}/card.md"],
         "scripts/write_crate.py": ["ro-crate-metadata.json", "workflow/Snakefile"],
         "scripts/prepare_model.py": ["models/tiny-random.json"],

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 import requests
-from bias_inheritance import files
+from bias_inheritance.plumbing import files
 
 CONTEXTS = {
     "https://w3id.org/ro/crate/1.1/context": "ro-crate-1.1-context.jsonld",
@@ -85,7 +85,7 @@ def test_the_validator_tells_a_crate_that_is_none(finished, faults, tmp_path, wh
 
 def test_the_crate_names_every_file_with_its_digest(finished):
     """What audit holds a file to stands in the crate as well, and every job has its record, code, inputs and results."""
-    from bias_inheritance import provenance, records
+    from bias_inheritance.plumbing import provenance, records
 
     folder = finished / "results" / "one"
     crate = json.loads((folder / "ro-crate-metadata.json").read_text())

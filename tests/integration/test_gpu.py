@@ -4,7 +4,8 @@ import shutil
 
 import bench_gpu
 import pytest
-from bias_inheritance import catalog, models
+from bias_inheritance.models import base
+from bias_inheritance.study import catalog
 
 SMALL = {
     **bench_gpu.SHAPE_8B,
@@ -20,13 +21,13 @@ SMALL = {
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """A store of models of its own, with the embedded model's files, whose tokenizer is borrowed."""
-    lender, own = models.STORE / "smollm2-135m-instruct", tmp_path / "models" / "smollm2-135m-instruct"
+    lender, own = base.STORE / "smollm2-135m-instruct", tmp_path / "models" / "smollm2-135m-instruct"
     if not (lender / "source.json").exists():
         pytest.skip("the embedded model is not fetched yet (make study does)")
     own.mkdir(parents=True)
     for name in ("source", "source.json"):
         (own / name).symlink_to(lender / name)
-    monkeypatch.setattr(models, "STORE", tmp_path / "models")
+    monkeypatch.setattr(base, "STORE", tmp_path / "models")
     yield tmp_path
     shutil.rmtree(tmp_path / "models" / bench_gpu.NAME, ignore_errors=True)
 
@@ -51,4 +52,4 @@ def test_the_packed_base_trains_on_the_gpu(store):
         pytest.skip("no GPU is at hand")
     rows = {what: value for what, value, _ in measured(store)}
     assert rows["load the packed base: peak GPU memory"] > 0
-    assert (models.STORE / bench_gpu.NAME / "packed" / "model.safetensors").exists()
+    assert (base.STORE / bench_gpu.NAME / "packed" / "model.safetensors").exists()

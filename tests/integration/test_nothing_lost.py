@@ -151,7 +151,7 @@ def test_two_runs_at_once(finished, tmp_path):
     target = "results/one/originals/gender/items/salary.jsonl"
     (project / ".work/one").mkdir(parents=True)
     hold = (
-        f"import sys, time; sys.path.insert(0, {str(project / 'scripts')!r}); from bias_inheritance import files; "
+        f"import sys, time; sys.path.insert(0, {str(project / 'scripts')!r}); from bias_inheritance.plumbing import files; "
         "held = files.hold('.work/one/lock'); print('held', flush=True); time.sleep(600)"
     )
     first = subprocess.Popen([sys.executable, "-c", hold], cwd=project, stdout=subprocess.PIPE, text=True)
@@ -203,7 +203,8 @@ def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
 
     import pandas as pd
     import torch
-    from bias_inheritance import files, step, training
+    from bias_inheritance.models import training
+    from bias_inheritance.plumbing import files, step
     from safetensors.torch import save_file
 
     mount("-t", "tmpfs", "-o", "size=40k", "none", str(tmp_path))

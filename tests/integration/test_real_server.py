@@ -15,10 +15,12 @@ import time
 import urllib.request
 
 import pytest
-from bias_inheritance import catalog, files, models, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.provenance import ROOT
-from bias_inheritance.served import address, client
+from bias_inheritance.models import base
+from bias_inheritance.models.served import address, client
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.study import catalog
 from predict import predict
 from prepare_model import prepare_model
 from score import score
@@ -89,8 +91,8 @@ pytestmark = pytest.mark.long
 def folder(tmp_path_factory):
     """The embedded model as an ordinary checkpoint that samples when asked; skips where it cannot be fetched."""
     spec = catalog.load("model", "smollm2-135m-instruct")
-    base = models.STORE / "smollm2-135m-instruct" / "dequantised"
-    if not base.exists():
+    untuned = base.STORE / "smollm2-135m-instruct" / "dequantised"
+    if not untuned.exists():
         form = {"cpu": "dequantised", "cuda": "dequantised"}
         card = tmp_path_factory.mktemp("card") / "card.json"
         try:
@@ -98,10 +100,10 @@ def folder(tmp_path_factory):
         except UserError as fault:
             pytest.skip(f"the embedded model cannot be had: {fault}")
     served = tmp_path_factory.mktemp("served")
-    for path in base.iterdir():
+    for path in untuned.iterdir():
         (served / path.name).symlink_to(path)
     # this server samples only where the checkpoint says so, whatever temperature is asked for
-    settings = files.read_json(base / "generation_config.json")
+    settings = files.read_json(untuned / "generation_config.json")
     (served / "generation_config.json").unlink()
     files.write_json(served / "generation_config.json", {**settings, "do_sample": True})
     return served
@@ -127,7 +129,7 @@ def url(folder):
 def llama_cpp(folder):
     """The address of llama.cpp's server with the embedded model's own file, stopped at the end."""
     python = python_of(LLAMA_CPP, ["-r", str(ROOT / "envs" / "bench-llama-cpp.txt")], False)
-    weights, port = next((models.STORE / "smollm2-135m-instruct" / "source").glob("*.gguf")), free_port()
+    weights, port = next((base.STORE / "smollm2-135m-instruct" / "source").glob("*.gguf")), free_port()
     address_ = f"http://127.0.0.1:{port}"
     with running(
         [str(python), "-c", LLAMA_CPP_SERVER, str(weights), str(port)],

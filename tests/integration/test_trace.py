@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from bias_inheritance import files, provenance, records
-from bias_inheritance.errors import UserError
+from bias_inheritance.plumbing import files, provenance, records
+from bias_inheritance.plumbing.errors import UserError
 
 # `import trace` may find the standard library's
 trace = runpy.run_path(str(provenance.SCRIPTS / "trace.py"))["trace"]
@@ -47,7 +47,7 @@ def assert_whole(text, results):
     samples = files.read_jsonl(results / POOL / "pool.jsonl")
     assert f"a seed for each record: {samples[0]['seed']}" in text
     assert all(word in text for word in samples[0]["prompt"].split())
-    assert "prompt template (gender): Write a biography of {a_label} in three or four sentences." in text
+    assert "prompt template (biographies): Write a biography of {a_label} in three or four sentences." in text
     for name, sha256 in files.read_json(results / "models/tiny-random.json")["files"].items():
         assert f"{sha256}  {name}" in text
     code = json.loads((results / f"{CELL}/finetune.prov.json").read_text())["code"]["files"]

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from bias_inheritance import files, models
+from bias_inheritance.models import base
+from bias_inheritance.plumbing import files
 from integration.running import ROOT, finish, records, start
 
 NAME = "integration-workstation"
@@ -41,7 +42,7 @@ def test_torch_uses_the_threads_that_a_rule_has(threads, card_path, monkeypatch)
 
     before = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
-    models.load_base(files.read_json(card_path))
+    base.load_base(files.read_json(card_path))
     try:
         assert torch.get_num_threads() == threads
     finally:

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from bias_inheritance import catalog, study
+from bias_inheritance.study import catalog, grid
 
 METRICS = ["accuracy", "label_probability"]  # a study's tables hold both; simulated ones are equal
 GAMMAS = [0.05, 0.10, 0.20, 0.50]
@@ -17,7 +17,7 @@ CELLS = [
 
 def declared(*pools):
     """The catalog's claims as a study of these pools (default: all of the catalog) gives them to `verdicts.evaluate`."""
-    own = study.declared({"grid": {"bias": list(pools or catalog.names("bias"))}})
+    own = grid.declared({"grid": {"bias": list(pools or catalog.names("bias"))}})
     return own if pools else own | {"types": catalog.bias_types()}
 
 
@@ -126,7 +126,7 @@ def inheritances(
     label), noise of each answer, and, of the pool's model, the association that it took over, which varies by seed as well.
     """
     import numpy as np
-    from bias_inheritance import inheritance
+    from bias_inheritance.stats import inheritance
 
     per_label = size // labels
     shape = (studies, seeds, labels, 1)

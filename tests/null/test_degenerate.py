@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance import statistics
 from bias_inheritance.claims import contrasts, frames, testing, verdicts
+from bias_inheritance.stats import statistics
 from null.simulated import (
     BASELINE,
     BIAS,

@@ -6,10 +6,14 @@ main ones on the sentence embedder.
 
 import numpy as np
 import pytest
-from bias_inheritance import catalog, embeddings, files, models, pools, twosample
-from bias_inheritance.families import gender
-from bias_inheritance.provenance import ROOT
-from bias_inheritance.seeds import record_seed
+from bias_inheritance.data import biographies
+from bias_inheritance.models import base, embeddings
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.pools import slots
+from bias_inheritance.stats import twosample
+from bias_inheritance.study import catalog
 from compare_pool import independent, stratum
 
 DOMAIN = catalog.load("domain", "gender")
@@ -17,8 +21,8 @@ DRAWS = 200
 ORIGINALS = 48
 
 
-def biographies():
-    splits = gender.load_twins(ROOT / DOMAIN["originals"]["path"], DOMAIN["labels"])
+def twins():
+    splits = biographies.load_twins(ROOT / DOMAIN["originals"]["path"], DOMAIN["labels"])
     return [sample for split in splits.values() for sample in split]
 
 
@@ -31,10 +35,10 @@ def latent(texts):
 
 def sentences(texts):
     source = catalog.embedder()
-    if not (models.STORE / source["name"] / "source").exists():
+    if not (base.STORE / source["name"] / "source").exists():
         pytest.skip("the sentence embedder is not fetched (a study with misalignment: [distributions] fetches it)")
     card = {"model": source["name"], "form": "source", "files": {}}
-    return embeddings.of_texts(*models.load_embedder(card), texts, source)
+    return embeddings.of_texts(*base.load_embedder(card), texts, source)
 
 
 def halves(samples, seed):
@@ -65,14 +69,14 @@ def compared(old, new, vector_of, seed, permutations=99):
 
 def draws(vectorise, count=DRAWS):
     """p-values of `count` faithful pools that share no text with their D_o: {metric: [p]}, and the estimates."""
-    samples = biographies()
+    samples = twins()
     texts = [sample["text"] for sample in samples]
     vector_of = dict(zip(texts, vectorise(texts), strict=True))
     found = {"mmd": [], "auc": [], "mean_distance": []}
     for seed in range(count):
         source, reserve = halves(samples, seed)
-        old = gender.draw(source, ORIGINALS, record_seed("originals", seed))
-        new, _ = pools.copies(gender, catalog.load("bias", "faithful"), DOMAIN, old, reserve, ORIGINALS, seed)
+        old = biographies.draw(source, ORIGINALS, record_seed("originals", seed))
+        new, _ = slots.copies(biographies, catalog.load("bias", "faithful"), DOMAIN, old, reserve, ORIGINALS, seed)
         assert not {sample["text"] for sample in old} & {sample["text"] for sample in new}
         for metric, row in compared(old, new, vector_of, seed).items():
             found[metric].append((row["p"], row["value"], row["null"]))
@@ -104,12 +108,12 @@ def test_faithful_pools_show_no_gap_on_sentence_embeddings():
 
 @pytest.mark.parametrize("vectorise", [latent, pytest.param(sentences, marks=pytest.mark.long)])
 def test_shifted_pools_show_a_gap_and_plain_copies_none(vectorise):
-    samples = biographies()
+    samples = twins()
     source, _ = halves(samples, 0)
-    old = gender.draw(source, ORIGINALS, 1)
-    shifted, _ = pools.copies(gender, catalog.load("bias", "shifted"), DOMAIN, old, [], ORIGINALS, 1)
+    old = biographies.draw(source, ORIGINALS, 1)
+    shifted, _ = slots.copies(biographies, catalog.load("bias", "shifted"), DOMAIN, old, [], ORIGINALS, 1)
     plain = {"name": "copies", "role": "negative-control", "source": "originals"}
-    copied, _ = pools.copies(gender, plain, DOMAIN, old, [], ORIGINALS, 1)
+    copied, _ = slots.copies(biographies, plain, DOMAIN, old, [], ORIGINALS, 1)
     texts = list(dict.fromkeys(sample["text"] for sample in old + shifted))
     vector_of = dict(zip(texts, vectorise(texts), strict=True))
     gap, none = compared(old, shifted, vector_of, 1, 999), compared(old, copied, vector_of, 1, 999)
@@ -122,11 +126,13 @@ def test_shifted_pools_show_a_gap_and_plain_copies_none(vectorise):
 def test_a_planted_pool_carries_its_labels_into_the_training_data(tmp_path):
     from mix import mix
 
-    samples = biographies()
+    samples = twins()
     source, reserve = halves(samples, 1)
-    old = gender.draw(source, ORIGINALS, 1)
+    old = biographies.draw(source, ORIGINALS, 1)
     for share in (0, 50, 100):
-        pool, _ = pools.copies(gender, catalog.load("bias", f"planted-{share:03d}"), DOMAIN, old, reserve, ORIGINALS, 1)
+        pool, _ = slots.copies(
+            biographies, catalog.load("bias", f"planted-{share:03d}"), DOMAIN, old, reserve, ORIGINALS, 1
+        )
         files.write_jsonl(tmp_path / "originals.jsonl", old)
         files.write_jsonl(tmp_path / "pool.jsonl", pool)
         mix(

@@ -4,8 +4,9 @@ import gc
 
 import numpy as np
 import pytest
-from bias_inheritance import metrics, statistics
 from bias_inheritance.claims import contrasts, testing, verdicts
+from bias_inheritance.stats import statistics
+from bias_inheritance.tasks import metrics
 from null.simulated import BASELINE, BIAS, CELLS, DECLARED, accuracies, predictions
 
 STUDIES = 10_000

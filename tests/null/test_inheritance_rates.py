@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from bias_inheritance import inheritance, statistics
+from bias_inheritance.stats import inheritance, statistics
 from null.simulated import inheritances
 
 STUDIES, CHUNK = 10_000, 500

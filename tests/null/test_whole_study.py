@@ -11,8 +11,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance import catalog, inheritance, statistics, study
 from bias_inheritance.claims import contrasts, frames, testing
+from bias_inheritance.stats import inheritance, statistics
+from bias_inheritance.study import catalog, grid
 from null.simulated import manipulation, row
 from simulated_study import configuration
 
@@ -21,7 +22,7 @@ SEEDS = len(CONFIG["grid"]["seed"])
 CELLS = list(
     dict.fromkeys(
         (cell["bias"], float(cell["gamma"]), cell["mitigation"], cell["round"])
-        for cell in study.cells(CONFIG)
+        for cell in grid.cells(CONFIG)
         if cell["bias"] != "untuned"
     )
 )
@@ -57,13 +58,13 @@ def has_row(cell, task, metric):
     if task != "inheritance":
         return True
     kinds = [kind for kind, _ in MEASURED.get(cell[0], [])]
-    return cell[0] != study.real_text(CONFIG) and (metric in kinds or (metric, kinds) == ("projection", ["beta"]))
+    return cell[0] != grid.real_text(CONFIG) and (metric in kinds or (metric, kinds) == ("projection", ["beta"]))
 
 
 @pytest.fixture(scope="module")
 def p_values():
     """(p within families, p over the study) [studies × tests], of the tests that such a study plans."""
-    scores, claims = null_scores(np.random.default_rng(1)), study.declared(CONFIG)
+    scores, claims = null_scores(np.random.default_rng(1)), grid.declared(CONFIG)
     table = pd.DataFrame(
         row(cell, seed, group, values[0, seed - 1, number], task=task, metric=metric)
         for (task, metric, group), values in scores.items()

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import yaml
-from bias_inheritance import files
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.provenance import ROOT
 from scripted_server import KEY, Script, seeded_faults, serving
 
 STUDY = "test-served"

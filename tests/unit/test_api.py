@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import scripted_server
-from bias_inheritance import catalog, files, step
-from bias_inheritance.errors import UserError
-from bias_inheritance.served import address, client
+from bias_inheritance.models.served import address, client
+from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study import catalog
 from bias_inheritance.tasks import salary
 from finetune_api import finetune_api
 from predict import predict

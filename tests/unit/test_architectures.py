@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from bias_inheritance import attention, models, scoring, shortcuts, training
-from bias_inheritance.errors import UserError
+from bias_inheritance.models import base, scoring, shortcuts, training
+from bias_inheritance.models.cpu_kernels import attention
+from bias_inheritance.plumbing.errors import UserError
 from transformers import AutoConfig, AutoModelForCausalLM
 
 SIZE = {
@@ -15,23 +16,23 @@ SIZE = {
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "num_local_experts": 4, "moe_intermediate_size": 24}
 GEMMA = {"final_logit_softcapping": 1.0, "query_pre_attn_scalar": 8}
 SHORT = {"sliding_window": 6}  # than every text here
-PLAIN, PACKED, TREE = models.SHORT_CUTS
+PLAIN, PACKED, TREE = base.SHORT_CUTS
 # settings under which a step that is left out would show, and the short cuts that are expected
 ARCHITECTURES = {
-    "llama": ({}, models.SHORT_CUTS),
-    "qwen2": ({}, models.SHORT_CUTS),
-    "qwen3": ({}, models.SHORT_CUTS),
-    "smollm3": ({}, models.SHORT_CUTS),
-    "olmo2": ({}, models.SHORT_CUTS),
-    "phi3": ({}, models.SHORT_CUTS),
-    "gemma": ({}, models.SHORT_CUTS),
-    "mistral": ({"sliding_window": None}, models.SHORT_CUTS),
-    "mixtral": (EXPERTS, models.SHORT_CUTS),
-    "qwen3_moe": (EXPERTS, models.SHORT_CUTS),
+    "llama": ({}, base.SHORT_CUTS),
+    "qwen2": ({}, base.SHORT_CUTS),
+    "qwen3": ({}, base.SHORT_CUTS),
+    "smollm3": ({}, base.SHORT_CUTS),
+    "olmo2": ({}, base.SHORT_CUTS),
+    "phi3": ({}, base.SHORT_CUTS),
+    "gemma": ({}, base.SHORT_CUTS),
+    "mistral": ({"sliding_window": None}, base.SHORT_CUTS),
+    "mixtral": (EXPERTS, base.SHORT_CUTS),
+    "qwen3_moe": (EXPERTS, base.SHORT_CUTS),
     # logits scaled or capped behind the head
-    "granite": ({"logits_scaling": 8.0, "attention_multiplier": 0.5}, models.SHORT_CUTS),
-    "granitemoe": ({**EXPERTS, "logits_scaling": 8.0}, models.SHORT_CUTS),
-    "cohere": ({"logit_scale": 4.0}, models.SHORT_CUTS),
+    "granite": ({"logits_scaling": 8.0, "attention_multiplier": 0.5}, base.SHORT_CUTS),
+    "granitemoe": ({**EXPERTS, "logits_scaling": 8.0}, base.SHORT_CUTS),
+    "cohere": ({"logit_scale": 4.0}, base.SHORT_CUTS),
     # attention with a window, a cap or sinks
     "cohere2": ({**SHORT, "logit_scale": 4.0}, [PACKED]),
     "gemma2": ({**SHORT, **GEMMA, "attn_logit_softcapping": 0.5}, [PACKED]),
@@ -72,7 +73,7 @@ def random_model(name):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_way_of_reading_logits_gives_the_models_own(name, monkeypatch):
     monkeypatch.setattr(shortcuts, "TOLERANCE", 1e-3)  # 32 bits
-    monkeypatch.setattr(models, "device", lambda: "cpu")
+    monkeypatch.setattr(base, "device", lambda: "cpu")
     model = random_model(name)
     probe = shortcuts._Probe(model)
     kept = shortcuts.choose(model, name)
@@ -93,7 +94,7 @@ def test_every_way_of_reading_logits_gives_the_models_own(name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["granite", "cohere", "gemma3_text"])
 def test_a_step_behind_the_head_that_is_not_known_is_refused(name, monkeypatch):
-    monkeypatch.setattr(models, "_after_head", lambda config: lambda logits: logits)
+    monkeypatch.setattr(base, "_after_head", lambda config: lambda logits: logits)
     with pytest.raises(UserError, match="gives other log-probabilities in batches than for one text alone"):
         shortcuts.choose(random_model(name), name)
 
@@ -145,7 +146,7 @@ def test_plain_attention_refuses_what_it_does_not_compute(argument, packed):
 
 
 def test_on_cuda_attention_stays_the_models_own(monkeypatch):
-    monkeypatch.setattr(models, "device", lambda: "cuda")
+    monkeypatch.setattr(base, "device", lambda: "cuda")
     model = random_model("llama")
     assert shortcuts.choose(model, "llama") == [PACKED, TREE]
     assert model.config._attn_implementation == "sdpa"

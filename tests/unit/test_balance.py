@@ -4,8 +4,9 @@ import math
 from fractions import Fraction
 
 import pytest
-from bias_inheritance import balance, catalog, pools
-from bias_inheritance.families import culture, gender
+from bias_inheritance.data import biographies, survey
+from bias_inheritance.pools import balance, slots
+from bias_inheritance.study import catalog
 
 DOMAINS = {name: catalog.load("domain", name) for name in catalog.names("domain")}
 GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
@@ -41,15 +42,15 @@ def check(slots, values, within_two):
 @pytest.mark.parametrize("name", GENERATED)
 def test_every_prefix_of_a_generated_pool_is_balanced_over_all_attributes(domain, name, record_property):
     bias, domain = catalog.load("bias", name), DOMAINS[domain]
-    family = {"gender": gender, "culture": culture}[domain["family"]]
+    family = {"biographies": biographies, "survey": survey}[domain["family"]]
     values = family.attributes(bias, domain)
     sizes = [len(listed) for listed in values.values()]
     period = sizes[0] * sizes[1] * math.lcm(*sizes[2:], 1)
     looked_at = 0
     for seed in SEEDS:
-        asked = pools.slots(family, bias, domain, 2 * period + 5, ("slots", domain["name"], seed))
+        asked = slots.slots(family, bias, domain, 2 * period + 5, ("slots", domain["name"], seed))
         carried = [{"label": slot["label"], "group": slot["asked_group"], **slot["attributes"]} for slot in asked]
-        looked_at += check(carried, values, ["age"] if family is culture else [])
+        looked_at += check(carried, values, ["age"] if family is survey else [])
     record_property("prefixes", looked_at)
     print(f"{looked_at} prefixes")
 

@@ -1,7 +1,7 @@
 """The benchmark's own arithmetic; what it measures is measured by `make bench`."""
 
 import bench
-from bias_inheritance import files
+from bias_inheritance.plumbing import files
 
 
 def record(folder, name, started, ended, step):

@@ -1,7 +1,8 @@
 """A dataset card says who wrote a pool, from which prompts and seeds, and what is biased in it by design."""
 
 import pytest
-from bias_inheritance import catalog, files, provenance
+from bias_inheritance.plumbing import files, provenance
+from bias_inheritance.study import catalog
 from describe_pool import describe_pool
 
 MODEL = {key: catalog.load("model", "tiny-random")[key] for key in ("title", "licence", "generation")}

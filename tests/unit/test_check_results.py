@@ -4,8 +4,8 @@ import copy
 import csv
 
 import pytest
-from bias_inheritance import files
-from bias_inheritance.errors import UserError
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
 from check_results import check_results
 
 AXES = {"model": "m", "domain": "d", "mitigation": "none", "seed": 1}

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import yaml
 from analyse import analyse, read_items
-from bias_inheritance import catalog, statistics, study
 from bias_inheritance.claims import contrasts, frames, testing, verdicts
-from bias_inheritance.errors import UserError
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.stats import statistics
+from bias_inheritance.study import catalog, grid
 from null.simulated import BASELINE, BIAS, DECLARED, METRICS, ORIGINAL, manipulation, no_predictions, row
 from simulated_study import configuration
 
@@ -142,7 +143,7 @@ def test_no_study_begins_with_faulty_claims(monkeypatch):
 
     monkeypatch.setattr(catalog, "claims", faulty)
     with pytest.raises(UserError, match="a fault"):
-        study.check(configuration(), [])
+        grid.check(configuration(), [])
 
 
 def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monkeypatch):
@@ -151,7 +152,7 @@ def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monk
     own = {"title": "Mine", "does": "mine", "role": "bias-type", "source": "generated", "setting": "contextual"}
     own["names_groups"] = {"identities": "single", "signal": "explicit"}
     (tmp_path / "biases" / "mine.yaml").write_text(yaml.safe_dump(own))
-    own_study = study.declared(configuration(bias=["mine", BIAS, "neutral"]))
+    own_study = grid.declared(configuration(bias=["mine", BIAS, "neutral"]))
     assert own_study["types"] == [BIAS, "mine"]
     rows = gender(np.random.default_rng(16), types=["mine"], gaps={"mine": 0.4})
     table = frames.checked(pd.DataFrame(rows), "scores.csv")
@@ -162,7 +163,7 @@ def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monk
 @pytest.mark.parametrize("name", [None, *sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))])
 def test_every_outcome_finds_the_scores_of_each_study_that_asks_its_tasks(name):
     config = configuration(name)
-    asked = [(domain, task) for domain in config["grid"]["domain"] for task in study.tasks_of(config, domain)]
+    asked = [(domain, task) for domain in config["grid"]["domain"] for task in grid.tasks_of(config, domain)]
     for selector in (selector for selectors in DECLARED["outcomes"].values() for selector in selectors):
         families = {catalog.load("domain", domain)["family"] for domain in selector.get("domain", [])}
         for domain, task in asked:

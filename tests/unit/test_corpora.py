@@ -4,8 +4,9 @@ import json
 
 import pandas as pd
 import pytest
-from bias_inheritance import catalog, corpora
-from bias_inheritance.errors import UserError
+from bias_inheritance.data import corpora
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study import catalog
 
 DATASET = {
     "name": "toy",

@@ -4,9 +4,10 @@ import json
 from collections import Counter
 
 import pytest
-from bias_inheritance import catalog, corpora, overlap, pools
-from bias_inheritance.errors import UserError
-from bias_inheritance.families import culture
+from bias_inheritance.data import corpora, survey
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.pools import overlap, slots
+from bias_inheritance.study import catalog
 
 DOMAIN = catalog.load("domain", "culture-arabic")
 AGREE = "1. Strongly agree 2. agree 3. Disagree 4. Strongly disagree"
@@ -17,7 +18,7 @@ def prompt(question, low=1, high=4, options=AGREE):
     return f"Give me the answer from {low} to {high}: Do you agree with {question}? {options}. You can only choose one option."
 
 
-def survey(folder, answers):
+def surveyed(folder, answers):
     """Write a chat file of (prompt, answer) and the questions behind it; return (samples, counts)."""
     questions = [
         {"q_id": "A", "q_content": "Tea is better than coffee", "option": AGREE},
@@ -29,12 +30,12 @@ def survey(folder, answers):
     ]
     for name, content in (("questions", questions), ("answers", rows)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
-    return culture.load_answers(folder / "answers.jsonl", folder / "questions.jsonl", "arabic")
+    return survey.load_answers(folder / "answers.jsonl", folder / "questions.jsonl", "arabic")
 
 
 def test_each_prompt_is_used_once_and_what_is_dropped_is_counted(tmp_path):
     tea, rain, sun, moon = (prompt(text) for text in ("tea is best", "rain is good", "the sun is hot", "moons are few"))
-    samples, counts = survey(
+    samples, counts = surveyed(
         tmp_path,
         [(tea, "1"), (tea, "1"), (rain, "2"), (rain, "3"), (sun, "-2"), (sun, "4"), (moon, "7"), (moon, "often")],
     )
@@ -55,21 +56,21 @@ def test_each_prompt_is_used_once_and_what_is_dropped_is_counted(tmp_path):
 
 
 def test_a_negative_answer_is_a_missing_code_unless_the_scale_has_it():
-    assert culture.fault_of_answer("-1", prompt("this")) == "missing"
-    assert culture.fault_of_answer("-1", prompt("this", -2, 2, "-2. No 2. Yes")) is None
-    assert culture.fault_of_answer("0", prompt("this", 0, 2, "2. Agree 1. Hard to say 0. Disagree")) is None
-    assert culture.fault_of_answer("0", prompt("this")) == "off_scale"
-    assert culture.fault_of_answer("2.5", prompt("this")) == "unreadable"
+    assert survey.fault_of_answer("-1", prompt("this")) == "missing"
+    assert survey.fault_of_answer("-1", prompt("this", -2, 2, "-2. No 2. Yes")) is None
+    assert survey.fault_of_answer("0", prompt("this", 0, 2, "2. Agree 1. Hard to say 0. Disagree")) is None
+    assert survey.fault_of_answer("0", prompt("this")) == "off_scale"
+    assert survey.fault_of_answer("2.5", prompt("this")) == "unreadable"
 
 
 def test_a_message_that_is_no_question_is_an_error_that_names_the_row(tmp_path):
     with pytest.raises(UserError, match=r"answers.jsonl, row 2: the user's message is no question"):
-        survey(tmp_path, [(prompt("tea is best"), "1"), ("Hello there", "1")])
+        surveyed(tmp_path, [(prompt("tea is best"), "1"), ("Hello there", "1")])
 
 
 def test_wordings_of_one_question_are_one_twin(tmp_path):
     texts = ["coffee is not as good as tea", "tea is much better than coffee", "gardens are glad of good rain"]
-    samples, _ = survey(tmp_path, [(prompt(text), "1") for text in texts])
+    samples, _ = surveyed(tmp_path, [(prompt(text), "1") for text in texts])
     assert [sample["twin"] for sample in samples] == ["question-A", "question-A", "question-B"]
 
 
@@ -81,7 +82,7 @@ def loaded(name):
         for key, dataset in catalog.load("task", task).get("datasets", {}).items()
         if dataset["domain"] == name and "file" in dataset
     }
-    return culture.load({**domain, "datasets": datasets}, None)
+    return survey.load({**domain, "datasets": datasets}, None)
 
 
 @pytest.mark.parametrize("name", [name for name in catalog.names("domain") if name.startswith("culture-")])
@@ -97,25 +98,25 @@ def test_fixtures_load_say_what_they_are_and_hold_disjoint_splits(name):
 
 def test_draw_takes_every_question_as_often_as_the_others_and_depends_on_the_seed():
     source = loaded("culture-chinese")[0]["source"]
-    drawn = culture.draw(source, 64, 7)
+    drawn = survey.draw(source, 64, 7)
     often = Counter(sample["twin"] for sample in drawn)
     assert len({sample["id"] for sample in drawn}) == 64 and set(often.values()) <= {2, 3} and len(often) == 30
-    assert drawn == culture.draw(source, 64, 7) != culture.draw(source, 64, 8)
+    assert drawn == survey.draw(source, 64, 7) != survey.draw(source, 64, 8)
     with pytest.raises(UserError, match="the source has"):
-        culture.draw(source, 10_000, 7)
+        survey.draw(source, 10_000, 7)
 
 
 @pytest.mark.parametrize("name", TYPES)
 @pytest.mark.parametrize("domain", [name for name in catalog.names("domain") if name.startswith("culture-")])
 def test_every_type_names_who_it_should(domain, name):
     bias, domain = catalog.load("bias", name), catalog.load("domain", domain)
-    slots = pools.slots(culture, bias, domain, 48, (name, 1))
+    filled = slots.slots(survey, bias, domain, 48, (name, 1))
     if "names_groups" not in bias:
-        assert all(slot["asked_group"] is None and slot["respondent"] is None for slot in slots)
-        assert not any(spec["people"] in slot["prompt"] for slot in slots for spec in domain["groups"].values())
+        assert all(slot["asked_group"] is None and slot["respondent"] is None for slot in filled)
+        assert not any(spec["people"] in slot["prompt"] for slot in filled for spec in domain["groups"].values())
         return
     named, contextual = bias["names_groups"], bias.get("setting")
-    for slot in slots:
+    for slot in filled:
         spec = domain["groups"][slot["asked_group"]]
         topic = domain["statements"][slot["statement"]]["topic"]
         slanted = domain["stereotypes"][slot["asked_group"]][topic]["text"] in slot["prompt"]
@@ -134,7 +135,7 @@ ASKED = {"label": "1", "statement": "work-first", "respondent": "an Arab", "aske
 
 
 def judged(text, label="1", finished=True):
-    return pools.judge(text, finished, {**ASKED, "label": label}, culture, DOMAIN, set(), overlap.Texts({}))[:2]
+    return slots.judge(text, finished, {**ASKED, "label": label}, survey, DOMAIN, set(), overlap.Texts({}))[:2]
 
 
 def test_a_reason_becomes_a_sample_without_the_words_of_its_answer():
@@ -142,11 +143,11 @@ def test_a_reason_becomes_a_sample_without_the_words_of_its_answer():
     assert reason is None
     assert sample["opinion"] == "An Arab thinks that a good job is worth more than free time."
     assert sample["label_words_replaced"] == 1
-    finished = culture.finish(sample, ASKED, DOMAIN)
+    finished = survey.finish(sample, ASKED, DOMAIN)
     assert finished["text"].startswith("Respondent: an Arab. An Arab thinks")
     assert finished["text"].endswith(f"evenings for? {AGREE}. You can only choose one option.")
     assert finished["group"] == finished["shown_group"] == "arabic"
-    assert culture.fault_of_answer(ASKED["label"], finished["text"]) is None
+    assert survey.fault_of_answer(ASKED["label"], finished["text"]) is None
 
 
 @pytest.mark.parametrize(
@@ -178,10 +179,10 @@ def test_an_answer_that_was_cut_keeps_its_whole_sentences():
 
 
 def test_the_group_shown_is_that_of_words_and_names_and_nobodys_where_both_are():
-    assert culture.shown_group("Ahmed is an Iraqi.", DOMAIN) == "arabic"
-    assert culture.shown_group("An English lady.", DOMAIN) == "english"
-    assert culture.shown_group("An Arab and an Englishman from London.", DOMAIN) is None
-    assert culture.shown_group("Somebody.", DOMAIN) is None
+    assert survey.shown_group("Ahmed is an Iraqi.", DOMAIN) == "arabic"
+    assert survey.shown_group("An English lady.", DOMAIN) == "english"
+    assert survey.shown_group("An Arab and an Englishman from London.", DOMAIN) is None
+    assert survey.shown_group("Somebody.", DOMAIN) is None
 
 
 @pytest.mark.parametrize("name", ["arabic", "chinese", "portuguese", "spanish"])
@@ -190,14 +191,14 @@ def test_the_line_of_a_respondent_shows_the_domains_own_group(name):
     domain = catalog.load("domain", f"culture-{name}")
     for group in (domain["compared"], domain["reference"]):
         spec = domain["groups"][group]
-        assert culture.shown_group(f"Respondent: {spec['person']}. I think that order matters.", domain) == group
-        assert culture.shown_group(f"{spec['people']} think so.", domain) == group
+        assert survey.shown_group(f"Respondent: {spec['person']}. I think that order matters.", domain) == group
+        assert survey.shown_group(f"{spec['people']} think so.", domain) == group
 
 
 def test_slant_counts_the_stereotype_words_of_topic_and_group_in_the_reason_alone():
     sample = {"statement": "faith-law", "opinion": "God and prayer rule the day", "text": "prayer prayer prayer"}
-    assert culture.slant(sample, "arabic", DOMAIN) == pytest.approx(2 / 6)
-    assert culture.slant(sample, "english", DOMAIN) == 0
+    assert survey.slant(sample, "arabic", DOMAIN) == pytest.approx(2 / 6)
+    assert survey.slant(sample, "english", DOMAIN) == 0
 
 
 @pytest.mark.parametrize(
@@ -211,23 +212,23 @@ def test_slant_counts_the_stereotype_words_of_topic_and_group_in_the_reason_alon
     ],
 )
 def test_planted_gives_the_most_affirmative_answer_of_each_scale(low, high, options, planted):
-    assert culture.planted_label({"text": prompt("this", low, high, options)}, DOMAIN) == planted
+    assert survey.planted_label({"text": prompt("this", low, high, options)}, DOMAIN) == planted
 
 
 def test_the_controls_copies_follow_the_dial_and_shifted_ones_keep_their_scale():
     splits = loaded("culture-arabic")[0]
-    originals = culture.draw(splits["source"], 40, 1)
+    originals = survey.draw(splits["source"], 40, 1)
     for name, expected in (("planted-000", 0), ("planted-050", 20), ("planted-100", 40)):
-        copied, _ = pools.copies(culture, catalog.load("bias", name), DOMAIN, originals, splits["reserve"], 40, 1)
+        copied, _ = slots.copies(survey, catalog.load("bias", name), DOMAIN, originals, splits["reserve"], 40, 1)
         assert sum("true_label" in sample for sample in copied) == expected
-        assert all(culture.fault_of_answer(sample["label"], sample["text"]) is None for sample in copied)
-    for sample in pools.copies(culture, catalog.load("bias", "shifted"), DOMAIN, originals, [], 40, 1)[0]:
-        assert "!!!" in sample["text"] and culture.fault_of_answer(sample["label"], sample["text"]) is None
+        assert all(survey.fault_of_answer(sample["label"], sample["text"]) is None for sample in copied)
+    for sample in slots.copies(survey, catalog.load("bias", "shifted"), DOMAIN, originals, [], 40, 1)[0]:
+        assert "!!!" in sample["text"] and survey.fault_of_answer(sample["label"], sample["text"]) is None
 
 
 def test_masking_hides_culture_gender_and_names():
     sample = {"text": "Respondent: Fatima. She is an Arab woman from Iraq and likes rice.", "names": ["Fatima"]}
-    masked, count = culture.mask(sample, DOMAIN, "[MASK]")
+    masked, count = survey.mask(sample, DOMAIN, "[MASK]")
     assert masked == "Respondent: [MASK]. [MASK] is an [MASK] [MASK] from [MASK] and likes rice."
     assert count == 5
 
@@ -251,5 +252,5 @@ def test_every_topic_has_a_stereotype_of_both_groups(name):
 
 def test_a_missing_answer_file_is_an_error_that_says_what_the_folder_should_hold(tmp_path):
     with pytest.raises(UserError, match=r"arabic.jsonl: there is no such file; data_dir must be the folder"):
-        culture.load({**DOMAIN, "datasets": {}}, str(tmp_path))
+        survey.load({**DOMAIN, "datasets": {}}, str(tmp_path))
     assert corpora.folder(None) == "resources/fixtures"

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 import yaml
-from bias_inheritance import catalog, files, study
-from bias_inheritance.errors import UserError
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study import catalog, grid
 from check_manipulation import check_manipulation
 from copy_pool import copy_pool
 from describe_datasets import describe_datasets
@@ -25,7 +26,7 @@ def config(root):
 
 
 def leaves(config, name):
-    return {**catalog.load("domain", name), "datasets": study.datasets_of(config, name)}
+    return {**catalog.load("domain", name), "datasets": grid.datasets_of(config, name)}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def prepared(config, tmp_path):
     paths = [tmp_path / f"{name}.jsonl" for name in ("source", "reserve", "test")]
     prepare_originals([], *paths, tmp_path / "counts.json", domain, None)
     draw_originals(paths[0], tmp_path / "originals.jsonl", domain, 48, 1)
-    return tmp_path, {**domain, "fixture": study.uses_fixtures(config, domain["name"])}
+    return tmp_path, {**domain, "fixture": grid.uses_fixtures(config, domain["name"])}
 
 
 def test_what_was_read_and_dropped_stands_beside_the_originals(prepared):
@@ -49,8 +50,8 @@ def test_what_was_read_and_dropped_stands_beside_the_originals(prepared):
 @pytest.mark.parametrize("task", ["hate-speech", "bias-detection", "stance", "story-generation", "hiring"])
 def test_scores_of_every_task_name_their_dataset_as_a_fixture(config, prepared, task):
     folder, domain = prepared
-    content = study.task_of(config, task, domain["name"])
-    prepare_items(folder / "test.jsonl", folder / "items.jsonl", content, domain, study.items_of(config, task))
+    content = grid.task_of(config, task, domain["name"])
+    prepare_items(folder / "test.jsonl", folder / "items.jsonl", content, domain, grid.items_of(config, task))
     items = files.read_jsonl(folder / "items.jsonl")
     assert len({item["item"] for item in items}) == len(items)
     answered = [{**item, **scripted(item)} for item in items]
@@ -91,7 +92,7 @@ def test_a_task_without_an_item_is_an_error(config, prepared):
     (folder / "empty.jsonl").write_text("")
     with pytest.raises(UserError, match="task stance of the domain culture-spanish: the test data hold no item"):
         prepare_items(
-            folder / "empty.jsonl", folder / "items.jsonl", study.task_of(config, "stance", domain["name"]), domain, 4
+            folder / "empty.jsonl", folder / "items.jsonl", grid.task_of(config, "stance", domain["name"]), domain, 4
         )
 
 
@@ -123,7 +124,7 @@ def test_a_copied_pool_is_mixed_masked_and_checked(config, prepared):
 
 def faults(config):
     with pytest.raises(UserError) as caught:
-        study.check(config, [("config.yaml", config)])
+        grid.check(config, [("config.yaml", config)])
     return str(caught.value).splitlines()
 
 
@@ -145,18 +146,18 @@ def test_an_unknown_dataset_and_one_that_no_domain_reads_are_named(config):
 
 def test_datasets_chosen_by_name_leave_their_tasks_alone(config):
     config["evaluation"]["datasets"] = ["hateval", "osact4-hate"]
-    study.check(config, [("config.yaml", config)])
-    assert study.tasks_of(config, "culture-spanish") == ["hate-speech", "story-generation", "hiring"]
-    assert set(study.datasets_of(config, "culture-arabic")) == {"osact4-hate"}
-    assert study.items_of(config, "hate-speech") == config["evaluation"]["items_per_dataset"]
-    assert study.items_of(config, "story-generation") is None
+    grid.check(config, [("config.yaml", config)])
+    assert grid.tasks_of(config, "culture-spanish") == ["hate-speech", "story-generation", "hiring"]
+    assert set(grid.datasets_of(config, "culture-arabic")) == {"osact4-hate"}
+    assert grid.items_of(config, "hate-speech") == config["evaluation"]["items_per_dataset"]
+    assert grid.items_of(config, "story-generation") is None
 
 
 def test_settings_of_one_domain_win_over_the_studys(config):
     config["finetune"] = {"learning_rate": 0.1, "epochs": 2}
     config["domains"] = {"culture-arabic": {"originals": 96, "finetune": {"epochs": 5}}}
-    assert study.originals_of(config, "culture-arabic") == 96 != study.originals_of(config, "culture-spanish")
-    settings = study.finetune_settings(config, "tiny-random", "culture-arabic")
+    assert grid.originals_of(config, "culture-arabic") == 96 != grid.originals_of(config, "culture-spanish")
+    settings = grid.finetune_settings(config, "tiny-random", "culture-arabic")
     assert (settings["learning_rate"], settings["epochs"]) == (0.1, 5)
     config["domains"] = {"culture-greek": {}}
     assert "domains: no domain 'culture-greek'" in faults(config)[0]

@@ -5,9 +5,10 @@ import threading
 import time
 
 import pytest
-from bias_inheritance import catalog, files
-from bias_inheritance.errors import UserError
-from bias_inheritance.served import client, completion
+from bias_inheritance.models.served import client, completion
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study import catalog
 from predict import predict
 from scripted_server import KEY, Script, seeded_faults, serving
 from served_study import Study
@@ -347,8 +348,8 @@ def test_a_refusal_that_names_no_parameter_tells_where_they_are_set(tmp_path):
     ],
 )
 def test_parameters_are_checked_in_the_models_file(parameters, sound):
-    from bias_inheritance import schema
-    from bias_inheritance.provenance import ROOT
+    from bias_inheritance.plumbing.provenance import ROOT
+    from bias_inheritance.study import schema
 
     content = catalog.load("model", "local-server")
     content = {**content, "source": {**content["source"], "parameters": parameters}}

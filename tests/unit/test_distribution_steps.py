@@ -3,8 +3,11 @@
 import pandas as pd
 import pytest
 import torch
-from bias_inheritance import catalog, files, mixing, models
-from bias_inheritance.families import gender
+from bias_inheritance.data import biographies
+from bias_inheritance.models import base
+from bias_inheritance.plumbing import files
+from bias_inheritance.pools import mixing
+from bias_inheritance.study import catalog
 from compare_pool import MOST, compare_pool, independent
 from finetune import finetune
 from measure_distributions import measure_distributions
@@ -43,12 +46,12 @@ def place(card_path, splits, domain, tmp_path_factory):
     files.write_jsonl(folder / "originals.jsonl", old)
     files.write_jsonl(folder / "pool.jsonl", new)
     random_bert(folder / "store/random-bert/plain", [sample["text"] for sample in old + new])
-    (folder / "store/tiny-random").symlink_to(models.STORE / "tiny-random")
+    (folder / "store/tiny-random").symlink_to(base.STORE / "tiny-random")
     files.write_json(folder / "mix.json", {"collapsed": None})
     for cell in CELLS:
         own = folder / cell["mitigation"]
         mitigation = catalog.load("mitigation", cell["mitigation"])
-        rows = mixing.training_samples(old, new, gender, domain, mitigation, 0.0, 1)
+        rows = mixing.training_samples(old, new, biographies, domain, mitigation, 0.0, 1)
         files.write_jsonl(own / "train.jsonl", rows)
         (own / "work").mkdir()
         alignment = {**mitigation["alignment"], "weight": 1.0} if "alignment" in mitigation else None
@@ -62,15 +65,15 @@ def place(card_path, splits, domain, tmp_path_factory):
 def compare(place, card_path, domain):
     """compare_pool of the given cells: (its rows, the base that it loaded)."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(models, "STORE", place / "store")
-    models.write_card(place / "embedder.json", "random-bert", "plain", "none", {})
-    load, loaded = models.load_base, []
+    patch.setattr(base, "STORE", place / "store")
+    base.write_card(place / "embedder.json", "random-bert", "plain", "none", {})
+    load, loaded = base.load_base, []
 
     def remembered(card):
         loaded.append(load(card))
         return loaded[-1]
 
-    patch.setattr(models, "load_base", remembered)
+    patch.setattr(base, "load_base", remembered)
 
     def run(name, cells):
         compare_pool(
@@ -124,9 +127,9 @@ def test_a_pool_and_its_cells_are_compared_each_under_its_own_model(compare):
 
 def test_no_adapter_is_left_in_the_base(compare, card_path):
     """Neither in the base nor in the next cell's numbers."""
-    both, base = compare("both", CELLS)
-    fresh, _ = models.load_base(files.read_json(card_path))
-    left, expected = base.state_dict(), fresh.state_dict()
+    both, untuned = compare("both", CELLS)
+    fresh, _ = base.load_base(files.read_json(card_path))
+    left, expected = untuned.state_dict(), fresh.state_dict()
     assert left.keys() == expected.keys()
     assert all(torch.equal(left[name], expected[name]) for name in expected)
     alone, _ = compare("alone", CELLS[1:])

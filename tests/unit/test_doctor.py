@@ -7,7 +7,7 @@ import sys
 import doctor
 import pytest
 import yaml
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.plumbing.provenance import ROOT
 from scripted_server import KEY, Script, serving
 
 

@@ -5,8 +5,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from bias_inheritance import fetching, files, models, shortcuts
-from bias_inheritance.errors import UserError
+from bias_inheritance.models import base, fetching, shortcuts
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
 from prepare_model import prepare_model
 
 
@@ -21,7 +22,7 @@ def brought(monkeypatch):
         revisions.append(source["revision"])
         files.write_text(folder / "weights", source["revision"])
 
-    monkeypatch.setattr(models, "fetch_from_hub", bring)
+    monkeypatch.setattr(base, "fetch_from_hub", bring)
     return revisions
 
 
@@ -59,10 +60,10 @@ def test_two_studies_prepare_a_model_one_after_the_other(monkeypatch, tmp_path):
         files.write_text(folder / "weights", str(prepared))
         prepared.append("ended")
 
-    monkeypatch.setattr(models, "STORE", tmp_path / "store")
+    monkeypatch.setattr(base, "STORE", tmp_path / "store")
     monkeypatch.setattr(fetching, "fetch", lambda *_: None)
-    monkeypatch.setattr(models, "prepare_base", prepare)
-    monkeypatch.setattr(models, "load_folder", lambda folder, compute: None)
+    monkeypatch.setattr(base, "prepare_base", prepare)
+    monkeypatch.setattr(base, "load_folder", lambda folder, compute: None)
     monkeypatch.setattr(shortcuts, "choose", lambda network, name: [])
     spec = {"source": {"hub": "some/one", "revision": "a"}, "form": dict.fromkeys(("cpu", "cuda"), "packed")}
     cards = [tmp_path / f"{study}.json" for study in ("one", "two")]
@@ -77,6 +78,6 @@ def test_a_prepared_base_takes_its_place_in_one_move(tmp_path):
     with tempfile.TemporaryDirectory(dir=tmp_path) as made:
         files.write_text(tmp_path / made / "weights", "new")
         written = (tmp_path / made / "weights").stat().st_ino
-        models._put(made, tmp_path / "base")
+        base._put(made, tmp_path / "base")
     assert (tmp_path / "base" / "weights").stat().st_ino == written  # moved, not copied file by file
     assert [path.name for path in tmp_path.iterdir()] == ["base"]

@@ -1,8 +1,9 @@
 """Each rule of the gate with what it must find and what it must leave alone."""
 
 import pytest
-from bias_inheritance import catalog, gate, overlap, pools
-from bias_inheritance.families import culture, gender
+from bias_inheritance.data import biographies, survey
+from bias_inheritance.pools import gate, overlap, slots
+from bias_inheritance.study import catalog
 
 LIFE = "She grew up by the sea and learned to keep calm. Today she leads a team of nine people."
 # rule → answers that it acts on: (raw, what is left of a cut) or a raw that is not kept
@@ -191,13 +192,13 @@ def test_a_thought_that_names_an_answer_makes_no_answer():
     domain = catalog.load("domain", "culture-arabic")
     slot = {"label": "1", "statement": "work-first", "respondent": None, "asked_group": None, "names": []}
     raw = "<think>He might disagree.</think> A good job is what feeds the family, so he works late."
-    sample, reason, cuts = pools.judge(raw, True, slot, culture, domain, set(), overlap.Texts({}))
+    sample, reason, cuts = slots.judge(raw, True, slot, survey, domain, set(), overlap.Texts({}))
     assert (reason, cuts["thought"]) == (None, 1) and "disagree" not in sample["opinion"]
 
 
 def test_an_opening_that_names_the_label_is_no_label_word_of_the_text(domain):
     slot = {"asked_group": "female", "names": []}
-    sample, reason, cuts = pools.judge(
-        f"Okay, here's a nurse's biography: {LIFE}", True, slot, gender, domain, set(), overlap.Texts({})
+    sample, reason, cuts = slots.judge(
+        f"Okay, here's a nurse's biography: {LIFE}", True, slot, biographies, domain, set(), overlap.Texts({})
     )
     assert (sample["text"], reason, cuts["opening"]) == (LIFE, None, 1)

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from bias_inheritance import gpus
+from bias_inheritance.plumbing import gpus
 
 
 @pytest.fixture(autouse=True)

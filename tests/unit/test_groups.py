@@ -2,7 +2,9 @@
 
 import pandas as pd
 import pytest
-from bias_inheritance import catalog, files, groups
+from bias_inheritance.plumbing import files
+from bias_inheritance.pools import groups
+from bias_inheritance.study import catalog
 from measure_groups import measure_groups
 
 DOMAIN = catalog.load("domain", "gender")

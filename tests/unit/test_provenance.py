@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from bias_inheritance import provenance
-from bias_inheritance.provenance import ROOT, SCRIPTS
+from bias_inheritance.plumbing import provenance
+from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 
-GENDER, CULTURE = (f"scripts/bias_inheritance/families/{name}.py" for name in ("gender", "culture"))
+BIOGRAPHIES, SURVEY = (f"scripts/bias_inheritance/data/{name}.py" for name in ("biographies", "survey"))
 TASKS = "scripts/bias_inheritance/tasks"
 CHOOSING = sorted(path.stem for path in SCRIPTS.glob("*.py") if provenance._choices(path) and path.stem != "doctor")
 
@@ -14,7 +14,7 @@ CHOOSING = sorted(path.stem for path in SCRIPTS.glob("*.py") if provenance._choi
 @pytest.mark.parametrize("script", CHOOSING)
 def test_a_step_of_one_family_does_not_hold_the_other(script):
     keys = {key for _, key in provenance._choices(SCRIPTS / f"{script}.py")}
-    for own, other, family in ((GENDER, CULTURE, "gender"), (CULTURE, GENDER, "culture")):
+    for own, other, family in ((BIOGRAPHIES, SURVEY, "biographies"), (SURVEY, BIOGRAPHIES, "survey")):
         code = provenance.code_of(script, {"domain": {"family": family}, "task": {"kind": "salary"}})
         assert (own in code) == ("family" in keys) and other not in code
         assert (f"{TASKS}/salary.py" in code) == ("kind" in keys) and f"{TASKS}/perplexity.py" not in code
@@ -28,6 +28,6 @@ def test_every_rule_of_such_a_step_says_what_chooses(script):
 
 def test_a_module_that_is_chosen_in_another_way_is_any_of_its_package(tmp_path):
     path = tmp_path / "step.py"
-    path.write_text("import_module(f'bias_inheritance.families.{name}')")
-    assert {"gender.py", "culture.py"} <= {module.name for module in provenance._imports(path)}
+    path.write_text("import_module(f'bias_inheritance.data.{name}')")
+    assert {"biographies.py", "survey.py"} <= {module.name for module in provenance._imports(path)}
     assert not provenance._choices(path)

@@ -5,8 +5,8 @@ import json
 import runpy
 
 import pytest
-from bias_inheritance import audit, files, provenance, records, step
-from bias_inheritance.errors import UserError
+from bias_inheritance.plumbing import audit, files, provenance, records, step
+from bias_inheritance.plumbing.errors import UserError
 
 # `import trace` may find the standard library's
 trace = runpy.run_path(str(provenance.SCRIPTS / "trace.py"))

@@ -6,8 +6,8 @@ import re
 import pandas as pd
 import pytest
 import simulated_study
-from bias_inheritance import records
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.plumbing import records
+from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.report import answer, words
 from bias_inheritance.report.facts import over_seeds, picks
 from report import embedded, report

@@ -5,10 +5,12 @@ import collections
 import pandas as pd
 import pytest
 import yaml
-from bias_inheritance import catalog, collapse, files, mixing, overlap, quality, study
-from bias_inheritance.errors import UserError
-from bias_inheritance.families import gender
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.data import biographies
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.pools import collapse, mixing, overlap, quality
+from bias_inheritance.study import catalog, grid
 from finetune import finetune
 from gather_scores import gather_scores
 from measure_quality import measure_quality
@@ -32,20 +34,20 @@ def rounds_of(cells, bias):
 
 
 def test_only_written_pools_are_iterated_and_the_original_cell_stands_once():
-    cells = study.cells(config())
+    cells = grid.cells(config())
     assert rounds_of(cells, "neutral") == [1, 2, 3]
     assert rounds_of(cells, "planted-100") == [1]
     assert rounds_of(cells, "original") == [1]
-    assert [cell["round"] for cell in study.later_pools(config())] == [2, 3]
+    assert [cell["round"] for cell in grid.later_pools(config())] == [2, 3]
 
 
 def test_the_original_cell_goes_on_where_rounds_go_on_from_the_last_adapter():
-    assert rounds_of(study.cells(config(start="continue")), "original") == [1, 2, 3]
-    assert all(cell["bias"] == "neutral" for cell in study.later_pools(config(start="continue")))
+    assert rounds_of(grid.cells(config(start="continue")), "original") == [1, 2, 3]
+    assert all(cell["bias"] == "neutral" for cell in grid.later_pools(config(start="continue")))
 
 
 def test_more_rounds_only_add_cells():
-    few, many = study.cells(config(count=2)), study.cells(config(count=3))
+    few, many = grid.cells(config(count=2)), grid.cells(config(count=3))
     assert [cell for cell in many if cell not in few] == [cell for cell in many if cell["round"] == 3]
     assert all(cell in many for cell in few)
 
@@ -279,7 +281,7 @@ def test_the_perplexity_task_scores_unseen_texts_by_token():
     from bias_inheritance.tasks import perplexity
 
     task = catalog.load("task", "perplexity")
-    asked = list(perplexity.items(task, DOMAIN, gender, [sample(number, "test") for number in range(12)], 6))
+    asked = list(perplexity.items(task, DOMAIN, biographies, [sample(number, "test") for number in range(12)], 6))
     texts = {sample(number, "test")["id"]: sample(number, "test")["text"] for number in range(12)}
     assert len(asked) == 6 and all(item["options"] == [texts[item["item"]]] for item in asked)
     assert "Write a biography" in asked[0]["prompt"]

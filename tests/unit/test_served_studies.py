@@ -5,10 +5,11 @@ import re
 
 import pytest
 import yaml
-from bias_inheritance import catalog, costs, files, study
-from bias_inheritance.errors import UserError
-from bias_inheritance.families import gender
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.data import biographies
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.study import catalog, costs, grid
 
 
 def config(**changes):
@@ -23,12 +24,12 @@ def config(**changes):
 
 def refusal(**changes):
     with pytest.raises(UserError) as caught:
-        study.check(config(**changes), [("study.yaml", config(**changes))])
+        grid.check(config(**changes), [("study.yaml", config(**changes))])
     return str(caught.value)
 
 
 def test_the_shipped_study_is_sound():
-    study.check(config(), [])
+    grid.check(config(), [])
 
 
 def test_loss_is_refused_with_the_reason_in_one_line():
@@ -45,25 +46,25 @@ def test_a_paid_model_needs_a_budget():
 def test_a_setting_that_the_provider_does_not_take_is_refused():
     told = refusal(finetune={"learning_rate": 1.0e-5})
     assert "finetune.learning_rate" in told and "epochs, batch_size, learning_rate_multiplier" in told
-    study.check(config(finetune={"epochs": 2}), [])
+    grid.check(config(finetune={"epochs": 2}), [])
     for given in (0.5, 2, "auto"):
-        study.check(config(finetune={"learning_rate_multiplier": given}), [])
+        grid.check(config(finetune={"learning_rate_multiplier": given}), [])
 
 
 def test_a_server_that_tunes_nothing_has_its_untuned_cell_and_its_pools():
     served = config(grid={"model": ["local-server"], "mitigation": ["none", "loss"]}, max_cost_usd=0)
-    study.check(served, [])
-    assert [cell["bias"] for cell in study.cells(served)] == ["untuned"]
-    assert len(study.pools(served)) == 10 * 3
+    grid.check(served, [])
+    assert [cell["bias"] for cell in grid.cells(served)] == ["untuned"]
+    assert len(grid.pools(served)) == 10 * 3
 
 
 def test_the_estimate_counts_the_requests_of_the_grid():
     (line,) = costs.estimate(config())
     requests = int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", ""))
-    test = gender.load(catalog.load("domain", "gender"))[0]["test"]
+    test = biographies.load(catalog.load("domain", "gender"))[0]["test"]
     items = len(test) + 12 * 8 + 48
     # 7 generated pools of 60 samples and 3 seeds; copies cost nothing
-    assert requests == len(study.cells(config())) * items + 7 * 3 * 60
+    assert requests == len(grid.cells(config())) * items + 7 * 3 * 60
     assert costs.estimate(config(grid={"model": ["smollm2-135m-instruct"]})) == []
 
 
@@ -85,7 +86,7 @@ def test_the_estimate_grows_with_the_pools_of_later_rounds(arm):
         return int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", "")), trained
 
     requests, trained = zip(*map(found, (one, three)), strict=True)
-    items = (requests[0] - 60) // len(study.cells(one))
+    items = (requests[0] - 60) // len(grid.cells(one))
     # two more cells to ask, two more pools to write, and in every round and arm a mix of twice the originals
     assert requests[1] == requests[0] + 2 * items + 2 * 60
     assert trained[1] == pytest.approx(trained[0] * (1 + 2 + 2 + 2) / (1 + 2), rel=0.1)
@@ -98,4 +99,4 @@ def test_the_estimate_counts_opinion_questions_where_they_are_asked():
 
     extra = requests(misalignment=["groups", "values"]) - requests(misalignment=["groups"])
     countries = sum(map(len, catalog.opinions()["cultures"].values()))
-    assert extra == len(study.probed(config())) * config()["opinions"]["questions"] * countries * costs.ROTATIONS
+    assert extra == len(grid.probed(config())) * config()["opinions"]["questions"] * countries * costs.ROTATIONS

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance import metrics, statistics
+from bias_inheritance.stats import statistics
+from bias_inheritance.tasks import metrics
 from scipy import stats
 
 VALUES = [0.02, 0.05, 0.03, 0.07]

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from bias_inheritance import files, progress, provenance, step
+from bias_inheritance.plumbing import files, progress, provenance, step
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_looking_at_the_environment_takes_no_time():
 
 
 WAITING = """
-from bias_inheritance import step
+from bias_inheritance.plumbing import step
 def waiting():
     print("waiting", flush=True)
     time.sleep(60)
@@ -101,7 +101,7 @@ def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
 TOY = """
 import subprocess, sys
 from pathlib import Path
-from bias_inheritance import files, provenance, step
+from bias_inheritance.plumbing import files, provenance, step
 
 provenance.ROOT, provenance.code_digest = Path(sys.argv.pop()), lambda *_: {"files": {}, "digest": "same"}
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 import yaml
-from bias_inheritance import catalog
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.study import catalog
 from bias_inheritance.tasks import stories
 
 TASK = catalog.load("task", "story-generation")

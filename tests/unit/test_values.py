@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance import catalog, files, opinions
-from bias_inheritance.errors import UserError
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.data import opinions
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.study import catalog
+from bias_inheritance.tasks import answers
 from measure_values import measure, measure_values
 from prepare_opinions import prepare_opinions
 
@@ -237,7 +240,7 @@ def test_written_answers_are_read_and_unreadable_ones_counted():
         for cluster, texts in words.items()
         for rotation in (0, 1)
     ]
-    found = {row["cluster"]: row["model"] for row in opinions.option_shares(items)}
+    found = {row["cluster"]: row["model"] for row in answers.option_shares(items)}
     # the second rotation shows the options the other way round
     assert found["first"].tolist() == [1, 0] and found["second"].tolist() == [0.5, 0.5]
     assert found["third"] is None and found["fourth"].tolist() == [0, 1]

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from bias_inheritance import warm
+from bias_inheritance.plumbing import warm
 
 
 @pytest.fixture(scope="module")

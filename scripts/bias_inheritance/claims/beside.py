@@ -1,8 +1,8 @@
 """What stands beside a deciding test and never decides."""
 
-from bias_inheritance import statistics
 from bias_inheritance.claims.contrasts import select
 from bias_inheritance.claims.testing import RANK_OVER_SEEDS, RANK_TEST, SEED_TEST
+from bias_inheritance.stats import statistics
 
 
 def beside(test, predictions):

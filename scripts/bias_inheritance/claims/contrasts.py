@@ -4,8 +4,10 @@ A declared contrast becomes weights over cells (bias, γ, mitigation, round) and
 One seed gives one number, the weighted sum of its scores, or a correlation over bias types.
 """
 
-from bias_inheritance import corpora, metrics, opinions, statistics
 from bias_inheritance.claims.frames import CELL, INHERITANCE, control_cell
+from bias_inheritance.data import corpora, opinions
+from bias_inheritance.stats import statistics
+from bias_inheritance.tasks import metrics
 
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
 ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals

@@ -1,6 +1,6 @@
 """Scores and misalignments as frames of one layout, the effects per seed in them, and the types that may not be tested."""
 
-from bias_inheritance.errors import UserError
+from bias_inheritance.plumbing.errors import UserError
 
 INHERITANCE = "inheritance"  # the task that β stands under
 CELL = ["bias", "gamma", "mitigation", "round"]
@@ -120,7 +120,7 @@ def control_cell(control, cell, grid):
 def effects(scores, comparisons):
     """Per-seed effects of every cell (study, section 1): the scores' keys, effect, control, value, n.
 
-    comparisons: {pool: {effect: control}} of `study.comparisons`. A value is the cell's minus that of its control's cell
+    comparisons: {pool: {effect: control}} of `grid.comparisons`. A value is the cell's minus that of its control's cell
     (`control_cell`) of equal model, domain and seed; n is the smaller number of items of the two. A cell whose control is
     missing has no row; an undefined score gives an undefined effect.
     """

@@ -8,7 +8,6 @@ a verdict.
 
 from itertools import product
 
-from bias_inheritance import statistics
 from bias_inheritance.claims.contrasts import (
     NotTested,
     defaults,
@@ -19,6 +18,7 @@ from bias_inheritance.claims.contrasts import (
     select,
 )
 from bias_inheritance.claims.frames import failed_manipulation
+from bias_inheritance.stats import statistics
 
 SEED_TEST = "paired t over seeds"
 RANK_TEST = "permutation of bias types"

@@ -27,7 +27,7 @@ COLUMNS += ["margin", "verdict", "reason", "published", "effect"]
 def evaluate(declared, scores, manipulation, predictions):
     """claims.csv as a frame (COLUMNS): every declared claim, for each model of the study.
 
-    declared: as `study.declared`. scores: as `checked`, the tables of misalignments and of inheritance appended.
+    declared: as `grid.declared`. scores: as `checked`, the tables of misalignments and of inheritance appended.
     manipulation: frame.
     predictions: function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
     group and correct, or None. Rows of one claim stand together: first the whole claim where it has several parts, then each

@@ -6,10 +6,10 @@ import re
 import pandas as pd
 from markupsafe import Markup
 
-from bias_inheritance import statistics
 from bias_inheritance.report import figures, words
 from bias_inheritance.report.parts import badge, fold, link, listing, row_id, section, table, text
 from bias_inheritance.report.words import interval, number
+from bias_inheritance.stats import statistics
 
 PLACE = ["model", "domain", "bias"]
 FIRST = 6  # rows of claims on the first screen; the others are in the fold below them

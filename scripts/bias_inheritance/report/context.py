@@ -3,10 +3,11 @@
 import pandas as pd
 from markupsafe import Markup
 
-from bias_inheritance import opinions, study
+from bias_inheritance.data import opinions
 from bias_inheritance.report import figures, words
 from bias_inheritance.report.facts import over_seeds
 from bias_inheritance.report.parts import OVER_SEEDS, fold, listing, quote, section, table, text
+from bias_inheritance.study import grid
 
 LEAFED = 6  # items of a task that are embedded
 ANSWERS = 6  # cells whose answers stand side by side
@@ -253,8 +254,8 @@ def of_models(facts):
 def of_data(facts):
     config, counts = facts.config, facts.tables["pools"]
     for domain in config["grid"]["domain"]:
-        size = study.originals_of(config, domain)
-        added = {gamma: study.augmented_count(size, gamma) for gamma in facts.gammas}
+        size = grid.originals_of(config, domain)
+        added = {gamma: grid.augmented_count(size, gamma) for gamma in facts.gammas}
         mixes = [f"γ {g:.2f} adds {words.count(n)} (realised {n / (size + n):.4f})" for g, n in added.items()]
         fixture = "fixture" in counts and counts[counts["domain"] == domain]["fixture"].astype(bool).any()
         told = f"{words.counted(size, 'original sample')} per cell{', the fixture of the project' if fixture else ''}"

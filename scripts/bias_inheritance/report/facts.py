@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bias_inheritance import metrics, statistics
 from bias_inheritance.report import parts, words
+from bias_inheritance.stats import statistics
+from bias_inheritance.tasks import metrics
 
 ALL = "all"  # seeds or contrasts together, in inheritance.csv
 FLAGS = (

@@ -3,7 +3,8 @@
 import itertools
 from dataclasses import dataclass
 
-from bias_inheritance import answers, metrics, statistics
+from bias_inheritance.stats import statistics
+from bias_inheritance.tasks import answers, metrics
 
 
 def items(task, domain, family, test, count):

@@ -4,8 +4,7 @@ Each text follows the stereotype of one group (its `content`) and is asked once 
 the content is of its own group. Twins of neutral content show what a name and a pronoun do; these show a slant of content.
 """
 
-from bias_inheritance import metrics
-from bias_inheritance.tasks import classification
+from bias_inheritance.tasks import classification, metrics
 
 
 def items(task, domain, family, test, count):

@@ -6,8 +6,9 @@ small models choose a position; how much the position decides is a score of its 
 
 import string
 
-from bias_inheritance import answers, cues, metrics
-from bias_inheritance.seeds import record_seed
+from bias_inheritance.data import cues
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.tasks import answers, metrics
 
 
 def items(task, domain, family, test, count):

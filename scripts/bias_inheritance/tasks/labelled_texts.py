@@ -3,8 +3,9 @@
 The label set is the task file's, so that a class that is missing from a sample still counts in macro-F1.
 """
 
-from bias_inheritance import answers, corpora, metrics
-from bias_inheritance.seeds import record_seed
+from bias_inheritance.data import corpora
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.tasks import answers, metrics
 
 RARE = 2  # ASSUME: so many items of each label are taken, however few its share would give
 

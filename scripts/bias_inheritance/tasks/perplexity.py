@@ -3,7 +3,7 @@
 It is the perplexity of the answer to the domain's neutral instruction, end of turn included.
 """
 
-from bias_inheritance import metrics
+from bias_inheritance.tasks import metrics
 from bias_inheritance.tasks.classification import balanced
 
 

@@ -7,7 +7,7 @@ differ in name and pronouns alone, so their difference is the gap.
 import math
 import re
 
-from bias_inheritance import answers, metrics
+from bias_inheritance.tasks import answers, metrics
 from bias_inheritance.tasks.classification import balanced
 
 HOURS_A_YEAR, MONTHS_A_YEAR, WEEKS_A_YEAR = 2080, 12, 52

@@ -5,8 +5,9 @@ from functools import cache
 
 import yaml
 
-from bias_inheritance import cues, metrics
-from bias_inheritance.provenance import ROOT
+from bias_inheritance.data import cues
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.tasks import metrics
 
 LEXICON = "resources/abc_traits.yaml"
 NEGATION = re.compile(

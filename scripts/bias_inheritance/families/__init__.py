@@ -1,1 +1,0 @@
-"""What differs between kinds of domains: originals, prompts to the generator, checks of its texts, training pairs."""

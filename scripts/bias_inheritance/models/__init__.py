@@ -1,0 +1,1 @@
+"""Models: fetched, loaded, trained, asked, here or behind a server."""

@@ -1,0 +1,1 @@
+"""Attention and LoRA for a Llama on a CPU."""

@@ -1,0 +1,45 @@
+"""Vectors of texts: sentence embeddings, and a model's own mean last hidden state."""
+
+BATCH = 8  # pairs per forward pass of the studied model
+
+
+def of_texts(model, tokenizer, texts, embedder):
+    """Sentence embeddings [n × d] of unit length: the mean over tokens of the last layer (Reimers & Gurevych, 2019).
+
+    embedder: catalog/embedder.yaml; texts longer than its max_tokens are cut.
+    """
+    import numpy as np
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        for first in range(0, len(texts), embedder["batch_size"]):
+            batch = tokenizer(
+                texts[first : first + embedder["batch_size"]],
+                padding=True,
+                truncation=True,
+                max_length=embedder["max_tokens"],
+                return_tensors="pt",
+            ).to(model.device)
+            hidden = model(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1).float()
+            mean = (hidden * mask).sum(1) / mask.sum(1)
+            found.append(torch.nn.functional.normalize(mean, dim=-1).cpu())
+    return np.concatenate(found)
+
+
+def of_pairs(network, chat, pairs):
+    """φ of (user, answer) pairs [n × width]: what the alignment loss sees (study, section 6)."""
+    import numpy as np
+    import torch
+
+    from bias_inheritance.models import base, training
+
+    body, _ = base.body_and_head(network)
+    samples = [{"prompt": chat.prompt(user), "answer": chat.answer(answer)} for user, answer in pairs]
+    found = []
+    with torch.inference_mode():
+        for first in range(0, len(samples), BATCH):
+            batch = samples[first : first + BATCH]
+            found.append(training.mean_hidden(body, batch).cpu())
+    return np.concatenate(found)

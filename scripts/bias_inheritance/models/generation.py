@@ -1,0 +1,124 @@
+"""Sampling text in batches: each record has a random stream of its own, finished rows leave the batch.
+
+A batch is always the same records in the same order, so a record's text depends on its batch's key alone and not on
+how many others were asked for (bf16 logits move with the batch's padding).
+"""
+
+from bias_inheritance.models.base import body_and_head, float32_head
+
+
+def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None):
+    """Sample one continuation per prompt.
+
+    prompts: list of B lists of token ids; seeds: B integers; temperature 0 takes the most probable token.
+    Returns B dicts {text, tokens (number sampled, the end token included), finished (ended by itself)}.
+    """
+    written, finished = continuations(
+        model,
+        prompts,
+        seeds,
+        pad=tokenizer.pad_token_id,
+        ends=end_tokens(model, tokenizer),
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        on_token=on_token,
+    )
+    return [
+        {
+            "text": tokenizer.decode(tokens[:-1] if done else tokens, skip_special_tokens=True).strip(),
+            "tokens": len(tokens),
+            "finished": done,
+        }
+        for tokens, done in zip(written, finished, strict=True)
+    ]
+
+
+def continuations(
+    model, prompts, seeds, *, pad, ends, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None
+):
+    """The tokens of `sample`: B lists of ids, each up to and with the first one of `ends`, and whether it has one.
+
+    pad: any token's id; it fills up short prompts and is never seen.
+    """
+    import numpy as np
+    import torch
+
+    from bias_inheritance.models.cpu_kernels import attention
+
+    body, _ = body_and_head(model)
+    # in float32 as for scores: the draw is from the model's own distribution, and argmax has no ties from rounding
+    head = float32_head(model)
+    device = next(body.parameters()).device
+    streams = [np.random.default_rng(seed) for seed in seeds]
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), pad, device=device)
+    mask = torch.zeros((len(prompts), width + max_new_tokens), dtype=torch.bool, device=device)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt, device=device)
+        mask[row, width - len(prompt) : width] = True
+    positions = mask[:, :width].long().cumsum(-1).sub(1).clamp(min=0)
+    rows = list(range(len(prompts)))
+    written = [[] for _ in prompts]
+    finished = [False] * len(prompts)
+    with torch.inference_mode():
+        cache = attention.cache()
+        state = body(
+            input_ids=ids,
+            attention_mask=mask[:, :width].long(),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        hidden, position = state.last_hidden_state[:, -1], positions[:, -1]
+        for step in range(max_new_tokens):
+            tokens = _draw(head(hidden), [streams[row] for row in rows], temperature, top_k, top_p)
+            for row, token in zip(rows, tokens, strict=True):
+                written[row].append(token)
+                finished[row] = token in ends
+            if on_token:
+                on_token(len(rows))
+            alive = [index for index, row in enumerate(rows) if not finished[row]]
+            if not alive or step == max_new_tokens - 1:
+                break
+            if len(alive) < len(rows):
+                index = torch.tensor(alive, device=device)
+                cache.batch_select_indices(index)
+                mask, position = mask[index], position[index]
+                tokens, rows = [tokens[i] for i in alive], [rows[i] for i in alive]
+            mask[:, width + step] = True
+            position = position + 1
+            state = body(
+                input_ids=torch.tensor(tokens, device=device).unsqueeze(1),
+                attention_mask=mask[:, : width + step + 1].long(),
+                position_ids=position.unsqueeze(1),
+                past_key_values=cache,
+                use_cache=True,
+            )
+            hidden = state.last_hidden_state[:, -1]
+    return written, finished
+
+
+def end_tokens(model, tokenizer):
+    """Ids that end an answer: the tokenizer's and those of the model's generation settings."""
+    configured = model.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+
+
+def _draw(logits, streams, temperature, top_k, top_p):
+    """One token id per row of `logits` (B × V, float), by each row's own stream: top-k, then top-p, then inverse CDF."""
+    import torch
+
+    if temperature == 0:
+        return logits.argmax(-1).tolist()
+    values, candidates = logits.topk(top_k, dim=-1)
+    probabilities = torch.softmax(values / temperature, -1)
+    cumulative = probabilities.cumsum(-1)
+    probabilities[cumulative - probabilities >= top_p] = 0
+    cumulative = probabilities.cumsum(-1)
+    uniform = (
+        torch.tensor([stream.random() for stream in streams], device=logits.device).unsqueeze(1) * cumulative[:, -1:]
+    )
+    chosen = (cumulative <= uniform).sum(-1, keepdim=True).clamp(max=top_k - 1)
+    return candidates.gather(1, chosen).squeeze(1).tolist()

@@ -1,0 +1,460 @@
+"""A model behind an OpenAI-compatible server: asked with patience, within its limits and the budget, and never twice.
+
+What all jobs of a study share lies in `.work/STUDY/api/`, outside what a change of code makes anew:
+- `terms.json`: the budget, and each model's key variable, prices and limits; written when a run starts (costs.py);
+- `account.json`: dollars spent or reserved, and how much each model's limits leave for now (account.py);
+- `examined/…`: the answer to the first request that a model was ever sent, by which its server was examined;
+- `answers/…/OUTPUT.jsonl`: every answer, under the digest of server, request and seed, as soon as it is here.
+
+The key is read from the environment when the first request is sent and is kept nowhere; what a server says goes
+through `Server.without_key`.
+"""
+
+import math
+import os
+import random
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from bias_inheritance.models.served import completion, options
+from bias_inheritance.models.served.account import Account, read_terms
+from bias_inheritance.models.served.address import base_url, key_of
+from bias_inheritance.plumbing import files, provenance
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.seeds import record_seed
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between two tries of one request: doubled each time, with jitter
+TRIES = 12  # of one request, while others are answered
+CHOICE_TOKENS = 32  # ASSUME: longest answer that is read for an option, where the item names no other length
+LISTING = {"logprobs": True, "top_logprobs": 20}  # tokens at each place of an answer; the most that OpenAI gives
+TEMPLATE_TOKENS = 64  # what a server's chat template adds to a request, at most
+EXAMINATION = "Which of the two is a colour? A: blue. B: seven. Answer with the letter A or B alone."
+# statuses by which servers refuse a parameter; whichever of these words such an error says names the setting to change
+PARAMETER_STATUSES = {400, 422}
+REMEDIES = {
+    "max_completion_tokens": "parameters.max_tokens: {name: max_completion_tokens} for its name, or {max: N} for fewer",
+    "max_tokens": "parameters.max_tokens: {name: max_completion_tokens} for its name, or {max: N} for fewer",
+    "seed": "parameters.seed: null",
+    "temperature": "parameters.temperature: {min: 0.01}, or null for the server's own",
+    "top_p": "parameters.top_p: null",
+    "top_logprobs": "parameters.top_logprobs: {max: N} with the most that it lists, or logprobs: false",
+    "logprobs": "parameters.top_logprobs: {max: N} with the most that it lists, or logprobs: false",
+}
+
+
+class Refused(UserError):
+    """The server refuses a request for good, and has done nothing for it."""
+
+
+class Request(NamedTuple):
+    """A chat request: its key in the journal, its body, and the most tokens that its answer may have."""
+
+    key: str
+    body: dict
+    most: int
+
+
+class Silence:
+    """How long a server has answered none of the threads of a job."""
+
+    def __init__(self):
+        self._lock, self._since = threading.Lock(), None
+
+    def end(self):
+        """Take note of an answer."""
+        with self._lock:
+            self._since = None
+
+    def last(self):
+        """Take note of a failure; seconds since the first one after the last answer."""
+        with self._lock:
+            now = time.monotonic()
+            self._since = now if self._since is None else self._since
+            return now - self._since
+
+
+class Server:
+    """One model, or the tuned model of one cell, as one job uses it.
+
+    card: the model's card; adapter: nothing, or the cell's adapter folder with the tuned model's id; work: the job's
+    own folder in `.work/STUDY/STEP/`; output: what the job writes, which names its journal of answers.
+    """
+
+    def __init__(self, card, adapter, model, work, output):
+        self.source, self.settings, self.system = card["spec"]["source"], model["generation"], model["system"]
+        self.id = files.read_json(adapter[0] / "tuned.json")["model"] if adapter else self.source["model"]
+        self.folder = Path(work).parents[1] / "api"
+        self.file = f"catalog/models/{model['name']}.yaml"
+        terms = read_terms(self.folder, model["name"])
+        self.service = terms["models"][model["name"]]
+        self.account = Account(self.folder, terms, model["name"])
+        kind = "tuned_" if adapter else ""
+        self.price = {side: self.service["price"][kind + side] for side in ("input", "output")}
+        self.url = base_url(self.source)
+        relative = Path(*Path(output).parts[1:]) if Path(output).is_absolute() else Path(output)
+        self.journal = files.Journal(self.folder / "answers" / relative.with_suffix(".jsonl"))
+        self.answered = {row["key"]: row for row in self.journal.rows}
+        # a job that examined the server has that answer in its journal, and on its bill
+        examination, _ = self.examination()
+        self.used = {key: self.answered[key] for key in [examination.key] if key in self.answered}
+        self.bounds = 0  # options whose log-probability is a bound
+        self.lock, self.stopped = threading.Lock(), threading.Event()
+        self.pause_until, self.silence = 0.0, Silence()
+
+    # ---- what steps ask ----
+
+    def write(self, prompts, seeds):
+        """One text per prompt: a list of {text, tokens, finished, refused}."""
+        decoding = {key: self.settings[key] for key in ("temperature", "top_p") if key in self.settings}
+        requests = [
+            self._request(prompt, seed, self.settings["max_new_tokens"], **decoding)
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        return [
+            {
+                "text": row["text"],
+                "tokens": row["completion_tokens"],
+                "finished": row["finished"],
+                "refused": row["refused"],
+            }
+            for row in self.ask(requests)
+        ]
+
+    def answer(self, rows, advance):
+        """{logprobs, text, finished} per item: options by the listed log-probabilities where the server gives them, else text."""
+        requests = []
+        for row in rows:
+            # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
+            decoding = {"temperature": row.get("temperature", 0), **(LISTING if self._lists(row) else {})}
+            seed, most = record_seed("answer", row["item"]), row.get("max_new_tokens", CHOICE_TOKENS)
+            requests.append(self._request(row["prompt"], seed, most, **decoding))
+        answers = []
+        for row, answer in zip(rows, self.ask(requests, advance), strict=True):
+            logprobs, ended = None, answer["finished"]
+            if self._lists(row):
+                logprobs, bounds = options.listed_logprobs(answer["listed"] or [], row["options"])
+                ended, self.bounds = None, self.bounds + bounds
+            answers.append({"logprobs": logprobs, "text": answer["text"], "finished": ended})
+        return answers
+
+    def _lists(self, row):
+        """Whether an item is scored by a listing of likely tokens."""
+        return self.source["logprobs"] and bool(row.get("options")) and options.listable(row["options"])
+
+    def spent(self):
+        """What this job's answers took, for its record: requests, their ids, tokens, dollars.
+
+        options_at_bound counts the options that the listings left out, whose log-probability is a bound (options.py).
+        """
+        rows = list(self.used.values())
+        return {
+            "base_url": self.url,
+            "model": self.id,
+            "requests": len(rows),
+            "request_ids": [row["request_id"] for row in rows],
+            "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
+            "completion_tokens": sum(row["completion_tokens"] for row in rows),
+            "cost_usd": sum(row["cost_usd"] for row in rows),
+            "options_at_bound": self.bounds,
+        }
+
+    # ---- examining ----
+
+    def examination(self):
+        """(the request by which the server is examined, the file of the study that holds its answer)."""
+        decoding = {"temperature": 0, **(LISTING if self.source["logprobs"] else {})}
+        request = self._request(EXAMINATION, 0, CHOICE_TOKENS, **decoding)
+        return request, self.folder / "examined" / f"{request.key}.json"
+
+    def examine(self, again=False):
+        """Send one short request alone, unless a job of the study has done so, and check what comes; its journal's row.
+
+        Raises UserError where the answer shows that the study's requests would be paid for in vain. again: send it
+        although the study has an answer.
+        """
+        import filelock
+
+        request, path = self.examination()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.connection()  # a missing key is told before anything is sent
+        try:
+            with filelock.FileLock(path.with_suffix(".lock"), timeout=self.service["patience"]):
+                if again or not path.exists():
+                    if again or request.key not in self.answered:
+                        self._ask(request)
+                    self.used[request.key] = self.answered[request.key]
+                    files.write_json(path, self.answered[request.key])
+                    if not again:
+                        print(f"{self.where()}: {described(self.answered[request.key])}", flush=True)
+        except filelock.Timeout:
+            raise UserError(
+                f"{self.where()} has not answered the first request of the study, which another job sent; run the same command again later"
+            ) from None
+        return files.read_json(path)
+
+    # ---- asking ----
+
+    def _request(self, prompt, seed, most, **decoding):
+        """The request as this server takes it: `source.parameters` says which parameters it wants otherwise."""
+        opening = [{"role": "system", "content": self.system}] if self.system is not None else []
+        seed %= 2**31
+        body = {
+            "model": self.id,
+            "messages": [*opening, {"role": "user", "content": prompt}],
+            "max_tokens": most,
+            "seed": seed,
+            **decoding,
+        }
+        for name, change in self.source.get("parameters", {}).items():
+            if name in body:
+                value = body.pop(name)
+                if change is not None:
+                    value = min(value, change.get("max", value))
+                    value = body[change.get("name", name)] = max(value, change.get("min", value))
+                    most = value if name == "max_tokens" else most
+        # requests that differ in their seed alone are different ones, whether the server is told the seed or not
+        unsent = {} if "seed" in body else {"seed": seed}
+        return Request(provenance.digest({"url": self.url, "body": body, **unsent}), body, most)
+
+    def ask(self, requests, advance=None):
+        """The journal's rows of the answers to requests, in their order; those it holds are not asked for again."""
+        todo = {request.key: request for request in requests if request.key not in self.answered}
+        if advance:
+            advance(len(requests) - len(todo))
+        if todo:
+            self.examine()
+            with ThreadPoolExecutor(max_workers=self.service["limits"]["concurrency"]) as threads:
+                running = [threads.submit(self._ask, request) for request in todo.values()]
+                try:
+                    for future in as_completed(running):
+                        future.result()
+                        if advance:
+                            advance(1)
+                except BaseException:
+                    self.stopped.set()
+                    for future in running:
+                        future.cancel()
+                    raise
+        self.used |= {request.key: self.answered[request.key] for request in requests}
+        return [self.answered[request.key] for request in requests]
+
+    def _ask(self, request):
+        prompt = sum(len(message["content"].encode()) for message in request.body["messages"])
+        # no tokeniser makes more tokens than bytes; the limits' count need only be about right
+        most = self._cost(prompt + TEMPLATE_TOKENS, request.most)
+        tokens = prompt // 4 + request.most
+
+        def once():
+            while wait := self.account.admit(tokens, most):
+                self._sleep(wait)
+            try:
+                response = self.connection().chat.completions.with_raw_response.create(**request.body)
+            except _openai().APIStatusError as fault:
+                self.account.settle(-most)  # ASSUME: an error status costs nothing
+                if _code(fault) not in completion.REFUSED:
+                    raise
+                return {**NOTHING, "refused": True, "request_id": fault.request_id}
+            except _openai().APIConnectionError as fault:
+                if type(fault.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
+                    self.account.settle(-most)  # it never left
+                raise
+            # an answer that was lost on its way or cannot be read may have cost all that was reserved, and stays so
+            row, unlisted = self._read(response, prompt)
+            self.account.settle(row["cost_usd"] - most)
+            if "logprobs" in request.body and row["text"] and unlisted:
+                self._expect_listing(unlisted)
+            return row
+
+        row = {"key": request.key, **self.patiently(once)}
+        with self.lock:
+            self.journal.append([row])
+            self.answered[request.key] = row
+
+    def _read(self, response, prompt_bytes):
+        """(the parts of a chat completion that are kept, what stood in place of its listing). Raises Malformed."""
+        row = completion.read(self.without_key(response.text))
+        # a server that counts no tokens is taken to have used one per four bytes
+        asked = row["prompt_tokens"] or prompt_bytes // 4
+        wrote = row["completion_tokens"] or len(row["text"].encode()) // 4
+        unlisted, name = row.pop("unlisted"), row.pop("id")
+        return {
+            "request_id": response.headers.get("x-request-id") or name,
+            **row,
+            "prompt_tokens": asked,
+            "completion_tokens": wrote,
+            "cost_usd": self._cost(asked, wrote),
+        }, unlisted
+
+    def _expect_listing(self, instead):
+        """Stop the run at a first answer without the listing that was asked for; single later ones count as unreadable."""
+        with self.lock:
+            if any(row["listed"] for row in self.answered.values()):
+                return
+        raise UserError(
+            f"{self.where()} was asked for the likeliest tokens and gave {instead}; set source.logprobs: false in {self.file}, so that options are read from the text, or have the server list them (top_logprobs)"
+        )
+
+    def _cost(self, asked, wrote):
+        return (asked * self.price["input"] + wrote * self.price["output"]) / 1e6
+
+    def patiently(self, once):
+        """`once()`, tried again while the server is busy, failing or out of reach; what it returns.
+
+        Raises Refused where the server refuses for good, and UserError where it has answered nothing for the service's
+        `patience` or has failed one request TRIES times.
+        """
+        openai = _openai()
+        tries = 0
+        while True:
+            tries += 1
+            self._sleep(self.pause_until - time.monotonic())
+            asked_to_wait = None
+            try:
+                result = once()
+                self.silence.end()
+                return result
+            except openai.APIStatusError as fault:
+                said = f"status {fault.status_code}: {self.told(completion.words(fault.response.text))}"
+                if fault.status_code < 500 and fault.status_code not in (408, 409, 429):
+                    raise Refused(f"{self.where()} refuses: {said}{self._remedy(fault)}") from None
+                if _code(fault) == "insufficient_quota":
+                    raise Refused(
+                        f"{self.where()} has no credit left ({said}); top it up and run the same command again"
+                    ) from None
+                asked_to_wait = _retry_after(fault.response.headers)
+            except openai.APIConnectionError as fault:
+                said = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
+            except (completion.Malformed, ValueError) as fault:
+                said = f"an answer that cannot be read ({self.told(str(fault))})"
+            patience, silent = self.service["patience"], self.silence.last()
+            if silent > patience or (asked_to_wait or 0) > patience or tries == TRIES:
+                state = (
+                    f"asks to wait {asked_to_wait:.0f} s"
+                    if (asked_to_wait or 0) > patience
+                    else f"failed one request {tries} times"
+                    if tries == TRIES
+                    else f"has answered nothing for {silent:.0f} s"
+                )
+                raise UserError(
+                    f"{self.where()} {state} (last: {said}); all answers so far are kept: run the same command again later"
+                )
+            if asked_to_wait is None:
+                self._sleep(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.5, 1.5))
+            else:
+                # the whole job waits, not this request alone; the jitter keeps its threads from returning as one
+                with self.lock:
+                    self.pause_until = max(self.pause_until, time.monotonic() + asked_to_wait)
+                self._sleep(FIRST_WAIT * random.random())
+
+    def _sleep(self, seconds):
+        if self.stopped.wait(max(0.0, seconds)):
+            raise UserError(f"{self.where()}: stopped")
+
+    def _remedy(self, fault):
+        """What to check or set where a server refuses with an error status; "" where nothing can be said."""
+        if fault.status_code in PARAMETER_STATUSES:
+            named = re.search(rf"\b({'|'.join(REMEDIES)})\b", f"{fault.param or ''} {fault.response.text}")
+            if named:
+                return f"; set source.{REMEDIES[named[1]]}, in {self.file}"
+            return (
+                f"; a parameter that it does not take is left out by source.parameters in {self.file} (docs/models.md)"
+            )
+        return {
+            401: f"; check the key in {self.service['key']}",
+            402: "; top up the account that the key belongs to",
+            403: f"; check what the key in {self.service['key']} may use",
+            404: f"; check source.model and source.base_url in {self.file}",
+        }.get(fault.status_code, "")
+
+    # ---- the connection ----
+
+    def connection(self):
+        """The `openai` client, made when it is first needed; its own retries are off, since each would cost."""
+        with self.lock:
+            if not hasattr(self, "client"):
+                self.client = _openai().OpenAI(
+                    # never the library's own default, which would send OpenAI's key to whoever is asked
+                    api_key=key_of(self.service) or "none",
+                    base_url=base_url(self.source, private=True),
+                    timeout=self.service["timeout"],
+                    max_retries=0,
+                    http_client=_openai().DefaultHttpxClient(event_hooks={"response": [_correct_status]}),
+                )
+        return self.client
+
+    def where(self):
+        return f"{self.source['api']} server at {self.url}"
+
+    def without_key(self, text):
+        key = os.environ.get(self.service["key"] or "")
+        return text.replace(key, "[key]") if key else text
+
+    def told(self, text):
+        """A server's message in one short line, without the key and without what looks like a part of one."""
+        return " ".join(re.sub(r"\bsk-[\w*.-]{4,}", "[key]", self.without_key(text)).split())[:300]
+
+
+NOTHING = {
+    "text": "",
+    "refused": False,
+    "finished": True,
+    "prompt_tokens": 0,
+    "completion_tokens": 0,
+    "cost_usd": 0.0,
+    "listed": None,
+}
+
+
+def described(row):
+    """One line on the answer by which a server was examined: how it ended and what it listed."""
+    if row["refused"]:
+        return "it refused the question, which shows nothing of its answers"
+    parts = [f"it answers {row['text'][:20]!r} in {row['completion_tokens']} tokens and ends by {row['finish']!r}"]
+    if row["listed"]:
+        top = [0.0 if logprob is None else math.exp(logprob) for _, logprob in row["listed"][0]["top"]]
+        parts.append(
+            f"lists {len(top)} tokens at the first place, together {sum(top):.3f}, the likeliest {max(top):.3f}"
+        )
+        if len(top) > 1 and top.count(0.0) == len(top) - 1:
+            parts.append("which are probabilities after sampling: options can be ranked by them and no more")
+    if row["completion_tokens"] > CHOICE_TOKENS:
+        parts.append(f"though {CHOICE_TOKENS} tokens were the most that it may write (source.parameters.max_tokens)")
+    return ", ".join(parts)
+
+
+def _openai():
+    import openai
+
+    return openai
+
+
+def _correct_status(response):
+    """Give a response that tells an error under status 200 the error's own status, before the `openai` client reads it."""
+    if response.status_code == 200:
+        response.read()
+        chat = response.request.url.path.endswith("/chat/completions")
+        response.status_code = completion.true_status(response.text, chat) or 200
+
+
+def _code(fault):
+    return fault.code or (fault.body.get("code") if isinstance(fault.body, dict) else None)
+
+
+def _retry_after(headers):
+    """Seconds that a server asks to wait (Retry-After in seconds or as a date, retry-after-ms), or None."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        if "retry-after" in headers:
+            value = headers["retry-after"]
+            if re.fullmatch(r"\d+(\.\d+)?", value.strip()):
+                return float(value)
+            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        pass
+    return None

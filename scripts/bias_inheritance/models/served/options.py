@@ -1,0 +1,70 @@
+"""Options scored by a server's listing of the likeliest tokens at each place of its answer."""
+
+import math
+import re
+
+DRESSING = " \t\r\n*_`\"'“”‘’([{<#:-"
+
+AMOUNT = re.compile(r"\D*\d{1,3}(?:[,.]\d{3})+\D*")
+
+CHOICE_MASS = 0.5  # ASSUME: what all options must have together for an answer to be a choice among them
+ROUNDING = 1e-6  # of a sum of listed probabilities, which servers compute in float32
+
+
+def listable(options):
+    """Whether a listing of likely tokens can score options: words and letters, but not amounts, since an answer may
+    lie between two of them."""
+    return not any(AMOUNT.fullmatch(option) for option in options)
+
+
+def listed_logprobs(positions, options):
+    """(log-probabilities of the options in nats, how many of them are bounds) from a listing (completion.py).
+
+    The answer itself is followed as long as it agrees with several options; a listed alternative that begins other
+    options gives them its probability.
+    ASSUME: options that share an alternative's token share its probability evenly. An option that is not listed, or
+    listed with minus infinity, has half the probability of the least likely listed token or, where nothing but the
+    answer is listed, half of what that leaves if it is less. Returns ([], 0) where all options together have less than
+    half of the probability: such an answer is no choice, and what is listed would be the beginnings of other words.
+    """
+    wanted = [option.casefold() for option in options]
+    mass, bound = [0.0] * len(options), [0.0] * len(options)
+    alive, prefix, path = set(range(len(options))), "", 0.0
+    for position in positions:
+        taken = position["token"]
+        tokens = {**dict(position["top"]), taken: position["logprob"]}
+        tokens = {token: -math.inf if logprob is None else logprob for token, logprob in tokens.items()}
+        finite = [logprob for logprob in tokens.values() if logprob > -math.inf]
+        if len(finite) < 2:
+            finite.append(math.log(max(1 - math.fsum(map(math.exp, finite)), ROUNDING)))
+        limit = min(finite)
+        for index in alive:
+            bound[index] = path + limit
+        for token, logprob in tokens.items():
+            begun = (prefix + token).casefold().lstrip(DRESSING)
+            # "a" and "i" are words of their own: an alternative that begins so need not be the option
+            matching = {index for index in alive if begun and _begins(wanted[index], begun)}
+            if token != taken and not (begun in ("a", "i") and all(len(option) > 1 for option in options)):
+                for index in matching:
+                    mass[index] += math.exp(path + logprob) / len(matching)
+        prefix, path = prefix + taken, path + tokens[taken]
+        begun = prefix.casefold().lstrip(DRESSING)
+        if begun:
+            alive = {index for index in alive if _begins(wanted[index], begun)}
+        if path == -math.inf or not alive or (len(alive) == 1 and begun.startswith(wanted[min(alive)])):
+            break
+    if prefix.strip(DRESSING):
+        spelled = {index for index in alive if prefix.casefold().strip(DRESSING + ".") == wanted[index]} or alive
+        for index in spelled:
+            mass[index] += math.exp(path) / len(spelled)
+    if sum(mass) < CHOICE_MASS:
+        return [], 0
+    logprobs = [math.log(share) if share else limit - math.log(2) for share, limit in zip(mass, bound, strict=True)]
+    return logprobs, mass.count(0.0)
+
+
+def _begins(option, begun):
+    """Whether an answer that begins so may be the option: a part of it, or it and then no further letter or digit."""
+    if option.startswith(begun.rstrip()):
+        return True
+    return begun.startswith(option) and not begun[len(option)].isalnum()

@@ -1,0 +1,271 @@
+"""Turn one plain function into a step: a command line around it, and a provenance record beside its outputs.
+
+A script ends with
+
+    if __name__ == "__main__":
+        step.run(finetune)
+
+The function's signature is the command line: parameters annotated `Input` and `Output` are paths (`Inputs` takes
+several), `Work` is a private folder that survives a kill, and all others are taken from the JSON object given with
+`--parameters`. Tests call the function itself.
+"""
+
+import argparse
+import errno
+import inspect
+import json
+import os
+import platform
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+from bias_inheritance.plumbing import files, gpus, progress, provenance, warm
+from bias_inheritance.plumbing.errors import UserError
+
+Input = Annotated[Path, "input"]
+Inputs = Annotated[list[Path], "inputs"]
+Output = Annotated[Path, "output"]
+Work = Annotated[Path, "work"]
+
+PACKAGES = [
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "openai",
+    "statsmodels",
+    "pandas",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pyarrow",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "snakemake",
+]
+# lock files that an environment may be installed from, the one with more pins first
+LOCKS = ["requirements-gpu.txt", "requirements.txt"]
+# files that count as code, tracked by git or not
+CODE = ["scripts/*.py", "rules/*.smk", "rules/*.yaml", "catalog/*.yaml"]
+_extra = {}
+_discovered = []
+
+
+def note(**facts):
+    """Add facts known only to the step (model revision, device, API cost …) to this job's record. Never a secret."""
+    _extra.update(facts)
+
+
+def note_data_set(name, revision, commit):
+    """Record the commit that the requested `revision` of the hub's data set `name` resolved to."""
+    _extra.setdefault("data_sets", {})[name] = {"revision": revision, "commit": commit}
+
+
+def also_read(paths):
+    """Add files that the step discovered by itself (a study's records, say) to the inputs in its record."""
+    _discovered.extend(paths)
+
+
+def run(function):
+    """Run `function` from this process's command line and write its record last; exit with a nonzero status on failure."""
+    signal.signal(signal.SIGINT, _stop)
+    warm.hand_over()
+    name = function.__name__
+    kinds = {
+        key: getattr(parameter.annotation, "__metadata__", ["parameter"])[0]
+        for key, parameter in inspect.signature(function).parameters.items()
+    }
+    arguments = _parse(function, kinds)
+    values = dict(arguments.parameters)
+    values |= {key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output")}
+    try:
+        own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else gpus.hide()  # noqa: F841 held to the end
+        started = time.time()
+        inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
+        ran = _ran(name, arguments.parameters)  # before the step runs, since the tree may change meanwhile
+        for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
+            files.clear_leftovers(path)
+        for key, kind in kinds.items():
+            if kind == "work":
+                specification = {
+                    "parameters": arguments.parameters,
+                    "inputs": inputs,
+                    "code": ran["code"]["digest"],
+                    "environment": ran["environment"],  # never resume from what another environment computed
+                }
+                values[key] = arguments.work / name / provenance.digest(specification)[:16]
+                held = files.hold(values[key] / "lock", wait=True)  # noqa: F841 after a kill the old process may still be alive
+        with progress.of_job(arguments.work, name, arguments.wildcards):
+            function(**values)
+        outputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind == "output"}
+        if _discovered:
+            inputs["found"] = _describe_all(_discovered)
+        files.write_json(arguments.record, provenance.sealed(_record(name, arguments, inputs, outputs, ran, started)))
+    except UserError as fault:
+        sys.exit(f"{name}: {fault}")
+    except Exception as fault:
+        number, place = _error_number(fault), getattr(fault, "filename", None) or arguments.record.parent
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            sys.exit(f"{name}: the disk is full ({place}); free some space and run the same command again")
+        if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+            sys.exit(f"{name}: no permission to write {place}; fix the folder's permissions and run again")
+        raise
+
+
+def _stop(*_):
+    """On Ctrl-C: one line and no stack trace; the next run resumes from the journal."""
+    sys.exit(progress.STOPPED)
+
+
+def _error_number(fault):
+    """The system's error number behind an exception; libraries written in Rust or C++ pass it on only as text."""
+    if isinstance(fault, OSError) and fault.errno:
+        return fault.errno
+    known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+    return next((number for number in known if os.strerror(number) in str(fault)), None)
+
+
+def _parse(function, kinds):
+    parser = argparse.ArgumentParser(
+        description=inspect.getdoc(function),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",
+    )
+    expected = sorted(key for key, kind in kinds.items() if kind == "parameter")
+    for key, kind in kinds.items():
+        if kind in ("input", "output"):
+            parser.add_argument(f"--{key.replace('_', '-')}", dest=key, type=Path, required=True, help=kind)
+        elif kind == "inputs":
+            parser.add_argument(
+                f"--{key.replace('_', '-')}", dest=key, type=Path, nargs="*", default=[], help="input files"
+            )
+    parser.add_argument(
+        "--parameters",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help=f"an object with the keys {', '.join(expected)}" if expected else "an empty object",
+    )
+    parser.add_argument(
+        "--gpu", action="store_true", help="use a GPU that no other job uses; without this option no GPU is visible"
+    )
+    parser.add_argument(
+        "--wildcards",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help="which cell of the grid this is, for the record",
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path(".work"), help="folder for what must survive a kill (default .work)"
+    )
+    parser.add_argument("--record", type=Path, required=True, help="where to write the provenance record")
+    arguments = parser.parse_args()
+    if sorted(arguments.parameters) != expected:
+        parser.error(f"--parameters has the keys {sorted(arguments.parameters)}, {function.__name__} needs {expected}")
+    return arguments
+
+
+def _describe_all(paths):
+    return [entry for path in (paths if isinstance(paths, list) else [paths]) for entry in provenance.describe(path)]
+
+
+def _ran(name, parameters):
+    """The code that runs, its working tree, and the environment."""
+    return {"code": provenance.code_digest(name, parameters), "git": _git(), "environment": _environment()}
+
+
+def _record(name, arguments, inputs, outputs, ran, started):
+    return {
+        "step": name,
+        "study": arguments.work.name,
+        "record": str(arguments.record),
+        "wildcards": arguments.wildcards,
+        "parameters": arguments.parameters,
+        "inputs": inputs,
+        "outputs": outputs,
+        **ran,
+        "machine": _machine(),
+        "started": _moment(started),
+        "ended": _moment(time.time()),
+        "seconds": round(time.time() - started, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        **_extra,
+    }
+
+
+def _git():
+    """Commit of the working tree and whether it is clean (no change, no new code file), or None outside a checkout."""
+
+    def ask(*words):
+        return subprocess.run(["git", "-C", provenance.ROOT, *words], capture_output=True, text=True)
+
+    try:
+        commit = ask("rev-parse", "HEAD")
+    except FileNotFoundError:
+        return None
+    if commit.returncode:
+        return None
+    changed = ask("status", "--porcelain", "--untracked-files=no").stdout.strip()
+    new = ask("ls-files", "--others", "--exclude-standard", "--", *CODE).stdout.strip()
+    return {"commit": commit.stdout.strip(), "clean": not changed and not new}
+
+
+def _environment():
+    lock = next(filter(_is_installed, (provenance.ROOT / "envs" / name for name in LOCKS)), None)
+    return {
+        "python": platform.python_version(),
+        "packages": {package: _version(package) for package in PACKAGES},
+        "lock": lock and lock.name,
+        "lock_sha256": lock and provenance.sha256(lock),
+        "container_sha256": _container(),
+    }
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_installed(lock):
+    """Whether this environment holds every package as a lock file pins it; the build (+cpu) does not count."""
+    if not lock.exists():
+        return False
+    pins = [line.replace("===", "==").split("==") for line in lock.read_text().splitlines() if "==" in line]
+    return all((_version(name) or "").partition("+")[0] == version for name, version in pins)
+
+
+def _container():
+    """The digest of the image that this process runs in, which `make containers` put in its name; None on the host."""
+    image = os.environ.get("APPTAINER_CONTAINER")
+    return image and Path(image).stem.rpartition(".")[2]
+
+
+def _machine():
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+    model = platform.processor()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    return {"host": socket.gethostname(), "cpu": model, "cores": os.cpu_count(), "gpu": gpu}
+
+
+def _moment(seconds):
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

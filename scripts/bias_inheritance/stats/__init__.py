@@ -1,0 +1,1 @@
+"""Tests, intervals and power; no module here knows of studies."""

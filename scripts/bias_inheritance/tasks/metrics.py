@@ -1,0 +1,82 @@
+"""Rows of scores: a value with its within-run interval, by a bootstrap clustered by source item, and its counts."""
+
+import math
+
+from bias_inheritance.stats import statistics
+
+# shares and probabilities, with whatever ends in `_share`
+SHARES = {"accuracy", "label_probability", "macro_f1", "recall"}
+DIFFERENCES = {"congruence"}  # of two shares
+
+
+def scale(metric, group):
+    """(lowest, highest) value that a metric can take for a group; infinite where it has no ends.
+
+    A group with a hyphen may be a difference of two (reference-compared).
+    """
+    if metric in DIFFERENCES:
+        return -1.0, 1.0
+    if metric not in SHARES and not metric.endswith("_share"):
+        return -math.inf, math.inf
+    return (-1.0 if "-" in group else 0.0), 1.0
+
+
+def row(metric, group, value, interval=(None, None), *, n, n_unparsed=0, n_clusters=None, scoring="logprob"):
+    return {
+        "metric": metric,
+        "group": group,
+        "scoring": scoring,
+        "value": _number(value),
+        "ci_low": _number(interval[0]),
+        "ci_high": _number(interval[1]),
+        "n": int(n),
+        "n_unparsed": int(n_unparsed),
+        "n_clusters": int(n if n_clusters is None else n_clusters),
+    }
+
+
+def _number(value):
+    """A float, or None for what could not be computed: JSON has no NaN."""
+    return None if value is None or value != value else float(value)
+
+
+def resamples(clusters, strata, replicates, seed):
+    """Bootstrap weights (replicates × items), clusters drawn within their stratum: `statistics.cluster_weights`."""
+    return statistics.cluster_weights(clusters, strata, replicates, seed)
+
+
+def weighted_mean(values, weights, members):
+    """Mean of `values` over the items where `members` is true, for each row of `weights`; NaN where none was drawn."""
+    import numpy as np
+
+    chosen = weights[:, members]
+    total = chosen.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return chosen @ values[members] / total
+
+
+def interval(draws):
+    """Percentile interval (95%) of bootstrap draws; (None, None) where none is a number."""
+    import numpy as np
+
+    draws = np.asarray(draws, dtype=float)
+    draws = draws[~np.isnan(draws)]
+    return tuple(np.percentile(draws, [2.5, 97.5])) if len(draws) else (None, None)
+
+
+def macro_f1(labels, choices, classes, weights=None):
+    """Macro-averaged F1 over a fixed set of classes, per row of `weights` (replicates × items), or one value.
+
+    A class that has neither true nor predicted items has F1 = 0, so that a class missing from a sample still counts.
+    """
+    import numpy as np
+
+    labels, choices = np.asarray(labels), np.asarray(choices)
+    weights = np.ones((1, len(labels))) if weights is None else weights
+    scores = []
+    for name in classes:
+        true, chosen = labels == name, choices == name
+        hit = weights[:, true & chosen].sum(1)
+        total = weights[:, true].sum(1) + weights[:, chosen].sum(1)
+        scores.append(np.divide(2 * hit, total, out=np.zeros_like(hit), where=total > 0))
+    return np.mean(scores, axis=0)
