@@ -7,9 +7,7 @@ from bias_inheritance.plumbing.provenance import SCRIPTS
 LIBRARY = SCRIPTS / "bias_inheritance"
 WINGS = ["plumbing", "stats", "models", "data", "pools", "study", "tasks", "claims", "report"]  # lowest first
 # (module, wing above its own that it uses): why. Take an entry out with the import; none comes in.
-EXCEPTIONS = {
-    ("study.costs", "tasks"): "an estimate asks each task what it would send to a server",
-}
+EXCEPTIONS = {}
 
 
 def modules():
