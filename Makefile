@@ -12,7 +12,7 @@ ARGS ?=
 
 help:
 	@echo "make study            set up, run the default study, end with the path of its report"
-	@echo "make setup            only the virtual environment .venv, from the pinned files"
+	@echo "make setup            only the virtual environment .venv, from the pinned files, with the command bias-inheritance"
 	@echo "make test             all tests that need no container, no SLURM and no GPU (those skip)"
 	@echo "make test-long        the tests that take longer than that"
 	@echo "make test-containers  a small study inside Apptainer"
@@ -25,6 +25,8 @@ help:
 
 setup:
 	@cat $(PINNED) | cmp -s - .venv/pinned.txt || $(MAKE) --no-print-directory .venv
+	@test -x $(BIN)/bias-inheritance || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --no-build-isolation --editable .
 
 # The wheels of PyTorch differ: its CUDA build is what the public index offers, a CPU build takes a fifth of it.
 .PHONY: .venv
@@ -51,7 +53,7 @@ test-long: setup
 
 bench: setup
 	@echo "The pipeline's steps and their peers, each in an environment of its own under .work/bench, in turns: about 12 minutes."
-	@$(BIN)/python scripts/bench.py $(ARGS)
+	@$(BIN)/python bench/bench.py $(ARGS)
 
 lint: setup
 	@echo "ruff, snakefmt and Snakemake's own linter."

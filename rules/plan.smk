@@ -18,6 +18,7 @@ def write_plan():
     sources = [
         "Snakefile",
         *map(str, sorted(Path("rules").glob("*.*"))),
+        *map(str, sorted(Path("scripts/bias_inheritance/study/schemas").glob("*.yaml"))),
         *map(str, sorted(Path("catalog").rglob("*.yaml"))),
         *(
             f"scripts/bias_inheritance/{module}.py"

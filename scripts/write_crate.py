@@ -143,7 +143,8 @@ def _copy_code(described, jobs, folder, study):
     ]
     if changed:
         raise UserError(f"{changed[0]} has changed since the study ran it; run the study again, or restore the file")
-    rules = [str(path.relative_to(provenance.ROOT)) for path in sorted((provenance.ROOT / "rules").rglob("*.*"))]
+    places = [*(provenance.ROOT / "rules").rglob("*.*"), *provenance.SCRIPTS.rglob("schemas/*.yaml")]
+    rules = [str(path.relative_to(provenance.ROOT)) for path in sorted(places)]
     kinds = {
         "Snakefile": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         **{f"scripts/{job['step']}.py": ["File", "SoftwareSourceCode"] for job in jobs},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bias_inheritance.plumbing import audit, files, provenance, records
+from command_line import bias_inheritance
 from integration.conftest import copy_project
 
 CELL = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
@@ -128,17 +129,16 @@ def test_touch_copy_and_fresh_clone_raise_no_alarm(place, wider, tmp_path):
     assert states(place)[0] == {}
     clone = copy_project(tmp_path / "elsewhere" / "clone")
     shutil.copytree(place, clone / "results" / "another-name")
-    command = [sys.executable, "scripts/audit.py", "results/another-name", "--json", "--expect", root]
-    asked = subprocess.run(command, cwd=clone, capture_output=True, text=True)
+    asked = bias_inheritance("audit", "results/another-name", "--json", "--expect", root, project=clone)
     assert asked.returncode == 0, asked.stdout + asked.stderr
     assert json.loads(asked.stdout)["root"] == root
 
 
 def test_needs_nothing_but_python_and_says_so_by_its_status(place, wider):
-    command = [sys.executable, "-I", "-S", str(wider / "scripts" / "audit.py"), str(place)]
-    start = f"import sys; sys.path.insert(0, {str(wider / 'scripts')!r}); sys.argv = {command[3:]!r}; "
+    words = ["bias-inheritance", "audit", str(place)]
+    start = f"import sys; sys.path.insert(0, {str(wider / 'scripts')!r}); sys.argv = {words!r}; "
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("yaml", "snakemake", "torch", "numpy", "pandas"))
-    code = start + blocked + "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
+    code = start + blocked + "from bias_inheritance.tools.__main__ import main; main()"
     assert subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True).returncode == 0
     (place / "scores.csv").write_text("model\n")
     told = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
@@ -448,9 +448,7 @@ def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(wider, tmp
     text = configuration.read_text()
 
     def ask():
-        asked = subprocess.run(
-            [sys.executable, "scripts/audit.py", "results/one", "--json"], cwd=project, capture_output=True, text=True
-        )
+        asked = bias_inheritance("audit", "results/one", "--json", project=project)
         found = json.loads(asked.stdout)["files"]
         return {name.removeprefix("results/one/"): v["state"] for name, v in found.items() if v["state"] != "ok"}
 
@@ -476,10 +474,7 @@ def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(wider, tmp
     (tmp_path / "without" / "snakemake").mkdir(parents=True)
     (tmp_path / "without" / "snakemake" / "__init__.py").write_text("raise ImportError('not installed')")
     configuration.write_text(text + "# another comment\n")
-    without = subprocess.run(
-        [sys.executable, "scripts/audit.py", "results/one"],
-        cwd=project, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "without")},
-    )  # fmt: skip
+    without = bias_inheritance("audit", "results/one", project=project, PYTHONPATH=str(tmp_path / "without"))
     assert without.returncode == 1
     assert "stale     .work/one/plan.json: studies/one.yaml changed" in without.stdout, without.stdout + without.stderr
 
@@ -511,17 +506,13 @@ def test_root_digest_is_what_sha256sum_gives(place):
 
 def test_names_that_are_not_to_be_trusted_are_shown_harmless(place, wider):
     (place / "x\x1b[2J\nok.csv").write_text("1")
-    told = subprocess.run(
-        [sys.executable, str(wider / "scripts/audit.py"), str(place)], capture_output=True, text=True
-    ).stdout
+    told = bias_inheritance("audit", place, project=wider).stdout
     assert "\x1b" not in told and "extra     results/one/x�[2J ok.csv" in told
 
 
 def test_no_results_is_a_clear_message(tmp_path, wider):
     for folder in (tmp_path / "nothing", tmp_path):
-        told = subprocess.run(
-            [sys.executable, str(wider / "scripts/audit.py"), str(folder)], capture_output=True, text=True
-        )
+        told = bias_inheritance("audit", folder, project=wider)
         assert told.returncode == 1 and told.stderr.startswith("audit: ") and "Traceback" not in told.stderr
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import bias_inheritance
 from integration.conftest import copy_project, run, snakemake
 
 WITH_A_CLOCK = ("training.csv", "report.html", ".prov.json", "ro-crate-metadata.json")
@@ -43,8 +44,7 @@ def assert_same(project, finished):
     for journal in (project / ".work" / "one" / "predict").glob("*/*.jsonl"):
         portions = [json.loads(line)["portion"] for line in journal.read_text().splitlines()]
         assert len(set(portions)) == len(portions), f"{journal}: a portion was asked twice"
-    audit = [sys.executable, "scripts/audit.py", "results/one"]
-    asked = subprocess.run(audit, cwd=project, capture_output=True, text=True)
+    asked = bias_inheritance("audit", "results/one", project=project)
     assert asked.returncode == 0, asked.stdout
 
 

@@ -2,17 +2,15 @@
 
 import csv
 import json
-import runpy
+import shlex
 import shutil
 import subprocess
-import sys
 
 import pytest
 from bias_inheritance.plumbing import files, provenance, records
 from bias_inheritance.plumbing.errors import UserError
-
-# `import trace` may find the standard library's
-trace = runpy.run_path(str(provenance.SCRIPTS / "trace.py"))["trace"]
+from bias_inheritance.tools.trace import trace
+from command_line import COMMAND, bias_inheritance, environment
 
 CELL = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
 ORIGINAL = "cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1"
@@ -27,8 +25,7 @@ def results(finished):
 
 def told(finished, *words):
     """What the command prints, of a study that lies in its project."""
-    command = [sys.executable, "scripts/trace.py", *words]
-    asked = subprocess.run(command, cwd=finished, capture_output=True, text=True)
+    asked = bias_inheritance("trace", *words, project=finished)
     assert asked.returncode == 0, asked.stderr
     return asked.stdout
 
@@ -164,7 +161,7 @@ def test_what_cannot_be_traced_is_a_clear_message(results, tmp_path):
 
 def test_a_reader_that_has_seen_enough_is_no_fault(finished):
     shown = subprocess.run(
-        f"{sys.executable} scripts/trace.py results/one/scores.csv | head -n 1",
-        shell=True, cwd=finished, capture_output=True, text=True,
+        f"{shlex.join(COMMAND)} trace results/one/scores.csv | head -n 1",
+        shell=True, cwd=finished, env=environment(finished), capture_output=True, text=True,
     )  # fmt: skip
     assert shown.stdout.startswith("scores.csv  sha256 ") and shown.stderr == ""

@@ -3,9 +3,9 @@
 import csv
 import json
 import subprocess
-import sys
 
 import pytest
+from command_line import bias_inheritance
 
 NAME = "smoke-test"
 STUDY = ["--configfile", "studies/smoke.yaml", "--config", f"study={NAME}"]
@@ -71,9 +71,7 @@ def test_random_pools_fail_the_manipulation_check_and_get_no_verdict(results):
 
 
 def test_audit_is_content(results, root):
-    done = subprocess.run(
-        [sys.executable, "scripts/audit.py", str(results.relative_to(root))], cwd=root, capture_output=True, text=True
-    )
+    done = bias_inheritance("audit", results.relative_to(root), project=root)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
 

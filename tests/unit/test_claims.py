@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from itertools import product
 
 import numpy as np
@@ -16,6 +14,7 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.stats import statistics
 from bias_inheritance.study import catalog, grid
+from command_line import bias_inheritance
 from null.simulated import BASELINE, BIAS, DECLARED, METRICS, ORIGINAL, manipulation, no_predictions, row
 from simulated_study import configuration
 
@@ -792,9 +791,7 @@ def test_analyse_writes_both_tables(tmp_path):
 
 
 def power(*words):
-    return subprocess.run(
-        [sys.executable, "scripts/power.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True
-    )
+    return bias_inheritance("power", *words)
 
 
 def test_power_command(tmp_path):

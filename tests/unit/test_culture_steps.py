@@ -6,9 +6,9 @@ import yaml
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study import catalog, grid
+from bias_inheritance.tools.describe_datasets import describe_datasets
 from check_manipulation import check_manipulation
 from copy_pool import copy_pool
-from describe_datasets import describe_datasets
 from draw_originals import draw_originals
 from mix import mix
 from prepare_items import prepare_items

@@ -348,12 +348,11 @@ def test_a_refusal_that_names_no_parameter_tells_where_they_are_set(tmp_path):
     ],
 )
 def test_parameters_are_checked_in_the_models_file(parameters, sound):
-    from bias_inheritance.plumbing.provenance import ROOT
     from bias_inheritance.study import schema
 
     content = catalog.load("model", "local-server")
     content = {**content, "source": {**content["source"], "parameters": parameters}}
-    assert (not list(schema.faults(content, ROOT / "rules" / "model.schema.yaml"))) == sound
+    assert (not list(schema.faults(content, schema.SCHEMAS / "model.schema.yaml"))) == sound
 
 
 # ---- the first request ----

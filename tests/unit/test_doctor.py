@@ -1,22 +1,16 @@
 """The doctor names what is lacking for a study, each with what mends it."""
 
-import os
-import subprocess
-import sys
-
-import doctor
 import pytest
 import yaml
 from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.tools import doctor
+from command_line import bias_inheritance
 from scripted_server import KEY, Script, serving
 
 
 def ask(root, *words):
     """(exit status, the lines) of the doctor on a machine without GPU, SLURM and Apptainer."""
-    environment = {**os.environ, "PATH": "/nonexistent", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "scripts/doctor.py", *words], cwd=root, env=environment, capture_output=True, text=True
-    )
+    done = bias_inheritance("doctor", *words, project=root, PATH="/nonexistent", CUDA_VISIBLE_DEVICES="")
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout.splitlines()
 

@@ -8,7 +8,7 @@ from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 
 BIOGRAPHIES, SURVEY = (f"scripts/bias_inheritance/data/{name}.py" for name in ("biographies", "survey"))
 TASKS = "scripts/bias_inheritance/tasks"
-CHOOSING = sorted(path.stem for path in SCRIPTS.glob("*.py") if provenance._choices(path) and path.stem != "doctor")
+CHOOSING = sorted(path.stem for path in SCRIPTS.glob("*.py") if provenance._choices(path))
 
 
 @pytest.mark.parametrize("script", CHOOSING)

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import runpy
 
 import pytest
 from bias_inheritance.plumbing import audit, files, provenance, records, step
 from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.tools import trace
 
-# `import trace` may find the standard library's
-trace = runpy.run_path(str(provenance.SCRIPTS / "trace.py"))
 IMAGES = {"containers/cpu.sif": b"one image", "containers/gpu.sif": b"another"}
 
 
@@ -141,7 +139,7 @@ def test_an_image_is_called_rebuilt_only_where_all_planned_ones_are_here(study, 
 
 
 def traced(capsys, path, **options):
-    trace["show"](trace["trace"](path, **options))
+    trace.show(trace.trace(path, **options))
     return capsys.readouterr().out
 
 
@@ -180,11 +178,11 @@ def test_a_row_of_a_lost_table_is_a_clear_message(study):
     job("gather_scores", "scores.csv", "model\n")
     (study / "scores.csv").unlink()
     with pytest.raises(UserError, match=r"scores.csv: is not here"):
-        trace["trace"](study / "scores.csv", 1)
+        trace.trace(study / "scores.csv", 1)
     job("analyse", "claims.csv", "claim,contrast\nC1,x\n")
     record = json.loads((study / "claims.prov.json").read_text())
     lost = [{"path": "results/one/scores.csv", "sha256": "0" * 64, "bytes": 1}]
     record |= {"inputs": {"scores": lost, "misalignment": [], "manipulation": lost}, "parameters": {"declared": {}}}
     files.write_json(study / "claims.prov.json", record)
     with pytest.raises(UserError, match=r"scores.csv: is not here"):
-        trace["trace"](study / "claims.csv", 1)
+        trace.trace(study / "claims.csv", 1)

@@ -35,6 +35,7 @@ def tree(tmp_path, monkeypatch):
         ("scripts/step.py", False),
         ("scripts/new.py", False),
         ("scripts/library/new.py", False),
+        ("scripts/library/new.schema.yaml", False),
         ("rules/new.smk", False),
         ("catalog/models/new.yaml", False),
     ],

@@ -5,7 +5,7 @@ import ast
 from bias_inheritance.plumbing.provenance import SCRIPTS
 
 LIBRARY = SCRIPTS / "bias_inheritance"
-WINGS = ["plumbing", "stats", "models", "data", "pools", "study", "tasks", "claims", "report"]  # lowest first
+WINGS = ["plumbing", "stats", "models", "data", "pools", "study", "tasks", "claims", "report", "tools"]  # lowest first
 # (module, wing above its own that it uses): why. Take an entry out with the import; none comes in.
 EXCEPTIONS = {}
 

@@ -56,7 +56,7 @@ PACKAGES = [
 # lock files that an environment may be installed from, the one with more pins first
 LOCKS = ["requirements-gpu.txt", "requirements.txt"]
 # files that count as code, tracked by git or not
-CODE = ["scripts/*.py", "rules/*.smk", "rules/*.yaml", "catalog/*.yaml"]
+CODE = ["scripts/*.py", "scripts/*.yaml", "rules/*.smk", "catalog/*.yaml"]
 _extra = {}
 _discovered = []
 

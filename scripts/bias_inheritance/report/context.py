@@ -324,6 +324,6 @@ def provenance(facts, checksums):
     rows |= {"Commit": each(commit), "Environment": each(versions), "Machine": each(machine)}
     rows |= {"Lock file, sha256": each(lambda job: job["environment"]["lock_sha256"])}
     rows |= {"Container, sha256": each(lambda job: job["environment"]["container_sha256"])}
-    how = Markup("Every result has a record beside it with the digests of what was read, run and written. <code>scripts/trace.py results/{0}/scores.csv --row N</code> leads from a row (1 is the first below the header) to prompts, seeds, model files, code and environment; <code>scripts/audit.py results/{0}</code> holds every file against its record.").format(facts.config["study"])  # fmt: skip
+    how = Markup("Every result has a record beside it with the digests of what was read, run and written. <code>.venv/bin/bias-inheritance trace results/{0}/scores.csv --row N</code> leads from a row (1 is the first below the header) to prompts, seeds, model files, code and environment; <code>.venv/bin/bias-inheritance audit results/{0}</code> holds every file against its record.").format(facts.config["study"])  # fmt: skip
     stands = table("What this report stands on.", ["What", "Value"], [(None, list(row)) for row in rows.items()])
     return section("provenance", "Provenance", text(how), stands)

@@ -10,7 +10,7 @@ from bias_inheritance.study import schema
 
 CATALOG = ROOT / "catalog"
 MEASURED = ["values", "groups", "distributions", "inheritance"]  # tables that claims address as tasks
-CLAIMS, CLAIMS_SCHEMA = CATALOG / "claims.yaml", ROOT / "rules" / "claims.schema.yaml"
+CLAIMS, CLAIMS_SCHEMA = CATALOG / "claims.yaml", schema.SCHEMAS / "claims.schema.yaml"
 FOLDERS = {"bias": "biases", "domain": "domains", "task": "tasks", "model": "models", "mitigation": "mitigations"}
 
 

@@ -9,7 +9,6 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from bias_inheritance.study import catalog, schema
 
-SCHEMAS = ROOT / "rules"  # {config, bias, domain, mitigation, model, task}.schema.yaml
 # the key by which a file of the catalog chooses a module, its package, and a function that such a module has
 MODULES = {"domain": ("family", "data", "files_read"), "task": ("kind", "tasks", "score")}
 LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
@@ -21,7 +20,7 @@ def check(config, sources):
     sources: [(file name, its parsed content)], the later one winning; a value that no file holds came from the command
     line.
     """
-    faults = schema.faults(config, SCHEMAS / "config.schema.yaml")
+    faults = schema.faults(config, schema.SCHEMAS / "config.schema.yaml")
     lines = [] if faults else list(_faults_of_the_catalog(config))
     if not faults and not lines:
         faults = list(_against_catalog(config))
@@ -55,7 +54,7 @@ def _faults_of_the_catalog(config):
             except UserError as fault:
                 yield str(fault)
                 continue
-            faults = schema.faults(content, SCHEMAS / f"{axis}.schema.yaml")
+            faults = schema.faults(content, schema.SCHEMAS / f"{axis}.schema.yaml")
             if not faults and axis == "bias":
                 faults = list(_against_its_source(content))
             for path, text in faults or _unresolved_names(axis, content):

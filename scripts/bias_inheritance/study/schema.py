@@ -3,10 +3,13 @@
 import difflib
 import math
 from functools import cache
+from pathlib import Path
 
 import yaml
 
 from bias_inheritance.plumbing.errors import UserError
+
+SCHEMAS = Path(__file__).parent / "schemas"  # {bias, claims, config, domain, mitigation, model, task}.schema.yaml
 
 
 def read(path, name):
@@ -119,7 +122,7 @@ def _explain(fault):
         else "the list is empty; name at least one",
         "minLength": "the text is empty",
         "maxItems": f"the list has {size} entries, at most {expected} are allowed",
-        "oneOf": f"{shown} is not allowed; {fault.schema.get('description', 'see the schema in rules/')}",
+        "oneOf": f"{shown} is not allowed; {fault.schema.get('description', 'see the schema in scripts/bias_inheritance/study/schemas')}",
         "enum": f"{shown} is not one of {', '.join(map(str, expected)) if isinstance(expected, list) else expected}",
         "pattern": f"{shown} is not a valid folder name; use up to 64 letters, digits, '.', '_' and '-'",
     }

@@ -16,15 +16,17 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.records import plain
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(words):
+    parser = argparse.ArgumentParser(
+        prog="bias-inheritance trace", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", help="a file of a study's results")
     parser.add_argument(
         "--row", type=int, metavar="N", help="row of scores.csv or claims.csv; the first below the header is 1"
     )
     parser.add_argument("--samples", type=int, default=0, metavar="K", help="show K samples at every step")
     parser.add_argument("--json", action="store_true", help="print every job behind the file as JSON")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     try:
         found = trace(arguments.file, arguments.row, arguments.samples)
     except UserError as fault:
@@ -114,6 +116,7 @@ def scores_of_claim(study, name, row):
     Of misalignments the file is the table, which holds all runs. A row that sums up others (a whole claim, what stands beside a test) has all scores behind it, and no weights.
     """
     import pandas as pd
+
     from bias_inheritance.claims import frames, testing
 
     record = study.makers[name]
@@ -284,7 +287,3 @@ def bottom(found):
 
 def short(name, study):
     return plain(name.removeprefix(f"{study}/"))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """How many seeds and items each claim needs, before GPU time is spent.
 
-  python scripts/power.py results/PILOT/scores.csv --seeds 5
-  python scripts/power.py --run-sd 0.02 --item-sd 0.6 --items 100 --seeds 5
+  bias-inheritance power results/PILOT/scores.csv --seeds 5
+  bias-inheritance power --run-sd 0.02 --item-sd 0.6 --items 100 --seeds 5
 
 inheritance.csv and the tables of misalignment/ beside scores.csv are read with it. Contrasts that have no row are named below the table, each
 with the reason. The effect to find is each contrast's margin, the smallest that would matter, unless --effect gives another. A seed's contrast varies by its run (pool,
@@ -27,9 +27,9 @@ RANKED = "A correlation over bias types is decided by their number, not by that 
 EACH = {"biases": "any one bias type", "mitigation": "any one mitigation", "groups": "any one group"}
 
 
-def main():
+def main(words):
     """Print the table; exit status 1 with one line for wrong input."""
-    arguments = parse()
+    arguments = parse(words)
     try:
         declared = {**catalog.claims(arguments.claims), "types": catalog.bias_types()}
         if arguments.scores:
@@ -53,8 +53,10 @@ def main():
     print("\nleft out:", *(f"  {claim}  {contrast}: {reason}" for claim, contrast, reason in left_out), sep="\n")
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(words):
+    parser = argparse.ArgumentParser(
+        prog="bias-inheritance power", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scores", type=Path, nargs="?", help="a pilot's scores.csv")
     parser.add_argument(
         "--run-sd", type=float, help="without a pilot: sd of a seed's contrast for endless items, in the metric's unit"
@@ -75,7 +77,7 @@ def parse():
         default=catalog.CLAIMS,
         help="the declared claims (default catalog/claims.yaml)",
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     given = [arguments.run_sd, arguments.item_sd, arguments.items]
     if (arguments.scores is None) == (None in given) or (
         arguments.scores and any(value is not None for value in given)
@@ -265,7 +267,3 @@ def table(rows, seeds, power):
         "runs differ too much for that (no number).",
     ]
     return "\n".join([*lines, *note])
-
-
-if __name__ == "__main__":
-    main()

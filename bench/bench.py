@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
 from bias_inheritance.data import biographies
 from bias_inheritance.models import base, training
 from bias_inheritance.plumbing import files, progress, provenance, warm
@@ -30,6 +32,7 @@ from bias_inheritance.study import catalog
 from prepare_model import prepare_model
 
 ROOT = provenance.ROOT
+BENCH = ROOT / "bench"
 WORK = ROOT / ".work" / "bench"
 RESULT = ROOT / "results" / "bench" / "bench.json"
 PAGE = ROOT / "docs" / "performance.md"
@@ -99,7 +102,7 @@ def measure(python, script, job, name):
         "PYTHONWARNINGS": "ignore",
     }
     if script.name == "bench_ours.py":  # as the Snakefile sets it for every step
-        variables |= warm.MEMORY
+        variables |= warm.MEMORY | {"PYTHONPATH": str(ROOT / "scripts")}
     with open(WORK / "jobs" / f"{slug}.log", "w") as log:
         process = subprocess.Popen(
             [python, script, *paths], env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT
@@ -113,11 +116,11 @@ def measure(python, script, job, name):
 
 
 def ours(job, name):
-    return measure(sys.executable, ROOT / "scripts" / "bench_ours.py", job, f"ours {name}")
+    return measure(sys.executable, BENCH / "bench_ours.py", job, f"ours {name}")
 
 
 def theirs(peer, script, job, name):
-    return measure(environment(peer), ROOT / "scripts" / "bench_peers" / script, job, f"{peer} {name}")
+    return measure(environment(peer), BENCH / "peers" / script, job, f"{peer} {name}")
 
 
 def rate(results, unit):

@@ -14,12 +14,14 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.records import plain
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(words):
+    parser = argparse.ArgumentParser(
+        prog="bias-inheritance audit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("results", help="a study's results folder, at any location")
     parser.add_argument("--expect", metavar="DIGEST", help="a root digest recorded earlier, to compare with")
     parser.add_argument("--json", action="store_true", help="print every file with its state as JSON")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     try:
         found = audit(arguments.results, arguments.expect)
     except UserError as fault:
@@ -47,7 +49,3 @@ def show(found):
     print(f"root digest              {found['root']}")
     if found["expected"] and found["expected"] != found["root"]:
         print(f"expected                 {found['expected']}: the folder has changed since this digest was taken")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Write the table of the study's datasets, docs/datasets.md: what was read, what was dropped, what a constant answer scores.
 
-python scripts/describe_datasets.py --data-dir PATH [--output docs/datasets.md]
+bias-inheritance datasets --data-dir PATH [--output docs/datasets.md]
 """
 
 import argparse
@@ -45,7 +45,7 @@ def describe_datasets(data_dir):
         [
             "# The study's data sets",
             "",
-            f"Written by `python scripts/describe_datasets.py --data-dir PATH` from {_kind(data_dir)}; do not edit by hand.",
+            f"Written by `bias-inheritance datasets --data-dir PATH` from {_kind(data_dir)}; do not edit by hand.",
             "",
             f"{len(corpora_read)} corpora in {len(labelled) - 1} files, and the biographies of the gender domain: {len(corpora_read) + 1} data sets (BiasInBios itself lies on the hub and is read by the domain gender-bias-in-bios alone; the biographies that ship stand in its row). *Used* is what is left without empty texts, copies of a text, and texts whose copies have different labels (none of those is used: nobody can say which label is right). The majority-class macro-F1 is what always giving the most frequent label scores over the task file's label set: a model that does not beat it has said nothing.",
             "",
@@ -120,20 +120,16 @@ def _kind(data_dir):
     )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(words):
+    parser = argparse.ArgumentParser(prog="bias-inheritance datasets", description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder with culture/original and culture/testsets (default: the fixtures)")
     parser.add_argument("--output", type=Path, help="where to write the page (default: standard output)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     try:
         page = describe_datasets(arguments.data_dir)
     except UserError as fault:
-        sys.exit(f"describe_datasets: {fault}")
+        sys.exit(f"datasets: {fault}")
     if arguments.output:
         files.write_text(arguments.output, page)
     else:
         print(page)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,7 +14,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import bench
 from bias_inheritance.data import biographies
 from bias_inheritance.models import base
 from bias_inheritance.models.generation import sample
@@ -24,6 +23,8 @@ from bias_inheritance.study import catalog
 from finetune import finetune
 from predict import predict
 from prepare_model import prepare_model
+
+import bench
 
 SHAPE_8B = {
     "vocab_size": 128256,

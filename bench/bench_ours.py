@@ -1,6 +1,6 @@
 """One measurement of the pipeline's own functions, in a process of its own, for bench.py.
 
-    python scripts/bench_ours.py JOB.json RESULT.json
+    PYTHONPATH=scripts python bench/bench_ours.py JOB.json RESULT.json
 
 A job says what to do (a function's name below) and holds the data; only the work itself is timed, as it is for the
 peers: no import, no model load, no writing of results.

@@ -1,6 +1,6 @@
 """Check what a study still needs on this machine or cluster; each gap comes with the command that closes it.
 
-    python scripts/doctor.py [--configfile studies/NAME.yaml] [--config KEY=VALUE …] [--slurm] [--containers] [--ask]
+    bias-inheritance doctor [--configfile studies/NAME.yaml] [--config KEY=VALUE …] [--slurm] [--containers] [--ask]
 
 --slurm: the study is to run through SLURM from here; --containers: its steps run in Apptainer images; --ask: send one
 short request to each server that a model of the study is behind. Exit status 0 only if nothing is lacking. Needs no package but PyYAML and jsonschema, which come with the project's environment.
@@ -15,8 +15,8 @@ import sys
 from importlib import import_module, metadata, util
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-OWN_PYTHON = ROOT / ".venv" / "bin" / "python"
+from bias_inheritance.plumbing.provenance import ROOT
+
 # ASSUME: what a model's files (as published and prepared), and a cell's adapter and checkpoint, take on disk as shares
 # of the memory that its file asks for; measured on the embedded model, rounded up
 DISK_OF_MODEL, DISK_OF_CELL = 1 / 2, 1 / 75
@@ -26,16 +26,12 @@ class Missing(Exception):
     """Something that the study needs and that is missing: (what, the command that fixes it)."""
 
 
-def main():
-    arguments = parse()
+def main(words):
+    arguments = parse(words)
     os.chdir(ROOT)
-    if not util.find_spec("snakemake") and OWN_PYTHON.exists() and not os.environ.get("DOCTOR_INSIDE"):
-        os.environ["DOCTOR_INSIDE"] = "1"
-        os.execv(OWN_PYTHON, [str(OWN_PYTHON), *sys.argv])
     sound = [check("Python", check_python), check("packages", check_packages)]
     if not util.find_spec("yaml") or not util.find_spec("jsonschema"):
         sys.exit("The rest needs the project's environment.")
-    sys.path.insert(0, str(ROOT / "scripts"))
     config, faults = read(arguments)
     if config is None:
         sys.exit("LACKING  configuration\n" + "\n".join(f"         {fault}" for fault in faults))
@@ -62,16 +58,19 @@ def main():
     print("Nothing is lacking.")
 
 
-def parse():
+def parse(words):
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[2], allow_abbrev=False
+        prog="bias-inheritance doctor",
+        description=__doc__.split("\n\n")[0],
+        epilog=__doc__.split("\n\n")[2],
+        allow_abbrev=False,
     )
     parser.add_argument("--configfile", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--slurm", action="store_true")
     parser.add_argument("--containers", action="store_true")
     parser.add_argument("--ask", action="store_true")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def check(subject, look, *words):
@@ -129,6 +128,7 @@ def check_torch(config):
 def read(arguments):
     """(the configuration as Snakemake would merge it, lines on data that are not there); (None, all faults) if unsound."""
     import yaml
+
     from bias_inheritance.plumbing.errors import UserError
     from bias_inheritance.study import grid
 
@@ -249,7 +249,7 @@ def check_model(name):
     if not fetching.is_fetched(model(borrowed or name)["source"], folder):
         token = "HF_TOKEN=… " if "hub" in spec["source"] else ""
         there = "not the version that its file specifies" if folder.exists() else "not fetched yet"
-        raise Missing(there, f"{token}.venv/bin/python scripts/fetch_model.py {borrowed or name}")
+        raise Missing(there, f"{token}.venv/bin/bias-inheritance fetch {borrowed or name}")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{folder.relative_to(ROOT)}, {size / 1e9:.1f} GB"
 
@@ -293,7 +293,7 @@ def check_memory(config):
     if there < needed:
         raise Missing(
             f"{there:.0f} GB, one job asks for {needed:.0f} GB",
-            "take a larger machine, or a cluster (there: doctor.py --slurm)",
+            "take a larger machine, or a cluster (there: doctor --slurm)",
         )
     return f"{there:.0f} GB, one job asks for {needed:.0f} GB"
 
@@ -307,7 +307,7 @@ def check_gpu(config):
     if not found:
         raise Missing(
             "none here, and the study's model asks for one",
-            "take a machine that has one, a cluster (there: doctor.py --slurm), or another model (grid.model)",
+            "take a machine that has one, a cluster (there: doctor --slurm), or another model (grid.model)",
         )
     listing = answer("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader") or f"{len(found)} found"
     return f"{'; '.join(listing.splitlines())}: run with --profile profiles/workstation"
@@ -367,7 +367,3 @@ def answer(*words):
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-if __name__ == "__main__":
-    main()

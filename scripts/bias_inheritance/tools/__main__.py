@@ -1,0 +1,31 @@
+"""The command line `bias-inheritance COMMAND …`: each command is a module beside this one, imported when it is called."""
+
+import argparse
+import sys
+from importlib import import_module
+
+# command: (module with main(words), what the command does)
+COMMANDS = {
+    "audit": ("audit", "verify every file of a study's results against its record, code and configuration"),
+    "trace": ("trace", "show where a file, or a row of scores.csv or claims.csv, comes from"),
+    "doctor": ("doctor", "name what this machine lacks for a study, each with the command that mends it"),
+    "power": ("power", "tell how many seeds and items each claim needs"),
+    "fetch": ("fetch_model", "fetch models of the catalog where there is a network"),
+    "datasets": ("describe_datasets", "write the table of the study's data sets"),
+}
+
+
+def main():
+    words = sys.argv[1:]
+    if words and words[0] in COMMANDS:
+        module, _ = COMMANDS[words[0]]
+        sys.exit(import_module(f"bias_inheritance.tools.{module}").main(words[1:]))
+    parser = argparse.ArgumentParser(prog="bias-inheritance", epilog="bias-inheritance COMMAND --help tells more.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (_, text) in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    main()

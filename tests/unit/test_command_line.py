@@ -1,0 +1,44 @@
+"""The command line: --help of every command is quick, since it imports nothing heavy; wrong commands are refused."""
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.tools.__main__ import COMMANDS
+from command_line import bias_inheritance, environment
+
+HEAVY = ["torch", "transformers", "datasets", "pandas", "numpy", "scipy", "snakemake"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_imports_nothing_heavy(command):
+    code = (
+        "import json, sys\n"
+        "from bias_inheritance.tools.__main__ import main\n"
+        f"sys.argv = ['bias-inheritance', {command!r}, '--help']\n"
+        "try:\n    main()\nfinally:\n"
+        f"    print(json.dumps([name for name in {HEAVY} if name in sys.modules]), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: bias-inheritance {command} "), done.stderr
+    assert json.loads(done.stderr) == []
+
+
+def test_help_lists_every_command():
+    done = bias_inheritance("--help")
+    assert done.returncode == 0 and all(f"    {command} " in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("words", [[], ["audti"]])
+def test_no_or_an_unknown_command_is_refused(words):
+    done = bias_inheritance(*words)
+    assert done.returncode == 2 and done.stderr.startswith("usage: bias-inheritance") and "Traceback" not in done.stderr
+
+
+def test_the_installed_command_is_this_one():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    module, _, function = project["scripts"]["bias-inheritance"].partition(":")
+    assert (module, function) == ("bias_inheritance.tools.__main__", "main")
