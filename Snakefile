@@ -22,7 +22,7 @@ if Quietness.RULES in (workflow.output_settings.quiet or ()):
     snakemake.executors.dryrun.Executor.printjob = lambda *_: None
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from bias_inheritance.plumbing import files, progress, provenance, warm
-from bias_inheritance.study import catalog, costs, grid
+from bias_inheritance.study import catalog, checks, costs, grid
 from bias_inheritance.plumbing.errors import UserError
 
 
@@ -30,11 +30,11 @@ configfile: "config.yaml"
 
 
 try:
-    grid.check(config, grid.sources(["config.yaml", *map(str, workflow.configfiles)]))
+    checks.check(config, checks.sources(["config.yaml", *map(str, workflow.configfiles)]))
 except UserError as fault:
     sys.exit(str(fault))
 if workflow.is_main_process:
-    for line in [*grid.warnings(config), *costs.estimate(config)]:
+    for line in [*checks.warnings(config), *costs.estimate(config)]:
         print(line, file=sys.stderr)
 
 for variable, value in warm.MEMORY.items():

@@ -13,7 +13,7 @@ from bias_inheritance.claims import contrasts, frames, testing, verdicts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.stats import statistics
-from bias_inheritance.study import catalog, grid
+from bias_inheritance.study import catalog, checks, grid
 from command_line import bias_inheritance
 from null.simulated import BASELINE, BIAS, DECLARED, METRICS, ORIGINAL, manipulation, no_predictions, row
 from simulated_study import configuration
@@ -142,7 +142,7 @@ def test_no_study_begins_with_faulty_claims(monkeypatch):
 
     monkeypatch.setattr(catalog, "claims", faulty)
     with pytest.raises(UserError, match="a fault"):
-        grid.check(configuration(), [])
+        checks.check(configuration(), [])
 
 
 def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monkeypatch):

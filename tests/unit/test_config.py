@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.study import catalog, grid
+from bias_inheritance.study import catalog, checks, grid
 from write_config import write_config
 
 
@@ -17,7 +17,7 @@ def config(root):
 
 def lines(config):
     with pytest.raises(UserError) as caught:
-        grid.check(config, [("config.yaml", config)])
+        checks.check(config, [("config.yaml", config)])
     return str(caught.value).splitlines()
 
 
@@ -92,7 +92,7 @@ def test_a_name_without_a_file_is_refused_with_the_names_that_exist(config, axis
 @pytest.mark.parametrize("gamma", [0.07, 0.14, 0.28, 0.29, 0.47, 0.57, 0.94])
 def test_every_gamma_of_two_decimals_is_taken(config, gamma):
     asked = changed(changed(config, ["grid", "gamma"], [0, gamma]), ["grid", "bias"], ["neutral"])
-    grid.check(asked, [("config.yaml", config)])
+    checks.check(asked, [("config.yaml", config)])
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_plain_copies_are_a_negative_control_and_associations_may_be_made_of_ori
         "title: x\ndoes: x\nrole: positive-control\nsource: originals\nassociate: 1.0\n"
     )
     asked = changed(config, ["grid", "bias"], ["neutral", "copies", "mine"])
-    grid.check(asked, [("config.yaml", asked)])
+    checks.check(asked, [("config.yaml", asked)])
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_plain_copies_are_a_negative_control_and_associations_may_be_made_of_ori
 def test_what_a_control_needs_of_the_reserve_is_told_before_a_run(config, bias, originals, told):
     asked = changed(changed(config, ["originals"], originals), ["grid", "bias"], ["neutral", bias])
     if told is None:
-        grid.check(asked, [("config.yaml", asked)])
+        checks.check(asked, [("config.yaml", asked)])
     else:
         (line,) = lines(asked)
         assert line.startswith(f"config.yaml: grid.bias[1]: {told}")
@@ -224,14 +224,14 @@ def test_a_planted_pool_that_relabels_nothing_is_told(config):
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "x.yaml").write_text("originals: 1\noriginals: 2\n")
     with pytest.raises(UserError, match="line 1: not valid YAML .*duplicate key 'originals'"):
-        grid.sources([tmp_path / "x.yaml"])
+        checks.sources([tmp_path / "x.yaml"])
 
 
 def test_an_overlay_without_keys_is_one_clear_line(tmp_path):
     for text in ("", "# nothing\n", "study\n"):
         (tmp_path / "x.yaml").write_text(text)
         with pytest.raises(UserError, match="x.yaml: holds no keys"):
-            grid.sources([tmp_path / "x.yaml"])
+            checks.sources([tmp_path / "x.yaml"])
 
 
 def test_several_faults_several_lines(config):
@@ -241,9 +241,9 @@ def test_several_faults_several_lines(config):
 def test_the_file_that_gave_the_key_is_named(config):
     wrong = changed(config, ["grid", "gamma"], [0, 2])
     with pytest.raises(UserError, match=r"^studies/x.yaml: grid.gamma\[1\]"):
-        grid.check(wrong, [("config.yaml", config), ("studies/x.yaml", {"grid": {"gamma": [0, 2]}})])
+        checks.check(wrong, [("config.yaml", config), ("studies/x.yaml", {"grid": {"gamma": [0, 2]}})])
     with pytest.raises(UserError, match=r"^--config: originals"):
-        grid.check(changed(config, ["originals"], 1), [("config.yaml", {})])
+        checks.check(changed(config, ["originals"], 1), [("config.yaml", {})])
 
 
 def test_the_default_study_and_all_overlays_are_sound(config, root):
@@ -256,16 +256,16 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
             (line,) = lines(whole)  # all but the data that it must be given is there
             assert line.startswith("config.yaml: data_dir: null gives culture-arabic, culture-chinese")
         else:
-            grid.check(whole, [("config.yaml", whole)])
+            checks.check(whole, [("config.yaml", whole)])
 
 
 def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
     pools = ["contrastive-explicit", "neutral", "planted-100"]
     config["grid"] |= {"domain": ["culture-arabic"], "task": ["hate-speech"], "bias": pools}
-    assert grid.warnings(config) == [
+    assert checks.warnings(config) == [
         "warning: data_dir is null, so culture-arabic run on the project's invented fixtures"
     ]
-    grid.check(config, [("config.yaml", config)])
+    checks.check(config, [("config.yaml", config)])
     (line,) = lines(changed(config, ["grid", "model"], ["tiny-random", "llama-3.1-8b-instruct"]))
     assert "the project's invented fixtures, which are not meant for llama-3.1-8b-instruct" in line
 

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.study import catalog, grid
+from bias_inheritance.study import catalog, checks, grid
 from bias_inheritance.tools.describe_datasets import describe_datasets
 from check_manipulation import check_manipulation
 from copy_pool import copy_pool
@@ -124,7 +124,7 @@ def test_a_copied_pool_is_mixed_masked_and_checked(config, prepared):
 
 def faults(config):
     with pytest.raises(UserError) as caught:
-        grid.check(config, [("config.yaml", config)])
+        checks.check(config, [("config.yaml", config)])
     return str(caught.value).splitlines()
 
 
@@ -146,7 +146,7 @@ def test_an_unknown_dataset_and_one_that_no_domain_reads_are_named(config):
 
 def test_datasets_chosen_by_name_leave_their_tasks_alone(config):
     config["evaluation"]["datasets"] = ["hateval", "osact4-hate"]
-    grid.check(config, [("config.yaml", config)])
+    checks.check(config, [("config.yaml", config)])
     assert grid.tasks_of(config, "culture-spanish") == ["hate-speech", "story-generation", "hiring"]
     assert set(grid.datasets_of(config, "culture-arabic")) == {"osact4-hate"}
     assert grid.items_of(config, "hate-speech") == config["evaluation"]["items_per_dataset"]

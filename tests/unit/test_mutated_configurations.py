@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.study import costs, grid
+from bias_inheritance.study import checks, costs, grid
 from integration.conftest import copy_project
 from snakemake.utils import update_config
 
@@ -138,7 +138,7 @@ def test_each_is_refused_by_its_key_or_runs(root, part):
     for number in range(20 * part, 20 * part + 20):
         what, path, made = mutation(root, number)
         try:
-            grid.check(made, [("config.yaml", made)])
+            checks.check(made, [("config.yaml", made)])
         except UserError as fault:
             told = str(fault)
             told.encode()  # a terminal can show it
@@ -164,7 +164,7 @@ def test_accepted_ones_are_planned_by_snakemake(root, tmp_path):
     for number in range(200):
         what, _, made = mutation(root, number)
         try:
-            grid.check(made, [("config.yaml", made)])
+            checks.check(made, [("config.yaml", made)])
         except UserError:
             continue
         if plan(made) < 50:

@@ -9,7 +9,7 @@ from bias_inheritance.data import biographies
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
-from bias_inheritance.study import catalog, costs, grid
+from bias_inheritance.study import catalog, checks, costs, grid
 
 
 def config(**changes):
@@ -24,12 +24,12 @@ def config(**changes):
 
 def refusal(**changes):
     with pytest.raises(UserError) as caught:
-        grid.check(config(**changes), [("study.yaml", config(**changes))])
+        checks.check(config(**changes), [("study.yaml", config(**changes))])
     return str(caught.value)
 
 
 def test_the_shipped_study_is_sound():
-    grid.check(config(), [])
+    checks.check(config(), [])
 
 
 def test_loss_is_refused_with_the_reason_in_one_line():
@@ -46,14 +46,14 @@ def test_a_paid_model_needs_a_budget():
 def test_a_setting_that_the_provider_does_not_take_is_refused():
     told = refusal(finetune={"learning_rate": 1.0e-5})
     assert "finetune.learning_rate" in told and "epochs, batch_size, learning_rate_multiplier" in told
-    grid.check(config(finetune={"epochs": 2}), [])
+    checks.check(config(finetune={"epochs": 2}), [])
     for given in (0.5, 2, "auto"):
-        grid.check(config(finetune={"learning_rate_multiplier": given}), [])
+        checks.check(config(finetune={"learning_rate_multiplier": given}), [])
 
 
 def test_a_server_that_tunes_nothing_has_its_untuned_cell_and_its_pools():
     served = config(grid={"model": ["local-server"], "mitigation": ["none", "loss"]}, max_cost_usd=0)
-    grid.check(served, [])
+    checks.check(served, [])
     assert [cell["bias"] for cell in grid.cells(served)] == ["untuned"]
     assert len(grid.pools(served)) == 10 * 3
 

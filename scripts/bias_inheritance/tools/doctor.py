@@ -130,11 +130,11 @@ def read(arguments):
     import yaml
 
     from bias_inheritance.plumbing.errors import UserError
-    from bias_inheritance.study import grid
+    from bias_inheritance.study import checks
 
     config = {}
     try:
-        sources = grid.sources(["config.yaml", *arguments.configfile])
+        sources = checks.sources(["config.yaml", *arguments.configfile])
         for _, content in sources:
             merge(config, content)
         for word in arguments.config:
@@ -146,7 +146,7 @@ def read(arguments):
             except yaml.YAMLError:
                 raise UserError(f"--config: {word}: the value is not valid YAML") from None
             merge(config, {key: given})
-        grid.check(config, sources)
+        checks.check(config, sources)
     except UserError as fault:
         faults = str(fault).splitlines()
         return config if config and all(": data_dir: " in line for line in faults) else None, faults

@@ -1,0 +1,345 @@
+"""The checks of a study's configuration and of the catalog, made once at startup."""
+
+import math
+import os
+from decimal import Decimal
+from importlib import import_module
+
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
+from bias_inheritance.study import catalog, grid, schema
+
+MODULES = {"domain": ("family", "data", "files_read"), "task": ("kind", "tasks", "score")}
+LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
+
+
+def check(config, sources):
+    """Raise UserError with one line per error in the configuration or the catalog.
+
+    sources: [(file name, its parsed content)], the later one winning; a value that no file holds came from the command
+    line.
+    """
+    faults = schema.faults(config, schema.SCHEMAS / "config.schema.yaml")
+    lines = [] if faults else list(_faults_of_the_catalog(config))
+    if not faults and not lines:
+        faults = list(_against_catalog(config))
+    lines += [f"{_source(path, config, sources)}: {schema.line(path, text)}" for path, text in faults]
+    if lines:
+        raise UserError("\n".join(dict.fromkeys(sorted(lines))))
+    catalog.claims()  # claims are fixed before a run, so an error in them stops it
+
+
+def sources(names):
+    """[(file name, its parsed content)] of configuration files; raises UserError for one that is missing or not YAML."""
+    parsed = []
+    for name in names:
+        try:
+            content = schema.read(name, name)
+        except OSError as fault:
+            raise UserError(f"{name}: {fault.strerror}; name a file of studies/") from None
+        require(isinstance(content, dict), f"{name}: holds no keys; add keys of config.yaml, or leave the file out")
+        parsed.append((os.path.relpath(name), content))
+    return parsed
+
+
+def _faults_of_the_catalog(config):
+    """One line per error in the catalog: in every bias, model and task file, and in the study's domains and mitigations."""
+    for axis, folder in catalog.FOLDERS.items():
+        known = catalog.names(axis)
+        for name in known if axis in ("bias", "model", "task") else set(config["grid"][axis]) & set(known):
+            file = f"catalog/{folder}/{name}.yaml"
+            try:
+                content = catalog.load(axis, name)
+            except UserError as fault:
+                yield str(fault)
+                continue
+            faults = schema.faults(content, schema.SCHEMAS / f"{axis}.schema.yaml")
+            if not faults and axis == "bias":
+                faults = list(_against_its_source(content))
+            for path, text in faults or _unresolved_names(axis, content):
+                yield f"{file}: {schema.line(path, text)}"
+
+
+def _against_its_source(pool):
+    """Keys of a pool that contradict its source or role."""
+    changes = [key for key in ("associate", "plant", "shift") if key in pool]
+    if pool["source"] == "generated" and changes:
+        yield [changes[0]], "applies to copied texts only; use source: reserve or originals, or remove the key"
+    elif "plant" in pool and pool["source"] != "reserve":
+        yield (
+            ["source"],
+            "originals would train on each relabelled text with its true label too; a planted pool needs reserve",
+        )
+    elif pool["role"] == "positive-control" and not changes:
+        yield ["role"], "positive-control needs a known effect; add associate, plant or shift"
+    elif pool["source"] == "originals" and not changes and pool["role"] != "negative-control":
+        yield (
+            ["source"],
+            "originals alone gives plain copies of D_o, which only a negative-control may be; add associate or shift, or use reserve",
+        )
+
+
+def _unresolved_names(axis, content):
+    """Names in a catalog file that no module of the library and no other catalog file has."""
+    if axis in MODULES:
+        key, package, function = MODULES[axis]
+        modules = (SCRIPTS / "bias_inheritance" / package).glob("[!_]*.py")
+        known = sorted(path.stem for path in modules if f"\ndef {function}(" in path.read_text(encoding="utf-8"))
+        if content[key] not in known:
+            yield (
+                [key],
+                f"no module {content[key]!r} in scripts/bias_inheritance/{package}{schema.suggest(content[key], known)}",
+            )
+    named = [
+        (["tasks", index], "task", task) for index, task in enumerate(content["tasks"] if axis == "domain" else [])
+    ]
+    named += [
+        (["datasets", name, "domain"], "domain", dataset["domain"])
+        for name, dataset in content.get("datasets", {}).items()
+    ]
+    if axis == "model" and "random" in content["source"]:
+        named.append((["source", "tokenizer_of"], "model", content["source"]["tokenizer_of"]))
+    for path, other, name in named:
+        if name not in catalog.names(other):
+            yield (
+                path,
+                f"no file catalog/{catalog.FOLDERS[other]}/{name}.yaml{schema.suggest(name, catalog.names(other))}",
+            )
+
+
+def _against_catalog(config):
+    axes = config["grid"]
+    for index, gamma in enumerate(axes["gamma"]):
+        if Decimal(str(gamma)) != Decimal(str(gamma)).quantize(Decimal("0.01")):
+            yield ["grid", "gamma", index], f"{gamma} has more than two decimals; cells are named by γ with two"
+    for axis in catalog.FOLDERS:
+        known = catalog.names(axis)
+        for index, name in enumerate(axes[axis]):
+            if name not in known:
+                yield (
+                    ["grid", axis, index],
+                    f"no file catalog/{catalog.FOLDERS[axis]}/{schema.quoted(name)[1:-1]}.yaml{schema.suggest(name, known)}; there are {', '.join(known)}",
+                )
+    for index, name in enumerate(config["mitigated"] or []):
+        if name not in axes["bias"]:
+            yield (
+                ["mitigated", index],
+                f"{schema.quoted(name)} is not in grid.bias{schema.suggest(name, axes['bias'])}",
+            )
+    if "none" not in axes["mitigation"]:
+        yield ["grid", "mitigation"], "add none, which every mitigation is compared with"
+    for task in config["evaluation"]["items"]:
+        if task not in catalog.names("task"):
+            yield ["evaluation", "items"], f"no task {task!r}{schema.suggest(str(task), catalog.names('task'))}"
+    source, folder = config["opinions"]["source"], config["data_dir"]
+    from_file = "values" in config["misalignment"] and source not in ("fixture", "hub")
+    if from_file and not os.path.isfile(os.path.join(folder or ROOT, source)):
+        yield (
+            ["opinions", "source"],
+            f"no file {source} in {folder or 'the project'}; use fixture, hub, or a file in data_dir",
+        )
+    if all(name in catalog.names("domain") for name in axes["domain"]):
+        for name in axes["domain"]:
+            tasks = catalog.load("domain", name)["tasks"]
+            if not set(tasks) & set(axes["task"]):
+                yield (
+                    ["grid", "task"],
+                    f"none of these belongs to the domain {name}, whose tasks are {', '.join(tasks)}",
+                )
+            elif not grid.tasks_of(config, name):
+                yield (
+                    ["evaluation", "datasets"],
+                    f"no dataset listed here is used by the domain {name} and the tasks of grid.task",
+                )
+            known = all(model in catalog.names("model") for model in axes["model"])
+            local = known and not any(map(grid.served, axes["model"]))
+            if config["rounds"]["count"] > 1 and local and "perplexity" in set(tasks) - set(axes["task"]):
+                yield (
+                    ["grid", "task"],
+                    "add perplexity: multi-round studies (rounds.count above 1) need it to tell model collapse from bias",
+                )
+        yield from _against_data(config)
+    for name in config["domains"]:
+        if name not in catalog.names("domain"):
+            yield ["domains"], f"no domain {name!r}{schema.suggest(str(name), catalog.names('domain'))}"
+    known = [name for task in catalog.names("task") for name in catalog.load("task", task).get("datasets", {})]
+    for index, name in enumerate(config["evaluation"]["datasets"] or []):
+        if name not in known:
+            yield (
+                ["evaluation", "datasets", index],
+                f"no task in catalog/tasks has a dataset {name!r}{schema.suggest(name, known)}",
+            )
+    for domain in [name for name in axes["domain"] if name in catalog.names("domain")]:
+        family = catalog.load("domain", domain)["family"]
+        has_associations = "associated_groups" in catalog.load("domain", domain)
+        for index, name in enumerate(axes["bias"]):
+            if name in catalog.names("bias") and family not in catalog.load("bias", name).get("prompt", {family: None}):
+                yield (
+                    ["grid", "bias", index],
+                    f"catalog/biases/{name}.yaml has no prompt for the family {family} of the domain {domain}; add one",
+                )
+            if name in catalog.names("bias") and "associate" in catalog.load("bias", name) and not has_associations:
+                yield (
+                    ["grid", "bias", index],
+                    f"{name} needs `associated_groups`, which catalog/domains/{domain}.yaml does not have; add them there, or remove {name}",
+                )
+        yield from _against_sizes(config, domain)
+        yield from _against_samples(config, domain)
+    if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in axes[axis]):
+        yield from _against_servers(config)
+        yield from _against_training(config)
+    size = math.prod(len(axes[axis]) for axis in ("model", "domain", "bias", "gamma", "mitigation", "seed"))
+    if size * config["rounds"]["count"] > LARGEST_GRID:
+        yield ["grid"], f"defines {size * config['rounds']['count']} cells; at most {LARGEST_GRID} are allowed"
+    if any(gamma > 0 for gamma in axes["gamma"]) and 0 not in axes["gamma"]:
+        yield ["grid", "gamma"], "add 0.00: every augmented cell is compared with the cell `original` at γ = 0"
+
+
+def _against_sizes(config, domain):
+    """Values of γ that give the same number of samples as another one, or none, with a domain's number of originals."""
+    originals, sizes = grid.originals_of(config, domain), {}
+    for index, gamma in enumerate(config["grid"]["gamma"]):
+        size = grid.augmented_count(originals, gamma)
+        if gamma > 0 and size == 0:
+            yield ["grid", "gamma", index], f"{gamma} adds no sample to {originals} originals; raise `originals`"
+        elif size in sizes:
+            yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
+        sizes[size] = gamma
+
+
+def _against_servers(config):
+    """Settings that a model behind a server cannot follow: it takes and returns text, and exposes nothing inside."""
+    axes = config["grid"]
+    for name in filter(grid.served, axes["model"]):
+        model = catalog.load("model", name)
+        if "perplexity" in axes["task"]:
+            yield (
+                ["grid", "task", axes["task"].index("perplexity")],
+                f"perplexity needs the probability of whole texts, which the server of {name} does not return; remove it",
+            )
+        if grid.tunable(name):
+            for index, mitigation in enumerate(axes["mitigation"]):
+                if "alignment" in catalog.load("mitigation", mitigation):
+                    yield (
+                        ["grid", "mitigation", index],
+                        f"{mitigation} works on hidden states, which the provider of {name} does not expose; remove it, or run {name} in a separate study",
+                    )
+        if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
+            yield (
+                ["max_cost_usd"],
+                f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set what the study may cost in US dollars",
+            )
+
+
+def _against_training(config):
+    """Training settings that a model of the study does not have."""
+    given = {("finetune", key) for key in config["finetune"]}
+    given |= {
+        ("domains", domain, "finetune", key)
+        for domain in config["grid"]["domain"]
+        for key in config["domains"].get(domain, {}).get("finetune", {})
+    }
+    for name in filter(grid.tunable, config["grid"]["model"]):
+        settings = catalog.load("model", name)["finetune"]
+        for path in sorted(given):
+            if path[-1] not in settings:
+                who = f"the provider of {name}" if grid.served(name) else f"the training of {name}"
+                yield list(path), f"{who} has no such setting; it has {', '.join(settings)}"
+
+
+def _against_data(config):
+    """A missing data folder, or a missing file that the study reads from it."""
+    if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
+        yield ["data_dir"], f"no folder {config['data_dir']}; give the folder that holds the data, or null"
+        return
+    invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
+    hub = [name for name in config["grid"]["model"] if _from_hub(name)]
+    if invented and hub:
+        yield (
+            ["data_dir"],
+            f"null gives {', '.join(invented)} the project's invented fixtures, which are not meant for {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or remove the domains from grid.domain",
+        )
+        return
+    for name in config["grid"]["domain"]:
+        try:
+            paths = import_module(f"bias_inheritance.data.{catalog.load('domain', name)['family']}").files_read(
+                {**catalog.load("domain", name), "datasets": grid.datasets_of(config, name)}, config["data_dir"]
+            )
+        except UserError as fault:
+            yield ["data_dir"], str(fault)
+            return
+        missing = [path for path in paths if not os.path.exists(ROOT / path)]
+        if missing:
+            yield (
+                ["data_dir"],
+                f"the domain {name} needs {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, not found; add the files, or limit grid.task and evaluation.datasets to those that exist",
+            )
+            return
+
+
+def _from_hub(model):
+    return model in catalog.names("model") and "hub" in catalog.load("model", model)["source"]
+
+
+def _against_samples(config, domain):
+    """Samples that the study asks for beyond what a domain has, where its file says so (`samples`)."""
+    has = catalog.load("domain", domain).get("samples")
+    if not has:
+        return
+    originals = grid.originals_of(config, domain)
+    if originals > has["source"]:
+        yield ["originals"], f"{originals} is more than the {has['source']} that the domain {domain} has"
+    needs = grid.pool_size(config, domain)
+    labels, groups = len(catalog.load("domain", domain)["labels"]), len(catalog.load("domain", domain)["groups"])
+    kept = has["reserve"] // (labels * groups)
+    for index, bias in enumerate(config["grid"]["bias"]):
+        pool = catalog.load("bias", bias) if bias in catalog.names("bias") else {"source": None}
+        strength = Decimal(str(pool.get("associate", 0)))
+        share = (1 - strength) / groups + strength  # of its label's samples, the largest group's
+        most = math.ceil(math.ceil(needs / labels) * share)
+        if pool["source"] == "reserve" and most > kept:
+            yield (
+                ["grid", "bias", index],
+                f"{bias} needs up to {most} samples of one label and group that are in no original; the reserve of {domain} has {kept}: lower originals or the largest γ",
+            )
+        elif pool.get("plant") and needs // groups * pool["plant"] < 1:
+            yield (
+                ["grid", "bias", index],
+                f"{bias} relabels nothing: {pool['plant']:g} of the compared group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant",
+            )
+
+
+def _source(path, config, sources):
+    """The file that gave the value at `path`, else the command line."""
+
+    def at(node):
+        for key in path:
+            node = node[key]
+        return node
+
+    for name, content in reversed(sources):
+        try:
+            if not path or isinstance(at(config), dict) or repr(at(content)) == repr(at(config)):
+                at(content)
+                return name
+        except (KeyError, IndexError, TypeError):
+            continue  # this file does not hold the key
+    return "--config"
+
+
+# ---- the grid ----------------------------------------------------------------------------------------------------
+
+
+def warnings(config):
+    """A line that names the domains that run on fixtures, if there are any."""
+    invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
+    return (
+        [f"warning: data_dir is null, so {', '.join(invented)} run on the project's invented fixtures"]
+        if invented
+        else []
+    )
+
+
+def require(condition, message):
+    if not condition:
+        raise UserError(message)
