@@ -20,6 +20,7 @@ GRID = config["grid"]
 CELLS = grid.cells(config)
 POOLS = grid.pools(config)
 LONGEST_LINE = 40_000
+SOURCES = {}  # code files read so far, for the steps' digests
 # Trainings take longest: what they wait for goes before them, and they before all else, so that no core waits for one at
 # the end.
 BEFORE_TRAINING = 3
@@ -78,7 +79,7 @@ def call(name):
 
 
 def code(name, choosing=None):
-    """Digest of the step's own code, so that a changed line reruns what it touches and a touched file nothing.
+    """Digest of what the step's code means: a changed line reruns what it touches, a reworded message nothing.
 
     choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`.
     """
@@ -89,7 +90,7 @@ def code(name, choosing=None):
 
 @cache
 def digest_of_code(name, chosen):
-    return provenance.code_digest(name, json.loads(chosen))["digest"]
+    return provenance.code_digest(name, json.loads(chosen), SOURCES)["digest"]
 
 
 def paths(wildcards, input, output, resources):

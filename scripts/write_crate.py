@@ -135,12 +135,8 @@ def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
 
 def _copy_code(described, jobs, folder, study):
     """Copy the workflow and the code that ran to `folder`; returns {step or 'Snakefile': its entity}."""
-    ran = {path: sha256 for job in jobs for path, sha256 in job["code"]["files"].items()}
-    changed = [
-        path
-        for path, sha256 in ran.items()
-        if not (provenance.ROOT / path).is_file() or provenance.sha256(provenance.ROOT / path) != sha256
-    ]
+    ran = {path: digest for job in jobs for path, digest in job["code"]["files"].items()}
+    changed = [path for path, digest in ran.items() if not provenance.has_digest(path, digest)]
     if changed:
         raise UserError(f"{changed[0]} has changed since the study ran it; run the study again, or restore the file")
     places = [*(provenance.ROOT / "rules").rglob("*.*"), *provenance.SCRIPTS.rglob("schemas/*.yaml")]

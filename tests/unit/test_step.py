@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 
 import pytest
 from bias_inheritance.plumbing import files, progress, provenance, step
+from rewording import reword_tree
 
 
 @pytest.fixture
@@ -100,39 +102,53 @@ def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
 
 
 TOY = """
-import subprocess, sys
-from pathlib import Path
+import subprocess
 from bias_inheritance.plumbing import files, provenance, step
 
-provenance.ROOT, provenance.code_digest = Path(sys.argv.pop()), lambda *_: {"files": {}, "digest": "same"}
 
-def toy(said: step.Output, work: step.Work):
+def toy(text: step.Output, work: step.Work):
     journal = files.Journal(work / "journal.jsonl")
-    print("went on from", len(journal.rows))
+    print("continued after", len(journal.rows))
     journal.append([{"finished": True}])
-    files.write_text(said, "x")
+    files.write_text(text, "x")
     git = ["git", "-C", provenance.ROOT, "-c", "user.name=n", "-c", "user.email=e"]
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "later"], check=True)
 
-step.run(toy)
+
+if __name__ == "__main__":
+    step.run(toy)
 """
 
 
 @pytest.fixture
-def toy(root, tree, tmp_path):
-    """Run a step that finishes one record of work a run, and commits meanwhile: (records found, its record)."""
+def toy(tree, tmp_path):
+    """Run a step that finishes one record of work a run, and commits meanwhile: (records before, its record)."""
+    library = "bias_inheritance/plumbing"
+    shutil.copytree(provenance.SCRIPTS / library, tree / "scripts" / library)
+    (tree / "scripts" / "toy.py").write_text(TOY)
 
     def run(**environment):
-        paths = {"--said": tmp_path / "said", "--work": tmp_path / "work", "--record": tmp_path / "said.prov.json"}
+        paths = {"--text": tmp_path / "text", "--work": tmp_path / "work", "--record": tmp_path / "text.prov.json"}
         words = [str(word) for option in paths.items() for word in option]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root / "scripts"), **environment}
         done = subprocess.run(
-            [sys.executable, "-c", TOY, *words, tree], env=environment, capture_output=True, text=True
+            [sys.executable, tree / "scripts" / "toy.py", *words],
+            env={"PATH": os.environ["PATH"], **environment},
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
         return int(done.stdout.split()[-1]), files.read_json(paths["--record"])
 
     return run
+
+
+def test_a_step_resumes_after_rewording_and_not_after_a_change_of_its_code(toy, tree):
+    assert [toy()[0], toy()[0]] == [0, 1]
+    reword_tree(tree / "scripts")
+    assert toy()[0] == 2
+    script = tree / "scripts" / "toy.py"
+    script.write_text(script.read_text().replace("'x'", "'y'"))
+    assert [toy()[0], toy()[0]] == [0, 1]
 
 
 def test_a_step_goes_on_from_what_its_own_environment_computed_and_from_no_other(toy):

@@ -35,7 +35,7 @@ def audit(folder, expect=None):
     verdicts = {name: {"state": "extra", "why": "no record says where it is from"} for name in study.sizes}
     for name, (state, why) in study.faults.items():
         verdicts[name] = {"state": state, "why": why}
-    changed_code = {}
+    sources = {}
     for name, record in study.records.items():
         if name in study.sizes and name not in study.faults:
             verdicts[name] = {"state": "ok", "why": None}
@@ -51,7 +51,7 @@ def audit(folder, expect=None):
                 verdicts[name] = {"state": "broken", "why": f"nothing that is here made its input {_few(orphans)}"}
         reasons = [
             *_changed_inputs(study, record, digests),
-            *_changed_code(record, changed_code),
+            *_changed_code(record, sources),
             *_changed_parameters(name, record, plan),
             *_changed_image(record, [digests[path] for path in images]),
         ]
@@ -143,16 +143,13 @@ def _changed_inputs(study, record, digests):
             yield f"its input {path} has changed since"
 
 
-def _changed_code(record, known):
-    """Code files that are not those that ran, by the checkout that this module lies in."""
+def _changed_code(record, sources):
+    """Code files that no longer mean what they meant when they ran, by the checkout that this module lies in."""
     script = record["step"]
     if not (provenance.SCRIPTS / f"{script}.py").is_file():
         yield f"scripts/{script}.py that made it is gone"
         return
-    paths = tuple(provenance.code_of(script, record["parameters"]))
-    if paths not in known:
-        known[paths] = {path: provenance.sha256(provenance.ROOT / path) for path in paths}
-    then, now = record["code"]["files"], known[paths]
+    then, now = record["code"]["files"], provenance.code_digest(script, record["parameters"], sources)["files"]
     changed = sorted(path for path in {*then, *now} if then.get(path) != now.get(path))
     if changed:
         yield f"its code has changed since: {_few(changed)}"

@@ -4,16 +4,29 @@ import ast
 import hashlib
 import json
 import os
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = ROOT / "scripts"
 SUFFIX = ".prov.json"
 MARKER = ".snakemake_timestamp"  # Snakemake's own: an empty file in every folder that is an output
-# Modules that every step uses and that cannot change a result: the record writer, the progress display, the worker, the
-# choice of a GPU.
-WITHOUT_EFFECT = {"step", "provenance", "progress", "warm", "gpus"}
+# Modules that record, start, fetch for or speak for a step and cannot change its result: no step's code holds them.
+WITHOUT_EFFECT = {
+    f"scripts/bias_inheritance/{module}.py"
+    for module in (
+        "plumbing/errors",
+        "plumbing/gpus",
+        "plumbing/progress",
+        "plumbing/provenance",
+        "plumbing/step",
+        "plumbing/warm",
+        "models/fetching",
+    )
+}
+# What is said by these calls, and by raising these exceptions, is a message: rewording it changes no result.
+SPEAKERS = {"print", "progress.update", "warnings.warn"}
+FATAL = {"UserError", "RuntimeError", "TypeError", "ValueError"}
 
 
 def sha256(path):
@@ -37,45 +50,93 @@ def describe(path):
     return [{"path": str(file), "sha256": sha256(file), "bytes": file.stat().st_size} for file in files]
 
 
-@cache
-def _imports(path):
-    """Library modules that a source file imports, and files of `resources/` and `scripts/` (templates) that it names."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
+@dataclass(frozen=True)
+class Source:
+    """What one code file means, and which others it uses."""
+
+    digest: str
+    uses: frozenset = frozenset()  # paths of library modules, and of files in resources/ and scripts/ that it names
+    choices: frozenset = frozenset()  # (package, key): modules of a package that a parameter `key` chooses
+
+
+def read_source(path):
+    """The Source of a file. A Python file's digest is of its meaning, any other file's is its sha256.
+
+    Two Python files have the same digest where they differ only in formatting, comments, docstrings and the wording of
+    messages. Prompts and all other text that a result may hold count. Raises SyntaxError.
+    """
+    path = Path(path)
+    if path.suffix != ".py":
+        return Source(sha256(path))
+    tree = ast.parse(path.read_bytes(), str(path))
+    return Source(digest(_meaning(tree)), frozenset(_uses(tree)), frozenset(filter(None, map(_choice, ast.walk(tree)))))
+
+
+def has_digest(path, digest):
+    """Whether the code file `path`, relative to the project's root, exists and has the digest that a record gives it."""
+    return (ROOT / path).is_file() and read_source(ROOT / path).digest == digest
+
+
+def _meaning(node, message=False):
+    """A syntax tree as nested lists without docstrings; of a `message`, only what is computed for it.
+
+    Fields that are empty are left out: which ones there are depends on the version of Python.
+    """
+    if isinstance(node, list):
+        return [_meaning(part, message) for part in node if not (isinstance(part, ast.Expr) and _is_text(part.value))]
+    if not isinstance(node, ast.AST):
+        return ascii(node)
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name(node.exc).rpartition(".")[2] in FATAL:
+        return ["Raise", _name(node.exc)]
+    if message and (_is_text(node) or isinstance(node, ast.JoinedStr)):
+        values = [part.value for part in getattr(node, "values", []) if isinstance(part, ast.FormattedValue)]
+        return ["message", *(_meaning(value, message) for value in values)]
+    message = message or _speaks(node)
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return [type(node).__name__, *([name, _meaning(value, message)] for name, value in fields)]
+
+
+def _is_text(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _name(call):
+    """The dotted name of what is called, "" where it has none."""
+    return ast.unparse(call.func) if isinstance(call.func, (ast.Name, ast.Attribute)) else ""
+
+
+def _speaks(node):
+    """Whether a node is a call that only prints to the step's log or its progress."""
+    return (
+        isinstance(node, ast.Call)
+        and _name(node) in SPEAKERS
+        and all(keyword.arg != "file" or ast.unparse(keyword.value) == "sys.stderr" for keyword in node.keywords)
+    )
+
+
+def _uses(tree):
+    """Paths of the library modules that a syntax tree imports, and of the files of resources/ and scripts/ that it names."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr) and not _choice(node):
-            # a module chosen by name in some other way: any of its package
+            # a module chosen in another way than by a parameter: any of its package
             package = str(getattr(node.values[0], "value", ""))
             if package.startswith("bias_inheritance.") and package.endswith("."):
-                found.update((SCRIPTS / package.replace(".", "/")).glob("[!_]*.py"))
-        if (
-            isinstance(node, ast.Constant)
-            and str(node.value).startswith(("resources/", "scripts/"))
-            and (ROOT / node.value).is_file()
-        ):
-            found.add(ROOT / node.value)
+                modules = (SCRIPTS / package.replace(".", "/")).glob("[!_]*.py")
+                yield from (os.path.relpath(module, ROOT) for module in modules)
+        names = []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        for name in names:
-            if name.startswith("bias_inheritance."):
-                module = SCRIPTS / (name.replace(".", "/") + ".py")
-                if module.is_file():
-                    found.add(module)
-    return frozenset(found)
-
-
-@cache
-def _choices(path):
-    """(package, key) of the modules that a source file imports by a parameter, as in f"bias_inheritance.tasks.{task['kind']}"."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return frozenset(filter(None, (_choice(node) for node in nodes if isinstance(node, ast.JoinedStr))))
+        paths = [f"scripts/{name.replace('.', '/')}.py" for name in names if name.startswith("bias_inheritance.")]
+        if _is_text(node) and node.value.startswith(("resources/", "scripts/")):
+            paths.append(node.value)
+        yield from (path for path in paths if (ROOT / path).is_file())
 
 
 def _choice(node):
-    """(package, key) of an f-string that names a module by a parameter, else None."""
-    if len(node.values) != 2:
+    """(package, key) of an f-string that names a module by a parameter, as in f"bias_inheritance.tasks.{task['kind']}"."""
+    if not isinstance(node, ast.JoinedStr) or len(node.values) != 2:
         return None
     start, chosen = node.values
     text = start.value if isinstance(start, ast.Constant) else ""
@@ -86,7 +147,7 @@ def _choice(node):
 
 
 def _values(key, content):
-    """Every value that stands under `key`, at any depth of a JSON value."""
+    """Every value under `key`, at any depth of a JSON value."""
     if isinstance(content, dict):
         for name, value in content.items():
             if name == key:
@@ -97,30 +158,28 @@ def _values(key, content):
             yield from _values(key, value)
 
 
-def code_of(script, parameters=None):
-    """The files whose change can change what `scripts/SCRIPT.py` computes, relative to the project's root, sorted.
+def code_digest(script, parameters=None, sources=None):
+    """{files: {path: digest}, digest} of the code whose change can change what `scripts/SCRIPT.py` computes.
 
-    They are the script and, transitively, the library modules it imports and the resource files these name, read from
-    the source without running it. Modules that are chosen by a parameter (a domain's `family`, a task's `kind`) are
-    those that `parameters` name, so that one more family reruns nothing.
+    Its files are the script and, transitively, the library modules that it imports and the resource files that these
+    name, read from the source without running it; paths are relative to the project's root. Of modules that a
+    parameter chooses (a domain's `family`, a task's `kind`) only those that `parameters` name count, so that one more
+    family reruns nothing. sources: {path: Source} read earlier in this process; those read now are added to it.
     """
-    seen, todo = set(), [SCRIPTS / f"{script}.py"]
-    while todo:
-        path = todo.pop()
-        if path in seen or path.stem in WITHOUT_EFFECT:
+    sources = {} if sources is None else sources
+    files, remaining = {}, [f"scripts/{script}.py"]
+    while remaining:
+        path = remaining.pop()
+        if path in files or path in WITHOUT_EFFECT:
             continue
-        seen.add(path)
-        if path.suffix == ".py":
-            todo.extend(_imports(path))
-            for package, key in _choices(path):
-                chosen = [SCRIPTS / "bias_inheritance" / package / f"{name}.py" for name in _values(key, parameters)]
-                todo.extend(module for module in chosen if module.is_file())
-    return sorted(os.path.relpath(path, ROOT) for path in seen)
-
-
-def code_digest(script, parameters=None):
-    """{files: {path: sha256}, digest} of the code behind a step."""
-    files = {path: sha256(ROOT / path) for path in code_of(script, parameters)}
+        if path not in sources:
+            sources[path] = read_source(ROOT / path)
+        files[path] = sources[path].digest
+        remaining += sources[path].uses
+        for package, key in sources[path].choices:
+            modules = [f"scripts/bias_inheritance/{package}/{name}.py" for name in _values(key, parameters)]
+            remaining += [module for module in modules if (ROOT / module).is_file()]
+    files = dict(sorted(files.items()))
     return {"files": files, "digest": digest(files)}
 
 

@@ -269,12 +269,10 @@ def bottom(found):
         print(f"model {card['model']}, {card['form']}, revision {card['revision']}")
         for file, sha256 in card["files"].items():
             print(f"  {sha256}  {file}")
-    code = {path: sha256 for job in jobs for path, sha256 in job["code"]["files"].items()}
+    code = {path: digest for job in jobs for path, digest in job["code"]["files"].items()}
     print("code that ran")
-    for path, sha256 in sorted(code.items()):
-        here = provenance.ROOT / path
-        state = "" if here.is_file() and provenance.sha256(here) == sha256 else "  (another, or none, is here now)"
-        print(f"  {sha256}  {path}{state}")
+    for path, digest in sorted(code.items()):
+        print(f"  {digest}  {path}{'' if provenance.has_digest(path, digest) else '  (changed or deleted since)'}")
     commits = {f"{job['git']['commit']}{'' if job['git']['clean'] else ' and changes'}" for job in jobs if job["git"]}
     print(f"commit {', '.join(sorted(commits)) or 'none: the code was no git checkout'}")
     print("environment")

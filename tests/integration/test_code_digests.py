@@ -1,0 +1,37 @@
+"""What Snakemake and audit make of changed code: rewording reruns nothing, a changed line what it touches."""
+
+import re
+import shutil
+
+import pytest
+from command_line import bias_inheritance
+from integration.conftest import run
+from rewording import reword_tree
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy of the project with the finished study, whose code a test may change."""
+    shutil.copytree(finished, tmp_path / "project", symlinks=True)
+    return tmp_path / "project"
+
+
+def planned(project):
+    """{rule: number of jobs} that a dry run counts."""
+    told = run(project, "-n", "--cores", "1")
+    return {} if "Nothing to be done" in told else dict(re.findall(r"^(\w+) +(\d+)$", told, re.MULTILINE))
+
+
+def test_rewording_every_docstring_comment_and_message_reruns_nothing(project):
+    reword_tree(project / "scripts")
+    assert planned(project) == {}
+    audit = bias_inheritance("audit", "results/one", project=project)
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+def test_a_changed_line_reruns_its_step_and_what_follows_from_it(project):
+    script = project / "scripts" / "score.py"
+    script.write_text(script.read_text() + "\nchanged = True\n")
+    jobs = planned(project)
+    assert jobs["score"] == "2" and "gather_scores" in jobs
+    assert not {"prepare_model", "write_pool", "mix", "finetune", "predict"} & jobs.keys()
