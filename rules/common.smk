@@ -263,6 +263,7 @@ def described(wildcards, cell):
         "domain": domain_of(
             wildcards.domain,
             "title",
+            "language",
             "family",
             "reference",
             "compared",

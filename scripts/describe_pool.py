@@ -7,6 +7,7 @@ from bias_inheritance.plumbing.step import Input, Inputs, Output
 from bias_inheritance.pools.slots import associated_shares
 
 MOST_PROMPTS = 40
+SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (float("inf"), "n>100K")]  # the hub's names
 
 
 def describe_pool(
@@ -21,7 +22,7 @@ def describe_pool(
     seed: int,
     cell: dict | None,
 ):
-    """Write card.md (Markdown), from the pool itself and what it was asked for.
+    """Write card.md (Markdown with the hub's front matter), from the pool itself and what it was asked for.
 
     base, model: the writer's model card and its title, licence and generation settings; nothing for a copied pool.
     adapter, cell: what tuned the writer, and {gamma, mitigation, round} of the cell that it was tuned in; nothing for a
@@ -62,7 +63,25 @@ def describe_pool(
         "- it contains stereotypes about groups; publish it only with this card",
         "",
     ]
-    files.write_text(card, "\n".join(lines))
+    front = _front_matter(len(samples), f"{bias['title']}: {domain['title']}", domain.get("language"), model)
+    files.write_text(card, f"---\n{front.to_yaml()}\n---\n\n" + "\n".join(lines))
+
+
+def _front_matter(size, title, language, model):
+    """The huggingface_hub.DatasetCardData of a pool: what the hub's search and viewer read of a card."""
+    from huggingface_hub import DatasetCardData
+
+    return DatasetCardData(
+        pretty_name=title,
+        language=language,
+        license="other",
+        license_name="terms-of-its-sources",
+        annotations_creators="machine-generated" if model else "other",
+        language_creators="machine-generated" if model else "found",
+        size_categories=next(name for limit, name in SIZES if size < limit),
+        tags=["bias", "synthetic", "not-for-training"] if model else ["bias", "not-for-training"],
+        configs=[{"config_name": "default", "data_files": "pool.jsonl"}],
+    )
 
 
 def _round(cell):

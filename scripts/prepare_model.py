@@ -1,7 +1,5 @@
 """Fetch a model, verify it, round its base to NF4 once, and describe the result on a card."""
 
-from contextlib import closing
-
 from bias_inheritance.models import base, fetching, shortcuts
 from bias_inheritance.models.served import address
 from bias_inheritance.plumbing import files, step
@@ -23,7 +21,7 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
     form = spec["form"][base.device()]
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
     # all studies share the folder, so one at a time prepares and describes it
-    with closing(files.hold(base.STORE / model / "preparing", wait=True)):
+    with files.hold(base.STORE / model / "preparing", wait=True):
         source = fetching.fetch(spec["source"], base.STORE / model / "source", model, tokenizer_spec)
         base.prepare_base(source, form, base.STORE / model / form)
         allowed = shortcuts.choose(base.load_folder(base.STORE / model / form, base.compute_type()), model)

@@ -2,33 +2,32 @@
 
 import ast
 
-EXCEPTIONS = ("UserError", "RuntimeError", "TypeError", "ValueError")
+SPEAKERS = ("UserError", "RuntimeError", "TypeError", "ValueError", "progress.update", "print")
 
 
 class _Rewording(ast.NodeTransformer):
-    def __init__(self):
-        self.in_message = False
-
-    def _body(self, node):
+    def with_body(self, node):
         self.generic_visit(node)
         if ast.get_docstring(node) is not None:
             node.body[0] = ast.parse("'''In other words, and more of them.'''").body[0]
         return node
 
-    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _body
+    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = with_body
 
     def visit_Call(self, node):
-        outer = self.in_message
-        called = ast.unparse(node.func)
-        self.in_message = outer or called in (*EXCEPTIONS, "progress.update", "print")
         self.generic_visit(node)
-        self.in_message = outer
+        if ast.unparse(node.func) in SPEAKERS:
+            node.args = [reworded_text(argument) for argument in node.args]
         return node
 
-    def visit_Constant(self, node):
-        if self.in_message and isinstance(node.value, str) and node.value:
-            return ast.copy_location(ast.Constant(f"reworded: {node.value}"), node)
-        return node
+
+def reworded_text(node):
+    """Other text in place of a literal one; any other argument of a message as it is."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return ast.Constant(f"reworded: {node.value}")
+    if isinstance(node, ast.JoinedStr):
+        return ast.JoinedStr([ast.Constant("reworded: "), *node.values])
+    return node
 
 
 def reworded(code):

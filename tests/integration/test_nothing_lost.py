@@ -93,12 +93,9 @@ def failing(project, *words):
 
 
 def damage(path, at=0.5):
-    """Change one letter of a file, in place."""
+    """Overwrite one byte of a file with one that no text holds."""
     content = bytearray(path.read_bytes())
-    place = int(len(content) * at)
-    while not chr(content[place]).isalpha():
-        place += 1
-    content[place] ^= 2
+    content[int(len(content) * at)] = 0xFF
     path.write_bytes(content)
 
 

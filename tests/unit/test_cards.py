@@ -4,6 +4,7 @@ import pytest
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.study import catalog
 from describe_pool import describe_pool
+from huggingface_hub import DatasetCard
 
 MODEL = {key: catalog.load("model", "tiny-random")[key] for key in ("title", "licence", "generation")}
 
@@ -55,9 +56,21 @@ def test_prompts_model_seeds_and_known_bias_are_named(described, domain):
     assert "adapter" not in text and "round" not in text
 
 
+@pytest.mark.parametrize("model, tag", [(MODEL, "synthetic"), (None, "bias")])
+def test_the_hub_reads_the_cards_front_matter(described, tmp_path, domain, model, tag):
+    described("neutral" if model else "faithful", model=model)
+    card = DatasetCard.load(tmp_path / "card.md")
+    assert card.text.lstrip().startswith("# ")
+    data = card.data.to_dict()
+    assert data["pretty_name"].endswith(f": {domain['title']}") and data["language"] == "en"
+    assert data["license"] == "other" and data["size_categories"] == "n<1K"
+    assert tag in data["tags"]
+    assert data["configs"] == [{"config_name": "default", "data_files": "pool.jsonl"}]
+
+
 def test_the_pool_of_a_later_round_names_its_writers_tuning_and_what_it_may_have_taken_over(described, tmp_path):
     text = described("neutral", cell={"gamma": "0.50", "mitigation": "mask", "round": 2})
-    assert text.startswith("# Neutral") and "for round 3\n" in text
+    assert "\n# Neutral" in text and "for round 3\n" in text
     digest = provenance.sha256(tmp_path / "adapter" / "adapter_model.safetensors")
     assert f"`adapter/adapter_model.safetensors` {digest}" in text
     assert "tuned in round 2 at γ 0.50 with mitigation mask" in text

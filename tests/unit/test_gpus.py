@@ -29,7 +29,7 @@ def test_the_only_device_is_taken_too_and_waited_for(monkeypatch, tmp_path):
     first = gpus.claim(tmp_path)
     assert first
     waited = []
-    monkeypatch.setattr(gpus.time, "sleep", lambda _: waited.append(first.close()))
+    monkeypatch.setattr(gpus.time, "sleep", lambda _: waited.append(first.lock.release()))
     assert gpus.claim(tmp_path) and len(waited) == 1
 
 

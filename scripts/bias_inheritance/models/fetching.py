@@ -5,7 +5,6 @@ Beside the files lies `source.json`: the specification that they were brought by
 
 import os
 import shutil
-from contextlib import closing
 
 from bias_inheritance.models import base
 from bias_inheritance.plumbing import files, provenance
@@ -19,7 +18,7 @@ def fetch(source, folder, model, tokenizer_spec=None):
         tokenizer = fetch(tokenizer_spec["source"], base.STORE / borrowed / "source", borrowed)
         base.build_random(source, tokenizer, folder)
         return folder
-    with closing(files.hold(folder.parent / "lock", wait=True)):
+    with files.hold(folder.parent / "lock", wait=True):
         if is_fetched(source, folder):
             _check(folder)
         else:

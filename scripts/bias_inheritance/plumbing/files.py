@@ -1,13 +1,11 @@
 """Read and write small files: a crash never leaves a partial file, and an invalid line is reported by number."""
 
 import errno
-import fcntl
 import glob
-import hashlib
 import json
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from bias_inheritance.plumbing.errors import UserError
@@ -99,70 +97,57 @@ def read_jsonl(path, required=()):
 
 
 def hold(path, wait=False):
-    """Lock the file `path` for the lifetime of this process, and return it; the caller keeps it open.
+    """Lock the file `path` until the returned lock is released, by `with` or `.lock.release()`, or this process ends.
 
-    The system releases the lock however the process ends, kill -9 included. If another process holds it, wait for it or
-    raise UserError that names it. On a file system without locks nothing is locked.
+    The caller keeps what is returned: the lock goes with it. The system releases it however the process ends, kill -9
+    included. If another process holds it, wait for that one or raise UserError that names it. On a file system that
+    has no locks nothing is locked.
     """
+    import filelock
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 open as long as it is held
+    lock = filelock.FileLock(path, on_acquired=_sign)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        if not wait:
-            raise UserError(f"{holder} is using {path.parent}; let it finish or stop it, then run again") from None
-        print(f"waiting for {holder}, which is using {path.parent}", flush=True)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            return lock.acquire(timeout=0)
+        except filelock.Timeout:
+            holder = path.read_text(encoding="utf-8") or "another process"
+            if not wait:
+                raise UserError(f"{holder} is using {path.parent}; let it finish or stop it, then run again") from None
+            print(f"waiting for {holder}, which is using {path.parent}", flush=True)
+            return lock.acquire()
     except OSError as fault:
         if fault.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}")
-    file.flush()
-    return file
+        return nullcontext()
+
+
+def _sign(descriptor):
+    """Write into an open lock file which process holds it."""
+    os.truncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
 class Journal:
-    """An append-only JSON Lines file of finished records, flushed to disk per call, that survives a kill.
+    """An append-only JSON Lines file of finished records, on disk after each call, so that they survive a kill.
 
-    Each line carries a digest of itself (`_sha256`), so a line whose bytes changed is reported and never used. A last line
-    that a crash cut short is dropped on opening; an invalid line before it is an error, since the records after it would
-    otherwise be lost silently.
+    A last line that a kill cut short is dropped on opening; any other line that is not valid is an error that names it,
+    since dropping it would lose a record silently.
     """
 
     def __init__(self, path):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            content = self.path.read_bytes()
-            complete = content[: content.rfind(b"\n") + 1]
-            if len(complete) < len(content):
-                with open(self.path, "r+b") as file:
-                    file.truncate(len(complete))
-            self.rows = [self._verified(row, number) for number, row in enumerate(read_jsonl(self.path), start=1)]
-        else:
-            self.rows = []
-        self._file = open(self.path, "ab")  # noqa: SIM115 open as long as the journal
+        self._file = open(self.path, "a+b")  # noqa: SIM115 open as long as the journal
+        self._file.seek(0)
+        content = self._file.read()
+        self._file.truncate(content.rfind(b"\n") + 1)
+        self.rows = read_jsonl(self.path)
 
     def append(self, rows):
         """Add `rows` (a list of dicts) and return once they are on disk."""
-        lines = [json.dumps({**row, "_sha256": _line_digest(row)}, ensure_ascii=False) + "\n" for row in rows]
-        self._file.write("".join(lines).encode())
+        self._file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
         self.rows.extend(rows)
-
-    def _verified(self, row, number):
-        expected = row.pop("_sha256", None)
-        if expected != _line_digest(row):
-            raise UserError(
-                f"{self.path}, line {number}: its content has changed since it was written; remove the line and run again to regenerate the record"
-            )
-        return row
-
-
-def _line_digest(row):
-    return hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
