@@ -1,7 +1,8 @@
 """The benchmark's own arithmetic; what it measures is measured by `make bench`."""
 
-import bench
 from bias_inheritance.plumbing import files
+
+import bench
 
 
 def record(folder, name, started, ended, step):
