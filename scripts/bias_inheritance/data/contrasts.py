@@ -1,0 +1,76 @@
+"""The groups of a domain and the contrasts between them, and how tables name a contrast.
+
+A domain's file declares both:
+
+    groups: {german: {}, indian: {}, nigerian: {}}
+    contrasts: {reference: german, compared: [indian, nigerian]}
+
+`compared` is one group, a list, `all` (each group but the reference) or `rest` (all other groups taken together);
+`reference` is a group or `rest`, which sets each compared group against all others. A contrast is always the reference
+minus the compared group.
+"""
+
+REST = "rest"  # all groups but the one that it is set against, taken together
+EVERYONE = "all"  # of `compared`: each group but the reference
+# names that tables use for other rows than those of a group
+RESERVED = {REST, EVERYONE, "worst_group", "largest_gap", "congruent", "incongruent", "unclear"}
+
+
+def contrasts(domain):
+    """[(reference, compared)] in the order of the file; either side may be `rest`.
+
+    domain: anything with `contrasts` and, where these say `all` or `rest`, `groups`: a domain, or a task that has groups
+    of its own.
+    """
+    reference, compared = domain["contrasts"]["reference"], domain["contrasts"]["compared"]
+    if compared == EVERYONE:
+        compared = [group for group in domain["groups"] if group != reference]
+    return [(reference, group) for group in ([compared] if isinstance(compared, str) else compared)]
+
+
+def contrast_name(reference, compared):
+    """How scores.csv (column `group`) and inheritance.csv (column `contrast`) name a contrast, such as male-female.
+
+    A name is never taken apart, since a group's own name may hold a hyphen: look it up with `by_name`.
+    """
+    return f"{reference}-{compared}"
+
+
+def by_name(domain):
+    """{name of a contrast: (reference, compared)} of a domain."""
+    return {contrast_name(*contrast): contrast for contrast in contrasts(domain)}
+
+
+def members(groups, side, other):
+    """Bool per item: whether its group is on `side` of a contrast, where `rest` is every known group but `other`.
+
+    groups: the group of each item, None where it is unknown.
+    """
+    import numpy as np
+
+    groups = np.asarray(groups, dtype=object)
+    if side != REST:
+        return groups == side
+    return (groups != other) & np.array([group is not None for group in groups], dtype=bool)
+
+
+def faults(domain):
+    """(path of keys, what is wrong there) of a domain's groups and contrasts."""
+    groups, declared = list(domain["groups"]), domain["contrasts"]
+    for group in groups:
+        if group in RESERVED:
+            yield ["groups", group], f"tables use {group!r} for other rows; choose another name"
+    if not 2 <= len(groups) <= 20:
+        yield ["groups"], f"there {'is' if len(groups) == 1 else 'are'} {len(groups)}; from 2 to 20 are supported"
+    known, compared = [*groups, REST], declared["compared"]
+    if declared["reference"] not in known:
+        yield ["contrasts", "reference"], f"{declared['reference']!r} is not one of {', '.join(known)}"
+    if compared != EVERYONE:
+        for group in [compared] if isinstance(compared, str) else compared:
+            if group not in known:
+                yield ["contrasts", "compared"], f"{group!r} is not one of {', '.join(known)}"
+            elif group == declared["reference"]:
+                yield ["contrasts", "compared"], f"{group!r} is the reference; compare it with another group"
+    names = [contrast_name(*contrast) for contrast in contrasts(domain)]
+    for name in sorted({name for name in names if names.count(name) > 1 or name in groups}):
+        yield ["groups"], f"{name!r} is the name of a contrast and of another contrast or group; rename a group"

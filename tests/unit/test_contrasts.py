@@ -1,0 +1,55 @@
+"""Groups and contrasts as a domain's file declares them."""
+
+import pytest
+from bias_inheritance.data import contrasts
+
+GROUPS = {"german": {}, "indian": {}, "nigerian": {}, "white-asian": {}}
+
+
+def domain(reference, compared, groups=GROUPS):
+    return {"groups": groups, "contrasts": {"reference": reference, "compared": compared}}
+
+
+@pytest.mark.parametrize(
+    ("reference", "compared", "pairs"),
+    [
+        ("german", "indian", [("german", "indian")]),
+        ("german", ["nigerian", "indian"], [("german", "nigerian"), ("german", "indian")]),
+        ("indian", "all", [("indian", "german"), ("indian", "nigerian"), ("indian", "white-asian")]),
+        ("german", "rest", [("german", "rest")]),
+        ("rest", ["german", "indian"], [("rest", "german"), ("rest", "indian")]),
+    ],
+)
+def test_contrasts_follow_the_declaration(reference, compared, pairs):
+    declared = domain(reference, compared)
+    assert contrasts.contrasts(declared) == pairs
+    assert list(contrasts.by_name(declared).values()) == pairs
+    assert list(contrasts.faults(declared)) == []
+
+
+def test_a_task_of_its_own_groups_needs_none_where_it_names_them():
+    assert contrasts.contrasts({"contrasts": {"reference": "a", "compared": ["b"]}}) == [("a", "b")]
+
+
+def test_rest_is_every_known_group_but_the_other():
+    groups = ["german", None, "indian", "nigerian"]
+    assert contrasts.members(groups, "rest", "german").tolist() == [False, False, True, True]
+    assert contrasts.members(groups, "german", "rest").tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        (domain("swede", "all"), "'swede' is not one of german"),
+        (domain("german", ["swede"]), "'swede' is not one of german"),
+        (domain("german", ["german"]), "'german' is the reference"),
+        (domain("rest", "rest"), "'rest' is the reference"),
+        (domain("a", "all", {"a": {}}), "there is 1; from 2 to 20"),
+        (domain("g0", "all", {f"g{n}": {} for n in range(21)}), "there are 21"),
+        (domain("a", "all", {"a": {}, "worst_group": {}}), "tables use 'worst_group'"),
+        (domain("white", "asian", {"white": {}, "asian": {}, "white-asian": {}}), "'white-asian' is the name of a contrast"),
+        (domain("a", ["b", "b"], {"a": {}, "b": {}}), "'a-b' is the name of a contrast"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_told(declared, text):
+    assert any(found.startswith(text) for _, found in contrasts.faults(declared))
