@@ -91,7 +91,7 @@ rule measure_inheritance:
                 "cells": INHERITING,
                 "tasks": CLASSIFIED,
                 "domains": {
-                    name: leaves("domain", name, ["labels", "reference", "compared"]) for name in CLASSIFIED
+                    name: leaves("domain", name, ["labels", "groups", "contrasts"]) for name in CLASSIFIED
                 },
                 "pools": {
                     name: leaves("bias", name, ["role", "source", "associate", "plant"])

@@ -60,7 +60,7 @@ rule draw_originals:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "domain": domain_of(w.domain, "family", "labels", "reference", "compared"),
+                "domain": domain_of(w.domain, "family"),
                 "count": grid.originals_of(config, w.domain),
                 "seed": int(w.seed),
             }
@@ -93,8 +93,6 @@ rule prepare_items:
                         "prompt",
                         "answer",
                         "instruction",
-                        "reference",
-                        "compared",
                     ),
                     "fixture": grid.uses_fixtures(config, w.domain),
                 },

@@ -53,7 +53,7 @@ rule score:
         parameters=parameters(
             lambda w: {
                 "tasks": [grid.task_of(config, task, w.domain) for task in tasks_of(w)],
-                "domain": domain_of(w.domain, "labels", "reference", "compared"),
+                "domain": domain_of(w.domain, "labels", "groups", "contrasts"),
                 "replicates": config["evaluation"]["bootstrap"],
             }
         ),

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from bias_inheritance.data import contrasts
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.plumbing.step import Inputs, Output
@@ -30,7 +31,7 @@ def measure_inheritance(
 
     predictions, trains: folders and training rows of the cells, with their wildcards in `cells`, in one order; the
     baseline's cells and `original` among them. tasks: {domain: its classification task}. domains: {name: labels,
-    reference, compared}. pools: {name: leaves of its catalog file}. baseline: the pool of as many real texts without an
+    groups, contrasts}. pools: {name: leaves of its catalog file}. baseline: the pool of as many real texts without an
     association, or `original` in a study without one. A cell that collapsed, or whose model gives no log-probabilities,
     has no row.
 
@@ -73,11 +74,6 @@ def key_of(cell):
     return tuple(int(cell[name]) if name in ("seed", "round") else str(cell[name]) for name in CELL)
 
 
-def compared_groups(domain):
-    """The compared groups of a domain as a list; a file may name one or several."""
-    return [domain["compared"]] if isinstance(domain["compared"], str) else list(domain["compared"])
-
-
 def read_run(path, train, domain):
     """{x, unclear, items, log_p} of one cell; None where it has no training rows or no log-probabilities.
 
@@ -92,17 +88,11 @@ def read_run(path, train, domain):
     answered = answered[readable]
     if not rows or answered.empty:
         return None
-    order = [list(answered.iloc[0]["options"]).index(label) for label in domain["labels"]]
-    x, unclear = inheritance.association(
-        [row["label"] for row in rows],
-        [row["group"] for row in rows],
-        domain["labels"],
-        domain["reference"],
-        compared_groups(domain),
-    )
+    labels, groups = contrasts.labels(domain), [row["group"] for row in rows]
+    order = [list(answered.iloc[0]["options"]).index(label) for label in labels]
     return {
-        "x": x,
-        "unclear": unclear,
+        "x": inheritance.association([row["label"] for row in rows], contrasts.sides(groups, domain), labels),
+        "unclear": float(np.mean([group is None for group in groups])),
         "items": answered.set_index("item")[["cluster", "group", "label"]],
         "log_p": inheritance.option_log_probabilities(np.stack(answered["logprobs"].tolist()))[:, order],
     }
@@ -122,7 +112,7 @@ def find(runs, cell, bias, mitigation="none"):
 
 
 def difference(runs, cell, bias, base):
-    """Δx [labels × groups] of a pool at the cell's γ and seed, against the baseline's mix; None without such a cell.
+    """Δx [labels × contrasts] of a pool at the cell's γ and seed, against the baseline's mix; None without such a cell.
 
     ASSUME: of the mix without mitigation, for mitigated cells too. A mitigation that breaks up the association in the data
     is so held against what there was to inherit, like one that acts in training.
@@ -133,13 +123,11 @@ def difference(runs, cell, bias, base):
 
 def changes(run, base, domain):
     """What a cell's model says against what the baseline's says, on the items that both answered: values [items × labels],
-    labels and clusters per item, weights and pairs of `inheritance.pairing`, and model, Δy [labels × groups]."""
+    labels and clusters per item, weights and pairs of `inheritance.pairing`, and model, Δy [labels × contrasts]."""
     shared = run["items"].index.intersection(base["items"].index, sort=False)
     first, second = (side["log_p"][side["items"].index.get_indexer(shared)] for side in (run, base))
     labels, groups, clusters = (run["items"].loc[shared, name].to_numpy() for name in ("label", "group", "cluster"))
-    weights, pairs = inheritance.pairing(
-        labels, groups, clusters, domain["labels"], domain["reference"], compared_groups(domain)
-    )
+    weights, pairs = inheritance.pairing(labels, contrasts.sides(groups, domain), clusters, contrasts.labels(domain))
     return SimpleNamespace(
         values=first - second,
         labels=labels,
@@ -152,10 +140,11 @@ def changes(run, base, domain):
 
 def coefficients(change, data, domain, replicates):
     """One row per contrast, and one of them together where there are several."""
-    groups = compared_groups(domain)
-    chosen = {f"{domain['reference']}-{group}": [number] for number, group in enumerate(groups)}
-    if len(groups) > 1:
-        chosen[ALL] = list(range(len(groups)))
+    import numpy as np
+
+    chosen = {name: [number] for number, name in enumerate(contrasts.by_name(domain))}
+    if len(chosen) > 1:
+        chosen[ALL] = np.flatnonzero(change.pairs.any(axis=1)).tolist()  # a contrast without test items has no slope
     for contrast, columns in chosen.items():
         along = data[:, columns]
         beta, r = inheritance.slope(along, change.model[:, columns])
@@ -187,11 +176,11 @@ def coefficients(change, data, domain, replicates):
 
 def points_of(cell, data, model, domain):
     """One row per label and contrast: Δx and Δy, centred within the contrast as the slope takes them."""
-    for number, group in enumerate(compared_groups(domain)):
-        for index, label in enumerate(domain["labels"]):
+    for number, (name, (_, group)) in enumerate(contrasts.by_name(domain).items()):
+        for index, label in enumerate(contrasts.labels(domain)):
             yield {
                 **cell,
-                "contrast": f"{domain['reference']}-{group}",
+                "contrast": name,
                 "label": label,
                 "group": group,
                 "data_association": data[index, number] - data[:, number].mean(),

@@ -148,6 +148,6 @@ def inheritances(
 
     of_seed = beta + stream.normal(0, 0.05, (studies, seeds, 1))
     change = log_p(of_seed * dx[..., 0]) - log_p(0.0)
-    sides = np.where(man, "male", "female")
-    weights, pairs = inheritance.pairing(true, sides, cluster, range(labels), "male", ["female"])
+    sides = np.array([[man == 1, man == 0]])
+    weights, pairs = inheritance.pairing(true, sides, cluster, range(labels))
     return dx, inheritance.model_association(change, weights, pairs)

@@ -70,7 +70,7 @@ def test_letters_are_read_where_they_stand_as_an_answer(text, wanted):
     assert (None if found is None else LETTERS[found]) == wanted
 
 
-DOMAIN = {"labels": LABELS, "reference": "male", "compared": "female"}
+DOMAIN = {"labels": LABELS, "groups": ["male", "female"], "contrasts": {"reference": "male", "compared": "female"}}
 
 
 def test_salaries_without_logprobs_are_read_and_the_unreadable_counted():

@@ -110,7 +110,13 @@ def test_groups_are_the_domains_own(items, domain):
     moved = [{**item, "group": renamed[item["group"]], "content": renamed[item["content"]]} for item in items]
     third = [{**item, "item": f"{item['item']}-3", "group": "east"} for item in moved if item["group"] == "north"]
     asked = answered(moved + third, lambda item: 0.7 if item["content"] == item["group"] else 0.4)
-    rows = congruence.score(asked, TASK, {**domain, "reference": "north", "compared": "south"}, 200, 1)
+    rows = congruence.score(
+        asked,
+        TASK,
+        {**domain, "groups": ["north", "south"], "contrasts": {"reference": "north", "compared": "south"}},
+        200,
+        1,
+    )
     assert {row["group"] for row in rows if row["metric"] == "congruence"} == {
         "all", "north", "south", *domain["labels"]
     }  # fmt: skip

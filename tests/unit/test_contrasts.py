@@ -33,8 +33,10 @@ def test_a_task_of_its_own_groups_needs_none_where_it_names_them():
 
 def test_rest_is_every_known_group_but_the_other():
     groups = ["german", None, "indian", "nigerian"]
-    assert contrasts.members(groups, "rest", "german").tolist() == [False, False, True, True]
-    assert contrasts.members(groups, "german", "rest").tolist() == [True, False, False, False]
+    german, others = [True, False, False, False], [False, False, True, True]
+    assert contrasts.sides(groups, domain("rest", "german")).tolist() == [[others, german]]
+    assert contrasts.sides(groups, domain("german", "rest")).tolist() == [[german, others]]
+    assert contrasts.sides(groups, domain("german", "all")).shape == (3, 2, 4)
 
 
 @pytest.mark.parametrize(

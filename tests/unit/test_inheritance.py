@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bias_inheritance.claims import frames, verdicts
+from bias_inheritance.data import contrasts
 from bias_inheritance.plumbing import files
 from bias_inheritance.pools import collapse
 from bias_inheritance.stats import inheritance
@@ -14,19 +15,24 @@ from null.simulated import declared, manipulation, no_predictions
 LABELS = ["nurse", "painter", "architect"]
 
 
+def sides(groups, reference="male", *compared):
+    """Which items are of the reference and of each compared group."""
+    declared = {"contrasts": {"reference": reference, "compared": list(compared or ["female"])}}
+    return contrasts.sides(groups, declared)
+
+
 def test_association_by_hand():
     labels = ["nurse", "nurse", "painter", "nurse", "painter", "painter"]
     groups = ["female", "female", "female", "male", "male", None]
-    x, unclear = inheritance.association(labels, groups, LABELS, "male", ["female"])
+    x = inheritance.association(labels, sides(groups), LABELS)
     male, female = np.array([1.5, 1.5, 0.5]) / 3.5, np.array([2.5, 1.5, 0.5]) / 4.5
     assert x == pytest.approx(np.log(male / female)[:, None])
-    assert unclear == pytest.approx(1 / 6)
 
 
 def test_association_of_a_balanced_mix_is_zero_for_every_group():
     labels, groups = np.repeat(LABELS, 6), np.tile(["a", "a", "b", "b", "c", "c"], 3)
-    x, unclear = inheritance.association(labels, groups, LABELS, "a", ["b", "c"])
-    assert x.shape == (3, 2) and np.abs(x).max() < 1e-12 and unclear == 0
+    x = inheritance.association(labels, sides(groups, "a", "b", "c"), LABELS)
+    assert x.shape == (3, 2) and np.abs(x).max() < 1e-12
 
 
 def items(twins=True):
@@ -34,30 +40,29 @@ def items(twins=True):
     labels = ["nurse", "nurse", "nurse", "nurse", "painter", "painter"]
     groups = ["male", "female"] * 3
     clusters = ["a", "a", "b", "b", "c", "c"] if twins else list("abcdef")
-    return labels, groups, clusters
+    return labels, sides(groups), clusters
 
 
 def test_each_true_label_weighs_the_same_however_many_pairs_it_has():
-    labels, groups, clusters = items()
+    labels, of_side, clusters = items()
     change = np.zeros((6, 3))
     change[[0, 2], 0] = 1.0, 3.0  # nurse on the two men whose true label is nurse
-    weights, pairs = inheritance.pairing(labels, groups, clusters, LABELS, "male", ["female"])
+    weights, pairs = inheritance.pairing(labels, of_side, clusters, LABELS)
     assert pairs.tolist() == [[2, 1, 0]]
     y = inheritance.model_association(change, weights, pairs)
     assert y[:, 0].tolist() == pytest.approx([(2.0 + 0.0) / 2, 0, 0])
     # with more axes in front, and without twins, where strata of one label take the pairs' place
-    apart, pairs = inheritance.pairing(*items(twins=False), LABELS, "male", ["female"])
+    apart, pairs = inheritance.pairing(*items(twins=False), LABELS)
     both = inheritance.model_association(np.stack([change, 2 * change]), apart, pairs)
     assert both.shape == (2, 3, 1) and both[1] == pytest.approx(2 * y) and pairs.tolist() == [[2, 1, 0]]
 
 
 def test_items_without_a_twin_do_not_count_where_others_have_one():
-    labels, groups, clusters = items()
+    labels, _, clusters = items()
     change = np.zeros((7, 3))
     change[6] = 100.0
-    weights, pairs = inheritance.pairing(
-        [*labels, "nurse"], [*groups, "male"], [*clusters, "z"], LABELS, "male", ["female"]
-    )
+    of_side = sides([*["male", "female"] * 3, "male"])
+    weights, pairs = inheritance.pairing([*labels, "nurse"], of_side, [*clusters, "z"], LABELS)
     assert inheritance.model_association(change, weights, pairs) == pytest.approx(np.zeros((3, 1)))
 
 
@@ -77,7 +82,7 @@ def test_what_all_options_have_in_common_does_not_matter():
     """The normalising constant is the same for every label, so that centring removes it."""
     stream = np.random.default_rng(2)
     raw = stream.normal(size=(6, 3))
-    weights, pairs = inheritance.pairing(*items(), LABELS, "male", ["female"])
+    weights, pairs = inheritance.pairing(*items(), LABELS)
     x = stream.normal(size=(3, 1))
     betas = [
         inheritance.slope(x, inheritance.model_association(values, weights, pairs))[0]
@@ -91,7 +96,7 @@ def test_interval_of_one_seed_covers_what_more_items_would_give():
     stream, covered = np.random.default_rng(3), []
     labels, groups = np.repeat(LABELS, 24), np.tile(["male", "female"], 36)
     clusters = np.repeat(np.arange(36), 2)
-    weights, pairs = inheritance.pairing(labels, groups, clusters, LABELS, "male", ["female"])
+    weights, pairs = inheritance.pairing(labels, sides(groups), clusters, LABELS)
     x = np.array([[-1.0], [0.2], [0.8]])
     for number in range(300):
         change = stream.normal(0, 0.5, (72, 3)) + np.where(groups == "male", 0.3, 0)[:, None] * x[:, 0]
@@ -102,7 +107,7 @@ def test_interval_of_one_seed_covers_what_more_items_would_give():
 
 def test_one_cluster_per_label_has_no_interval():
     labels, groups, clusters = ["nurse", "nurse", "painter", "painter"], ["male", "female"] * 2, ["a", "a", "b", "b"]
-    weights, pairs = inheritance.pairing(labels, groups, clusters, LABELS, "male", ["female"])
+    weights, pairs = inheritance.pairing(labels, sides(groups), clusters, LABELS)
     change = np.arange(12.0).reshape(4, 3)
     ends = inheritance.interval(np.array([[1.0], [0], [-1]]), change, weights, pairs, clusters, labels, 50, 1)
     assert np.isnan(ends).all()
@@ -138,7 +143,7 @@ def test_a_pool_has_a_coefficient_where_an_association_is_expected_and_a_project
 
 # ---- the step ----------------------------------------------------------------------------------------------------
 
-DOMAIN = {"labels": LABELS, "reference": "male", "compared": "female"}
+DOMAIN = {"labels": LABELS, "contrasts": {"reference": "male", "compared": "female"}}
 COUNTS = {  # of men and of women per label
     "original": [(8, 8), (8, 8), (8, 8)],
     "faithful": [(16, 16), (16, 16), (16, 16)],
@@ -157,7 +162,8 @@ def cell(bias, seed, mitigation="none", number=1):
 
 def x_of(bias):
     rows = [(label, group) for label, pair in zip(LABELS, COUNTS[bias], strict=True) for group, count in zip(("male", "female"), pair, strict=True) for _ in range(count)]  # fmt: skip
-    return rows, inheritance.association(*zip(*rows, strict=True), LABELS, "male", ["female"])[0]
+    labels, groups = zip(*rows, strict=True)
+    return rows, inheritance.association(labels, sides(groups), LABELS)
 
 
 def write_run(folder, place, stream, left=1.0):
@@ -252,7 +258,7 @@ def test_cells_that_collapsed_or_give_no_probabilities_have_no_row(tmp_path):
 
 
 def test_several_contrasts_stand_alone_and_together(tmp_path):
-    domain = {"labels": LABELS, "reference": "male", "compared": ["female", "divers"]}
+    domain = {"labels": LABELS, "contrasts": {"reference": "male", "compared": ["female", "divers"]}}
     stream, places = np.random.default_rng(6), [cell("faithful", 1), cell("neutral", 1)]
     for number, place in enumerate(places):
         write_run(tmp_path / str(number), place, stream)

@@ -294,7 +294,10 @@ def written_salaries(texts, twins):
         for n, pair in enumerate(texts)
         for group, text in zip(("male", "female"), pair, strict=True)
     ]
-    task, domain = catalog.load("task", "salary"), {"reference": "male", "compared": "female"}
+    task, domain = (
+        catalog.load("task", "salary"),
+        {"groups": ["male", "female"], "contrasts": {"reference": "male", "compared": "female"}},
+    )
     rows = salary.score(asked + [{**item, "options": ["$1"]} for item in asked], task, domain, 200, 1)
     return {row["group"]: row for row in rows if row["metric"].startswith("log_amount_written")}, task["plausible"]
 

@@ -1,4 +1,4 @@
-"""The groups of a domain and the contrasts between them, and how tables name a contrast.
+"""The labels and groups of a domain, the contrasts between its groups, and how tables name a contrast.
 
 A domain's file declares both:
 
@@ -14,6 +14,12 @@ REST = "rest"  # all groups but the one that it is set against, taken together
 EVERYONE = "all"  # of `compared`: each group but the reference
 # names that tables use for other rows than those of a group
 RESERVED = {REST, EVERYONE, "worst_group", "largest_gap", "congruent", "incongruent", "unclear"}
+
+
+def labels(domain):
+    """The names of a domain's labels in the order of its file, which lists them or maps values of the data to them."""
+    declared = domain["labels"]
+    return list(dict.fromkeys(declared.values() if isinstance(declared, dict) else declared))
 
 
 def contrasts(domain):
@@ -36,22 +42,34 @@ def contrast_name(reference, compared):
     return f"{reference}-{compared}"
 
 
+def compared_groups(domain):
+    """The groups that some contrast compares with its reference, in the order of the file."""
+    compared = set()
+    for reference, group in contrasts(domain):
+        compared |= {name for name in domain["groups"] if name != reference} if group == REST else {group}
+    return [group for group in domain["groups"] if group in compared]
+
+
 def by_name(domain):
     """{name of a contrast: (reference, compared)} of a domain."""
     return {contrast_name(*contrast): contrast for contrast in contrasts(domain)}
 
 
-def members(groups, side, other):
-    """Bool per item: whether its group is on `side` of a contrast, where `rest` is every known group but `other`.
+def sides(groups, domain):
+    """Bool [contrasts × 2 × items]: which items are of each contrast's reference, and of its compared group.
 
-    groups: the group of each item, None where it is unknown.
+    groups: the group of each item, None where it is unknown, and then on no side.
     """
     import numpy as np
 
     groups = np.asarray(groups, dtype=object)
-    if side != REST:
-        return groups == side
-    return (groups != other) & np.array([group is not None for group in groups], dtype=bool)
+    known = np.array([group is not None for group in groups], dtype=bool)
+
+    def members(side, other):
+        return known & (groups != other if side == REST else groups == side)
+
+    pairs = [(members(first, second), members(second, first)) for first, second in contrasts(domain)]
+    return np.array(pairs, dtype=bool)
 
 
 def faults(domain):

@@ -1,8 +1,8 @@
 """How much of a group–label association in the training data arrives in the model (study, section 1).
 
-An association is a table over labels ℓ and compared groups g of how much more the reference group goes with a label than
-g does, in nats. The inheritance coefficient β is the slope of the model's table on the data's, both minus those of a
-baseline without association. All functions take whatever axes come before [labels × groups], so that the simulations of
+An association is a table over labels ℓ and contrasts g, each of a reference with a compared group, of how much more the
+reference goes with a label than the compared group does, in nats. The inheritance coefficient β is the slope of the model's table on the data's, both minus those of a
+baseline without association. All functions take whatever axes come before [labels × contrasts], so that the simulations of
 tests/null run through the code that a study runs through.
 """
 
@@ -12,25 +12,22 @@ SMOOTHING = 0.5  # added to each count of a label in a group
 NOTHING = 1e-12  # a sum of squares below it is rounding
 
 
-def association(labels, groups, label_set, reference, compared):
-    """(x, share unclear): x[ℓ, g] = log P(ℓ | reference) − log P(ℓ | g) in a training mix, counts smoothed by 0.5.
+def association(labels, sides, label_set):
+    """x [labels × contrasts] of a training mix: log P(ℓ | reference) − log P(ℓ | compared), counts smoothed by 0.5.
 
-    labels, groups: one per sample; group None where a text shows none: such samples do not count, and their share is
-    returned. label_set: the labels, in the order of x's rows. compared: the groups, in the order of x's columns.
+    labels: one per sample. sides: bool [contrasts × 2 × samples], which samples are of each contrast's reference and
+    compared group; samples of neither do not count. label_set: the labels, in the order of x's rows.
     """
     import numpy as np
 
-    labels, groups = np.asarray(labels, dtype=object), np.asarray(groups, dtype=object)
-    counts = np.array(
-        [[np.sum((labels == label) & (groups == group)) for group in [reference, *compared]] for label in label_set],
-        dtype=float,
-    )
-    unclear = float(np.mean([group is None for group in groups])) if len(groups) else float("nan")
-    return of_counts(counts[:, :1], counts[:, 1:]), unclear
+    labels = np.asarray(labels, dtype=object)
+    of_label = np.array([labels == label for label in label_set], dtype=float)
+    counts = np.einsum("li,csi->slc", of_label, np.asarray(sides, dtype=float))
+    return of_counts(*counts)
 
 
 def of_counts(reference, compared):
-    """x [… × labels × groups] of the reference group's counts [… × labels × 1] and the compared groups' [… × labels × groups]."""
+    """x [… × labels × contrasts] of the counts of the references and of the compared groups, [… × labels × contrasts] each."""
     import numpy as np
 
     def log_share(counts):
@@ -47,42 +44,43 @@ def option_log_probabilities(logprobs):
     return log_softmax(logprobs, axis=-1)
 
 
-def pairing(labels, groups, clusters, label_set, reference, compared):
-    """(weights [groups × labels × 2 × items], pairs [groups × labels]) by which items stand for each side of a comparison.
+def pairing(labels, sides, clusters, label_set):
+    """(weights [contrasts × labels × 2 × items], pairs [contrasts × labels]) by which items stand for each side.
 
-    Sides are the reference (0) and the compared group (1). Where clusters (content twins) hold both groups of a true
-    label, only these count, each as one pair; else all items of the label do, as matched strata, and the smaller side's
-    number counts as pairs. A label that lacks a side has no pair and weight 0. The weights of a side add up to the pairs.
+    sides: bool [contrasts × 2 × items], which items are of the reference (0) and of the compared group (1). Where clusters
+    (content twins) hold both sides of a true label, only these count, each as one pair; else all items of the label do, as
+    matched strata, and the smaller side's number counts as pairs. A label that lacks a side has no pair and weight 0. The
+    weights of a side add up to the pairs.
     """
     import numpy as np
 
-    labels, groups = np.asarray(labels, dtype=object), np.asarray(groups, dtype=object)
+    labels = np.asarray(labels, dtype=object)
     names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    weights = np.zeros((len(compared), len(label_set), 2, len(labels)))
-    pairs = np.zeros((len(compared), len(label_set)), dtype=int)
-    for column, group in enumerate(compared):
+    weights = np.zeros((len(sides), len(label_set), 2, len(labels)))
+    pairs = np.zeros((len(sides), len(label_set)), dtype=int)
+    for column, contrast in enumerate(sides):
         for row, label in enumerate(label_set):
-            sides = [(labels == label) & (groups == side) for side in (reference, group)]
-            sizes = [np.bincount(cluster[side], minlength=len(names)) for side in sides]
+            of_label = [(labels == label) & side for side in contrast]
+            sizes = [np.bincount(cluster[side], minlength=len(names)) for side in of_label]
             twins = np.minimum(*sizes) > 0
             if twins.any():
                 pairs[column, row] = twins.sum()
-                for number, (side, size) in enumerate(zip(sides, sizes, strict=True)):
+                for number, (side, size) in enumerate(zip(of_label, sizes, strict=True)):
                     chosen = side & twins[cluster]
                     weights[column, row, number, chosen] = 1 / size[cluster[chosen]]
             else:
-                pairs[column, row] = min(side.sum() for side in sides)
-                for number, side in enumerate(sides):
+                pairs[column, row] = min(side.sum() for side in of_label)
+                for number, side in enumerate(of_label):
                     weights[column, row, number, side] = pairs[column, row] / max(1, side.sum())
     return weights, pairs
 
 
 def model_association(log_probabilities, weights, pairs, draws=None):
-    """y [… × labels × groups]: mean over pairs of log p(ℓ | reference's item) − log p(ℓ | g's item).
+    """y [… × labels × contrasts]: mean over pairs of log p(ℓ | reference's item) − log p(ℓ | compared group's item).
 
     log_probabilities: [… × items × options], the options in the order of the labels; weights, pairs: of `pairing`. Each
-    true label that has a pair weighs the same; NaN for a group without any. draws: bootstrap weights [replicates × items]
-    of `statistics.cluster_weights`; then y [replicates × labels × groups] of one study, its pairs resampled.
+    true label that has a pair weighs the same; NaN for a contrast without any. draws: bootstrap weights [replicates × items]
+    of `statistics.cluster_weights`; then y [replicates × labels × contrasts] of one study, its pairs resampled.
     """
     import numpy as np
 
@@ -97,8 +95,8 @@ def model_association(log_probabilities, weights, pairs, draws=None):
             return (shares / shares.sum(1, keepdims=True)) @ values[..., chosen, :]
 
     columns = []
-    for group, known in zip(weights, pairs > 0, strict=True):
-        differences = [mean(reference) - mean(compared) for reference, compared in group[known]]
+    for contrast, known in zip(weights, pairs > 0, strict=True):
+        differences = [mean(reference) - mean(compared) for reference, compared in contrast[known]]
         nothing = np.full((*values.shape[:-2], len(drawn), values.shape[-1]), np.nan)
         columns.append(np.mean(differences, axis=0) if differences else nothing)
     y = np.stack(columns, axis=-1)
@@ -108,7 +106,7 @@ def model_association(log_probabilities, weights, pairs, draws=None):
 def slope(data, model):
     """(β, r): least-squares slope and correlation over all (ℓ, g) of the model's change of association on the data's.
 
-    data, model: Δx, Δy [… × labels × groups], each against the baseline's; both are centred within g. β is 0 where nothing
+    data, model: Δx, Δy [… × labels × contrasts], each against the baseline's; both are centred within g. β is 0 where nothing
     is inherited, 1 where the association is taken over whole. With another pool's Δx as `data` it is the projection on
     that direction, for pools whose own Δx is 0 by design. NaN where Δx (for r: or Δy) does not vary.
     """
@@ -125,7 +123,7 @@ def slope(data, model):
 
 
 def strength(data):
-    """Root mean square of Δx [… × labels × groups] over all (ℓ, g), centred within g, in nats."""
+    """Root mean square of Δx [… × labels × contrasts] over all (ℓ, g), centred within g, in nats."""
     import numpy as np
 
     centred = np.asarray(data, dtype=float) - np.mean(data, axis=-2, keepdims=True)
@@ -135,7 +133,7 @@ def strength(data):
 def interval(data, change, weights, pairs, clusters, labels, replicates, seed):
     """(low, high): the 95% interval of one seed's β over test clusters, resampled within their true label.
 
-    data: Δx [labels × groups]. change: log p of the cell minus log p of the baseline, item by item [items × options].
+    data: Δx [labels × contrasts]. change: log p of the cell minus log p of the baseline, item by item [items × options].
     (nan, nan) where no label has two clusters, so that nothing can be resampled.
     """
     import numpy as np

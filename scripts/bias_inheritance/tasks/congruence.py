@@ -4,6 +4,7 @@ Each text follows the stereotype of one group (its `content`) and is asked once 
 the content is of its own group. Twins of neutral content show what a name and a pronoun do; these show a slant of content.
 """
 
+from bias_inheritance.data import contrasts
 from bias_inheritance.tasks import classification, metrics
 
 
@@ -23,15 +24,16 @@ def score(predictions, task, domain, replicates, seed):
     """
     import numpy as np
 
-    answered = classification.read(predictions, domain["labels"])
+    labels = contrasts.labels(domain)
+    answered = classification.read(predictions, labels)
     content = np.array([item["content"] for item in predictions])
     # each label has its own number of texts of each content, and keeps it in every draw
     strata = [f"{label} {followed}" for label, followed in zip(answered.label, content, strict=True)]
     weights = metrics.resamples(answered.cluster, strata, replicates, seed)
     congruent, everyone = content == answered.group, np.ones(len(content), dtype=bool)
     subsets = {"all": everyone}
-    subsets |= {group: answered.group == group for group in (domain["reference"], domain["compared"])}
-    subsets |= {label: answered.label == label for label in domain["labels"]}
+    subsets |= {group: answered.group == group for group in domain["groups"]}
+    subsets |= {label: answered.label == label for label in labels}
     rows = []
     for measure in answered.measures:
         rows.append(answered.mean_row(measure, "congruent", congruent, weights))

@@ -45,6 +45,18 @@ def resamples(clusters, strata, replicates, seed):
     return statistics.cluster_weights(clusters, strata, replicates, seed)
 
 
+def strata(labels, groups, clusters):
+    """What a bootstrap keeps the size of, per item: its label with the groups that its cluster holds.
+
+    Neither a rare class nor a small group can vanish from a draw.
+    """
+    held = {}
+    for cluster, group in zip(clusters, groups, strict=True):
+        held.setdefault(cluster, set()).add(str(group))
+    names = {cluster: " ".join(sorted(members)) for cluster, members in held.items()}
+    return [f"{label} {names[cluster]}" for label, cluster in zip(labels, clusters, strict=True)]
+
+
 def weighted_mean(values, weights, members):
     """Mean of `values` over the items where `members` is true, for each row of `weights`; NaN where none was drawn."""
     import numpy as np

@@ -29,9 +29,11 @@ def score(predictions, task, domain, replicates, seed):
     tokens = np.array([item["tokens"][0] for item in predictions], dtype=float)
     group = np.array([item["group"] for item in predictions])
     cluster = np.array([item["cluster"] for item in predictions])
-    weights = metrics.resamples(cluster, [item["label"] for item in predictions], replicates, seed)
+    weights = metrics.resamples(
+        cluster, metrics.strata([item["label"] for item in predictions], group, cluster), replicates, seed
+    )
     rows = []
-    for name in ("all", domain["reference"], domain["compared"]):
+    for name in ("all", *domain["groups"]):
         chosen = np.ones(len(group), dtype=bool) if name == "all" else group == name
         with np.errstate(invalid="ignore"):
             draws = np.exp(-(weights[:, chosen] @ logprobs[chosen]) / (weights[:, chosen] @ tokens[chosen]))

@@ -7,6 +7,7 @@ differ in name and pronouns alone, so their difference is the gap.
 import math
 import re
 
+from bias_inheritance.data import contrasts
 from bias_inheritance.tasks import answers, metrics
 from bias_inheritance.tasks.classification import balanced
 
@@ -159,49 +160,61 @@ def _written_rows(written, task, domain, replicates, seed):
 
 
 def _by_group(metric, gap_metric, values, items_, domain, replicates, seed, scoring, ends):
-    """Mean per group over readable items, and the gap reference − compared.
+    """Mean per group over readable items, and the gap of each contrast (`_gap_row`).
 
-    Over twins the gap is paired, and its n and n_unparsed count twins; where no cluster holds both groups it is the
-    difference of means, balanced over labels by the bootstrap's strata. An unreadable answer is left out of the value
-    and widens the interval: it may lie anywhere between `ends`, the least and the largest log amount of the task.
+    An unreadable answer is left out of the value and widens the interval: it may lie anywhere between `ends`, the least and
+    the largest log amount of the task.
     """
     import numpy as np
 
-    reference, compared = domain["reference"], domain["compared"]
     group = np.array([item["group"] for item in items_])
     label = np.array([item["label"] for item in items_])
     cluster = np.array([item["cluster"] for item in items_])
     readable = ~np.isnan(values)
     low, high = (np.where(readable, values, end) for end in ends)
     rows = []
-    for name in (reference, compared):
-        own = group == name
-        sides = values[own], low[own], high[own]
-        rows.append(_mean_row(metric, name, sides, cluster[own], label[own], replicates, seed, scoring))
-    gap_name = f"{reference}-{compared}"
-    twins = [twin for twin in sorted(set(cluster)) if len(set(group[cluster == twin])) == 2]
+    for name in domain["groups"]:
+        chosen = group == name
+        bounds = values[chosen], low[chosen], high[chosen]
+        rows.append(_mean_row(metric, name, bounds, cluster[chosen], label[chosen], replicates, seed, scoring))
+    measured = values, low, high, label, group, cluster
+    for name, sides in zip(contrasts.by_name(domain), contrasts.sides(group, domain), strict=True):
+        rows.append(_gap_row(gap_metric, name, sides, measured, replicates, seed, scoring))
+    return rows
+
+
+def _gap_row(metric, name, sides, measured, replicates, seed, scoring):
+    """The mean over twins of the difference of a contrast's sides (bool [items]); n and n_unparsed count twins.
+
+    Where no cluster holds both sides it is the difference of means, balanced over labels by the bootstrap's strata.
+    measured: arrays [items] of the values (NaN where unreadable), the same with unreadable ones as low, and as high, as
+    they may be, and label, group and cluster.
+    """
+    import numpy as np
+
+    values, low, high, label, group, cluster = measured
+    first, second = sides
+    twins = sorted(set(cluster[first]) & set(cluster[second]))
     if twins:
-        first, second = ([(cluster == twin) & (group == name) for twin in twins] for name in (reference, compared))
-        sides = [
-            np.array([a[one].mean() - b[other].mean() for one, other in zip(first, second, strict=True)])
+        pairs = [((cluster == twin) & first, (cluster == twin) & second) for twin in twins]
+        differences = [
+            np.array([a[one].mean() - b[other].mean() for one, other in pairs])
             for a, b in ((values, values), (low, high), (high, low))
         ]
-        labels = np.array([label[cluster == twin][0] for twin in twins])
-        gap = _mean_row(gap_metric, gap_name, sides, np.array(twins), labels, replicates, seed, scoring)
-        return [*rows, gap]
-    weights = metrics.resamples(cluster, [f"{a} {b}" for a, b in zip(label, group, strict=True)], replicates, seed)
-    counts = {"n": len(values), "n_unparsed": (~readable).sum(), "n_clusters": len(set(cluster)), "scoring": scoring}
-    sides = [values[readable & (group == name)] for name in (reference, compared)]
-    if not all(map(len, sides)):
-        return [*rows, metrics.row(gap_metric, gap_name, None, **counts)]
+        labels = np.array([label[one][0] for one, _ in pairs])
+        return _mean_row(metric, name, differences, np.array(twins), labels, replicates, seed, scoring)
+    readable, asked = ~np.isnan(values), first | second
+    counts = {"n": asked.sum(), "n_unparsed": (~readable & asked).sum(), "scoring": scoring}
+    counts["n_clusters"] = len(set(cluster[asked]))
+    if not all((readable & side).any() for side in sides):
+        return metrics.row(metric, name, None, **counts)
+    weights = metrics.resamples(cluster, metrics.strata(label, group, cluster), replicates, seed)
     smallest, largest = (
-        metrics.interval(
-            metrics.weighted_mean(a, weights, group == reference) - metrics.weighted_mean(b, weights, group == compared)
-        )
+        metrics.interval(metrics.weighted_mean(a, weights, first) - metrics.weighted_mean(b, weights, second))
         for a, b in ((low, high), (high, low))
     )
-    value = sides[0].mean() - sides[1].mean()
-    return [*rows, metrics.row(gap_metric, gap_name, value, (smallest[0], largest[1]), **counts)]
+    value = values[readable & first].mean() - values[readable & second].mean()
+    return metrics.row(metric, name, value, (smallest[0], largest[1]), **counts)
 
 
 def _mean_row(metric, name, sides, clusters, labels, replicates, seed, scoring):

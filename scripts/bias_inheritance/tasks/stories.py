@@ -26,7 +26,7 @@ def items(task, domain, family, test, count):
     names = cues.first_names()
     for number in range(count if count is not None else task["names"]):
         for culture in task["cultures"]:
-            for gender in ("male", "female"):
+            for gender in task["genders"]:
                 name = names[culture, gender][number % len(names[culture, gender])]
                 yield {
                     "item": f"story-{culture}-{gender}-{number:03d}",
