@@ -143,6 +143,7 @@ rule mix:
                     "prompt",
                     "answer",
                     "instruction",
+                    "sample",
                     "groups",
                     "cultures",
                     "gendered_words",

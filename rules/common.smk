@@ -211,7 +211,7 @@ def leaves(axis, name, keys):
 def read_of(domain):
     """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
     return {
-        **domain_of(domain, "family", "originals", "labels", "compared"),
+        **domain_of(domain, "family", "data", "labels", "groups", "contrasts", "swap"),
         "sentences": config["sentences"],
         "datasets": grid.datasets_of(config, domain),
     }
@@ -228,7 +228,8 @@ def pool_parameters(wildcards, count):
     return {
         "bias": without(catalog.load("bias", wildcards.bias), "title", "number", "does"),
         "domain": without(
-            catalog.load("domain", wildcards.domain), "title", "originals", "samples", "tasks", "manipulation"
+            catalog.load("domain", wildcards.domain),
+            *("title", "data", "samples", "tasks", "manipulation", "swap", "world"),
         ),
         "size": -(-count * round(100 * (1 + spare)) // 100),
         "seed": int(wildcards.seed),
@@ -265,8 +266,9 @@ def described(wildcards, cell):
             "title",
             "language",
             "family",
-            "reference",
-            "compared",
+            "labels",
+            "groups",
+            "contrasts",
             "associated_groups",
             "planted_label",
             "stereotypes",
@@ -346,7 +348,7 @@ def cells_of_pool(wildcards):
 
 def comparison_parameters(wildcards, place, cells):
     return {
-        "domain": domain_of(wildcards.domain, "family", "prompt", "answer", "instruction"),
+        "domain": domain_of(wildcards.domain, "family", "prompt", "answer", "instruction", "sample"),
         "model": model_leaves(wildcards.model, "system"),
         "embedder": {key: EMBEDDER[key] for key in ("max_tokens", "batch_size")},
         "place": place,

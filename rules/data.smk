@@ -93,6 +93,7 @@ rule prepare_items:
                         "prompt",
                         "answer",
                         "instruction",
+                        "sample",
                     ),
                     "fixture": grid.uses_fixtures(config, w.domain),
                 },

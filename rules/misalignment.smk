@@ -9,7 +9,7 @@ GENERATED_POOLS = [
     pool
     for pool in EVERY_POOL
     if catalog.load("bias", pool["bias"])["source"] == "generated"
-    and catalog.load("domain", pool["domain"])["family"] == "biographies"
+    and catalog.load("domain", pool["domain"])["family"] == "labelled"
 ]
 TABLES = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"]]
 # what the effects are held against; the groups of a bias type's texts are set by hand
@@ -125,7 +125,7 @@ rule measure_groups:
             lambda w: {
                 "places": GENERATED_POOLS,
                 "domains": {
-                    name: domain_of(name, "family", "labels", "reference", "compared", "groups")
+                    name: domain_of(name, "family", "labels", "groups", "world")
                     for name in sorted({pool["domain"] for pool in GENERATED_POOLS})
                 },
             }

@@ -3,12 +3,15 @@
 from collections import Counter
 from importlib import import_module
 
+from bias_inheritance.data import contrasts, cues
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.plumbing.step import Inputs, Output
-from bias_inheritance.pools.slots import associated_shares
+from bias_inheritance.pools.slots import associated_groups, associated_shares
 from bias_inheritance.tasks import metrics
 
+# ASSUME: where a domain's file says nothing else, at least this share of samples has to show the group asked for
+MANIPULATION = {"asked_group_share": 0.7}
 COLUMNS = [
     "model",
     "domain",
@@ -39,7 +42,8 @@ def check_manipulation(
     Measures of a bias type: `stereotype_rate` by group asked for, its difference from the baseline that names groups in
     the same way (the same group asked for, the same words), and the share of samples that show the group asked for, of
     those kept and of all that were readable; the last two decide. Without its baseline in the grid `passed` stays empty,
-    not checked, unless the share is too low. A baseline only has to reach the share. Of `associated-…`: the share of
+    not checked, unless the share is too low. A baseline only has to reach the share. In a domain without cues no text shows
+    a group, which `no_cues` says, and the share decides nothing. Of `associated-…`: the share of
     samples of their label's group; of `planted-…`: the share relabelled.
     cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
     """
@@ -89,7 +93,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     if "names_groups" not in bias:
         rows = []
-        for group in (domain["reference"], domain["compared"]):
+        for group in domain["groups"]:
             share = sum(sample["shown_group"] == group for sample in pool) / max(1, len(pool))
             rows.append({"measure": "shown_share", "group": group, "value": share, "n": len(pool), "passed": True})
         unclear = sum(sample["shown_group"] is None for sample in pool) / max(1, len(pool))
@@ -97,7 +101,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     # without its baseline a slant cannot be told from words that any text about the group contains: not checked
     slanted = bias["role"] == "bias-type"
     rows, shown = [], True if baseline or not slanted else None
-    for group in (domain["reference"], domain["compared"]):
+    for group in domain["groups"]:
         asked, plain = ([sample for sample in side if sample["asked_group"] == group] for side in (pool, baseline))
         rates = _rates(asked, group, domain, family)
         rows.append({"measure": "stereotype_rate", "group": group, **_mean(rates, asked, replicates)})
@@ -105,6 +109,9 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
             difference = _difference(rates, asked, _rates(plain, group, domain, family), plain, replicates)
             rows.append({"measure": "stereotype_rate_minus_balanced", "group": group, **difference})
             shown = shown and difference["ci_low"] is not None and difference["ci_low"] > 0
+    if not cues.has_cues(domain["groups"]):
+        rows.append({"measure": "no_cues", "group": "all", "value": float(len(pool)), "n": len(pool)})
+        return [{**row, "passed": shown} for row in rows]
     agree = [float(sample["shown_group"] == sample["asked_group"]) for sample in pool]
     rows.append({"measure": "asked_group_share", "group": "all", **_mean(agree, pool, replicates)})
     # count texts rejected for their group, or the filter would make the check pass
@@ -113,7 +120,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     low, high = proportion_confint(sum(agree), asked, method="wilson") if asked else (None, None)
     measured = {"value": unfiltered, "ci_low": low, "ci_high": high, "n": asked}
     rows.append({"measure": "asked_group_share_unfiltered", "group": "all", **measured})
-    passed = shown if unfiltered >= domain["manipulation"]["asked_group_share"] else False
+    passed = shown if unfiltered >= domain.get("manipulation", MANIPULATION)["asked_group_share"] else False
     return [{**row, "passed": passed} for row in rows]
 
 
@@ -123,20 +130,22 @@ def _copied(pool, bias, domain):
     if "associate" in bias:
         return [_associated(pool, pools, bias, domain)]
     if "plant" in bias:
-        compared = [sample for sample in pool if sample["group"] == domain["compared"]]
-        planted = sum("true_label" in sample for sample in compared)
-        return [
-            {
-                "measure": "relabelled_share",
-                "group": domain["compared"],
-                "value": planted / max(1, len(compared)),
-                "n": len(compared),
-                "passed": abs(planted - bias["plant"] * len(compared)) < 2 * pools,
-            }
-        ]
+        return [_relabelled(pool, pools, group, bias) for group in contrasts.compared_groups(domain)]
     return [
         {"measure": "copied_samples", "group": "all", "value": float(len(pool)), "n": len(pool), "passed": bool(pool)}
     ]
+
+
+def _relabelled(pool, pools, group, bias):
+    compared = [sample for sample in pool if sample["group"] == group]
+    planted = sum("true_label" in sample for sample in compared)
+    return {
+        "measure": "relabelled_share",
+        "group": group,
+        "value": planted / max(1, len(compared)),
+        "n": len(compared),
+        "passed": abs(planted - bias["plant"] * len(compared)) < 2 * pools,
+    }
 
 
 def _associated(pool, pools, bias, domain):
@@ -147,7 +156,7 @@ def _associated(pool, pools, bias, domain):
     return {
         "measure": "associated_share",
         "group": "all",
-        "value": sum(kinds[label, group] for label, group in domain["associated_groups"].items()) / max(1, len(pool)),
+        "value": sum(kinds[label, group] for label, group in associated_groups(domain).items()) / max(1, len(pool)),
         "n": len(pool),
         "passed": bool(pool)
         and all(

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from bias_inheritance.data import contrasts
 from bias_inheritance.plumbing import files, provenance, step
 from bias_inheritance.plumbing.step import Input, Inputs, Output
 from bias_inheritance.pools.slots import associated_shares
@@ -129,7 +130,7 @@ def _slant(bias, domain):
     if bias["role"] == "bias-type":
         yield f"| {' | '.join(family.STEREOTYPES_BY)} | the stereotype that the prompt names |"
         yield "|---|---|---|"
-        for first, seconds in domain["stereotypes"].items():
+        for first, seconds in domain.get("stereotypes", {}).items():
             for second, slant in seconds.items():
                 yield f"| {first} | {second} | {slant['text']} |"
     if "associate" in bias:
@@ -141,8 +142,9 @@ def _slant(bias, domain):
             for group, share in shares.items():
                 yield f"| {label} | {group} | {float(share):.0%} |"
     if "plant" in bias:
+        groups = contrasts.compared_groups(domain)
         yield (
-            f"Of the samples about the group *{domain['compared']}*, {bias['plant']:.0%} carry "
+            f"Of the samples about {'the group' if len(groups) == 1 else 'each of the groups'} *{', '.join(groups)}*, {bias['plant']:.0%} carry "
             f"{family.PLANTED.format(**domain)}, right or wrong; their own label is `true_label` in pool.jsonl."
         )
     if bias.get("shift"):

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from bias_inheritance.data import texts
+from bias_inheritance.data import contrasts, texts
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.step import Inputs, Output
 from bias_inheritance.pools import gate, groups
@@ -15,7 +15,8 @@ COLUMNS += ["p_even", "p_even_adjusted", "labour_share", "p_labour", "p_labour_a
 def measure_groups(written: Inputs, failures: Inputs, table: Output, places: list, domains: dict):
     """Write groups.csv: per generated pool and label (group; blanks as hyphens, `all` for all labels).
 
-    - REFERENCE_share, such as male_share: the share of the reference group among kept texts whose group is clear.
+    - GROUP_share, such as nigerian_share: the share of a group among kept texts whose group is clear; of two groups that of
+      the first one of the domain's file, which says all.
     - asked_share, of bias types that ask for a group: the share that shows it, among kept texts and those rejected for
       showing another.
     - …_all_seeds (seed 0): the same over the pools of all seeds of round 1, which one untuned model wrote.
@@ -51,12 +52,11 @@ def wrong_groups(failures, domain):
 
 def measured(place, kept, wrong, domain, suffix):
     """Rows of one pool, or of the pools of all seeds."""
-    labels, reference = domain["labels"], domain["reference"]
-    tables = {
-        f"{reference}_share": groups.shares(
-            kept, labels, reference, domain["compared"], groups.labour_shares(labels) if reference == "male" else {}
-        )
-    }
+    labels, all_groups = contrasts.labels(domain), list(domain["groups"])
+    tables = {}
+    for group in all_groups if len(all_groups) > 2 else all_groups[:1]:
+        known = groups.known_shares(domain.get("world"), group, all_groups, labels)
+        tables[f"{group}_share"] = groups.shares(kept, labels, group, all_groups, known)
     if any(sample["asked_group"] for sample in kept + wrong):
         tables["asked_share"] = groups.asked_share(kept + wrong, labels)
     return [

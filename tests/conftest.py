@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.models import base
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.study import catalog
@@ -16,7 +16,7 @@ def domain():
 
 @pytest.fixture(scope="session")
 def splits(domain):
-    return biographies.load(domain)[0]
+    return labelled.load(domain)[0]
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def test_the_plan_imports_nothing_heavy(root):
     code = (
         "import sys; sys.path.insert(0, 'scripts'); "
         "from bias_inheritance.plumbing import files, progress, provenance, warm; from bias_inheritance.study import catalog, grid; "
-        "from bias_inheritance.data import biographies; "
+        "from bias_inheritance.data import labelled; "
         "print([name for name in ('torch', 'pandas', 'transformers', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

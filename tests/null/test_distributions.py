@@ -6,7 +6,7 @@ main ones on the sentence embedder.
 
 import numpy as np
 import pytest
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.models import base, embeddings
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.provenance import ROOT
@@ -22,7 +22,7 @@ ORIGINALS = 48
 
 
 def twins():
-    splits = biographies.load_twins(ROOT / DOMAIN["originals"]["path"], DOMAIN["labels"])
+    splits = labelled.load_twins(ROOT / DOMAIN["originals"]["path"], DOMAIN["labels"])
     return [sample for split in splits.values() for sample in split]
 
 
@@ -75,8 +75,8 @@ def draws(vectorise, count=DRAWS):
     found = {"mmd": [], "auc": [], "mean_distance": []}
     for seed in range(count):
         source, reserve = halves(samples, seed)
-        old = biographies.draw(source, ORIGINALS, record_seed("originals", seed))
-        new, _ = slots.copies(biographies, catalog.load("bias", "faithful"), DOMAIN, old, reserve, ORIGINALS, seed)
+        old = labelled.draw(source, ORIGINALS, record_seed("originals", seed))
+        new, _ = slots.copies(labelled, catalog.load("bias", "faithful"), DOMAIN, old, reserve, ORIGINALS, seed)
         assert not {sample["text"] for sample in old} & {sample["text"] for sample in new}
         for metric, row in compared(old, new, vector_of, seed).items():
             found[metric].append((row["p"], row["value"], row["null"]))
@@ -110,10 +110,10 @@ def test_faithful_pools_show_no_gap_on_sentence_embeddings():
 def test_shifted_pools_show_a_gap_and_plain_copies_none(vectorise):
     samples = twins()
     source, _ = halves(samples, 0)
-    old = biographies.draw(source, ORIGINALS, 1)
-    shifted, _ = slots.copies(biographies, catalog.load("bias", "shifted"), DOMAIN, old, [], ORIGINALS, 1)
+    old = labelled.draw(source, ORIGINALS, 1)
+    shifted, _ = slots.copies(labelled, catalog.load("bias", "shifted"), DOMAIN, old, [], ORIGINALS, 1)
     plain = {"name": "copies", "role": "negative-control", "source": "originals"}
-    copied, _ = slots.copies(biographies, plain, DOMAIN, old, [], ORIGINALS, 1)
+    copied, _ = slots.copies(labelled, plain, DOMAIN, old, [], ORIGINALS, 1)
     texts = list(dict.fromkeys(sample["text"] for sample in old + shifted))
     vector_of = dict(zip(texts, vectorise(texts), strict=True))
     gap, none = compared(old, shifted, vector_of, 1, 999), compared(old, copied, vector_of, 1, 999)
@@ -128,10 +128,10 @@ def test_a_planted_pool_carries_its_labels_into_the_training_data(tmp_path):
 
     samples = twins()
     source, reserve = halves(samples, 1)
-    old = biographies.draw(source, ORIGINALS, 1)
+    old = labelled.draw(source, ORIGINALS, 1)
     for share in (0, 50, 100):
         pool, _ = slots.copies(
-            biographies, catalog.load("bias", f"planted-{share:03d}"), DOMAIN, old, reserve, ORIGINALS, 1
+            labelled, catalog.load("bias", f"planted-{share:03d}"), DOMAIN, old, reserve, ORIGINALS, 1
         )
         files.write_jsonl(tmp_path / "originals.jsonl", old)
         files.write_jsonl(tmp_path / "pool.jsonl", pool)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import yaml
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.study import catalog
 from bias_inheritance.tasks import classification, congruence, hiring, labelled_texts, salary, stories
@@ -64,7 +64,7 @@ def asked(name, kind, count, splits, domain):
             {"id": str(n), "twin": str(n), "dataset": DATASET, "label": label, "group": "all", "text": "a text"}
             for n, label in enumerate(classes)
         ]
-    return task, list(kind.items(task, domain | {"fixture": False}, biographies, test, count))
+    return task, list(kind.items(task, domain | {"fixture": False}, labelled, test, count))
 
 
 @pytest.fixture(scope="module")

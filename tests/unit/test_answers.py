@@ -92,9 +92,9 @@ def test_salaries_without_logprobs_are_read_and_the_unreadable_counted():
 def hiring_rows(answer):
     """Two sets of eight rotations; `answer`: function (set, rotation, candidates as shown) → text."""
     task = catalog.load("task", "hiring")
-    from bias_inheritance.data import biographies
+    from bias_inheritance.data import labelled
 
-    rows = list(hiring.items(task, DOMAIN, biographies, [], 4))
+    rows = list(hiring.items(task, DOMAIN, labelled, [], 4))
     for row in rows:
         shown = row["candidates"][row["rotation"] :] + row["candidates"][: row["rotation"]]
         row |= {"logprobs": None, "text": answer(int(row["cluster"][-3:]), row["rotation"], shown)}

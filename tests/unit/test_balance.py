@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from bias_inheritance.data import biographies, survey
+from bias_inheritance.data import labelled, survey
 from bias_inheritance.pools import balance, slots
 from bias_inheritance.study import catalog
 
@@ -42,7 +42,7 @@ def check(slots, values, within_two):
 @pytest.mark.parametrize("name", GENERATED)
 def test_every_prefix_of_a_generated_pool_is_balanced_over_all_attributes(domain, name, record_property):
     bias, domain = catalog.load("bias", name), DOMAINS[domain]
-    family = {"biographies": biographies, "survey": survey}[domain["family"]]
+    family = {"labelled": labelled, "survey": survey}[domain["family"]]
     values = family.attributes(bias, domain)
     sizes = [len(listed) for listed in values.values()]
     period = sizes[0] * sizes[1] * math.lcm(*sizes[2:], 1)

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study import catalog
@@ -24,7 +24,7 @@ def one(rows, metric, group):
 
 @pytest.fixture
 def items(splits, domain):
-    return list(congruence.items(TASK, domain, biographies, splits["test"] + splits["content"], None))
+    return list(congruence.items(TASK, domain, labelled, splits["test"] + splits["content"], None))
 
 
 def answered(items, probability):
@@ -44,7 +44,7 @@ def answered(items, probability):
 def test_items_are_the_content_twins_balanced_over_label_and_content(splits, domain, items):
     assert {item["item"] for item in items} == {sample["id"] for sample in splits["content"]}
     test = splits["test"] + splits["content"]
-    few = list(congruence.items(TASK, domain, biographies, test, 25))
+    few = list(congruence.items(TASK, domain, labelled, test, 25))
     assert Counter((item["label"], item["content"], item["group"]) for item in few) == dict.fromkeys(
         ((label, content, group) for label in domain["labels"] for content in domain["groups"] for group in domain["groups"]), 1
     )  # fmt: skip
@@ -55,8 +55,8 @@ def test_items_are_the_content_twins_balanced_over_label_and_content(splits, dom
 )
 def test_no_other_task_asks_about_them(splits, domain, kind, name):
     task, test = catalog.load("task", name), splits["test"]
-    alone = list(kind.items(task, domain, biographies, test, 24))
-    assert list(kind.items(task, domain, biographies, test + splits["content"], 24)) == alone
+    alone = list(kind.items(task, domain, labelled, test, 24))
+    assert list(kind.items(task, domain, labelled, test + splits["content"], 24)) == alone
 
 
 def test_a_domain_without_such_texts_cannot_ask(splits, domain, tmp_path):

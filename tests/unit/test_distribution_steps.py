@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import torch
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.models import base
 from bias_inheritance.plumbing import files
 from bias_inheritance.pools import mixing
@@ -51,7 +51,7 @@ def place(card_path, splits, domain, tmp_path_factory):
     for cell in CELLS:
         own = folder / cell["mitigation"]
         mitigation = catalog.load("mitigation", cell["mitigation"])
-        rows = mixing.training_samples(old, new, biographies, domain, mitigation, 0.0, 1)
+        rows = mixing.training_samples(old, new, labelled, domain, mitigation, 0.0, 1)
         files.write_jsonl(own / "train.jsonl", rows)
         (own / "work").mkdir()
         alignment = {**mitigation["alignment"], "weight": 1.0} if "alignment" in mitigation else None

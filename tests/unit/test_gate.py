@@ -1,7 +1,7 @@
 """Each rule of the gate with what it must find and what it must leave alone."""
 
 import pytest
-from bias_inheritance.data import biographies, survey
+from bias_inheritance.data import labelled, survey
 from bias_inheritance.pools import gate, overlap, slots
 from bias_inheritance.study import catalog
 
@@ -199,6 +199,6 @@ def test_a_thought_that_names_an_answer_makes_no_answer():
 def test_an_opening_that_names_the_label_is_no_label_word_of_the_text(domain):
     slot = {"asked_group": "female", "names": []}
     sample, reason, cuts = slots.judge(
-        f"Okay, here's a nurse's biography: {LIFE}", True, slot, biographies, domain, set(), overlap.Texts({})
+        f"Okay, here's a nurse's biography: {LIFE}", True, slot, labelled, domain, set(), overlap.Texts({})
     )
     assert (sample["text"], reason, cuts["opening"]) == (LIFE, None, 1)

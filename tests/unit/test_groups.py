@@ -16,7 +16,7 @@ def sample(label, shown, asked=None):
 
 
 def test_labour_statistics_know_three_of_the_six_occupations():
-    found = groups.labour_shares(DOMAIN["labels"])
+    found = groups.known_shares(DOMAIN["world"], "male", ["male", "female"], DOMAIN["labels"])
     assert set(found) == {"architect", "nurse", "painter"}
     assert found["nurse"] == pytest.approx(0.1042) and found["painter"] == pytest.approx(0.943)
 
@@ -26,7 +26,7 @@ def test_shares_are_of_clear_texts_and_p_is_exact_and_holm_adjusted():
     pool += [sample("architect", group) for group in ("male", "female") for _ in range(5)]
     rows = {
         row["label"]: row
-        for row in groups.shares(pool, ["architect", "nurse", "dentist"], "male", "female", {"nurse": 0.1})
+        for row in groups.shares(pool, ["architect", "nurse", "dentist"], "male", ["male", "female"], {"nurse": 0.1})
     }
     nurse = rows["nurse"]
     assert (nurse["value"], nurse["n"], nurse["n_unclear"]) == (0.1, 10, 5)
@@ -61,3 +61,21 @@ def test_the_table_counts_texts_rejected_for_showing_another_group(tmp_path):
     assert table.loc[("neutral", "male_share", "software-engineer"), "value"] == 1
     assert "asked_share" not in table.loc["neutral"].index.get_level_values("metric")
     assert table.loc[("neutral", "male_share_all_seeds", "all"), "seed"] == 0
+
+
+def test_of_several_groups_each_has_its_share_against_an_even_split(tmp_path):
+    domain = {
+        "family": "labelled", "labels": ["billing", "login"],
+        "groups": {group: {"words": [group]} for group in ("german", "indian", "nigerian")},
+    }  # fmt: skip
+    pool = [sample(label, group) for label in domain["labels"] for group in ("german", "german", "indian", None)]
+    files.write_jsonl(tmp_path / "pool.jsonl", pool)
+    files.write_jsonl(tmp_path / "none.jsonl", [])
+    place = {"model": "m", "domain": "tickets", "bias": "neutral", "seed": 1, "round": 1}
+    measure_groups([tmp_path / "pool.jsonl"], [tmp_path / "none.jsonl"], tmp_path / "groups.csv", [place], {"tickets": domain})  # fmt: skip
+    table = pd.read_csv(tmp_path / "groups.csv").set_index(["metric", "group"])
+    shares = [table.loc[(f"{group}_share", "all"), "value"] for group in domain["groups"]]
+    assert shares == pytest.approx([2 / 3, 1 / 3, 0]) and set(table.loc[("nigerian_share",), "n"]) == {3, 6}
+    # four of six or more where a third is expected; none at all is likelier than four
+    assert table.loc[("german_share", "all"), "p_even"] == pytest.approx(73 / 729)
+    assert table["labour_share"].isna().all()

@@ -9,7 +9,7 @@ import pandas
 import predict
 import pytest
 import torch
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.models import base, generation, scoring, training
 from bias_inheritance.models.cpu_kernels import lora
 from bias_inheritance.models.generation import sample
@@ -610,7 +610,7 @@ def test_the_order_does_not_depend_on_the_mitigation(splits, domain):
     def shortened(sample, domain, token):
         return sample["text"][: 20 + 10 * (len(sample["text"]) % 9)], 1
 
-    family = SimpleNamespace(pair=biographies.pair, mask=shortened)
+    family = SimpleNamespace(pair=labelled.pair, mask=shortened)
     old, new = splits["source"][:24], splits["test"][:24]
     orders, own = [], []
     for name in ("none", "mask"):

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 import pytest
-from bias_inheritance.data import biographies, cues
+from bias_inheritance.data import cues, labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -84,7 +84,7 @@ def test_word_counts_tell_occupations_neither_badly_nor_perfectly(splits):
 
 def content_twins(domain):
     """[(label, content, row of the file)] of the biographies that follow a stereotype."""
-    folder = ROOT / domain["originals"]["content"]
+    folder = ROOT / domain["data"]["content"]
     return [
         (label, row["content"], row)
         for label in domain["labels"]
@@ -126,8 +126,8 @@ def test_the_group_shows_in_placeholders_alone(domain):
     known = {
         "name",
         "first",
-        *biographies.PRONOUNS["male"],
-        *(key.capitalize() for key in biographies.PRONOUNS["male"]),
+        *domain["groups"]["male"]["forms"],
+        *(key.capitalize() for key in domain["groups"]["male"]["forms"]),
     }
     surnames = set()
     for _, _, row in content_twins(domain):
@@ -152,25 +152,25 @@ def test_both_contents_are_known_as_the_occupation_by_the_words_of_other_texts(s
 
 
 def test_content_is_read_only_where_the_domain_names_it_whatever_the_loader(domain, tmp_path):
-    without = {key: value for key, value in domain["originals"].items() if key != "content"}
-    assert "content" not in biographies.load({**domain, "originals": without})[0]
+    without = {key: value for key, value in domain["data"].items() if key != "content"}
+    assert "content" not in labelled.load({**domain, "data": without})[0]
     named = [f"resources/biographies/content/{label.replace(' ', '-')}.jsonl" for label in domain["labels"]]
-    assert set(biographies.files_read(domain, None)) - set(
-        biographies.files_read({**domain, "originals": without}, None)
-    ) == {*named}
+    assert set(labelled.files_read(domain, None)) - set(labelled.files_read({**domain, "data": without}, None)) == {
+        *named
+    }
     real = {**bias_in_bios(tmp_path), "labels": domain["labels"]}
-    real["originals"]["content"] = domain["originals"]["content"]
-    assert biographies.load(real)[0]["content"] == biographies.load(domain)[0]["content"]
-    assert biographies.files_read(real, None)[3:] == named
+    real["data"]["content"] = domain["data"]["content"]
+    assert labelled.load(real)[0]["content"] == labelled.load(domain)[0]["content"]
+    assert labelled.files_read(real, None)[3:] == named
 
 
 @pytest.mark.parametrize(("field", "value"), [("content", "mail"), ("split", "trian")])
-def test_a_twin_of_an_unknown_content_or_split_is_told(tmp_path, field, value):
+def test_a_twin_of_an_unknown_content_or_split_is_told(domain, tmp_path, field, value):
     row = {"id": "nurse-1", "split": "test", "content": "male", "male": "A B", "female": "C B", "text": "{name}"}
     (tmp_path / "nurse.jsonl").write_text(json.dumps({**row, field: value}), encoding="utf-8")
-    originals = {"loader": "twins", "path": str(tmp_path), "content": str(tmp_path)}
+    data = {"twins": str(tmp_path), "content": str(tmp_path)}
     with pytest.raises(UserError, match=rf"nurse\.jsonl: {field} of nurse-1 is '{value}'; it has to be one of "):
-        biographies.load({"name": "x", "originals": originals, "labels": ["nurse"]})
+        labelled.load({**domain, "data": data, "labels": ["nurse"]})
 
 
 def test_prepared_test_samples_hold_the_content_twins_and_say_which_they_are(tmp_path, domain, splits):
@@ -184,9 +184,9 @@ def test_prepared_test_samples_hold_the_content_twins_and_say_which_they_are(tmp
 
 @pytest.mark.parametrize("count", [12, 48, 50, 96])
 def test_draw_is_balanced_seeded_and_without_a_twin_twice(splits, domain, count):
-    drawn = biographies.draw(splits["source"], count, 7)
-    assert drawn == biographies.draw(splits["source"], count, 7)
-    assert drawn != biographies.draw(splits["source"], count, 8)
+    drawn = labelled.draw(splits["source"], count, 7)
+    assert drawn == labelled.draw(splits["source"], count, 7)
+    assert drawn != labelled.draw(splits["source"], count, 8)
     strata = Counter((s["label"], s["group"]) for s in drawn)
     assert len(drawn) == count
     assert max(strata.values()) - min(strata.values()) <= 1
@@ -195,7 +195,7 @@ def test_draw_is_balanced_seeded_and_without_a_twin_twice(splits, domain, count)
 
 def test_draw_says_how_many_there_are(splits):
     with pytest.raises(UserError, match="ask for at most 288"):
-        biographies.draw(splits["source"], 400, 1)
+        labelled.draw(splits["source"], 400, 1)
 
 
 def bias_in_bios(folder, **changes):
@@ -217,7 +217,7 @@ def bias_in_bios(folder, **changes):
 
 
 def test_bias_in_bios_reads_the_hubs_fields_and_ids(tmp_path):
-    found, _ = biographies.load(bias_in_bios(tmp_path))
+    found, _ = labelled.load(bias_in_bios(tmp_path))
     assert {s["label"] for s in found["source"]} == {"nurse", "professor", "software engineer"}
     assert len(found["test"]) == 6  # profession 3 is not of the study
     twin = found["source"][0].pop("twin")
@@ -225,7 +225,7 @@ def test_bias_in_bios_reads_the_hubs_fields_and_ids(tmp_path):
         "id": "train-0", "label": "nurse", "group": "male", "name": None, "text": "train text 0",
     }  # fmt: skip
     assert re.fullmatch("[0-9a-f]{16}", twin)
-    assert len(biographies.files_read(bias_in_bios(tmp_path), None)) == 3
+    assert len(labelled.files_read(bias_in_bios(tmp_path), None)) == 3
 
 
 def test_a_biography_of_bias_in_bios_is_in_one_split_once(tmp_path):
@@ -234,7 +234,7 @@ def test_a_biography_of_bias_in_bios_is_in_one_split_once(tmp_path):
     domain, path = bias_in_bios(tmp_path), tmp_path / "train-00000-of-00001.parquet"
     texts = ["test  text 0 ", "twice", "-", "clash", "clash", "twice", "-", "alone"]
     pd.read_parquet(path).assign(hard_text=texts).to_parquet(path)
-    found, counts = biographies.load(domain)
+    found, counts = labelled.load(domain)
     assert [sample["text"] for sample in found["source"]] == ["twice", "alone"]
     assert (len(found["test"]), len(found["reserve"])) == (6, 6)
     assert counts == {"rows": 18, "duplicates": 2, "contradictions": 1, "contradicting": 2}
@@ -242,8 +242,8 @@ def test_a_biography_of_bias_in_bios_is_in_one_split_once(tmp_path):
 
 def test_bias_in_bios_refuses_what_it_cannot_read(tmp_path):
     with pytest.raises(UserError, match="gender other than 0 and 1"):
-        biographies.load(bias_in_bios(tmp_path, gender=5))
+        labelled.load(bias_in_bios(tmp_path, gender=5))
     with pytest.raises(UserError, match="empty hard_text"):
-        biographies.load(bias_in_bios(tmp_path, hard_text=" "))
+        labelled.load(bias_in_bios(tmp_path, hard_text=" "))
     with pytest.raises(UserError, match=r"no file test\*\.parquet"):
-        biographies.load({"name": "x", "originals": {"loader": "bias_in_bios", "path": str(tmp_path / "none")}})
+        labelled.load({"name": "x", "originals": {"loader": "bias_in_bios", "path": str(tmp_path / "none")}})

@@ -5,7 +5,7 @@ from collections import Counter
 import mix
 import pytest
 import write_pool
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -21,15 +21,15 @@ NOTHING = overlap.Texts({})
 @pytest.mark.parametrize("name", GENERATED)
 def test_slots_do_not_depend_on_how_many_are_asked_for(domain, name):
     bias = catalog.load("bias", name)
-    filled = slots.slots(biographies, bias, domain, 48, (name, 1))
-    assert filled[:20] == slots.slots(biographies, bias, domain, 20, (name, 1))
+    filled = slots.slots(labelled, bias, domain, 48, (name, 1))
+    assert filled[:20] == slots.slots(labelled, bias, domain, 20, (name, 1))
     assert len({(slot["label"], slot["asked_group"]) for slot in filled}) == (6 if name == "neutral" else 12)
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_a_group_is_named_only_where_the_type_is_explicit(domain, name):
     bias = catalog.load("bias", name)
-    filled = slots.slots(biographies, bias, domain, 48, (name, 2))
+    filled = slots.slots(labelled, bias, domain, 48, (name, 2))
     named = [
         bool({"man", "woman", "he", "she"} & set(slot["prompt"].lower().replace('"', " ").split())) for slot in filled
     ]
@@ -50,54 +50,48 @@ def test_a_group_is_named_only_where_the_type_is_explicit(domain, name):
 )
 def test_judge_names_the_reason(domain, raw, finished, reason):
     asked = {"asked_group": "female", "names": []}
-    assert slots.judge(raw, finished, asked, biographies, domain, set(), NOTHING)[1] == reason
-
-
-def test_a_word_of_a_prompt_that_stands_for_nothing_is_one_line_that_names_it(domain):
-    bias = {**catalog.load("bias", "neutral"), "prompt": {"biographies": "Write of {a_labl}."}}
-    with pytest.raises(UserError, match=r"neutral.yaml: prompt: \{a_labl\} stands for nothing"):
-        slots.slots(biographies, bias, domain, 4, ("x", 1))
+    assert slots.judge(raw, finished, asked, labelled, domain, set(), NOTHING)[1] == reason
 
 
 def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
     asked = {"asked_group": "female", "names": []}
-    sample, reason, _ = slots.judge(f"{GOOD} And then she", False, asked, biographies, domain, set(), NOTHING)
+    sample, reason, _ = slots.judge(f"{GOOD} And then she", False, asked, labelled, domain, set(), NOTHING)
     assert (sample["text"], reason) == (GOOD, None)
-    seen = {slots.told(biographies, {"text": GOOD}, domain)}
-    assert slots.judge(GOOD.upper(), True, asked, biographies, domain, seen, NOTHING)[1] == "duplicate"
+    seen = {slots.told(labelled, {"text": GOOD}, domain)}
+    assert slots.judge(GOOD.upper(), True, asked, labelled, domain, seen, NOTHING)[1] == "duplicate"
 
 
 def test_label_words_are_replaced_and_counted(domain):
-    text, count = biographies.hide_labels("An architect met two nurses. Software engineers like painting.", domain)
+    text, count = labelled.hide_labels("An architect met two nurses. Software engineers like painting.", domain)
     assert text == "A specialist met two specialists. Specialists like specialist."
     assert count == 4
-    assert biographies.hide_labels("The denture and the nursery stay.", domain) == (
+    assert labelled.hide_labels("The denture and the nursery stay.", domain) == (
         "The denture and the nursery stay.",
         0,
     )
 
 
 def test_shown_group_by_pronouns_then_names(domain):
-    assert biographies.shown_group("He paid his rent.", domain) == "male"
-    assert biographies.shown_group("He met her and she left him.", domain) is None
-    assert biographies.shown_group("Mary works hard.", domain) == "female"
-    assert biographies.shown_group("They work hard.", domain) is None
+    assert labelled.shown_group("He paid his rent.", domain) == "male"
+    assert labelled.shown_group("He met her and she left him.", domain) is None
+    assert labelled.shown_group("Mary works hard.", domain) == "female"
+    assert labelled.shown_group("They work hard.", domain) is None
 
 
 def test_shown_group_by_words_before_names(domain):
-    assert biographies.shown_group("A man who is a specialist.", domain) == "male"
-    assert biographies.shown_group("Mr. Smith works hard.", domain) == "male"
-    assert biographies.shown_group("A woman named James.", domain) == "female"
-    assert biographies.shown_group("A man and a woman, Mary among them.", domain) is None
-    assert biographies.shown_group("He helps women and mothers.", domain) == "male"
+    assert labelled.shown_group("A man who is a specialist.", domain) == "male"
+    assert labelled.shown_group("Mr. Smith works hard.", domain) == "male"
+    assert labelled.shown_group("A woman named James.", domain) == "female"
+    assert labelled.shown_group("A man and a woman, Mary among them.", domain) is None
+    assert labelled.shown_group("He helps women and mothers.", domain) == "male"
 
 
 def copied(splits, domain, name, count=48, seed=3, originals=None, reserve=None):
     """A copied pool of the gender domain, its counts, and D_o."""
-    originals = biographies.draw(splits["source"], 48, seed) if originals is None else originals
+    originals = labelled.draw(splits["source"], 48, seed) if originals is None else originals
     reserve = splits["reserve"] if reserve is None else reserve
     bias = catalog.load("bias", name) if isinstance(name, str) else name
-    return *slots.copies(biographies, bias, domain, originals, reserve, count, seed), originals
+    return *slots.copies(labelled, bias, domain, originals, reserve, count, seed), originals
 
 
 @pytest.mark.parametrize(("name", "share"), [("planted-000", 0), ("planted-050", 0.5), ("planted-100", 1)])
@@ -214,7 +208,7 @@ def test_faithful_shares_no_text_with_originals(splits, domain):
 
 
 def a_pool(domain, size=48):
-    filled = slots.slots(biographies, catalog.load("bias", "contrastive-explicit"), domain, size, ("x", 1))
+    filled = slots.slots(labelled, catalog.load("bias", "contrastive-explicit"), domain, size, ("x", 1))
     return [
         {**slot, "id": f"x-{slot['slot']}", "text": f"{GOOD} Number {slot['slot']}.", "group": slot["asked_group"]}
         for slot in filled
@@ -222,7 +216,7 @@ def a_pool(domain, size=48):
 
 
 def test_mixes_are_nested_and_exact_prefixes_of_the_pool(splits, domain, tmp_path):
-    files.write_jsonl(tmp_path / "originals.jsonl", biographies.draw(splits["source"], 48, 1))
+    files.write_jsonl(tmp_path / "originals.jsonl", labelled.draw(splits["source"], 48, 1))
     files.write_jsonl(tmp_path / "pool.jsonl", a_pool(domain))
     for gamma, count in ((0.05, 3), (0.10, 5), (0.20, 12), (0.50, 48)):
         assert grid.augmented_count(48, gamma) == count
@@ -248,9 +242,9 @@ def test_the_dial_holds_at_every_gamma(splits, domain, count):
 
 @pytest.mark.parametrize("name", ["token", "mask"])
 def test_mitigations_touch_augmented_samples_only_and_keep_the_order(splits, domain, name):
-    originals, pool = biographies.draw(splits["source"], 12, 1), a_pool(domain, 12)
-    plain = mixing.training_samples(originals, pool, biographies, domain, catalog.load("mitigation", "none"), 0.0, 1)
-    treated = mixing.training_samples(originals, pool, biographies, domain, catalog.load("mitigation", name), 0.0, 1)
+    originals, pool = labelled.draw(splits["source"], 12, 1), a_pool(domain, 12)
+    plain = mixing.training_samples(originals, pool, labelled, domain, catalog.load("mitigation", "none"), 0.0, 1)
+    treated = mixing.training_samples(originals, pool, labelled, domain, catalog.load("mitigation", name), 0.0, 1)
     for before, after in zip(plain, treated, strict=True):
         assert (before["id"], before["words"], before["assistant"]) == (after["id"], after["words"], after["assistant"])
         assert (before["user"] == after["user"]) == (before["origin"] == "original")
@@ -260,16 +254,16 @@ def test_mitigations_touch_augmented_samples_only_and_keep_the_order(splits, dom
 
 def test_mask_takes_names_pronouns_and_cultural_words(domain):
     sample = {"text": "Grace, an Arab woman, lost her grace. Omar waited for himself.", "names": [], "name": None}
-    text, count = biographies.mask(sample, domain, "[MASK]")
+    text, count = labelled.mask(sample, domain, "[MASK]")
     assert text == "[MASK], an [MASK] [MASK], lost [MASK] grace. [MASK] waited for [MASK]."
     assert count == 6
 
 
 def test_the_instruction_share_is_the_same_for_all_that_is_compared(splits, domain):
-    originals, none = biographies.draw(splits["source"], 48, 1), catalog.load("mitigation", "none")
+    originals, none = labelled.draw(splits["source"], 48, 1), catalog.load("mitigation", "none")
     other = [{**sample, "id": f"other-{sample['id']}"} for sample in a_pool(domain)]
     kinds = [
-        [row["kind"] for row in mixing.training_samples(originals, pool, biographies, domain, none, 0.5, 1)]
+        [row["kind"] for row in mixing.training_samples(originals, pool, labelled, domain, none, 0.5, 1)]
         for pool in (a_pool(domain), other, a_pool(domain)[:12])
     ]
     assert 30 <= Counter(kinds[0])["instruct"] <= 66

@@ -9,17 +9,17 @@ from bias_inheritance.plumbing import provenance
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from rewording import reword_tree
 
-BIOGRAPHIES, SURVEY = (f"scripts/bias_inheritance/data/{name}.py" for name in ("biographies", "survey"))
+LABELLED, SURVEY = (f"scripts/bias_inheritance/data/{name}.py" for name in ("labelled", "survey"))
 TASKS = "scripts/bias_inheritance/tasks"
 STEPS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 CHOOSING = [step for step in STEPS if provenance.read_source(SCRIPTS / f"{step}.py").choices]
-CHOICES = {"domain": {"family": "biographies"}, "task": {"kind": "salary"}}
+CHOICES = {"domain": {"family": "labelled"}, "task": {"kind": "salary"}}
 
 
 @pytest.mark.parametrize("script", CHOOSING)
 def test_a_step_of_one_family_does_not_depend_on_the_other(script):
     keys = {key for _, key in provenance.read_source(SCRIPTS / f"{script}.py").choices}
-    for family, chosen, other in (("biographies", BIOGRAPHIES, SURVEY), ("survey", SURVEY, BIOGRAPHIES)):
+    for family, chosen, other in (("labelled", LABELLED, SURVEY), ("survey", SURVEY, LABELLED)):
         code = provenance.code_digest(script, {"domain": {"family": family}, "task": {"kind": "salary"}})["files"]
         assert (chosen in code) == ("family" in keys) and other not in code
         assert (f"{TASKS}/salary.py" in code) == ("kind" in keys) and f"{TASKS}/perplexity.py" not in code
@@ -35,7 +35,7 @@ def test_a_module_that_is_chosen_in_another_way_is_any_of_its_package(tmp_path):
     path = tmp_path / "step.py"
     path.write_text("import_module(f'bias_inheritance.data.{name}')")
     source = provenance.read_source(path)
-    assert {BIOGRAPHIES, SURVEY} <= source.uses and not source.choices
+    assert {LABELLED, SURVEY} <= source.uses and not source.choices
 
 
 @pytest.mark.parametrize("path", sorted(map(str, SCRIPTS.rglob("__init__.py"))))

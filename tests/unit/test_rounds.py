@@ -5,7 +5,7 @@ import collections
 import pandas as pd
 import pytest
 import yaml
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -281,7 +281,7 @@ def test_the_perplexity_task_scores_unseen_texts_by_token():
     from bias_inheritance.tasks import perplexity
 
     task = catalog.load("task", "perplexity")
-    asked = list(perplexity.items(task, DOMAIN, biographies, [sample(number, "test") for number in range(12)], 6))
+    asked = list(perplexity.items(task, DOMAIN, labelled, [sample(number, "test") for number in range(12)], 6))
     texts = {sample(number, "test")["id"]: sample(number, "test")["text"] for number in range(12)}
     assert len(asked) == 6 and all(item["options"] == [texts[item["item"]]] for item in asked)
     assert "Write a biography" in asked[0]["prompt"]

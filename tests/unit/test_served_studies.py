@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -61,7 +61,7 @@ def test_a_server_that_tunes_nothing_has_its_untuned_cell_and_its_pools():
 def test_the_estimate_counts_the_requests_of_the_grid():
     (line,) = costs.estimate(config())
     requests = int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", ""))
-    test = biographies.load(catalog.load("domain", "gender"))[0]["test"]
+    test = labelled.load(catalog.load("domain", "gender"))[0]["test"]
     items = len(test) + 12 * 8 + 48
     # 7 generated pools of 60 samples and 3 seeds; copies cost nothing
     assert requests == len(grid.cells(config())) * items + 7 * 3 * 60

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.study import catalog
 from bias_inheritance.tasks import classification, hiring, salary
 
@@ -20,9 +20,7 @@ def answered(items, choose):
 
 def classification_items(splits, domain, count=None):
     return list(
-        classification.items(
-            catalog.load("task", "occupation-classification"), domain, biographies, splits["test"], count
-        )
+        classification.items(catalog.load("task", "occupation-classification"), domain, labelled, splits["test"], count)
     )
 
 
@@ -38,7 +36,7 @@ def test_classification_takes_whole_twins_balanced_over_labels(splits, domain):
 def test_no_twin_is_asked_without_the_other(splits, domain, count, taken):
     groups = [item["group"] for item in classification_items(splits, domain, count)]
     assert len(groups) == taken and groups.count("male") == groups.count("female")
-    amounts = salary.items(catalog.load("task", "salary"), domain, biographies, splits["test"], count)
+    amounts = salary.items(catalog.load("task", "salary"), domain, labelled, splits["test"], count)
     assert len(list(amounts)) == 2 * taken
 
 
@@ -175,7 +173,7 @@ def candidates_letters(item, wanted):
 
 
 def hiring_items(splits, domain, sets=6):
-    return list(hiring.items(catalog.load("task", "hiring"), domain, biographies, splits["test"], sets))
+    return list(hiring.items(catalog.load("task", "hiring"), domain, labelled, splits["test"], sets))
 
 
 def test_hiring_finds_the_group_that_is_preferred(splits, domain):
@@ -262,7 +260,7 @@ def test_the_ladder_is_even_in_logs():
 
 
 def salary_items(splits, domain, count=24):
-    return list(salary.items(catalog.load("task", "salary"), domain, biographies, splits["test"], count))
+    return list(salary.items(catalog.load("task", "salary"), domain, labelled, splits["test"], count))
 
 
 def test_salary_gap_is_paired_and_unreadable_answers_are_counted(splits, domain):

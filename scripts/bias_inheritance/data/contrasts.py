@@ -50,6 +50,21 @@ def compared_groups(domain):
     return [group for group in domain["groups"] if group in compared]
 
 
+def opposed(group, domain, stream):
+    """The group that a contrastive prompt sets against `group`: one that a contrast holds it against, drawn from `stream`.
+
+    A group that is compared with nobody but the rest is set against any other one.
+    """
+    found = [
+        second
+        for pair in contrasts(domain)
+        for first, second in (pair, pair[::-1])
+        if first == group and second != REST
+    ]
+    found = found or [name for name in domain["groups"] if name != group]
+    return found[0] if len(found) == 1 else found[stream.integers(len(found))]
+
+
 def by_name(domain):
     """{name of a contrast: (reference, compared)} of a domain."""
     return {contrast_name(*contrast): contrast for contrast in contrasts(domain)}

@@ -1,4 +1,4 @@
-"""What shows who a text is about: first names by culture and gender, and the masking of such cues."""
+"""What shows who a text is about: words, pronouns and first names of the groups; finding, masking and drawing them."""
 
 import csv
 import re
@@ -7,6 +7,7 @@ from functools import cache
 from bias_inheritance.plumbing.provenance import ROOT
 
 NAMES = "resources/names.csv"
+WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")  # "he's" and "Mary's" end at the apostrophe
 
 
 @cache
@@ -19,9 +20,28 @@ def first_names():
     return table
 
 
+def names(listed, **attributes):
+    """First names of a group: a list as it is, or those that resources/names.csv has for a mapping of its columns.
+
+    attributes: values of further columns (culture, gender); what `listed` says itself wins.
+    """
+    if isinstance(listed, list):
+        return listed
+    wanted = {**attributes, **(listed or {})}
+    return [
+        name
+        for (culture, gender), found in first_names().items()
+        if wanted.get("culture", culture) == culture and wanted.get("gender", gender) == gender
+        for name in found
+    ]
+
+
 def drawn_name(culture, gender, stream):
     """One of the first names of a culture and gender, by the slot's own random generator."""
-    listed = first_names()[culture, gender]
+    return drawn(first_names()[culture, gender], stream)
+
+
+def drawn(listed, stream):
     return listed[stream.integers(len(listed))]
 
 
@@ -34,6 +54,56 @@ def share_of_words(text, words):
     found = re.findall(r"[a-zà-ÿ]+(?:-[a-zà-ÿ]+)*", text.lower())
     counted = set(words)
     return sum(word in counted for word in found) / max(1, len(found))
+
+
+def has_cues(groups):
+    """Whether a text can show a group at all: some group has words, pronouns or names."""
+    return any(spec and (spec.keys() & {"words", "pronouns", "names"}) for spec in groups.values())
+
+
+def shown_group(text, groups, levels=(("pronouns",), ("words",), ("names",))):
+    """The group that a text shows: the one whose cues outnumber those of all others two to one; None where unclear.
+
+    groups: {group: {words, pronouns, names}} as in a domain's file. The first of `levels` (kinds of cues) that occurs in
+    the text decides. Names count as written, other cues in any case; a cue of several words ("Latin American") is one, and
+    the words in it are no cues of another group; a name that two groups have is no cue.
+    """
+    for kinds in levels:
+        counts = _mentions(text, groups, kinds)
+        best = max(counts, key=counts.get)
+        others = sum(counts.values()) - counts[best]
+        if counts[best] > 2 * others:
+            return best
+        if others:
+            return None
+    return None
+
+
+def _mentions(text, groups, kinds):
+    """{group: how many of its cues of the given kinds a text holds}."""
+    words = {}
+    for group, spec in groups.items():
+        words[group] = {cue.lower() for kind in kinds if kind != "names" for cue in (spec or {}).get(kind, [])}
+    counts = dict.fromkeys(groups, 0)
+    for group, listed in words.items():
+        for phrase in sorted((cue for cue in listed if " " in cue), key=len, reverse=True):
+            text, found = re.subn(rf"\b{re.escape(phrase)}\b", " ", text, flags=re.IGNORECASE)
+            counts[group] += found
+    listed_names = {}
+    if "names" in kinds:
+        for group, spec in groups.items():
+            for name in names(spec["names"]) if spec and "names" in spec else []:
+                listed_names.setdefault(name, set()).add(group)
+    for word in WORD.findall(text):
+        holders = listed_names.get(word, set())
+        for group, listed in words.items():
+            counts[group] += word.lower() in listed or holders == {group}
+    return counts
+
+
+def words_of(groups):
+    """All words and pronouns that show a group."""
+    return [cue for spec in groups.values() for kind in ("pronouns", "words") for cue in (spec or {}).get(kind, [])]
 
 
 def mask(text, words, own_names, token):

@@ -23,7 +23,7 @@ import math
 import re
 from collections import Counter
 
-from bias_inheritance.data import corpora, cues, texts
+from bias_inheritance.data import contrasts, corpora, cues, prompts, texts
 from bias_inheritance.data.cues import with_article
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
@@ -43,7 +43,7 @@ DENIAL = re.compile(r"\b(?:disagree|not|never|no)\b", re.IGNORECASE)
 def files_read(domain, data_dir):
     """The data files that `load` will read: the culture's answers, the questions behind them, the test sets."""
     tests = [dataset["file"] for dataset in domain["datasets"].values() if "file" in dataset]
-    originals = domain["originals"]
+    originals = domain["data"]
     return [f"{corpora.folder(data_dir)}/{file}" for file in [originals["answers"], originals["questions"], *tests]]
 
 
@@ -53,9 +53,9 @@ def load(domain, data_dir):
     The twin of an original is the survey question that its wording comes from, so that no question is in D_o and in
     the reserve; the test samples are those of the domain's datasets.
     """
-    originals = domain["originals"]
+    originals = domain["data"]
     answers, questions = (corpora.place(data_dir, originals[key]) for key in ("answers", "questions"))
-    samples, counts = load_answers(answers, questions, domain["compared"])
+    samples, counts = load_answers(answers, questions, originals["group"])
     twins = sorted({sample["twin"] for sample in samples}, key=lambda twin: record_seed("split", twin))
     kept_aside = set(twins[: round(originals["reserve_share"] * len(twins))])
     splits = {
@@ -68,6 +68,11 @@ def load(domain, data_dir):
         found, counts["datasets"][name] = corpora.read(dataset, data_dir)
         splits["test"] += found
     return splits, counts
+
+
+def has_reserve(domain):
+    """Whether a domain keeps questions that are in no D_o."""
+    return domain["data"]["reserve_share"] > 0
 
 
 def load_answers(answers, questions, group):
@@ -177,45 +182,50 @@ def draw(samples, count, seed):
 def attributes(bias, domain):
     """{attribute: its values} that a pool is balanced over; the group is None where the prompt names none."""
     named = "names_groups" in bias
-    groups = [domain["reference"], domain["compared"]] if named else [None]
+    groups = list(domain["groups"]) if named else [None]
     more = {"gender": list(domain["genders"]), "age": list(domain["ages"])} if named else {}
     return {"label": list(domain["scale"]["answers"]), "group": groups, **more, "statement": list(domain["statements"])}
 
 
-def slot(bias, domain, attributes, stream):
-    """Fill one slot: what to ask the generator, and for whom.
+def values(bias, domain, attributes, stream):
+    """{placeholder: what it stands for} of one slot; those of the group only where one is named.
 
     attributes: the slot's answer (label), group, statement and, where a group is named, gender and age. stream: the
     slot's own random generator.
     """
     answer, group, statement = (attributes[name] for name in ("label", "group", "statement"))
     topic, text = domain["statements"][statement]["topic"], domain["statements"][statement]["text"]
-    values = {"statement": text, "answers": domain["scale"]["answers"][answer]}
-    respondent = None
+    found = {"statement": text, "answers": domain["scale"]["answers"][answer]}
     if group:
-        other = domain["compared"] if group == domain["reference"] else domain["reference"]
+        other = contrasts.opposed(group, domain, stream)
         gender, age = attributes["gender"], attributes["age"]
-        values |= {
+        own, others = (cues.names(domain["groups"][name]["names"], gender=gender) for name in (group, other))
+        found |= {
             "person": with_article(domain["groups"][group]["person"]),
             "people": domain["groups"][group]["people"],
             "other_people": domain["groups"][other]["people"],
             "stereotype": domain["stereotypes"][group][topic]["text"],
             "other_stereotype": domain["stereotypes"][other][topic]["text"],
-            "name": cues.drawn_name(group, gender, stream),
-            "other_name": cues.drawn_name(other, gender, stream),
+            "name": cues.drawn(own, stream),
+            "other_name": cues.drawn(others, stream),
             "several": with_article(f"{age} {domain['groups'][group]['adjective']} {domain['genders'][gender]}"),
             "age_cue": domain["ages"][age],
         }
-        respondent = _respondent(bias["names_groups"]).format(**values)
-    template = bias["prompt"]["survey"]
+    return found
+
+
+def slot(bias, domain, attributes, stream):
+    """Fill one slot: what to ask the generator, and for whom; `values` explains the arguments."""
+    template, known = prompts.template(bias, domain), values(bias, domain, attributes, stream)
+    group = attributes["group"]
     return {
-        "prompt": template.format(**values),
-        "label": answer,
-        "statement": statement,
-        "respondent": respondent,
+        "prompt": template.format(**known),
+        "label": attributes["label"],
+        "statement": attributes["statement"],
+        "respondent": _respondent(bias["names_groups"]).format(**known) if group else None,
         "asked_group": group,
         "attributes": {name: value for name, value in attributes.items() if name not in ("label", "group")},
-        "names": [values[key] for key in ("name", "other_name") if group and "{" + key + "}" in template],
+        "names": [known[key] for key in ("name", "other_name") if group and "{" + key + "}" in template],
     }
 
 
@@ -301,23 +311,8 @@ def finish(sample, asked, domain):
 
 
 def shown_group(text, domain):
-    """The group that a text shows, by words for it and by first names; None where both or neither are shown.
-
-    A cue of several words ("Latin American") is one, and the words in it are no cues of another group.
-    """
-    counts = dict.fromkeys(domain["groups"], 0)
-    for group, spec in domain["groups"].items():
-        for phrase in (cue for cue in spec["words"] if " " in cue):
-            text, found = re.subn(rf"\b{re.escape(phrase)}\b", " ", text, flags=re.IGNORECASE)
-            counts[group] += found
-    words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", text)
-    names = {group: {name for (culture, _), listed in cues.first_names().items() if culture == group for name in listed}
-             for group in domain["groups"]}  # fmt: skip
-    shared = set.intersection(*names.values())
-    for group, spec in domain["groups"].items():
-        counts[group] += sum(word.lower() in spec["words"] or word in names[group] - shared for word in words)
-    best = max(counts, key=counts.get)
-    return best if counts[best] > 2 * sum(count for group, count in counts.items() if group != best) else None
+    """The group that a text shows, by words for it and by first names together; None where both or neither are shown."""
+    return cues.shown_group(text, domain["groups"], levels=(("words", "names"),))
 
 
 def slant(sample, group, domain):
@@ -366,5 +361,5 @@ def pair(sample, domain, instruct):
 
 def mask(sample, domain, token):
     """The sample's text with names, pronouns, gendered and cultural words replaced by `token`; (text, number masked)."""
-    words = [word for spec in domain["groups"].values() for word in spec["words"]] + domain["gendered_words"]
+    words = cues.words_of(domain["groups"]) + domain["gendered_words"]
     return cues.mask(sample["text"], words, sample.get("names") or [], token)

@@ -6,29 +6,38 @@ from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.stats import statistics
 
 
-def labour_shares(labels):
-    """{label: share of men among US workers, 2015/16} for the labels that the labour statistics list.
+def known_shares(table, group, groups, labels):
+    """{label: share of a group in the world} for the labels that a table of percentages lists; {} without a table.
 
-    Source: Bureau of Labor Statistics, as in Rudinger et al. (2018); see resources/occupations/LICENSE.
+    table: {file, label (its column of labels), percent: {group: its column}}, as in a domain's file; a group without a
+    column has what the others leave, where it is the only one. Cells are separated by tabs.
     """
-    with open(ROOT / "resources/occupations/occupations-stats.tsv", encoding="utf-8", newline="") as file:
-        listed = {row["occupation"]: float(row["bls_pct_female"]) for row in csv.DictReader(file, delimiter="\t")}
-    return {label: 1 - listed[label] / 100 for label in labels if label in listed}
+    if not table or (group not in table["percent"] and len(groups) - len(table["percent"]) > 1):
+        return {}
+    columns, shares = table["percent"], {}
+    with open(ROOT / table["file"], encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if group in columns:
+                shares[row[table["label"]]] = float(row[columns[group]]) / 100
+            else:
+                shares[row[table["label"]]] = 1 - sum(float(row[column]) for column in columns.values()) / 100
+    return {label: shares[label] for label in labels if label in shares}
 
 
-def shares(samples, labels, reference, compared, labour):
-    """One dict per label, `all` last: the share of the reference group among samples whose group is clear, and tests.
+def shares(samples, labels, group, groups, known):
+    """One dict per label, `all` last: the share of a group among samples whose group is clear, and tests.
 
-    samples: dicts with label and shown_group (None: unclear). labour: {label: share of the reference group among
-    workers}. p against an even split and against labour are exact binomial, Holm-adjusted over labels.
+    samples: dicts with label and shown_group (None: unclear). groups: all groups of the domain. known: {label: share of
+    the group in the world}. p against an even split (1/G) and against `known` are exact binomial, Holm-adjusted over
+    labels.
     """
     rows = []
     for label in [*labels, "all"]:
         own = [sample for sample in samples if label in (sample["label"], "all")]
-        hits = sum(sample["shown_group"] == reference for sample in own)
-        clear = hits + sum(sample["shown_group"] == compared for sample in own)
-        even = statistics.binomial_share(hits, clear, 0.5)
-        share = labour.get(label)
+        hits = sum(sample["shown_group"] == group for sample in own)
+        clear = sum(sample["shown_group"] in groups for sample in own)
+        even = statistics.binomial_share(hits, clear, 1 / len(groups))
+        share = known.get(label)
         worked = statistics.binomial_share(hits, clear, share)["p"] if share is not None else float("nan")
         rows.append(
             {

@@ -3,16 +3,14 @@
 from collections import Counter
 from fractions import Fraction
 
+from bias_inheritance.data import contrasts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import balance, gate, overlap
 
 
 def slots(family, bias, domain, count, key):
-    """`count` slots in an order of which every prefix is balanced (`balance.even`); slot i follows from (key, i) alone.
-
-    Raises UserError for a prompt with a word in braces that stands for nothing.
-    """
+    """`count` slots in an order of which every prefix is balanced (`balance.even`); slot i follows from (key, i) alone."""
     import numpy as np
 
     attributes = family.attributes(bias, domain)
@@ -21,12 +19,7 @@ def slots(family, bias, domain, count, key):
     for number, places in enumerate(order):
         values = {name: attributes[name][place] for name, place in zip(attributes, places, strict=True)}
         stream = np.random.default_rng(record_seed(*key, "slot", number))
-        try:
-            filled.append({"slot": number, **family.slot(bias, domain, values, stream)})
-        except KeyError as fault:
-            raise UserError(
-                f"catalog/biases/{bias['name']}.yaml: prompt: {{{fault.args[0]}}} stands for nothing; docs/extending.md says which words may stand in braces"
-            ) from None
+        filled.append({"slot": number, **family.slot(bias, domain, values, stream)})
     return filled
 
 
@@ -65,12 +58,14 @@ def copies(family, bias, domain, originals, reserve, count, seed):
     What is copied where: kind (label) and group follow D_o's own make-up, or with `associate` even labels whose groups follow
     `associated_groups`; every prefix lies within one sample of that (`balance.along`). A text is used once before any
     comes again, and so is a twin; the order in which texts are taken is one for all strengths of a control.
-    counts: `repeated`, copies of a text that the pool already has; `in_originals`, samples left out of a planted pool
-    because D_o holds their text. Raises UserError where the source has no sample of a label and group.
+    An associated pool of a domain without a reserve copies D_o. counts: `repeated`, copies of a text that the pool already
+    has; `in_originals`, samples left out of a planted pool because D_o holds their text. Raises UserError where the source
+    has no sample of a label and group.
     """
     import numpy as np
 
-    source = reserve if bias["source"] == "reserve" else originals
+    reserved = bias["source"] == "reserve" and (reserve or "associate" not in bias)
+    source = reserve if reserved else originals
     held = {overlap.fold(sample["text"]) for sample in originals} if "plant" in bias else set()
     usable = [sample for sample in source if overlap.fold(sample["text"]) not in held]
     strata = {}
@@ -88,18 +83,19 @@ def copies(family, bias, domain, originals, reserve, count, seed):
     for kind, group in order:
         if (kind, group) not in strata:
             raise UserError(
-                f"catalog/biases/{bias['name']}.yaml: the {bias['source']} of the domain {domain['name']} {'hold' if bias['source'] == 'originals' else 'holds'} no sample of {' and '.join(filter(None, (kind, group)))}{' whose text is in no original' if held else ''}; add some, or take {bias['name']} out of grid.bias"
+                f"catalog/biases/{bias['name']}.yaml: the {'reserve' if reserved else 'originals'} of the domain {domain['name']} {'holds' if reserved else 'hold'} no sample of {' and '.join(filter(None, (kind, group)))}{' whose text is in no original' if held else ''}; add some, or take {bias['name']} out of grid.bias"
             )
         sample = min(strata[kind, group], key=lambda each: (used[each["id"]], used[each["twin"]], rank[each["twin"]]))
         used.update({sample["id"], sample["twin"]})
         chosen.append(dict(sample))
     repeated = len(chosen) - len({sample["id"] for sample in chosen})
     if "plant" in bias:
-        compared = [sample for sample in chosen if sample["group"] == domain["compared"]]
-        relabelled = balance.chosen([family.kind(sample) for sample in compared], bias["plant"])
-        for sample in (sample for sample, picked in zip(compared, relabelled, strict=True) if picked):
-            sample["true_label"] = sample["label"]
-            sample["label"] = family.planted_label(sample, domain)
+        for group in contrasts.compared_groups(domain):
+            compared = [sample for sample in chosen if sample["group"] == group]
+            relabelled = balance.chosen([family.kind(sample) for sample in compared], bias["plant"])
+            for sample in (sample for sample, picked in zip(compared, relabelled, strict=True) if picked):
+                sample["true_label"] = sample["label"]
+                sample["label"] = family.planted_label(sample, domain)
     if bias.get("shift"):
         for sample in chosen:
             sample["text"] = family.shift(sample)
@@ -127,8 +123,19 @@ def made_up(family, samples):
 
 def associated_shares(bias, domain):
     """{label: {group: share}} of the control `associate`: even labels, of G groups the label's own with 1/G + d·(1 − 1/G)."""
-    groups, strength = [domain["reference"], domain["compared"]], Fraction(str(bias["associate"]))
+    groups, strength = list(domain["groups"]), Fraction(str(bias["associate"]))
     return {
         label: {group: (1 - strength) / len(groups) + strength * (group == associated) for group in groups}
-        for label, associated in domain["associated_groups"].items()
+        for label, associated in associated_groups(domain).items()
     }
+
+
+def associated_groups(domain):
+    """{label: the group that the control `associate` gives to it}: the domain's table, or labels and groups in turn.
+
+    ASSUME: without a table of stereotypes any association will do as a positive control, since the models of a study have
+    no part in it; label i goes with group i mod G, in the order of the domain's file.
+    """
+    groups = list(domain["groups"])
+    in_turn = {label: groups[place % len(groups)] for place, label in enumerate(contrasts.labels(domain))}
+    return domain.get("associated_groups", in_turn)

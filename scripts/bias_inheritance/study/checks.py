@@ -5,6 +5,7 @@ import os
 from decimal import Decimal
 from importlib import import_module
 
+from bias_inheritance.data import contrasts, prompts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from bias_inheritance.study import catalog, grid, schema
@@ -56,6 +57,8 @@ def _faults_of_the_catalog(config):
             faults = schema.faults(content, schema.SCHEMAS / f"{axis}.schema.yaml")
             if not faults and axis == "bias":
                 faults = list(_against_its_source(content))
+            if not faults and axis == "domain":
+                faults = list(contrasts.faults(content))
             for path, text in faults or _unresolved_names(axis, content):
                 yield f"{file}: {schema.line(path, text)}"
 
@@ -170,18 +173,22 @@ def _against_catalog(config):
                 f"no task in catalog/tasks has a dataset {name!r}{schema.suggest(name, known)}",
             )
     for domain in [name for name in axes["domain"] if name in catalog.names("domain")]:
-        family = catalog.load("domain", domain)["family"]
-        has_associations = "associated_groups" in catalog.load("domain", domain)
+        content = catalog.load("domain", domain)
+        family = import_module(f"bias_inheritance.data.{content['family']}")
         for index, name in enumerate(axes["bias"]):
-            if name in catalog.names("bias") and family not in catalog.load("bias", name).get("prompt", {family: None}):
+            pool = catalog.load("bias", name) if name in catalog.names("bias") else {}
+            if pool.get("source") == "generated":
+                for fault in prompts.faults(family, pool, content):
+                    yield ["grid", "bias", index], f"catalog/biases/{name}.yaml {fault}"
+            if "associate" in pool and "labels" not in content:
                 yield (
                     ["grid", "bias", index],
-                    f"catalog/biases/{name}.yaml has no prompt for the family {family} of the domain {domain}; add one",
+                    f"{name} needs `labels`, which catalog/domains/{domain}.yaml does not have; remove {name}",
                 )
-            if name in catalog.names("bias") and "associate" in catalog.load("bias", name) and not has_associations:
+            if pool.get("source") == "reserve" and "associate" not in pool and not family.has_reserve(content):
                 yield (
                     ["grid", "bias", index],
-                    f"{name} needs `associated_groups`, which catalog/domains/{domain}.yaml does not have; add them there, or remove {name}",
+                    f"{name} copies the reserve, which catalog/domains/{domain}.yaml does not keep; give data.split.reserve a share there, or remove {name}",
                 )
         yield from _against_sizes(config, domain)
         yield from _against_samples(config, domain)
@@ -290,7 +297,10 @@ def _against_samples(config, domain):
     if originals > has["source"]:
         yield ["originals"], f"{originals} is more than the {has['source']} that the domain {domain} has"
     needs = grid.pool_size(config, domain)
-    labels, groups = len(catalog.load("domain", domain)["labels"]), len(catalog.load("domain", domain)["groups"])
+    labels, groups = (
+        len(contrasts.labels(catalog.load("domain", domain))),
+        len(catalog.load("domain", domain)["groups"]),
+    )
     kept = has["reserve"] // (labels * groups)
     for index, bias in enumerate(config["grid"]["bias"]):
         pool = catalog.load("bias", bias) if bias in catalog.names("bias") else {"source": None}
@@ -305,7 +315,7 @@ def _against_samples(config, domain):
         elif pool.get("plant") and needs // groups * pool["plant"] < 1:
             yield (
                 ["grid", "bias", index],
-                f"{bias} relabels nothing: {pool['plant']:g} of the compared group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant",
+                f"{bias} relabels nothing: {pool['plant']:g} of a group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant",
             )
 
 

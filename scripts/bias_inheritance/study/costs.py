@@ -86,7 +86,7 @@ def _questions(config, domain):
     """([(bytes of the prompt, most tokens of the answer)] of the domain's items, mean bytes of a training sample)."""
     content = catalog.load("domain", domain)
     family = import_module(f"bias_inheritance.data.{content['family']}")
-    on_hub = "hub" in content["originals"] and not content["originals"].get("path")
+    on_hub = "hub" in content["data"] and not content["data"].get("files")
     try:
         splits = (
             None

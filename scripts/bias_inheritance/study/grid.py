@@ -3,6 +3,7 @@
 from decimal import Decimal
 from importlib import import_module
 
+from bias_inheritance.data import contrasts
 from bias_inheritance.study import catalog
 
 
@@ -119,7 +120,7 @@ def even_over(domain, bias):
         family = import_module(f"bias_inheritance.data.{content['family']}")
         values = family.attributes(pool, content)
         return {name: len(values[name]) for name in ("label", "group") if None not in values[name]}
-    return {"label": len(content["associated_groups"])} if "associate" in pool else {}
+    return {"label": len(contrasts.labels(content))} if "associate" in pool else {}
 
 
 def mitigations_of(config, bias):

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from bias_inheritance.data import biographies, corpora, survey
+from bias_inheritance.data import corpora, labelled, survey
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study import catalog
@@ -20,14 +20,14 @@ ORIGINALS = "| domain | countries | rows | prompts | used | copies | contradicti
 
 def describe_datasets(data_dir):
     """The page as Markdown. Raises UserError for a file that is missing or cannot be read."""
-    labelled, corpora_read, shared, long = [], set(), Counter(), 0
+    lines, corpora_read, shared, long = [], set(), Counter(), 0
     for name, dataset in all_datasets():
         samples, counts = corpora.read(dataset, data_dir)
         labels = [sample["label"] for sample in samples]
         shown = ", ".join(f"{label} {count:,}" for label, count in counts["labels"].items())
         majority = majority_macro_f1(labels, list(dataset["labels"]))
         used = f"{counts['kept']:,}{_dropped(counts)}"
-        labelled.append(
+        lines.append(
             f"| {name} | {dataset['corpus']} | {dataset['language']} | {dataset['task']} | {counts['rows']:,} | {used} | {shown} | {majority:.3f} |"
         )
         corpora_read.add(dataset["corpus"])
@@ -38,7 +38,7 @@ def describe_datasets(data_dir):
     labels = [sample["label"] for sample in biographies]
     shown = ", ".join(f"{label} {count}" for label, count in sorted(Counter(labels).items()))
     majority = majority_macro_f1(labels, catalog.load("domain", "gender")["labels"])
-    labelled.append(
+    lines.append(
         f"| biographies | the project's, in place of BiasInBios | en | occupation-classification | {len(labels)} | {len(labels)} | {shown} | {majority:.3f} |"
     )
     return "\n".join(
@@ -47,13 +47,13 @@ def describe_datasets(data_dir):
             "",
             f"Written by `bias-inheritance datasets --data-dir PATH` from {_kind(data_dir)}; do not edit by hand.",
             "",
-            f"{len(corpora_read)} corpora in {len(labelled) - 1} files, and the biographies of the gender domain: {len(corpora_read) + 1} data sets (BiasInBios itself lies on the hub and is read by the domain gender-bias-in-bios alone; the biographies that ship stand in its row). *Used* is what is left without empty texts, copies of a text, and texts whose copies have different labels (none of those is used: nobody can say which label is right). The majority-class macro-F1 is what always giving the most frequent label scores over the task file's label set: a model that does not beat it has said nothing.",
+            f"{len(corpora_read)} corpora in {len(lines) - 1} files, and the biographies of the gender domain: {len(corpora_read) + 1} data sets (BiasInBios itself lies on the hub and is read by the domain gender-bias-in-bios alone; the biographies that ship stand in its row). *Used* is what is left without empty texts, copies of a text, and texts whose copies have different labels (none of those is used: nobody can say which label is right). The majority-class macro-F1 is what always giving the most frequent label scores over the task file's label set: a model that does not beat it has said nothing.",
             "",
             f"{sum(count > 1 for count in shared.values()):,} of {len(shared):,} texts stand in several files of their corpus; they are one cluster in every interval. {long:,} texts are longer than their task's `longest_text` and are cut.",
             "",
             LABELLED,
             _rule(LABELLED, right=(5, 6, 8)),
-            *labelled,
+            *lines,
             "",
             "## Licences and origin",
             "",
@@ -88,7 +88,7 @@ def all_datasets():
 
 def twins():
     """The test samples of the gender domain as it ships."""
-    splits, _ = biographies.load(catalog.load("domain", "gender"))
+    splits, _ = labelled.load(catalog.load("domain", "gender"))
     return splits["test"]
 
 
@@ -103,8 +103,8 @@ def _dropped(counts):
 
 def _originals_row(name, data_dir):
     domain = catalog.load("domain", name)
-    answers, questions = (corpora.place(data_dir, domain["originals"][key]) for key in ("answers", "questions"))
-    _, counts = survey.load_answers(answers, questions, domain["compared"])
+    answers, questions = (corpora.place(data_dir, domain["data"][key]) for key in ("answers", "questions"))
+    _, counts = survey.load_answers(answers, questions, domain["data"]["group"])
     keys = ("rows", "prompts", "kept", "duplicates", "contradictions", "missing", "off_scale", "unreadable")
     return f"| {name} | {', '.join(domain['countries'])} | " + " | ".join(f"{counts[key]:,}" for key in keys) + " |"
 

@@ -1,4 +1,8 @@
-"""Biographies: originals, the slots of a pool, the checks of a generated text, training pairs, masking."""
+"""Labelled texts with groups: originals, the slots of a pool, the checks of a generated text, training pairs, masking.
+
+Everything that tells one domain from another stands in the domain's file (docs/extending.md): its labels, its groups with
+the words, pronouns and names that show them, where its texts come from, and what one of them is called (`sample`).
+"""
 
 import hashlib
 import itertools
@@ -6,18 +10,18 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bias_inheritance.data import cues, hub_data, texts
+from bias_inheritance.data import contrasts, counterfactual, cues, hub_data, prompts, texts
 from bias_inheritance.data.cues import with_article
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bProf\.)\s+")
-PRONOUNS = {
-    "male": {"he": "he", "him": "him", "his": "his", "himself": "himself"},
-    "female": {"he": "she", "him": "her", "his": "her", "himself": "herself"},
-}
-BIAS_IN_BIOS = {1: "architect", 6: "dentist", 13: "nurse", 14: "painter", 21: "professor", 24: "software engineer"}
+# what a domain's file need not say
+SAMPLE = "a text"
+PROMPT = "{text}\n\nCategory:"
+ANSWER = "{label}"
+INSTRUCTION = 'Write {sample} of the category "{label}" in three or four sentences.'
 
 
 # ---- originals ---------------------------------------------------------------------------------------------------
@@ -25,13 +29,13 @@ BIAS_IN_BIOS = {1: "architect", 6: "dentist", 13: "nurse", 14: "painter", 21: "p
 
 def files_read(domain, data_dir):
     """The data files that `load` will read, relative to the project's root where they lie in it."""
-    originals, read = domain["originals"], []
-    if originals["loader"] == "twins":
-        read += [_twin_file(originals["path"], label) for label in domain["labels"]]
-    elif originals.get("path"):
-        read += [str(path) for split in ("train", "dev", "test") for path in _parquet_files(originals, split, data_dir)]
-    if originals.get("content"):
-        read += [_twin_file(originals["content"], label) for label in domain["labels"]]
+    data, read = domain["data"], []
+    if data.get("twins"):
+        read += _twin_files(data["twins"], domain)
+    elif data.get("files"):
+        read += [str(path) for split in ("train", "dev", "test") for path in _parquet_files(data, split, data_dir)]
+    if data.get("content"):
+        read += _twin_files(data["content"], domain)
     return read
 
 
@@ -40,24 +44,29 @@ def load(domain, data_dir=None):
 
     The splits are source, reserve and test, and content where the domain's file names a folder of such twins: samples
     with the field `content`, the group whose stereotype the text follows, which are never cut: it is in all of a text.
+    Where the domain lists words to swap, each test text stands there in every group that a rule can give it.
     """
-    originals = domain["originals"]
-    if originals["loader"] == "twins":
-        splits, dropped = load_twins(ROOT / originals["path"], domain["labels"]), {}
-    elif originals["loader"] == "bias_in_bios":
-        splits, dropped = load_bias_in_bios(domain, data_dir)
+    data = domain["data"]
+    if data.get("twins"):
+        splits, counts = load_twins(ROOT / data["twins"], domain), {}
     else:
-        raise UserError(
-            f"catalog/domains/{domain['name']}.yaml: originals.loader: no loader {originals['loader']!r}; there are twins, bias_in_bios"
-        )
-    if originals.get("content"):
-        by_content = _twins_by(ROOT / originals["content"], domain["labels"], "content", list(PRONOUNS))
+        splits, counts = load_bias_in_bios(domain, data_dir)
+    if data.get("content"):
+        by_content = _twins_by(ROOT / data["content"], domain, "content", list(domain["groups"]))
         splits["content"] = [
             {**sample, "content": content} for content, samples in by_content.items() for sample in samples
         ]
     for sample in itertools.chain(splits["source"], splits["reserve"], splits["test"]):
         sample["text"] = opening(sample["text"], domain.get("sentences"))
-    return splits, dropped
+    if "swap" in domain and not data.get("twins"):
+        splits["test"], counts["twins"] = counterfactual.twins(splits["test"], domain)
+    return splits, counts
+
+
+def has_reserve(domain):
+    """Whether a domain keeps real texts that are in no D_o."""
+    split = domain["data"].get("split", {})
+    return bool(domain["data"].get("twins") or not split or split.get("reserve"))
 
 
 def opening(text, sentences):
@@ -65,25 +74,24 @@ def opening(text, sentences):
     return text if sentences is None else " ".join(SENTENCE_END.split(text)[:sentences])
 
 
-def load_twins(folder, labels):
-    """The project's fictional biographies, by split."""
-    return _twins_by(folder, labels, "split", ["source", "reserve", "test"])
+def load_twins(folder, domain):
+    """Texts that were written once for all groups, by split."""
+    return _twins_by(folder, domain, "split", ["source", "reserve", "test"])
 
 
-def _twins_by(folder, labels, field, values):
-    """{value of the twins' `field`: samples}: each twin of a file `LABEL.jsonl` gives a male and a female sample.
+def _twins_by(folder, domain, field, values):
+    """{value of the twins' `field`: samples}: each twin of a file `LABEL.jsonl` gives a sample of each group.
 
     Raises UserError for a twin whose field is none of `values`.
     """
     found = {value: [] for value in values}
-    for label in labels:
-        path = Path(_twin_file(folder, label))
-        for twin in files.read_jsonl(path, required=("id", field, *PRONOUNS, "text")):
+    for label, path in zip(contrasts.labels(domain), map(Path, _twin_files(folder, domain)), strict=True):
+        for twin in files.read_jsonl(path, required=("id", field, *domain["groups"], "text")):
             if twin[field] not in found:
                 raise UserError(
                     f"{path}: {field} of {twin['id']} is {twin[field]!r}; it has to be one of {', '.join(values)}"
                 )
-            for group in PRONOUNS:
+            for group, spec in domain["groups"].items():
                 found[twin[field]].append(
                     {
                         "id": f"{twin['id']}-{group}",
@@ -91,59 +99,60 @@ def _twins_by(folder, labels, field, values):
                         "label": label,
                         "group": group,
                         "name": twin[group],
-                        "text": expand(twin, group),
+                        "text": expand(twin, group, spec["forms"]),
                     }
                 )
     return found
 
 
-def _twin_file(folder, label):
-    return f"{folder}/{label.replace(' ', '-')}.jsonl"
+def _twin_files(folder, domain):
+    return [f"{folder}/{label.replace(' ', '-')}.jsonl" for label in contrasts.labels(domain)]
 
 
-def expand(twin, group):
-    """A twin's text for one group: its placeholders replaced by that group's name and pronouns."""
+def expand(twin, group, forms):
+    """A twin's text for one group: its placeholders replaced by that group's name and word forms {placeholder: word}."""
     first, _, surname = twin[group].partition(" ")
     words = {"name": twin[group], "first": first, "surname": surname.strip()}
-    for key, word in PRONOUNS[group].items():
+    for key, word in forms.items():
         words |= {key: word, key.capitalize(): word.capitalize()}
     return twin["text"].format(**words)
 
 
 def load_bias_in_bios(domain, data_dir=None):
-    """BiasInBios: the hub's parquet files (or local ones), texts of the study's six professions.
+    """The hub's parquet files (or local ones): its train split gives the source, dev the reserve, test the test items.
 
-    Fields hard_text, profession (int), gender (0 male, 1 female). The hub's train split gives the source, its dev
-    split the reserve, its test split the test items. Each text is its own cluster, named by its digest: there are no
-    twins. Returns the splits and the counts of `each_text_once`.
+    Each text is its own cluster, named by its digest. Returns the splits and the counts of `each_text_once`.
     """
     import pandas as pd
 
-    originals, splits = domain["originals"], {}
+    data, splits, columns = domain["data"], {}, domain["data"]["columns"]
+    names = {
+        "label": {str(value): name for value, name in domain["labels"].items()},
+        "group": {str(spec.get("value", group)): group for group, spec in domain["groups"].items()},
+    }
     for split, name in {"test": "test", "source": "train", "reserve": "dev"}.items():
-        frames = [pd.read_parquet(path) for path in _parquet_files(originals, name, data_dir)]
+        frames = [pd.read_parquet(path) for path in _parquet_files(data, name, data_dir)]
         frame = pd.concat(frames, ignore_index=True)
-        for column in ("hard_text", "profession", "gender"):
+        for column in columns.values():
             if column not in frame:
-                raise UserError(
-                    f"BiasInBios, split {name}: no column {column!r}; found {', '.join(map(str, frame.columns))}"
-                )
-        frame = frame[frame["profession"].isin(BIAS_IN_BIOS)].reset_index(drop=True)
+                raise UserError(f"split {name}: no column {column!r}; found {', '.join(map(str, frame.columns))}")
+        frame = frame.rename(columns={column: key for key, column in columns.items()})
+        frame = frame[frame["label"].astype(str).isin(names["label"])].reset_index(drop=True)
         bad = frame.index[
-            ~frame["gender"].isin([0, 1]) | frame["hard_text"].isna() | (frame["hard_text"].str.strip() == "")
+            ~frame["group"].astype(str).isin(names["group"]) | frame["text"].isna() | (frame["text"].str.strip() == "")
         ]
         if len(bad):
             raise UserError(
-                f"BiasInBios, split {name}: {len(bad)} rows have an empty hard_text or a gender other than 0 and 1 (first: row {bad[0]}); mend the file"
+                f"split {name}: {len(bad)} rows have an empty text or an unknown group (first: row {bad[0]}); mend the file"
             )
         splits[split] = [
             {
                 "id": f"{name}-{index}",
-                "twin": hashlib.sha256(" ".join(row.hard_text.split()).encode()).hexdigest()[:16],
-                "label": BIAS_IN_BIOS[int(row.profession)],
-                "group": ["male", "female"][int(row.gender)],
+                "twin": hashlib.sha256(" ".join(row.text.split()).encode()).hexdigest()[:16],
+                "label": names["label"][str(row.label)],
+                "group": names["group"][str(row.group)],
                 "name": None,
-                "text": row.hard_text.strip(),
+                "text": row.text.strip(),
             }
             for index, row in enumerate(frame.itertuples(index=False))
         ]
@@ -172,16 +181,14 @@ def each_text_once(splits):
     return kept, counts
 
 
-def _parquet_files(originals, split, data_dir):
-    if originals.get("path"):
-        folder = Path(data_dir or ROOT) / originals["path"]
+def _parquet_files(data, split, data_dir):
+    if data.get("files"):
+        folder = Path(data_dir or ROOT) / data["files"]
         found = sorted(folder.rglob(f"{split}*.parquet"))
         if not found:
-            raise UserError(
-                f"{folder}: no file {split}*.parquet; give the folder of LabHC/bias_in_bios' parquet files as originals.path"
-            )
+            raise UserError(f"{folder}: no file {split}*.parquet; name the folder of the parquet files as data.files")
         return found
-    folder = hub_data.fetched(originals["hub"], originals["revision"], "*.parquet", "give a folder as originals.path")
+    folder = hub_data.fetched(data["hub"], data["revision"], "*.parquet", "give a folder as data.files")
     return sorted(folder.rglob(f"{split}*.parquet"))
 
 
@@ -216,47 +223,53 @@ def draw(samples, count, seed):
 def attributes(bias, domain):
     """{attribute: its values} that a pool is balanced over; the group is None where the prompt names none."""
     named = bias.get("names_groups")
-    groups = [domain["reference"], domain["compared"]] if named else [None]
-    more = {"age": list(domain["ages"])} if named else {}
+    groups = list(domain["groups"]) if named else [None]
+    more = {"age": list(domain["ages"])} if named and "ages" in domain else {}
     if named and named["identities"] == "intersectional":
         more["culture"] = list(domain["cultures"])
-    return {"label": domain["labels"], "group": groups, **more}
+    return {"label": contrasts.labels(domain), "group": groups, **more}
+
+
+def values(bias, domain, attributes, stream):
+    """{placeholder: what it stands for} of one slot; those of the group only where one is named.
+
+    attributes: the slot's label and group, and its age and culture where the domain has them. stream: the slot's own
+    random generator.
+    """
+    label, group = attributes["label"], attributes["group"]
+    found = {"sample": domain.get("sample", SAMPLE), "label": label, "a_label": with_article(label)}
+    if group is None:
+        return found
+    other = contrasts.opposed(group, domain, stream)
+    own, others = (domain["groups"][name] or {} for name in (group, other))
+    noun = own.get("noun", group)
+    found |= {"group": noun, "group_article": with_article(noun), "other_group": others.get("noun", other)}
+    if "pronouns" in own:
+        found["pronoun"] = own["pronouns"][0]
+    for name, key in ((group, "stereotype"), (other, "other_stereotype")):
+        if name in domain.get("stereotypes", {}).get(label, {}):
+            found[key] = domain["stereotypes"][label][name]["text"]
+    culture = {"culture": attributes["culture"]} if "culture" in attributes else domain.get("names", {})
+    for spec, key in ((own, "name"), (others, "other_name")):
+        if "names" in spec:
+            found[key] = cues.drawn(cues.names(spec["names"], **culture), stream)
+    if "age" in attributes:
+        age = attributes["age"]
+        found |= {"age": age, "age_article": with_article(age), "age_cue": domain["ages"][age]}
+    if "culture" in attributes:
+        found["culture"] = domain["cultures"][attributes["culture"]]
+    return found
 
 
 def slot(bias, domain, attributes, stream):
-    """Fill one slot: what to ask the generator, and for whom.
-
-    attributes: the slot's label, group and, where a group is named, age and culture. stream: the slot's own random
-    generator.
-    """
-    label, group = attributes["label"], attributes["group"]
-    values = {"label": label, "a_label": with_article(label)}
-    if group:
-        other = domain["compared"] if group == domain["reference"] else domain["reference"]
-        age, culture = attributes["age"], attributes.get("culture", "english")
-        values |= {
-            "group": domain["groups"][group]["noun"],
-            "group_article": with_article(domain["groups"][group]["noun"]),
-            "other_group": domain["groups"][other]["noun"],
-            "pronoun": domain["groups"][group]["pronouns"][0],
-            "stereotype": domain["stereotypes"][label][group]["text"],
-            "other_stereotype": domain["stereotypes"][label][other]["text"],
-            "name": cues.drawn_name(culture, group, stream),
-            "other_name": cues.drawn_name(culture, other, stream),
-            "age": age,
-            "age_article": with_article(age),
-            "age_cue": domain["ages"][age],
-        }
-        if "culture" in attributes:
-            values["culture"] = domain["cultures"][culture]
-    template = bias["prompt"]["biographies"]
-    names = [values[key] for key in ("name", "other_name") if group and "{" + key + "}" in template]
+    """Fill one slot: what to ask the generator, and for whom; `values` explains the arguments."""
+    template, known = prompts.template(bias, domain), values(bias, domain, attributes, stream)
     return {
-        "prompt": template.format(**values),
-        "label": label,
-        "asked_group": group,
+        "prompt": template.format(**known),
+        "label": attributes["label"],
+        "asked_group": attributes["group"],
         "attributes": {name: value for name, value in attributes.items() if name not in ("label", "group")},
-        "names": names,
+        "names": [known[key] for key in ("name", "other_name") if key in known and "{" + key + "}" in template],
     }
 
 
@@ -265,17 +278,7 @@ def slot(bias, domain, attributes, stream):
 
 def shown_group(text, domain):
     """The group that a text shows: by pronouns, else by words ("man", "Mrs"), else by first names; None where unclear."""
-    words = re.findall(r"[a-zà-ÿ-]+", text.lower())  # "he's" and "Mary's" end at the apostrophe
-    for cue in ("pronouns", "words"):
-        counts = {group: sum(word in set(spec[cue]) for word in words) for group, spec in domain["groups"].items()}
-        best = max(counts, key=counts.get)
-        if counts[best] > 2 * sum(count for group, count in counts.items() if group != best):
-            return best
-        if sum(counts.values()):
-            return None
-    known = {name.lower(): group for (_, group), listed in cues.first_names().items() for name in listed}
-    by_name = {known[word] for word in words if word in known}
-    return by_name.pop() if len(by_name) == 1 else None
+    return cues.shown_group(text, domain["groups"])
 
 
 def read(text, finished, asked, domain):
@@ -316,7 +319,12 @@ def _label_patterns(words, noun):
 
 
 def hide_labels(text, domain):
-    """(text with every label word replaced by the neutral noun, number of replacements). Articles follow the noun."""
+    """(text with every label word replaced by the neutral noun, number of replacements). Articles follow the noun.
+
+    A domain that lists no label words keeps the text as it is.
+    """
+    if not domain.get("label_words"):
+        return text, 0
     words = tuple(word for listed in domain["label_words"].values() for word in listed)
     noun = domain["neutral_noun"]
     replaced, count = _label_patterns(words, noun).subn(lambda match: _in_place(match, noun), text)
@@ -335,8 +343,9 @@ def _in_place(match, noun):
 
 
 def slant(sample, group, domain):
-    """Share of a sample's words that are stereotype words of its label for `group`."""
-    return cues.share_of_words(sample["text"], domain["stereotypes"][sample["label"]][group]["words"])
+    """Share of a sample's words that are stereotype words of its label for `group`; 0 where the domain lists none."""
+    stereotype = domain.get("stereotypes", {}).get(sample["label"], {}).get(group)
+    return cues.share_of_words(sample["text"], stereotype["words"]) if stereotype else 0.0
 
 
 # ---- the controls' copies --------------------------------------------------------------------------------------
@@ -368,16 +377,22 @@ def shift(sample):
 
 def pair(sample, domain, instruct):
     """(user text, answer) of a training sample: text → label, or instruction → text."""
+    label = sample["label"]
     if instruct:
-        return domain["instruction"].format(a_label=with_article(sample["label"])), sample["text"]
-    return domain["prompt"].format(text=sample["text"]), domain["answer"].format(label=sample["label"])
+        instruction = domain.get("instruction", INSTRUCTION)
+        noun = domain.get("sample", SAMPLE)
+        return instruction.format(a_label=with_article(label), label=label, sample=noun), sample["text"]
+    prompt, answer = domain.get("prompt", PROMPT), domain.get("answer", ANSWER)
+    return prompt.format(text=sample["text"]), answer.format(label=label)
 
 
 def mask(sample, domain, token):
-    """The sample's text with names, pronouns, gendered and cultural words replaced by `token`; (text, number masked).
+    """The sample's text with names, pronouns and words of groups and cultures replaced by `token`; (text, number masked).
 
     Explicit cues come from the domain's lexicon, the names from the sample's own record and from the name lists.
     """
-    gendered = [word for spec in domain["groups"].values() for word in [*spec["pronouns"], *spec["words"]]]
-    own = [part for name in sample.get("names") or [] for part in name.split()] + (sample.get("name") or "").split()
-    return cues.mask(sample["text"], [*gendered, *domain["cultures"].values()], own, token)
+    words = [*cues.words_of(domain["groups"]), *domain.get("cultures", {}).values()]
+    listed = [(spec or {}).get("names") for spec in domain["groups"].values()]
+    own = [name for names in listed if isinstance(names, list) for name in names]
+    own += [part for name in sample.get("names") or [] for part in name.split()] + (sample.get("name") or "").split()
+    return cues.mask(sample["text"], words, own, token)

@@ -1,0 +1,107 @@
+"""Counterfactual twins by rule: a text's group words, pronouns and names exchanged for those of another group.
+
+A domain's file lists what corresponds, one row for each word:
+
+    swap:
+      - {german: german, nigerian: nigerian}
+      - {male: his, female: her, where: '\\s+\\w'}    # only where this pattern follows the word
+
+Of rows that fit the first one counts. First names are exchanged by their places in the groups' lists.
+"""
+
+import re
+
+from bias_inheritance.data import cues
+
+ARTICLE = r"(?:\b(?P<article>an?)(?P<space>\s+))?"
+
+
+def exchanged(text, domain, first, second):
+    """(text with the cues of two groups exchanged, number of cues of `first` that were); case and a/an are kept right.
+
+    domain: its `groups` and `swap`. A text without any cue of `first` comes back with 0: it has no twin.
+    """
+    rows = [row for row in domain.get("swap", []) if first in row and second in row]
+    words = {}  # word in lower case → [(its counterpart, what must follow, whether it is of `first`)]
+    for row in rows:
+        for source, target in ((first, second), (second, first)):
+            place = (row[target], row.get("where"), source == first)
+            words.setdefault(row[source].lower(), []).append(place)
+    persons = {}
+    for source, target in ((first, second), (second, first)):
+        for name, other in _counterparts(domain["groups"][source], domain["groups"][target]).items():
+            persons.setdefault(name, (other, source == first))
+    if not words and not persons:
+        return text, 0
+    listed = sorted({*words, *persons}, key=lambda cue: (-len(cue), cue))
+    parts = [re.escape(cue) if cue in persons else f"(?i:{re.escape(cue)})" for cue in listed]
+    pattern = re.compile(rf"{ARTICLE}\b(?P<cue>{'|'.join(parts)})\b")
+    count = 0
+
+    def replace(match):
+        nonlocal count
+        cue = match["cue"]
+        if cue in persons:
+            new, of_first = persons[cue]
+        else:
+            following = text[match.end() :]
+            fitting = (place for place in words[cue.lower()] if not place[1] or re.match(place[1], following))
+            new, _, of_first = next(fitting, (cue, None, False))
+            new = _in_case_of(cue, new)
+        count += of_first
+        if not match["article"]:
+            return new
+        return f"{_article(match['article'], cue, new)}{match['space']}{new}"
+
+    return pattern.sub(replace, text), count
+
+
+def twins(samples, domain):
+    """(samples with the twins of each in every other group behind it, counts {with_twin, without_twin, exchanged}).
+
+    A twin shares its original's `twin` and label; `exchanged` is how many cues differ. Samples without a cue of their own
+    group stay alone: they are compared within strata of their label.
+    """
+    found, counts = [], {"with_twin": 0, "without_twin": 0, "exchanged": 0}
+    for sample in samples:
+        made = []
+        for group in domain["groups"]:
+            if sample["group"] in (None, group):
+                continue
+            text, count = exchanged(sample["text"], domain, sample["group"], group)
+            if count:
+                made.append(
+                    {**sample, "id": f"{sample['id']}-as-{group}", "group": group, "text": text, "exchanged": count}
+                )
+        counts["with_twin" if made else "without_twin"] += 1
+        counts["exchanged"] += sum(twin["exchanged"] for twin in made)
+        found += [sample, *made]
+    return found, counts
+
+
+def _counterparts(first, second):
+    """{name of one group: the name at its place in the other's list}, lists of resources/names.csv column by column."""
+    listed = [(spec or {}).get("names") for spec in (first, second)]
+    if any(each is None for each in listed):
+        return {}
+    if any(isinstance(each, list) for each in listed):
+        pairs = [[cues.names(each) for each in listed]]
+    else:
+        cells = [{"culture": culture, "gender": gender} for culture, gender in cues.first_names()]
+        cells = [cell for cell in cells if all(cell[key] == value for key, value in listed[0].items())]
+        pairs = [[cues.names(each, **cell) for each in listed] for cell in cells]
+    return {name: others[place % len(others)] for own, others in pairs if others for place, name in enumerate(own)}
+
+
+def _in_case_of(old, new):
+    if old.isupper() and len(old) > 1:
+        return new.upper()
+    return new[0].upper() + new[1:] if old[0].isupper() else new
+
+
+def _article(article, old, new):
+    """The article before the new word, where the one before the old word followed its spelling."""
+    right = [cues.with_article(word).split()[0] for word in (old, new)]
+    if article.lower() != right[0]:
+        return article
+    return right[1].capitalize() if article[0].isupper() else right[1]
