@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.models import base, training
 from bias_inheritance.plumbing import files, progress, provenance, warm
 from bias_inheritance.plumbing.seeds import record_seed
@@ -155,8 +155,8 @@ def prepare():
         base._tokenizer(source).save_pretrained(checkpoint)
     tokenizer = base._tokenizer(base.STORE / MODEL / base.read_card(card)["form"])
     chat = base.Chat(tokenizer, spec["system"])
-    texts = random.Random(SEED).sample(biographies.load(domain)[0]["source"], 288)
-    rows = [conversation(chat, *biographies.pair(text, domain, False)) for text in texts]
+    texts = random.Random(SEED).sample(labelled.load(domain)[0]["source"], 288)
+    rows = [conversation(chat, *labelled.pair(text, domain, False)) for text in texts]
     bias = catalog.load("bias", "contextual-single-explicit")
     asked = [slot["prompt"] for slot in slots.slots(biographies, bias, domain, GENERATED, ("bench", SEED))]
     common = {"card": str(card), "system": spec["system"], "model": spec, "seed": SEED, "checkpoint": str(checkpoint)}

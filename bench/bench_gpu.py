@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bias_inheritance.data import biographies
+from bias_inheritance.data import labelled
 from bias_inheritance.models import base
 from bias_inheritance.models.generation import sample
 from bias_inheritance.plumbing import files
@@ -122,8 +122,8 @@ def measure(shape, settings, generation, count, folder):
 
 def asked(count, domain):
     """So many pairs of a biography with its question and the answer."""
-    test = biographies.load(domain)[0]["test"]
-    return [biographies.pair(test[number % len(test)], domain, False) for number in range(count)]
+    test = labelled.load(domain)[0]["test"]
+    return [labelled.pair(test[number % len(test)], domain, False) for number in range(count)]
 
 
 def beside_trl(card, settings, count):

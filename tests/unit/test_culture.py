@@ -92,7 +92,7 @@ def test_fixtures_load_say_what_they_are_and_hold_disjoint_splits(name):
     assert counts["originals"]["contradictions"] == 2
     questions = [{sample["twin"] for sample in splits[split]} for split in ("source", "reserve", "test")]
     assert not questions[0] & questions[1] and not questions[0] & questions[2]
-    assert {sample["group"] for sample in splits["source"]} == {catalog.load("domain", name)["compared"]}
+    assert {sample["group"] for sample in splits["source"]} == {catalog.load("domain", name)["data"]["group"]}
     assert {sample["dataset"] for sample in splits["test"]} == set(counts["datasets"])
 
 
@@ -189,7 +189,7 @@ def test_the_group_shown_is_that_of_words_and_names_and_nobodys_where_both_are()
 def test_the_line_of_a_respondent_shows_the_domains_own_group(name):
     """'Latin American' holds a cue of the English group, which is none there."""
     domain = catalog.load("domain", f"culture-{name}")
-    for group in (domain["compared"], domain["reference"]):
+    for group in domain["groups"]:
         spec = domain["groups"][group]
         assert survey.shown_group(f"Respondent: {spec['person']}. I think that order matters.", domain) == group
         assert survey.shown_group(f"{spec['people']} think so.", domain) == group
@@ -235,9 +235,9 @@ def test_masking_hides_culture_gender_and_names():
 
 def test_a_domain_extends_another_one_and_adds_its_own():
     assert set(DOMAIN["groups"]) == {"english", "arabic"}
-    assert DOMAIN["originals"]["answers"] == "culture/original/arabic.jsonl" and "questions" in DOMAIN["originals"]
+    assert DOMAIN["data"]["answers"] == "culture/original/arabic.jsonl" and "questions" in DOMAIN["data"]
     bios, gender = catalog.load("domain", "gender-bias-in-bios"), catalog.load("domain", "gender")
-    assert bios["originals"]["loader"] == "bias_in_bios" and bios["stereotypes"] == gender["stereotypes"]
+    assert bios["data"]["hub"] == "LabHC/bias_in_bios" and bios["data"]["twins"] is None and bios["stereotypes"] == gender["stereotypes"]
     assert bios["name"] == "gender-bias-in-bios" and "extends" not in bios
 
 
@@ -245,7 +245,7 @@ def test_a_domain_extends_another_one_and_adds_its_own():
 def test_every_topic_has_a_stereotype_of_both_groups(name):
     domain = catalog.load("domain", name)
     topics = {statement["topic"] for statement in domain["statements"].values()}
-    for group in (domain["reference"], domain["compared"]):
+    for group in domain["groups"]:
         assert set(domain["stereotypes"][group]) == topics
         assert {"person", "people", "adjective", "words"} <= set(domain["groups"][group])
 
