@@ -1,0 +1,796 @@
+"""Labelled texts from files and hub data sets: read row by row, nothing dropped without a reason, split by content.
+
+A specification names the files or the hub data set, its columns and, optionally, how their values are called:
+
+    {files: reviews.csv, columns: {text: review, label: stars, group: nationality}, labels: {"1": bad, "5": good}}
+
+`docs/datasets.md` lists all keys. CSV, TSV, JSON and JSON Lines are parsed by the standard library, because the readers
+of `datasets` fill up short rows, turn texts like 007 and None into other values and numbers into texts
+(findings/datasets-csv-json-values.sh). Everything else, and the files, configurations and splits of a hub data set or a
+folder, is read by `datasets`.
+"""
+
+import csv
+import difflib
+import gzip
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from bias_inheritance.data import hub_data
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.plumbing.seeds import record_seed
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
+BATCH = 10_000  # rows held as Python objects at a time
+LONGEST_FIELD = 16 << 20  # characters of a CSV field; a quote that is never closed runs into this limit
+LONGEST_TEXT = 20_000  # ASSUME: a longer text is no sample of a classification task; the key `longest_text` cuts it
+FEWEST = 8  # ASSUME: texts of a label × group below which a split, a pool and a score of it say nothing
+FEW_VALUES = 12  # values that one message lists
+
+
+@dataclass
+class Table:
+    """Samples in the order of their files, in Arrow and numpy until they are drawn.
+
+    texts: pyarrow ChunkedArray of strings. keys: uint64, a digest of each text up to spaces. codes: {column: int32, one
+    per row; −1 for none} of label, group and split; names: {column: what each code stands for}. ids: ChunkedArray, or
+    None where the data have none. counts: see `read`.
+    """
+
+    texts: object
+    keys: object
+    codes: dict
+    names: dict
+    ids: object
+    counts: dict
+
+    def __len__(self):
+        return len(self.keys)
+
+    def strata(self, rows=None):
+        """{(label, group): row numbers in ascending order}, of all rows or of `rows`; the group is None without groups."""
+        import numpy as np
+
+        rows = np.arange(len(self)) if rows is None else np.sort(np.asarray(rows, dtype=np.int64))
+        width = len(self.names["group"]) + 1
+        stratum = self.codes["label"][rows].astype(np.int64) * width + self.codes["group"][rows] + 1
+        order = np.argsort(stratum, kind="stable")
+        values, starts = np.unique(stratum[order], return_index=True)
+        groups = [None, *self.names["group"]]
+        return {
+            (self.names["label"][value // width], groups[value % width]): part
+            for value, part in zip(values.tolist(), np.split(rows[order], starts[1:]), strict=True)
+        }
+
+    def take(self, rows):
+        """[{id, text, label, group, split, key}] of row numbers, in their order; group and split may be None."""
+        import numpy as np
+
+        rows = np.asarray(rows, dtype=np.int64)
+        texts = self.texts.take(rows).to_pylist()
+        keys = [f"{key:016x}" for key in self.keys[rows].tolist()]
+        ids = self.ids.take(rows).to_pylist() if self.ids is not None else keys
+        listed = {
+            column: [[*self.names[column], None][code] for code in self.codes[column][rows].tolist()]
+            for column in self.codes
+        }
+        return [
+            {"id": name, "text": text, "label": label, "group": group, "split": split, "key": key}
+            for name, text, label, group, split, key in zip(
+                ids, texts, listed["label"], listed["group"], listed["split"], keys, strict=True
+            )
+        ]
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+def files_read(spec, folder=None):
+    """Paths of the local files that `read` will open, sorted; none for a hub data set."""
+    return sorted({str(path) for _, path in _places(spec, folder)} if "files" in spec else ())
+
+
+def read(spec, folder=None, required=("text", "label", "group"), name="data"):
+    """The Table of a specification. Relative paths lie in `folder`, the project's root by default.
+
+    required: of the columns that the specification names, those without which a row is dropped. name: where the
+    specification stands, for messages. counts: rows, kept, reasons {reason: rows}, cut (texts shortened), labels and
+    groups {name: rows kept}, unlisted {column: {value: rows}}; rows = kept + the sum of the reasons. Reasons: empty text,
+    missing label, missing group, unlisted label, unlisted group, no majority, broken characters, duplicate,
+    contradiction. Raises UserError for what looks like a mistake of the user.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    columns = spec["columns"]
+    paths = {column: path for column, path in columns.items() if isinstance(path, str)}
+    votes = spec.get("votes")
+    raters = {f"vote {number}": column for number, column in enumerate(votes["columns"])} if votes else {}
+    if ("label" in paths) == bool(votes):
+        raise UserError(f"{name}: give either columns.label or votes; one of them says what a text's label is")
+    values = {column: _Values(name, column, spec.get(f"{column}s")) for column in ("label", "group")}
+    splits, reasons, cut = {}, Counter(), 0
+    texts, ids, keys, chunks, id_chunks = [], [], [], [], []
+    codes = {"label": [], "group": [], "split": []}
+    longest = spec.get("longest_text")
+    rows = 0
+
+    for split, where, number, record in _records(spec, folder, {**paths, **raters}, name):
+        rows += 1
+        text = record["text"]
+        if text is None:
+            reasons["empty text"] += 1
+            continue
+        if not isinstance(text, str):
+            hint = "" if isinstance(text, (int, float)) else "; name a part of it, as in messages[-1].content"
+            raise UserError(
+                f"{where} {number}: the text in column {paths['text']!r} is {_kind(text)} ({_short(text)}){hint}"
+            )
+        text = text.strip()
+        folded = " ".join(text.split())
+        if not folded:
+            reasons["empty text"] += 1
+            continue
+        if len(text) > (longest or LONGEST_TEXT):
+            if longest is None:
+                raise UserError(
+                    f"{where} {number}: a text of {len(text):,} characters; remove the row, or set {name}.longest_text to cut longer texts there"
+                )
+            text, cut = text[:longest], cut + 1
+            folded = " ".join(text.split())
+        try:
+            digest = hashlib.sha256(folded.encode()).digest()
+        except UnicodeEncodeError:
+            reasons["broken characters"] += 1  # half of a surrogate pair, as JSON allows: no text file can hold it
+            continue
+        try:
+            value = _voted(votes, [record[column] for column in raters]) if votes else record["label"]
+        except ValueError as fault:
+            raise UserError(f"{where} {number}: {name}.votes: {fault}") from None
+        if value is NO_MAJORITY:
+            reasons["no majority"] += 1
+            continue
+        label, reason = values["label"].code(value, where, number)
+        group, other_reason = values["group"].code(record["group"], where, number) if "group" in paths else (-1, None)
+        reason = reason if "label" in required or reason != "missing label" else None
+        other_reason = other_reason if "group" in required or other_reason != "missing group" else None
+        if reason or other_reason:
+            reasons[reason or other_reason] += 1
+            continue
+        if "split" in paths:
+            split = None if _missing(record["split"]) else spelled(record["split"])
+        texts.append(text)
+        keys.append(int.from_bytes(digest[:8], "big"))
+        codes["label"].append(label)
+        codes["group"].append(group)
+        codes["split"].append(-1 if split is None else splits.setdefault(split, len(splits)))
+        if "id" in paths:
+            if _missing(record["id"]):
+                raise UserError(f"{where} {number}: no id in column {paths['id']!r}; give one, or leave out columns.id")
+            ids.append(spelled(record["id"]))
+        if len(texts) == BATCH:
+            chunks.append(pa.array(texts, pa.string()))
+            id_chunks.append(pa.array(ids, pa.string()))
+            texts, ids = [], []
+    chunks.append(pa.array(texts, pa.string()))
+    id_chunks.append(pa.array(ids, pa.string()))
+    for value in values.values():
+        value.check()
+
+    keys = np.array(keys, dtype=np.uint64)
+    codes = {column: np.array(listed, dtype=np.int32) for column, listed in codes.items()}
+    keep = _each_text_once(keys, codes, reasons)
+    table = Table(
+        texts=_filtered(chunks, keep),
+        keys=keys[keep],
+        codes={column: listed[keep] for column, listed in codes.items()},
+        names={"label": values["label"].names, "group": values["group"].names, "split": list(splits)},
+        ids=_filtered(id_chunks, keep) if "id" in paths else None,
+        counts={},
+    )
+    if table.ids is not None:
+        repeated = [pair for pair in table.ids.value_counts().to_pylist() if pair["counts"] > 1]
+        if repeated:
+            raise UserError(
+                f"{name}.columns.id: the id {repeated[0]['values']!r} stands for {repeated[0]['counts']} texts; give each its own, or leave out columns.id"
+            )
+    table.counts = {
+        "rows": rows,
+        "kept": len(table),
+        "reasons": dict(sorted(reasons.items())),
+        "cut": cut,
+        "unlisted": {
+            column: dict(value.unlisted.most_common(FEW_VALUES)) for column, value in values.items() if value.unlisted
+        },
+        **{
+            f"{column}s": dict(
+                zip(
+                    table.names[column],
+                    np.bincount(
+                        table.codes[column][table.codes[column] >= 0], minlength=len(table.names[column])
+                    ).tolist(),
+                    strict=True,
+                )
+            )
+            for column in ("label", "group")
+        },
+    }
+    if not len(table):
+        why = ", ".join(f"{reason} {count:,}" for reason, count in table.counts["reasons"].items())
+        raise UserError(f"{name}: no usable text in {rows:,} rows{f' ({why})' if why else ''}")
+    return table
+
+
+def _filtered(chunks, keep):
+    """A ChunkedArray of the rows to keep, chunk by chunk, so that the texts are never in memory twice."""
+    import pyarrow as pa
+
+    start = 0
+    for place, chunk in enumerate(chunks):
+        chunks[place] = chunk.filter(pa.array(keep[start : start + len(chunk)]))
+        start += len(chunk)
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _each_text_once(keys, codes, reasons):
+    """Which rows to keep: of copies of a text the first.
+
+    ASSUME: of a text whose copies differ in label or group none is kept, since nobody can say which is right.
+    """
+    import numpy as np
+
+    order = np.argsort(keys, kind="stable")
+    sorted_keys = keys[order]
+    first = np.r_[True, sorted_keys[1:] != sorted_keys[:-1]] if len(keys) else np.zeros(0, bool)
+    text = np.cumsum(first) - 1  # which different text each sorted row holds
+    keep = np.zeros(len(keys), dtype=bool)
+    keep[order[first]] = True
+    differs = np.zeros(len(keys), dtype=bool)
+    for column in ("label", "group"):
+        sorted_codes = codes[column][order]
+        differs |= sorted_codes != sorted_codes[first][text]
+    contradicted = np.zeros(int(first.sum()), dtype=bool)
+    contradicted[text[differs]] = True
+    contradicting = order[contradicted[text]]
+    keep[contradicting] = False
+    reasons["contradiction"] += len(contradicting)
+    reasons["duplicate"] += len(keys) - len(contradicting) - int(keep.sum())
+    for reason in ("contradiction", "duplicate"):
+        if not reasons[reason]:
+            del reasons[reason]
+    return keep
+
+
+def spelled(value):
+    """How a value is written: texts as they are, numbers and truth values as JSON writes them, 1.0 as 1."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, default=str)
+
+
+def _missing(value):
+    """Whether a cell says nothing: null, not a number, or blank text. Words such as None, NA and null say something."""
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, str) and not value.strip())
+    )
+
+
+def _kind(value):
+    return {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }.get(type(value), type(value).__name__)
+
+
+def _short(value, length=60):
+    text = re.sub(r"\s+", " ", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def near(word, words):
+    """'; did you mean …' with those of `words` that are spelled like `word`, or '' where there are none."""
+    folded = {}
+    for each in words:
+        folded.setdefault(str(each).strip().casefold(), str(each))
+    close = difflib.get_close_matches(str(word).strip().casefold(), folded, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}" if close else ""
+
+
+class _Values:
+    """The values of a column of classes: which name and code each has, and what is not listed.
+
+    listed: {value: name} or a list of values; None takes every value under its own name. A key stands for every value
+    that is written like it, number or text; values of two types that are written alike are one class only where `listed`
+    says so.
+    """
+
+    def __init__(self, where, column, listed):
+        self.where, self.column = where, column
+        self.listed = listed if listed is None or isinstance(listed, dict) else {value: value for value in listed}
+        if self.listed is not None:
+            self.listed = {spelled(value): str(name) for value, name in self.listed.items()}
+        self.names = list(dict.fromkeys(self.listed.values())) if self.listed else []
+        self.codes = {}  # (type, value) → code; 1, 1.0 and True are equal in Python and differ here
+        self.places = {}  # value as written → (type, where, number)
+        self.unlisted = Counter()
+
+    def code(self, value, where, number):
+        """(code, None), or (−1, why the row is not usable)."""
+        key = (type(value), value) if not isinstance(value, (list, dict)) else (type(value), None)
+        code = self.codes.get(key)
+        if code is None:
+            code = self.codes[key] = self._new(value, where, number)
+        if code == MISSING:
+            return -1, f"missing {self.column}"
+        if code == UNLISTED:
+            self.unlisted[spelled(value)] += 1
+            return -1, f"unlisted {self.column}"
+        return code, None
+
+    def _new(self, value, where, number):
+        if _missing(value):
+            return MISSING
+        if isinstance(value, (list, dict)):
+            raise UserError(
+                f"{where} {number}: the {self.column} is {_kind(value)} ({_short(value)}); name a part of it, as in metadata.label"
+            )
+        text = spelled(value)
+        if self.listed is not None:
+            return self.names.index(self.listed[text]) if text in self.listed else UNLISTED
+        kind = "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+        other = self.places.setdefault(text, (kind, where, number))
+        if other[0] != kind:
+            raise UserError(
+                f"{where} {number}: the {self.column} {json.dumps(value)} is {_kind(value)}, and at {other[1]} {other[2]} the same is written as another type; list it under {self.where}.{self.column}s to make both one {self.column} ({text}: {text}), or rename one"
+            )
+        if text not in self.names:
+            self.names.append(text)
+        return self.names.index(text)
+
+    def check(self):
+        """Raises UserError for listed values that no row has, and for unlisted values that differ only in case or space."""
+        if self.listed is not None:
+            seen = {spelled(value) for (_, value), code in self.codes.items() if code >= 0}
+            for value in self.listed:
+                if value not in seen and self.codes:
+                    others = ", ".join(repr(each) for each, _ in self.unlisted.most_common(FEW_VALUES))
+                    raise UserError(
+                        f"{self.where}: no row has the {self.column} {value!r}{near(value, self.unlisted)}; {f'unlisted values are {others}' if others else 'take it out of the list'}"
+                    )
+            return
+        folded = {}
+        for text in self.names:
+            other = folded.setdefault(" ".join(text.split()).casefold(), text)
+            if other != text:
+                raise UserError(
+                    f"{self.where}: the {self.column}s {other!r} and {text!r} differ only in case or space; list both under {self.where}.{self.column}s with the names that they are to have"
+                )
+
+
+MISSING, UNLISTED = -1, -2
+NO_MAJORITY = object()
+
+
+def _voted(votes, cells):
+    """The label that a rule gives to a row's votes: 1 or 0 for `at_least`, the raters' class for `majority`; or None.
+
+    Raises ValueError for a vote that is no number where numbers are added.
+    """
+    listed = {spelled(value): meaning for value, meaning in votes.get("values", {}).items()}
+    cells = [None if _missing(cell) else listed.get(spelled(cell), cell) for cell in cells]
+    if votes.get("majority"):
+        counts = Counter(spelled(cell) for cell in cells if cell is not None)
+        if not counts:
+            return None
+        value, count = counts.most_common(1)[0]
+        return value if 2 * count > counts.total() else NO_MAJORITY
+    if None in cells:
+        return None
+    total = 0
+    for column, cell in zip(votes["columns"], cells, strict=True):
+        try:
+            total += float(cell)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{cell!r} in column {column!r} is no number; say under votes.values how many votes it counts"
+            ) from None
+    return int(total >= votes["at_least"])
+
+
+# ---- places and formats ----------------------------------------------------------------------------------------------
+
+
+def _places(spec, folder):
+    """[(split or None, Path)] of a specification's files."""
+    base = Path(folder or ROOT)
+    given = spec["files"]
+    given = given if isinstance(given, dict) else {None: given}
+    return [
+        (split, base / path)
+        for split, paths in given.items()
+        for path in (paths if isinstance(paths, list) else [paths])
+    ]
+
+
+def _records(spec, folder, paths, name):
+    """Yield (split, file, row or line number, {column: value}) of every sample of a specification.
+
+    paths: {column: name or dotted path of its values}. Columns that are not asked for are None.
+    """
+    if "hub" in spec:
+        copy = hub_data.fetched(spec["hub"], spec["revision"], None, f"give files in place of {name}.hub")
+        parts = _of_folder(copy, spec.get("config"), f"data set {spec['hub']}")
+        splits = spec.get("splits")
+        if splits:
+            lacking = [split for split in splits if split not in {part[0] for part in parts}]
+            if lacking:
+                listed = ", ".join(dict.fromkeys(str(part[0]) for part in parts))
+                raise UserError(f"{name}.splits: data set {spec['hub']} has no split {lacking[0]!r}; it has {listed}")
+            parts = [part for part in parts if part[0] in splits]
+    else:
+        parts = []
+        for split, path in _places(spec, folder):
+            if path.is_dir():
+                parts += [
+                    (split or part, kind, place) for part, kind, place in _of_folder(path, spec.get("config"), path)
+                ]
+            elif path.is_file():
+                suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+                if suffix.lower() not in SUFFIXES:
+                    raise UserError(
+                        f"{path}: {suffix or 'a file without an ending'} is no format that can be read; give one of {', '.join(SUFFIXES)}, or a folder of `datasets`"
+                    )
+                parts.append((split, SUFFIXES[suffix.lower()], path))
+            else:
+                beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+                raise UserError(f"{path}: there is no such file{near(path.name, beside)}; {name}.files names it")
+    steps = {column: steps_of(path, name) for column, path in paths.items()}
+    empty = dict.fromkeys(("text", "label", "group", "id", "split"))
+    for split, kind, place in parts:
+
+        def check_names(names, place=place):
+            for column, path in paths.items():
+                if path not in names and steps[column][0] not in names:
+                    listed = ", ".join(repr(each) for each in list(names)[:FEW_VALUES])
+                    raise UserError(
+                        f"{place}: no column {path!r}{near(path, names)}; it has {listed}{', …' if len(names) > FEW_VALUES else ''}; mend {name}.{'votes' if column.startswith('vote ') else f'columns.{column}'}"
+                    )
+
+        lines = {"csv": _delimited, "tsv": _delimited, "json": _json}.get(kind, _arrow)
+        where, number, filled = f"{place}, {'row' if lines is _arrow else 'line'}", None, set()
+        for number, row in lines(place, kind, check_names, {*paths.values(), *(step[0] for step in steps.values())}):
+            cells = {
+                column: row[path] if path in row else value_at(row, steps[column]) for column, path in paths.items()
+            }
+            filled.update(column for column, cell in cells.items() if cell is not None)
+            if any(isinstance(cell, _Each) for cell in cells.values()):
+                yield from ((split, where, number, {**empty, **each}) for each in _spread(cells, where, number, paths))
+            else:
+                yield split, where, number, {**empty, **cells}
+        if number is None:
+            raise UserError(f"{place}: has no rows; give a file with samples")
+        for column, path in paths.items():
+            if column not in filled and len(steps[column]) > 1:
+                raise UserError(f"{place}: no row has a value at {path!r}, which {name}.columns.{column} names")
+
+
+def _of_folder(folder, config, what):
+    """[(split, format, path or data set)] of a folder that `save_to_disk` wrote, or one that `load_dataset` reads."""
+    import datasets
+
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        saved = datasets.load_from_disk(str(folder))
+        saved = saved if isinstance(saved, datasets.DatasetDict) else {None: saved}
+        return [(split, data, folder / (split or "")) for split, data in saved.items()]
+    try:
+        builder = datasets.load_dataset_builder(str(folder), name=config)
+    except Exception as fault:
+        raise UserError(
+            f"{what}: {_first_line(fault)}; name one of its configurations as config, or give files"
+        ) from None
+    kind = {"csv": builder.config.sep if builder.name == "csv" else None}.get(builder.name)
+    kind = {"\t": "tsv", ",": "csv", None: builder.name}.get(kind, builder.name)
+    return [(str(split), kind, Path(path)) for split, paths in builder.config.data_files.items() for path in paths]
+
+
+def _first_line(fault):
+    return (str(fault).strip().splitlines() or [type(fault).__name__])[0].rstrip(".")
+
+
+def _arrow(place, kind, check_names, roots):
+    """Yield (number, row) of Parquet, Arrow and other files that `datasets` reads, classes by their names.
+
+    kind: the name of a reader of `datasets`, or a data set of `load_from_disk`.
+    """
+    import datasets
+
+    try:
+        if isinstance(kind, str):
+            data = datasets.load_dataset(kind, data_files={"all": str(place)}, split="all", streaming=True)
+        else:
+            data = kind
+        features = data.features or data._resolve_features().features
+        names = list(features)
+        check_names(names)
+        classes = {column: feature for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)}
+        number = 0
+        for batch in data.select_columns([each for each in names if each in roots]).with_format("arrow").iter(BATCH):
+            lists = {column: batch[column].to_pylist() for column in batch.column_names}
+            for column, feature in classes.items():
+                if column in lists:
+                    lists[column] = [
+                        None if code is None or code < 0 else feature.names[code] for code in lists[column]
+                    ]
+            for cells in zip(*lists.values(), strict=True):
+                number += 1
+                yield number, dict(zip(lists, cells, strict=True))
+    except (UserError, GeneratorExit):
+        raise
+    except Exception as fault:
+        cause = fault.__cause__ or fault
+        raise UserError(
+            f"{place}: cannot be read as {kind if isinstance(kind, str) else 'a saved data set'} ({_first_line(cause)}); restore the file or give another"
+        ) from None
+
+
+def _lines(place):
+    """Yield the lines of a text file in UTF-8, a byte-order mark left out; UserError for what is none, by line."""
+    with (gzip.open if place.suffix == ".gz" else open)(place, "rb") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+                if b"\0" in line or (
+                    number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff", b"%PDF", b"PK\x03\x04"))
+                ):
+                    raise UserError(
+                        f"{place}, line {number}: no text in UTF-8 but binary data or UTF-16; save it as UTF-8"
+                    )
+                try:
+                    yield line.decode("utf-8")
+                except UnicodeDecodeError as fault:
+                    raise UserError(
+                        f"{place}, line {number}: byte 0x{line[fault.start]:02x} is not UTF-8 (after {_short(line[: fault.start].decode()[-30:])!r}); save the file as UTF-8, for example with iconv -f latin1 -t utf-8"
+                    ) from None
+        except (OSError, EOFError) as fault:
+            raise UserError(f"{place}: cannot be read ({fault}); restore the file or give another") from None
+
+
+def _delimited(place, kind, check_names, roots):
+    """Yield (line number, row) of a CSV or TSV file, all cells as texts; every row must have as many as the header."""
+    csv.field_size_limit(LONGEST_FIELD)
+    reader = csv.reader(_lines(place), delimiter="\t" if kind == "tsv" else ",", strict=True)
+    header, start = None, 1
+    try:
+        for row in reader:
+            line, start = start, reader.line_num + 1
+            if not row:
+                continue
+            if header is None:
+                header = row
+                twice = [each for each, count in Counter(header).items() if count > 1]
+                if twice:
+                    raise UserError(f"{place}, line {line}: two columns are called {twice[0]!r}; rename one")
+                check_names(header)
+            elif len(row) != len(header):
+                cells = ", ".join(repr(_short(cell, 30)) for cell in row[:FEW_VALUES])
+                raise UserError(
+                    f"{place}, line {line}: {len(row)} cells where the header has {len(header)}: {cells}; quote cells that hold a {'tab' if kind == 'tsv' else 'comma'} or a line break"
+                )
+            else:
+                yield line, dict(zip(header, row, strict=True))
+    except csv.Error as fault:
+        raise UserError(
+            f"{place}, line {start}: not readable as {kind.upper()} ({fault}); close every quote and double those inside a cell"
+        ) from None
+    if header is None:
+        raise UserError(f"{place}: is empty; give a file with a header and samples")
+
+
+def _json(place, kind, check_names, roots):
+    """Yield (line number, object) of JSON Lines, or (place in the list, object) of a file that is one JSON value."""
+    names = {}
+    for number, row in _objects(place):
+        if not isinstance(row, dict):
+            raise UserError(f"{place}, line {number}: {_kind(row)}, not an object; every sample is one JSON object")
+        names.update(dict.fromkeys(row))
+        yield number, row
+    if names:
+        check_names(names)
+
+
+def _objects(place):
+    lines = ((number, line) for number, line in enumerate(_lines(place), start=1) if line.strip())
+    first = next(lines, None)
+    if first is None:
+        raise UserError(f"{place}: is empty; give a file with samples")
+    try:
+        row = json.loads(first[1])
+    except ValueError:
+        row = None
+    if isinstance(row, dict):
+        yield first[0], row
+        for number, line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError as fault:
+                raise UserError(f"{place}, line {number}: not JSON ({fault}); mend or remove the line") from None
+            yield number, row
+        return
+    try:
+        whole = json.loads("".join(chain([first[1]], (line for _, line in lines))))
+    except ValueError as fault:
+        raise UserError(
+            f"{place}: neither JSON Lines nor one JSON value ({fault}); write one object a line, or a list of objects"
+        ) from None
+    yield from enumerate(whole if isinstance(whole, list) else [whole], start=1)
+
+
+# ---- paths into nested columns ---------------------------------------------------------------------------------------
+
+
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d*)\]")
+EACH = object()
+
+
+class _Each(list):
+    """The values of a path with [], one sample each."""
+
+
+def steps_of(path, name="columns"):
+    """The steps of a dotted path: 'messages[-1].content' → ['messages', -1, 'content'], 'pairs[].answer' → ['pairs', EACH, 'answer'].
+
+    An element of a list is chosen by its place. Raises UserError for what is no path.
+    """
+    steps, end = [], 0
+    while end < len(path):
+        match = _STEP.match(path, end)
+        if not match or (not steps and match[1] is None):
+            raise UserError(
+                f"{name}: {path!r} is no column and no path; write a path as in messages[-1].content or qa_pairs[].question"
+            )
+        steps.append(match[1] if match[1] is not None else EACH if match[2] == "" else int(match[2]))
+        end = match.end()
+    return steps
+
+
+def value_at(value, steps):
+    """The value that a path leads to, None where it leads nowhere, `_Each` of values for a path with []."""
+    for place, step in enumerate(steps):
+        if step is EACH:
+            values = [value_at(each, steps[place + 1 :]) for each in value] if isinstance(value, list) else []
+            return _Each(chain.from_iterable(v if isinstance(v, _Each) else [v] for v in values))
+        if isinstance(step, int):
+            inside = isinstance(value, list) and -len(value) <= step < len(value)
+            value = value[step] if inside else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _spread(cells, where, number, paths):
+    """One record per element of the paths with []; what has no [] belongs to each."""
+    sizes = {column: len(cell) for column, cell in cells.items() if isinstance(cell, _Each)}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{paths[column]} has {size}" for column, size in sizes.items())
+        raise UserError(f"{where} {number}: the lists of one row must be of one length; {listed}")
+    for place in range(max(1, *sizes.values())):  # an empty list is one sample without a text
+        yield {
+            column: (cell[place] if place < len(cell) else None) if isinstance(cell, _Each) else cell
+            for column, cell in cells.items()
+        }
+
+
+# ---- what a table must hold, and its split -------------------------------------------------------------------------
+
+
+def check(table, name="data", fewest=FEWEST, groups=True):
+    """Raises UserError for one label only, one group only, and for a label × group with fewer texts than `fewest`."""
+    for column in ("label", "group") if groups else ("label",):
+        if len(table.names[column]) < 2:
+            only = f"only {table.names[column][0]!r}" if table.names[column] else "none"
+            raise UserError(f"{name}: {only} as {column}; a study needs two {column}s or more (columns.{column})")
+    strata = table.strata()
+    counts = {
+        (label, group): len(strata.get((label, group), ()))
+        for label in table.names["label"]
+        for group in (table.names["group"] if groups else [None])
+    }
+    few = sorted(
+        (count, *(each for each in pair if each is not None)) for pair, count in counts.items() if count < fewest
+    )
+    if few:
+        listed = ", ".join(f"{' and '.join(pair)}: {count}" for count, *pair in few[:FEW_VALUES])
+        raise UserError(
+            f"{name}: too few texts of {len(few)} of {len(counts)} combinations of label and group ({listed}{', …' if len(few) > FEW_VALUES else ''}); {fewest} each are needed: add texts, join classes under one name, or list only the labels and groups to study"
+        )
+
+
+def split(table, shares, seed):
+    """{part: row numbers} by content: the parts of `shares` ({"test": 0.3, "reserve": 0.2}), and `source`, the rest.
+
+    Each label × group gives every part its share to within the size of one cluster of near-duplicates; copies and
+    near-duplicates of one text (`duplicates.clusters`) stay together, in the part of the one with the smallest digest. A
+    text's place follows from its words and the seed, not from its row. Raises UserError where the shares leave nothing.
+    """
+    import numpy as np
+
+    from bias_inheritance.data import duplicates
+
+    if sum(shares.values()) >= 1 or min(shares.values(), default=0) < 0:
+        raise UserError(f"split: {shares}: the shares must be 0 or more and leave some texts as the source of D_o")
+    cluster = duplicates.clusters(table.texts)  # for each row, the first row of its cluster
+    rank = _mixed(table.keys ^ np.uint64(record_seed("split", seed)))
+    order = np.argsort(rank, kind="stable")
+    heads, first = np.unique(cluster[order], return_index=True)
+    leader = np.empty(len(table), dtype=np.int64)
+    leader[heads] = order[first]  # the row of each cluster with the smallest rank stands for it
+    leader = leader[cluster]
+    sizes = np.bincount(leader, minlength=len(table))
+    width = len(table.names["group"]) + 1
+    stratum = table.codes["label"].astype(np.int64) * width + table.codes["group"] + 1
+    part_of = np.full(len(table), len(shares), dtype=np.int8)
+    bounds = np.cumsum([*shares.values()])
+    leaders = order[sizes[order] > 0]
+    for value in np.unique(stratum):
+        members = leaders[stratum[leaders] == value]
+        passed = np.cumsum(sizes[members])
+        middle = (passed - sizes[members] / 2) / max(1, passed[-1] if len(passed) else 1)
+        part_of[members] = np.searchsorted(bounds, middle, side="right")
+    part_of = part_of[leader]
+    return {part: np.flatnonzero(part_of == place) for place, part in enumerate([*shares, "source"])}
+
+
+def _mixed(values):
+    """Well-mixed 64 bits of each value (the finalizer of splitmix64)."""
+    import numpy as np
+
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def draw(table, rows, count, seed):
+    """`count` of the row numbers `rows`, balanced over label × group to within one, in seeded order.
+
+    Raises UserError where a label × group has too few.
+    """
+    import numpy as np
+
+    stream = np.random.default_rng(seed)
+    strata = table.strata(rows)
+    keys = [sorted(strata, key=str)[place] for place in stream.permutation(len(strata))]
+    chosen = []
+    for place, key in enumerate(keys):
+        needed = count // len(keys) + (place < count % len(keys))
+        if len(strata[key]) < needed:
+            raise UserError(
+                f"{needed} samples of {' and '.join(filter(None, key))} are needed, {len(strata[key])} are there; ask for at most {len(strata[key]) * len(keys)} in all"
+            )
+        ordered = strata[key][
+            np.argsort(table.keys[strata[key]], kind="stable")
+        ]  # by content, not by place in the file
+        chosen.append(stream.permutation(ordered)[:needed])
+    return stream.permutation(np.concatenate(chosen)) if chosen else np.array([], dtype=np.int64)

@@ -1,0 +1,376 @@
+"""Labelled texts of any format: every value as the file writes it, every dropped row with its reason, every mistake one line."""
+
+import codecs
+import gzip
+import json
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from bias_inheritance.data import tables
+from bias_inheritance.plumbing.errors import UserError
+
+COLUMNS = {"text": "review", "label": "stars", "group": "nationality"}
+# classes that readers take for missing values, numbers or truth values
+CLASSES = ["None", "NA", "null", "true", "1", "007", "nan", "1.0"]
+ROWS = [
+    {"review": f"text number {place}", "stars": label, "nationality": ["german", "indian"][place % 2]}
+    for place, label in enumerate(CLASSES)
+]
+
+
+def write_csv(path, rows=ROWS, separator=","):
+    lines = [separator.join(rows[0]), *(separator.join(row.values()) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_jsonl(path, rows=ROWS):
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_gz(path, rows=ROWS):
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+WRITERS = {
+    "a.csv": write_csv,
+    "a.tsv": lambda path: write_csv(path, separator="\t"),
+    "a.jsonl": write_jsonl,
+    "a.jsonl.gz": write_gz,
+    "a.json": lambda path: path.write_text(json.dumps(ROWS, indent=1)),
+    "a.parquet": lambda path: pd.DataFrame(ROWS).to_parquet(path),
+    "a.arrow": lambda path: (
+        datasets.Dataset.from_list(ROWS).save_to_disk(path.parent / "disk")
+        or next((path.parent / "disk").glob("*.arrow")).rename(path)
+    ),
+    "saved": lambda path: datasets.Dataset.from_list(ROWS).save_to_disk(path),
+    "folder": lambda path: path.mkdir() or pd.DataFrame(ROWS).to_parquet(path / "train-00000-of-00001.parquet"),
+    "folder-of-csv": lambda path: path.mkdir() or write_csv(path / "train.csv"),
+}
+
+
+def spec(files, **more):
+    return {"files": files, "columns": COLUMNS, **more}
+
+
+def read_rows(folder, rows, **more):
+    write_jsonl(folder / "a.jsonl", rows)
+    return tables.read(spec("a.jsonl", **more), folder)
+
+
+def samples(table):
+    return table.take(range(len(table)))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_gives_the_values_as_they_are_written(tmp_path, name):
+    WRITERS[name](tmp_path / name)
+    table = tables.read(spec(name), tmp_path)
+    assert [(row["text"], row["label"], row["group"]) for row in samples(table)] == [tuple(r.values()) for r in ROWS]
+    assert table.counts["rows"] == table.counts["kept"] == len(ROWS) and not table.counts["reasons"]
+
+
+def test_splits_come_from_files_a_column_or_the_data_set(tmp_path):
+    half = len(ROWS) // 2
+    write_jsonl(tmp_path / "a.jsonl", ROWS[:half])
+    write_csv(tmp_path / "b.csv", ROWS[half:])
+    by_file = tables.read(spec({"train": "a.jsonl", "test": ["b.csv"]}), tmp_path)
+    parts = datasets.DatasetDict(
+        {"train": datasets.Dataset.from_list(ROWS[:half]), "test": datasets.Dataset.from_list(ROWS[half:])}
+    )
+    parts.save_to_disk(tmp_path / "saved")
+    by_folder = tables.read(spec("saved"), tmp_path)
+    marked = [{**row, "part": "train" if place < half else "test"} for place, row in enumerate(ROWS)]
+    write_jsonl(tmp_path / "c.jsonl", marked)
+    by_column = tables.read(spec("c.jsonl", columns={**COLUMNS, "split": "part"}), tmp_path)
+    for table in (by_file, by_folder, by_column):
+        assert [row["split"] for row in samples(table)] == ["train"] * half + ["test"] * half
+
+
+def test_classes_of_a_saved_data_set_have_their_names(tmp_path):
+    names = ["NA", "None", "007"]
+    features = datasets.Features(
+        {
+            "review": datasets.Value("string"),
+            "stars": datasets.ClassLabel(names=names),
+            "nationality": datasets.Value("string"),
+        }
+    )
+    rows = [{"review": f"text {code}", "stars": code, "nationality": "indian"} for code in (0, 1, 2, -1)]
+    datasets.Dataset.from_list(rows, features=features).save_to_disk(tmp_path / "saved")
+    table = tables.read(spec("saved"), tmp_path)
+    assert [row["label"] for row in samples(table)] == names
+    assert table.counts["reasons"] == {"missing label": 1}
+
+
+def test_every_dropped_row_has_a_reason(tmp_path):
+    def row(text, label="1", group="a"):
+        return {"review": text, "stars": label, "nationality": group}
+
+    rows = [
+        row("good one"), row("good two", "2", "b"), row(None), row("  \n"), row("no label", None), row("blank label", " "),
+        row("no group", "1", None), row("good  one "), row("two minds", "1"), row("two minds", "2"),
+        row("half a sign \ud83d"), row("two groups"), row("two groups", "1", "b"),
+    ]  # fmt: skip
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    table = tables.read(spec("a.jsonl"), tmp_path)
+    assert [each["text"] for each in samples(table)] == ["good one", "good two"]
+    counts = table.counts
+    assert counts["reasons"] == {
+        "broken characters": 1, "contradiction": 4, "duplicate": 1, "empty text": 2, "missing group": 1, "missing label": 2,
+    }  # fmt: skip
+    assert counts["rows"] == len(rows) == counts["kept"] + sum(counts["reasons"].values())
+    assert counts["labels"] == {"1": 1, "2": 1} and counts["groups"] == {"a": 1, "b": 1}
+
+
+def test_a_column_without_need_leaves_the_row_in(tmp_path):
+    rows = [{**ROWS[0], "nationality": None}, ROWS[1]]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    table = tables.read(spec("a.jsonl"), tmp_path, required=("text", "label"))
+    assert [row["group"] for row in samples(table)] == [None, "indian"]
+
+
+def test_listed_values_get_their_names_and_others_are_counted(tmp_path):
+    rows = [{**row, "stars": stars} for row, stars in zip(ROWS, [1, 5, 3, 1.0, "5", 3, 2, True], strict=True)]
+    table = read_rows(tmp_path, rows, labels={1: "bad", 5: "good"}, groups=["german", "indian"])
+    assert [row["label"] for row in samples(table)] == ["bad", "good", "bad", "good"]
+    assert table.counts["reasons"] == {"unlisted label": 4}
+    assert table.counts["unlisted"] == {"label": {"3": 2, "2": 1, "true": 1}}
+    assert table.counts["rows"] == 8
+
+
+def test_a_number_and_a_text_are_one_class_only_where_listed(tmp_path):
+    rows = [{**ROWS[0], "stars": "1"}, {**ROWS[1], "stars": 1}]
+    with pytest.raises(
+        UserError, match=r"line 2: the label 1 is a number, and at .*line 1 the same is written as another"
+    ):
+        read_rows(tmp_path, rows)
+    assert read_rows(tmp_path, rows, labels={"1": "one"}).counts["labels"] == {"one": 2}
+    different = [{**ROWS[0], "stars": "01"}, {**ROWS[1], "stars": 1}, {**ROWS[2], "stars": True}]
+    assert list(read_rows(tmp_path, different).counts["labels"]) == ["01", "1", "true"]
+
+
+def test_votes_become_labels(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "review,insult,obscene,nationality\n"
+        "no votes here,0.0,0.0,a\none vote here,1.0,0.0,b\ntwo votes here,1.0,1.0,a\nthree of a kind,3.0,0.0,b\nno answer,,1.0,a\n"
+    )  # fmt: skip
+    columns = {"text": "review", "group": "nationality"}
+    table = tables.read(
+        {
+            "files": "a.csv",
+            "columns": columns,
+            "votes": {"columns": ["insult", "obscene"], "at_least": 2},
+            "labels": {1: "toxic", 0: "clean"},
+        },
+        tmp_path,
+    )
+    assert [row["label"] for row in samples(table)] == ["clean", "clean", "toxic", "toxic"]
+    assert table.counts["reasons"] == {"missing label": 1}
+    (tmp_path / "b.csv").write_text(
+        "review,r1,r2,r3,nationality\nall agree,yes,yes,yes,a\ntwo agree,no,yes,no,b\nnone agree,no,yes,NA,a\nonly one,no,,,b\n"
+    )
+    votes = {"columns": ["r1", "r2", "r3"], "majority": True}
+    table = tables.read({"files": "b.csv", "columns": columns, "votes": votes}, tmp_path)
+    assert [row["label"] for row in samples(table)] == ["yes", "no", "no"]
+    assert table.counts["reasons"] == {"no majority": 1}
+    counted = {**votes, "majority": False, "at_least": 1, "values": {"yes": 1, "no": 0, "NA": 0}}
+    table = tables.read({"files": "b.csv", "columns": columns, "votes": counted}, tmp_path)
+    assert [row["label"] for row in samples(table)] == ["1", "1", "1"]
+    with pytest.raises(UserError, match=r"b.csv, line 2: data.votes: 'yes' in column 'r1' is no number"):
+        tables.read({"files": "b.csv", "columns": columns, "votes": {**counted, "values": {}}}, tmp_path)
+
+
+def test_paths_reach_into_nested_columns(tmp_path):
+    rows = [
+        {
+            "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": f"answer {n}"}],
+            "meta": {"label": n, "a.b": "x"},
+        }
+        for n in range(2)
+    ]
+    columns = {"text": "messages[-1].content", "label": "meta.label"}
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        table = tables.read({"files": name, "columns": columns}, tmp_path)
+        assert [(row["text"], row["label"]) for row in samples(table)] == [("answer 0", "0"), ("answer 1", "1")]
+    pairs = [
+        {"topic": "x", "qa_pairs": [{"question": "why so", "answer": "a"}, {"question": "how so", "answer": "b"}]},
+        {"topic": "y", "qa_pairs": []},
+    ]
+    write_jsonl(tmp_path / "b.jsonl", pairs)
+    table = tables.read(
+        {
+            "files": "b.jsonl",
+            "columns": {"text": "qa_pairs[].question", "label": "qa_pairs[].answer", "group": "topic"},
+        },
+        tmp_path,
+    )
+    assert [(row["text"], row["label"], row["group"]) for row in samples(table)] == [
+        ("why so", "a", "x"),
+        ("how so", "b", "x"),
+    ]
+    assert table.counts["reasons"] == {"empty text": 1}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "saved"])
+def test_a_column_that_is_not_there_is_told_with_near_misses(tmp_path, name):
+    WRITERS[name](tmp_path / name)
+    with pytest.raises(
+        UserError,
+        match=r"no column 'Star'; did you mean 'stars'; it has 'review', 'stars', 'nationality'; mend data.columns.label",
+    ):
+        tables.read({"files": name, "columns": {**COLUMNS, "label": "Star"}}, tmp_path)
+
+
+FAULTY = {
+    "empty.csv": (b"", "is empty"),
+    "header.csv": (b"review,stars,nationality\n", "has no rows"),
+    "ragged.csv": (b'review,stars,nationality\n"a\nb",1,x\nc,1\n', r"line 4: 2 cells where the header has 3: 'c', '1'"),
+    "long.csv": (b"review,stars,nationality\na,1,x\nc, d,1,y\n", r"line 3: 4 cells where the header has 3: 'c', ' d', '1', 'y'"),
+    "quote.csv": (b'review,stars,nationality\na,1,x\n"c,1,y\nd,1,z\n', "line 3: not readable as CSV"),
+    "twice.csv": (b"review,stars,stars,nationality\na,1,2,x\n", "two columns are called 'stars'"),
+    "latin.csv": ("review,stars,nationality\na,1,x\nMüll,1,x\n".encode("latin-1"), "line 3: byte 0xfc is not UTF-8"),
+    "wide.csv": ("review,stars,nationality\na,1,x\n".encode("utf-16"), "binary data or UTF-16"),
+    "binary.csv": (bytes(range(256)) * 4, "line 1"),
+    "zipped.jsonl.gz": (b"no gzip at all", "cannot be read"),
+    "cut.jsonl.gz": (gzip.compress(b'{"review": "a"}\n' * 99)[:-12], "cannot be read"),
+    "empty.jsonl": (b"\n \n", "is empty"),
+    "cut.jsonl": (b'{"review": "a", "stars": 1, "nationality": "x"}\n{"review": "b", "sta', r"line 2: not JSON"),
+    "list.jsonl": (b'{"review": "a", "stars": 1, "nationality": "x"}\n[1, 2]\n', r"line 2: a list, not an object"),
+    "number.jsonl": (b'{"review": 7, "stars": 1, "nationality": "x"}\n', r"line 1: the text in column 'review' is a number \(7\)"),
+    "nested.jsonl": (b'{"review": [{"content": "a"}], "stars": 1, "nationality": "x"}\n', r"is a list .*; name a part of it"),
+    "label.jsonl": (b'{"review": "a", "stars": {"n": 1}, "nationality": "x"}\n', r"the label is an object .*metadata.label"),
+    "not.parquet": (b"PAR1 but nothing else", "cannot be read as parquet"),
+    "encrypted.parquet": (b"PARE" + bytes(200) + b"PARE", "cannot be read as parquet"),
+    "not.arrow": (b"nothing", "cannot be read as arrow"),
+    "book.xlsx": (b"PK", "is no format that can be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_faulty_file_is_one_line_that_names_it(tmp_path, name):
+    content, message = FAULTY[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as told:
+        tables.read(spec(name), tmp_path)
+    assert name in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_file_that_is_not_there_is_told_with_near_misses(tmp_path):
+    write_csv(tmp_path / "tickets.csv")
+    with pytest.raises(UserError, match=r"ticket.csv: there is no such file; did you mean 'tickets.csv'"):
+        tables.read(spec("ticket.csv"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json"])
+def test_a_byte_order_mark_belongs_to_no_column(tmp_path, name):
+    WRITERS[name](tmp_path / name)
+    (tmp_path / name).write_bytes(codecs.BOM_UTF8 + (tmp_path / name).read_bytes())
+    assert len(tables.read(spec(name), tmp_path)) == len(ROWS)
+
+
+def test_a_very_long_text_is_refused_or_cut_and_counted(tmp_path):
+    rows = [{**ROWS[0], "review": "word " * 20_000}, ROWS[1]]
+    with pytest.raises(UserError, match=r"line 1: a text of 99,999 characters; .* data.longest_text"):
+        read_rows(tmp_path, rows)
+    table = read_rows(tmp_path, rows, longest_text=500)
+    assert len(samples(table)[0]["text"]) <= 500 and table.counts["cut"] == 1
+    write_csv(tmp_path / "huge.csv", [{**ROWS[0], "review": "x" * 200_000}, ROWS[1]])
+    assert tables.read(spec("huge.csv", longest_text=500), tmp_path).counts["cut"] == 1
+
+
+def test_a_listed_value_that_no_row_has_is_told_with_near_misses(tmp_path):
+    with pytest.raises(
+        UserError, match=r"no row has the group 'German'; did you mean 'german'; unlisted values are 'german'"
+    ):
+        read_rows(tmp_path, ROWS, groups=["German", "indian"])
+
+
+def test_classes_that_differ_in_case_or_space_are_told(tmp_path):
+    rows = [{**ROWS[0], "stars": "Good"}, {**ROWS[1], "stars": "good "}]
+    with pytest.raises(UserError, match=r"labels 'Good' and 'good ' differ only in case or space"):
+        read_rows(tmp_path, rows)
+    assert read_rows(tmp_path, rows, labels={"Good": "good", "good ": "good"}).counts["labels"] == {"good": 2}
+
+
+def test_ids_are_kept_and_must_differ(tmp_path):
+    rows = [{**row, "key": place} for place, row in enumerate(ROWS)]
+    assert [row["id"] for row in samples(read_rows(tmp_path, rows, columns={**COLUMNS, "id": "key"}))] == list(
+        "01234567"
+    )
+    with pytest.raises(UserError, match="the id '5' stands for 8 texts"):
+        read_rows(tmp_path, [{**row, "key": 5} for row in rows], columns={**COLUMNS, "id": "key"})
+
+
+def many(count, labels=3, groups=4, words=30, seed=0):
+    stream = np.random.default_rng(seed)
+    return [
+        {
+            "review": " ".join(f"w{word}" for word in stream.integers(0, 5000, words)),
+            "stars": f"label {place % labels}",
+            "nationality": f"group {place // labels % groups}",
+        }
+        for place in range(count)
+    ]
+
+
+def test_a_split_is_stratified_and_follows_from_the_texts(tmp_path):
+    rows = many(1200)
+    table = read_rows(tmp_path, rows)
+    parts = tables.split(table, {"test": 0.3, "reserve": 0.2}, 1)
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(1200))
+    for part, share in {"test": 0.3, "reserve": 0.2, "source": 0.5}.items():
+        assert all(abs(len(each) - share * 100) <= 1 for each in table.strata(parts[part]).values())
+    mirrored = read_rows(tmp_path, rows[::-1])
+    again = tables.split(mirrored, {"test": 0.3, "reserve": 0.2}, 1)
+    other = tables.split(table, {"test": 0.3, "reserve": 0.2}, 2)
+    texts = {row["text"] for row in table.take(parts["test"])}
+    assert {row["text"] for row in mirrored.take(again["test"])} == texts
+    assert {row["text"] for row in table.take(other["test"])} != texts
+
+
+def test_near_duplicates_stay_in_one_part(tmp_path):
+    rows = many(600)
+    changed = [{**row, "review": row["review"].upper().replace("W", "w", 1) + " !!"} for row in rows[:200]]
+    changed += [{**row, "review": "Well then: " + row["review"].replace(" ", ", ")} for row in rows[:200]]
+    signature = " with kind regards from all of us here at the office today"
+    unlike = [{**row, "review": row["review"] + signature} for row in many(300, seed=1)]
+    table = read_rows(tmp_path, [*rows, *changed, *unlike])
+    parts = tables.split(table, {"test": 0.4}, 1)
+    part_of = {row: part for part, listed in parts.items() for row in listed.tolist()}
+    assert len(table) == 1300
+    for place in range(200):
+        assert part_of[place] == part_of[600 + place] == part_of[800 + place]
+    assert len({part_of[row] for row in range(1000, 1300)}) == 2  # a phrase that all share makes no near-duplicates
+
+
+def test_draws_are_balanced_and_follow_from_seed_and_texts(tmp_path):
+    rows = many(240)
+    table = read_rows(tmp_path, rows)
+    rows_of = tables.split(table, {"test": 0.5}, 1)["source"]
+    chosen = tables.draw(table, rows_of, 50, 7)
+    sizes = [len(each) for each in table.strata(chosen).values()]
+    assert len(sizes) == 12 and sum(sizes) == 50 and max(sizes) - min(sizes) == 1
+    mirrored = read_rows(tmp_path, rows[::-1])
+    again = tables.draw(mirrored, tables.split(mirrored, {"test": 0.5}, 1)["source"], 50, 7)
+    assert [row["text"] for row in table.take(chosen)] == [row["text"] for row in mirrored.take(again)]
+    with pytest.raises(UserError, match=r"are needed, 10 are there; ask for at most 120 in all"):
+        tables.draw(table, rows_of, 240, 7)
+
+
+def test_one_label_one_group_and_a_tiny_group_are_refused(tmp_path):
+    rows = many(120)
+    with pytest.raises(UserError, match="only 'label 0' as label; a study needs two labels"):
+        tables.check(read_rows(tmp_path, [row for row in rows if row["stars"] == "label 0"]))
+    with pytest.raises(UserError, match="only 'group 1' as group"):
+        tables.check(read_rows(tmp_path, [row for row in rows if row["nationality"] == "group 1"]))
+    small = [row for row in rows if row["nationality"] != "group 3"] + [
+        r for r in rows if r["nationality"] == "group 3"
+    ][:3]
+    with pytest.raises(UserError, match=r"too few texts of 3 of 12 combinations .*label 0 and group 3: 1"):
+        tables.check(read_rows(tmp_path, small))
+    tables.check(read_rows(tmp_path, rows))
