@@ -468,6 +468,7 @@ def _records(spec, folder, paths, name):
                 beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
                 raise UserError(f"{path}: there is no such file{near(path.name, beside)}; {name}.files names it")
     steps = {column: steps_of(path, name) for column, path in paths.items()}
+    spreads = any(EACH in listed for listed in steps.values())
     empty = dict.fromkeys(("text", "label", "group", "id", "split"))
     for split, kind, place in parts:
 
@@ -485,8 +486,9 @@ def _records(spec, folder, paths, name):
             cells = {
                 column: row[path] if path in row else value_at(row, steps[column]) for column, path in paths.items()
             }
-            filled.update(column for column, cell in cells.items() if cell is not None)
-            if any(isinstance(cell, _Each) for cell in cells.values()):
+            if len(filled) < len(cells):
+                filled.update(column for column, cell in cells.items() if cell is not None)
+            if spreads:
                 yield from ((split, where, number, {**empty, **each}) for each in _spread(cells, where, number, paths))
             else:
                 yield split, where, number, {**empty, **cells}
