@@ -158,7 +158,7 @@ def prepare():
     texts = random.Random(SEED).sample(labelled.load(domain)[0]["source"], 288)
     rows = [conversation(chat, *labelled.pair(text, domain, False)) for text in texts]
     bias = catalog.load("bias", "contextual-single-explicit")
-    asked = [slot["prompt"] for slot in slots.slots(biographies, bias, domain, GENERATED, ("bench", SEED))]
+    asked = [slot["prompt"] for slot in slots.slots(labelled, bias, domain, GENERATED, ("bench", SEED))]
     common = {"card": str(card), "system": spec["system"], "model": spec, "seed": SEED, "checkpoint": str(checkpoint)}
     common["base"] = str(base.STORE / MODEL / base.read_card(card)["form"])
     common["gguf"] = str(next(source.glob("*.gguf")))
