@@ -237,7 +237,11 @@ def test_a_domain_extends_another_one_and_adds_its_own():
     assert set(DOMAIN["groups"]) == {"english", "arabic"}
     assert DOMAIN["data"]["answers"] == "culture/original/arabic.jsonl" and "questions" in DOMAIN["data"]
     bios, gender = catalog.load("domain", "gender-bias-in-bios"), catalog.load("domain", "gender")
-    assert bios["data"]["hub"] == "LabHC/bias_in_bios" and bios["data"]["twins"] is None and bios["stereotypes"] == gender["stereotypes"]
+    assert (
+        bios["data"]["hub"] == "LabHC/bias_in_bios"
+        and bios["data"]["twins"] is None
+        and bios["stereotypes"] == gender["stereotypes"]
+    )
     assert bios["name"] == "gender-bias-in-bios" and "extends" not in bios
 
 
