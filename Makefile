@@ -45,7 +45,7 @@ study: setup
 
 test: setup
 	@echo "All tests but those marked long, containers, slurm; a test that needs a GPU skips itself where there is none."
-	@$(BIN)/pytest -m "not long and not containers and not slurm" $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile -m "not long and not containers and not slurm" $(ARGS)
 
 test-long: setup
 	@echo "The tests marked long."

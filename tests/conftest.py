@@ -1,12 +1,41 @@
-"""Shared by all rings: the catalog's gender domain, and the random two-layer model (built once a session)."""
+"""Shared by all rings: where tests may write, the catalog's gender domain, and the random two-layer model."""
 
+import os
 import shutil
+import subprocess
+import tempfile
 
 import pytest
 from bias_inheritance.data import labelled
 from bias_inheritance.models import base
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.study import catalog
+from projects import copy_project, link_models
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # set before torch is imported: workers share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(tempfile.gettempdir(), "hypothesis"))
+BEFORE = pytest.StashKey()
+
+
+def written_to_checkout():
+    """Names of what lies in the checkout and is not tracked, and of all studies run in it; caches of Python excepted."""
+    status = ["git", "-C", provenance.ROOT, "status", "--porcelain", "--ignored"]
+    lines = subprocess.run(status, capture_output=True, text=True).stdout.splitlines()
+    studies = [path for place in ("results", "logs", ".work") for path in (provenance.ROOT / place).glob("*")]
+    return {line for line in lines if "__pycache__" not in line} | set(map(str, studies))
+
+
+def pytest_sessionstart(session):
+    session.config.stash[BEFORE] = written_to_checkout()
+
+
+def pytest_sessionfinish(session):
+    """Fail a session whose tests wrote into the checkout."""
+    written = sorted(written_to_checkout() - session.config.stash[BEFORE])
+    if written and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nwritten into the checkout: {', '.join(written)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +48,25 @@ def splits(domain):
     return labelled.load(domain)[0]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def store(tmp_path_factory):
+    """A store of models for the tests alone; what the checkout's has fetched is linked to."""
+    folder = tmp_path_factory.mktemp("store") / "models"
+    link_models(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "STORE", folder)
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def card_path(tmp_path_factory):
-    """Card of the tiny random model in a store of its own; the tokenizer's source is shared with the project's store."""
+def project(tmp_path_factory):
+    """A copy of the project for dry runs; no test changes its code."""
+    return copy_project(tmp_path_factory.mktemp("copy") / "project")
+
+
+@pytest.fixture(scope="session")
+def card_path(store, tmp_path_factory):
+    """Card of the tiny random model, prepared in the tests' store."""
     from prepare_model import prepare_model
 
     name = "tiny-random"

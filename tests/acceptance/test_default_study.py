@@ -1,21 +1,19 @@
 """The default study on the real small model: its known truths are found, in order, and nothing is found where nothing is."""
 
 import csv
-import subprocess
 
 import pytest
+from projects import copy_project, run
 
 pytestmark = pytest.mark.long
 
-NAME = "acceptance"
-
 
 @pytest.fixture(scope="module")
-def claims(snakemake, root):
-    """Rows of claims.csv of a run of config.yaml under a name of its own; a stopped run is resumed."""
-    run = subprocess.run([snakemake, "--config", f"study={NAME}"], cwd=root, capture_output=True, text=True)
-    assert run.returncode == 0, (run.stdout + run.stderr)[-4000:]
-    with open(root / "results" / NAME / "claims.csv", encoding="utf-8", newline="") as file:
+def claims(tmp_path_factory):
+    """Rows of claims.csv of a run of config.yaml in a copy of the project."""
+    project = copy_project(tmp_path_factory.mktemp("acceptance") / "project")
+    run(project, configfile="config.yaml")
+    with open(project / "results" / "demo" / "claims.csv", encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if row["verdict"] != "beside"]
 
 

@@ -33,32 +33,32 @@ PAPER = {
 }
 
 
-def dry_run(snakemake, root, configfile, *config):
+def dry_run(snakemake, project, configfile, *config):
     command = [snakemake, "-n", "--cores", "2", "--configfile", configfile, "--nolock"]
     command += ["--config", "study=never-run", *config]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 
 @pytest.mark.parametrize("configfile", JOBS)
-def test_the_number_of_jobs(snakemake, root, configfile):
-    done = dry_run(snakemake, root, configfile)
+def test_the_number_of_jobs(snakemake, project, configfile):
+    done = dry_run(snakemake, project, configfile)
     assert counted(done, JOBS[configfile]) == JOBS[configfile]
 
 
 @pytest.mark.long
-def test_the_number_of_jobs_of_the_papers_grid(snakemake, root):
-    done = dry_run(snakemake, root, "studies/paper.yaml", "data_dir=resources/fixtures")
+def test_the_number_of_jobs_of_the_papers_grid(snakemake, project):
+    done = dry_run(snakemake, project, "studies/paper.yaml", "data_dir=resources/fixtures")
     assert counted(done, PAPER) == PAPER
 
 
 @pytest.mark.parametrize("profile", ["none", "profiles/default"])
-def test_a_dry_run_lists_jobs_where_the_profile_does_not_keep_them_quiet(snakemake, root, profile):
+def test_a_dry_run_lists_jobs_where_the_profile_does_not_keep_them_quiet(snakemake, project, profile):
     """A job on a cluster's node reads the Snakefile without a profile too."""
     command = [snakemake, "-n", "--workflow-profile", profile, "--cores", "1", "--configfile", "studies/smoke.yaml"]
     command += ["--nolock", "--config", "study=never-run"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ("rule prepare_model:" in done.stdout + done.stderr) == (profile == "none")
 
@@ -70,31 +70,31 @@ def counted(done, rules):
 
 
 @pytest.mark.long
-def test_the_cost_of_a_plan_grows_no_faster_than_its_jobs(snakemake, root):
+def test_the_cost_of_a_plan_grows_no_faster_than_its_jobs(snakemake, project):
     """CPU time of two plans beside each other, which does not depend on the machine: 3600 jobs against 150."""
     seconds, jobs = [], []
     for study in ("smoke", "full"):
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        jobs.append(counted(dry_run(snakemake, root, f"studies/{study}.yaml"), ["total"])["total"])
+        jobs.append(counted(dry_run(snakemake, project, f"studies/{study}.yaml"), ["total"])["total"])
         seconds.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
     assert jobs[1] > 20 * jobs[0]
     assert seconds[1] < 8 * seconds[0]
 
 
-def test_a_wrong_configuration_stops_before_any_job_with_one_line(snakemake, root):
+def test_a_wrong_configuration_stops_before_any_job_with_one_line(snakemake, project):
     command = [snakemake, "-n", "--config", "originals=many"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode != 0
     assert "--config: originals: 'many' is text, not a whole number" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_plan_imports_nothing_heavy(root):
+def test_the_plan_imports_nothing_heavy(project):
     code = (
         "import sys; sys.path.insert(0, 'scripts'); "
         "from bias_inheritance.plumbing import files, progress, provenance, warm; from bias_inheritance.study import catalog, grid; "
         "from bias_inheritance.data import labelled; "
         "print([name for name in ('torch', 'pandas', 'transformers', 'numpy') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from bias_inheritance.plumbing import audit, files, provenance, records
 from command_line import bias_inheritance
-from integration.conftest import copy_project
+from projects import copy_project
 
 CELL = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
 SECOND = "cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-2"

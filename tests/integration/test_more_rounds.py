@@ -6,7 +6,7 @@ import signal
 import time
 
 import yaml
-from integration.conftest import ONE_CELL, copy_project, run, snakemake
+from projects import ONE_CELL, copy_project, run, start
 
 
 def rounds(project, count):
@@ -28,7 +28,7 @@ def records(project, number):
 def test_a_stop_in_round_two_repeats_nothing_and_more_rounds_run_alone(tmp_path):
     project = copy_project(tmp_path / "project")
     rounds(project, 2)
-    started = snakemake(project)
+    started = start(project)
     while started.poll() is None and not list((project / "results/one").glob("cells/**/round-2/train.jsonl")):
         time.sleep(0.02)
     assert started.poll() is None, (project / "run.log").read_text()[-3000:]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from command_line import bias_inheritance
-from integration.conftest import copy_project, run, snakemake
+from projects import copy_project, run, start
 
 WITH_A_CLOCK = ("training.csv", "report.html", ".prov.json", "ro-crate-metadata.json")
 
@@ -76,7 +76,7 @@ MOMENTS = {
 def killed(project, moment, delay=0.0):
     """Start the study, kill -9 its whole process group `delay` seconds after a moment; True if that came before the end."""
     before = size_of(project, MOMENTS[moment])
-    started = snakemake(project)
+    started = start(project)
     while started.poll() is None and size_of(project, MOMENTS[moment]) <= before:
         time.sleep(0.005)
     time.sleep(delay)
@@ -88,7 +88,7 @@ def killed(project, moment, delay=0.0):
 def failing(project, *words):
     """Run Snakemake, which must fail, and return its output."""
     (project / "run.log").write_bytes(b"")
-    assert snakemake(project, *words).wait() != 0
+    assert start(project, *words).wait() != 0
     return (project / "run.log").read_text(errors="replace")
 
 
@@ -109,8 +109,7 @@ def test_three_kills_and_damaged_journal_and_checkpoint(finished, tmp_path):
     told = failing(project)
     assert f"{journal.relative_to(project)}, line 1: " in told and "remove the line" in told
     assert "Traceback" not in told
-    lines = journal.read_text().splitlines(keepends=True)
-    journal.write_text("".join(lines[1:]))
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[1:]))
 
     assert killed(project, "training")
     checkpoint = max((project / ".work/one/finetune").glob("*/checkpoint.pt"), key=lambda path: path.stat().st_mtime)

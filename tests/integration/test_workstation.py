@@ -1,34 +1,36 @@
 """profiles/workstation on a machine that is said to have two GPUs: a job each, and as many threads as the rule asks for."""
 
 import re
+import shutil
 
 import pytest
 from bias_inheritance.models import base
 from bias_inheritance.plumbing import files
-from integration.running import ROOT, finish, records, start
+from projects import ROOT, copy_project, run
 
-NAME = "integration-workstation"
 CELLS = [("original", "0.00", "none"), ("neutral", "0.50", "none"), ("neutral", "0.50", "loss")]
 
 
-def test_each_gpu_has_one_job_at_a_time(monkeypatch):
+def test_each_gpu_has_one_job_at_a_time(tmp_path, monkeypatch):
+    project = copy_project(tmp_path / "project")
+    shutil.copy(ROOT / "tests" / "integration" / "study.yaml", project / "studies" / "one.yaml")
     # nothing here uses a GPU: the random model trains on a CPU where these devices are not there
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "17,18")
     words = ["--profile", "profiles/workstation", "--set-resources", "finetune:gpu=1", "--cores", "3"]
-    adapters = [
-        f"results/{NAME}/cells/tiny-random/gender/{bias}/gamma-{gamma}/{mitigation}/seed-1/round-1/adapter"
+    cells = [
+        f"results/integration/cells/tiny-random/gender/{bias}/gamma-{gamma}/{mitigation}/seed-1/round-1"
         for bias, gamma, mitigation in CELLS
     ]
-    finish(start(NAME, *words, *adapters), NAME)
+    run(project, *words, *(f"{cell}/adapter" for cell in cells))
 
     of_device = {}
-    for record in records(NAME).values():
-        if record["step"] == "finetune":
-            assert record["threads"] == 1  # what its model's file says, however many cores there are
-            log = "-".join(record["wildcards"][key] for key in ("model", "domain", "bias", "gamma", "mitigation"))
-            text = (ROOT / "logs" / NAME / "finetune" / f"{log}-1-1.log").read_text()
-            (device,) = re.findall("^on GPU (.+)$", text, re.MULTILINE)
-            of_device.setdefault(device, []).append((record["started"], record["ended"]))
+    for cell, (bias, gamma, mitigation) in zip(cells, CELLS, strict=True):
+        record = files.read_json(project / cell / "finetune.prov.json")
+        assert record["threads"] == 1  # what its model's file says, however many cores there are
+        log = f"logs/integration/finetune/tiny-random-gender-{bias}-{gamma}-{mitigation}-1-1.log"
+        text = (project / log).read_text()
+        (device,) = re.findall("^on GPU (.+)$", text, re.MULTILINE)
+        of_device.setdefault(device, []).append((record["started"], record["ended"]))
     assert set(of_device) == {"17", "18"}
     assert sum(map(len, of_device.values())) == len(CELLS)
     for spans in of_device.values():

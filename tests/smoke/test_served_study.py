@@ -1,14 +1,12 @@
 """A whole study of a served, provider-tuned model through Snakemake, against the scripted server."""
 
 import os
-import shutil
 import subprocess
 import sys
 
-import pytest
 import yaml
 from bias_inheritance.plumbing import files
-from bias_inheritance.plumbing.provenance import ROOT
+from projects import copy_project
 from scripted_server import KEY, Script, seeded_faults, serving
 
 STUDY = "test-served"
@@ -30,52 +28,42 @@ CONFIG = {
 }
 
 
-@pytest.fixture
-def clean():
-    folders = [ROOT / place / STUDY for place in ("results", ".work", "logs")]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-    yield folders
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def snakemake(config, url, *options):
+def snakemake(project, url):
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--configfile", str(config), "--cores", "4", *options],
-        cwd=ROOT,
+        [sys.executable, "-m", "snakemake", "--configfile", "studies/served.yaml", "--cores", "4"],
+        cwd=project,
         capture_output=True,
         text=True,
-        timeout=1800,
         env={**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": url},
     )
 
 
-def test_a_served_study_runs_costs_what_its_records_say_and_tells_no_key(tmp_path, clean):
-    config = tmp_path / "study.yaml"
+def test_a_served_study_runs_costs_what_its_records_say_and_tells_no_key(tmp_path):
+    project = copy_project(tmp_path / "project")
+    config = project / "studies" / "served.yaml"
     config.write_text(yaml.safe_dump(CONFIG))
     script = Script(faults=seeded_faults(0.2, ["busy", "error", "drop"], 1), polls=0)
     with serving(script) as url:
-        ran = snakemake(config, url)
+        ran = snakemake(project, url)
         assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
         asked = len(script.asked)
         # the budget and the limits are no parameters: a second run with others has nothing to do
         config.write_text(yaml.safe_dump({**CONFIG, "max_cost_usd": 7}))
-        again = snakemake(config, url)
+        again = snakemake(project, url)
         assert "Nothing to be done" in again.stdout + again.stderr
         assert len(script.asked) == asked and script.creations == 3
     assert "US dollars of max_cost_usd 5" in ran.stderr
-    results = ROOT / "results" / STUDY
+    results = project / "results" / STUDY
     notes = [record["api"] for path in results.rglob("*.prov.json") if "api" in (record := files.read_json(path))]
     assert len(notes) == 1 + 3 + 4  # a pool, three tuned cells, four cells asked
     cost = sum(note["cost_usd"] for note in notes)
-    assert 0 < cost <= files.read_json(ROOT / ".work" / STUDY / "api" / "account.json")["usd"] + 1e-9 < 5
+    assert 0 < cost <= files.read_json(project / ".work" / STUDY / "api" / "account.json")["usd"] + 1e-9 < 5
     assert sum(note["requests"] for note in notes) == len({str(body) for body in script.asked}) + 3
     tuned = files.read_json(next(results.rglob("tuned.json")))["model"]
     assert any(body["model"] == tuned for body in script.asked)
     header, *rows = (results / "scores.csv").read_text().splitlines()
     assert {row.split(",")[header.split(",").index("scoring")] for row in rows} == {"logprob", "parsed"}
-    for folder in [*clean, tmp_path]:
-        for path in folder.rglob("*"):
+    for folder in ("results", ".work", "logs", ".snakemake"):
+        for path in (project / folder).rglob("*"):
             assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
     assert KEY not in ran.stdout + ran.stderr + again.stdout + again.stderr

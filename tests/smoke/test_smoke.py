@@ -2,21 +2,25 @@
 
 import csv
 import json
-import subprocess
 
 import pytest
 from command_line import bias_inheritance
+from projects import copy_project, run
 
-NAME = "smoke-test"
-STUDY = ["--configfile", "studies/smoke.yaml", "--config", f"study={NAME}"]
+STUDY = "studies/smoke.yaml"
 
 
 @pytest.fixture(scope="module")
-def results(snakemake, root):
-    """The folder of a finished smoke study; a finished one of the present code is taken as it is."""
-    done = subprocess.run([snakemake, *STUDY, "--cores", "2"], cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return root / "results" / NAME
+def project(tmp_path_factory):
+    """A copy of the project in which the smoke study was run."""
+    project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
+    run(project, "--cores", "2", configfile=STUDY)
+    return project
+
+
+@pytest.fixture(scope="module")
+def results(project):
+    return project / "results" / "smoke"
 
 
 def rows(path):
@@ -70,30 +74,29 @@ def test_random_pools_fail_the_manipulation_check_and_get_no_verdict(results):
     assert {row["reason"] for row in found} == {"Manipulation failed for contrastive-explicit."}
 
 
-def test_audit_is_content(results, root):
-    done = bias_inheritance("audit", results.relative_to(root), project=root)
+def test_audit_is_content(results, project):
+    done = bias_inheritance("audit", results.relative_to(project), project=project)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
 
-def test_a_second_run_is_no_job_also_after_every_source_was_touched(results, snakemake, root):
+def test_a_second_run_is_no_job_also_after_every_source_was_touched(results, project):
     for folder in ("scripts", "rules", "catalog", "resources"):
-        for path in (root / folder).rglob("*"):
+        for path in (project / folder).rglob("*"):
             if path.is_file():
                 path.touch()
-    done = subprocess.run([snakemake, *STUDY], cwd=root, capture_output=True, text=True)
-    assert "Nothing to be done" in done.stderr
-    assert done.stdout.splitlines()[-1] == f"The report: {results / 'report.html'}"
+    told = run(project, configfile=STUDY)
+    assert "Nothing to be done" in told
+    assert f"The report: {results / 'report.html'}" in told.splitlines()
 
 
-def test_snakemakes_own_report_holds_the_tables_with_their_captions_and_labels(results, snakemake, root, tmp_path):
+def test_snakemakes_own_report_holds_the_tables_with_their_captions_and_labels(results, project, tmp_path):
     page = tmp_path / "snakemake.html"
-    done = subprocess.run([snakemake, *STUDY, "--report", page], cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run(project, "--report", page, configfile=STUDY)
     text = page.read_text(encoding="utf-8")
     labels = ["scores", "effects per seed", "claims and verdicts", "manipulation check", "counts of the pools"]
     for label in [*labels, "report of the study"]:
         assert f'"result": "{label}"' in text
-    for caption in (root / "rules" / "captions").glob("*.rst"):
+    for caption in (project / "rules" / "captions").glob("*.rst"):
         # reStructuredText is shown as HTML: its first plain words are enough to know it by
         words = caption.read_text(encoding="utf-8").split("`")[0].split(":")[0].strip()
         assert " ".join(words.split()[:4]) in " ".join(text.split()), caption

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study import checks, costs, grid
-from integration.conftest import copy_project
+from projects import copy_project
 from snakemake.utils import update_config
 
 STUDIES = ["culture", "gpt-4o-mini", "paper", "rounds", "smoke"]
