@@ -125,6 +125,22 @@ def test_every_dropped_row_has_a_reason(tmp_path):
     assert counts["labels"] == {"1": 1, "2": 1} and counts["groups"] == {"a": 1, "b": 1}
 
 
+def test_dropped_and_kept_rows_tell_their_place(tmp_path):
+    rows = [ROWS[0], {**ROWS[1], "review": ""}, ROWS[0], ROWS[2]]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    dropped = []
+    table = tables.read(spec("a.jsonl"), tmp_path, dropped=dropped)
+    file = tmp_path / "a.jsonl"
+    assert dropped == [("empty text", f"{file}, line 2", ""), ("duplicate", f"{file}, line 3", "text number 0")]
+    assert [row["place"] for row in samples(table)] == [f"{file}, line 1", f"{file}, line 4"]
+    assert tables.files_read(spec({"train": ["a.jsonl", "b.csv"], "test": "c.csv"}), "x") == [
+        "x/a.jsonl",
+        "x/b.csv",
+        "x/c.csv",
+    ]
+    assert tables.files_read(spec("resources/names.csv")) == ["resources/names.csv"]
+
+
 def test_a_column_without_need_leaves_the_row_in(tmp_path):
     rows = [{**ROWS[0], "nationality": None}, ROWS[1]]
     write_jsonl(tmp_path / "a.jsonl", rows)

@@ -48,14 +48,15 @@ class Table:
     """Samples in the order of their files, in Arrow and numpy until they are drawn.
 
     texts: pyarrow ChunkedArray of strings. keys: uint64, a digest of each text up to spaces. codes: {column: int32, one
-    per row; −1 for none} of label, group and split; names: {column: what each code stands for}. ids: ChunkedArray, or
-    None where the data have none. counts: see `read`.
+    per row; −1 for none} of label, group, split and file; names: {column: what each code stands for}. lines: int32, the
+    line or row of each in its file. ids: ChunkedArray, or None where the data have none. counts: see `read`.
     """
 
     texts: object
     keys: object
     codes: dict
     names: dict
+    lines: object
     ids: object
     counts: dict
 
@@ -78,7 +79,10 @@ class Table:
         }
 
     def take(self, rows):
-        """[{id, text, label, group, split, key}] of row numbers, in their order; group and split may be None."""
+        """[{id, text, label, group, split, key, place}] of row numbers, in their order; group and split may be None.
+
+        place: file and line or row that the sample comes from.
+        """
         import numpy as np
 
         rows = np.asarray(rows, dtype=np.int64)
@@ -90,9 +94,23 @@ class Table:
             for column in self.codes
         }
         return [
-            {"id": name, "text": text, "label": label, "group": group, "split": split, "key": key}
-            for name, text, label, group, split, key in zip(
-                ids, texts, listed["label"], listed["group"], listed["split"], keys, strict=True
+            {
+                "id": name,
+                "text": text,
+                "label": label,
+                "group": group,
+                "split": split,
+                "key": key,
+                "place": f"{file} {line}",
+            }
+            for name, text, label, group, split, key, file, line in zip(
+                ids,
+                texts,
+                *(listed[column] for column in ("label", "group", "split")),
+                keys,
+                listed["file"],
+                self.lines[rows].tolist(),
+                strict=True,
             )
         ]
 
@@ -102,14 +120,14 @@ class Table:
 
 def files_read(spec, folder=None):
     """Paths of the local files that `read` will open, sorted; none for a hub data set."""
-    return sorted({str(path) for _, path in _places(spec, folder)} if "files" in spec else ())
+    return sorted({_shown(path) for _, path in _places(spec, folder)} if "files" in spec else ())
 
 
-def read(spec, folder=None, required=("text", "label", "group"), name="data"):
+def read(spec, folder=None, required=("text", "label", "group"), name="data", dropped=None):
     """The Table of a specification. Relative paths lie in `folder`, the project's root by default.
 
     required: of the columns that the specification names, those without which a row is dropped. name: where the
-    specification stands, for messages. counts: rows, kept, reasons {reason: rows}, cut (texts shortened), labels and
+    specification stands, for messages. dropped: a list that gets (reason, place, text) of every dropped row. counts: rows, kept, reasons {reason: rows}, cut (texts shortened), labels and
     groups {name: rows kept}, unlisted {column: {value: rows}}; rows = kept + the sum of the reasons. Reasons: empty text,
     missing label, missing group, unlisted label, unlisted group, no majority, broken characters, duplicate,
     contradiction. Raises UserError for what looks like a mistake of the user.
@@ -124,27 +142,22 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data"):
     if ("label" in paths) == bool(votes):
         raise UserError(f"{name}: give either columns.label or votes; one of them says what a text's label is")
     values = {column: _Values(name, column, spec.get(f"{column}s")) for column in ("label", "group")}
-    splits, reasons, cut = {}, Counter(), 0
-    texts, ids, keys, chunks, id_chunks = [], [], [], [], []
-    codes = {"label": [], "group": [], "split": []}
+    reasons, cut, rows = Counter(), 0, 0
+    splits, places = {}, {}
+    texts, ids, keys, lines, chunks, id_chunks = [], [], [], [], [], []
+    codes = {"label": [], "group": [], "split": [], "file": []}
     longest = spec.get("longest_text")
-    rows = 0
+
+    def drop(reason, where, number, text):
+        reasons[reason] += 1
+        if dropped is not None:
+            dropped.append((reason, f"{where} {number}", text))
 
     for split, where, number, record in _records(spec, folder, {**paths, **raters}, name):
         rows += 1
-        text = record["text"]
-        if text is None:
-            reasons["empty text"] += 1
-            continue
-        if not isinstance(text, str):
-            hint = "" if isinstance(text, (int, float)) else "; name a part of it, as in messages[-1].content"
-            raise UserError(
-                f"{where} {number}: the text in column {paths['text']!r} is {_kind(text)} ({_short(text)}){hint}"
-            )
-        text = text.strip()
-        folded = " ".join(text.split())
+        text, folded = _text(record["text"], paths["text"], where, number)
         if not folded:
-            reasons["empty text"] += 1
+            drop("empty text", where, number, "")
             continue
         if len(text) > (longest or LONGEST_TEXT):
             if longest is None:
@@ -156,21 +169,22 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data"):
         try:
             digest = hashlib.sha256(folded.encode()).digest()
         except UnicodeEncodeError:
-            reasons["broken characters"] += 1  # half of a surrogate pair, as JSON allows: no text file can hold it
+            # half of a surrogate pair, as JSON allows: no text file can hold it
+            drop("broken characters", where, number, text.encode(errors="replace").decode())
             continue
         try:
             value = _voted(votes, [record[column] for column in raters]) if votes else record["label"]
         except ValueError as fault:
             raise UserError(f"{where} {number}: {name}.votes: {fault}") from None
         if value is NO_MAJORITY:
-            reasons["no majority"] += 1
+            drop("no majority", where, number, text)
             continue
         label, reason = values["label"].code(value, where, number)
         group, other_reason = values["group"].code(record["group"], where, number) if "group" in paths else (-1, None)
-        reason = reason if "label" in required or reason != "missing label" else None
-        other_reason = other_reason if "group" in required or other_reason != "missing group" else None
+        if other_reason == "missing group" and "group" not in required:
+            other_reason = None
         if reason or other_reason:
-            reasons[reason or other_reason] += 1
+            drop(reason or other_reason, where, number, text)
             continue
         if "split" in paths:
             split = None if _missing(record["split"]) else spelled(record["split"])
@@ -179,6 +193,8 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data"):
         codes["label"].append(label)
         codes["group"].append(group)
         codes["split"].append(-1 if split is None else splits.setdefault(split, len(splits)))
+        codes["file"].append(places.setdefault(where, len(places)))
+        lines.append(number)
         if "id" in paths:
             if _missing(record["id"]):
                 raise UserError(f"{where} {number}: no id in column {paths['id']!r}; give one, or leave out columns.id")
@@ -193,13 +209,23 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data"):
         value.check()
 
     keys = np.array(keys, dtype=np.uint64)
+    lines = np.array(lines, dtype=np.int32)
     codes = {column: np.array(listed, dtype=np.int32) for column, listed in codes.items()}
-    keep = _each_text_once(keys, codes, reasons)
+    files = list(places)
+    keep, contradicting = _each_text_once(keys, codes)
+    for reason, without in (("contradiction", contradicting), ("duplicate", ~keep & ~contradicting)):
+        if without.any():
+            reasons[reason] = int(without.sum())
+        if dropped is not None and without.any():
+            listed = _filtered(list(chunks), without).to_pylist()
+            for place, text in zip(np.flatnonzero(without).tolist(), listed, strict=True):
+                dropped.append((reason, f"{files[codes['file'][place]]} {lines[place]}", text))
     table = Table(
         texts=_filtered(chunks, keep),
         keys=keys[keep],
         codes={column: listed[keep] for column, listed in codes.items()},
-        names={"label": values["label"].names, "group": values["group"].names, "split": list(splits)},
+        names={"label": values["label"].names, "group": values["group"].names, "split": list(splits), "file": files},
+        lines=lines[keep],
         ids=_filtered(id_chunks, keep) if "id" in paths else None,
         counts={},
     )
@@ -247,8 +273,18 @@ def _filtered(chunks, keep):
     return pa.chunked_array(chunks, pa.string())
 
 
-def _each_text_once(keys, codes, reasons):
-    """Which rows to keep: of copies of a text the first.
+def _text(value, column, where, number):
+    """(a text without the space around it, the text with single spaces); both empty for what is missing."""
+    if value is None:
+        return "", ""
+    if not isinstance(value, str):
+        hint = "; name a part of it, as in messages[-1].content" if isinstance(value, (list, dict)) else ""
+        raise UserError(f"{where} {number}: the text in column {column!r} is {_kind(value)} ({_short(value)}){hint}")
+    return value.strip(), " ".join(value.split())
+
+
+def _each_text_once(keys, codes):
+    """(which rows to keep: of copies of a text the first; which rows hold a text whose copies differ in label or group).
 
     ASSUME: of a text whose copies differ in label or group none is kept, since nobody can say which is right.
     """
@@ -256,24 +292,19 @@ def _each_text_once(keys, codes, reasons):
 
     order = np.argsort(keys, kind="stable")
     sorted_keys = keys[order]
-    first = np.r_[True, sorted_keys[1:] != sorted_keys[:-1]] if len(keys) else np.zeros(0, bool)
+    first = np.ones(len(keys), dtype=bool)
+    first[1:] = sorted_keys[1:] != sorted_keys[:-1]
     text = np.cumsum(first) - 1  # which different text each sorted row holds
-    keep = np.zeros(len(keys), dtype=bool)
-    keep[order[first]] = True
     differs = np.zeros(len(keys), dtype=bool)
     for column in ("label", "group"):
-        sorted_codes = codes[column][order]
-        differs |= sorted_codes != sorted_codes[first][text]
+        differs |= codes[column][order] != codes[column][order][first][text]
     contradicted = np.zeros(int(first.sum()), dtype=bool)
     contradicted[text[differs]] = True
-    contradicting = order[contradicted[text]]
-    keep[contradicting] = False
-    reasons["contradiction"] += len(contradicting)
-    reasons["duplicate"] += len(keys) - len(contradicting) - int(keep.sum())
-    for reason in ("contradiction", "duplicate"):
-        if not reasons[reason]:
-            del reasons[reason]
-    return keep
+    contradicting = np.zeros(len(keys), dtype=bool)
+    contradicting[order] = contradicted[text]
+    keep = np.zeros(len(keys), dtype=bool)
+    keep[order[first]] = True
+    return keep & ~contradicting, contradicting
 
 
 def spelled(value):
@@ -435,6 +466,11 @@ def _places(spec, folder):
     ]
 
 
+def _shown(path):
+    """A path as messages and records name it: relative to the project's root where it lies inside."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
 def _records(spec, folder, paths, name):
     """Yield (split, file, row or line number, {column: value}) of every sample of a specification.
 
@@ -481,7 +517,7 @@ def _records(spec, folder, paths, name):
                     )
 
         lines = {"csv": _delimited, "tsv": _delimited, "json": _json}.get(kind, _arrow)
-        where, number, filled = f"{place}, {'row' if lines is _arrow else 'line'}", None, set()
+        where, number, filled = f"{_shown(place)}, {'row' if lines is _arrow else 'line'}", None, set()
         for number, row in lines(place, kind, check_names, {*paths.values(), *(step[0] for step in steps.values())}):
             cells = {
                 column: row[path] if path in row else value_at(row, steps[column]) for column, path in paths.items()
