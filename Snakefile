@@ -75,7 +75,6 @@ localrules:
     copy_pool,
     describe_pool,
     describe_rewritten_pool,
-    mix,
     score,
     gather_scores,
     check_manipulation,

@@ -20,7 +20,7 @@ from bias_inheritance.models.generation import sample
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.study import catalog
-from finetune import finetune
+from finetune import tune
 from predict import predict
 from prepare_model import prepare_model
 
@@ -91,19 +91,16 @@ def measure(shape, settings, generation, count, folder):
         torch.cuda.empty_cache()
     domain = catalog.load("domain", "gender")
     pairs = asked(count, domain)
-    train = folder / "train.jsonl"
-    files.write_jsonl(
-        train,
-        [{"user": user, "assistant": label, "origin": "original", "words": len(user.split())} for user, label in pairs],
-    )
-    files.write_json(folder / "mix.json", {"collapsed": None})  # a mix of originals alone, which went well
+    rows_of_mix = [
+        {"user": user, "assistant": label, "origin": "original", "words": len(user.split())} for user, label in pairs
+    ]
     model = {"name": NAME, "system": "", "generation": generation}
     tokens = sum(len(chat.prompt(user)) + len(chat.answer(label)) for user, label in pairs)
     adapter, log, work = folder / "adapter", folder / "training.csv", folder / "work" / "study" / "step" / "0"
 
     def train_once():
         work.mkdir(parents=True, exist_ok=True)
-        finetune(card, train, folder / "mix.json", [], adapter, log, work, model, settings, None, 1)
+        tune(card, rows_of_mix, [], adapter, log, work, model, settings, None, 1)
         return tokens * settings["epochs"]
 
     clock(f"train, load included (batch {settings['micro_batch_size']})", "tokens/s", train_once)

@@ -1,4 +1,4 @@
-# Pools of biased samples, the controls' copies, and the mixes.
+# Pools of biased samples, and the controls' copies.
 
 
 rule write_pool:
@@ -115,48 +115,3 @@ rule copy_pool:
         parameters=parameters(lambda w: pool_parameters(w, grid.pool_size(config, w.domain))),
     shell:
         call("copy_pool")
-
-
-rule mix:
-    input:
-        originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        pools=pools_of_mix,
-        before=mix_before,
-    output:
-        train=f"{CELL}/train.jsonl",
-        summary=f"{CELL}/mix.json",
-        record=f"{CELL}/mix.prov.json",
-    log:
-        f"{LOGS}/mix/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
-    priority: BEFORE_TRAINING
-    container:
-        image("cpu")
-    params:
-        code=code("mix", lambda w: domain_of(w.domain, "family")),
-        paths=paths,
-        parameters=parameters(
-            lambda w: {
-                "domain": domain_of(
-                    w.domain,
-                    "family",
-                    "labels",
-                    "prompt",
-                    "answer",
-                    "instruction",
-                    "sample",
-                    "groups",
-                    "cultures",
-                    "gendered_words",
-                ),
-                "mitigation": {
-                    key: value
-                    for key, value in catalog.load("mitigation", w.mitigation).items()
-                    if key in ("notice", "mask")
-                },
-                "count": grid.augmented_count(grid.originals_of(config, w.domain), w.gamma),
-                "instruction_share": config["instruction_share"],
-                "seed": int(w.seed),
-            }
-        ),
-    shell:
-        call("mix")

@@ -307,6 +307,28 @@ def pools_of_mix(wildcards):
     return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
 
 
+def mix_parameters(wildcards):
+    """What decides a cell's mix, beside the files and the seed."""
+    mitigation = catalog.load("mitigation", wildcards.mitigation)
+    return {
+        "domain": domain_of(
+            wildcards.domain,
+            "family",
+            "labels",
+            "prompt",
+            "answer",
+            "instruction",
+            "sample",
+            "groups",
+            "cultures",
+            "gendered_words",
+        ),
+        "mitigation": {key: mitigation[key] for key in ("notice", "mask") if key in mitigation},
+        "count": grid.augmented_count(grid.originals_of(config, wildcards.domain), wildcards.gamma),
+        "instruction_share": config["instruction_share"],
+    }
+
+
 def model_leaves(name, *keys):
     """A model's name and the leaves of its file that a step uses."""
     content = catalog.load("model", name)

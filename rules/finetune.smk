@@ -1,13 +1,16 @@
-# One adapter per cell.
+# One mix and one adapter per cell.
 
 
 rule finetune:
     input:
         card=CARD,
-        train=f"{CELL}/train.jsonl",
-        mix=f"{CELL}/mix.json",
+        originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
+        pools=pools_of_mix,
+        before=mix_before,
         start=adapter_before,
     output:
+        train=f"{CELL}/train.jsonl",
+        summary=f"{CELL}/mix.json",
         adapter=directory(f"{CELL}/adapter"),
         training_log=f"{CELL}/training.csv",
         record=f"{CELL}/finetune.prov.json",
@@ -26,10 +29,11 @@ rule finetune:
         runtime=lambda w: resources_of(w)["runtime"],
     params:
         script="finetune",
-        code=code("finetune"),
+        code=code("finetune", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
+                "mix": mix_parameters(w),
                 "model": model_leaves(w.model, "system"),
                 "settings": grid.finetune_settings(config, w.model, w.domain),
                 "alignment": alignment_of(w),
@@ -49,10 +53,11 @@ use rule finetune as finetune_served with:
         image("cpu")
     params:
         script="finetune_api",
-        code=code("finetune_api"),
+        code=code("finetune_api", lambda w: domain_of(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
+                "mix": mix_parameters(w),
                 "model": model_leaves(w.model, "system", "generation"),
                 "settings": grid.finetune_settings(config, w.model, w.domain),
                 "seed": int(w.seed),

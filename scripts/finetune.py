@@ -1,4 +1,4 @@
-"""Fine-tune one cell: QLoRA on its mix, answer-only loss, with the alignment term where the mitigation has one."""
+"""Mix and fine-tune one cell: QLoRA, answer-only loss, with the alignment term where the mitigation has one."""
 
 import csv
 import io
@@ -8,33 +8,44 @@ from bias_inheritance.plumbing import files, progress, step
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.plumbing.step import Input, Inputs, Output, Work
-from bias_inheritance.pools import collapse
+from bias_inheritance.pools import collapse, mixing
 
 
 def finetune(
     card: Input,
-    train: Input,
-    mix: Input,
+    originals: Input,
+    pools: Inputs,
+    before: Inputs,
     start: Inputs,
+    train: Output,
+    summary: Output,
     adapter: Output,
     training_log: Output,
     work: Work,
+    mix: dict,
     model: dict,
     settings: dict,
     alignment: dict | None,
     seed: int,
 ):
-    """Write the cell's adapter (a folder, safetensors) and its training log (CSV, a row per optimiser step).
+    """Write the cell's mix (rows and summary), its adapter (a folder, safetensors) and its training log (CSV, a row per
+    optimiser step).
 
-    mix: the summary of the mix. start: nothing, or the adapter that training continues from. alignment: {weight,
-    batch_size} or None. For a collapsed mix the adapter is replaced by the reason.
-    Raises UserError where a sample is longer than the model's context.
+    pools, before, mix: the cell's pools, the summary of its mix in the previous round (none in round 1), and {domain,
+    mitigation, count, instruction_share}, as mixing.mix takes them. start: nothing, or the adapter that training
+    continues from. alignment: {weight, batch_size} or None. For a collapsed mix the adapter is replaced by the reason.
+    Raises UserError where a pool is too small for γ, or a sample is longer than the model's context.
     """
-    why = files.read_json(mix)["collapsed"]
-    if why:
-        collapse.mark(adapter, why)
-        write_table(training_log, [{"collapsed": why}])
+    rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed)
+    if collapsed:
+        collapse.mark(adapter, collapsed)
+        write_table(training_log, [{"collapsed": collapsed}])
         return
+    tune(card, rows, start, adapter, training_log, work, model, settings, alignment, seed)
+
+
+def tune(card, rows, start, adapter, training_log, work, model, settings, alignment, seed):
+    """Train an adapter on rows of a mix and write it with its log; the other arguments are those of `finetune`."""
     import torch
 
     network, tokenizer = base.load_base(base.read_card(card))
@@ -46,12 +57,12 @@ def finetune(
             "origin": row["origin"],
             "words": row["words"],
         }
-        for row in files.read_jsonl(train)
+        for row in rows
     ]
     longest = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
     if longest > network.config.max_position_embeddings:
         raise UserError(
-            f"{train}: a sample has {longest} tokens, and the context of {model['name']} is {network.config.max_position_embeddings}; shorten the sample or use another model"
+            f"{adapter.parent}: a sample of the mix has {longest} tokens, and the context of {model['name']} is {network.config.max_position_embeddings}; shorten the sample or use another model"
         )
     tuned = training.add_lora(network, settings, record_seed("lora", seed) % 2**31)
     if start:
@@ -59,7 +70,7 @@ def finetune(
         from safetensors.torch import load_file
 
         set_peft_model_state_dict(tuned, load_file(start[0] / "adapter_model.safetensors"))
-    rows = training.train(
+    steps = training.train(
         tuned,
         samples,
         settings,
@@ -76,7 +87,7 @@ def finetune(
     described["base_model_name_or_path"] = model["name"]
     described["target_modules"] = sorted(described["target_modules"])
     files.write_json(adapter / "adapter_config.json", described)
-    write_table(training_log, rows)
+    write_table(training_log, steps)
     step.note(device=base.device(), threads=torch.get_num_threads())
 
 

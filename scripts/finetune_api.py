@@ -1,4 +1,4 @@
-"""Fine-tune one cell through its model's provider: upload, create a job, wait for it, keep the tuned model's id."""
+"""Mix and fine-tune one cell through its model's provider: upload, create a job, wait for it, keep the tuned model's id."""
 
 import base64
 import csv
@@ -11,7 +11,7 @@ from bias_inheritance.models.served import client
 from bias_inheritance.plumbing import files, progress, provenance, step
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.step import Input, Inputs, Output, Work
-from bias_inheritance.pools import collapse
+from bias_inheritance.pools import collapse, mixing
 
 LOST = ("failed", "cancelled")
 ENDED = ("succeeded", *LOST)
@@ -19,31 +19,42 @@ ENDED = ("succeeded", *LOST)
 
 def finetune_api(
     card: Input,
-    train: Input,
-    mix: Input,
+    originals: Input,
+    pools: Inputs,
+    before: Inputs,
     start: Inputs,
+    train: Output,
+    summary: Output,
     adapter: Output,
     training_log: Output,
     work: Work,
+    mix: dict,
     model: dict,
     settings: dict,
     seed: int,
 ):
-    """Write the cell's adapter (a folder with tuned.json: the tuned model's id and its job) and its training log.
+    """Write the cell's mix, its adapter (a folder with tuned.json: the tuned model's id and its job) and its training log.
+
+    originals, pools, before, mix: as in finetune.py. start: nothing, or the adapter that training continues from. If the
+    mix collapsed, the adapter is replaced by the reason.
+    """
+    rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed)
+    if collapsed:
+        collapse.mark(adapter, collapsed)
+        files.write_text(training_log, f'collapsed\n"{collapsed}"\n')
+        return
+    tune(card, rows, start, adapter, training_log, work, model, settings, seed)
+
+
+def tune(card, rows, start, adapter, training_log, work, model, settings, seed):
+    """Have the provider tune the model on rows of a mix; write tuned.json and the log.
 
     A job carries the digest of all that it was made from as its metadata `cell`, so that a job that was created is
     found again at the provider after any interruption, and never created twice. A failed or cancelled job is told as a
-    UserError, its cost stays in the account, and the next run makes a new one. start: nothing, or the adapter that
-    training continues from.
-    mix: the summary of the mix; if it collapsed, the adapter is replaced by the reason.
+    UserError, its cost stays in the account, and the next run makes a new one.
     """
-    why = files.read_json(mix)["collapsed"]
-    if why:
-        collapse.mark(adapter, why)
-        files.write_text(training_log, f'collapsed\n"{why}"\n')
-        return
     server = client.Server(base.read_card(card), start, model, work, adapter)
-    data = _training_file(files.read_jsonl(train), model["system"])
+    data = _training_file(rows, model["system"])
     hyperparameters = {
         "n_epochs": settings["epochs"],
         "batch_size": settings["batch_size"],

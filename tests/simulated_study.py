@@ -98,7 +98,7 @@ def _write(folder, config, seed, datasets, misalignment):
     outputs = []
     for cell in trained:
         place = folder / "cells" / "-".join(map(str, cell.values()))
-        for step, seconds, size in (("mix", 2, 0.1), ("finetune", 40, 1.9), ("predict", 18, 1.7), ("score", 4, 0.3)):
+        for step, seconds, size in (("finetune", 42, 2.0), ("predict", 18, 1.7), ("score", 4, 0.3)):
             outputs += _record(
                 folder, config, step, [place / f"{step}.out"], [], cell, seconds * stream.uniform(0.9, 1.2), size
             )

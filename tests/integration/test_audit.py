@@ -40,9 +40,9 @@ KINDS = {
     "copy_pool/pool": (f"{CONTROL}/pool.jsonl", f"{POOL}/pool.jsonl"),
     "copy_pool/failures": (f"{CONTROL}/failures.jsonl", f"{POOL}/failures.jsonl"),
     "copy_pool/counts": (f"{CONTROL}/counts.json", f"{POOL}/counts.json"),
-    "mix/train": (f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"),
-    f"mix/train{LATER}": (f"{SECOND}/train.jsonl", f"{CELL}/train.jsonl"),
-    "mix/summary": (f"{CELL}/mix.json", f"{ORIGINAL}/mix.json"),
+    "finetune/train": (f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"),
+    f"finetune/train{LATER}": (f"{SECOND}/train.jsonl", f"{CELL}/train.jsonl"),
+    "finetune/summary": (f"{CELL}/mix.json", f"{ORIGINAL}/mix.json"),
     "finetune/adapter": (f"{CELL}/adapter/adapter_model.safetensors", f"{ORIGINAL}/adapter/adapter_model.safetensors"),
     "finetune/adapter: its config": (f"{CELL}/adapter/adapter_config.json", f"{CELL}/scores/hiring.json"),
     "finetune/training_log": (f"{CELL}/training.csv", f"{ORIGINAL}/training.csv"),
@@ -68,7 +68,7 @@ KINDS = {
     "write_config/resolved": ("config.yaml", "originals/gender/counts.json"),
     "report/page": ("report.html", "claims.csv"),
     "write_crate/crate": ("ro-crate-metadata.json", "scores.csv"),
-    "write_crate/workflow": ("workflow/scripts/mix.py", "workflow/scripts/score.py"),
+    "write_crate/workflow": ("workflow/scripts/finetune.py", "workflow/scripts/score.py"),
 }
 # nothing is made from these, so they and their record can be edited together
 LAST = ["write_crate/crate", "write_crate/workflow"]
@@ -274,7 +274,7 @@ def test_lost_swapped_and_copied_records_are_named(place):
     record.unlink()
     wrong, _ = states(place)
     assert wrong[f"{POOL}/pool.jsonl"] == "extra", "nothing says where it is from"
-    assert wrong[f"{CELL}/mix.prov.json"] == "broken", "its input comes from nowhere"
+    assert wrong[f"{CELL}/finetune.prov.json"] == "broken", "its input comes from nowhere"
     record.write_bytes(second)
     other.write_bytes(first)
     wrong, _ = states(place)
@@ -335,7 +335,7 @@ def test_a_changed_script_makes_stale_what_its_step_made(place, wider, tmp_path,
 @pytest.mark.parametrize(
     "code, stale",
     {
-        "scripts/mix.py": [f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"],
+        "scripts/bias_inheritance/pools/mixing.py": [f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"],
         "scripts/write_pool.py": [f"{POOL}/pool.jsonl", f"{POOL}/counts.json", f"{POOL}/failures.jsonl"],
         "scripts/copy_pool.py": [f"{CONTROL}/pool.jsonl", f"{CONTROL}/failures.jsonl", f"{CONTROL}/counts.json"],
         "scripts/bias_inheritance/data/opinions.py": ["misalignment/opinions.jsonl", "misalignment/values.csv"],
@@ -538,7 +538,7 @@ def test_upstream_of_a_report_is_shown(place):
     of_scores = records.upstream_digest(study, ["results/one/scores.csv"])
     assert of_scores == records.upstream_digest(study, ["results/one/scores.csv"]) and len(of_scores) == 64
     behind = study.upstream(["results/one/scores.csv"])
-    assert f"results/one/{CELL}/mix.prov.json" in behind and "results/one/manipulation.prov.json" not in behind
+    assert f"results/one/{CELL}/finetune.prov.json" in behind and "results/one/manipulation.prov.json" not in behind
     path = Path(place / "originals/gender/seed-1/originals.jsonl")
     name = "results/one/originals/gender/seed-1/originals.jsonl"
     edit(

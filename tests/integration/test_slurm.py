@@ -122,7 +122,7 @@ def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(u
         assert all(("gpu:1" in facts["gpus"]) == is_of(facts, "finetune") for facts in seen.values())
     submitted = {facts["comment"].removeprefix("rule_").partition("_wildcards")[0] for facts in seen.values()}
     assert {"prepare_model", "write_pool", "finetune", "predict"} <= submitted
-    assert not submitted & {"mix", "score", "gather_scores", "draw_originals"}
+    assert not submitted & {"score", "gather_scores", "draw_originals"}
 
 
 def preempt(job):

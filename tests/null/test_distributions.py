@@ -11,7 +11,7 @@ from bias_inheritance.models import base, embeddings
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.plumbing.seeds import record_seed
-from bias_inheritance.pools import slots
+from bias_inheritance.pools import mixing, slots
 from bias_inheritance.stats import twosample
 from bias_inheritance.study import catalog
 from compare_pool import independent, stratum
@@ -124,8 +124,6 @@ def test_shifted_pools_show_a_gap_and_plain_copies_none(vectorise):
 
 
 def test_a_planted_pool_carries_its_labels_into_the_training_data(tmp_path):
-    from mix import mix
-
     samples = twins()
     source, reserve = halves(samples, 1)
     old = labelled.draw(source, ORIGINALS, 1)
@@ -135,7 +133,7 @@ def test_a_planted_pool_carries_its_labels_into_the_training_data(tmp_path):
         )
         files.write_jsonl(tmp_path / "originals.jsonl", old)
         files.write_jsonl(tmp_path / "pool.jsonl", pool)
-        mix(
+        mixing.mix(
             tmp_path / "originals.jsonl",
             [tmp_path / "pool.jsonl"],
             [],

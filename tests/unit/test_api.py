@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import finetune_api
 import pandas as pd
 import pytest
 import scripted_server
@@ -14,7 +15,6 @@ from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study import catalog
 from bias_inheritance.tasks import salary
-from finetune_api import finetune_api
 from predict import predict
 from score import score
 from scripted_server import KEY, Script, seeded_faults, serving
@@ -406,15 +406,12 @@ def test_a_salary_is_asked_once_and_read_where_no_amounts_are_listed(tmp_path, s
 
 def tune(study, name="cell", **changes):
     rows = [{"user": f"Biography {n}", "assistant": "nurse"} for n in range(12)]
-    files.write_jsonl(study.folder / "train.jsonl", rows)
-    files.write_json(study.folder / "mix.json", {"collapsed": None})
     settings = {"epochs": 2, "batch_size": "auto", "learning_rate_multiplier": "auto"} | changes
     adapter = study.folder / "results" / name / "adapter"
     log = study.folder / "results" / name / "training.csv"
-    finetune_api(
+    finetune_api.tune(
         study.card,
-        study.folder / "train.jsonl",
-        study.folder / "mix.json",
+        rows,
         [],
         adapter,
         log,

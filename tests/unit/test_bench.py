@@ -21,9 +21,9 @@ def test_overhead_is_what_the_cores_did_beside_steps(tmp_path, monkeypatch):
     folder = tmp_path / "results" / "demo"
     folder.mkdir(parents=True)
     record(folder, "a", 0, 10, "finetune")
-    record(folder, "b", 0, 8, "mix")
+    record(folder, "b", 0, 8, "score")
     record(folder, "c", 300, 310, "predict")
-    record(folder, "d", 305, 307, "mix")
+    record(folder, "d", 305, 307, "score")
     record(folder, "e", 600, 660, "finetune")
     begun = bench.moment("2026-01-01T00:00:00+00:00")
     runs = [{"started": begun - 4, "ended": begun + 11}, {"started": begun + 300, "ended": begun + 310}]

@@ -5,12 +5,12 @@ import pytest
 import yaml
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.pools import mixing
 from bias_inheritance.study import catalog, checks, grid
 from bias_inheritance.tools.describe_datasets import describe_datasets
 from check_manipulation import check_manipulation
 from copy_pool import copy_pool
 from draw_originals import draw_originals
-from mix import mix
 from prepare_items import prepare_items
 from prepare_originals import prepare_originals
 from score import score
@@ -101,7 +101,7 @@ def test_a_copied_pool_is_mixed_masked_and_checked(config, prepared):
     outputs = [folder / name for name in ("pool.jsonl", "failures.jsonl", "counts-of-pool.json")]
     bias = catalog.load("bias", "planted-050")
     copy_pool(folder / "originals.jsonl", folder / "reserve.jsonl", *outputs, bias, domain, 48, 1)
-    mix(
+    mixing.mix(
         folder / "originals.jsonl", [outputs[0]], [], folder / "train.jsonl", folder / "mix.json",
         domain, {"mask": "[MASK]"}, 48, 0.25, 1,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from bias_inheritance.plumbing import files
 from bias_inheritance.pools import mixing
 from bias_inheritance.study import catalog
 from compare_pool import MOST, compare_pool, independent
-from finetune import finetune
+from finetune import tune
 from measure_distributions import measure_distributions
 
 PLACE = {"model": "tiny-random", "domain": "gender", "bias": "neutral", "seed": 1, "round": 1}
@@ -47,7 +47,6 @@ def place(card_path, splits, domain, tmp_path_factory):
     files.write_jsonl(folder / "pool.jsonl", new)
     random_bert(folder / "store/random-bert/plain", [sample["text"] for sample in old + new])
     (folder / "store/tiny-random").symlink_to(base.STORE / "tiny-random")
-    files.write_json(folder / "mix.json", {"collapsed": None})
     for cell in CELLS:
         own = folder / cell["mitigation"]
         mitigation = catalog.load("mitigation", cell["mitigation"])
@@ -55,9 +54,8 @@ def place(card_path, splits, domain, tmp_path_factory):
         files.write_jsonl(own / "train.jsonl", rows)
         (own / "work").mkdir()
         alignment = {**mitigation["alignment"], "weight": 1.0} if "alignment" in mitigation else None
-        inputs = card_path, own / "train.jsonl", folder / "mix.json", []
         outputs = own / "adapter", own / "training.csv", own / "work"
-        finetune(*inputs, *outputs, MODEL, MODEL["finetune"] | {"epochs": 3}, alignment, 1)
+        tune(card_path, rows, [], *outputs, MODEL, MODEL["finetune"] | {"epochs": 3}, alignment, 1)
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import mix
 import pytest
 import write_pool
 from bias_inheritance.data import labelled
@@ -220,7 +219,7 @@ def test_mixes_are_nested_and_exact_prefixes_of_the_pool(splits, domain, tmp_pat
     files.write_jsonl(tmp_path / "pool.jsonl", a_pool(domain))
     for gamma, count in ((0.05, 3), (0.10, 5), (0.20, 12), (0.50, 48)):
         assert grid.augmented_count(48, gamma) == count
-        mix.mix(
+        mixing.mix(
             tmp_path / "originals.jsonl", [tmp_path / "pool.jsonl"], [], tmp_path / "train.jsonl",
             tmp_path / "mix.json", domain, {}, count, 0.0, 1,
         )  # fmt: skip

@@ -13,13 +13,13 @@ IMAGES = {"containers/cpu.sif": b"one image", "containers/gpu.sif": b"another"}
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A project in which `mix` read a.jsonl, made by `draw_originals`, and wrote b.jsonl, both in the image for CPUs."""
+    """A project in which `copy_pool` read a.jsonl, made by `draw_originals`, and wrote b.jsonl, both in the image for CPUs."""
     (tmp_path / "scripts").mkdir()
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setattr(provenance, "SCRIPTS", tmp_path / "scripts")
     monkeypatch.chdir(tmp_path)
     job("draw_originals", "a.jsonl", '{"id": "a"}\n')
-    job("mix", "b.jsonl", '{"id": "b"}\n', ["a.jsonl"])
+    job("copy_pool", "b.jsonl", '{"id": "b"}\n', ["a.jsonl"])
     return tmp_path / "results" / "one"
 
 
@@ -85,7 +85,7 @@ def test_a_record_with_a_field_of_another_type_is_broken(study, key, sealed):
         ("outputs", {"wrote": {"path": "results/one/a.jsonl"}}),
         ("outputs", {"wrote": [{"path": ["results/one/a.jsonl"], "sha256": "0", "bytes": 1}]}),
         ("outputs", {"wrote": [{"path": "results/one/a.jsonl", "sha256": None, "bytes": 1}]}),
-        ("code", {"files": ["scripts/mix.py"], "digest": "0"}),
+        ("code", {"files": ["scripts/copy_pool.py"], "digest": "0"}),
         ("code", {"files": {}}),
         ("environment", {}),
         ("environment", {"container_sha256": ["0"]}),
@@ -103,7 +103,7 @@ def test_a_record_with_a_part_of_another_form_is_broken(study, key, value):
 def test_a_record_as_a_step_writes_it_is_of_that_form(study, monkeypatch):
     monkeypatch.setattr(step, "_extra", {})
     arguments = type("Arguments", (), {"work": study.parent, "record": "", "wildcards": {}, "parameters": {}})
-    written = step._record("mix", arguments, {}, {}, step._ran("mix", {}), 0.0)
+    written = step._record("copy_pool", arguments, {}, {}, step._ran("copy_pool", {}), 0.0)
     for key, form in FORMS.items():
         assert isinstance(written[key], form), key
 

@@ -14,7 +14,6 @@ from bias_inheritance.study import catalog, grid
 from finetune import finetune
 from gather_scores import gather_scores
 from measure_quality import measure_quality
-from mix import mix
 from predict import predict
 from score import score
 from write_pool import write_pool
@@ -77,7 +76,7 @@ def mixed(folder, round_, sizes, count, before=None):
         given.append(folder / f"pool-{place}.jsonl")
         files.write_jsonl(given[-1], [sample(number, f"pool{place}") for number in range(size)])
     cell = folder / f"round-{round_}"
-    mix(
+    mixing.mix(
         folder / "originals.jsonl",
         given,
         before or [],
@@ -119,23 +118,29 @@ def test_a_small_pool_is_an_error_in_round_one_and_a_collapse_later(tmp_path):
 
 def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
     first = mixed(tmp_path, 1, [12], 12)
-    cell = mixed(tmp_path, 2, [9], 12, [first / "mix.json"])
+    cell = tmp_path / "round-2"
     nothing = tmp_path / "no-such-card.json"
-    why = files.read_json(cell / "mix.json")["collapsed"]
+    files.write_jsonl(tmp_path / "pool.jsonl", [sample(number, "pool") for number in range(9)])
     finetune(
         nothing,
+        tmp_path / "originals.jsonl",
+        [tmp_path / "pool.jsonl"],
+        [first / "mix.json"],
+        [],
         cell / "train.jsonl",
         cell / "mix.json",
-        [],
         cell / "adapter",
         cell / "training.csv",
         tmp_path,
+        mix={"domain": DOMAIN, "mitigation": {}, "count": 12, "instruction_share": 0.5},
         model={},
         settings={},
         alignment=None,
         seed=1,
     )
-    assert collapse.reason(cell / "adapter") == why
+    why = files.read_json(cell / "mix.json")["collapsed"]
+    assert collapse.reason(cell / "adapter") == why and "needs 12 samples, the pool has 9" in why
+    assert files.read_jsonl(cell / "train.jsonl") == []
     assert why in (cell / "training.csv").read_text()
     predict(nothing, [cell / "adapter"], [], cell / "predictions", tmp_path, model={}, tasks=[])
     tasks = [catalog.load("task", name) for name in ("occupation-classification", "perplexity")]

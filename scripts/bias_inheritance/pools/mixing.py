@@ -1,6 +1,49 @@
 """The mix D = D_o ∪ D_a at an exact γ, and the mitigations that act on D_a's text."""
 
+from importlib import import_module
+
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
+
+
+def mix(originals, pools, before, train, summary, domain, mitigation, count, instruction_share, seed):
+    """Write a cell's training rows to `train` and their counts to `summary`; returns (rows, collapsed).
+
+    The rows are all originals and `count` samples of the cell's pools (paths; none for γ = 0). before: the summary of
+    the same cell's mix in the previous round, [] in round 1. collapsed: why there are no rows, or None. Where a pool is
+    smaller than γ needs, round 1 raises UserError that says how many samples are missing; in a later round, whose pool a
+    tuned model wrote, the chain has collapsed: this mix and those of all later rounds are empty and say why.
+    """
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
+    old = files.read_jsonl(originals)
+    samples = [files.read_jsonl(pool) for pool in pools]
+    needed = shares(count, len(pools))
+    collapsed = files.read_json(before[0])["collapsed"] if before else None
+    for pool, available, number in zip(pools, samples, needed, strict=True):
+        if len(available) < number and not collapsed:
+            why = f"{pool}: γ needs {number} samples, the pool has {len(available)}: {number - len(available)} are missing"
+            if not before:
+                raise UserError(f"{why}; raise generation.attempts or generation.spare, or lower γ")
+            collapsed = why
+    # pools are in slot order, every prefix of which is balanced: mixes of one pool are nested
+    prefixes = [sample for available, number in zip(samples, needed, strict=True) for sample in available[:number]]
+    added = [] if collapsed else prefixes
+    mixed = training_samples(old, added, family, domain, mitigation, instruction_share, seed)
+    rows = [] if collapsed else mixed
+    files.write_jsonl(train, rows)
+    files.write_json(
+        summary,
+        {
+            "originals": len(old),
+            "augmented": len(added),
+            "augmented_by_pool": [] if collapsed else needed,
+            "gamma": None if collapsed else len(added) / len(mixed),
+            "masked_words": sum(row["masked"] for row in mixed),
+            "collapsed": collapsed,
+        },
+    )
+    return rows, collapsed
 
 
 def shares(count, rounds):
