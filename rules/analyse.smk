@@ -1,12 +1,12 @@
 # From scores to effects, claims and the manipulation check, and what holds the results against the study.
 
-ASKED = [
+DOMAIN_TASKS = [
     {"domain": domain, "task": task} for domain in GRID["domain"] for task in grid.tasks_of(config, domain)
 ]
 # β is read off a domain's classification task; the first one, where it has several
 CLASSIFIED = {
     place["domain"]: place["task"]
-    for place in reversed(ASKED)
+    for place in reversed(DOMAIN_TASKS)
     if catalog.load("task", place["task"])["kind"] == "classification"
 }
 INHERITING = [cell for cell in CELLS if cell["bias"] != "untuned" and cell["domain"] in CLASSIFIED]
@@ -33,17 +33,18 @@ rule check_manipulation:
         record=f"{RESULTS}/manipulation.prov.json",
     log:
         f"{LOGS}/check_manipulation.log",
+    localrule: True
     container:
         image("cpu")
     params:
-        code=code("check_manipulation", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
+        code=code("check_manipulation", lambda w: [domain_leaves(name, "family") for name in GRID["domain"]]),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "cells": POOLS,
                 "domains": {
                     name: {
-                        **domain_of(
+                        **domain_leaves(
                             name,
                             "family",
                             "labels",
@@ -63,7 +64,7 @@ rule check_manipulation:
             }
         ),
     shell:
-        call("check_manipulation")
+        step_command("check_manipulation")
 
 
 rule measure_inheritance:
@@ -81,6 +82,7 @@ rule measure_inheritance:
         record=f"{RESULTS}/inheritance.prov.json",
     log:
         f"{LOGS}/measure_inheritance.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -102,7 +104,7 @@ rule measure_inheritance:
             }
         ),
     shell:
-        call("measure_inheritance")
+        step_command("measure_inheritance")
 
 
 rule analyse:
@@ -128,6 +130,7 @@ rule analyse:
         record=f"{RESULTS}/claims.prov.json",
     log:
         f"{LOGS}/analyse.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -135,13 +138,13 @@ rule analyse:
         paths=paths,
         parameters=parameters(lambda w: {"declared": grid.declared(config), "cells": CELLS}),
     shell:
-        call("analyse")
+        step_command("analyse")
 
 
 rule check_results:
     input:
         scores=f"{RESULTS}/scores.csv",
-        questions=[f"{path_of(ORIGINALS, place)}/items/{place['task']}.jsonl" for place in ASKED],
+        questions=[f"{path_of(ORIGINALS, place)}/items/{place['task']}.jsonl" for place in DOMAIN_TASKS],
         tests=[f"{path_of(ORIGINALS, {'domain': name})}/test.jsonl" for name in GRID["domain"]],
         trains=[f"{path_of(CELL, cell)}/train.jsonl" for cell in CELLS if cell["bias"] != "untuned"],
     output:
@@ -149,6 +152,7 @@ rule check_results:
         record=f"{RESULTS}/checks.prov.json",
     log:
         f"{LOGS}/check_results.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -157,7 +161,7 @@ rule check_results:
         parameters=parameters(
             lambda w: {
                 "cells": CELLS,
-                "asked": ASKED,
+                "asked": DOMAIN_TASKS,
                 "originals": {name: grid.originals_of(config, name) for name in GRID["domain"]},
                 "even": {
                     name: {bias: grid.even_over(name, bias) for bias in GRID["bias"]}
@@ -166,4 +170,4 @@ rule check_results:
             }
         ),
     shell:
-        call("check_results")
+        step_command("check_results")

@@ -28,14 +28,15 @@ rule describe_pool:
         record=f"{POOL}/describe_pool.prov.json",
     log:
         f"{LOGS}/describe_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
+    localrule: True
     container:
         image("cpu")
     params:
-        code=code("describe_pool", lambda w: domain_of(w.domain, "family")),
+        code=code("describe_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(lambda w: described(w, None)),
     shell:
-        call("describe_pool")
+        step_command("describe_pool")
 
 
 rule describe_rewritten_pool:
@@ -49,16 +50,17 @@ rule describe_rewritten_pool:
         record=f"{CELL}/describe_pool.prov.json",
     log:
         f"{LOGS}/describe_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    localrule: True
     container:
         image("cpu")
     params:
-        code=code("describe_pool", lambda w: domain_of(w.domain, "family")),
+        code=code("describe_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: described(w, {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)})
         ),
     shell:
-        call("describe_pool")
+        step_command("describe_pool")
 
 
 rule write_crate:
@@ -70,6 +72,7 @@ rule write_crate:
         record=f"{RESULTS}/ro-crate-metadata.prov.json",
     log:
         f"{LOGS}/write_crate.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -77,4 +80,4 @@ rule write_crate:
         paths=paths,
         parameters=parameters(lambda w: {"title": config["study"]}),
     shell:
-        call("write_crate")
+        step_command("write_crate")

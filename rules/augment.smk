@@ -14,18 +14,18 @@ rule write_pool:
     log:
         f"{LOGS}/write_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
-        model=models_that(on_this_machine),
-        bias=biases_from("generated"),
+        model=model_constraint(runs_here),
+        bias=bias_constraint("generated"),
     priority: BEFORE_TRAINING
     container:
         image("gpu")
-    threads: lambda w: resources_of(w)["threads"]
+    threads: threads_of
     resources:
-        gpu=lambda w: resources_of(w)["gpu"],
+        gpu=gpu_of,
         mem_mb=memory,
-        runtime=lambda w: resources_of(w)["runtime"],
+        runtime=runtime_of,
     params:
-        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
+        code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -35,7 +35,7 @@ rule write_pool:
             }
         ),
     shell:
-        call("write_pool")
+        step_command("write_pool")
 
 
 rule rewrite_pool:
@@ -43,7 +43,7 @@ rule rewrite_pool:
         card=CARD,
         adapter=f"{CELL}/adapter",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        earlier=pools_so_far,
+        earlier=pools_up_to_round,
         test=f"{ORIGINALS}/test.jsonl",
     output:
         pool=f"{CELL}/pool.jsonl",
@@ -53,18 +53,18 @@ rule rewrite_pool:
     log:
         f"{LOGS}/rewrite_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
-        model=models_that(on_this_machine),
-        bias=biases_from("generated"),
+        model=model_constraint(runs_here),
+        bias=bias_constraint("generated"),
     priority: BEFORE_TRAINING
     container:
         image("gpu")
-    threads: lambda w: resources_of(w)["threads"]
+    threads: threads_of
     resources:
-        gpu=lambda w: resources_of(w)["gpu"],
+        gpu=gpu_of,
         mem_mb=memory,
-        runtime=lambda w: resources_of(w)["runtime"],
+        runtime=runtime_of,
     params:
-        code=code("write_pool", lambda w: domain_of(w.domain, "family")),
+        code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -74,21 +74,23 @@ rule rewrite_pool:
             }
         ),
     shell:
-        call("write_pool")
+        step_command("write_pool")
 
 
 use rule write_pool as write_pool_served with:
     wildcard_constraints:
-        model=models_that(grid.served),
-        bias=biases_from("generated"),
+        model=model_constraint(grid.served),
+        bias=bias_constraint("generated"),
+    localrule: True
     container:
         image("cpu")
 
 
 use rule rewrite_pool as rewrite_pool_served with:
     wildcard_constraints:
-        model=models_that(grid.served),
-        bias=biases_from("generated"),
+        model=model_constraint(grid.served),
+        bias=bias_constraint("generated"),
+    localrule: True
     container:
         image("cpu")
 
@@ -105,13 +107,14 @@ rule copy_pool:
     log:
         f"{LOGS}/copy_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
-        bias=biases_from("originals", "reserve"),
+        bias=bias_constraint("originals", "reserve"),
     priority: BEFORE_TRAINING
+    localrule: True
     container:
         image("cpu")
     params:
-        code=code("copy_pool", lambda w: domain_of(w.domain, "family")),
+        code=code("copy_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(lambda w: pool_parameters(w, grid.pool_size(config, w.domain))),
     shell:
-        call("copy_pool")
+        step_command("copy_pool")

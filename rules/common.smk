@@ -1,4 +1,5 @@
 # Helpers of the rules: paths of the contract, and how a step is called. Nothing here computes a result.
+import inspect
 import json
 import os
 import re
@@ -19,20 +20,38 @@ ORIGINALS = f"{RESULTS}/originals/{{domain}}"
 GRID = config["grid"]
 CELLS = grid.cells(config)
 POOLS = grid.pools(config)
-LONGEST_LINE = 40_000
+LONGEST_LINE = 40_000  # characters of arguments in a command; more go into a file
 SOURCES = {}  # code files read so far, for the steps' digests
 # Trainings take longest: what they wait for goes before them, and they before all else, so that no core waits for one at
 # the end.
 BEFORE_TRAINING = 3
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
-# What a step in a container may know of the host's environment: `--cleanenv` keeps out all else. OPENBLAS_* say which
-# processor numpy's kernels are made for, and a sum's last digit follows from the kernel.
-PASSED = [*warm.MEMORY, "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "HF_TOKEN", "OPENAI_BASE_URL"]
-PASSED += ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"]
+# The host's variables that a step in a container gets: `--cleanenv` keeps out all others. OPENBLAS_* say which processor
+# numpy's kernels are made for, and a sum's last digit follows from the kernel.
+PASSED = [
+    *warm.MEMORY,
+    "CUDA_VISIBLE_DEVICES",
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN",
+    "OPENAI_BASE_URL",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "REQUESTS_CA_BUNDLE",
+    "SLURM_JOB_ID",
+    "SSL_CERT_FILE",
+]
 PASSED += [
     key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
 ]
+for variable, value in warm.MEMORY.items():
+    os.environ.setdefault(variable, value)
+
+
+# Rules of steps that load no model and take seconds, less than a job of a cluster needs to start, or that ask a server,
+# which a cluster's node often cannot reach, are marked `localrule`: they run where Snakemake does.
 
 
 wildcard_constraints:
@@ -72,10 +91,20 @@ def image(role):
     return os.path.join(os.path.dirname(link), os.readlink(link))
 
 
-def call(name):
+def step_command(name):
     """The shell command of a step. A container gets no variables but those of PASSED and the number of threads."""
-    python = "OMP_NUM_THREADS={threads} python3" if IN_CONTAINERS else sys.executable
-    return f"{python} scripts/{name}.py {{params.paths}} --parameters {{params.parameters}} > {{log}} 2>&1"
+    python = (
+        "OMP_NUM_THREADS={threads} python3"
+        if IN_CONTAINERS
+        else shlex.quote(sys.executable).replace("{", "{{").replace("}", "}}")
+    )
+    return f"{python} scripts/{name}.py {{params.paths}} --parameters {{params.parameters}} > {{log:q}} 2>&1"
+
+
+def with_signature(function):
+    """Store a function's signature on it: Snakemake asks for it some twenty times per job (saves 10% of planning)."""
+    function.__signature__ = inspect.signature(function)
+    return function
 
 
 def code(name, choosing=None):
@@ -85,7 +114,7 @@ def code(name, choosing=None):
     """
     if choosing is None:
         return digest_of_code(name, "null")
-    return lambda wildcards: digest_of_code(name, compact(choosing(wildcards)))
+    return with_signature(lambda wildcards: digest_of_code(name, compact(choosing(wildcards))))
 
 
 @cache
@@ -93,15 +122,16 @@ def digest_of_code(name, chosen):
     return provenance.code_digest(name, json.loads(chosen), SOURCES)["digest"]
 
 
+@with_signature
 def paths(wildcards, input, output, resources):
     """Options that hand a step its named inputs and outputs under their names, and what the record needs."""
     words = []
-    for name, found in [*input.items(), *output.items()]:
+    for name, value in [*input.items(), *output.items()]:
         if name != "record":
-            words += [f"--{name.replace('_', '-')}", *([found] if isinstance(found, str) else found)]
+            words += [f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else value)]
     words += ["--wildcards", compact(dict(wildcards.items())), "--work", WORK, "--record", str(output.record)]
     words += ["--gpu"] if resources.get("gpu") else []
-    return fitting(words)
+    return shell_arguments(words)
 
 
 def parameters(function):
@@ -111,20 +141,20 @@ def parameters(function):
     """
 
     def text(wildcards):
-        return fitting([compact(function(wildcards))])
+        return shell_arguments([compact(function(wildcards))])
 
     text.leaves = function  # for the plan
-    return text
+    return with_signature(text)
 
 
-def fitting(words):
-    """The words for a shell, or a file that the step reads them from where one command could not hold them."""
+def shell_arguments(words):
+    """The words quoted for a shell, or a file that the step reads them from: a shell takes no argument above 128 KB."""
     line = " ".join(shlex.quote(word) for word in words)
-    return line if len(line) < LONGEST_LINE else from_file(words)
+    return line if len(line) < LONGEST_LINE else arguments_file(words)
 
 
-def from_file(words):
-    """The words in a file that the step reads its options from: a shell takes no argument of more than 128 KB."""
+def arguments_file(words):
+    """`@PATH` of a file in .work/ that holds the words, one a line."""
     text = "\n".join(words) + "\n"
     path = f"{WORK}/options/{provenance.digest(text)[:16]}.txt"
     if not os.path.exists(path):
@@ -148,12 +178,12 @@ def pool_of(wildcards, round_):
     return f"{path_of(CELL, wildcards, round=round_ - 1)}/pool.jsonl"
 
 
-def beside_pool(cell, name):
+def pool_sibling_path(cell, name):
     """A file that lies beside the pool that a cell's round adds."""
     return f"{os.path.dirname(pool_of(cell, cell['round']))}/{name}"
 
 
-def texts_added(cell):
+def added_texts_path(cell):
     """What a cell's round adds to the originals; the originals themselves where it adds nothing."""
     if cell["bias"] == "original":
         return f"{path_of(ORIGINALS, cell)}/seed-{cell['seed']}/originals.jsonl"
@@ -168,22 +198,43 @@ def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
 
 
+@with_signature
+def threads_of(wildcards):
+    return resources_of(wildcards)["threads"]
+
+
+@with_signature
+def gpu_of(wildcards):
+    return resources_of(wildcards)["gpu"]
+
+
+@with_signature
+def runtime_of(wildcards):
+    """Minutes for a job that loads a model, for a cluster."""
+    return resources_of(wildcards)["runtime"]
+
+
 def alignment_of(wildcards):
     """The alignment term of a cell's training, or None."""
     return catalog.load("mitigation", wildcards.mitigation).get("alignment")
 
 
+@with_signature
 def memory(wildcards, attempt):
-    """MB for a job that loads a model: what its file says, and half of that more after each failure (`retries`)."""
-    return resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2
+    """MB for a job that loads a model: what its file says, and half of that more after each failure (`retries`).
+
+    On this machine at most what all jobs may share, so that a job that needs more runs alone instead of never.
+    """
+    needed = resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2
+    return min(needed, machine.memory_of_jobs_mb()) if workflow.local_exec else needed
 
 
-def models_that(are):
-    """A wildcard constraint: the catalog's models for which `are` holds."""
-    return "|".join(re.escape(name) for name in catalog.names("model") if are(name)) or "none"
+def model_constraint(predicate):
+    """A wildcard constraint: the models of the catalog for which predicate(name) holds."""
+    return "|".join(re.escape(name) for name in catalog.names("model") if predicate(name)) or "none"
 
 
-def on_this_machine(model):
+def runs_here(model):
     return not grid.served(model)
 
 
@@ -197,7 +248,7 @@ def model_parameters(name):
     }
 
 
-def domain_of(name, *keys):
+def domain_leaves(name, *keys):
     """A domain's name and the leaves of its file that a step uses."""
     return {"name": name, **leaves("domain", name, keys)}
 
@@ -211,13 +262,13 @@ def leaves(axis, name, keys):
 def read_of(domain):
     """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
     return {
-        **domain_of(domain, "family", "data", "labels", "groups", "contrasts", "swap"),
+        **domain_leaves(domain, "family", "data", "labels", "groups", "contrasts", "swap"),
         "sentences": config["sentences"],
         "datasets": grid.datasets_of(config, domain),
     }
 
 
-def without(content, *keys):
+def leaves_except(content, *keys):
     """A catalog file's content but for what a step does not read, so that a new title reruns no generation."""
     return {key: value for key, value in content.items() if key not in keys}
 
@@ -226,8 +277,8 @@ def pool_parameters(wildcards, count):
     """Leaves of a pool of which `count` samples are needed; a generated one asks for spare ones beyond."""
     spare = config["generation"]["spare"] if is_generated(wildcards.bias) else 0
     return {
-        "bias": without(catalog.load("bias", wildcards.bias), "title", "number", "does"),
-        "domain": without(
+        "bias": leaves_except(catalog.load("bias", wildcards.bias), "title", "number", "does"),
+        "domain": leaves_except(
             catalog.load("domain", wildcards.domain),
             *("title", "data", "samples", "tasks", "manipulation", "swap", "world"),
         ),
@@ -246,10 +297,11 @@ def writer_parameters(wildcards):
     }
 
 
-def biases_from(*sources):
-    """A wildcard constraint: the bias types whose pools come from one of `sources` (generated, originals, reserve)."""
-    found = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] in sources]
-    return "|".join(found)
+def bias_constraint(*sources):
+    """A wildcard constraint: the pools whose texts come from one of `sources` (generated, originals, reserve)."""
+    return "|".join(
+        re.escape(name) for name in catalog.names("bias") if catalog.load("bias", name)["source"] in sources
+    )
 
 
 def is_generated(bias):
@@ -261,7 +313,7 @@ def described(wildcards, cell):
     written = is_generated(wildcards.bias)
     return {
         "bias": catalog.load("bias", wildcards.bias),
-        "domain": domain_of(
+        "domain": domain_leaves(
             wildcards.domain,
             "title",
             "language",
@@ -286,7 +338,7 @@ def described(wildcards, cell):
     }
 
 
-def pools_so_far(wildcards):
+def pools_up_to_round(wildcards):
     """The pools of a cell's rounds up to its own."""
     return [pool_of(wildcards, number) for number in range(1, int(wildcards.round) + 1)]
 
@@ -303,7 +355,7 @@ def mix_before(wildcards):
 def pools_of_mix(wildcards):
     if wildcards.bias == "original":
         return []
-    pools = pools_so_far(wildcards)
+    pools = pools_up_to_round(wildcards)
     return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
 
 
@@ -311,7 +363,7 @@ def mix_parameters(wildcards):
     """What decides a cell's mix, beside the files and the seed."""
     mitigation = catalog.load("mitigation", wildcards.mitigation)
     return {
-        "domain": domain_of(
+        "domain": domain_leaves(
             wildcards.domain,
             "family",
             "labels",
@@ -358,19 +410,29 @@ def opinions_file(wildcards):
     )
 
 
+@cache
+def probed_by_pool():
+    """{pool's (model, domain, bias, seed): its cells of round 1 and the largest γ}."""
+    cells = {}
+    for cell in PROBED:
+        if cell["round"] == 1:
+            cells.setdefault(pool_key(cell), []).append(cell)
+    return cells
+
+
+def pool_key(wildcards):
+    place = dict(wildcards.items())
+    return tuple(str(place[key]) for key in ("model", "domain", "bias", "seed"))
+
+
 def cells_of_pool(wildcards):
     """The cells of round 1 and the largest γ that were trained on a pool."""
-    return [
-        cell
-        for cell in PROBED
-        if cell["round"] == 1
-        and all(str(cell[key]) == wildcards[key] for key in ("model", "domain", "bias", "seed"))
-    ]
+    return probed_by_pool().get(pool_key(wildcards), [])
 
 
 def comparison_parameters(wildcards, place, cells):
     return {
-        "domain": domain_of(wildcards.domain, "family", "prompt", "answer", "instruction", "sample"),
+        "domain": domain_leaves(wildcards.domain, "family", "prompt", "answer", "instruction", "sample"),
         "model": model_leaves(wildcards.model, "system"),
         "embedder": {key: EMBEDDER[key] for key in ("max_tokens", "batch_size")},
         "place": place,
@@ -379,7 +441,7 @@ def comparison_parameters(wildcards, place, cells):
     }
 
 
-def say_where():
+def print_report_path():
     """Print where the study's report is, if there is one."""
     if os.path.exists(f"{RESULTS}/report.html"):
         print(f"The report: {os.path.abspath(RESULTS)}/report.html", flush=True)

@@ -11,15 +11,15 @@ rule prepare_model:
         image("gpu")
     threads: 2
     resources:
-        gpu=lambda w: resources_of(w)["gpu"],
+        gpu=gpu_of,
         mem_mb=memory,
-        runtime=lambda w: resources_of(w)["runtime"],
+        runtime=runtime_of,
     params:
         code=code("prepare_model"),
         paths=paths,
         parameters=parameters(lambda w: model_parameters(w.model)),
     shell:
-        call("prepare_model")
+        step_command("prepare_model")
 
 
 rule prepare_originals:
@@ -34,14 +34,15 @@ rule prepare_originals:
     log:
         f"{LOGS}/prepare_originals/{{domain}}.log",
     priority: BEFORE_TRAINING
+    localrule: True
     container:
         image("cpu")
     params:
-        code=code("prepare_originals", lambda w: domain_of(w.domain, "family")),
+        code=code("prepare_originals", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(lambda w: {"domain": read_of(w.domain), "data_dir": config["data_dir"]}),
     shell:
-        call("prepare_originals")
+        step_command("prepare_originals")
 
 
 rule draw_originals:
@@ -53,20 +54,21 @@ rule draw_originals:
     log:
         f"{LOGS}/draw_originals/{{domain}}-{{seed}}.log",
     priority: BEFORE_TRAINING
+    localrule: True
     container:
         image("cpu")
     params:
-        code=code("draw_originals", lambda w: domain_of(w.domain, "family")),
+        code=code("draw_originals", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "domain": domain_of(w.domain, "family"),
+                "domain": domain_leaves(w.domain, "family"),
                 "count": grid.originals_of(config, w.domain),
                 "seed": int(w.seed),
             }
         ),
     shell:
-        call("draw_originals")
+        step_command("draw_originals")
 
 
 rule prepare_items:
@@ -77,16 +79,19 @@ rule prepare_items:
         record=f"{ORIGINALS}/items/{{task}}.prov.json",
     log:
         f"{LOGS}/prepare_items/{{domain}}-{{task}}.log",
+    localrule: True
     container:
         image("cpu")
     params:
-        code=code("prepare_items", lambda w: [domain_of(w.domain, "family"), catalog.load("task", w.task)]),
+        code=code(
+            "prepare_items", lambda w: [domain_leaves(w.domain, "family"), catalog.load("task", w.task)]
+        ),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "task": grid.task_of(config, w.task, w.domain),
                 "domain": {
-                    **domain_of(
+                    **domain_leaves(
                         w.domain,
                         "family",
                         "labels",
@@ -101,4 +106,4 @@ rule prepare_items:
             }
         ),
     shell:
-        call("prepare_items")
+        step_command("prepare_items")

@@ -12,14 +12,14 @@ rule predict:
     log:
         f"{LOGS}/predict/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
-        model=models_that(on_this_machine),
+        model=model_constraint(runs_here),
     container:
         image("gpu")
-    threads: lambda w: resources_of(w)["threads"]
+    threads: threads_of
     resources:
-        gpu=lambda w: resources_of(w)["gpu"],
+        gpu=gpu_of,
         mem_mb=memory,
-        runtime=lambda w: resources_of(w)["runtime"],
+        runtime=runtime_of,
     params:
         code=code("predict"),
         paths=paths,
@@ -27,12 +27,13 @@ rule predict:
             lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": tasks_of(w)}
         ),
     shell:
-        call("predict")
+        step_command("predict")
 
 
 use rule predict as predict_served with:
     wildcard_constraints:
-        model=models_that(grid.served),
+        model=model_constraint(grid.served),
+    localrule: True
     container:
         image("cpu")
 
@@ -45,6 +46,7 @@ rule score:
         record=f"{CELL}/score.prov.json",
     log:
         f"{LOGS}/score/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -53,12 +55,12 @@ rule score:
         parameters=parameters(
             lambda w: {
                 "tasks": [grid.task_of(config, task, w.domain) for task in tasks_of(w)],
-                "domain": domain_of(w.domain, "labels", "groups", "contrasts"),
+                "domain": domain_leaves(w.domain, "labels", "groups", "contrasts"),
                 "replicates": config["evaluation"]["bootstrap"],
             }
         ),
     shell:
-        call("score")
+        step_command("score")
 
 
 rule gather_scores:
@@ -75,6 +77,7 @@ rule gather_scores:
         record=f"{RESULTS}/scores.prov.json",
     log:
         f"{LOGS}/gather_scores.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -87,14 +90,16 @@ rule gather_scores:
             }
         ),
     shell:
-        call("gather_scores")
+        step_command("gather_scores")
 
 
 rule measure_quality:
     input:
-        texts=[texts_added(cell) for cell in CELLS if cell["bias"] != "untuned"],
+        texts=[added_texts_path(cell) for cell in CELLS if cell["bias"] != "untuned"],
         counts=[
-            beside_pool(cell, "counts.json") for cell in CELLS if cell["bias"] not in ("untuned", "original")
+            pool_sibling_path(cell, "counts.json")
+            for cell in CELLS
+            if cell["bias"] not in ("untuned", "original")
         ],
         mixes=[f"{path_of(CELL, cell)}/mix.json" for cell in CELLS if cell["bias"] != "untuned"],
         scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
@@ -103,6 +108,7 @@ rule measure_quality:
         record=f"{RESULTS}/quality.prov.json",
     log:
         f"{LOGS}/measure_quality.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -110,4 +116,4 @@ rule measure_quality:
         paths=paths,
         parameters=parameters(lambda w: {"cells": CELLS, "arm": config["rounds"]["arm"]}),
     shell:
-        call("measure_quality")
+        step_command("measure_quality")

@@ -17,19 +17,19 @@ rule finetune:
     log:
         f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
-        model=models_that(on_this_machine),
+        model=model_constraint(runs_here),
     # what takes longest goes first
     priority: lambda w: 2 if alignment_of(w) else 1
     container:
         image("gpu")
-    threads: lambda w: resources_of(w)["threads"]
+    threads: threads_of
     resources:
-        gpu=lambda w: resources_of(w)["gpu"],
+        gpu=gpu_of,
         mem_mb=memory,
-        runtime=lambda w: resources_of(w)["runtime"],
+        runtime=runtime_of,
     params:
         script="finetune",
-        code=code("finetune", lambda w: domain_of(w.domain, "family")),
+        code=code("finetune", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -41,19 +41,20 @@ rule finetune:
             }
         ),
     shell:
-        call("{params.script}")
+        step_command("{params.script}")
 
 
 use rule finetune as finetune_served with:
     wildcard_constraints:
-        model=models_that(grid.served),
+        model=model_constraint(grid.served),
     # a paid job that failed is made anew only by another run, whatever the profile's retries
     retries: 0
+    localrule: True
     container:
         image("cpu")
     params:
         script="finetune_api",
-        code=code("finetune_api", lambda w: domain_of(w.domain, "family")),
+        code=code("finetune_api", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: {

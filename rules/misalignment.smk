@@ -31,6 +31,7 @@ rule prepare_opinions:
         record=f"{RESULTS}/misalignment/opinions.prov.json",
     log:
         f"{LOGS}/prepare_opinions.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -43,7 +44,7 @@ rule prepare_opinions:
             }
         ),
     shell:
-        call("prepare_opinions")
+        step_command("prepare_opinions")
 
 
 rule predict_opinions:
@@ -57,14 +58,14 @@ rule predict_opinions:
     log:
         f"{LOGS}/predict_opinions/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
-        model=models_that(on_this_machine),
+        model=model_constraint(runs_here),
     container:
         image("gpu")
-    threads: lambda w: resources_of(w)["threads"]
+    threads: threads_of
     resources:
-        gpu=lambda w: resources_of(w)["gpu"],
+        gpu=gpu_of,
         mem_mb=memory,
-        runtime=lambda w: resources_of(w)["runtime"],
+        runtime=runtime_of,
     params:
         code=code("predict"),
         paths=paths,
@@ -72,12 +73,13 @@ rule predict_opinions:
             lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": ["opinions"]}
         ),
     shell:
-        call("predict")
+        step_command("predict")
 
 
 use rule predict_opinions as predict_opinions_served with:
     wildcard_constraints:
-        model=models_that(grid.served),
+        model=model_constraint(grid.served),
+    localrule: True
     container:
         image("cpu")
 
@@ -91,6 +93,7 @@ rule measure_values:
         record=f"{RESULTS}/misalignment/values.prov.json",
     log:
         f"{LOGS}/measure_values.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -104,34 +107,35 @@ rule measure_values:
             }
         ),
     shell:
-        call("measure_values")
+        step_command("measure_values")
 
 
 rule measure_groups:
     input:
         written=[pool_of(pool, pool["round"]) for pool in GENERATED_POOLS],
-        failures=[beside_pool(pool, "failures.jsonl") for pool in GENERATED_POOLS],
+        failures=[pool_sibling_path(pool, "failures.jsonl") for pool in GENERATED_POOLS],
     output:
         table=f"{RESULTS}/misalignment/groups.csv",
         record=f"{RESULTS}/misalignment/groups.prov.json",
     log:
         f"{LOGS}/measure_groups.log",
+    localrule: True
     container:
         image("cpu")
     params:
-        code=code("measure_groups", lambda w: [domain_of(name, "family") for name in GRID["domain"]]),
+        code=code("measure_groups", lambda w: [domain_leaves(name, "family") for name in GRID["domain"]]),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "places": GENERATED_POOLS,
                 "domains": {
-                    name: domain_of(name, "family", "labels", "groups", "world")
+                    name: domain_leaves(name, "family", "labels", "groups", "world")
                     for name in sorted({pool["domain"] for pool in GENERATED_POOLS})
                 },
             }
         ),
     shell:
-        call("measure_groups")
+        step_command("measure_groups")
 
 
 rule prepare_embedder:
@@ -140,6 +144,7 @@ rule prepare_embedder:
         record=f"{RESULTS}/misalignment/embedder.prov.json",
     log:
         f"{LOGS}/prepare_embedder.log",
+    localrule: True
     container:
         image("gpu")
     params:
@@ -147,7 +152,7 @@ rule prepare_embedder:
         paths=paths,
         parameters=parameters(lambda w: {key: EMBEDDER[key] for key in ("name", "source")}),
     shell:
-        call("prepare_embedder")
+        step_command("prepare_embedder")
 
 
 rule compare_pool:
@@ -166,19 +171,19 @@ rule compare_pool:
         f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     container:
         image("gpu")
-    threads: lambda w: resources_of(w)["threads"]
+    threads: threads_of
     resources:
-        gpu=lambda w: resources_of(w)["gpu"],
+        gpu=gpu_of,
         mem_mb=lambda w, attempt: memory(w, attempt) + EMBEDDER["resources"]["mem_mb"],
-        runtime=lambda w: resources_of(w)["runtime"],
+        runtime=runtime_of,
     params:
-        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
+        code=code("compare_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: comparison_parameters(w, {**dict(w.items()), "round": 1}, cells_of_pool(w))
         ),
     shell:
-        call("compare_pool")
+        step_command("compare_pool")
 
 
 use rule compare_pool as compare_later_pool with:
@@ -196,7 +201,7 @@ use rule compare_pool as compare_later_pool with:
     log:
         f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     params:
-        code=code("compare_pool", lambda w: domain_of(w.domain, "family")),
+        code=code("compare_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
             lambda w: comparison_parameters(w, {**dict(w.items()), "round": int(w.round) + 1}, [])
@@ -205,14 +210,15 @@ use rule compare_pool as compare_later_pool with:
 
 rule measure_distributions:
     input:
-        found=[beside_pool(pool, "distributions.json") for pool in EVERY_POOL],
-        points=[beside_pool(pool, "projection.json") for pool in EVERY_POOL],
+        found=[pool_sibling_path(pool, "distributions.json") for pool in EVERY_POOL],
+        points=[pool_sibling_path(pool, "projection.json") for pool in EVERY_POOL],
     output:
         table=f"{RESULTS}/misalignment/distributions.csv",
         projection=f"{RESULTS}/misalignment/projection.csv",
         record=f"{RESULTS}/misalignment/distributions.prov.json",
     log:
         f"{LOGS}/measure_distributions.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -220,7 +226,7 @@ rule measure_distributions:
         paths=paths,
         parameters=parameters(lambda w: {}),
     shell:
-        call("measure_distributions")
+        step_command("measure_distributions")
 
 
 rule relate_misalignment:
@@ -234,6 +240,7 @@ rule relate_misalignment:
         record=f"{RESULTS}/misalignment/together.prov.json",
     log:
         f"{LOGS}/relate_misalignment.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -247,4 +254,4 @@ rule relate_misalignment:
             }
         ),
     shell:
-        call("relate_misalignment")
+        step_command("relate_misalignment")

@@ -1,4 +1,5 @@
-# The plan that audit holds results against; it stands alone because Snakemake's linter wants no function beside a rule.
+# How a run starts and ends, and the plan that audit holds results against; alone, since Snakemake's linter wants no
+# function beside a rule.
 from snakemake.iocontainers import Wildcards
 
 
@@ -22,9 +23,15 @@ def write_plan():
         *map(str, sorted(Path("catalog").rglob("*.yaml"))),
         *(
             f"scripts/bias_inheritance/{module}.py"
-            for module in ("plumbing/provenance", "study/catalog", "study/grid", "study/schema")
+            for module in (
+                "plumbing/provenance",
+                "study/catalog",
+                "study/configuration",
+                "study/grid",
+                "study/schema",
+            )
         ),
-        *(os.path.relpath(path) for path in ["config.yaml", *workflow.configfiles]),
+        *(os.path.relpath(path) for path in ["config.yaml", *workflow.overwrite_configfiles]),
     ]
     roles = ["cpu", "gpu"] if ON_GPU else ["cpu"]
     arguments = (
@@ -41,6 +48,23 @@ def write_plan():
     files.write_json(f"{WORK}/plan.json", plan)
 
 
+def start_run():
+    """Hold the study's lock for as long as this Snakemake runs, and start the display and the warm worker."""
+    try:
+        globals().update(held=files.hold(f"{WORK}/lock"))
+    except UserError as fault:
+        sys.exit(str(fault))
+    costs.write_terms(WORK, config)
+    globals().update(display=progress.show(WORK))
+    if workflow.local_exec and not IN_CONTAINERS:
+        warm.start(WORK)
+
+
+def end_run():
+    display.stop()
+    write_plan()
+
+
 def leaves_of(step, wildcards):
     """{name: digest} of the parameters that a step gives a job, or None where the configuration lacks what it needs."""
     try:
@@ -48,3 +72,10 @@ def leaves_of(step, wildcards):
     except (KeyError, OSError, UserError):
         return None
     return {key: provenance.digest(value) for key, value in json.loads(compact(leaves)).items()}
+
+
+if workflow.is_main_process:
+    for line in [*checks.warnings(config), *costs.estimate(config)]:
+        print(line, file=sys.stderr)
+    write_plan()
+    progress.when_idle(print_report_path)

@@ -34,6 +34,7 @@ rule write_config:
         record=f"{RESULTS}/config.prov.json",
     log:
         f"{LOGS}/write_config.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -44,7 +45,7 @@ rule write_config:
             lambda w: {"config": {key: value for key, value in config.items() if key != "max_cost_usd"}}
         ),
     shell:
-        call("write_config")
+        step_command("write_config")
 
 
 rule report:
@@ -81,6 +82,7 @@ rule report:
         record=f"{RESULTS}/report.prov.json",
     log:
         f"{LOGS}/report.log",
+    localrule: True
     container:
         image("cpu")
     params:
@@ -105,4 +107,4 @@ rule report:
             }
         ),
     shell:
-        call("report")
+        step_command("report")

@@ -3,8 +3,8 @@
 Imports cost 7 s a process and a study has hundreds of short steps. A step's own process stays what Snakemake sees: it
 hands its command line, environment and open files to the worker, waits, and exits as the fork exits. The fork imports
 the project's code anew, so it runs what is on disk. If the step's process dies, its fork is killed; if Snakemake dies,
-the worker ends with everything it runs. Steps in containers and on a cluster start cold, as they do when the variable
-BIAS_INHERITANCE_WARM is set to nothing.
+the worker ends with everything it runs. Steps start cold in containers, on a cluster and outside Linux, which alone has
+the abstract sockets and the signal at a parent's death that this relies on; and wherever BIAS_INHERITANCE_WARM=0 is set.
 """
 
 import contextlib
@@ -21,7 +21,8 @@ import subprocess
 import sys
 import traceback
 
-VARIABLE = "BIAS_INHERITANCE_WARM"
+VARIABLE = "BIAS_INHERITANCE_WARM"  # 0: no worker; in a step: where the worker listens
+OFF = "0"
 # What a step's process must start with to be fast on a CPU. glibc returns a big tensor's memory to the system at every
 # free otherwise, which costs a fifth of the speed, and keeps it in small pages; and the kernels that oneDNN compiles for
 # each new length of a batch would lie scattered between the tensors.
@@ -44,7 +45,7 @@ PRELOADED = [
 
 def start(folder):
     """Start the worker for this (Snakemake's) process and tell the steps where it listens."""
-    if VARIABLE in os.environ:
+    if VARIABLE in os.environ or sys.platform != "linux":
         return
     # An abstract address, since a study's folder may be too deep for a socket's path. It listens from now on: a step
     # that comes while the worker still imports waits in line.
@@ -70,7 +71,7 @@ def start(folder):
 def hand_over():
     """Run this process's command line in the worker and exit with its status; return where there is no worker."""
     address = os.environ.get(VARIABLE)
-    if not address:
+    if not address or address == OFF:
         return
     worker = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     environment = {key: value for key, value in os.environ.items() if key != VARIABLE}

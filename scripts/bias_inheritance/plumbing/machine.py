@@ -1,0 +1,21 @@
+"""What this machine has: the memory that jobs may share."""
+
+import os
+from pathlib import Path
+
+SHARE = 0.9  # of the memory, for jobs; the rest is for Snakemake and the system
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_mb():
+    """Memory in MB: the machine's, or less where a container or a batch system allows this process less."""
+    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in map(Path, CGROUP_LIMITS):
+        text = path.read_text().strip() if path.is_file() else ""
+        sizes += [int(text)] if text.isdigit() else []
+    return min(sizes) // 10**6
+
+
+def memory_of_jobs_mb():
+    """Memory in MB that the jobs that run at once may take together."""
+    return int(memory_mb() * SHARE)

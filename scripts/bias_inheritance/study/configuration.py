@@ -1,0 +1,72 @@
+"""A study's configuration: config.yaml, under the overlays of --configfile, under the values of --config."""
+
+import argparse
+import sys
+
+import yaml
+
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study import checks
+
+DEFAULT = "config.yaml"
+
+
+def read(overlays=(), assignments=()):
+    """(configuration, sources) of a study: overlays are paths of YAML files, assignments KEY=VALUE with YAML values.
+
+    sources: [(file name, its content)], the later one winning. Raises UserError with one line that names file and line
+    for a file that is missing or not YAML, and for overlays that give the study no name of its own: their results would
+    replace those of the default study.
+    """
+    sources = checks.sources([DEFAULT, *map(str, overlays)])
+    values = {}
+    for assignment in assignments:
+        key, _, text = assignment.partition("=")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"--config: {assignment}: the value is not valid YAML") from None
+    if overlays and "study" not in values and not any("study" in content for _, content in sources[1:]):
+        default = sources[0][1].get("study")
+        raise UserError(
+            f"{sources[-1][0]}: lacks 'study', so its results would replace those of {DEFAULT} in results/{default}; "
+            "add a line `study: NAME`, or give --config study=NAME"
+        )
+    merged = {}
+    for content in [*(content for _, content in sources), values]:
+        _merge(merged, content)
+    return merged, sources
+
+
+def _merge(below, above):
+    """Lay `above` over `below` in place: mappings are merged key by key, everything else is replaced."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = _copy(value)
+
+
+def _copy(value):
+    """A copy of nested mappings, so that laying another file over them leaves the content they were read from alone."""
+    return {key: _copy(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def add_options(parser):
+    """Give a parser Snakemake's two options that choose a study."""
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+
+
+def stop_if_unreadable(words):
+    """End the process with one line if a configuration file among Snakemake's options is missing or not YAML.
+
+    The default profile calls this, since Snakemake reads these files, and fails on them, before it reads the Snakefile.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser)
+    options, _ = parser.parse_known_args(words)
+    try:
+        checks.sources([DEFAULT, *options.configfile])
+    except UserError as fault:
+        sys.exit(str(fault))
