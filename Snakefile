@@ -11,6 +11,7 @@ gc.disable()  # while the DAG is built: saves about a quarter of the time, since
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from bias_inheritance.plumbing import files, machine, progress, provenance, warm
 from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, checks, configuration, costs, grid
 
 

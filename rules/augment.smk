@@ -99,6 +99,8 @@ rule copy_pool:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
+        test=lambda w: files_of_pool(w, [f"{path_of(ORIGINALS, w)}/test.jsonl"]),
+        source=lambda w: files_of_pool(w, from_file.files_read(catalog.load("bias", w.bias))),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -107,7 +109,7 @@ rule copy_pool:
     log:
         f"{LOGS}/copy_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
-        bias=bias_constraint("originals", "reserve"),
+        bias=bias_constraint("originals", "reserve", "file"),
     priority: BEFORE_TRAINING
     localrule: True
     container:
@@ -115,6 +117,11 @@ rule copy_pool:
     params:
         code=code("copy_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
-        parameters=parameters(lambda w: pool_parameters(w, grid.pool_size(config, w.domain))),
+        parameters=parameters(
+            lambda w: {
+                **pool_parameters(w, grid.pool_size(config, w.domain)),
+                "planned": from_file.digests(catalog.load("bias", w.bias)),
+            }
+        ),
     shell:
         step_command("copy_pool")

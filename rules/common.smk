@@ -298,10 +298,19 @@ def writer_parameters(wildcards):
 
 
 def bias_constraint(*sources):
-    """A wildcard constraint: the pools whose texts come from one of `sources` (generated, originals, reserve)."""
+    """A wildcard constraint: the pools whose texts come from one of `sources` (generated, originals, reserve, file)."""
     return "|".join(
-        re.escape(name) for name in catalog.names("bias") if catalog.load("bias", name)["source"] in sources
+        re.escape(name) for name in catalog.names("bias") if source_of(catalog.load("bias", name)) in sources
     )
+
+
+def files_of_pool(wildcards, paths):
+    """`paths` for a pool whose samples come from files, nothing for any other."""
+    return paths if from_file.is_file(catalog.load("bias", wildcards.bias)) else []
+
+
+def source_of(bias):
+    return "file" if from_file.is_file(bias) else bias["source"]
 
 
 def is_generated(bias):

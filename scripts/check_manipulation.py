@@ -86,7 +86,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
 
     rejected: how many readable texts were rejected because they showed another group than was asked for.
     """
-    if bias["source"] != "generated":
+    if bias["source"] in ("originals", "reserve"):
         return _copied(pool, bias, domain)
     from statsmodels.stats.proportion import proportion_confint
 

@@ -45,7 +45,7 @@ def describe_pool(
         "",
         "## How it was made",
         "",
-        *(_written(count) if model else _copied(count, bias)),
+        *(_written(count) if model else _from_files(count) if "files" in count else _copied(count, bias)),
         *([f"- nothing was written: {count['collapsed']}"] if "collapsed" in count else []),
         *(_writer(model, files.read_json(base[0])) if model else []),
         *(_adapter(adapter[0], cell) if cell else []),
@@ -59,7 +59,7 @@ def describe_pool(
             if model
             else []
         ),
-        f"- the real samples that it {'was compared with' if model else 'copies'}: {domain['title']}, on the terms of their "
+        f"- the real samples that it {'copies' if bias['source'] in ('originals', 'reserve') else 'was compared with'}: {domain['title']}, on the terms of their "
         "source (catalog/domains)",
         "- it contains stereotypes about groups; publish it only with this card",
         "",
@@ -90,6 +90,8 @@ def _round(cell):
 
 
 def _from(bias):
+    if isinstance(bias["source"], dict):
+        return "read from files that another program wrote"
     return {
         "generated": "written by a language model",
         "originals": "copied from originals",
@@ -107,6 +109,17 @@ def _written(count):
     yield f"- removed from the answers: {cuts or 'nothing'}"
 
 
+def _from_files(count):
+    yield (
+        f"- {count['rows']} rows: {count['kept']} samples in this pool, {count['unused']} more that could be used, "
+        f"{count['rejected']} rejected, {count['failed']} without a text or a label"
+    )
+    reasons = ", ".join(f"{reason} {number}" for reason, number in count["reasons"].items())
+    yield f"- reasons: {reasons or 'none'}"
+    yield f"- samples whose group neither a column nor the text shows: {count['unclear']}"
+    yield from (f"- `{name}`, sha256 `{sha256}`" for name, sha256 in count["files"].items())
+
+
 def _copied(count, bias):
     yield f"- {count['kept']} copies in slot order; {count.get('repeated', 0)} of them repeat a text that is in the pool already"
     if "plant" in bias:
@@ -116,7 +129,7 @@ def _copied(count, bias):
 # Where the bias of a pool comes from, by role; positive controls state what was done to them.
 HOLDS = {
     "baseline": "Its prompts name the group as those of the bias types do, without a stereotype. Any stereotype in the texts is the writer's own.",
-    "natural": "Its prompts name no group. The groups and any bias in the texts are the writer's own.",
+    "natural": "No prompt of the study names a group in it. The groups and any bias in the texts are the writer's own.",
     "negative-control": "Nothing was changed or selected by content. Any bias in the samples is that of their source.",
 }
 

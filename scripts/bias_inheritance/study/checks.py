@@ -8,6 +8,7 @@ from importlib import import_module
 from bias_inheritance.data import contrasts, prompts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
+from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, grid, schema
 
 MODULES = {"domain": ("family", "data", "files_read"), "task": ("kind", "tasks", "score")}
@@ -66,7 +67,7 @@ def _faults_of_the_catalog(config):
 def _against_its_source(pool):
     """Keys of a pool that contradict its source or role."""
     changes = [key for key in ("associate", "plant", "shift") if key in pool]
-    if pool["source"] == "generated" and changes:
+    if pool["source"] not in ("originals", "reserve") and changes:
         yield [changes[0]], "applies to copied texts only; use source: reserve or originals, or remove the key"
     elif "plant" in pool and pool["source"] != "reserve":
         yield (
@@ -162,6 +163,7 @@ def _against_catalog(config):
                     "add perplexity: multi-round studies (rounds.count above 1) need it to tell model collapse from bias",
                 )
         yield from _against_data(config)
+        yield from _against_files(config)
     for name in config["domains"]:
         if name not in catalog.names("domain"):
             yield ["domains"], f"no domain {name!r}{schema.suggest(str(name), catalog.names('domain'))}"
@@ -282,6 +284,18 @@ def _against_data(config):
                 f"the domain {name} needs {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, not found; add the files, or limit grid.task and evaluation.datasets to those that exist",
             )
             return
+
+
+def _against_files(config):
+    """A pool's files that are not there, hold something else than the domain's samples, or too few of them."""
+    for index, name in enumerate(config["grid"]["bias"]):
+        bias = catalog.load("bias", name) if name in catalog.names("bias") else {"source": None}
+        for domain in config["grid"]["domain"] if from_file.is_file(bias) else ():
+            try:
+                from_file.check(bias, catalog.load("domain", domain), grid.pool_size(config, domain))
+            except UserError as fault:
+                yield ["grid", "bias", index], str(fault)
+                break
 
 
 def _from_hub(model):

@@ -1,0 +1,240 @@
+"""Pools from files that another program wrote: read, checked against the domain and its real texts, put in order.
+
+A bias type's file names them as its source, `docs/extending.md`:
+
+    source: {files: synthetic.jsonl, columns: {text: generation, label: label, group: nationality}}
+
+The rows keep their own make-up: every prefix has, to within one sample, each label's share of the file and each group's
+share of its label, so that a smaller γ adds less of the same.
+"""
+
+import hashlib
+from collections import Counter
+
+from bias_inheritance.data import tables
+from bias_inheritance.plumbing import provenance
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.pools import balance, overlap
+
+COPY = 0.5  # ASSUME: a file of which half the samples repeat test texts is a copy of the test set
+LARGE = 32 << 20
+FAILED = {"empty text", "missing label", "broken characters"}  # no sample came out, as against one that was rejected
+
+
+def is_file(bias):
+    """Whether a bias type's samples come from files."""
+    return isinstance(bias["source"], dict)
+
+
+def files_read(bias):
+    """The files of a bias type, [] for one whose samples come from elsewhere."""
+    return tables.files_read(bias["source"]) if is_file(bias) else []
+
+
+def digests(bias):
+    """{file: sha256} of a bias type's files as they are now; `pool` refuses others. Raises UserError for a missing one."""
+    return {name: provenance.sha256(path) for name, path in _listed(bias).items()}
+
+
+def check(bias, domain, needed):
+    """Raises UserError for files that cannot be read, name unknown labels or groups, or have fewer samples than `needed`.
+
+    What takes the originals (repeats, overlap with the test set) is checked by `pool`. Files of more than LARGE bytes in
+    all are left to it too, since every start of a run comes here.
+    """
+    if sum(path.stat().st_size for path in _listed(bias).values()) > LARGE or "hub" in bias["source"]:
+        return
+    usable = len(read(bias, domain)[0])
+    if usable < needed:
+        raise UserError(too_few(bias, domain, needed, usable))
+
+
+def _listed(bias):
+    """{name: path} of a bias type's files, those of a folder one by one, named as records name them."""
+    listed = {}
+    for name in files_read(bias):
+        path = provenance.ROOT / name
+        if not path.exists():
+            raise UserError(f"{_source(bias)}: there is no file {name}")
+        inside = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        listed |= {str(each).removeprefix(f"{provenance.ROOT}/"): each for each in inside}
+    return listed
+
+
+def _source(bias):
+    return f"catalog/biases/{bias['name']}.yaml: source"
+
+
+def labels_of(domain):
+    """{value: name} of a domain's labels: the names themselves, and the data's values where the file renames them."""
+    listed = domain["labels"]
+    names = list(listed.values()) if isinstance(listed, dict) else listed
+    renamed = {tables.spelled(value): name for value, name in listed.items()} if isinstance(listed, dict) else {}
+    return renamed | {name: name for name in names}
+
+
+def groups_of(domain):
+    """{value: name} of a domain's groups, with the data's own values where the file gives them (`value`)."""
+    renamed = {tables.spelled(spec["value"]): name for name, spec in domain["groups"].items() if "value" in spec}
+    return renamed | {name: name for name in domain["groups"]}
+
+
+def read(bias, domain):
+    """(Table of a bias type's files with labels and groups under the domain's names, [(reason, place, text)] of dropped rows).
+
+    Raises UserError for a label or group that the domain does not have, unless the source lists its own.
+    """
+    source, name, dropped = bias["source"], _source(bias), []
+    table = tables.read(source, required=("text", "label"), name=name, dropped=dropped)
+    for column, known in (("label", labels_of(domain)), ("group", groups_of(domain))):
+        unknown = [value for value in table.names[column] if value not in known]
+        if unknown:
+            count = table.counts[f"{column}s"][unknown[0]]
+            raise UserError(
+                f"{name}: {count} samples have the {column} {unknown[0]!r}{f', and {len(unknown) - 1} more {column}s are unknown' if unknown[1:] else ''}{tables.near(unknown[0], known)}; the domain {domain['name']} has {', '.join(dict.fromkeys(known.values()))}: write {column}s: {{{unknown[0]}: NAME}} under source, or list only those to use"
+            )
+        names = list(dict.fromkeys(known.values()))
+        place = [names.index(known[value]) for value in table.names[column]]
+        table.codes[column] = _renumbered(table.codes[column], place)
+        table.names[column] = names
+    return table, dropped
+
+
+def _renumbered(codes, place):
+    import numpy as np
+
+    return np.array([*place, -1], dtype=np.int32)[codes]
+
+
+def too_few(bias, domain, needed, usable):
+    """What to say where a file has fewer usable samples than the largest γ needs."""
+    return f"{_source(bias)}: the largest γ needs {needed} samples in {domain['name']}, the files have {usable} usable ones; add samples, lower the largest γ, or lower originals"
+
+
+def pool(family, bias, domain, originals, tests, size, seed, planned=None):
+    """(samples, failures, counts) of a pool of `size` samples from a bias type's files.
+
+    originals, tests: the real samples that no pool text may repeat, folded (`overlap.fold`) or by half of the runs of
+    eight words of one of them. planned: {file: sha256} that the files had when the run was planned. A sample's group is
+    that of its column, else the one its text shows. counts: asked = kept + rejected + failed, with `unused` usable
+    samples beyond `size`; unclear: kept samples without a group. Raises UserError where the files have changed, are a
+    copy of the test set, or hold too few usable samples.
+    """
+    import numpy as np
+
+    before = digests(bias)
+    changed = [path for path, digest in before.items() if (planned or before).get(path) != digest]
+    if changed:
+        raise UserError(
+            f"{changed[0]}: changed after the run was planned; run again to plan with the file as it is now"
+        )
+    table, dropped = read(bias, domain)
+    if digests(bias) != before:
+        raise UserError(f"{min(before)}: changed while it was read; wait until it is written, then run again")
+    judged = _Judge(originals, tests)
+    strata, refused = {}, []
+    order = np.random.default_rng(record_seed("file", bias["name"], seed)).permutation(len(table))
+    repeats, groups = 0, {}
+    for number, sample in enumerate(_samples(table)):
+        reason = judged.reason(sample["text"])
+        repeats += reason == "in test"
+        if reason:
+            refused.append((reason, sample["place"], sample["text"]))
+            continue
+        shown = family.shown_group(sample["text"], domain)
+        groups[number] = (sample["group"] or shown, shown)
+        strata.setdefault((sample["label"], groups[number][0]), []).append(number)
+    if repeats >= COPY * len(table):
+        raise UserError(
+            f"{_source(bias)}: {repeats} of {len(table)} samples repeat texts of the test set, first {next(place for reason, place, _ in refused if reason == 'in test')}; a model that is tuned on its test set cannot be tested: remove them from the files"
+        )
+    usable = len(groups)
+    if usable < size:
+        raise UserError(too_few(bias, domain, size, usable) + _why([*dropped, *refused]))
+    place_of = np.empty(len(table), dtype=np.int64)
+    place_of[order] = np.arange(len(table))
+    shares = {}
+    for (label, group), rows in strata.items():
+        rows.sort(key=lambda row: place_of[row])
+        shares.setdefault(label, {})[group] = len(rows)
+    preferred = [(label, group) for label, group in _kinds(order, strata)][:size]
+    turns = {kind: iter(rows) for kind, rows in strata.items()}
+    chosen = [next(turns[kind]) for kind in balance.along(shares, preferred)]
+    taken = table.take(chosen)
+    samples = [
+        {
+            "id": f"{bias['name']}-s{seed}-{slot:05d}",
+            "slot": slot,
+            "label": sample["label"],
+            "group": groups[row][0],
+            "asked_group": sample["group"],
+            "shown_group": groups[row][1],
+            "text": sample["text"],
+            "place": sample["place"],
+        }
+        for slot, (row, sample) in enumerate(zip(chosen, taken, strict=True))
+    ]
+    failures = [
+        {"place": place, "outcome": "failed" if reason in FAILED else "rejected", "reason": reason, "raw_text": text}
+        for reason, place, text in [*dropped, *refused]
+    ]
+    outcomes = Counter(failure["outcome"] for failure in failures)
+    counts = {
+        "asked": len(samples) + len(failures),
+        "kept": len(samples),
+        "rejected": outcomes["rejected"],
+        "failed": outcomes["failed"],
+        "reasons": dict(sorted(Counter(failure["reason"] for failure in failures).items())),
+        "rows": table.counts["rows"],
+        "unused": usable - len(samples),
+        "unclear": sum(sample["group"] is None for sample in samples),
+        "files": before,
+    }
+    return samples, failures, counts
+
+
+def _samples(table):
+    """The samples of a table in their order, a batch at a time."""
+    for start in range(0, len(table), tables.BATCH):
+        yield from table.take(range(start, min(start + tables.BATCH, len(table))))
+
+
+def _kinds(order, strata):
+    """(label, group) of the usable rows in a seeded order: what a prefix would hold by chance."""
+    kind_of = {row: kind for kind, rows in strata.items() for row in rows}
+    return [kind_of[row] for row in order.tolist() if row in kind_of]
+
+
+def _why(listed):
+    reasons = Counter(reason for reason, _, _ in listed)
+    return (
+        f" (not usable: {', '.join(f'{reason} {count}' for reason, count in reasons.most_common())})" if reasons else ""
+    )
+
+
+class _Judge:
+    """Whether a text of the file repeats a real one or an earlier one of the file."""
+
+    def __init__(self, originals, tests):
+        self.sets = [
+            (
+                reason,
+                {overlap.fold(sample["text"]) for sample in samples},
+                overlap.Texts({sample["id"]: sample["text"] for sample in samples}),
+            )
+            for reason, samples in (("in test", tests), ("in originals", originals))
+        ]
+        self.seen = set()
+
+    def reason(self, text):
+        """in test, in originals, duplicate (case, space and punctuation apart), or None."""
+        folded = overlap.fold(text)
+        for reason, folds, texts in self.sets:
+            if folded in folds or texts.repeated_by(text):
+                return reason
+        digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
+        if digest in self.seen:
+            return "duplicate"
+        self.seen.add(digest)
+        return None

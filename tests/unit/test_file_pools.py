@@ -1,0 +1,365 @@
+"""Pools from files: the writers' own shapes, what is checked before training, and the order of the samples."""
+
+import json
+from collections import Counter
+from types import SimpleNamespace
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from bias_inheritance.plumbing import files, provenance
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.pools import balance, from_file
+
+DOMAIN = {
+    "name": "tickets",
+    "family": "biographies",
+    "labels": ["complaint", "question", "praise"],
+    "groups": {"german": {"words": ["berlin", "german"]}, "indian": {"words": ["delhi", "indian"]}},
+}
+COLUMNS = {"text": "text", "label": "label", "group": "nationality"}
+
+
+def shown_group(text, domain):
+    shown = [group for group, spec in domain["groups"].items() if set(spec["words"]) & set(text.lower().split())]
+    return shown[0] if len(shown) == 1 else None
+
+
+FAMILY = SimpleNamespace(shown_group=shown_group)
+
+
+def text(number):
+    return " ".join(f"word{word}" for word in np.random.default_rng(number).integers(0, 9999, 20))
+
+
+def rows(count, start=0):
+    """Samples of which every fifth label is praise and every third is from India."""
+    return [
+        {
+            "text": text(start + number),
+            "label": "praise" if number % 5 == 0 else ["complaint", "question"][number % 2],
+            "nationality": "indian" if number % 3 == 0 else "german",
+        }
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+def bias(tmp_path):
+    """Gives a bias type whose source is a JSON Lines file of some rows."""
+
+    def made(samples, columns=COLUMNS, **source):
+        files.write_jsonl(tmp_path / "synthetic.jsonl", samples)
+        return {
+            "name": "bought",
+            "role": "natural",
+            "source": {"files": str(tmp_path / "synthetic.jsonl"), "columns": columns, **source},
+        }
+
+    return made
+
+
+def pool(bias, size, originals=(), tests=(), seed=1, **more):
+    return from_file.pool(FAMILY, bias, DOMAIN, originals, tests, size, seed, **more)
+
+
+def test_every_row_of_the_files_is_accounted_for(bias):
+    real = [{"id": f"real-{number}", "text": text(number)} for number in range(1000, 1010)]
+    listed = rows(60)
+    listed[3]["text"] = None
+    listed[4]["label"] = ""
+    listed[5]["text"] = listed[6]["text"].upper() + "!"
+    listed[7]["text"] = "Well, " + real[0]["text"].title()
+    listed[8]["text"] = "As said: " + real[9]["text"]
+    samples, failures, counts = pool(bias(listed), 40, originals=real[:5], tests=real[5:])
+    assert counts["reasons"] == {"duplicate": 1, "empty text": 1, "in originals": 1, "in test": 1, "missing label": 1}
+    assert (counts["rows"], counts["kept"], counts["unused"]) == (60, 40, 15)
+    assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"] == 45
+    assert len(failures) == 5 and {failure["outcome"] for failure in failures} == {"failed", "rejected"}
+    places = {failure["place"].rpartition(" ")[2]: failure["reason"] for failure in failures}
+    assert places == {"4": "empty text", "5": "missing label", "7": "duplicate", "8": "in originals", "9": "in test"}
+    assert not {sample["text"] for sample in samples} & {failure["raw_text"] for failure in failures}
+
+
+def test_every_prefix_has_the_make_up_of_the_file_and_seeds_differ(bias):
+    listed = rows(300)
+    samples, _, _ = pool(bias(listed), 120)
+    labels = Counter(row["label"] for row in listed)
+    for size in range(1, 121):
+        taken = Counter(sample["label"] for sample in samples[:size])
+        assert all(abs(taken[label] - size * labels[label] / 300) < 1 for label in labels)
+    kinds = Counter((row["label"], row["nationality"]) for row in listed)
+    taken = Counter((sample["label"], sample["group"]) for sample in samples)
+    assert all(abs(taken[kind] - kinds[kind] * 120 / 300) <= 2 for kind in kinds)
+    assert [sample["slot"] for sample in samples] == list(range(120))
+    shorter, _, _ = pool(bias(listed), 50)
+    assert [sample["text"] for sample in shorter] == [sample["text"] for sample in samples[:50]]
+    other, _, _ = pool(bias(listed), 120, seed=2)
+    assert {sample["text"] for sample in other} != {sample["text"] for sample in samples}
+    assert len({sample["text"] for sample in other}) == 120
+
+
+def test_all_of_a_file_can_be_used(bias):
+    listed = rows(97)
+    samples, _, counts = pool(bias(listed), 97)
+    assert {sample["text"] for sample in samples} == {row["text"] for row in listed}
+    assert counts["unused"] == 0
+    assert balance.largest_difference([None] * 97, [0] * 97, 1) == 0
+
+
+def test_without_a_column_the_text_shows_the_group(bias):
+    listed = rows(12)
+    listed[0]["text"] += " from berlin"
+    listed[1]["text"] += " from delhi"
+    listed[2]["text"] += " from berlin or delhi"
+    samples, _, counts = pool(bias(listed, {"text": "text", "label": "label"}), 12)
+    groups = Counter(sample["group"] for sample in samples)
+    assert groups == {"german": 1, "indian": 1, None: 10} and counts["unclear"] == 10
+    listed[2]["nationality"] = None
+    samples, _, counts = pool(bias(listed), 12)
+    assert counts["unclear"] == 1
+    told = {sample["text"]: sample for sample in samples}[listed[0]["text"]]
+    assert (told["group"], told["asked_group"], told["shown_group"]) == ("indian", "indian", "german")
+
+
+def test_labels_and_groups_that_the_domain_does_not_have_are_told(bias):
+    listed = rows(20)
+    listed[4]["label"] = "complaints"
+    with pytest.raises(
+        UserError,
+        match=r"1 samples have the label 'complaints'; did you mean 'complaint'; the domain tickets has complaint, question, praise",
+    ):
+        pool(bias(listed), 5)
+    samples, _, counts = pool(bias(listed, labels=["complaint", "question", "praise"]), 19)
+    assert len(samples) == 19 and counts["reasons"] == {"unlisted label": 1}
+    assert (
+        pool(
+            bias(
+                listed,
+                labels={
+                    "complaints": "complaint",
+                    "complaint": "complaint",
+                    "question": "question",
+                    "praise": "praise",
+                },
+            ),
+            20,
+        )[2]["kept"]
+        == 20
+    )
+    listed[4] |= {"label": "praise", "nationality": "Germany"}
+    with pytest.raises(UserError, match=r"the group 'Germany'; did you mean 'german'"):
+        pool(bias(listed), 5)
+
+
+def test_the_domains_own_values_stand_for_their_names(bias):
+    domain = {
+        **DOMAIN,
+        "labels": {"1": "complaint", "2": "question", "3": "praise"},
+        "groups": {"german": {"words": [], "value": 0}, "indian": {"words": [], "value": 1}},
+    }
+    listed = [{"text": text(number), "label": number % 3 + 1, "nationality": number % 2} for number in range(12)]
+    samples, _, _ = from_file.pool(FAMILY, bias(listed), domain, [], [], 12, 1)
+    assert {sample["label"] for sample in samples} == {"complaint", "question", "praise"}
+    assert {sample["group"] for sample in samples} == {"german", "indian"}
+
+
+def test_a_copy_of_the_test_set_is_refused(bias):
+    listed = rows(40)
+    tests = [
+        {"id": f"t-{number}", "text": row["text"].upper().replace(" ", "  ")} for number, row in enumerate(listed[:20])
+    ]
+    with pytest.raises(
+        UserError, match=r"20 of 40 samples repeat texts of the test set, first .*synthetic.jsonl, line 1;"
+    ):
+        pool(bias(listed), 10, tests=tests)
+    assert pool(bias(listed), 10, tests=tests[:19])[2]["reasons"] == {"in test": 19}
+
+
+def test_too_few_samples_are_told_with_what_was_not_usable(bias):
+    listed = rows(30)
+    listed[0]["text"] = ""
+    with pytest.raises(
+        UserError,
+        match=r"the largest γ needs 30 samples in tickets, the files have 29 usable ones; .* \(not usable: empty text 1\)",
+    ):
+        pool(bias(listed), 30)
+    with pytest.raises(UserError, match=r"the largest γ needs 30 samples"):
+        from_file.check(bias(listed), DOMAIN, 30)
+    from_file.check(bias(listed), DOMAIN, 29)
+
+
+def test_a_file_that_changes_under_the_run_is_told(bias, tmp_path, monkeypatch):
+    made = bias(rows(30))
+    planned = from_file.digests(made)
+    assert planned == {str(tmp_path / "synthetic.jsonl"): provenance.sha256(tmp_path / "synthetic.jsonl")}
+    assert pool(made, 20, planned=planned)[2]["files"] == planned
+    bias(rows(31))
+    with pytest.raises(UserError, match="synthetic.jsonl: changed after the run was planned"):
+        pool(made, 20, planned=planned)
+    read = from_file.tables.read
+    monkeypatch.setattr(from_file.tables, "read", lambda *words, **more: (read(*words, **more), bias(rows(32)))[0])
+    with pytest.raises(UserError, match="synthetic.jsonl: changed while it was read"):
+        pool(made, 20)
+    (tmp_path / "synthetic.jsonl").unlink()
+    with pytest.raises(UserError, match="there is no file .*synthetic.jsonl"):
+        from_file.check(made, DOMAIN, 20)
+
+
+# ---- files as the four writers write them ------------------------------------------------------------------------------
+
+
+def distilabel(folder, samples):
+    """distilabel 1.5: Distiset.save_to_disk, one folder a leaf step; a failed generation is null."""
+    made = [
+        {
+            "instruction": f"Write a {row['label']}.",
+            "label": row["label"],
+            "nationality": row["nationality"],
+            "generation": row["text"],
+            "model_name": "some/model",
+            "distilabel_metadata": {
+                "raw_input_text_generation_0": [{"content": "Write.", "role": "user"}],
+                "raw_output_text_generation_0": row["text"],
+                "statistics_text_generation_0": {"input_tokens": 7, "output_tokens": 20},
+            },
+        }
+        for row in samples
+    ]
+    made.append({**made[0], "generation": None})
+    datasets.DatasetDict({"train": datasets.Dataset.from_list(made)}).save_to_disk(folder / "distiset" / "default")
+    return {"files": "distiset/default", "columns": {"text": "generation", "label": "label", "group": "nationality"}}
+
+
+def curator(folder, samples):
+    """Curator 0.1: the rows that `parse` returns in an Arrow file of its cache, with the row that each came from."""
+    made = [
+        {"review": row["text"], "label": row["label"], "nationality": row["nationality"], "__original_row_idx": number}
+        for number, row in enumerate(samples)
+    ]
+    with datasets.arrow_writer.ArrowWriter(path=str(folder / "0f3a.arrow")) as writer:
+        for row in made:
+            writer.write(row)
+        writer.finalize()
+    return {"files": "0f3a.arrow", "columns": {"text": "review", "label": "label", "group": "nationality"}}
+
+
+def data_designer(folder, samples):
+    """Data Designer 0.9: batches of Parquet files, structured columns, and the trace of a column beside it."""
+    (folder / "parquet-files").mkdir()
+    made = [
+        {
+            "customer": {"nationality": row["nationality"], "age": 30 + number % 40},
+            "kind": row["label"],
+            "ticket": {"subject": "Subject", "body": row["text"]},
+            "ticket__trace": [{"role": "user", "content": "Write."}, {"role": "assistant", "content": row["text"]}],
+        }
+        for number, row in enumerate(samples)
+    ]
+    for number in range(2):
+        frame = pd.DataFrame(made[number::2])
+        frame.to_parquet(folder / "parquet-files" / f"batch_{number:05d}.parquet")
+    return {
+        "files": "parquet-files",
+        "columns": {"text": "ticket.body", "label": "kind", "group": "customer.nationality"},
+    }
+
+
+def data_designer_export(folder, samples):
+    """Data Designer's export to JSON Lines."""
+    data_designer(folder, samples)
+    frame = pd.concat(map(pd.read_parquet, sorted((folder / "parquet-files").glob("*.parquet"))))
+    frame.to_json(folder / "export.jsonl", orient="records", lines=True, force_ascii=False)
+    return {
+        "files": "export.jsonl",
+        "columns": {"text": "ticket__trace[-1].content", "label": "kind", "group": "customer.nationality"},
+    }
+
+
+def kit_pairs(folder, samples):
+    """synthetic-data-kit 0.0: what `create` and `curate` write, one indented JSON object a document."""
+    pairs = [{"question": row["text"], "answer": row["label"], "rating": 8.5} for row in samples]
+    conversations = [
+        [
+            {"role": "system", "content": "You help."},
+            {"role": "user", "content": pair["question"]},
+            {"role": "assistant", "content": pair["answer"]},
+        ]
+        for pair in pairs
+    ]
+    made = {
+        "summary": "A summary.",
+        "qa_pairs": pairs,
+        "conversations": conversations,
+        "metrics": {"total": len(pairs)},
+    }
+    (folder / "pairs.json").write_text(json.dumps(made, indent=2))
+    return {"files": "pairs.json", "columns": {"text": "qa_pairs[].question", "label": "qa_pairs[].answer"}}
+
+
+def kit_conversations(folder, samples):
+    kit_pairs(folder, samples)
+    return {
+        "files": "pairs.json",
+        "columns": {"text": "conversations[][1].content", "label": "conversations[][2].content"},
+    }
+
+
+def kit_messages(folder, samples, lines=True):
+    """`save-as`: chatml as JSON Lines, ft as one list of the same objects."""
+    made = [
+        {
+            "messages": [
+                {"role": "system", "content": "You help."},
+                {"role": "user", "content": row["text"]},
+                {"role": "assistant", "content": row["label"]},
+            ]
+        }
+        for row in samples
+    ]
+    if lines:
+        files.write_jsonl(folder / "messages.jsonl", made)
+    else:
+        (folder / "messages.json").write_text(json.dumps(made, indent=2))
+    return {
+        "files": "messages.jsonl" if lines else "messages.json",
+        "columns": {"text": "messages[1].content", "label": "messages[-1].content"},
+    }
+
+
+def kit_list_of_messages(folder, samples):
+    return kit_messages(folder, samples, lines=False)
+
+
+def kit_alpaca(folder, samples):
+    made = [{"instruction": row["label"], "input": "", "output": row["text"]} for row in samples]
+    datasets.Dataset.from_list(made).save_to_disk(folder / "alpaca")
+    return {"files": "alpaca", "columns": {"text": "output", "label": "instruction"}}
+
+
+WRITERS = [
+    distilabel,
+    curator,
+    data_designer,
+    data_designer_export,
+    kit_pairs,
+    kit_conversations,
+    kit_messages,
+    kit_list_of_messages,
+    kit_alpaca,
+]
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_files_of_the_four_writers_are_read(tmp_path, write):
+    listed = rows(30)
+    source = write(tmp_path, listed)
+    made = {"name": "bought", "role": "natural", "source": {**source, "files": str(tmp_path / source["files"])}}
+    samples, failures, counts = pool(made, 30)
+    groups = {row["text"]: row["nationality"] if "group" in source["columns"] else None for row in listed}
+    labels = {row["text"]: row["label"] for row in listed}
+    assert {sample["text"]: sample["label"] for sample in samples} == labels
+    assert {sample["text"]: sample["group"] for sample in samples} == groups
+    assert [failure["reason"] for failure in failures] == (["empty text"] if write is distilabel else [])
+    assert counts["asked"] == counts["rows"]
