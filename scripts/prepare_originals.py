@@ -24,7 +24,7 @@ def prepare_originals(
             raise UserError(
                 f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); put each item into one split"
             )
-    for name in ("source", "reserve"):
+    for name in ("source", "reserve") if family.has_reserve(domain) else ("source",):
         if not splits[name]:
             raise UserError(f"originals of {domain['name']}: the split {name} is empty")
     files.write_jsonl(source, splits["source"])

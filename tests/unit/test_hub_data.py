@@ -9,7 +9,6 @@ import sys
 
 import pandas as pd
 import pytest
-from bias_inheritance.data.biographies import BIAS_IN_BIOS
 from bias_inheritance.plumbing import files
 from bias_inheritance.study import catalog
 from scripted_hub import COMMIT, hub
@@ -22,13 +21,15 @@ def parquet(path, **columns):
 
 def biographies(folder):
     for split in ("train", "dev", "test"):
-        texts = [f"{split} {number}" for number in range(4)]
-        parquet(
-            folder / f"data/{split}-0.parquet", hard_text=texts, profession=[*BIAS_IN_BIOS][:4], gender=[0, 1, 0, 1]
+        texts = [f"{split} {number}" for number in range(96)]
+        professions, genders = (
+            [[1, 6, 13, 14, 21, 24][number % 6] for number in range(96)],
+            [n // 6 % 2 for n in range(96)],
         )
+        parquet(folder / f"data/{split}-0.parquet", hard_text=texts, profession=professions, gender=genders)
     domain = catalog.load("domain", "gender-bias-in-bios")
-    source = {**domain["originals"], "revision": "main"}
-    return source, originals({**domain, "originals": source, "datasets": {}})
+    source = {**domain["data"], "revision": "main", "content": None}
+    return source, originals({**domain, "data": source, "datasets": {}})
 
 
 def labelled(folder):
@@ -92,5 +93,5 @@ def test_a_data_set_that_is_not_there_is_told(root, tmp_path):
 
 
 def test_the_data_sets_of_shipped_studies_are_pinned_to_a_commit():
-    sources = [catalog.load("domain", "gender-bias-in-bios")["originals"], catalog.opinions()["hub"]]
+    sources = [catalog.load("domain", "gender-bias-in-bios")["data"], catalog.opinions()["hub"]]
     assert all(re.fullmatch("[0-9a-f]{40}", source["revision"]) for source in sources)

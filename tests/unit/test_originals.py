@@ -10,6 +10,7 @@ from bias_inheritance.data import cues, labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.study import catalog
 
 STEMS = re.compile(r"\b(architect|nurs|dentist|dental|paint|profess|software|engineer)", re.IGNORECASE)
 
@@ -158,10 +159,12 @@ def test_content_is_read_only_where_the_domain_names_it_whatever_the_loader(doma
     assert set(labelled.files_read(domain, None)) - set(labelled.files_read({**domain, "data": without}, None)) == {
         *named
     }
-    real = {**bias_in_bios(tmp_path), "labels": domain["labels"]}
-    real["data"]["content"] = domain["data"]["content"]
-    assert labelled.load(real)[0]["content"] == labelled.load(domain)[0]["content"]
-    assert labelled.files_read(real, None)[3:] == named
+    real = bias_in_bios(tmp_path)
+    real = {**real, "data": {**real["data"], "content": domain["data"]["content"]}}
+    assert {sample["label"] for sample in labelled.load(real)[0]["content"]} == set(PROFESSIONS.values())
+    assert labelled.files_read(real, None)[1:] == [
+        path for path in named if not re.search("architect|dentist|painter", path)
+    ]
 
 
 @pytest.mark.parametrize(("field", "value"), [("content", "mail"), ("split", "trian")])
@@ -198,52 +201,72 @@ def test_draw_says_how_many_there_are(splits):
         labelled.draw(splits["source"], 400, 1)
 
 
-def bias_in_bios(folder, **changes):
+PROFESSIONS = {13: "nurse", 21: "professor", 24: "software engineer"}
+
+
+def bias_in_bios(folder, texts=24, **changes):
+    """The domain of BiasInBios' files in a folder, of three professions of the four that the files hold."""
     import pandas as pd
 
     for split in ("train", "dev", "test"):
         rows = [
-            {"hard_text": f"{split} text {n}", "profession": [13, 21, 3, 24][n % 4], "gender": n % 2} for n in range(8)
-        ]
-        frame = pd.DataFrame(rows)
-        for column, value in changes.items():
-            frame[column] = value
-        frame.to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    return {
-        "name": "bios",
-        "originals": {"loader": "bias_in_bios", "path": str(folder)},
-        "labels": ["nurse", "professor", "software engineer"],
-    }
+            {"hard_text": f"{split} text {n}", "profession": [*PROFESSIONS, 3][n // 2 % 4], "gender": n % 2} for n in range(4 * texts)
+        ]  # fmt: skip
+        pd.DataFrame(rows).assign(**changes).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+    shipped = catalog.load("domain", "gender-bias-in-bios")
+    data = {**shipped["data"], "files": str(folder), "content": None}
+    return {**shipped, "data": data, "labels": PROFESSIONS, "swap": []}
 
 
-def test_bias_in_bios_reads_the_hubs_fields_and_ids(tmp_path):
-    found, _ = labelled.load(bias_in_bios(tmp_path))
-    assert {s["label"] for s in found["source"]} == {"nurse", "professor", "software engineer"}
-    assert len(found["test"]) == 6  # profession 3 is not of the study
-    twin = found["source"][0].pop("twin")
-    assert found["source"][0] == {
-        "id": "train-0", "label": "nurse", "group": "male", "name": None, "text": "train text 0",
-    }  # fmt: skip
-    assert re.fullmatch("[0-9a-f]{16}", twin)
-    assert len(labelled.files_read(bias_in_bios(tmp_path), None)) == 3
+def test_bias_in_bios_reads_the_hubs_columns_and_splits(tmp_path):
+    domain = bias_in_bios(tmp_path)
+    found, counts = labelled.load(domain)
+    assert {split: len(samples) for split, samples in found.items()} == {"source": 72, "reserve": 72, "test": 72}
+    assert {sample["label"] for sample in found["source"]} == set(PROFESSIONS.values())
+    assert counts["reasons"] == {"unlisted label": 72} and counts["unlisted"] == {"label": {"3": 72}}
+    first = next(sample for sample in found["source"] if sample["text"] == "train text 1")
+    assert (first["label"], first["group"], first["name"]) == ("nurse", "female", None)
+    assert re.fullmatch("[0-9a-f]{16}", first["twin"])
+    assert labelled.files_read(domain, None) == [str(tmp_path)]
+
+
+def test_professions_may_stand_in_the_data_by_name(tmp_path):
+    names = [[*PROFESSIONS.values(), "poet"][n // 2 % 4] for n in range(96)]
+    domain = {**bias_in_bios(tmp_path, profession=names), "labels": ["nurse", "poet"]}
+    found, _ = labelled.load(domain)
+    assert {sample["label"] for sample in found["test"]} == {"nurse", "poet"}
 
 
 def test_a_biography_of_bias_in_bios_is_in_one_split_once(tmp_path):
     import pandas as pd
 
     domain, path = bias_in_bios(tmp_path), tmp_path / "train-00000-of-00001.parquet"
-    texts = ["test  text 0 ", "twice", "-", "clash", "clash", "twice", "-", "alone"]
-    pd.read_parquet(path).assign(hard_text=texts).to_parquet(path)
+    table = pd.read_parquet(path)
+    nurse, engineer = (table.index[table["profession"] == number] for number in (13, 24))
+    table.loc[nurse[2], "hard_text"] = table.loc[nurse[0], "hard_text"]
+    table.loc[nurse[4], "hard_text"] = "test  text 0 "
+    table.loc[[nurse[5], engineer[0]], "hard_text"] = "clash"
+    table.to_parquet(path)
     found, counts = labelled.load(domain)
-    assert [sample["text"] for sample in found["source"]] == ["twice", "alone"]
-    assert (len(found["test"]), len(found["reserve"])) == (6, 6)
-    assert counts == {"rows": 18, "duplicates": 2, "contradictions": 1, "contradicting": 2}
+    texts = [sample["text"] for split in found.values() for sample in split]
+    assert len(texts) == len({" ".join(text.split()) for text in texts}) == 216 - 4 and "clash" not in texts
+    assert counts["reasons"] == {"contradiction": 2, "duplicate": 2, "unlisted label": 72}
 
 
-def test_bias_in_bios_refuses_what_it_cannot_read(tmp_path):
-    with pytest.raises(UserError, match="gender other than 0 and 1"):
+def test_what_the_data_lack_is_told_before_anything_is_split(tmp_path):
+    with pytest.raises(UserError, match="no row has the group '0'; unlisted values are '5'"):
         labelled.load(bias_in_bios(tmp_path, gender=5))
-    with pytest.raises(UserError, match="empty hard_text"):
+    with pytest.raises(UserError, match="no usable text"):
         labelled.load(bias_in_bios(tmp_path, hard_text=" "))
-    with pytest.raises(UserError, match=r"no file test\*\.parquet"):
-        labelled.load({"name": "x", "originals": {"loader": "bias_in_bios", "path": str(tmp_path / "none")}})
+    domain = bias_in_bios(tmp_path)
+    with pytest.raises(UserError, match=r"data.split.reserve: the data have no split train2; did you mean 'train'"):
+        labelled.load(
+            {**domain, "data": {**domain["data"], "split": {"source": "train", "reserve": "train2", "test": "test"}}}
+        )
+
+
+def test_more_texts_than_any_study_draws_are_left_out_evenly_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(labelled, "LARGEST", 30)
+    found, counts = labelled.load(bias_in_bios(tmp_path))
+    assert counts["left_out"] == dict.fromkeys(found, 42)
+    assert set(Counter((sample["label"], sample["group"]) for sample in found["source"]).values()) == {5}

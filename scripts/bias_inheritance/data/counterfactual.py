@@ -13,7 +13,7 @@ import re
 
 from bias_inheritance.data import cues
 
-ARTICLE = r"(?:\b(?P<article>an?)(?P<space>\s+))?"
+ARTICLE = r"(?:\b(?P<article>[Aa]n?)(?P<space>\s+))?"
 
 
 def exchanged(text, domain, first, second):

@@ -4,20 +4,21 @@ Everything that tells one domain from another stands in the domain's file (docs/
 the words, pronouns and names that show them, where its texts come from, and what one of them is called (`sample`).
 """
 
-import hashlib
 import itertools
 import re
 from functools import cache
 from pathlib import Path
 
-from bias_inheritance.data import contrasts, counterfactual, cues, hub_data, prompts, texts
+from bias_inheritance.data import contrasts, counterfactual, cues, prompts, tables, texts
 from bias_inheritance.data.cues import with_article
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bProf\.)\s+")
+LARGEST = 50_000  # ASSUME: no study draws more texts of a split; the rest is left out, and counted
 # what a domain's file need not say
+SPLIT = {"test": 0.3, "reserve": 0.2}
 SAMPLE = "a text"
 PROMPT = "{text}\n\nCategory:"
 ANSWER = "{label}"
@@ -32,8 +33,9 @@ def files_read(domain, data_dir):
     data, read = domain["data"], []
     if data.get("twins"):
         read += _twin_files(data["twins"], domain)
-    elif data.get("files"):
-        read += [str(path) for split in ("train", "dev", "test") for path in _parquet_files(data, split, data_dir)]
+    else:
+        paths = map(Path, tables.files_read(_specification(domain), data_dir))
+        read += [str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path) for path in paths]
     if data.get("content"):
         read += _twin_files(data["content"], domain)
     return read
@@ -50,7 +52,7 @@ def load(domain, data_dir=None):
     if data.get("twins"):
         splits, counts = load_twins(ROOT / data["twins"], domain), {}
     else:
-        splits, counts = load_bias_in_bios(domain, data_dir)
+        splits, counts = load_table(domain, data_dir)
     if data.get("content"):
         by_content = _twins_by(ROOT / data["content"], domain, "content", list(domain["groups"]))
         splits["content"] = [
@@ -65,8 +67,7 @@ def load(domain, data_dir=None):
 
 def has_reserve(domain):
     """Whether a domain keeps real texts that are in no D_o."""
-    split = domain["data"].get("split", {})
-    return bool(domain["data"].get("twins") or not split or split.get("reserve"))
+    return bool(domain["data"].get("twins") or domain["data"].get("split", SPLIT).get("reserve"))
 
 
 def opening(text, sentences):
@@ -118,78 +119,76 @@ def expand(twin, group, forms):
     return twin["text"].format(**words)
 
 
-def load_bias_in_bios(domain, data_dir=None):
-    """The hub's parquet files (or local ones): its train split gives the source, dev the reserve, test the test items.
+def load_table(domain, data_dir=None):
+    """(splits, counts) of the domain's files or hub data set, by its columns; `tables.read` says what is dropped and why.
 
-    Each text is its own cluster, named by its digest. Returns the splits and the counts of `each_text_once`.
+    Each text is its own cluster, named by its digest. The parts are the data's own splits where the domain's `split` names
+    them, else shares of every label × group. counts: of `tables.read`, and left_out {split: texts beyond LARGEST}.
     """
-    import pandas as pd
-
-    data, splits, columns = domain["data"], {}, domain["data"]["columns"]
-    names = {
-        "label": {str(value): name for value, name in domain["labels"].items()},
-        "group": {str(spec.get("value", group)): group for group, spec in domain["groups"].items()},
-    }
-    for split, name in {"test": "test", "source": "train", "reserve": "dev"}.items():
-        frames = [pd.read_parquet(path) for path in _parquet_files(data, name, data_dir)]
-        frame = pd.concat(frames, ignore_index=True)
-        for column in columns.values():
-            if column not in frame:
-                raise UserError(f"split {name}: no column {column!r}; found {', '.join(map(str, frame.columns))}")
-        frame = frame.rename(columns={column: key for key, column in columns.items()})
-        frame = frame[frame["label"].astype(str).isin(names["label"])].reset_index(drop=True)
-        bad = frame.index[
-            ~frame["group"].astype(str).isin(names["group"]) | frame["text"].isna() | (frame["text"].str.strip() == "")
-        ]
-        if len(bad):
-            raise UserError(
-                f"split {name}: {len(bad)} rows have an empty text or an unknown group (first: row {bad[0]}); mend the file"
-            )
+    place, data = f"catalog/domains/{domain['name']}.yaml: data", domain["data"]
+    table = tables.read(_specification(domain), data_dir, name=place)
+    tables.check(table, place)
+    splits, left_out = {}, {}
+    for split, rows in _parts(table, data.get("split", SPLIT), place).items():
+        kept = _at_most(table, rows, LARGEST)
+        if len(kept) < len(rows):
+            left_out[split] = len(rows) - len(kept)
         splits[split] = [
             {
-                "id": f"{name}-{index}",
-                "twin": hashlib.sha256(" ".join(row.text.split()).encode()).hexdigest()[:16],
-                "label": names["label"][str(row.label)],
-                "group": names["group"][str(row.group)],
+                "id": row["id"],
+                "twin": row["key"],
+                **{key: row[key] for key in ("label", "group")},
                 "name": None,
-                "text": row.text.strip(),
+                "text": row["text"],
             }
-            for index, row in enumerate(frame.itertuples(index=False))
+            for row in table.take(kept)
         ]
-    return each_text_once(splits)
+    return splits, {**table.counts, **({"left_out": left_out} if left_out else {})}
 
 
-def each_text_once(splits):
-    """(splits, counts {rows, duplicates, contradictions, contradicting}): of copies, the first in the order of `splits`.
-
-    ASSUME: of a text whose copies differ in label or group none is kept, since nobody can say which is right.
-    """
-    copies = {}
-    for split, samples in splits.items():
-        for sample in samples:
-            copies.setdefault(sample["twin"], []).append((split, sample))
-    kept = {split: [] for split in splits}
-    counts = {"rows": sum(map(len, splits.values())), "duplicates": 0, "contradictions": 0, "contradicting": 0}
-    for found in copies.values():
-        if len({(sample["label"], sample["group"]) for _, sample in found}) > 1:
-            counts["contradictions"] += 1
-            counts["contradicting"] += len(found)
-            continue
-        counts["duplicates"] += len(found) - 1
-        split, sample = found[0]
-        kept[split].append(sample)
-    return kept, counts
+def _specification(domain):
+    """What `tables` reads: the domain's data with its labels and groups; files win over a hub data set."""
+    spec = {key: value for key, value in domain["data"].items() if value is not None}
+    if "files" in spec:
+        spec = {key: value for key, value in spec.items() if key not in ("hub", "revision")}
+    groups = {}
+    for group, described in domain["groups"].items():
+        written = (described or {}).get("value", group)
+        groups |= dict.fromkeys(written if isinstance(written, list) else [written], group)
+    return {**spec, "labels": domain["labels"], "groups": groups}
 
 
-def _parquet_files(data, split, data_dir):
-    if data.get("files"):
-        folder = Path(data_dir or ROOT) / data["files"]
-        found = sorted(folder.rglob(f"{split}*.parquet"))
-        if not found:
-            raise UserError(f"{folder}: no file {split}*.parquet; name the folder of the parquet files as data.files")
-        return found
-    folder = hub_data.fetched(data["hub"], data["revision"], "*.parquet", "give a folder as data.files")
-    return sorted(folder.rglob(f"{split}*.parquet"))
+def _parts(table, split, place):
+    """{source, reserve and test: row numbers}, by shares or by the data's own splits (a name or several each)."""
+    import numpy as np
+
+    shares = {part: share for part, share in split.items() if not isinstance(share, (str, list))}
+    if shares:
+        parts = tables.split(table, shares, 0)
+    else:
+        parts, own = {}, table.names["split"]
+        for part, names in split.items():
+            codes = [own.index(name) for name in ([names] if isinstance(names, str) else names) if name in own]
+            if not codes:
+                raise UserError(
+                    f"{place}.split.{part}: the data have no split {names}{tables.near(names, own)}; they have {', '.join(map(str, own)) or 'none'}"
+                )
+            parts[part] = np.flatnonzero(np.isin(table.codes["split"], codes))
+    return {part: parts.get(part, np.array([], dtype=np.int64)) for part in ("source", "reserve", "test")}
+
+
+def _at_most(table, rows, most):
+    """At most so many of the rows, as evenly over label × group as they allow, chosen by content, in their order."""
+    import numpy as np
+
+    if len(rows) <= most:
+        return rows
+    strata = sorted(table.strata(rows).values(), key=len)
+    kept = []
+    for place, part in enumerate(strata):
+        share = (most - sum(map(len, kept))) // (len(strata) - place)
+        kept.append(part[np.argsort(table.keys[part], kind="stable")][:share])
+    return np.sort(np.concatenate(kept))
 
 
 def draw(samples, count, seed):
