@@ -19,11 +19,12 @@ BEFORE = pytest.StashKey()
 
 
 def written_to_checkout():
-    """Names of what lies in the checkout and is not tracked, and of all studies run in it; caches of Python excepted."""
+    """Names of untracked and ignored files of the checkout, and of all studies run in it; Python's caches excepted."""
     status = ["git", "-C", provenance.ROOT, "status", "--porcelain", "--ignored"]
     lines = subprocess.run(status, capture_output=True, text=True).stdout.splitlines()
     studies = [path for place in ("results", "logs", ".work") for path in (provenance.ROOT / place).glob("*")]
-    return {line for line in lines if "__pycache__" not in line} | set(map(str, studies))
+    new = {line for line in lines if line.startswith(("??", "!!")) and "__pycache__" not in line}
+    return new | set(map(str, studies))
 
 
 def pytest_sessionstart(session):

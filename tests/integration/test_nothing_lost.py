@@ -230,7 +230,7 @@ def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
             path = tmp_path / f"{number}.out"
             with pytest.raises(Exception) as raised:
                 write(path)
-            assert step._error_number(raised.value) == errno.ENOSPC, (number, repr(raised.value))
+            assert step.error_number(raised.value) == errno.ENOSPC, (number, repr(raised.value))
             for left in tmp_path.iterdir():
                 assert left == path or not left.name.endswith(".tmp"), left
                 left.unlink()

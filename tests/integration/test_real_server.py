@@ -150,7 +150,7 @@ def served_by(folder, url, model, **changes):
     service = {**content["service"], "limits": {**content["service"]["limits"], "concurrency": 1}}
     terms = {"max_cost_usd": 0, "models": {"local-server": service}}
     files.write_json(folder / ".work" / "study" / "api" / "terms.json", terms)
-    step._extra.clear()
+    step.notes.clear()
     generation = {**content["generation"], "batch_size": 4, "max_new_tokens": 40}
     return folder / "card.json", {"name": "local-server", "system": content["system"], "generation": generation}, work
 
@@ -185,7 +185,7 @@ def test_it_writes_a_pool(served, tmp_path):
     assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]
     assert counts["kept"] >= 3 and counts["mean_words"] > 15
     assert len({sample["text"] for sample in samples}) == len(samples)
-    spent = step._extra["api"]
+    spent = step.notes["api"]
     assert spent["requests"] == counts["asked"] + 1 and spent["cost_usd"] == 0
     assert spent["completion_tokens"] > counts["tokens"] > 0 and all(spent["request_ids"])
 
@@ -227,7 +227,7 @@ def test_it_answers_a_task(served, tmp_path):
     accuracy = ask_and_score(served, tmp_path)
     assert accuracy["scoring"] == "parsed" and accuracy["n"] == 4 and 0 <= accuracy["n_unparsed"] <= 4
     assert not math.isnan(accuracy["value"])
-    assert step._extra["api"]["prompt_tokens"] > 4 * 20
+    assert step.notes["api"]["prompt_tokens"] > 4 * 20
 
 
 def test_the_same_seed_gives_the_same_text_and_another_another(served, tmp_path):

@@ -252,7 +252,7 @@ def write_pool(study, size=20, attempts=6):
     files.write_jsonl(study.folder / "originals.jsonl", originals())
     files.write_jsonl(study.folder / "test.jsonl", [])
     pool = study.folder / "results" / "pool"
-    step._extra.clear()
+    step.notes.clear()
     write_pool_script(
         study.card,
         [],
@@ -271,7 +271,7 @@ def write_pool(study, size=20, attempts=6):
         seed=1,
         cell=None,
     )
-    return pool, dict(step._extra)
+    return pool, dict(step.notes)
 
 
 def test_a_pool_is_written_through_a_failing_server(tmp_path):

@@ -16,7 +16,7 @@ def record(message, **facts):
 def failed(tmp_path, **facts):
     """What is printed of a failed job with such facts."""
     stream = io.StringIO()
-    display = progress._Display(tmp_path, stream)
+    display = progress.Display(tmp_path, stream)
     known = {"event": "job_error", "jobid": 1, "rule_name": "finetune", "rule_msg": None, "log": [], "output": ["made"]}
     display.emit(record("Error in rule finetune, jobid: 1", **(known | facts)))
     display.emit(record("Trying to restart job 1.", event=None))
@@ -63,14 +63,15 @@ def test_that_slurm_ended_a_job_for_its_memory_is_told_however_much_follows(tmp_
 def test_the_state_of_a_killed_step_is_no_longer_shown(tmp_path):
     with progress.of_job(tmp_path, "finetune", {"seed": 1}):
         progress.update(3, 48, "steps")
-        state = next((tmp_path / "progress").iterdir()).read_bytes()
-    display = progress._Display(tmp_path, io.StringIO())
+        (path,) = (tmp_path / "progress").iterdir()
+        state = path.read_bytes()
+    display = progress.Display(tmp_path, io.StringIO())
     display.stopped.set()
-    progress._state_file(tmp_path / "progress", "finetune 1").write_bytes(state)
-    assert "3/48 steps" in display._line()
+    path.write_bytes(state)  # as a killed step leaves it
+    assert "3/48 steps" in display.line()
     display.emit(record("", event="job_info", jobid=1, rule_name="finetune", wildcards={"seed": 1}))
     display.emit(record("", event="job_error", jobid=1, rule_name="finetune", rule_msg=None, log=[], output=["made"]))
-    assert "3/48" not in display._line()
+    assert "3/48" not in display.line()
 
 
 def test_of_a_stopped_job_only_that_is_told(tmp_path):

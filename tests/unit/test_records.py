@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from bias_inheritance.plumbing import audit, files, provenance, records, step
+from bias_inheritance.plumbing import audit, files, provenance, records
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.tools import trace
 
@@ -100,14 +100,6 @@ def test_a_record_with_a_part_of_another_form_is_broken(study, key, value):
     records.study_of(study / "b.jsonl")
 
 
-def test_a_record_as_a_step_writes_it_is_of_that_form(study, monkeypatch):
-    monkeypatch.setattr(step, "_extra", {})
-    arguments = type("Arguments", (), {"work": study.parent, "record": "", "wildcards": {}, "parameters": {}})
-    written = step._record("copy_pool", arguments, {}, {}, step._ran("copy_pool", {}), 0.0)
-    for key, form in FORMS.items():
-        assert isinstance(written[key], form), key
-
-
 @pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
 def test_a_link_is_extra_and_in_the_root_digest(study, target):
     """Whether it leads to a folder or to nothing; what lies behind it is none of the study's."""
@@ -146,12 +138,14 @@ def traced(capsys, path, **options):
 CARD = {"model": "a-model", "form": "source", "revision": "r1", "files": {"weights.safetensors": "5" * 64}}
 
 
-def test_what_is_stale_by_the_configuration_tells_what_it_was_last_planned_with():
-    plan = {"parameters": {"r": {"count": provenance.digest(2)}}, "arguments": ["--config", "originals=2"]}
-    (why,) = audit._changed_parameters("r", {"parameters": {"count": 1}}, plan)
-    assert why == "the configuration, as last planned with --config originals=2, gives other parameters: count"
-    (why,) = audit._changed_parameters("r", {"parameters": {"count": 1}}, {"parameters": {"r": None}, "arguments": []})
-    assert why == "the configuration, as last planned, can no longer make it"
+def test_what_is_stale_by_the_configuration_names_what_it_was_last_planned_with(study):
+    plan = {"parameters": {"results/one/a.prov.json": {"count": provenance.digest(3)}, "results/one/b.prov.json": None}}
+    plan |= {"sources": {}, "images": [], "arguments": ["--config", "count=3"]}
+    files.write_json(provenance.ROOT / ".work/one/plan.json", plan)
+    why = {name: verdict["why"] for name, verdict in audit.audit(study)["files"].items()}
+    planned = "the configuration, as last planned with --config count=3,"
+    assert why["results/one/a.jsonl"] == f"{planned} gives other parameters: count"
+    assert why["results/one/b.jsonl"] == f"{planned} can no longer make it"
 
 
 @pytest.mark.parametrize("script", ["prepare_model", "prepare_embedder"])

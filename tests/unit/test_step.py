@@ -1,6 +1,7 @@
 """What a record says of the tree and the environment that a step ran in."""
 
 import io
+import json
 import logging
 import os
 import shutil
@@ -8,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 
 import pytest
-from bias_inheritance.plumbing import files, progress, provenance, step
+from bias_inheritance.plumbing import files, progress, provenance, records, step
 from rewording import reword_tree
 
 
@@ -46,28 +48,38 @@ def test_a_tree_with_a_new_module_is_not_clean(tree, path, clean):
     if path:
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text("2\n")
-    assert step._git()["clean"] is clean
+    assert step.git_state()["clean"] is clean
 
 
 def test_the_lock_file_is_the_one_that_is_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    versions = {"torch": "2.0+cpu", "nvidia-x": None}
-    monkeypatch.setattr(step, "_version", versions.get)
+    versions = {"torch": "2.0+cpu"}
+
+    def version(package):
+        if package not in versions:
+            raise metadata.PackageNotFoundError
+        return versions[package]
+
+    monkeypatch.setattr(metadata, "version", version)
     (tmp_path / "envs").mkdir()
-    assert step._environment()["lock_sha256"] is None
+    assert step.environment()["lock_sha256"] is None
     (tmp_path / "envs" / "requirements.txt").write_text("# pins\ntorch==2.0\n")
     (tmp_path / "envs" / "requirements-gpu.txt").write_text("torch===2.0\nnvidia-x==1\n")
-    assert step._environment()["lock"] == "requirements.txt"
+    assert step.environment()["lock"] == "requirements.txt"
     versions["nvidia-x"] = "1"
-    assert step._environment()["lock"] == "requirements-gpu.txt"
+    assert step.environment()["lock"] == "requirements-gpu.txt"
     versions["torch"] = "2.1"
-    assert step._environment()["lock"] is step._environment()["lock_sha256"] is None
+    assert step.environment()["lock"] is step.environment()["lock_sha256"] is None
 
 
-def test_looking_at_the_environment_takes_no_time():
-    started = time.process_time()
-    assert step._environment()["packages"]["torch"]
-    assert time.process_time() - started < 1
+def test_versions_of_packages_are_read_without_importing_them(root):
+    code = (
+        "import json, sys; from bias_inheritance.plumbing import step; "
+        "print(json.dumps([step.environment()['packages']['torch'], 'torch' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root / "scripts", capture_output=True, text=True)
+    version, imported = json.loads(done.stdout)
+    assert version == metadata.version("torch") and not imported
 
 
 WAITING = """
@@ -95,7 +107,7 @@ def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
     assert log.read_text() == f"waiting\n{progress.STOPPED}\n"
 
     shown = io.StringIO()
-    display = progress._Display(tmp_path, shown)
+    display = progress.Display(tmp_path, shown)
     display.emit(logging.makeLogRecord({"event": "job_error", "rule_name": "finetune", "log": [log], "output": []}))
     display.stop()
     assert shown.getvalue() == f"finetune {progress.STOPPED}\n"
@@ -166,3 +178,12 @@ def test_the_commit_of_a_record_is_the_one_that_the_step_began_with(toy, tree):
     before = commit()
     _, record = toy()
     assert record["git"]["commit"] == before != commit()
+
+
+def test_the_record_of_a_step_has_every_field_and_is_read_back_without_fault(toy, tmp_path):
+    _, record = toy(APPTAINER_CONTAINER="/images/cpu.0123.sif")
+    assert records.FIELDS.keys() <= record.keys()
+    assert all(isinstance(record[key], kind) for key, kind in records.FIELDS.items())
+    record |= {"study": "one", "record": "results/one/text.prov.json", "seal": None}
+    files.write_json(tmp_path / "text.prov.json", provenance.sealed({k: v for k, v in record.items() if k != "seal"}))
+    assert records.parse(tmp_path / "text.prov.json")[1] is None

@@ -16,10 +16,10 @@ from bias_inheritance.plumbing import warm
 def worker(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warm")
     before = os.environ.pop(warm.VARIABLE, None)
-    warm.start(folder)
+    alive = warm.start(folder)
     yield {**os.environ}
     os.environ.pop(warm.VARIABLE)
-    os.close(warm._alive_while_open)
+    os.close(alive)
     if before is not None:
         os.environ[warm.VARIABLE] = before
 
@@ -27,7 +27,7 @@ def worker(tmp_path_factory):
 def script(tmp_path, text, root):
     path = tmp_path / "script.py"
     path.write_text(
-        f"import sys\nsys.path.insert(0, {str(root / 'scripts')!r})\nfrom bias_inheritance import warm\nwarm.hand_over()\n{text}"
+        f"import sys\nsys.path.insert(0, {str(root / 'scripts')!r})\nfrom bias_inheritance.plumbing import warm\nwarm.hand_over()\n{text}"
     )
     return [sys.executable, str(path)]
 
@@ -92,7 +92,7 @@ def test_a_step_that_asks_for_no_gpu_sees_none(worker, tmp_path, root, warmly):
     path = tmp_path / "look.py"
     path.write_text(
         f"import sys\nsys.path.insert(0, {str(root / 'scripts')!r})\n"
-        "import os\nfrom bias_inheritance import files, provenance, step\n\n"
+        "import os\nfrom bias_inheritance.plumbing import files, provenance, step\n\n"
         "provenance.code_digest = lambda *_: {'digest': ''}\n\n"
         "def look(seen: step.Output):\n    files.write_json(seen, os.environ['CUDA_VISIBLE_DEVICES'])\n\n"
         "step.run(look)\n"

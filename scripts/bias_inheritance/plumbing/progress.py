@@ -76,7 +76,7 @@ def clock(seconds):
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-class _Display(logging.Handler):
+class Display(logging.Handler):
     """Listens to Snakemake's log events and redraws the line from a separate thread."""
 
     def __init__(self, work, stream):
@@ -122,7 +122,8 @@ class _Display(logging.Handler):
         command = shlex.join([sys.argv[0], *(record.output or [])[:1], *sys.argv[1:]])
         print(f"  to rerun it: {command}", file=self.stream, flush=True)
 
-    def _line(self):
+    def line(self):
+        """The line to show now: time, jobs done, and how far what runs is."""
         share = f"{self.done}/{self.total} jobs" if self.total else "planning"
         parts = [f"{clock(time.time() - self.started)}  {share}"]
         states = []
@@ -147,7 +148,7 @@ class _Display(logging.Handler):
 
     def _redraw(self):
         while not self.stopped.wait(REDRAW_SECONDS):
-            line = self._line()
+            line = self.line()
             if self.terminal:
                 width = os.get_terminal_size(self.stream.fileno()).columns - 1
                 self.stream.write("\r\x1b[K" + line[:width])
@@ -198,7 +199,7 @@ def show(work):
 
     for stale in (Path(work) / "progress").glob("*.json"):
         stale.unlink(missing_ok=True)
-    display = _Display(work, sys.stderr)
+    display = Display(work, sys.stderr)
     for handler in logger.handlers:
         handler.addFilter(_worth_reading)
     logger.addHandler(display)

@@ -57,18 +57,18 @@ PACKAGES = [
 LOCKS = ["requirements-gpu.txt", "requirements.txt"]
 # files that count as code, tracked by git or not
 CODE = ["scripts/*.py", "scripts/*.yaml", "rules/*.smk", "catalog/*.yaml"]
-_extra = {}
+notes = {}  # facts known only to the step, for this job's record
 _discovered = []
 
 
 def note(**facts):
-    """Add facts known only to the step (model revision, device, API cost …) to this job's record. Never a secret."""
-    _extra.update(facts)
+    """Add facts known only to the step (model revision, device, API cost, …) to this job's record. Never a secret."""
+    notes.update(facts)
 
 
 def note_data_set(name, revision, commit):
     """Record the commit that the requested `revision` of the hub's data set `name` resolved to."""
-    _extra.setdefault("data_sets", {})[name] = {"revision": revision, "commit": commit}
+    notes.setdefault("data_sets", {})[name] = {"revision": revision, "commit": commit}
 
 
 def also_read(paths):
@@ -88,11 +88,20 @@ def run(function):
     arguments = _parse(function, kinds)
     values = dict(arguments.parameters)
     values |= {key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output")}
+    locks = []  # held to the end of this process
     try:
-        own_gpu = gpus.claim(arguments.work.parent / "gpus") if arguments.gpu else gpus.hide()  # noqa: F841 held to the end
+        if arguments.gpu:
+            locks.append(gpus.claim(arguments.work.parent / "gpus"))
+        else:
+            gpus.hide()
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
-        ran = _ran(name, arguments.parameters)  # before the step runs, since the tree may change meanwhile
+        # before the step runs: the working tree may change meanwhile
+        basis = {
+            "code": provenance.code_digest(name, arguments.parameters),
+            "git": git_state(),
+            "environment": environment(),
+        }
         for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
             files.clear_leftovers(path)
         for key, kind in kinds.items():
@@ -100,21 +109,22 @@ def run(function):
                 specification = {
                     "parameters": arguments.parameters,
                     "inputs": inputs,
-                    "code": ran["code"]["digest"],
-                    "environment": ran["environment"],  # never resume from what another environment computed
+                    "code": basis["code"]["digest"],
+                    "environment": basis["environment"],  # never resume from what another environment computed
                 }
                 values[key] = arguments.work / name / provenance.digest(specification)[:16]
-                held = files.hold(values[key] / "lock", wait=True)  # noqa: F841 after a kill the old process may still be alive
+                # after a kill the old process may still be alive
+                locks.append(files.hold(values[key] / "lock", wait=True))
         with progress.of_job(arguments.work, name, arguments.wildcards):
             function(**values)
         outputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind == "output"}
         if _discovered:
-            inputs["found"] = _describe_all(_discovered)
-        files.write_json(arguments.record, provenance.sealed(_record(name, arguments, inputs, outputs, ran, started)))
+            inputs["discovered"] = _describe_all(_discovered)
+        files.write_json(arguments.record, provenance.sealed(_record(name, arguments, inputs, outputs, basis, started)))
     except UserError as fault:
         sys.exit(f"{name}: {fault}")
     except Exception as fault:
-        number, place = _error_number(fault), getattr(fault, "filename", None) or arguments.record.parent
+        number, place = error_number(fault), getattr(fault, "filename", None) or arguments.record.parent
         if number in (errno.ENOSPC, errno.EDQUOT):
             sys.exit(f"{name}: the disk is full ({place}); free some space and run the same command again")
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
@@ -123,12 +133,12 @@ def run(function):
 
 
 def _stop(*_):
-    """On Ctrl-C: one line and no stack trace; the next run resumes from the journal."""
+    """On Ctrl-C, exit with one line and no stack trace; the next run resumes from the journal."""
     sys.exit(progress.STOPPED)
 
 
-def _error_number(fault):
-    """The system's error number behind an exception; libraries written in Rust or C++ pass it on only as text."""
+def error_number(fault):
+    """The system's error number behind an exception, or None; libraries in Rust or C++ pass it on only as text."""
     if isinstance(fault, OSError) and fault.errno:
         return fault.errno
     known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -180,12 +190,7 @@ def _describe_all(paths):
     return [entry for path in (paths if isinstance(paths, list) else [paths]) for entry in provenance.describe(path)]
 
 
-def _ran(name, parameters):
-    """The code that runs, its working tree, and the environment."""
-    return {"code": provenance.code_digest(name, parameters), "git": _git(), "environment": _environment()}
-
-
-def _record(name, arguments, inputs, outputs, ran, started):
+def _record(name, arguments, inputs, outputs, basis, started):
     return {
         "step": name,
         "study": arguments.work.name,
@@ -194,34 +199,35 @@ def _record(name, arguments, inputs, outputs, ran, started):
         "parameters": arguments.parameters,
         "inputs": inputs,
         "outputs": outputs,
-        **ran,
+        **basis,
         "machine": _machine(),
-        "started": _moment(started),
-        "ended": _moment(time.time()),
+        "started": _timestamp(started),
+        "ended": _timestamp(time.time()),
         "seconds": round(time.time() - started, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        **_extra,
+        **notes,
     }
 
 
-def _git():
-    """Commit of the working tree and whether it is clean (no change, no new code file), or None outside a checkout."""
+def git_state():
+    """{commit, clean: no change and no new code file} of the working tree, or None outside a checkout."""
 
-    def ask(*words):
+    def git(*words):
         return subprocess.run(["git", "-C", provenance.ROOT, *words], capture_output=True, text=True)
 
     try:
-        commit = ask("rev-parse", "HEAD")
+        commit = git("rev-parse", "HEAD")
     except FileNotFoundError:
         return None
     if commit.returncode:
         return None
-    changed = ask("status", "--porcelain", "--untracked-files=no").stdout.strip()
-    new = ask("ls-files", "--others", "--exclude-standard", "--", *CODE).stdout.strip()
+    changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
+    new = git("ls-files", "--others", "--exclude-standard", "--", *CODE).stdout.strip()
     return {"commit": commit.stdout.strip(), "clean": not changed and not new}
 
 
-def _environment():
+def environment():
+    """Versions of Python and packages, the lock file that they were installed from, and the container image."""
     lock = next(filter(_is_installed, (provenance.ROOT / "envs" / name for name in LOCKS)), None)
     return {
         "python": platform.python_version(),
@@ -240,7 +246,7 @@ def _version(package):
 
 
 def _is_installed(lock):
-    """Whether this environment holds every package as a lock file pins it; the build (+cpu) does not count."""
+    """Whether every package that a lock file pins is installed in that version, of any build (+cpu)."""
     if not lock.exists():
         return False
     pins = [line.replace("===", "==").split("==") for line in lock.read_text().splitlines() if "==" in line]
@@ -248,7 +254,7 @@ def _is_installed(lock):
 
 
 def _container():
-    """The digest of the image that this process runs in, which `make containers` put in its name; None on the host."""
+    """The digest of the image that this process runs in, from the image's name; None outside a container."""
     image = os.environ.get("APPTAINER_CONTAINER")
     return image and Path(image).stem.rpartition(".")[2]
 
@@ -267,5 +273,5 @@ def _machine():
     return {"host": socket.gethostname(), "cpu": model, "cores": os.cpu_count(), "gpu": gpu}
 
 
-def _moment(seconds):
+def _timestamp(seconds):
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

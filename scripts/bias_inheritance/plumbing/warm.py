@@ -44,9 +44,13 @@ PRELOADED = [
 
 
 def start(folder):
-    """Start the worker for this (Snakemake's) process and tell the steps where it listens."""
+    """Start the worker for this (Snakemake's) process and tell the steps where it listens.
+
+    Returns a file descriptor: closing it, or the end of this process, ends the worker. Returns None if there is a
+    worker already, none is wanted, or the system is not Linux.
+    """
     if VARIABLE in os.environ or sys.platform != "linux":
-        return
+        return None
     # An abstract address, since a study's folder may be too deep for a socket's path. It listens from now on: a step
     # that comes while the worker still imports waits in line.
     address = f"bias-inheritance-{secrets.token_hex(16)}"
@@ -65,7 +69,7 @@ def start(folder):
     os.close(reading)
     listener.close()
     os.environ[VARIABLE] = address
-    globals()["_alive_while_open"] = writing
+    return writing
 
 
 def hand_over():
