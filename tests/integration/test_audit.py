@@ -156,40 +156,53 @@ def test_the_faults_below_reach_every_kind_of_file(wider):
         assert path in kinds[kind.split(":")[0]], kind
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_changed_files_are_named(place, kind):
-    path, other = (place / name for name in KINDS[kind])
-    name, other_name = KINDS[kind]
-    content, second = path.read_bytes(), other.read_bytes()
-
-    # a control's list of failures is an empty file
-    for at in (0, len(content) // 2, len(content) - 1) if content else ():
-        same_date(path, flipped(content, at))
-        assert states(place)[0] == {name: "tampered"}, f"flipped byte {at}"
-    for length in (0, 1, len(content) - 1) if content else ():
-        same_date(path, content[:length])
-        assert states(place)[0] == {name: "tampered"}, f"truncated to {length}"
-    path.write_bytes(second)
-    assert states(place)[0] == {name: "tampered"}, "replaced"
-    other.write_bytes(content)
-    assert states(place)[0] == {name: "tampered", other_name: "tampered"}, "swapped"
-    other.write_bytes(second)
+def removed(path, other):
     path.unlink()
-    assert states(place)[0] == {name: "missing"}
-    path.write_bytes(content)
-    added = path.with_name(f"{path.stem}-2{path.suffix}")
-    added.write_bytes(content)
-    assert states(place)[0] == {str(added.relative_to(place)): "extra"}
-    added.unlink()
-    assert states(place)[0] == {}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LAST])
+# what happens to a file, given another one (paths); each is done to a file of every kind at once
+FAULTS = {
+    "first byte flipped": lambda path, other: same_date(path, flipped(path.read_bytes(), 0)),
+    "middle byte flipped": lambda path, other: same_date(path, flipped(path.read_bytes(), path.stat().st_size // 2)),
+    "last byte flipped": lambda path, other: same_date(path, flipped(path.read_bytes(), path.stat().st_size - 1)),
+    "emptied": lambda path, other: same_date(path, b""),
+    "cut to one byte": lambda path, other: same_date(path, path.read_bytes()[:1]),
+    "cut by one byte": lambda path, other: same_date(path, path.read_bytes()[:-1]),
+    "replaced": lambda path, other: path.write_bytes(other),
+    "deleted": removed,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_changed_files_of_every_kind_are_named(place, fault):
+    others = {name: (place / other).read_bytes() for name, other in KINDS.values()}
+    # a control's list of failures is an empty file, which nothing can be taken from
+    names = [name for name in others if (place / name).stat().st_size or fault in ("replaced", "deleted")]
+    for name in names:
+        FAULTS[fault](place / name, others[name])
+    assert states(place)[0] == dict.fromkeys(names, "missing" if fault == "deleted" else "tampered")
+
+
+def test_swapped_and_added_files_are_named(place):
+    first, second = (place / name for name in KINDS["mix/train"])
+    first_content, second_content = first.read_bytes(), second.read_bytes()
+    first.write_bytes(second_content)
+    second.write_bytes(first_content)
+    assert states(place)[0] == dict.fromkeys(KINDS["mix/train"], "tampered")
+    first.write_bytes(first_content)
+    second.write_bytes(second_content)
+    added = [f"{name}.copy" for name, _ in KINDS.values()]
+    for name in added:
+        shutil.copy(place / name.removesuffix(".copy"), place / name)
+    assert states(place)[0] == dict.fromkeys(added, "extra")
+
+
+@pytest.mark.parametrize("kind", ["draw_originals/originals", "predict/predictions", "analyse/verdicts"])
 def test_a_file_edited_together_with_its_record_is_found_by_what_was_made_from_it(place, kind):
-    """Its own record agrees with it; the crate, or a file made from it, read another one."""
+    """Its own record agrees with it; a file made from it read another one."""
     path = place / KINDS[kind][0]
     name = f"results/one/{KINDS[kind][0]}"
-    record = next(r for r in place.rglob("*.prov.json") if name in r.read_text().split('"outputs"')[1])
+    record = place / Path(records.read(place).makers[name]["record"]).relative_to("results/one")
     path.write_bytes(path.read_bytes() + b"\n")
     edit(record, lambda r: entry(r, name).update(provenance.describe(path)[0] | {"path": name}), seal=False)
     wrong, _ = states(place)
@@ -198,6 +211,14 @@ def test_a_file_edited_together_with_its_record_is_found_by_what_was_made_from_i
     wrong, _ = states(place)
     assert "tampered" not in wrong.values() and "stale" in wrong.values(), wrong
     assert KINDS[kind][0] not in wrong, "the file itself agrees with its record"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LAST])
+def test_a_file_of_every_kind_was_read_by_a_later_job(wider, kind):
+    """So that each can be found as above: another record holds its sha256."""
+    study, name = records.read(wider / "results" / "one"), f"results/one/{KINDS[kind][0]}"
+    readers = [r for r in study.records.values() for e in records.entries(r["inputs"]) if e["path"] == name]
+    assert [reader for reader in readers if reader is not study.makers[name]], "nothing was made from it"
 
 
 def test_a_last_file_edited_with_its_record_is_told_by_a_kept_digest_alone(place):
@@ -225,36 +246,49 @@ def entry(content, name):
     return next(e for group in content["outputs"].values() for e in group if e["path"] == name)
 
 
+def fault_of(record):
+    """The state that reading a record alone gives it; audit gives the same, see test_audit_reports_what_records_read."""
+    _, fault = records.parse(record)
+    return fault and fault[0]
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_edited_records_are_named(place, name):
     record = place / name
     whole = record.read_bytes()
-    for key, value in {
-        "seconds": 1.0,
-        "started": "2020-01-01T00:00:00",
-        "wildcards": {},
-        "machine": {"cpu": "?"},
-    }.items():
+    edits = {"seconds": 1.0, "started": "2020-01-01T00:00:00", "wildcards": {"seed": "7"}, "machine": {"cpu": "?"}}
+    for key, value in edits.items():
         edit(record, lambda r, key=key, value=value: r.update({key: value}), seal=False)
-        # some steps have no wildcards
-        assert record.read_bytes() == whole or states(place)[0][name] == "tampered", key
+        assert fault_of(record) == "tampered", key
         record.write_bytes(whole)
     same_date(record, whole.replace(b'": ', b'":  ', 1))
-    assert states(place)[0] == {name: "tampered"}, "one more space"
+    assert fault_of(record) == "tampered", "one more space"
     for broken in (whole[:100], b"", b"{}", b"[]", b"\xff\xfe", b'{"inputs": 3}'):
         record.write_bytes(broken)
-        assert states(place)[0][name] == "broken", broken
+        assert fault_of(record) == "broken", broken
     # each of them once took audit down; tests/unit/test_records.py has more
     for key, value in {"environment": None, "code": 3, "study": ["one"], "record": [name], "parameters": ["a"]}.items():
         record.write_bytes(whole)
         edit(record, lambda r, key=key, value=value: r.update({key: value}), seal=True)
-        assert states(place)[0][name] == "broken", key
-    record.write_bytes(whole)
-    edit(record, lambda r: r["parameters"].update(more=13), seal=True)
-    outputs = [e["path"] for e in records.entries(json.loads(whole)["outputs"])]
+        assert fault_of(record) == "broken", key
+
+
+def test_audit_reports_what_reading_records_finds(place):
+    for number, name in enumerate(RECORDS):
+        record = place / name
+        record.write_bytes(b"{}" if number % 2 else record.read_bytes().replace(b'": ', b'":  ', 1))
+    wrong, _ = states(place)
+    assert [wrong[name] for name in RECORDS] == ["tampered", "broken"] * 3
+
+
+def test_records_edited_and_sealed_again_are_told_by_the_plan_and_by_their_readers(place):
+    outputs = set()
+    for name in RECORDS:
+        edit(place / name, lambda r: r["parameters"].update(more=13), seal=True)
+        outputs |= {e["path"] for e in records.entries(json.loads((place / name).read_text())["outputs"])}
     wrong, _ = states(place)
     # the plan tells the parameters, and the crate read another record
-    assert {wrong[output.removeprefix("results/one/")] for output in outputs} == {"stale"}
+    assert {output.removeprefix("results/one/") for output in outputs} <= wrong.keys()
     assert wrong["ro-crate-metadata.json"] == "stale" and set(wrong.values()) == {"stale"}
 
 
@@ -264,8 +298,7 @@ def test_every_flipped_byte_of_a_record_is_seen(place, name):
     whole = record.read_bytes()
     for at in range(0, len(whole), max(7, len(whole) // 500)):
         record.write_bytes(flipped(whole, at))
-        _, fault = records._parse(record)
-        assert fault and fault[0] in ("tampered", "broken"), at
+        assert fault_of(record) in ("tampered", "broken"), at
 
 
 def test_lost_swapped_and_copied_records_are_named(place):
@@ -313,67 +346,93 @@ def test_an_older_runs_file_with_its_record_is_stale(place, wider):
 STEPS = {kind.split("/")[0]: path for kind, (path, _) in KINDS.items()}
 
 
-def test_a_changed_script_makes_stale_what_its_step_made(place, wider, tmp_path, monkeypatch):
+@pytest.fixture
+def changeable(place, tmp_path, monkeypatch):
+    """A copy of the project with the finished study's code, which audit holds the results against, to be changed."""
+    project = copy_project(tmp_path / "changed")
+    monkeypatch.setattr(provenance, "ROOT", project)
+    monkeypatch.setattr(provenance, "SCRIPTS", project / "scripts")
+    return project
+
+
+def changed_content(path):
+    return path.read_bytes() + (b"\nchanged = True\n" if path.suffix == ".py" else b"\n")
+
+
+@pytest.mark.parametrize("steps", [sorted(STEPS)[::2], sorted(STEPS)[1::2]])
+def test_a_changed_script_makes_stale_what_its_step_made(place, changeable, steps):
     """For every step, and so for every kind of file; nothing of another step but what runs the same script."""
-    other = copy_project(tmp_path / "changed")
-    monkeypatch.setattr(provenance, "ROOT", other)
-    monkeypatch.setattr(provenance, "SCRIPTS", other / "scripts")
-    for step, path in STEPS.items():
-        script = other / "scripts" / f"{step}.py"
-        content = script.read_bytes()
-        script.write_bytes(content + b"\nchanged = True\n")
-        wrong, found = states(place)
-        assert wrong[path] == "stale" and f"scripts/{step}.py" in found["files"][f"results/one/{path}"]["why"]
-        of_step = {kind_path for kind, (kind_path, _) in KINDS.items() if kind.startswith(f"{step}/")}
-        assert of_step <= wrong.keys() and set(wrong.values()) == {"stale"}, step
-        others = {kind_path for kind, (kind_path, _) in KINDS.items() if not kind.startswith(f"{step}/")}
-        assert not others & wrong.keys(), step
-        script.write_bytes(content)
-    assert states(place)[0] == {}
-
-
-@pytest.mark.parametrize(
-    "code, stale",
-    {
-        "scripts/bias_inheritance/pools/mixing.py": [f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"],
-        "scripts/write_pool.py": [f"{POOL}/pool.jsonl", f"{POOL}/counts.json", f"{POOL}/failures.jsonl"],
-        "scripts/copy_pool.py": [f"{CONTROL}/pool.jsonl", f"{CONTROL}/failures.jsonl", f"{CONTROL}/counts.json"],
-        "scripts/bias_inheritance/data/opinions.py": ["misalignment/opinions.jsonl", "misalignment/values.csv"],
-        "scripts/bias_inheritance/pools/quality.py": ["quality.csv"],
-        "resources/opinions-fixture.csv": ["misalignment/opinions.jsonl", "misalignment/unusable-opinions.json"],
-        "scripts/gather_scores.py": ["scores.csv", "scores.parquet"],
-        "scripts/bias_inheritance/models/training.py": [
-            f"{CELL}/adapter/adapter_model.safetensors",
-            f"{CELL}/training.csv",
-        ],
-        "scripts/bias_inheritance/models/scoring.py": [f"{CELL}/predictions/salary.parquet"],
-        "scripts/bias_inheritance/tasks/salary.py": [f"{CELL}/scores/salary.json"],
-        "scripts/bias_inheritance/data/labelled.py": [f"{CELL}/train.jsonl", "originals/gender/source.jsonl"],
-        "scripts/describe_pool.py": [f"{POOL}/card.md"],
-        "scripts/write_crate.py": ["ro-crate-metadata.json", "workflow/Snakefile"],
-        "scripts/prepare_model.py": ["models/tiny-random.json"],
-        "resources/names.csv": ["originals/gender/items/hiring.jsonl"],
-        "resources/biographies/nurse.jsonl": ["originals/gender/source.jsonl", "originals/gender/test.jsonl"],
-    }.items(),
-)
-def test_changed_code_makes_stale_what_it_made(place, wider, tmp_path, monkeypatch, code, stale):
-    other = copy_project(tmp_path / "changed")
-    monkeypatch.setattr(provenance, "ROOT", other)
-    monkeypatch.setattr(provenance, "SCRIPTS", other / "scripts")
-    assert states(place)[0] == {}
-    path = other / code
-    path.write_bytes(path.read_bytes() + (b"\nchanged = True\n" if path.suffix == ".py" else b"\n"))
-    wrong, _ = states(place)
-    assert set(stale) <= set(wrong) and set(wrong.values()) == {"stale"}
-    record = json.loads((place / RECORD).read_text())
-    if code not in record["code"]["files"]:
-        assert f"{POOL}/pool.jsonl" not in wrong
-    path.unlink()
+    for step in steps:
+        script = changeable / "scripts" / f"{step}.py"
+        script.write_bytes(changed_content(script))
     wrong, found = states(place)
-    if code.startswith(("resources/biographies", "resources/opinions")):
-        assert any(code in note for note in found["notes"]), "not here, and said so"
-    else:
-        assert set(stale) <= set(wrong), "gone"
+    assert set(wrong.values()) == {"stale"}
+    for kind, (path, _) in KINDS.items():
+        assert (path in wrong) == (kind.split("/")[0] in steps), kind
+    for step in steps:
+        assert f"scripts/{step}.py" in found["files"][f"results/one/{STEPS[step]}"]["why"]
+
+
+# code, and files that are stale once it has changed
+CHANGED = {
+    "scripts/bias_inheritance/pools/mixing.py": [f"{CELL}/train.jsonl", f"{ORIGINAL}/train.jsonl"],
+    "scripts/write_pool.py": [f"{POOL}/pool.jsonl", f"{POOL}/counts.json", f"{POOL}/failures.jsonl"],
+    "scripts/copy_pool.py": [f"{CONTROL}/pool.jsonl", f"{CONTROL}/failures.jsonl", f"{CONTROL}/counts.json"],
+    "scripts/bias_inheritance/data/opinions.py": ["misalignment/opinions.jsonl", "misalignment/values.csv"],
+    "scripts/bias_inheritance/pools/quality.py": ["quality.csv"],
+    "resources/opinions-fixture.csv": ["misalignment/opinions.jsonl", "misalignment/unusable-opinions.json"],
+    "scripts/gather_scores.py": ["scores.csv", "scores.parquet"],
+    "scripts/bias_inheritance/models/training.py": [
+        f"{CELL}/adapter/adapter_model.safetensors",
+        f"{CELL}/training.csv",
+    ],
+    "scripts/bias_inheritance/models/scoring.py": [f"{CELL}/predictions/salary.parquet"],
+    "scripts/bias_inheritance/tasks/salary.py": [f"{CELL}/scores/salary.json"],
+    "scripts/bias_inheritance/data/labelled.py": [f"{CELL}/train.jsonl", "originals/gender/source.jsonl"],
+    "scripts/describe_pool.py": [f"{POOL}/card.md"],
+    "scripts/write_crate.py": ["ro-crate-metadata.json", "workflow/Snakefile"],
+    "scripts/prepare_model.py": ["models/tiny-random.json"],
+    "resources/names.csv": ["originals/gender/items/hiring.jsonl"],
+    "resources/biographies/nurse.jsonl": ["originals/gender/source.jsonl", "originals/gender/test.jsonl"],
+}
+
+
+def test_changed_code_makes_stale_what_it_made(place, wider, changeable):
+    """By record: audit compares the files of a step's code with those of the record, as the test above shows."""
+    study = records.read(place)
+
+    def changed():
+        """Outputs of the jobs whose code is not the one that ran."""
+        sources = {}
+        return {
+            entry["path"].removeprefix("results/one/")
+            for record in study.records.values()
+            if provenance.code_digest(record["step"], record["parameters"], sources) != record["code"]
+            for entry in records.entries(record["outputs"])
+        }
+
+    assert changed() == set()
+    for code, stale in CHANGED.items():
+        path = changeable / code
+        content = path.read_bytes()
+        path.write_bytes(changed_content(path))
+        if code.startswith("resources/biographies/") or code == "resources/opinions-fixture.csv":  # inputs, not code
+            wrong, _ = states(place)
+        else:
+            wrong = changed()
+        assert set(stale) <= set(wrong), code
+        if code not in study.makers[f"results/one/{POOL}/pool.jsonl"]["code"]["files"]:
+            assert f"{POOL}/pool.jsonl" not in wrong, code
+        path.write_bytes(content)
+
+
+def test_code_that_is_gone_makes_stale_what_it_made(place, changeable):
+    (changeable / "scripts/score.py").unlink()
+    (changeable / "scripts/bias_inheritance/pools/quality.py").unlink()
+    (changeable / "resources/opinions-fixture.csv").unlink()
+    wrong, found = states(place)
+    assert {f"{CELL}/scores/salary.json", "quality.csv"} <= wrong.keys() and set(wrong.values()) == {"stale"}
+    assert any("resources/opinions-fixture.csv" in note for note in found["notes"]), "missing, and said so"
 
 
 ONE = "studies/one.yaml"
@@ -518,18 +577,18 @@ def test_no_results_is_a_clear_message(tmp_path, wider):
 def test_hashing_uses_all_cores(tmp_path, monkeypatch):
     """As many files are hashed at once as there are cores: each of three waits until the others are under way."""
     together = threading.Barrier(3, timeout=300)
-    hashed = audit._sha256
+    sha256 = provenance.sha256
 
     def waiting(path):
         together.wait()
-        return hashed(path)
+        return sha256(path)
 
-    monkeypatch.setattr(audit, "_sha256", waiting)
-    monkeypatch.setattr(audit.os, "cpu_count", lambda: 3)
     for number in range(6):
         (tmp_path / str(number)).write_bytes(bytes([number]) * (number + 1))
-    found, size = audit._digests({path.name: path for path in tmp_path.iterdir()})
-    assert found == {path.name: provenance.sha256(path) for path in tmp_path.iterdir()} and size == 21
+    expected = {path.name: sha256(path) for path in tmp_path.iterdir()}
+    monkeypatch.setattr(provenance, "sha256", waiting)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert audit.digests({path.name: path for path in tmp_path.iterdir()}) == (expected, 21)
 
 
 def test_upstream_of_a_report_is_shown(place):

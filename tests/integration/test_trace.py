@@ -149,8 +149,8 @@ def test_what_cannot_be_traced_is_a_clear_message(results, tmp_path):
     shutil.copytree(results / "originals", tmp_path / "one" / "originals")
     (tmp_path / "one" / "originals" / "gender" / "more.csv").write_text("a\n1\n")
     for path, row, expected in [
-        (results / "claims.csv", 0, "has the rows 1 to"),
-        (results / "claims.csv", 10**6, "has the rows 1 to"),
+        (results / "claims.csv", 0, "rows are 1 to"),
+        (results / "claims.csv", 10**6, "rows are 1 to"),
         (results / "manipulation.csv", 1, "rows can be traced in scores.csv and claims.csv"),
         (tmp_path / "x.csv", None, "no record"),
         (tmp_path / "one" / "originals" / "gender" / "more.csv", None, "audit calls such a file extra"),

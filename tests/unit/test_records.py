@@ -156,27 +156,27 @@ def test_a_lineage_names_the_files_of_every_model_behind_it(study, capsys, scrip
     assert "model a-model, source, revision r1" in told and f"{'5' * 64}  weights.safetensors" in told
     (study / "card.json").unlink()
     told = traced(capsys, study / "c.csv")
-    assert "card.json is not here" in told and "weights.safetensors" not in told
+    assert "card.json is missing" in told and "weights.safetensors" not in told
 
 
 def test_a_lost_file_is_said_to_be_lost_and_has_no_samples(study, capsys):
     whole = traced(capsys, study / "b.jsonl", samples=1)
-    assert "id: a" in whole and "id: b" in whole and "not here" not in whole
+    assert "id: a" in whole and "id: b" in whole and "missing" not in whole
     (study / "a.jsonl").unlink()
     told = traced(capsys, study / "b.jsonl", samples=1)
     assert "id: a" not in told and "id: b" in told
-    assert [line for line in told.splitlines() if "not here" in line and "a.jsonl" in line]
+    assert [line for line in told.splitlines() if "missing" in line and "a.jsonl" in line]
 
 
 def test_a_row_of_a_lost_table_is_a_clear_message(study):
     job("gather_scores", "scores.csv", "model\n")
     (study / "scores.csv").unlink()
-    with pytest.raises(UserError, match=r"scores.csv: is not here"):
+    with pytest.raises(UserError, match=r"scores.csv: is missing"):
         trace.trace(study / "scores.csv", 1)
     job("analyse", "claims.csv", "claim,contrast\nC1,x\n")
     record = json.loads((study / "claims.prov.json").read_text())
     lost = [{"path": "results/one/scores.csv", "sha256": "0" * 64, "bytes": 1}]
     record |= {"inputs": {"scores": lost, "misalignment": [], "manipulation": lost}, "parameters": {"declared": {}}}
     files.write_json(study / "claims.prov.json", record)
-    with pytest.raises(UserError, match=r"scores.csv: is not here"):
+    with pytest.raises(UserError, match=r"scores.csv: is missing"):
         trace.trace(study / "claims.csv", 1)

@@ -1,1 +1,1 @@
-"""What every step stands on: steps, records, provenance, audit, files, progress, warm start, GPUs, errors, seeds."""
+"""What every step is built on: steps, records, provenance, audit, files, progress, warm start, GPUs, errors, seeds."""

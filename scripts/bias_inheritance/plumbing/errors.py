@@ -1,9 +1,9 @@
-"""The one exception that is meant for the user."""
+"""The exception whose message is meant for the user."""
 
 
 class UserError(Exception):
-    """A fault that the user can mend: one line that says what, where, and what would do.
+    """A fault that the user can fix; its message is one line: what is wrong, where, and how to fix it.
 
-    A step prints it without a stack trace and leaves no output behind. Any other exception is a fault of the program
-    and keeps its trace.
+    A step prints the message without a stack trace and leaves no output. Any other exception is a bug and keeps its
+    trace.
     """

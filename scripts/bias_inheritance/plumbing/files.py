@@ -59,9 +59,7 @@ def read_json(path):
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as fault:
-        raise UserError(
-            f"{path}: not readable as JSON ({fault}); restore the file or delete it and run again"
-        ) from None
+        raise UserError(f"{path}: not readable as JSON ({fault}); restore it, or delete it and run again") from None
 
 
 def read_jsonl(path, required=()):
@@ -90,7 +88,7 @@ def read_jsonl(path, required=()):
             missing = [key for key in required if key not in row]
             if missing:
                 raise UserError(
-                    f"{path}, line {number}: lacks the field {missing[0]!r}; every line needs {', '.join(required)}"
+                    f"{path}, line {number}: the field {missing[0]!r} is missing; every line needs {', '.join(required)}"
                 )
             rows.append(row)
     return rows

@@ -1,4 +1,4 @@
-"""One GPU for one job: each job that asks for one takes a free one and leaves the others alone; the others see none."""
+"""One GPU per job: a job that needs one claims a free one and sees no other; all other jobs see none."""
 
 import os
 import time
@@ -17,15 +17,15 @@ def visible():
 
 
 def hide():
-    """Show this process no GPU, before torch looks for one."""
+    """Hide all GPUs from this process; call it before torch looks for one."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def claim(folder):
-    """Take a GPU that no other job of this checkout uses, wait for one if need be, and show this process no other.
+    """Claim a GPU that no other job of this checkout uses, waiting for one if need be, and hide all others.
 
-    Returns the lock, which is held as long as it is kept; None where there is no GPU, and for the only one that SLURM
-    shows a job: it is the job's own, and its number may be another's too.
+    Returns the lock, which the caller keeps as long as it uses the GPU. Returns None if there is no GPU, and for the
+    only GPU that SLURM shows to a job: SLURM has reserved it, and a job on another node may see the same number.
     """
     devices = visible()
     if not devices or (len(devices) == 1 and "SLURM_JOB_ID" in os.environ):

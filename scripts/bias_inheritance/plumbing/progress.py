@@ -1,4 +1,4 @@
-"""A live progress line: steps report how far they are, the running Snakemake displays it.
+"""A live progress line: steps report their progress, and Snakemake's own process displays it.
 
 A step calls `update(done, total, unit)`; it lands in a small file under `.work/STUDY/progress/`. In Snakemake's own
 process, `show` hooks into its log events and redraws one line: jobs done, what runs, its rate and the time left.
@@ -219,7 +219,7 @@ class _Idle(logging.Handler):
 
 
 def when_idle(callback):
-    """Call `callback` if Snakemake finds nothing to do, in which case it does not run onsuccess."""
+    """Call `callback` if Snakemake finds nothing to do; it does not run onsuccess then."""
     from snakemake.logging import logger
 
     logger.addHandler(_Idle(callback))

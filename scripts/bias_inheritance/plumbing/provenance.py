@@ -1,4 +1,4 @@
-"""Digests and provenance records: what a step read, ran and wrote. Standard library only, so that audit needs no more."""
+"""Digests of files and code, for provenance records. Standard library only, so that audit needs nothing else."""
 
 import ast
 import hashlib
@@ -30,13 +30,13 @@ FATAL = {"UserError", "RuntimeError", "TypeError", "ValueError"}
 
 
 def sha256(path):
-    """Hex digest of one file."""
+    """sha256 of one file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(value):
-    """Hex digest of a JSON value, whatever the order of its keys."""
+    """sha256 of a JSON value, in hexadecimal; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -184,5 +184,5 @@ def code_digest(script, parameters=None, sources=None):
 
 
 def sealed(record):
-    """The record with its own digest, the seal, by which an edited record is told."""
+    """The record with its own digest under `seal`, by which an edited record is recognised."""
     return {**record, "seal": digest(record)}

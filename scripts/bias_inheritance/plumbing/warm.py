@@ -1,7 +1,7 @@
-"""A warm worker: one process imports torch and its kin once, and every local step runs in a fork of it.
+"""A warm worker: one process imports torch and related packages once, and every local step runs in a fork of it.
 
-Imports cost 7 s a process and a study has hundreds of short steps. A step's own process stays what Snakemake sees: it
-hands its command line, environment and open files to the worker, waits, and exits as the fork exits. The fork imports
+Imports cost 7 s per process, and a study has hundreds of short steps. Snakemake sees the step's own process: it hands
+its command line, environment and open files to the worker, waits, and exits with the fork's status. The fork imports
 the project's code anew, so it runs what is on disk. If the step's process dies, its fork is killed; if Snakemake dies,
 the worker ends with everything it runs. Steps start cold in containers, on a cluster and outside Linux, which alone has
 the abstract sockets and the signal at a parent's death that this relies on; and wherever BIAS_INHERITANCE_WARM=0 is set.

@@ -28,16 +28,16 @@ def main(words):
     parser.add_argument("--json", action="store_true", help="print every job behind the file as JSON")
     arguments = parser.parse_args(words)
     try:
-        found = trace(arguments.file, arguments.row, arguments.samples)
+        lineage = trace(arguments.file, arguments.row, arguments.samples)
     except UserError as fault:
         sys.exit(f"trace: {fault}")
     try:
         if arguments.json:
-            print(json.dumps(found, indent=1, ensure_ascii=False))
+            print(json.dumps(lineage, indent=1, ensure_ascii=False))
         else:
-            show(found)
+            show(lineage)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -45,22 +45,22 @@ def trace(path, row=None, samples=0):
     """{study, file, sha256, row, starts, jobs: {record's name: …, with its inputs as jobs}, absent, models, samples}.
 
     starts: the files that the lineage begins with: the file itself, or the scores that a row was made from; absent: files
-    of the lineage that are not here; models: {card's name: its content, None where it is absent}.
-    Raises UserError for a file that no record names and for a row that is not there.
+    of the lineage that are missing; models: {card's name: its content, or None if missing}.
+    Raises UserError for a file that no record names and for a row that does not exist.
     """
     study = records.study_of(path)
     name = f"{study.name}/{Path(path).resolve().relative_to(study.folder.resolve()).as_posix()}"
-    if name in study.records:  # a record stands for what its job wrote
+    if name in study.records:  # the lineage of a record is that of its job's outputs
         name = records.entries(study.records[name]["outputs"])[0]["path"]
     if name not in study.makers:
-        raise UserError(f"{path}: no record of {study.folder} says where it is from (audit calls such a file extra)")
+        raise UserError(f"{path}: no record of {study.folder} names it as an output (audit calls such a file extra)")
     starts, content, weights = [name], None, None
     if row is not None:
-        content = row_of(study, name, row)
+        content = read_row(study, name, row)
         if "contrast" in content:
-            starts, weights = scores_of_claim(study, name, content)
+            starts, weights = claim_scores(study, name, content)
         elif "metric" in content and "bias" in content:
-            starts = [score_of(study, content)]
+            starts = [score_file(study, content)]
         else:
             raise UserError(f"{path}: rows can be traced in scores.csv and claims.csv")
     jobs = {record: study.records[record] for record in study.upstream(starts)}
@@ -80,37 +80,37 @@ def trace(path, row=None, samples=0):
         "jobs": jobs,
         "absent": absent,
         "models": {card: None if card in absent else files.read_json(study.path(card)) for card in cards},
-        "pools": {name: facts for job in jobs.values() for name, facts in pools_of(study, job)},
-        "samples": {name: rows for job in jobs.values() for name, rows in samples_of(study, job, samples)},
+        "pools": {name: facts for job in jobs.values() for name, facts in generated_pools(study, job)},
+        "samples": {name: rows for job in jobs.values() for name, rows in first_samples(study, job, samples)},
     }
 
 
-def present(study, name):
-    """Where a file lies that must be read. Raises UserError where it is lost."""
+def existing_path(study, name):
+    """The path of a file that must be read. Raises UserError if it is missing."""
     path = study.path(name)
     if not path.is_file():
-        raise UserError(f"{path}: is not here, and the row's lineage cannot be told without it")
+        raise UserError(f"{path}: is missing, and the row's lineage depends on it")
     return path
 
 
-def row_of(study, name, number):
-    with open(present(study, name), encoding="utf-8", newline="") as file:
+def read_row(study, name, number):
+    with open(existing_path(study, name), encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not 1 <= number <= len(rows):
-        raise UserError(f"{study.path(name)}: has the rows 1 to {len(rows)}, not {number}")
+        raise UserError(f"{study.path(name)}: row {number} does not exist; rows are 1 to {len(rows)}")
     return rows[number - 1]
 
 
-def score_of(study, row):
+def score_file(study, row):
     """The file of scores that a row of scores.csv was copied from."""
     cell = f"{row['model']}/{row['domain']}/{row['bias']}/gamma-{float(row['gamma']):.2f}/{row['mitigation']}"
     name = f"{study.name}/cells/{cell}/seed-{row['seed']}/round-{row['round']}/scores/{row['task']}.json"
     if name not in study.makers:
-        raise UserError(f"{name}: no record says that it was made; run audit on {study.folder}")
+        raise UserError(f"{name}: no record names it as an output; run audit on {study.folder}")
     return name
 
 
-def scores_of_claim(study, name, row):
+def claim_scores(study, name, row):
     """(files of scores, {cell: weight}) behind a row of claims.csv: the runs that its contrast weighs, over all seeds.
 
     Of misalignments the file is the table, which holds all runs. A row that sums up others (a whole claim, what stands beside a test) has all scores behind it, and no weights.
@@ -121,11 +121,11 @@ def scores_of_claim(study, name, row):
 
     record = study.makers[name]
     declared, inputs = record["parameters"]["declared"], record["inputs"]
-    scores = frames.read_scores(present(study, inputs["scores"][0]["path"]))
+    scores = frames.read_scores(existing_path(study, inputs["scores"][0]["path"]))
     tables = {
-        entry["path"]: frames.read_misalignment(present(study, entry["path"])) for entry in inputs["misalignment"]
+        entry["path"]: frames.read_misalignment(existing_path(study, entry["path"])) for entry in inputs["misalignment"]
     }
-    manipulation = pd.read_csv(present(study, inputs["manipulation"][0]["path"]))
+    manipulation = pd.read_csv(existing_path(study, inputs["manipulation"][0]["path"]))
     studies = testing.studies_of(declared, pd.concat([scores, *tables.values()], ignore_index=True), manipulation)
     tests = [test for one in studies for test in testing.plan(declared, one, studies)]
     test = next((t for t in tests if (t["claim"], t["contrast"]) == (row["claim"], row["contrast"])), None)
@@ -142,12 +142,12 @@ def scores_of_claim(study, name, row):
         & scores["seed"].isin(list(data["values"].index))
         & scores[frames.CELL].apply(tuple, axis=1).isin(list(weights))
     ]
-    starts = list(dict.fromkeys(score_of(study, row) for row in used.astype(str).to_dict("records")))
+    starts = list(dict.fromkeys(score_file(study, row) for row in used.astype(str).to_dict("records")))
     starts += [path for path, table in tables.items() if table["task"].isin(tasks).any()]
     return starts, {" ".join(map(str, cell)): weight for cell, weight in weights.items()}
 
 
-def pools_of(study, job):
+def generated_pools(study, job):
     """(file, {samples, prompts, seeds}) of a job that had samples written: the prompts and seeds of each."""
     for entry in records.entries(job["outputs"]):
         path = study.path(entry["path"])
@@ -158,7 +158,7 @@ def pools_of(study, job):
                 yield entry["path"], {"samples": len(rows), "prompts": prompts, "seeds": [row["seed"] for row in rows]}
 
 
-def samples_of(study, job, count):
+def first_samples(study, job, count):
     """(file, its first `count` samples) of a job that wrote samples: pools, mixes, items, predictions."""
     for entry in records.entries(job["outputs"]) if count else []:
         path = study.path(entry["path"])
@@ -175,41 +175,43 @@ def samples_of(study, job, count):
 # ---- for the eye -------------------------------------------------------------------------------------------------
 
 
-def show(found):
-    study = found["study"]
-    print(f"{short(found['file'], study)}  sha256 {found['sha256'][:12]}  ({found['folder']})")
-    if found["row"]:
-        facts = {key: value for key, value in found["row"].items() if value not in ("", None)}
+def show(lineage):
+    study = lineage["study"]
+    print(f"{short_name(lineage['file'], study)}  sha256 {lineage['sha256'][:12]}  ({lineage['folder']})")
+    if lineage["row"]:
+        facts = {key: value for key, value in lineage["row"].items() if value not in ("", None)}
         for line in textwrap.wrap("  ".join(f"{key} {plain(value)}" for key, value in facts.items()), 110):
             print(f"  {line}")
-    for cell, weight in (found["weights"] or {}).items():
+    for cell, weight in (lineage["weights"] or {}).items():
         print(f"  weighs {weight:+.4f} × the mean of its seeds: {cell}")
-    makers = {entry["path"]: job for job in found["jobs"].values() for entry in records.entries(job["outputs"])}
-    told = set()
-    for number, name in enumerate(found["starts"], start=1):
-        last = number == len(found["starts"])
-        tree(makers[name], makers, found, "", last, told, name)
-    bottom(found)
+    makers = {entry["path"]: job for job in lineage["jobs"].values() for entry in records.entries(job["outputs"])}
+    printed = set()
+    for number, name in enumerate(lineage["starts"], start=1):
+        last = number == len(lineage["starts"])
+        print_tree(makers[name], makers, lineage, "", last, printed, name)
+    print_basis(lineage)
 
 
-def tree(job, makers, found, indent, last, told, name):
+def print_tree(job, makers, lineage, indent, last, printed, name):
     """One job and, once, all that is behind it."""
-    study = found["study"]
+    study = lineage["study"]
     branch, inner = ("└─ ", "   ") if last else ("├─ ", "│  ")
-    label = f"{job['step']}  {short(name, study)}"
-    if job["record"] in told:
+    label = f"{job['step']}  {short_name(name, study)}"
+    if job["record"] in printed:
         print(f"{indent}{branch}{label}  (above)")
         return
-    told.add(job["record"])
+    printed.add(job["record"])
     print(f"{indent}{branch}{label}")
     indent += inner
-    for line in facts_of(job):
+    for line in job_facts(job):
         for part in textwrap.wrap(plain(line), max(60, 118 - len(indent)), subsequent_indent="  "):
             print(f"{indent}│ {part}")
     for entry in records.entries(job["outputs"]):
-        lost = "  (not here)" if entry["path"] in found["absent"] else ""
-        print(f"{indent}│ {short(entry['path'], study)}  sha256 {entry['sha256'][:12]}  {entry['bytes']} bytes{lost}")
-        pool = found["pools"].get(entry["path"])
+        lost = "  (missing)" if entry["path"] in lineage["absent"] else ""
+        print(
+            f"{indent}│ {short_name(entry['path'], study)}  sha256 {entry['sha256'][:12]}  {entry['bytes']} bytes{lost}"
+        )
+        pool = lineage["pools"].get(entry["path"])
         if pool:
             print(f"{indent}│   {len(pool['prompts'])} prompts, a seed for each record: {pool['seeds'][0]} …")
             for prompt in pool["prompts"][:3]:
@@ -217,7 +219,7 @@ def tree(job, makers, found, indent, last, told, name):
                     plain(f"prompt: {prompt}"), max(60, 114 - len(indent)), subsequent_indent="  "
                 ):
                     print(f"{indent}│   {part}")
-        for sample in found["samples"].get(entry["path"], []):
+        for sample in lineage["samples"].get(entry["path"], []):
             print(f"{indent}│   ·")
             for key, value in sample.items():
                 for part in textwrap.wrap(plain(f"{key}: {value}"), max(60, 114 - len(indent)), subsequent_indent="  "):
@@ -229,12 +231,12 @@ def tree(job, makers, found, indent, last, told, name):
     for number, entry in enumerate(inputs.values(), start=1):
         final = number == len(inputs)
         if entry["path"] in makers:
-            tree(makers[entry["path"]], makers, found, indent, final, told, entry["path"])
+            print_tree(makers[entry["path"]], makers, lineage, indent, final, printed, entry["path"])
         else:
             print(f"{indent}{'└─ ' if final else '├─ '}{plain(entry['path'])}  sha256 {entry['sha256'][:12]}  (given)")
 
 
-def facts_of(job):
+def job_facts(job):
     """One job, one line each: its cell, shortened parameters, notes, time and machine."""
     if job["wildcards"]:
         yield "  ".join(f"{key} {value}" for key, value in job["wildcards"].items())
@@ -259,12 +261,14 @@ def facts_of(job):
 KNOWN = {"git", "machine", "started", "ended", "seconds", "peak_memory_bytes"}
 
 
-def bottom(found):
-    """Below the tree: the model's files, the code and the environments, each once."""
-    jobs = list(found["jobs"].values())
-    for name, card in found["models"].items():
+def print_basis(lineage):
+    """Print, below the tree, the model's files, the code and the environments, each once."""
+    jobs = list(lineage["jobs"].values())
+    for name, card in lineage["models"].items():
         if card is None:
-            print(f"model: its card {short(name, found['study'])} is not here, which names its files")
+            print(
+                f"model: its card {short_name(name, lineage['study'])} is missing, so the model's files are not known"
+            )
             continue
         print(f"model {card['model']}, {card['form']}, revision {card['revision']}")
         for file, sha256 in card["files"].items():
@@ -283,5 +287,5 @@ def bottom(found):
         print(f"  lock file {content['lock_sha256'] or 'none'}  container {content['container_sha256'] or 'none'}")
 
 
-def short(name, study):
+def short_name(name, study):
     return plain(name.removeprefix(f"{study}/"))
