@@ -52,6 +52,3 @@ def test_a_stop_in_round_two_repeats_nothing_and_more_rounds_run_alone(tmp_path)
         "write_pool": 0,
         "prepare_model": 0,
     }
-    run(project)
-    assert records(project, 1) == first and records(project, 2) == second
-    assert len(records(project, 3)) == 3

@@ -62,9 +62,9 @@ def digests():
 
 def test_rewording_the_whole_tree_changes_no_digest(tree):
     before = digests()
-    text = (tree / "scripts" / "mix.py").read_text()
+    text = (tree / "scripts" / "finetune.py").read_text()
     reword_tree(tree / "scripts")
-    assert (tree / "scripts" / "mix.py").read_text() != text
+    assert (tree / "scripts" / "finetune.py").read_text() != text
     assert digests() == before
 
 
