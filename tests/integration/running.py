@@ -1,34 +1,52 @@
 """Runs of the small study of tests/integration/study.yaml, each under a name of its own, and what they left behind."""
 
+import atexit
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from projects import ROOT, copy_project
+
 IMAGE = ROOT / "containers" / "cpu.sif"
 # what tells of the run itself: times, machines, paths
 OF_THE_RUN = {"config.yaml", "training.csv", "report.html", "ro-crate-metadata.json", ".snakemake_timestamp"}
 
 
+@cache
+def project():
+    """A copy of the project, made once, that holds all it needs: a container sees nothing outside it but the image.
+
+    It lies in TMPDIR, which on a cluster must be a folder that all nodes see.
+    """
+    parent = tempfile.mkdtemp(prefix="bias-inheritance-")
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    folder = copy_project(Path(parent) / "project")
+    shutil.copy(ROOT / "tests" / "integration" / "study.yaml", folder / "studies" / "integration.yaml")
+    for link in list((folder / "models").glob("*/source*")):
+        target = link.resolve()
+        link.unlink()
+        (shutil.copytree if target.is_dir() else shutil.copy)(target, link)
+    (folder / "containers").symlink_to(ROOT / "containers")
+    return folder
+
+
 def start(name, *words, config=()):
-    """Start the study under a new name; returns the process, whose output goes to logs/NAME/snakemake.log."""
-    for folder in ("results", ".work", "logs"):
-        shutil.rmtree(ROOT / folder / name, ignore_errors=True)
-    return go_on(name, *words, config=config)
+    """Start the study under a name; returns the process, whose output goes to logs/NAME/snakemake.log.
 
-
-def go_on(name, *words, config=()):
-    """Start the study again where its last run ended; `config`: words for --config."""
-    log = ROOT / "logs" / name / "snakemake.log"
+    A study of that name is resumed. config: words for --config.
+    """
+    log = project() / "logs" / name / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "snakemake", "--configfile", "tests/integration/study.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "studies/integration.yaml"]
     with open(log, "wb") as file:
         return subprocess.Popen(
             [*command, *words, "--config", f"study={name}", *config],
-            cwd=ROOT,
+            cwd=project(),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -43,14 +61,14 @@ def finish(process, name, minutes=20):
         process.terminate()
         process.wait()
         status = f"not finished after {minutes} minutes"
-    printed = (ROOT / "logs" / name / "snakemake.log").read_text()
+    printed = (project() / "logs" / name / "snakemake.log").read_text()
     assert status == 0, f"{name}: {status}\n{printed[-4000:]}"
     return printed
 
 
 def results(name):
     """{path in the study's folder: sha256} of every result that does not tell of the run itself."""
-    folder = ROOT / "results" / name
+    folder = project() / "results" / name
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -59,7 +77,7 @@ def results(name):
 
 
 def records(name):
-    return {path: json.loads(path.read_text()) for path in (ROOT / "results" / name).rglob("*.prov.json")}
+    return {path: json.loads(path.read_text()) for path in (project() / "results" / name).rglob("*.prov.json")}
 
 
 def image_digest():

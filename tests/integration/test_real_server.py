@@ -1,8 +1,8 @@
 """Real OpenAI-compatible servers with the embedded model write a pool and answer a task.
 
-`transformers serve` lists no likely tokens: its own packages (fastapi, uvicorn) go into a small environment under
-`.work/`, beside the project's, which it sees through a path file. llama.cpp's server (xllamacpp) lists them, and has an
-environment of its own. Where they cannot be had the tests skip, and say so.
+`transformers serve` lists no likely tokens: its own packages (fastapi, uvicorn) go into a small environment in the
+folder for temporary files, beside the project's, which it sees through a path file. llama.cpp's server (xllamacpp)
+lists them, and has an environment of its own. Where they cannot be had the tests skip, and say so.
 """
 
 import contextlib
@@ -11,8 +11,10 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from bias_inheritance.models import base
@@ -26,8 +28,8 @@ from prepare_model import prepare_model
 from score import score
 from write_pool import write_pool
 
-ENVIRONMENT = ROOT / ".work" / "test-server"
-LLAMA_CPP = ROOT / ".work" / "test-llama-cpp"
+ENVIRONMENT = Path(tempfile.gettempdir()) / "bias-inheritance-test-server"
+LLAMA_CPP = Path(tempfile.gettempdir()) / "bias-inheritance-test-llama-cpp"
 LLAMA_CPP_SERVER = """
 import sys, threading
 from xllamacpp import CommonParams, Server

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from integration.running import ROOT, finish, image_digest, records, results, start
+from integration.running import finish, image_digest, project, records, results, start
 
 pytestmark = pytest.mark.slurm
 # looks at the queue more often than one would on a cluster
@@ -72,7 +72,7 @@ def process_of(step, work):
             words = (folder / "cmdline").read_bytes().decode().split("\0")
         except OSError:  # it has ended
             continue
-        if f"scripts/{step}.py" in words and str(work.relative_to(ROOT)) in words:
+        if f"scripts/{step}.py" in words and str(work.relative_to(project())) in words:
             return int(folder.name)
     return None
 
@@ -80,7 +80,7 @@ def process_of(step, work):
 def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(undisturbed):
     """`scancel` in mid-training, and the signal of a system that runs out of memory in mid-prediction."""
     name = "integration-slurm"
-    work = ROOT / ".work" / name
+    work = project() / ".work" / name
     before = set(queue())
     process = start(name, *ON_SLURM, *WITH_GPU)
     cancelled, killed, seen, checkpoints = [], [], {}, {}
@@ -102,7 +102,7 @@ def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(u
     finish(process, name)
 
     assert cancelled and killed
-    logs = [log.read_text() for log in (ROOT / "logs" / name / "finetune").glob("*.log")]
+    logs = [log.read_text() for log in (project() / "logs" / name / "finetune").glob("*.log")]
     continued = [int(step) for log in logs for step in re.findall("continued after step ([0-9]+)", log)]
     assert continued
     assert all(1 < step < STEPS for step in continued)
@@ -170,7 +170,7 @@ def test_a_training_that_is_preempted_and_then_runs_out_of_time_goes_on(tmp_path
     while process.poll() is None:
         seen |= {job: facts for job, facts in queue().items() if job not in before}
         running = [job for job, facts in seen.items() if facts["state"] == "RUNNING" and is_of(facts, "finetune")]
-        if running and not preempted and states_of_checkpoint(ROOT / ".work" / hurried, checkpoints) > 1:
+        if running and not preempted and states_of_checkpoint(project() / ".work" / hurried, checkpoints) > 1:
             preempted = running[0]
             preempt(preempted)
         time.sleep(0.2)
@@ -179,9 +179,9 @@ def test_a_training_that_is_preempted_and_then_runs_out_of_time_goes_on(tmp_path
     assert preempted
     ended = [facts["state"] for facts in seen.values() if is_of(facts, "finetune")]
     assert "TIMEOUT" in ended and ended[-1] == "COMPLETED"
-    log = next((ROOT / "logs" / hurried / "finetune").glob("*.log")).read_text()
+    log = next((project() / "logs" / hurried / "finetune").glob("*.log")).read_text()
     assert re.search("continued after step [0-9]+", log)
-    weights = [(ROOT / path / "adapter_model.safetensors").read_bytes() for path in adapters.values()]
+    weights = [(project() / path / "adapter_model.safetensors").read_bytes() for path in adapters.values()]
     assert weights[0] == weights[1]
 
 
