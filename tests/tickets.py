@@ -35,7 +35,7 @@ def domain(folder=".", **changes):
         "title": "Support tickets by nationality",
         "family": "labelled",
         "sample": "a support ticket",
-        "tasks": ["occupation-classification"],
+        "tasks": ["classification"],
         "data": {
             "files": f"{folder}/tickets.csv",
             "columns": {"text": "body", "label": "topic", "group": "nationality"},

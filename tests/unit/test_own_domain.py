@@ -12,17 +12,16 @@ import tickets
 from bias_inheritance.data import contrasts, labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.pools import balance, overlap, slots
+from bias_inheritance.pools import balance, mixing, overlap, slots
 from bias_inheritance.stats import inheritance
 from bias_inheritance.study import catalog, grid
 from bias_inheritance.tasks import classification, salary
 from copy_pool import copy_pool
 from measure_inheritance import measure_inheritance
-from mix import mix
 from prepare_items import prepare_items
 from prepare_originals import prepare_originals
 
-TASK = catalog.load("task", "occupation-classification")
+TASK = catalog.load("task", "classification")
 NAMES = ["german-nigerian", "german-indian", "german-mexican"]
 
 
@@ -328,7 +327,7 @@ def test_the_coefficient_of_all_compared_groups_is_the_one_that_the_model_was_ma
         if name != "original":
             copy_pool(originals, folder / "reserve.jsonl", cell / "pool.jsonl", cell / "f.jsonl", cell / "c.json", catalog.load("bias", name), domain, 60, 1)  # fmt: skip
             pools = [cell / "pool.jsonl"]
-        mix(originals, pools, [], cell / "train.jsonl", cell / "mix.json", domain, {}, 60 if pools else 0, 0.0, 1)
+        mixing.mix(originals, pools, [], cell / "train.jsonl", cell / "mix.json", domain, {}, 60 if pools else 0, 0.0, 1)
         rows = read(cell, "train")
         sides = contrasts.sides([row["group"] for row in rows], domain)
         x[name] = inheritance.association([row["label"] for row in rows], sides, domain["labels"])
@@ -344,11 +343,11 @@ def test_the_coefficient_of_all_compared_groups_is_the_one_that_the_model_was_ma
             {**item, "logprobs": (difficulty[item["cluster"]] * twins + of_group[item["group"]] + stream.normal(0, 0.01, 5)).tolist()}
             for item in items
         ]  # fmt: skip
-        pd.DataFrame(given).to_parquet(tmp_path / name / "predictions" / "occupation-classification.parquet")
+        pd.DataFrame(given).to_parquet(tmp_path / name / "predictions" / "classification.parquet")
     measure_inheritance(
         [tmp_path / name / "predictions" for name in x], [tmp_path / name / "train.jsonl" for name in x],
         tmp_path / "inheritance.csv", tmp_path / "points.csv", places,
-        {"tickets": "occupation-classification"}, {"tickets": domain},
+        {"tickets": "classification"}, {"tickets": domain},
         {name: catalog.load("bias", name) for name in ("faithful", "associated-100")}, "faithful", 100,
     )  # fmt: skip
     table = pd.read_csv(tmp_path / "inheritance.csv")

@@ -35,7 +35,7 @@ def contrasts(domain):
 
 
 def contrast_name(reference, compared):
-    """How scores.csv (column `group`) and inheritance.csv (column `contrast`) name a contrast, such as male-female.
+    """How scores.csv (column `group`) and inheritance.csv (column `contrast`) name a contrast: german-nigerian.
 
     A name is never taken apart, since a group's own name may hold a hyphen: look it up with `by_name`.
     """

@@ -4,7 +4,7 @@ A domain's file lists what corresponds, one row for each word:
 
     swap:
       - {german: german, nigerian: nigerian}
-      - {male: his, female: her, where: '\\s+\\w'}    # only where this pattern follows the word
+      - {german: mark, nigerian: naira, where: '\\s+notes?'}    # only where this pattern follows the word
 
 Of rows that fit the first one counts. First names are exchanged by their places in the groups' lists.
 """

@@ -100,7 +100,7 @@ def _twins_by(folder, domain, field, values):
                         "label": label,
                         "group": group,
                         "name": twin[group],
-                        "text": expand(twin, group, spec["forms"]),
+                        "text": expand(twin, group, (spec or {}).get("forms", {})),
                     }
                 )
     return found

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from bias_inheritance.plumbing.seeds import record_seed
 
+LARGEST_SEARCH = 600  # slots of a period that a search goes over; its cost grows with their square
 TRIES = 100  # random draws of one attribute over one period, before a table less is asked to be even
 
 
@@ -14,7 +15,7 @@ def even(sizes, count, *key):
 
     sizes: how many values each attribute has. In every prefix the counts of two values differ by at most one: over all
     slots (each attribute), over the groups of a label, and over each further attribute within a label × group. Where a
-    search finds it, also over each further attribute within a label, and within a group. The tuple at place n follows
+    search finds it (it is not made over more than LARGEST_SEARCH slots), also over each further attribute within a label, and within a group. The tuple at place n follows
     from `sizes`, `key` and n, not from `count`.
 
     Slot n has label n mod L; its group is n mod G, moved on by one after each lcm(L, G) slots, so that every pair comes
@@ -58,7 +59,7 @@ def _spread(label, group, size, stream):
     """A further attribute's value for each slot: of the draws that keep what `even` promises, the most even one."""
     everything, both = [None] * len(label), list(zip(label, group, strict=True))
     needed, wished = [everything, both], [label, group]
-    for more in (wished, [label], [group], []):
+    for more in (wished, [label], [group], []) if len(label) <= LARGEST_SEARCH else ():
         found = []
         for _ in range(TRIES):
             values = _coloured(needed + more, size, stream)

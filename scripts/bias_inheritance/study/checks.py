@@ -11,7 +11,7 @@ from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, grid, schema
 
-MODULES = {"domain": ("family", "data", "files_read"), "task": ("kind", "tasks", "score")}
+MODULES = {"domain": ("family", "data", "slot"), "task": ("kind", "tasks", "score")}
 LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 
 
@@ -186,6 +186,11 @@ def _against_catalog(config):
                 yield (
                     ["grid", "bias", index],
                     f"{name} needs `labels`, which catalog/domains/{domain}.yaml does not have; remove {name}",
+                )
+            if "plant" in pool and content["family"] == "labelled" and "planted_label" not in content:
+                yield (
+                    ["grid", "bias", index],
+                    f"{name} needs `planted_label`, which catalog/domains/{domain}.yaml does not have; add it there, or remove {name}",
                 )
             if pool.get("source") == "reserve" and "associate" not in pool and not family.has_reserve(content):
                 yield (
