@@ -24,7 +24,7 @@ SAID = {
     "domain": ("title", "groups", "contrasts", "data", "manipulation"),
     "mitigation": ("title", "does"),
     "model": ("title", "source", "generation"),
-    "task": ("title", "kind", "relation", "primary", "position_limit"),
+    "task": ("title", "kind", "relation", "primary", "position_limit", "contrasts"),
 }
 
 

@@ -62,6 +62,7 @@ def check_results(
     _all_there(scores, cells, asked)
     mixes = f"{len(trains)} mixes" + (f", {collapsed} of them collapsed" if collapsed else "")
     texts = sum(len(listed.sizes) for listed in tested.values())
+    twins = {domain: _twins(files.read_jsonl(path)) for domain, path in zip(originals, tests, strict=True)}
     found = [
         ("realised γ", mixes, f"as asked, but for rounding to whole samples (at most {rounded:.4f})"),
         (
@@ -74,10 +75,28 @@ def check_results(
             mixes,
             f"labels and groups of generated and associated pools within one sample, and one more for each failed slot (at most {holes} in a mix)",
         ),
+        *(
+            (
+                "twins",
+                f"{with_twin + without} test texts of {domain}",
+                f"{with_twin} have a counterfactual twin in another group; {without} are compared within their label alone",
+            )
+            for domain, (with_twin, without) in twins.items()
+            if with_twin + without
+        ),
         ("cells", f"{len(cells)} cells", "each has a score of every task of its domain"),
     ]
     with files.replacing(checks) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("check", "looked_at", "found"), *found])
+
+
+def _twins(samples):
+    """How many test texts of a known group have a twin in another group, and how many have none."""
+    groups = {}
+    for sample in samples:
+        groups.setdefault(sample["twin"], set()).add(sample["group"])
+    sizes = [len(members) for members in groups.values() if members not in ({None}, {"all"})]
+    return sum(size > 1 for size in sizes), sizes.count(1)
 
 
 def _balanced(path, rows, sizes):

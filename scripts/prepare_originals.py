@@ -32,6 +32,8 @@ def prepare_originals(
     files.write_jsonl(test, [*splits["test"], *splits.get("content", [])])
     for name, samples in splits.items():
         print(f"{name}: {len(samples)} samples")
+    if "twins" in dropped:
+        print("test: {with_twin} texts with a twin by rule, {without_twin} without".format(**dropped["twins"]))
     files.write_json(counts, {**{name: len(samples) for name, samples in splits.items()}, **dropped})
 
 

@@ -55,7 +55,9 @@ def test_every_prefix_of_a_generated_pool_is_balanced_over_all_attributes(domain
     print(f"{looked_at} prefixes")
 
 
-@pytest.mark.parametrize("sizes", [(2, 2, 2), (3, 3, 3), (28, 2, 4, 3), (50, 20, 3), (5, 4, 6), (7, 3, 5), (2, 5, 4), (1, 2, 2)])
+@pytest.mark.parametrize(
+    "sizes", [(2, 2, 2), (3, 3, 3), (28, 2, 4, 3), (50, 20, 3), (5, 4, 6), (7, 3, 5), (2, 5, 4), (1, 2, 2)]
+)
 def test_the_promise_holds_for_other_numbers_of_labels_and_groups(sizes):
     names = ["label", "group", "third", "fourth"][: len(sizes)]
     order = balance.even(sizes, 2 * sizes[0] * sizes[1] * math.lcm(*sizes[2:]), "any", 1)

@@ -44,7 +44,11 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
     for path in paths["questions"]:
         files.write_jsonl(path, [{"cluster": f"{path.stem}-1"}, {"cluster": f"{path.stem}-2"}])
     paths["tests"] = [folder / "test.jsonl"]
-    tested = [{"id": "t-1", "twin": "classify-1", "text": TESTED}, {"id": "t-2", "twin": "unasked", "text": UNASKED}]
+    twins = ("classify-1", "male", TESTED), ("unasked", "female", UNASKED), ("unasked", "male", UNASKED)
+    tested = [
+        {"id": f"t-{number}", "twin": twin, "group": group, "text": text}
+        for number, (twin, group, text) in enumerate(twins, start=1)
+    ]
     files.write_jsonl(paths["tests"][0], tested)
     paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
     for path, rows in zip(paths["trains"], trains, strict=True):
@@ -55,10 +59,13 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
 
 
 def test_a_sound_study_is_told_what_was_looked_at(tmp_path):
-    gamma, overlap, balance, cells = check(tmp_path)
+    gamma, overlap, balance, twins, cells = check(tmp_path)
     assert gamma["looked_at"] == "3 mixes, 1 of them collapsed"
     assert "(at most 0.0308)" in gamma["found"]  # 3 of 13 where 0.20 was asked for
     assert overlap["looked_at"].endswith("4 test clusters, 13 training texts against 1 test texts")
+    assert twins["looked_at"] == "2 test texts of d" and twins["found"].startswith(
+        "1 have a counterfactual twin in another group; 1 are"
+    )
     assert "(at most 0 in a mix)" in balance["found"] and cells["looked_at"] == "4 cells"
 
 

@@ -160,7 +160,7 @@ def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
     )
     (line,) = lines(changed(config, ["grid", "bias"], ["neutral", "mine"]))
     assert line == (
-        "config.yaml: grid.bias[1]: catalog/biases/mine.yaml has no prompt for the family biographies of the domain gender; add one"
+        "config.yaml: grid.bias[1]: catalog/biases/mine.yaml has no prompt for the domain gender; add one named labelled, or gender"
     )
 
 
@@ -218,7 +218,7 @@ def test_what_a_control_needs_of_the_reserve_is_told_before_a_run(config, bias, 
 def test_a_planted_pool_that_relabels_nothing_is_told(config):
     config["grid"] |= {"gamma": [0, 0.05], "bias": ["neutral", "planted-050"]}
     (line,) = lines(changed(config, ["originals"], 48))
-    assert line.startswith("config.yaml: grid.bias[1]: planted-050 relabels nothing: 0.5 of the compared group's 1 is less than one")  # fmt: skip
+    assert line.startswith("config.yaml: grid.bias[1]: planted-050 relabels nothing: 0.5 of a group's 1 is less than one")  # fmt: skip
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):

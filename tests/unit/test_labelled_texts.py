@@ -85,7 +85,9 @@ def answered(dataset, labels, choices, classes):
             "dataset": dataset,
             "cluster": f"TOY-{number}",
             "label": label,
+            "group": "all",
             "labels": classes,
+            "options": classes,
             "positive": classes[:1],
             "logprobs": [0.0 if name == choice else -1.0 for name in classes],
         }

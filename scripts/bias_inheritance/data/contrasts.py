@@ -22,6 +22,20 @@ def labels(domain):
     return list(dict.fromkeys(declared.values() if isinstance(declared, dict) else declared))
 
 
+def group_values(domain):
+    """{what the data write for it: group}: a group's `value`, one or a list, else its name."""
+    values = {}
+    for group in domain["groups"]:
+        written = described(domain, group).get("value", group)
+        values |= dict.fromkeys(written if isinstance(written, list) else [written], group)
+    return values
+
+
+def described(domain, group):
+    """What a domain's file says of a group; {} for one that it only names."""
+    return domain["groups"][group] or {}
+
+
 def contrasts(domain):
     """[(reference, compared)] in the order of the file; either side may be `rest`.
 

@@ -92,7 +92,8 @@ def _twins_by(folder, domain, field, values):
                 raise UserError(
                     f"{path}: {field} of {twin['id']} is {twin[field]!r}; it has to be one of {', '.join(values)}"
                 )
-            for group, spec in domain["groups"].items():
+            for group in domain["groups"]:
+                forms = contrasts.described(domain, group).get("forms", {})
                 found[twin[field]].append(
                     {
                         "id": f"{twin['id']}-{group}",
@@ -100,7 +101,7 @@ def _twins_by(folder, domain, field, values):
                         "label": label,
                         "group": group,
                         "name": twin[group],
-                        "text": expand(twin, group, (spec or {}).get("forms", {})),
+                        "text": expand(twin, group, forms),
                     }
                 )
     return found
@@ -151,11 +152,7 @@ def _specification(domain):
     spec = {key: value for key, value in domain["data"].items() if value is not None}
     if "files" in spec:
         spec = {key: value for key, value in spec.items() if key not in ("hub", "revision")}
-    groups = {}
-    for group, described in domain["groups"].items():
-        written = (described or {}).get("value", group)
-        groups |= dict.fromkeys(written if isinstance(written, list) else [written], group)
-    return {**spec, "labels": domain["labels"], "groups": groups}
+    return {**spec, "labels": domain["labels"], "groups": contrasts.group_values(domain)}
 
 
 def _parts(table, split, place):
@@ -240,7 +237,7 @@ def values(bias, domain, attributes, stream):
     if group is None:
         return found
     other = contrasts.opposed(group, domain, stream)
-    own, others = (domain["groups"][name] or {} for name in (group, other))
+    own, others = (contrasts.described(domain, name) for name in (group, other))
     noun = own.get("noun", group)
     found |= {"group": noun, "group_article": with_article(noun), "other_group": others.get("noun", other)}
     if "pronouns" in own:
@@ -391,7 +388,7 @@ def mask(sample, domain, token):
     Explicit cues come from the domain's lexicon, the names from the sample's own record and from the name lists.
     """
     words = [*cues.words_of(domain["groups"]), *domain.get("cultures", {}).values()]
-    listed = [(spec or {}).get("names") for spec in domain["groups"].values()]
+    listed = [contrasts.described(domain, group).get("names") for group in domain["groups"]]
     own = [name for names in listed if isinstance(names, list) for name in names]
     own += [part for name in sample.get("names") or [] for part in name.split()] + (sample.get("name") or "").split()
     return cues.mask(sample["text"], words, own, token)

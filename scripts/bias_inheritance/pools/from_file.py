@@ -11,7 +11,7 @@ share of its label, so that a smaller γ adds less of the same.
 import hashlib
 from collections import Counter
 
-from bias_inheritance.data import tables
+from bias_inheritance.data import contrasts, tables
 from bias_inheritance.plumbing import provenance
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -76,7 +76,7 @@ def labels_of(domain):
 
 def groups_of(domain):
     """{value: name} of a domain's groups, with the data's own values where the file gives them (`value`)."""
-    renamed = {tables.spelled(spec["value"]): name for name, spec in domain["groups"].items() if "value" in spec}
+    renamed = {tables.spelled(value): name for value, name in contrasts.group_values(domain).items()}
     return renamed | {name: name for name in domain["groups"]}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bias_inheritance.data.contrasts import by_name
 from bias_inheritance.report import parts, words
 from bias_inheritance.stats import statistics
 from bias_inheritance.tasks import metrics
@@ -74,13 +75,11 @@ class Facts:
         return self.roles("natural", "bias-type", "positive-control", "baseline", "negative-control")
 
     def contrasts(self, domain, task=None):
-        """{name of a contrast in the tables: how it is written} of a domain and of a task."""
-        leaves = self.names["domain"].get(domain, {})
-        compared = leaves.get("compared", [])
-        pairs = [(leaves["reference"], group) for group in ([compared] if isinstance(compared, str) else compared)]
-        gap = self.names["task"].get(task, {}).get("primary", {}).get("gap")
-        pairs += [tuple(gap.split("-", 1))] if gap else []
-        return {f"{first}-{second}": f"{first} − {second}" for first, second in [*pairs, ("congruent", "incongruent")]}
+        """{name of a contrast in the tables: how it is written} of a domain and of a task, which may have groups of its own."""
+        declared = [self.names["domain"].get(domain, {}), self.names["task"].get(task, {})]
+        pairs = {name: pair for leaves in declared if "contrasts" in leaves for name, pair in by_name(leaves).items()}
+        pairs["congruent-incongruent"] = ("congruent", "incongruent")
+        return {name: f"{first} − {second}" for name, (first, second) in pairs.items()}
 
     def group_title(self, group, domain, task=None):
         label, _, contrast = group.rpartition(":")

@@ -80,11 +80,15 @@ class Answered:
             "scoring": self.scoring,
         }
 
-    def mean_row(self, measure, group, members, weights):
-        """The row of a measure's mean over `members` (bool [items]); weights [replicates × items] of the bootstrap."""
+    def mean_row(self, measure, group, members, weights, metric=None):
+        """The row of a measure's mean over `members` (bool [items]); weights [replicates × items] of the bootstrap.
+
+        metric: the row's name where it is not the measure's.
+        """
         values = self.measures[measure]
         draws = metrics.weighted_mean(values, weights, members)
-        return metrics.row(measure, group, _mean(values, members), metrics.interval(draws), **self.counts(members))
+        value = _mean(values, members)
+        return metrics.row(metric or measure, group, value, metrics.interval(draws), **self.counts(members))
 
     def difference_row(self, measure, group, first, second, weights, metric=None):
         """The row of the mean over `first` minus that over `second`.
@@ -108,7 +112,7 @@ def _mean(values, members):
 
 
 def read(predictions, labels):
-    """The `Answered` of stored predictions."""
+    """The `Answered` of stored predictions; `labels` are what the options of each item stand for, in their order."""
     import numpy as np
 
     label = np.array([item["label"] for item in predictions])
@@ -117,7 +121,10 @@ def read(predictions, labels):
     measures = {"accuracy": (choice == label).astype(float)}
     scoring = answers.scoring(predictions)
     if scoring == "logprob":
-        measures["label_probability"] = np.array([answers.probability(item, item["label"]) for item in predictions])
+        options = [item["options"][labels.index(item["label"])] for item in predictions]
+        measures["label_probability"] = np.array(
+            [answers.probability(item, option) for item, option in zip(predictions, options, strict=True)]
+        )
     group, cluster = (np.array([item[key] for item in predictions]) for key in ("group", "cluster"))
     return Answered(label, group, cluster, choice, scoring, measures)
 

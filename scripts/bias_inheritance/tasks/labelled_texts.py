@@ -5,7 +5,7 @@ The label set is the task file's, so that a class that is missing from a sample 
 
 from bias_inheritance.data import corpora
 from bias_inheritance.plumbing.seeds import record_seed
-from bias_inheritance.tasks import answers, metrics
+from bias_inheritance.tasks import answers, classification, metrics
 
 RARE = 2  # ASSUME: so many items of each label are taken, however few its share would give
 
@@ -65,48 +65,29 @@ def score(predictions, task, domain, replicates, seed):
     for item in predictions:
         datasets.setdefault(item["dataset"], []).append(item)
     rows = []
-    for name, answered in datasets.items():
-        label, choice, labels = _arrays(answered)
-        weights = metrics.resamples([item["cluster"] for item in answered], label, replicates, seed)
-        scoring, unread = answers.scoring(answered), choice == answers.UNREADABLE
-        counts = {"n": len(answered), "n_clusters": len({item["cluster"] for item in answered})}
-        counts |= {"n_unparsed": unread.sum(), "scoring": scoring}
-        everyone, correct = np.ones(len(label), dtype=bool), (choice == label).astype(float)
+    for name, asked in datasets.items():
+        labels, positive = asked[0]["labels"], asked[0]["positive"]
+        answered = classification.read(asked, labels)
+        label, choice = answered.label, answered.choice
+        weights = metrics.resamples(answered.cluster, label, replicates, seed)
+        everyone = np.ones(len(label), dtype=bool)
+        counts = answered.counts(everyone)
         f1 = metrics.macro_f1(label, choice, labels)[0]
         bounds = metrics.interval(metrics.macro_f1(label, choice, labels, weights))
-        accuracy = metrics.interval(metrics.weighted_mean(correct, weights, everyone))
-        positive = np.isin(choice, answered[0]["positive"]).astype(float)
-        shares = metrics.interval(metrics.weighted_mean(positive, weights, everyone))
+        answered.measures["positive_share"] = np.isin(choice, positive).astype(float)
         found = [
             metrics.row("macro_f1", "all", f1, bounds, **counts),
             metrics.row("macro_f1_majority", "all", majority_macro_f1(label, labels), **counts),
-            metrics.row("accuracy", "all", correct.mean(), accuracy, **counts),
-            metrics.row("positive_share", "all", positive.mean(), shares, **counts),
+            answered.mean_row("accuracy", "all", everyone, weights),
+            answered.mean_row("positive_share", "all", everyone, weights),
+            *(answered.mean_row("accuracy", member, label == member, weights, metric="recall") for member in labels),
         ]
-        for member in labels:
-            chosen = label == member
-            value = correct[chosen].mean() if chosen.any() else None
-            bounds = metrics.interval(metrics.weighted_mean(correct, weights, chosen))
-            unread_here = (unread & chosen).sum()
-            found.append(
-                metrics.row("recall", member, value, bounds, n=chosen.sum(), n_unparsed=unread_here, scoring=scoring)
-            )
         rows += [{"dataset": name, **row} for row in found]
     if len(datasets) > 1:
         # a mean is no more real than what is invented in it
         place = f"all{corpora.MARK}" if any(name.endswith(corpora.MARK) for name in datasets) else "all"
         rows.append({"dataset": place, **_mean_row(list(datasets.values()), replicates, seed)})
     return rows
-
-
-def _arrays(answered):
-    """(true labels, chosen labels, the label set) of one dataset's items; an unreadable answer is a label of its own."""
-    import numpy as np
-
-    labels = answered[0]["labels"]
-    read = [answers.choice(item) for item in answered]
-    choice = [answers.UNREADABLE if index is None else labels[index] for index in read]
-    return np.array([item["label"] for item in answered]), np.array(choice), labels
 
 
 def majority_macro_f1(label, labels):
@@ -129,13 +110,13 @@ def _mean_row(datasets, replicates, seed):
     clusters = [item["cluster"] for item in everything]
     weights = metrics.resamples(clusters, [" ".join(sorted(said[name])) for name in clusters], replicates, seed)
     values, draws, start, unread = [], [], 0, 0
-    for answered in datasets:
-        label, choice, labels = _arrays(answered)
-        own = weights[:, start : start + len(answered)]
-        values.append(metrics.macro_f1(label, choice, labels)[0])
-        draws.append(metrics.macro_f1(label, choice, labels, own))
-        start += len(answered)
-        unread += (choice == answers.UNREADABLE).sum()
+    for asked in datasets:
+        labels = asked[0]["labels"]
+        answered, part = classification.read(asked, labels), weights[:, start : start + len(asked)]
+        values.append(metrics.macro_f1(answered.label, answered.choice, labels)[0])
+        draws.append(metrics.macro_f1(answered.label, answered.choice, labels, part))
+        start += len(asked)
+        unread += answered.unread.sum()
     bounds = metrics.interval(np.mean(draws, axis=0))
     counts = {"n": len(everything), "n_clusters": len(said), "n_unparsed": unread}
     return metrics.row("macro_f1_mean", "all", np.mean(values), bounds, scoring=answers.scoring(everything), **counts)
