@@ -138,7 +138,9 @@ def _slant(bias, domain):
     """What was done to labels, groups and texts: requested stereotypes, an association, planted labels, a new style."""
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     yield ""
-    if bias["role"] in HOLDS:
+    if isinstance(bias["source"], dict):
+        yield "The groups and any bias in the texts are those of the files; nothing was selected by content."
+    elif bias["role"] in HOLDS:
         yield HOLDS[bias["role"]]
     if bias["role"] == "bias-type":
         yield f"| {' | '.join(family.STEREOTYPES_BY)} | the stereotype that the prompt names |"
