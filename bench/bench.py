@@ -24,7 +24,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from bias_inheritance.data import labelled
-from bias_inheritance.models import base, training
+from bias_inheritance.models import base, gguf_files, schedule
+from bias_inheritance.models.chat import Chat
 from bias_inheritance.plumbing import files, progress, provenance, warm
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import slots
@@ -139,22 +140,13 @@ def rate(results, unit):
 
 def prepare():
     """The embedded model in the forms that are needed, and the texts: everything that the jobs share."""
-    import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
     spec, domain = catalog.load("model", MODEL), catalog.load("domain", "gender")
     card = WORK / "card.json"
-    prepare_model(card, MODEL, {"source": spec["source"], "form": spec["form"]}, None)
+    prepare_model(card, MODEL, {key: spec[key] for key in ("source", "form", "system")}, None)
     source = base.STORE / MODEL / "source"
-    checkpoint = WORK / "checkpoint"  # the weights before rounding, which the peer rounds to NF4 itself
-    if not (checkpoint / "config.json").exists():
-        whole = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, **base._gguf(source))
-        whole.save_pretrained(checkpoint)
-        base._tokenizer(source).save_pretrained(checkpoint)
-    tokenizer = base._tokenizer(base.STORE / MODEL / base.read_card(card)["form"])
-    chat = base.Chat(tokenizer, spec["system"])
+    checkpoint = gguf_files.checkpoint(source)  # the weights before rounding, which the peer rounds to NF4 itself
+    tokenizer = base.load_tokenizer(base.STORE / MODEL / base.read_card(card)["form"])
+    chat = Chat(tokenizer, spec["system"])
     texts = random.Random(SEED).sample(labelled.load(domain)[0]["source"], 288)
     rows = [conversation(chat, *labelled.pair(text, domain, False)) for text in texts]
     bias = catalog.load("bias", "contextual-single-explicit")
@@ -212,12 +204,12 @@ def bench_curve(shared, size):
     """Both trainers on the same batches in the same order, with the same learning rates: the losses of each step."""
     rows, settings = shared["rows"][: size["curve"]], shared["settings"]
     order = list(
-        training.training_order(
+        schedule.training_order(
             [len(row["user"].split()) for row in rows], settings["epochs"], settings["batch_size"], SEED
         )
     )
     rates = [
-        training.learning_rate(step, len(order), settings["learning_rate"], settings["warmup"])
+        schedule.learning_rate(step, len(order), settings["learning_rate"], settings["warmup"])
         for step in range(len(order))
     ]
     job = {**shared["common"], "settings": settings, "gradient_checkpointing": True, "rates": rates}

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bias_inheritance.data import labelled
 from bias_inheritance.models import base
+from bias_inheritance.models.chat import Chat
 from bias_inheritance.models.generation import sample
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.seeds import record_seed
@@ -66,7 +67,7 @@ def measure(shape, settings, generation, count, folder):
     source = {"random": True, "tokenizer_of": lender, "seed": 1, "shape": shape}
     form = {"cpu": "dequantised", "cuda": "packed"}
     card = folder / "card.json"
-    spec = {"source": source, "form": form}
+    spec = {"source": source, "form": form, "system": ""}
     clock(
         "build and pack",
         "s",
@@ -74,8 +75,7 @@ def measure(shape, settings, generation, count, folder):
     )
     loaded = []
     clock("load the packed base", "s", lambda: loaded.extend(base.load_base(base.read_card(card))))
-    tokenizer = loaded[1]
-    chat = base.Chat(tokenizer, "")
+    chat = Chat(loaded[1], "")
     prompts = [
         chat.prompt(f"Write a short biography of person {number}.") for number in range(generation["batch_size"])
     ]
@@ -84,7 +84,7 @@ def measure(shape, settings, generation, count, folder):
     clock(
         f"write (batch {len(prompts)})",
         "tokens/s",
-        lambda: sum(answer["tokens"] for answer in sample(loaded[0], tokenizer, prompts, seeds, **options)),
+        lambda: sum(answer["tokens"] for answer in sample(loaded[0], chat, prompts, seeds, **options)),
     )
     loaded.clear()
     if cuda:
@@ -128,7 +128,7 @@ def beside_trl(card, settings, count):
 
     Each is a process that times its training alone; the peer rounds the same weights itself, with its own defaults.
     """
-    chat = base.Chat(base._tokenizer(base.STORE / NAME / base.read_card(card)["form"]), "")
+    chat = Chat(base.load_tokenizer(base.STORE / NAME / base.read_card(card)["form"]), "")
     samples = [bench.conversation(chat, *pair) for pair in asked(count, catalog.load("domain", "gender"))]
     job = {"card": str(card), "system": "", "seed": bench.SEED, "settings": settings, "samples": samples}
     job["checkpoint"] = str(base.STORE / NAME / "source")

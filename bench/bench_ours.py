@@ -10,30 +10,35 @@ import json
 import sys
 import tempfile
 import time
+from functools import partial
 
 import predict
-from bias_inheritance.models import base, generation, training
+from bias_inheritance.models import adapters, base, generation
+from bias_inheritance.models import train as training
+from bias_inheritance.models.chat import Chat
+from bias_inheritance.models.losses import sft
 
 
 def train(job):
     """What finetune.py does with a mix, without its files."""
     network, tokenizer = base.load_base(base.read_card(job["card"]))
-    chat = base.Chat(tokenizer, job["system"])
+    chat = Chat(tokenizer, job["system"])
     samples = [
         {
             "prompt": chat.prompt(row["user"]),
             "answer": chat.answer(row["answer"]),
-            "origin": "original",
             "words": len(row["user"].split()),
         }
         for row in job["samples"]
     ]
-    tuned = training.add_lora(network, job["settings"], job["seed"])
+    tuned = adapters.add_lora(network, job["settings"], job["seed"])
+    settings = job["settings"]
+    losses = [partial(sft.loss, average=settings["loss_average"], micro_batch_size=settings["micro_batch_size"])]
     with tempfile.TemporaryDirectory() as work:
         started = time.perf_counter()
-        log = training.train(tuned, samples, job["settings"], None, job["seed"], work)
+        log = training.train(tuned, samples, settings, losses, job["seed"], work)
         seconds = time.perf_counter() - started
-    base.assert_adapter_acts(tuned)
+    adapters.assert_adapter_acts(tuned)
     if job.get("adapter"):
         tuned.save_pretrained(job["adapter"], save_embedding_layers=False)
     return {
@@ -60,7 +65,7 @@ def score_plainly(job):
 
     network, tokenizer = base.load_base(base.read_card(job["card"]))
     network = PeftModel.from_pretrained(network, job["adapter"]).float().eval()
-    chat = base.Chat(tokenizer, job["system"])
+    chat = Chat(tokenizer, job["system"])
     started, found = time.perf_counter(), []
     with torch.inference_mode():
         for row in job["items"]:
@@ -78,13 +83,13 @@ def score_plainly(job):
 def generate(job):
     """What write_pool.py does with the prompts of a batch."""
     network, tokenizer = base.load_base(base.read_card(job["card"]))
-    chat = base.Chat(tokenizer, job["system"])
+    chat = Chat(tokenizer, job["system"])
     prompts = [chat.prompt(user) for user in job["users"]]
     seconds, tokens, texts = 0.0, 0, []
     for first in range(0, len(prompts), job["batch_size"]):
         batch = slice(first, first + job["batch_size"])
         started = time.perf_counter()
-        found = generation.sample(network, tokenizer, prompts[batch], job["seeds"][batch], **job["sampling"])
+        found = generation.sample(network, chat, prompts[batch], job["seeds"][batch], **job["sampling"])
         seconds += time.perf_counter() - started
         tokens += sum(answer["tokens"] for answer in found)
         texts += [answer["text"] for answer in found]

@@ -243,7 +243,7 @@ def model_parameters(name):
     borrowed = spec["source"].get("tokenizer_of")
     return {
         "model": name,
-        "spec": {"source": spec["source"], "form": spec.get("form")},
+        "spec": {"source": spec["source"], "form": spec.get("form"), "system": spec["system"]},
         "tokenizer_spec": {"source": catalog.load("model", borrowed)["source"]} if borrowed else None,
     }
 

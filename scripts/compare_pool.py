@@ -3,6 +3,8 @@
 from importlib import import_module
 
 from bias_inheritance.models import base, embeddings
+from bias_inheritance.models.adapters import load_adapter
+from bias_inheritance.models.chat import Chat
 from bias_inheritance.plumbing import files, progress, step
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.plumbing.step import Input, Inputs, Output
@@ -40,7 +42,7 @@ def compare_pool(
     network, described = None, base.read_card(card)
     if described["form"] != "api":
         network, tokenizer = base.load_base(described)
-        chat = base.Chat(tokenizer, model["system"])
+        chat = Chat(tokenizer, model["system"])
     old, new = files.read_jsonl(originals), files.read_jsonl(pool)
     samples = {sample["id"]: sample for sample in old + new}
     # ASSUME: a pool that was asked for D_o's groups is held against D_o within label and group, any other within label
@@ -71,7 +73,7 @@ def compare_pool(
         pairs = [(row["user"], row["assistant"]) for row in trained]
         texts = ["\n".join(pair) for pair in pairs]
         augmented = [row["origin"] == "augmented" for row in trained]
-        tuned = base.load_adapter(network, adapter) if network else None
+        tuned = load_adapter(network, adapter) if network else None
         compare(cell, [row["id"] for row in trained], augmented, texts, pairs, tuned)
         network = tuned.unload() if tuned else None
         progress.update(number, len(cells), "cells")

@@ -2,8 +2,13 @@
 
 import csv
 import io
+from functools import partial
 
-from bias_inheritance.models import base, training
+from bias_inheritance.models import adapters, base
+from bias_inheritance.models import train as training
+from bias_inheritance.models.chat import Chat
+from bias_inheritance.models.losses import alignment as alignment_term
+from bias_inheritance.models.losses import sft
 from bias_inheritance.plumbing import files, progress, step
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -49,45 +54,38 @@ def tune(card, rows, start, adapter, training_log, work, model, settings, alignm
     import torch
 
     network, tokenizer = base.load_base(base.read_card(card))
-    chat = base.Chat(tokenizer, model["system"])
+    chat = Chat(tokenizer, model["system"])
     samples = [
-        {
-            "prompt": chat.prompt(row["user"]),
-            "answer": chat.answer(row["assistant"]),
-            "origin": row["origin"],
-            "words": row["words"],
-        }
+        {"prompt": chat.prompt(row["user"]), "answer": chat.answer(row["assistant"]), "words": row["words"]}
         for row in rows
     ]
     longest = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
-    if longest > network.config.max_position_embeddings:
+    context = network.config.get_text_config().max_position_embeddings
+    if longest > context:
         raise UserError(
-            f"{adapter.parent}: a sample of the mix has {longest} tokens, and the context of {model['name']} is {network.config.max_position_embeddings}; shorten the sample or use another model"
+            f"{adapter.parent}: a sample of the mix has {longest} tokens, and the context of {model['name']} is {context}; shorten the sample or use another model"
         )
-    tuned = training.add_lora(network, settings, record_seed("lora", seed) % 2**31)
-    if start:
-        from peft import set_peft_model_state_dict
-        from safetensors.torch import load_file
-
-        set_peft_model_state_dict(tuned, load_file(start[0] / "adapter_model.safetensors"))
-    steps = training.train(
+    losses = [partial(sft.loss, average=settings["loss_average"], micro_batch_size=settings["micro_batch_size"])]
+    originals, augmented = (
+        [sample for sample, row in zip(samples, rows, strict=True) if row["origin"] == origin]
+        for origin in ("original", "augmented")
+    )
+    if alignment and augmented:
+        term = partial(alignment_term.loss, originals=originals, augmented=augmented, **alignment)
+        losses.append(partial(term, seed=record_seed("order", seed)))
+    tuned = adapters.add_lora(network, settings, record_seed("lora", seed) % 2**31, *start)
+    log = training.train(
         tuned,
         samples,
         settings,
-        alignment,
+        losses,
         record_seed("order", seed),
         work,
         on_step=lambda done, total: progress.update(done, total, "steps"),
     )
-    base.assert_adapter_acts(tuned)
-    tuned.save_pretrained(adapter, save_embedding_layers=False)
-    (adapter / "README.md").unlink(missing_ok=True)  # an empty template
-    # the same bytes on every machine: no paths, sorted sets
-    described = files.read_json(adapter / "adapter_config.json")
-    described["base_model_name_or_path"] = model["name"]
-    described["target_modules"] = sorted(described["target_modules"])
-    files.write_json(adapter / "adapter_config.json", described)
-    write_table(training_log, steps)
+    adapters.assert_adapter_acts(tuned)
+    adapters.save(tuned, adapter, model["name"])
+    write_table(training_log, log)
     step.note(device=base.device(), threads=torch.get_num_threads())
 
 

@@ -1,6 +1,7 @@
 """Run one cell's model on every item of its domain's tasks and store the raw answers, from which alone scores are computed."""
 
-from bias_inheritance.models import base, scoring
+from bias_inheritance.models import adapters, base, scoring
+from bias_inheritance.models.chat import Chat
 from bias_inheritance.models.generation import sample
 from bias_inheritance.models.served import client
 from bias_inheritance.plumbing import files, progress, step
@@ -84,12 +85,12 @@ def _local(card, adapter, model):
     """A function (rows, advance) → answers by the model on this machine, which it loads."""
     network, tokenizer = base.load_base(card)
     if adapter:
-        network = base.load_adapter(network, adapter[0])
-    chat = base.Chat(tokenizer, model["system"])
-    return lambda rows, advance: _answer(network, tokenizer, chat, rows, advance)
+        network = adapters.load_adapter(network, adapter[0])
+    chat = Chat(tokenizer, model["system"])
+    return lambda rows, advance: _answer(network, chat, rows, advance, card["option_tree"])
 
 
-def _answer(network, tokenizer, chat, rows, advance):
+def _answer(network, chat, rows, advance, tree):
     """{logprobs, tokens, text, finished} per item of a portion.
 
     tokens: the length of each option, which `logprobs` are sums over; finished: whether a text ended by itself, rather
@@ -103,6 +104,7 @@ def _answer(network, tokenizer, chat, rows, advance):
             [chat.prompt(row["prompt"]) for row in rows],
             [[tokens[option] for option in row["options"]] for row in rows],
             advance,
+            tree=tree,
         )
         return [
             {
@@ -116,7 +118,7 @@ def _answer(network, tokenizer, chat, rows, advance):
     # greedy unless the task sets a temperature: measure the model, not sampling noise
     written = sample(
         network,
-        tokenizer,
+        chat,
         [chat.prompt(row["prompt"]) for row in rows],
         [record_seed("answer", row["item"]) for row in rows],
         max_new_tokens=rows[0]["max_new_tokens"],

@@ -3,7 +3,8 @@
 from collections import Counter
 from importlib import import_module
 
-from bias_inheritance.models import base, generation
+from bias_inheritance.models import adapters, base, generation
+from bias_inheritance.models.chat import Chat
 from bias_inheritance.models.served import client
 from bias_inheritance.plumbing import files, progress, step
 from bias_inheritance.plumbing.seeds import record_seed
@@ -126,11 +127,11 @@ def _generator(card, adapter, model, settings):
         if not loaded:
             network, tokenizer = base.load_base(card)
             if adapter:
-                network = base.load_adapter(network, adapter[0])
-            loaded.extend((network, tokenizer, base.Chat(tokenizer, model["system"])))
-        network, tokenizer, chat = loaded
+                network = adapters.load_adapter(network, adapter[0])
+            loaded.extend((network, Chat(tokenizer, model["system"])))
+        network, chat = loaded
         options = {key: value for key, value in settings.items() if key != "batch_size"}
-        return generation.sample(network, tokenizer, [chat.prompt(prompt) for prompt in prompts], seeds, **options)
+        return generation.sample(network, chat, [chat.prompt(prompt) for prompt in prompts], seeds, **options)
 
     return generate
 

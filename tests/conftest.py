@@ -8,6 +8,7 @@ import tempfile
 import pytest
 from bias_inheritance.data import labelled
 from bias_inheritance.models import base
+from bias_inheritance.models.chat import Chat
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.study import catalog
 from projects import copy_project, link_models
@@ -77,7 +78,7 @@ def card_path(store, tmp_path_factory):
     prepare_model(
         path,
         name,
-        {"source": spec["source"], "form": spec["form"]},
+        {"source": spec["source"], "form": spec["form"], "system": spec["system"]},
         {"source": catalog.load("model", borrowed)["source"]},
     )
     return path
@@ -87,7 +88,14 @@ def card_path(store, tmp_path_factory):
 def tiny(card_path):
     """(model, tokenizer, chat) of the tiny random model, fresh for each test."""
     model, tokenizer = base.load_base(files.read_json(card_path))
-    return model, tokenizer, base.Chat(tokenizer, "")
+    return model, tokenizer, Chat(tokenizer, "")
+
+
+@pytest.fixture
+def plain(card_path):
+    """The tiny random model by the plain path: transformers' own attention and layers."""
+    card = files.read_json(card_path)
+    return base.load_folder(base.STORE / card["model"] / card["form"], card["compute"])
 
 
 @pytest.fixture(scope="session")

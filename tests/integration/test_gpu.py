@@ -25,8 +25,8 @@ def store(tmp_path, monkeypatch):
     if not (lender / "source.json").exists():
         pytest.skip("the embedded model is not fetched yet (make study does)")
     own.mkdir(parents=True)
-    for name in ("source", "source.json"):
-        (own / name).symlink_to(lender / name)
+    for path in (*lender.glob("source*"), *lender.glob("converted*")):
+        (own / path.name).symlink_to(path)
     monkeypatch.setattr(base, "STORE", tmp_path / "models")
     yield tmp_path
     shutil.rmtree(tmp_path / "models" / bench_gpu.NAME, ignore_errors=True)

@@ -98,7 +98,7 @@ def folder(tmp_path_factory):
         form = {"cpu": "dequantised", "cuda": "dequantised"}
         card = tmp_path_factory.mktemp("card") / "card.json"
         try:
-            prepare_model(card, "smollm2-135m-instruct", {"source": spec["source"], "form": form}, None)
+            prepare_model(card, "smollm2-135m-instruct", {**spec, "form": form}, None)
         except UserError as fault:
             pytest.skip(f"the embedded model cannot be had: {fault}")
     served = tmp_path_factory.mktemp("served")

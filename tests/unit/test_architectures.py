@@ -1,12 +1,17 @@
-"""Tiny random models of many architectures: what is scored, trained on and sampled has the model's own logits."""
+"""Tiny random models of many architectures: what is scored, trained on and sampled has the model's own logits.
+
+The table in docs/models.md is this test's: on a difference it prints the rows to put there.
+"""
 
 import math
+import re
 
 import pytest
 import torch
-from bias_inheritance.models import base, scoring, shortcuts, training
-from bias_inheritance.models.cpu_kernels import attention
+from bias_inheritance.models import adapters, base, examine, network, scoring
+from bias_inheritance.models.cpu_kernels import attention, door
 from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
 from transformers import AutoConfig, AutoModelForCausalLM
 
 SIZE = {
@@ -16,36 +21,38 @@ SIZE = {
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "num_local_experts": 4, "moe_intermediate_size": 24}
 GEMMA = {"final_logit_softcapping": 1.0, "query_pre_attn_scalar": 8}
 SHORT = {"sliding_window": 6}  # than every text here
-PLAIN, PACKED, TREE = base.SHORT_CUTS
-# settings under which a step that is left out would show, and the short cuts that are expected
+KERNELS, TREE, ONE_BY_ONE, REFUSED = "CPU kernels", "plain", "plain, options one by one", "refused"
+# settings under which a step that is left out would show, and the path that is expected
 ARCHITECTURES = {
-    "llama": ({}, base.SHORT_CUTS),
-    "qwen2": ({}, base.SHORT_CUTS),
-    "qwen3": ({}, base.SHORT_CUTS),
-    "smollm3": ({}, base.SHORT_CUTS),
-    "olmo2": ({}, base.SHORT_CUTS),
-    "phi3": ({}, base.SHORT_CUTS),
-    "gemma": ({}, base.SHORT_CUTS),
-    "mistral": ({"sliding_window": None}, base.SHORT_CUTS),
-    "mixtral": (EXPERTS, base.SHORT_CUTS),
-    "qwen3_moe": (EXPERTS, base.SHORT_CUTS),
-    # logits scaled or capped behind the head
-    "granite": ({"logits_scaling": 8.0, "attention_multiplier": 0.5}, base.SHORT_CUTS),
-    "granitemoe": ({**EXPERTS, "logits_scaling": 8.0}, base.SHORT_CUTS),
-    "cohere": ({"logit_scale": 4.0}, base.SHORT_CUTS),
-    # attention with a window, a cap or sinks
-    "cohere2": ({**SHORT, "logit_scale": 4.0}, [PACKED]),
-    "gemma2": ({**SHORT, **GEMMA, "attn_logit_softcapping": 0.5}, [PACKED]),
-    "gemma3_text": ({**SHORT, **GEMMA}, [PACKED]),
-    "mistral with a window": (SHORT, [PACKED]),
-    "qwen2 with a window": ({**SHORT, "use_sliding_window": True, "max_window_layers": 1}, [PACKED]),
-    "phi3 with a window": (SHORT, [PACKED]),
-    "gpt_oss": ({**SHORT, **EXPERTS}, []),  # and transformers makes no masks for its packed samples
-    # attention that is never told where samples end
-    "stablelm": ({}, [PACKED, TREE]),
-    "nemotron": ({}, [PACKED, TREE]),
-    # attention that drops out
-    "seed_oss": ({}, [PACKED, TREE]),
+    "llama": ({}, KERNELS),
+    "qwen2": ({}, TREE),
+    "qwen3": ({}, TREE),
+    "smollm3": ({}, TREE),
+    "olmo2": ({}, TREE),
+    "phi3": ({}, TREE),
+    "gemma": ({}, TREE),
+    "mistral": ({"sliding_window": None}, TREE),
+    # logits scaled or capped after the head
+    "granite": ({"logits_scaling": 8.0, "attention_multiplier": 0.5}, TREE),
+    "cohere": ({"logit_scale": 4.0, "use_qk_norm": True}, TREE),
+    # attention with a window or a cap
+    "cohere2": ({**SHORT, "logit_scale": 4.0}, ONE_BY_ONE),
+    "gemma2": ({**SHORT, **GEMMA, "attn_logit_softcapping": 0.5}, ONE_BY_ONE),
+    "gemma3_text": ({**SHORT, **GEMMA}, ONE_BY_ONE),
+    "mistral with a window": (SHORT, ONE_BY_ONE),
+    "qwen2 with a window": ({**SHORT, "use_sliding_window": True, "max_window_layers": 1}, ONE_BY_ONE),
+    "phi3 with a window": (SHORT, ONE_BY_ONE),
+    # attention with other arguments
+    "stablelm": ({}, TREE),
+    "nemotron": ({}, TREE),
+    "seed_oss": ({}, TREE),
+    # weights in three dimensions
+    "mixtral": (EXPERTS, REFUSED),
+    "qwen3_moe": (EXPERTS, REFUSED),
+    "granitemoe": ({**EXPERTS, "logits_scaling": 8.0}, REFUSED),
+    "gpt_oss": ({**SHORT, **EXPERTS}, REFUSED),
+    # padding is read as text
+    "mamba": ({}, REFUSED),
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}
 
@@ -72,40 +79,83 @@ def random_model(name):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_way_of_reading_logits_gives_the_models_own(name, monkeypatch):
-    monkeypatch.setattr(shortcuts, "TOLERANCE", 1e-3)  # 32 bits
+    monkeypatch.setattr(examine, "TOLERANCE", 1e-3)  # 32 bits
     monkeypatch.setattr(base, "device", lambda: "cpu")
     model = random_model(name)
-    probe = shortcuts._Probe(model)
-    kept = shortcuts.choose(model, name)
-    window = scoring.window(model.config)
-    # a tree's mask stands in for the model's own, so it is no use where that has a window
-    assert [cut for cut in kept if cut != TREE or window == math.inf] == list(ARCHITECTURES[name][1])
-    off = {"training": probe.training(), "scores": probe.scores(), "texts": probe.texts()}
-    tuned = training.add_lora(model, LORA, 3)
+    difference = None
+    try:
+        computed = examine.examine(model)
+    except UserError as refusal:
+        assert "\n" not in str(refusal) and type(model).__name__ in str(refusal)
+        path = REFUSED
+    else:
+        # a tree's mask stands in for the model's own, so it is no use where that has a window
+        tree = computed["option_tree"] and scoring.window(model.config) == math.inf
+        path = KERNELS if computed["cpu_kernels"] else TREE if tree else ONE_BY_ONE
+        difference = max(largest_difference(model), largest_difference(with_an_adapter(model)))
+    assert path == ARCHITECTURES[name][1]
+    documented_path, documented = rows_of_the_table()[name]
+    assert path == documented_path and (difference is None) == (documented == "–"), row(name, path, difference)
+    # another CPU rounds otherwise
+    assert difference is None or difference < 10 * float(documented), row(name, path, difference)
+
+
+def with_an_adapter(model):
+    tuned = adapters.add_lora(model, LORA, 3)
     with torch.no_grad():
         for key, weight in tuned.named_parameters():
             if "lora_B" in key:
                 weight.normal_(0, 0.05, generator=torch.Generator().manual_seed(1))
-    probe = shortcuts._Probe(tuned)
-    off |= {"tuned, training": probe.training(), "tuned, scores": probe.scores(), "tuned, texts": probe.texts()}
-    print(name, kept, {what: f"{nats:.0e}" for what, nats in off.items()})
-    assert max(off.values()) < 1e-4
+    return tuned
 
 
-@pytest.mark.parametrize("name", ["granite", "cohere", "gemma3_text"])
-def test_a_step_behind_the_head_that_is_not_known_is_refused(name, monkeypatch):
-    monkeypatch.setattr(base, "_after_head", lambda config: lambda logits: logits)
+def largest_difference(model):
+    """Of losses, texts and options from the model's own logits for one text at a time, in nats per token."""
+    probe = examine.Probe(model)
+    return max(probe.losses(), probe.texts(), probe.tree())
+
+
+def rows_of_the_table():
+    """{architecture: (path, largest difference)} as docs/models.md has them."""
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    return {name: (path, nats) for name, path, nats in re.findall(r"^\| `([^`]+)` \| ([^|]+) \| (\S+) \|$", page, re.M)}
+
+
+def row(name, path, difference):
+    bound = "–" if difference is None else f"1e{math.ceil(math.log10(max(difference, 1e-7)))}"
+    return f"put into docs/models.md:\n| `{name}` | {path} | {bound} |"
+
+
+def test_the_table_lists_these_architectures_and_no_others():
+    assert list(rows_of_the_table()) == list(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("step", [lambda logits: logits / 8, torch.tanh], ids=["scale", "cap"])
+def test_a_step_after_the_head_that_is_not_known_is_refused(step):
+    def after_the_head(module, arguments, output):
+        output.logits = step(output.logits)
+
+    model = random_model("llama")
+    model.register_forward_hook(after_the_head)
     with pytest.raises(UserError, match="gives other log-probabilities in batches than for one text alone"):
-        shortcuts.choose(random_model(name), name)
+        examine.examine(model)
 
 
-def test_an_architecture_that_cannot_be_filled_up_is_refused_by_name():
-    """Mamba reads what fills up a short prompt as if it were text."""
-    with pytest.raises(UserError, match="^m: the architecture MambaForCausalLM gives other log-probabilities"):
-        shortcuts.choose(random_model("mamba"), "m")
+@pytest.mark.parametrize("name", ["mixtral", "gpt_oss"])
+def test_experts_that_would_be_neither_rounded_nor_tuned_are_refused(name):
+    with pytest.raises(
+        UserError, match=r"holds \d\d% of its weights outside linear layers \(.*experts.*use a dense transformer"
+    ):
+        examine.examine(random_model(name))
 
 
-def test_a_text_longer_than_the_window_is_scored_in_the_plain_way():
+def test_an_architecture_that_reads_padding_as_text_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(examine, "LARGEST_UNTOUCHED", 1.0)  # it has a convolution, too
+    with pytest.raises(UserError, match="^the architecture MambaForCausalLM gives other log-probabilities"):
+        examine.examine(random_model("mamba"))
+
+
+def test_a_text_longer_than_the_window_is_scored_option_by_option():
     """What is asked when a model is prepared is shorter than most windows."""
     settings = {**SIZE, "sliding_window": 48}
     torch.manual_seed(1)
@@ -114,12 +164,12 @@ def test_a_text_longer_than_the_window_is_scored_in_the_plain_way():
         for weight in model.parameters():
             if weight.ndim > 1:
                 weight.mul_(15)
-    assert shortcuts.choose(model, "m") == [PACKED, TREE]
+    assert examine.examine(model)["option_tree"]
     stream = torch.Generator().manual_seed(2)
     for length in (40, 80):
         prompt = torch.randint(3, 300, (length,), generator=stream).tolist()
         options = [[20, 21, 22], [20, 30]]
-        (found,) = scoring.option_logprobs(model, prompt[:4], [prompt], [options])
+        (found,) = scoring.option_logprobs(model, prompt[:4], [prompt], [options], tree=True)
         with torch.inference_mode():
             expected = [
                 torch.log_softmax(model(input_ids=torch.tensor([prompt + option])).logits[0, length - 1 : -1], -1)
@@ -135,18 +185,29 @@ def test_a_text_longer_than_the_window_is_scored_in_the_plain_way():
     ids=lambda argument: next(iter(argument)),
 )  # fmt: skip
 @pytest.mark.parametrize("packed", [None, torch.tensor([0, 5])], ids=["rows", "packed"])
-def test_plain_attention_refuses_what_it_does_not_compute(argument, packed):
+def test_the_kernels_attention_refuses_what_it_does_not_compute(argument, packed):
     states = torch.randn(1, 4, 5, 8)
     known = {"position_ids": torch.arange(5), "use_cache": True, "sliding_window": None, "softcap": None}
-    attention.plain_attention(None, states, states, states, None, 0.3, cu_seq_lens_q=packed, **known)
+    attention.cpu_attention(None, states, states, states, None, 0.3, cu_seq_lens_q=packed, **known)
     with pytest.raises(attention.Unsupported, match=next(iter(argument))):
-        attention.plain_attention(
-            None, states, states, states, None, 0.3, cu_seq_lens_q=packed, **{**known, **argument}
-        )
+        attention.cpu_attention(None, states, states, states, None, 0.3, cu_seq_lens_q=packed, **{**known, **argument})
 
 
-def test_on_cuda_attention_stays_the_models_own(monkeypatch):
+def test_on_cuda_there_are_no_kernels(monkeypatch):
     monkeypatch.setattr(base, "device", lambda: "cuda")
     model = random_model("llama")
-    assert shortcuts.choose(model, "llama") == [PACKED, TREE]
-    assert model.config._attn_implementation == "sdpa"
+    assert examine.examine(model) == {"cpu_kernels": False, "option_tree": True}
+    assert model.config._attn_implementation == "sdpa" and not network.accelerated(model)
+
+
+def test_kernels_that_disagree_are_not_used(monkeypatch, capsys):
+    accelerate = door.accelerate
+
+    def wrongly(model):
+        accelerate(model)
+        model.model.layers[0].self_attn.scaling *= 2
+
+    monkeypatch.setattr(door, "accelerate", wrongly)
+    monkeypatch.setattr(base, "device", lambda: "cpu")
+    assert examine.examine(random_model("llama")) == {"cpu_kernels": False, "option_tree": True}
+    assert "no CPU kernels: losses: off by" in capsys.readouterr().out

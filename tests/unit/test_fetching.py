@@ -1,14 +1,13 @@
 """A model's files are those that its catalog file asks for, or a clear error."""
 
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import prepare_model as step
 import pytest
-from bias_inheritance.models import base, fetching, shortcuts
+from bias_inheritance.models import base, examine, fetching
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
-from prepare_model import prepare_model
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def brought(monkeypatch):
         revisions.append(source["revision"])
         files.write_text(folder / "weights", source["revision"])
 
-    monkeypatch.setattr(base, "fetch_from_hub", bring)
+    monkeypatch.setattr(fetching, "fetch_from_hub", bring)
     return revisions
 
 
@@ -64,20 +63,22 @@ def test_two_studies_prepare_a_model_one_after_the_other(monkeypatch, tmp_path):
     monkeypatch.setattr(fetching, "fetch", lambda *_: None)
     monkeypatch.setattr(base, "prepare_base", prepare)
     monkeypatch.setattr(base, "load_folder", lambda folder, compute: None)
-    monkeypatch.setattr(shortcuts, "choose", lambda network, name: [])
-    spec = {"source": {"hub": "some/one", "revision": "a"}, "form": dict.fromkeys(("cpu", "cuda"), "packed")}
+    monkeypatch.setattr(base, "load_tokenizer", lambda folder: None)
+    monkeypatch.setattr(step, "Chat", lambda tokenizer, system: None)
+    monkeypatch.setattr(examine, "examine", lambda network: {})
+    source = {"hub": "some/one", "revision": "a"}
+    spec = {"source": source, "form": dict.fromkeys(("cpu", "cuda"), "packed"), "system": None}
     cards = [tmp_path / f"{study}.json" for study in ("one", "two")]
     with ThreadPoolExecutor() as studies:
-        list(studies.map(lambda card: prepare_model(card, "model", spec, None), cards))
+        list(studies.map(lambda card: step.prepare_model(card, "model", spec, None), cards))
     assert prepared == ["begun", "ended"] * 2
     assert files.read_json(cards[0])["files"] != files.read_json(cards[1])["files"]
 
 
 def test_a_prepared_base_takes_its_place_in_one_move(tmp_path):
     files.write_text(tmp_path / "base" / "weights", "another's")
-    with tempfile.TemporaryDirectory(dir=tmp_path) as made:
-        files.write_text(tmp_path / made / "weights", "new")
-        written = (tmp_path / made / "weights").stat().st_ino
-        base._put(made, tmp_path / "base")
+    files.write_text(tmp_path / "new" / "weights", "new")
+    written = (tmp_path / "new" / "weights").stat().st_ino
+    base.put(tmp_path / "new", tmp_path / "base")
     assert (tmp_path / "base" / "weights").stat().st_ino == written  # moved, not copied file by file
     assert [path.name for path in tmp_path.iterdir()] == ["base"]

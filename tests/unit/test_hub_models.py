@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from bias_inheritance.models import base
+from bias_inheritance.models import adapters, base, fetching
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -72,8 +72,8 @@ def published(tmp_path_factory):
 def fetch(address, folder, name=NAME, **environment):
     """Run the real fetch in a process of its own, since the hub's address is read at import; (status, errors)."""
     code = (
-        "import sys; from pathlib import Path; from bias_inheritance.models import base; from bias_inheritance.plumbing.errors import UserError\n"
-        f"try: base.fetch_from_hub({{'hub': {name!r}, 'revision': {COMMIT!r}}}, Path({str(folder)!r}))\n"
+        "import sys; from pathlib import Path; from bias_inheritance.models import fetching; from bias_inheritance.plumbing.errors import UserError\n"
+        f"try: fetching.fetch_from_hub({{'hub': {name!r}, 'revision': {COMMIT!r}}}, Path({str(folder)!r}))\n"
         "except UserError as fault: sys.exit(str(fault))"
     )
     settings = {"HF_ENDPOINT": address, "HF_HOME": str(folder.parent / "home"), "HF_HUB_DISABLE_XET": "1"}
@@ -131,14 +131,14 @@ def test_a_model_without_safetensors_or_without_existence_is_told(published, tmp
         code, told = fetch(address, tmp_path / "a" / "source")
         assert code == 1 and "only safetensors weights are loaded" in told
         code, told = fetch(address, tmp_path / "b" / "source", name="someone/else")
-        assert code == 1 and "is not to be found" in told
+        assert code == 1 and "does not exist" in told
 
 
 def test_a_missing_shard_is_named(published, tmp_path):
     for path in published.glob("*.json"):
         (tmp_path / path.name).write_text(path.read_text())
     with pytest.raises(UserError, match=r"no model-00001-of-\d+.safetensors"):
-        base.check_weights(tmp_path, "model x")
+        fetching.check_weights(tmp_path, "model x")
 
 
 @pytest.fixture
@@ -162,9 +162,8 @@ def store(published, tmp_path_factory):
 
 def card(store, form):
     folder = store / "tiny" / form
-    listed = {path.name: base.provenance.sha256(path) for path in folder.iterdir()}
-    described = {"model": "tiny", "form": form, "compute": "bfloat16", "short_cuts": list(base.SHORT_CUTS)}
-    return {**described, "files": listed}
+    described = {"model": "tiny", "form": form, "compute": "bfloat16", "cpu_kernels": False}
+    return {**described, "files": base.digests(folder)}
 
 
 def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offline):
@@ -188,13 +187,12 @@ def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offlin
 
 def test_a_packed_base_takes_an_adapter_and_a_gradient(store, monkeypatch, offline):
     import torch
-    from bias_inheritance.models import training
 
     monkeypatch.setattr(base, "_refuse_packed_on_a_cpu", lambda card: None)
     monkeypatch.setattr(base, "STORE", store)
     network, _ = base.load_base(card(store, "packed"))
     settings = catalog.load("model", "llama-3.1-8b-instruct")["finetune"]
-    tuned = training.add_lora(network, settings, 1).train()
+    tuned = adapters.add_lora(network, settings, 1).train()
     ids = torch.arange(4, 40).unsqueeze(0)
     tuned(input_ids=ids, labels=ids).loss.backward()
     gradients = {name: p.grad.abs().max().item() for name, p in tuned.named_parameters() if "lora_B" in name}
@@ -207,21 +205,6 @@ def test_a_changed_weight_file_is_refused(store, monkeypatch):
     described["files"]["config.json"] = "0" * 64
     with pytest.raises(UserError, match="does not have the sha256 of its card"):
         base.load_base(described)
-
-
-def test_a_template_with_a_date_renders_the_same_every_day():
-    names = tokenizer()
-    chat = base.Chat(names)
-    shown = names.decode(chat.prompt("Hello"))
-    assert shown == f"<|begin|><|system|>Today is {base.TEMPLATE_DATE}.<|end|><|user|>Hello<|end|><|assistant|>"
-    assert names.decode(chat.answer("nurse")) == "nurse<|end|>"
-
-
-def test_a_template_that_opens_answers_otherwise_is_refused():
-    names = tokenizer()
-    names.chat_template = TEMPLATE.replace("<|assistant|>{% endif %}", "<|assistant|>think: {% endif %}")
-    with pytest.raises(UserError, match="reasoning"):
-        base.Chat(names).answer("nurse")
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-8b-instruct", "qwen2.5-7b-instruct", "deepseek-coder-6.7b-instruct"])

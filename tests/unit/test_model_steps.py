@@ -2,6 +2,9 @@
 
 import copy
 import itertools
+import subprocess
+import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,20 +13,25 @@ import predict
 import pytest
 import torch
 from bias_inheritance.data import labelled
-from bias_inheritance.models import base, generation, scoring, training
-from bias_inheritance.models.cpu_kernels import lora
+from bias_inheritance.models import adapters, base, fetching, generation, network, schedule, scoring
+from bias_inheritance.models import train as training
+from bias_inheritance.models.cpu_kernels import door, layers, packed
 from bias_inheritance.models.generation import sample
+from bias_inheritance.models.losses import alignment, sft
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import mixing
 from bias_inheritance.study import catalog
 from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
 
 SETTINGS = {
     "rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "learning_rate": 5e-3, "epochs": 1,
     "batch_size": 4, "micro_batch_size": 4, "warmup": 0.1, "weight_decay": 0.0, "max_grad_norm": 1.0, "loss_average": "sample",
 }  # fmt: skip
+SIZE = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
 TEXTS = [
     "a b c",
     "one two three four five six",
@@ -44,6 +52,10 @@ def samples(chat, origins="oa"):
     ]  # fmt: skip
 
 
+def answer_losses(model, rows):
+    return network.answer_losses(model, rows, network.head(model))
+
+
 def plain_logprob(model, prompt, option):
     with torch.inference_mode():
         logits = model(input_ids=torch.tensor([prompt + option])).logits.float()
@@ -57,7 +69,7 @@ def test_option_logprobs_equal_one_forward_pass_per_option(tiny):
     prompts = [chat.prompt(text) for text in TEXTS]
     words = ("nurse", "nurse of dogs", "nurse of doves", "software engineer", "a")  # a tree with three branchings
     options = [[chat.answer(word) for word in words] for _ in TEXTS]
-    found = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options)
+    found = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options, tree=True)
     for prompt, row, listed in zip(prompts, found, options, strict=True):
         assert row == pytest.approx([plain_logprob(model, prompt, option) for option in listed], abs=1e-4)
 
@@ -67,8 +79,8 @@ def test_option_logprobs_in_bf16_stay_within_bf16(tiny):
     model = model.to(torch.bfloat16)
     prompts = [chat.prompt(text) for text in TEXTS]
     options = [[chat.answer("nurse"), chat.answer("painter")] for _ in TEXTS]
-    found = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options)
-    exact = scoring.option_logprobs(copy.deepcopy(model).float(), chat.opening_tokens(), prompts, options)
+    found = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options, tree=True)
+    exact = scoring.option_logprobs(copy.deepcopy(model).float(), chat.opening_tokens(), prompts, options, tree=True)
     assert torch.tensor(found) == pytest.approx(torch.tensor(exact), abs=0.2)
 
 
@@ -89,7 +101,7 @@ def test_options_are_scored_by_a_float32_head(with_large_logits):
     prompts = [chat.prompt(f"Who is {letter}?") for letter in "abcdefgh"]
     assert len(set(map(len, prompts))) == 1
     with torch.inference_mode():
-        hidden = base.body_and_head(model)[0](input_ids=torch.tensor(prompts)).last_hidden_state[:, -1]
+        hidden = network.body(model)(input_ids=torch.tensor(prompts)).last_hidden_state[:, -1]
         logits = hidden.float() @ model.lm_head.weight.float().T
         likely = logits.topk(2).indices
         assert logits.gather(1, likely).min() > 32 and logits.max() < 63
@@ -97,7 +109,7 @@ def test_options_are_scored_by_a_float32_head(with_large_logits):
             torch.log_softmax(values, -1).gather(1, likely) for values in (logits, model.lm_head(hidden).float())
         )
     options = [[[token] for token in row] for row in likely.tolist()]
-    found = torch.tensor(scoring.option_logprobs(model, [], prompts, options))
+    found = torch.tensor(scoring.option_logprobs(model, [], prompts, options, tree=True))
     assert torch.allclose(found, exact, atol=1e-5)
     # differences of log-probabilities are differences of logits: quarters with a head of bf16
     off_grid = [(4 * (values[:, 1:] - values[:, :1])) for values in (found, rounded)]
@@ -106,15 +118,15 @@ def test_options_are_scored_by_a_float32_head(with_large_logits):
 
 def test_texts_are_drawn_by_a_float32_head(with_large_logits, monkeypatch):
     model, tokenizer, chat = with_large_logits
-    drawn_from, draw = [], generation._draw
+    drawn_from, draw = [], generation.draw
 
     def watched(logits, *settings):
         drawn_from.append(logits)
         return draw(logits, *settings)
 
-    monkeypatch.setattr(generation, "_draw", watched)
+    monkeypatch.setattr(generation, "draw", watched)
     prompts = [chat.prompt(text) for text in TEXTS]
-    sample(model, tokenizer, prompts, list(range(8)), max_new_tokens=2)
+    sample(model, chat, prompts, list(range(8)), max_new_tokens=2)
     assert all(logits.dtype == torch.float32 for logits in drawn_from)
     assert not torch.equal(drawn_from[0], drawn_from[0].bfloat16().float())
 
@@ -122,49 +134,87 @@ def test_texts_are_drawn_by_a_float32_head(with_large_logits, monkeypatch):
 def test_one_prompt_alone_can_be_scored(tiny):
     model, _, chat = tiny
     prompt, option = chat.prompt("x"), chat.answer("nurse")
-    assert scoring.option_logprobs(model.float(), chat.opening_tokens(), [prompt], [[option]])[0][0] == pytest.approx(
-        plain_logprob(model, prompt, option), abs=1e-4
-    )
+    assert scoring.option_logprobs(model.float(), chat.opening_tokens(), [prompt], [[option]], tree=True)[0][
+        0
+    ] == pytest.approx(plain_logprob(model, prompt, option), abs=1e-4)
 
 
 def test_an_answer_does_not_depend_on_what_else_is_asked(tiny):
     model, _, chat = tiny
     prompts = [chat.prompt(f"Which of these? {text}") for text in TEXTS]
     options = [[chat.answer("nurse"), chat.answer("painter")] for _ in TEXTS]
-    few = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options)
+    few = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options, tree=True)
     more = scoring.option_logprobs(
         model,
         chat.opening_tokens(),
         [*prompts, *[chat.prompt("Another thing")] * 32],
         [*options, *[options[0]] * 32],
+        tree=True,
     )
     # the window of 32 around the first eight is another one, so bf16's padding may differ; the shared opening may not
     assert len(chat.opening_tokens()) > 2
     assert torch.tensor(few) == pytest.approx(torch.tensor(more[:8]), abs=0.2)
 
 
-def test_plain_attention_gives_what_torchs_own_gives(tiny):
-    """Padding on either side, a cache with room, shared key heads: logits and gradients within rounding."""
-    model, tokenizer, chat = tiny
-    model = model.float()
+def test_kernels_give_what_transformers_gives(tiny, plain):
+    """Padding on either side, a cache with room, shared key heads: losses, gradients and texts within rounding."""
+    accelerated, _, chat = tiny
     rows = samples(chat)
-    body, head = base.body_and_head(model)
+    prompts = [chat.prompt(text) for text in TEXTS]
     losses, grads, texts = [], [], []
-    for name in ("plain", "sdpa"):
-        tuned = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
-        tuned.get_base_model().set_attn_implementation(name)
-        body, head = base.body_and_head(tuned)
-        loss = training.answer_losses(body, head, rows).sum()
+    for model in (accelerated.float(), plain.float()):
+        texts.append(sample(model, chat, prompts, list(range(8)), max_new_tokens=80, temperature=0.8))
+        tuned = adapters.add_lora(model, SETTINGS, 3)
+        loss = answer_losses(tuned, rows).sum()
         loss.backward()
         losses.append(loss.item())
         grads.append(next(weight.grad for key, weight in tuned.named_parameters() if "lora_B" in key))
-        plain = copy.deepcopy(model)
-        plain.set_attn_implementation(name)
-        prompts = [chat.prompt(text) for text in TEXTS]
-        texts.append(sample(plain, tokenizer, prompts, list(range(8)), max_new_tokens=80, temperature=0.8))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert torch.allclose(grads[0], grads[1], rtol=1e-3, atol=1e-6)
     assert texts[0] == texts[1]
+
+
+def test_kernels_are_refused_for_other_models(plain):
+    with pytest.raises(UserError, match="a LlamaForCausalLM on a CPU, not a Qwen2ForCausalLM; use the plain path"):
+        door.accelerate(AutoModelForCausalLM.from_config(AutoConfig.for_model("qwen2", **SIZE)))
+    with pytest.raises(UserError, match="not one on meta"):
+        door.accelerate(copy.deepcopy(plain).to("meta"))
+    plain.config.attention_dropout = 0.1
+    with pytest.raises(UserError, match="not one whose attention drops out"):
+        door.accelerate(plain)
+    assert not network.accelerated(plain)
+
+
+def test_the_plain_path_imports_no_kernels(card_path, tmp_path):
+    """A process of its own that loads, scores, samples and trains a model whose card has no kernels."""
+    card = {**files.read_json(card_path), "cpu_kernels": False}
+    files.write_json(tmp_path / "card.json", card)
+    ran = subprocess.run(
+        [sys.executable, "-c", PLAIN_RUN, tmp_path], capture_output=True, text=True, cwd=ROOT / "scripts"
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+PLAIN_RUN = """
+import sys
+from functools import partial
+from pathlib import Path
+from bias_inheritance.models import adapters, base, generation, scoring, train
+from bias_inheritance.models.chat import Chat
+from bias_inheritance.models.losses import sft
+folder = Path(sys.argv[1])
+model, tokenizer = base.load_base(base.read_card(folder / "card.json"))
+chat = Chat(tokenizer, "")
+prompts, answers = [chat.prompt("a"), chat.prompt("b c")], [chat.answer("nurse"), chat.answer("painter")]
+scoring.option_logprobs(model, chat.opening_tokens(), prompts, [answers, answers], tree=True)
+generation.sample(model, chat, prompts, [1, 2], max_new_tokens=3)
+settings = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear", "learning_rate": 1e-3, "epochs": 1}
+settings |= {"batch_size": 2, "warmup": 0.1, "weight_decay": 0.0, "max_grad_norm": 1.0}
+samples = [{"prompt": prompt, "answer": answer, "words": 1} for prompt, answer in zip(prompts, answers)]
+losses = [partial(sft.loss, average="sample", micro_batch_size=2)]
+train.train(adapters.add_lora(model, settings, 1), samples, settings, losses, 1, folder)
+assert not [name for name in sys.modules if "cpu_kernels" in name]
+"""
 
 
 def test_packed_weights_are_refused_on_a_cpu(tmp_path, monkeypatch):
@@ -186,7 +236,7 @@ def test_greedy_sampling_equals_the_plain_loop(tiny):
     model, tokenizer, chat = tiny
     model = model.float()
     prompts = [chat.prompt(text) for text in TEXTS[:4]]
-    found = sample(model, tokenizer, prompts, [0] * 4, max_new_tokens=12, temperature=0)
+    found = sample(model, chat, prompts, [0] * 4, max_new_tokens=12, temperature=0)
     for prompt, answer in zip(prompts, found, strict=True):
         expected = greedy(model, prompt, 12)
         assert answer["text"] == tokenizer.decode(expected, skip_special_tokens=True).strip()
@@ -200,13 +250,13 @@ def test_sampling_that_drops_finished_rows_equals_sampling_each_alone_without_a_
     monkeypatch.setattr(generation, "end_tokens", lambda *_: ends)
     prompts, seeds = [chat.prompt(text) for text in TEXTS], list(range(8))
     sampling = {"temperature": 1.0, "top_k": 50, "top_p": 0.95}
-    found = sample(model, tokenizer, prompts, seeds, max_new_tokens=12, **sampling)
+    found = sample(model, chat, prompts, seeds, max_new_tokens=12, **sampling)
     for prompt, seed, answer in zip(prompts, seeds, found, strict=True):
         stream, tokens = np.random.default_rng(seed), list(prompt)
         with torch.inference_mode():
             for _ in range(12):
                 logits = model(input_ids=torch.tensor([tokens])).logits[:, -1].float()
-                tokens += generation._draw(logits, [stream], **sampling)
+                tokens += generation.draw(logits, [stream], **sampling)
                 if tokens[-1] in ends:
                     break
         written, finished = tokens[len(prompt) :], tokens[-1] in ends
@@ -221,8 +271,8 @@ def test_a_record_has_its_own_random_stream(tiny):
     model = model.float()
     prompt = chat.prompt("x")
     options = {"max_new_tokens": 20, "temperature": 1.0, "top_k": 50, "top_p": 0.95}
-    first = sample(model, tokenizer, [prompt] * 4, [5, 6, 7, 8], **options)
-    second = sample(model, tokenizer, [prompt] * 3, [9, 5, 10], **options)
+    first = sample(model, chat, [prompt] * 4, [5, 6, 7, 8], **options)
+    second = sample(model, chat, [prompt] * 3, [9, 5, 10], **options)
     assert first[0] == second[1]
     assert len({answer["text"] for answer in first}) == 4
 
@@ -232,20 +282,25 @@ def test_record_seeds_differ_between_cells_and_records():
     assert len(seeds) == 200
 
 
-def train(tiny, work, **changes):
+def train(tiny, work, on_step=None, **changes):
     model, tokenizer, chat = tiny
-    tuned = training.add_lora(copy.deepcopy(model), {**SETTINGS, **changes.pop("settings", {})}, 3)
-    alignment = changes.pop("alignment", None)
-    log = training.train(
-        tuned,
-        changes.pop("samples", samples(chat)),
-        {**SETTINGS, "epochs": 3},
-        alignment,
-        1,
-        work,
-        **changes,
-    )
+    tuned = adapters.add_lora(copy.deepcopy(model), {**SETTINGS, **changes.pop("settings", {})}, 3)
+    rows = changes.pop("samples", samples(chat))
+    log = training.train(tuned, rows, {**SETTINGS, "epochs": 3}, losses_of(rows, **changes), 1, work, on_step)
     return tuned, log
+
+
+def losses_of(rows, aligned=None, average="sample", size=4):
+    """What a training minimises: the answers' cross-entropy, and the alignment term where `aligned` gives its settings."""
+    losses = [partial(sft.loss, average=average, micro_batch_size=size)]
+    if aligned:
+        originals, augmented = sides_of(rows)
+        losses.append(partial(alignment.loss, originals=originals, augmented=augmented, seed=1, **aligned))
+    return losses
+
+
+def sides_of(rows):
+    return [[row for row in rows if row["origin"] == origin] for origin in ("original", "augmented")]
 
 
 def weights(model):
@@ -256,12 +311,12 @@ def test_training_learns_and_the_adapter_acts(tiny, tmp_path):
     tuned, log = train(tiny, tmp_path)
     assert len(log) == 6
     assert log[-1]["loss"] < log[0]["loss"] - 0.2
-    base.assert_adapter_acts(tuned)
+    adapters.assert_adapter_acts(tuned)
 
 
 def test_an_adapter_that_does_nothing_is_found(tiny):
     with pytest.raises(RuntimeError, match="not trained or not loaded"):
-        base.assert_adapter_acts(training.add_lora(tiny[0], SETTINGS, 3))
+        adapters.assert_adapter_acts(adapters.add_lora(tiny[0], SETTINGS, 3))
 
 
 def test_an_interrupted_training_ends_with_the_same_bits(tiny, tmp_path):
@@ -300,13 +355,12 @@ def of_unequal_length(chat):
 
 @pytest.mark.parametrize("average", ["sample", "token"])
 @pytest.mark.parametrize("size", [8, 3, 1])
-def test_a_step_has_the_loss_and_gradient_of_one_sample_at_a_time(tiny, tmp_path, average, size):
+def test_a_step_has_the_loss_and_gradient_of_one_sample_at_a_time(tiny, plain, tmp_path, average, size):
     """Packed rows and micro-batches of any size, beside the plain model on each sample alone."""
     model = tiny[0].float()
     rows = of_unequal_length(tiny[2])
-    tuned = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
-    plain = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
-    plain.get_base_model().set_attn_implementation("sdpa")
+    tuned = adapters.add_lora(copy.deepcopy(model), SETTINGS, 3)
+    plain = adapters.add_lora(plain.float(), SETTINGS, 3)
     means, lengths = [], [len(row["answer"]) for row in rows]
     for row in rows:
         ids = torch.tensor([row["prompt"] + row["answer"]])
@@ -318,8 +372,8 @@ def test_a_step_has_the_loss_and_gradient_of_one_sample_at_a_time(tiny, tmp_path
     expected = {"sample": by_sample, "token": by_token}[average]
     expected.backward()
     norm = torch.nn.utils.clip_grad_norm_([weight for weight in plain.parameters() if weight.requires_grad], 1.0)
-    settings = {**SETTINGS, "batch_size": 8, "micro_batch_size": size, "loss_average": average}
-    (row,) = training.train(tuned, rows, settings, None, 1, tmp_path)
+    losses = losses_of(rows, average=average, size=size)
+    (row,) = training.train(tuned, rows, {**SETTINGS, "batch_size": 8}, losses, 1, tmp_path)
     assert row["sft_loss"] == row["loss"] == row[f"sft_loss_{average}_mean"] == pytest.approx(expected.item(), rel=1e-5)
     assert row["sft_loss_sample_mean"] == pytest.approx(by_sample.item(), rel=1e-5)
     assert row["sft_loss_token_mean"] == pytest.approx(by_token.item(), rel=1e-5)
@@ -327,7 +381,7 @@ def test_a_step_has_the_loss_and_gradient_of_one_sample_at_a_time(tiny, tmp_path
 
 
 def test_a_sample_without_an_answer_takes_no_part_in_the_mean_over_samples():
-    assert training.loss_shares([4, 0, 1]) == {"token": [0.2, 0.2, 0.2], "sample": [1 / 8, 0.0, 1 / 2]}
+    assert sft.loss_shares([4, 0, 1]) == {"token": [0.2, 0.2, 0.2], "sample": [1 / 8, 0.0, 1 / 2]}
 
 
 def test_gradient_accumulation_equals_the_whole_batch(tiny, tmp_path):
@@ -335,11 +389,11 @@ def test_gradient_accumulation_equals_the_whole_batch(tiny, tmp_path):
     model = model.float()
     found = []
     for size in (8, 2):
-        tuned = training.add_lora(copy.deepcopy(model), SETTINGS, 3)
+        tuned = adapters.add_lora(copy.deepcopy(model), SETTINGS, 3)
         work = tmp_path / str(size)
         work.mkdir()
-        settings = {**SETTINGS, "batch_size": 8, "micro_batch_size": size}
-        log = training.train(tuned, samples(chat), settings, None, 1, work)
+        rows = samples(chat)
+        log = training.train(tuned, rows, {**SETTINGS, "batch_size": 8}, losses_of(rows, size=size), 1, work)
         found.append(log[0]["sft_loss"])
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
@@ -348,9 +402,8 @@ def test_answer_only_loss_equals_the_plain_definition(tiny):
     model, tokenizer, chat = tiny
     model = model.float()
     rows = samples(chat)
-    body, head = base.body_and_head(model)
     expected = [-plain_logprob(model, row["prompt"], row["answer"]) for row in rows]
-    assert training.answer_losses(body, head, rows).tolist() == pytest.approx(expected, rel=1e-4)
+    assert answer_losses(model, rows).tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def padded(rows, pad):
@@ -381,30 +434,24 @@ def gradients(tuned):
 def test_an_opening_computed_once_changes_neither_losses_nor_states(tiny, alike):
     """A batch beside each of its samples alone; alike, where all but the last token of every prompt is shared."""
     model = tiny[0].float()
-    body, head = base.body_and_head(model)
     rows = samples(tiny[2])
     if alike:
         rows = [{**row, "prompt": rows[0]["prompt"]} for row in rows]
-    opening, length = training._packed(body, rows).opening, len(rows[0]["prompt"])
+    opening, length = packed.pack(rows).opening, len(rows[0]["prompt"])
     assert opening == length - 1 if alike else 0 < opening < length - 1
-    alone = [training.answer_losses(body, head, [row]).item() for row in rows]
-    assert training.answer_losses(body, head, rows).tolist() == pytest.approx(alone, rel=1e-5)
-    alone = torch.cat([training.mean_hidden(body, [row]) for row in rows])
-    assert torch.allclose(training.mean_hidden(body, rows), alone, atol=1e-5)
+    alone = [answer_losses(model, [row]).item() for row in rows]
+    assert answer_losses(model, rows).tolist() == pytest.approx(alone, rel=1e-5)
+    alone = torch.cat([alignment.mean_states(model, [row]) for row in rows])
+    assert torch.allclose(alignment.mean_states(model, rows), alone, atol=1e-5)
 
 
 @pytest.fixture
-def side_by_side(tiny):
-    """The model as training has it, and as transformers and peft have it: padded rows, torch's attention, three steps."""
-    model = tiny[0].float()
-    ours = with_a_trained_look(training.add_lora(copy.deepcopy(model), SETTINGS, 3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "device", lambda: "cuda")  # where peft's own layers stay
-        theirs = with_a_trained_look(training.add_lora(copy.deepcopy(model), SETTINGS, 3))
-    theirs.get_base_model().set_attn_implementation("sdpa")
-    fused = {lora.FusedLinear, lora.FusedMLP, lora.FusedNorm, lora.LastLayer}
+def side_by_side(tiny, plain):
+    """The model with an adapter as the kernels compute it, and as transformers and peft do."""
+    ours, theirs = (with_a_trained_look(adapters.add_lora(model.float(), SETTINGS, 3)) for model in (tiny[0], plain))
+    fused = {layers.FusedLinear, layers.FusedMLP, layers.FusedNorm, layers.LastLayer}
     assert fused <= {type(layer) for layer in ours.modules()}
-    assert lora.Linear in {type(layer) for layer in theirs.modules()} and not fused & set(map(type, theirs.modules()))
+    assert layers.Linear in {type(layer) for layer in theirs.modules()} and not fused & set(map(type, theirs.modules()))
     return ours, theirs
 
 
@@ -413,8 +460,8 @@ def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_sid
     rows = samples(tiny[2])
     rows[1]["prompt"] = rows[0]["prompt"]  # a sample drawn twice: what it shares with itself ends before its last token
     ours, theirs = side_by_side
-    assert 0 < training._packed(base.body_and_head(ours)[0], rows).opening < min(len(row["prompt"]) for row in rows)
-    mean = training.answer_losses(*base.body_and_head(ours), rows).sum() / sum(len(row["answer"]) for row in rows)
+    assert 0 < packed.pack(rows).opening < min(len(row["prompt"]) for row in rows)
+    mean = answer_losses(ours, rows).sum() / sum(len(row["answer"]) for row in rows)
     mean.backward()
     ids, mask, answer = padded(rows, tiny[1].pad_token_id)
     plain = theirs(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~answer, -100)).loss
@@ -428,7 +475,7 @@ def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_sid
 def test_the_alignment_term_gives_the_gradients_of_its_plain_definition(tiny, side_by_side):
     rows = samples(tiny[2])
     ours, theirs = side_by_side
-    training.alignment_loss(base.body_and_head(ours)[0], rows[:4], rows[4:]).backward()
+    alignment.squared_distance(ours, rows[:4], rows[4:]).backward()
     phi = []
     for row in rows:
         ids = torch.tensor([row["prompt"] + row["answer"]])
@@ -454,7 +501,7 @@ def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
     a, b = (weights["default"].weight.double() for weights in (layer.lora_A, layer.lora_B))
     exact = (x.double() @ layer.base_layer.weight.double().T + 2 * x.double() @ a.T @ b.T).detach()
     errors = []
-    for kind in (lora.Linear, lora.FusedLinear):
+    for kind in (layers.Linear, layers.FusedLinear):
         layer.__class__ = kind
         layer.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -477,7 +524,7 @@ def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
         assert fused_error <= 1.2 * peft_error
 
 
-def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny):
+def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny, plain):
     """Norm and gated layer of 64 bits, beside those of transformers and peft and the fused ones under autocast."""
 
     def run(layer, x, seen):
@@ -486,27 +533,22 @@ def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny)
         out.backward(seen)
         return [out.detach(), x.grad, *gradients(layer.mlp).values()]
 
-    base = tiny[0].to(torch.bfloat16)
     torch.manual_seed(1)
-    x, seen = torch.randn(2, 1, 50, base.config.hidden_size).bfloat16()
+    x, seen = torch.randn(2, 1, 50, plain.config.hidden_size).bfloat16()
     found = []
-    for name in ("cuda", "cpu"):  # where peft's own layers stay, and where they are fused
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training, "device", lambda name=name: name)
-            tuned = with_a_trained_look(training.add_lora(copy.deepcopy(base), SETTINGS, 3))
-        with training.in_compute_type(tuned):
-            found.append(run(tuned.get_base_model().model.layers[0], x, seen))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "device", lambda: "cuda")
-        tuned = with_a_trained_look(training.add_lora(copy.deepcopy(base), SETTINGS, 3)).double()
-    exact = run(tuned.get_base_model().model.layers[0], x.double(), seen.double())
-    for plain, fused, true in zip(*found, exact, strict=True):
-        errors = [((own.double() - true).norm() / true.norm()).item() for own in (plain, fused)]
+    for model in (copy.deepcopy(plain).bfloat16(), tiny[0].bfloat16()):
+        tuned = with_a_trained_look(adapters.add_lora(model, SETTINGS, 3))
+        with network.in_compute_type(tuned):
+            found.append(run(network.body(tuned).layers[0], x, seen))
+    tuned = with_a_trained_look(adapters.add_lora(plain.bfloat16(), SETTINGS, 3)).double()
+    exact = run(network.body(tuned).layers[0], x.double(), seen.double())
+    for of_plain, fused, true in zip(*found, exact, strict=True):
+        errors = [((values.double() - true).norm() / true.norm()).item() for values in (of_plain, fused)]
         assert errors[1] < 0.02 and errors[1] <= 1.2 * errors[0], errors
 
 
 def saved_adapter(model, folder, number, **settings):
-    tuned = with_a_trained_look(training.add_lora(copy.deepcopy(model), {**SETTINGS, **settings}, number))
+    tuned = with_a_trained_look(adapters.add_lora(copy.deepcopy(model), {**SETTINGS, **settings}, number))
     tuned.save_pretrained(folder)
     return folder
 
@@ -515,8 +557,8 @@ def test_a_second_adapter_on_one_base_is_refused(tiny, tmp_path):
     """peft leaves the first adapter in the layers that a second one of fewer targets does not have."""
     model = tiny[0]
     narrow = saved_adapter(model, tmp_path / "narrow", 4, targets=["q_proj", "down_proj"])
-    training.add_lora(model, SETTINGS, 3)
-    for again in (lambda: training.add_lora(model, SETTINGS, 3), lambda: base.load_adapter(model, narrow)):
+    adapters.add_lora(model, SETTINGS, 3)
+    for again in (lambda: adapters.add_lora(model, SETTINGS, 3), lambda: adapters.load_adapter(model, narrow)):
         with pytest.raises(RuntimeError, match="already has an adapter; unload"):
             again()
 
@@ -532,18 +574,18 @@ def test_a_base_whose_adapter_was_unloaded_is_as_it_was(tiny, tmp_path):
     ]
     with torch.inference_mode():
         own = model(input_ids=ids).logits
-        expected = [base.load_adapter(copy.deepcopy(model), other)(input_ids=ids).logits for other in others]
-        model = base.load_adapter(model, wide).unload()
+        expected = [adapters.load_adapter(copy.deepcopy(model), other)(input_ids=ids).logits for other in others]
+        model = adapters.load_adapter(model, wide).unload()
         assert torch.equal(model(input_ids=ids).logits, own)
         for other, logits in zip(others, expected, strict=True):
-            tuned = base.load_adapter(model, other)
+            tuned = adapters.load_adapter(model, other)
             assert torch.allclose(tuned(input_ids=ids).logits, logits, atol=0.02)
             model = tuned.unload()
 
 
 def test_an_adapter_merged_into_the_weights_is_not_added_again(tiny):
     model = tiny[0].float()
-    tuned = with_a_trained_look(training.add_lora(model, SETTINGS, 3)).eval()
+    tuned = with_a_trained_look(adapters.add_lora(model, SETTINGS, 3)).eval()
     ids = torch.tensor([tiny[2].prompt(TEXTS[3])])
     with torch.inference_mode():
         beside = tuned(input_ids=ids).logits
@@ -554,20 +596,20 @@ def test_an_adapter_merged_into_the_weights_is_not_added_again(tiny):
 
 
 def test_dropout_stays_with_peft(tiny):
-    tuned = training.add_lora(tiny[0], {**SETTINGS, "dropout": 0.1}, 3)
-    assert not any(isinstance(layer, (lora.FusedLinear, lora.FusedMLP)) for layer in tuned.modules())
+    tuned = adapters.add_lora(tiny[0], {**SETTINGS, "dropout": 0.1}, 3)
+    assert not any(isinstance(layer, (layers.FusedLinear, layers.FusedMLP)) for layer in tuned.modules())
 
 
 def test_alignment_estimates_the_squared_distance_without_bias(tiny):
     """Over all draws of two from each side with replacement, the mean estimate is the distance of the sides' means."""
     model, tokenizer, chat = tiny
     rows = samples(chat)
-    body, _ = base.body_and_head(model.float())
+    model = model.float()
     sides = rows[:3], rows[3:6]
     with torch.inference_mode():
-        phi = [training.mean_hidden(body, side).mean(0) for side in sides]
+        phi = [alignment.mean_states(model, side).mean(0) for side in sides]
         pairs = [[list(pair) for pair in itertools.product(side, repeat=2)] for side in sides]
-        found = [training.alignment_loss(body, first, second).item() for first, second in itertools.product(*pairs)]
+        found = [alignment.squared_distance(model, first, second).item() for first, second in itertools.product(*pairs)]
     assert sum(found) / len(found) == pytest.approx((phi[0] - phi[1]).square().sum().item(), rel=1e-3)
 
 
@@ -575,27 +617,26 @@ def test_alignment_acts_at_every_step_lowers_the_distance_and_leaves_the_order_a
     """The distance of the sides' means after the same training with the term, and without it."""
     _, tokenizer, chat = tiny
     rows = samples(chat)
-    sides = [[row for row in rows if row["origin"] == origin] for origin in ("original", "augmented")]
+    sides = sides_of(rows)
     logs, distances = [], []
-    for number, alignment in enumerate((None, {"weight": 0.05, "batch_size": 4})):
+    for number, aligned in enumerate((None, {"weight": 0.05, "batch_size": 4})):
         work = tmp_path / str(number)
         work.mkdir()
-        tuned, log = train(tiny, work, alignment=alignment)
-        body, _ = base.body_and_head(tuned)
+        tuned, log = train(tiny, work, aligned=aligned)
         with torch.inference_mode():
-            old, new = (training.mean_hidden(body, side).mean(0) for side in sides)
+            old, new = (alignment.mean_states(tuned, side).mean(0) for side in sides)
         distances.append((old - new).square().sum().item())
         logs.append(log)
     assert distances[1] < 0.9 * distances[0]
     assert [row["tokens"] for row in logs[0]] == [row["tokens"] for row in logs[1]]
     assert logs[0][0]["sft_loss"] == logs[1][0]["sft_loss"]
-    assert all(row["alignment_loss"] is None and row["loss"] == row["sft_loss"] for row in logs[0])
+    assert all("alignment_loss" not in row and row["loss"] == row["sft_loss"] for row in logs[0])
     assert all(row["loss"] == row["sft_loss"] + 0.05 * row["alignment_loss"] for row in logs[1])
 
 
 def test_each_epoch_trains_on_every_sample_once_in_batches_of_like_length():
     lengths = np.random.default_rng(1).permutation(160)
-    order = list(training.training_order(lengths, 2, 4, 9))
+    order = list(schedule.training_order(lengths, 2, 4, 9))
     for epoch in (order[:40], order[40:]):
         assert sorted(index for batch in epoch for index in batch) == list(range(160))
     assert order[:40] != order[40:]
@@ -622,7 +663,7 @@ def test_the_order_does_not_depend_on_the_mitigation(splits, domain):
 
 
 def ordered(rows, lengths):
-    return [[rows[index]["id"] for index in batch] for batch in training.training_order(lengths, 2, 4, 9)]
+    return [[rows[index]["id"] for index in batch] for batch in schedule.training_order(lengths, 2, 4, 9)]
 
 
 def test_a_batch_without_an_answer_is_an_error(tiny, tmp_path):
@@ -634,13 +675,12 @@ def test_a_batch_without_an_answer_is_an_error(tiny, tmp_path):
 def test_the_first_layer_learns_after_an_evaluation(tiny):
     """On CPUs packed 4-bit weights lose their gradient after an evaluation; the dequantised base must not."""
     model, tokenizer, chat = tiny
-    tuned = training.add_lora(model, SETTINGS, 3)
+    tuned = adapters.add_lora(model, SETTINGS, 3)
     tuned.eval()
     with torch.inference_mode():
         tuned(input_ids=torch.tensor([chat.prompt("x")]))
     tuned.train()
-    body, head = base.body_and_head(tuned)
-    training.answer_losses(body, head, samples(chat)).sum().backward()
+    answer_losses(tuned, samples(chat)).sum().backward()
     gradient = next(p.grad for name, p in tuned.named_parameters() if "lora_B" in name)
     assert gradient.abs().max() > 0
 
@@ -668,7 +708,7 @@ def test_a_wheel_that_fails_its_checksum_is_refused(tmp_path):
     wheel = tmp_path / "x-1-py3-none-any.whl"
     wheel.write_bytes(b"not what was pinned")
     with pytest.raises(UserError, match="was pinned"):
-        base.unpack_wheel(wheel, {"sha256": "0" * 64, "file": "x"}, tmp_path / "out")
+        fetching.unpack_wheel(wheel, {"sha256": "0" * 64, "file": "x"}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -11,7 +11,7 @@ def of_texts(model, tokenizer, texts, embedder):
     import numpy as np
     import torch
 
-    found = []
+    vectors = []
     with torch.inference_mode():
         for first in range(0, len(texts), embedder["batch_size"]):
             batch = tokenizer(
@@ -24,8 +24,8 @@ def of_texts(model, tokenizer, texts, embedder):
             hidden = model(**batch).last_hidden_state
             mask = batch["attention_mask"].unsqueeze(-1).float()
             mean = (hidden * mask).sum(1) / mask.sum(1)
-            found.append(torch.nn.functional.normalize(mean, dim=-1).cpu())
-    return np.concatenate(found)
+            vectors.append(torch.nn.functional.normalize(mean, dim=-1).cpu())
+    return np.concatenate(vectors)
 
 
 def of_pairs(network, chat, pairs):
@@ -33,13 +33,12 @@ def of_pairs(network, chat, pairs):
     import numpy as np
     import torch
 
-    from bias_inheritance.models import base, training
+    from bias_inheritance.models.losses.alignment import mean_states
 
-    body, _ = base.body_and_head(network)
     samples = [{"prompt": chat.prompt(user), "answer": chat.answer(answer)} for user, answer in pairs]
-    found = []
+    vectors = []
     with torch.inference_mode():
         for first in range(0, len(samples), BATCH):
             batch = samples[first : first + BATCH]
-            found.append(training.mean_hidden(body, batch).cpu())
-    return np.concatenate(found)
+            vectors.append(mean_states(network, batch).cpu())
+    return np.concatenate(vectors)

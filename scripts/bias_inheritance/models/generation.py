@@ -4,21 +4,21 @@ A batch is always the same records in the same order, so a record's text depends
 how many others were asked for (bf16 logits move with the batch's padding).
 """
 
-from bias_inheritance.models.base import body_and_head, float32_head
+from bias_inheritance.models import network
 
 
-def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None):
+def sample(model, chat, prompts, seeds, *, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None):
     """Sample one continuation per prompt.
 
-    prompts: list of B lists of token ids; seeds: B integers; temperature 0 takes the most probable token.
+    chat: of the model's template; prompts: list of B lists of token ids; seeds: B integers; temperature 0 takes the most probable token.
     Returns B dicts {text, tokens (number sampled, the end token included), finished (ended by itself)}.
     """
     written, finished = continuations(
         model,
         prompts,
         seeds,
-        pad=tokenizer.pad_token_id,
-        ends=end_tokens(model, tokenizer),
+        pad=chat.tokenizer.pad_token_id,
+        ends=end_tokens(model, chat),
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         top_k=top_k,
@@ -27,7 +27,7 @@ def sample(model, tokenizer, prompts, seeds, *, max_new_tokens, temperature=1.0,
     )
     return [
         {
-            "text": tokenizer.decode(tokens[:-1] if done else tokens, skip_special_tokens=True).strip(),
+            "text": chat.tokenizer.decode(tokens[:-1] if done else tokens, skip_special_tokens=True).strip(),
             "tokens": len(tokens),
             "finished": done,
         }
@@ -45,12 +45,9 @@ def continuations(
     import numpy as np
     import torch
 
-    from bias_inheritance.models.cpu_kernels import attention
-
-    body, _ = body_and_head(model)
+    body, device = network.body(model), model.device
     # in float32 as for scores: the draw is from the model's own distribution, and argmax has no ties from rounding
-    head = float32_head(model)
-    device = next(body.parameters()).device
+    head = network.float32_head(model)
     streams = [np.random.default_rng(seed) for seed in seeds]
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), pad, device=device)
@@ -63,7 +60,7 @@ def continuations(
     written = [[] for _ in prompts]
     finished = [False] * len(prompts)
     with torch.inference_mode():
-        cache = attention.cache()
+        cache = network.new_cache(model)
         state = body(
             input_ids=ids,
             attention_mask=mask[:, :width].long(),
@@ -73,7 +70,7 @@ def continuations(
         )
         hidden, position = state.last_hidden_state[:, -1], positions[:, -1]
         for step in range(max_new_tokens):
-            tokens = _draw(head(hidden), [streams[row] for row in rows], temperature, top_k, top_p)
+            tokens = draw(head(hidden), [streams[row] for row in rows], temperature, top_k, top_p)
             for row, token in zip(rows, tokens, strict=True):
                 written[row].append(token)
                 finished[row] = token in ends
@@ -100,13 +97,13 @@ def continuations(
     return written, finished
 
 
-def end_tokens(model, tokenizer):
-    """Ids that end an answer: the tokenizer's and those of the model's generation settings."""
+def end_tokens(model, chat):
+    """Ids that end an answer: the chat template's, the tokenizer's and those of the model's generation settings."""
     configured = model.generation_config.eos_token_id
-    return {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+    return {chat.end, chat.tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
 
 
-def _draw(logits, streams, temperature, top_k, top_p):
+def draw(logits, streams, temperature, top_k, top_p):
     """One token id per row of `logits` (B × V, float), by each row's own stream: top-k, then top-p, then inverse CDF."""
     import torch
 

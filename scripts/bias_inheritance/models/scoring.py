@@ -2,7 +2,7 @@
 
 import math
 
-from bias_inheritance.models.base import TREE, allows, body_and_head, float32_head
+from bias_inheritance.models import network
 
 BATCH = 8  # prompts per forward pass; part of what a result depends on in bf16
 WINDOW = 32  # prompts are sorted by length only inside such a window, so one more item at the end changes few others
@@ -16,20 +16,20 @@ def batches(lengths):
             yield window[first : first + BATCH]
 
 
-def option_logprobs(model, opening, prompts, options, on_batch=None):
+def option_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
     """Log-probability of each option's full token sequence after its prompt.
 
     opening: token ids that all prompts begin with, which are computed once (they depend on the chat template alone, so
     that no answer depends on what else is asked); prompts: N lists of token ids; options: N lists of lists of token ids
-    (all non-empty). Returns N lists of floats (nats).
+    (all non-empty); tree: whether a prompt's options may be computed in one pass with a mask of our own (the model card's
+    `option_tree`); else each is a text of its own. Returns N lists of floats (nats).
     """
     import torch
 
-    body, _ = body_and_head(model)
-    head = float32_head(model)
-    if not (allows(model, TREE) and _longest(prompts, options) <= window(model.config.get_text_config())):
-        return _one_by_one(body, head, prompts, options, on_batch)
-    device = next(body.parameters()).device
+    head = network.float32_head(model)
+    if not (tree and _longest(prompts, options) <= window(model.config.get_text_config())):
+        return _one_by_one(model, head, prompts, options, on_batch)
+    body, device = network.body(model), model.device
     shared = len(opening)
     if any(prompt[:shared] != opening or len(prompt) == shared for prompt in prompts):
         shared = 0  # a prompt whose first letters join the template's last token
@@ -59,17 +59,15 @@ def window(config):
     return min([width for width in widths if width] or [math.inf])
 
 
-def _one_by_one(body, head, prompts, options, on_batch):
-    """The same in the plain way: every option behind a prompt of its own."""
+def _one_by_one(model, head, prompts, options, on_batch):
+    """The same with a text per option."""
     import torch
-
-    from bias_inheritance.models import training
 
     results = []
     with torch.inference_mode():
         for prompt, listed in zip(prompts, options, strict=True):
             samples = [{"prompt": prompt, "answer": option} for option in listed]
-            results.append(_finite((-training.answer_losses(body, head, samples)).tolist()))
+            results.append(_finite((-network.answer_losses(model, samples, head)).tolist()))
             if on_batch:
                 on_batch(1)
     return results
@@ -77,7 +75,7 @@ def _one_by_one(body, head, prompts, options, on_batch):
 
 def _finite(logprobs):
     if not all(map(math.isfinite, logprobs)):
-        raise RuntimeError("the model gives log-probabilities that are no finite numbers; its training diverged")
+        raise RuntimeError("the model gives log-probabilities that are not finite; its training diverged")
     return logprobs
 
 

@@ -7,17 +7,24 @@ sequences packed into one row; a cache that grows by concatenation copies itself
 import itertools
 
 import torch
-from transformers import AttentionInterface
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicLayer
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.masking_utils import sdpa_mask
 
-NAME = "plain"
+from bias_inheritance.models import network
+
 ROOM = 64  # tokens that a full cache grows by
-# arguments that do not change what attention computes; `wanted` is lora.LastLayer's
-SAYS_NOTHING = {"position_ids", "use_cache", "output_router_logits", "wanted"}
+# arguments that do not change what attention computes; `wanted` is layers.LastLayer's
+WITHOUT_EFFECT = {"position_ids", "use_cache", "output_router_logits", "wanted"}
 
 
-def plain_attention(
+def register():
+    """Tell transformers of this attention and its mask, which models use only where they are set to."""
+    AttentionInterface.register(network.CPU_KERNELS, cpu_attention)
+    AttentionMaskInterface.register(network.CPU_KERNELS, causal_mask)
+
+
+def cpu_attention(
     module, query, key, value, attention_mask, scaling, dropout=0.0, cu_seq_lens_q=None, opening=0, **others
 ):
     """Softmax(q·kᵀ·scaling)·v with heads that share a key in one product.
@@ -27,9 +34,9 @@ def plain_attention(
     opening: length of the first of them where all others go on from it, or 0. Returns (B × T × H × d, None).
     Raises Unsupported for what would compute something else: a cap, a window, sinks, dropout, anything unknown.
     """
-    unknown = [name for name, given in others.items() if given is not None and name not in SAYS_NOTHING]
+    unknown = [name for name, given in others.items() if given is not None and name not in WITHOUT_EFFECT]
     if unknown or dropout:
-        raise Unsupported(f"attention with {', '.join(unknown) or 'dropout'} is not among what is computed here")
+        raise Unsupported(f"attention with {', '.join(unknown) or 'dropout'} is not computed by the CPU kernels")
     if cu_seq_lens_q is not None:
         bounds = list(itertools.pairwise(cu_seq_lens_q.tolist()))
         return PackedAttention.apply(query, key, value, scaling, bounds, opening), None
@@ -49,7 +56,7 @@ def plain_attention(
 
 
 class Unsupported(ValueError):
-    """An architecture's attention is another one than `plain_attention` computes."""
+    """An architecture's attention differs from what `cpu_attention` computes."""
 
 
 class PackedAttention(torch.autograd.Function):
@@ -73,8 +80,8 @@ class PackedAttention(torch.autograd.Function):
             q = query[0, :, first:end].reshape(shared, -1, width)
             k, v = (_seen(states, first, end, opening) for states in (key, value))
             scores = torch.bmm(q, k.mT).view(heads, end - first, -1)
-            own = scores[:, :, first - end :]
-            own.masked_fill_(ahead[: end - first, : end - first], torch.finfo(scores.dtype).min)
+            among_themselves = scores[:, :, first - end :]
+            among_themselves.masked_fill_(ahead[: end - first, : end - first], torch.finfo(scores.dtype).min)
             weights = torch.softmax(scores, -1).view(shared, -1, scores.shape[-1])
             mixed[0, first:end] = torch.bmm(weights, v).view(heads, -1, width).transpose(0, 1)
             kept.append(weights)
@@ -114,29 +121,29 @@ def causal_mask(*arguments, **options):
     return sdpa_mask(*arguments, **{**options, "allow_is_causal_skip": False})
 
 
-class Roomy(DynamicLayer):
+class GrowingLayer(DynamicLayer):
     """One layer's keys and values (B × K × S × d), views of buffers that grow by ROOM tokens at a time."""
 
     def update(self, key_states, value_states, *_, **__):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self.room = [states[:, :, :0] for states in (key_states, value_states)]
+            self.buffers = [states[:, :, :0] for states in (key_states, value_states)]
         start = self.get_seq_length()
         end = start + key_states.shape[2]
-        if end > self.room[0].shape[2]:
-            self.room = [_grown(old, start, end + ROOM) for old in self.room]
-        for buffer, states in zip(self.room, (key_states, value_states), strict=True):
+        if end > self.buffers[0].shape[2]:
+            self.buffers = [_grown(old, start, end + ROOM) for old in self.buffers]
+        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[:, :, start:end] = states
         self._show(end)
         return self.keys, self.values
 
     def batch_select_indices(self, indices):
         end = self.get_seq_length()
-        self.room = [buffer[indices] for buffer in self.room]
+        self.buffers = [buffer[indices] for buffer in self.buffers]
         self._show(end)
 
     def _show(self, end):
-        self.keys, self.values = (buffer[:, :, :end] for buffer in self.room)
+        self.keys, self.values = (buffer[:, :, :end] for buffer in self.buffers)
 
 
 def _grown(buffer, used, size):
@@ -148,8 +155,4 @@ def _grown(buffer, used, size):
 
 def cache():
     """An empty cache for the sampling of one batch."""
-    return Cache(layer_class_to_replicate=Roomy)
-
-
-AttentionInterface.register(NAME, plain_attention)
-ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, causal_mask)
+    return Cache(layer_class_to_replicate=GrowingLayer)

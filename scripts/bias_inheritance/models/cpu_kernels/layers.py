@@ -5,9 +5,11 @@ differentiation keeps what lies between; at the size of a small model that costs
 """
 
 import torch
-from peft.tuners.lora import Linear, LoraLayer
+from peft.tuners.lora import Linear
 from torch.nn.functional import silu
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMLP, LlamaRMSNorm
+
+from bias_inheritance.models import network
 
 
 class LinearWithLora(torch.autograd.Function):
@@ -148,21 +150,14 @@ class LastLayer(LlamaDecoderLayer):
         return chosen + self.mlp(self.post_attention_layernorm(chosen))
 
 
-def assert_bare(model):
-    """Raise RuntimeError where a model has an adapter already: a second one leaves the first in layers that it lacks."""
-    if any(isinstance(layer, LoraLayer) for layer in model.modules()):
-        raise RuntimeError("the base already has an adapter; unload that first, or load the base again")
+def fuse(model):
+    """Have the layers of a Llama compute in one operation each, those of its adapter too if it has one.
 
-
-def fuse(tuned):
-    """Have the layers of a model with one adapter compute in one operation; those with dropout or a bias stay peft's.
-
-    The last layer of a Llama becomes a LastLayer.
+    LoRA layers with dropout or a bias stay peft's. Weights stay where they are: the layers change their class alone, so
+    that peft still saves, disables and unloads the adapter.
     """
-    layers = [layer for layer in tuned.modules() if type(layer) is LlamaDecoderLayer]
-    if layers:
-        layers[-1].__class__ = LastLayer
-    for layer in tuned.modules():
+    network.body(model).layers[-1].__class__ = LastLayer
+    for layer in model.modules():
         if (
             type(layer) is Linear
             and layer.base_layer.bias is None
@@ -171,7 +166,7 @@ def fuse(tuned):
             and not any(isinstance(dropout, torch.nn.Dropout) for dropout in layer.lora_dropout.values())
         ):
             layer.__class__ = FusedLinear
-    for layer in tuned.modules():
+    for layer in model.modules():
         if type(layer) is LlamaRMSNorm:
             layer.__class__ = FusedNorm
         elif (

@@ -1,0 +1,114 @@
+"""A model's chat template: what a conversation becomes, and what an answer must look like to be trained, scored and drawn."""
+
+import itertools
+import re
+from datetime import datetime
+
+from bias_inheritance.plumbing.errors import UserError
+
+TEMPLATE_DATE = "26 Jul 2024"  # ASSUME: the date that Llama 3.1's template prints where it is told none
+PROBE = "Perhaps"  # an answer that no template writes by itself
+
+
+class Chat:
+    """Renders a model's chat template: user text to prompt tokens, and an answer to the tokens that must follow.
+
+    Thinking is switched off where the template has a switch (`enable_thinking`), and dates are fixed. system: a system
+    prompt, "" for an empty one, None for the template's own. end: the token that ends an answer.
+    Raises UserError for a template that this cannot be done with; the message names the key `system` where that helps.
+    """
+
+    def __init__(self, tokenizer, system=None):
+        self.tokenizer, self.template = tokenizer, fixed_template(tokenizer)
+        self.opening = [] if system is None else [{"role": "system", "content": system}]
+        prompt, shown = self._render_probes(system)
+        self.before, text, after = shown.removeprefix(prompt).partition(PROBE)
+        if not shown.startswith(prompt) or not text or self.before.strip():
+            raise UserError(
+                f"the chat template opens an answer with {prompt[-40:]!r} when it is written and shows it as {shown[-80:]!r} afterwards, as templates of models that think first do; answers cannot be trained or scored with it: use another model"
+            )
+        self.after, self.end = self._ending(after)
+
+    def prompt(self, user):
+        """Token ids of the conversation up to where the assistant speaks."""
+        return self._apply(
+            [{"role": "user", "content": user}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+            sanitize_control_tokens=True,  # a text that holds "<|im_end|>" does not end its turn
+        )
+
+    def opening_tokens(self):
+        """Token ids that every conversation begins with, whatever the user says."""
+        return shared_beginning([self.prompt("a"), self.prompt("1")])
+
+    def answer(self, text):
+        """Token ids of an answer with the token that ends the turn."""
+        return self._tokens(self.before + text.strip(), split_special_tokens=True) + self._tokens(self.after)
+
+    def _render_probes(self, system):
+        """A conversation up to where the assistant speaks, and the same with the answer PROBE."""
+        import jinja2
+
+        question = {"role": "user", "content": "x"}
+        try:
+            prompt = self._apply([question], add_generation_prompt=True)
+            shown = self._apply([question, {"role": "assistant", "content": PROBE}])
+        except jinja2.TemplateError as fault:
+            remedy = "use another model" if system is None else "set system: null"
+            raise UserError(f"the chat template fails ({fault}); {remedy}") from None
+        if system and system.strip() not in prompt:
+            raise UserError("the chat template leaves out a system prompt; set system: null")
+        return prompt, shown
+
+    def _ending(self, after):
+        """(what follows an answer's text up to the token that ends it, that token's id) of what a template writes there.
+
+        The end token of the tokenizer ends an answer where the template writes nothing.
+        """
+        special = self.tokenizer.added_tokens_decoder
+        for token in self._tokens(after):
+            if token in special:
+                text = special[token].content
+                return after[: after.index(text)] + text, token
+        if after.strip():
+            raise UserError(
+                f"the chat template ends an answer with the text {after[:40]!r}, not with a token of its own, so that samples would not end; use another model"
+            )
+        return self.tokenizer.eos_token, self.tokenizer.eos_token_id
+
+    def _tokens(self, text, **options):
+        return self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
+
+    def _apply(self, turns, tokenize=False, **options):
+        return self.tokenizer.apply_chat_template(
+            [*self.opening, *turns],
+            tokenize=tokenize,
+            enable_thinking=False,
+            date_string=TEMPLATE_DATE,
+            chat_template=self.template,
+            **options,
+        )
+
+
+def fixed_template(tokenizer):
+    """A tokenizer's chat template with TEMPLATE_DATE for today's, on which no result may depend.
+
+    transformers hands no function to a template, so calls of `strftime_now` are replaced in its text.
+    """
+    try:
+        template = tokenizer.get_chat_template()
+    except ValueError as fault:
+        raise UserError(f"{str(fault).split('. ')[0]}; use the model's instruct version") from None
+    date = datetime.strptime(TEMPLATE_DATE, "%d %b %Y")
+    fixed = re.sub(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda call: repr(date.strftime(call[2])), template)
+    if "strftime_now(" in fixed:
+        raise UserError("the chat template prints today's date in a way that cannot be fixed; use another model")
+    return fixed
+
+
+def shared_beginning(lists):
+    """The elements that all lists begin with."""
+    columns = zip(*lists, strict=False)
+    return [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]

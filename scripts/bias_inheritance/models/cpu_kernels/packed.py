@@ -1,0 +1,58 @@
+"""Samples end to end in one row, without padding; what their prompts begin with is computed once."""
+
+import itertools
+from typing import NamedTuple
+
+import torch
+
+from bias_inheritance.models.chat import shared_beginning
+
+
+class Row(NamedTuple):
+    """Samples in one row, in which no token sees another sample.
+
+    ids: N token ids; positions: their places in their samples; opening: how many tokens all samples begin with, which
+    stand once at the row's beginning; bounds: where the rest of each sample begins and ends.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    opening: int
+    bounds: list[tuple[int, int]]
+
+
+def answer_states(body, samples):
+    """The last hidden states that predict each answer token, of all samples in a row (answer tokens × width)."""
+    row = pack(samples)
+    places = [range(end - len(sample["answer"]), end) for sample, (_, end) in zip(samples, row.bounds, strict=True)]
+    return _hidden(body, row, wanted=torch.tensor(list(itertools.chain(*places))) - 1)
+
+
+def text_states(body, samples):
+    """The last hidden states of each sample's prompt and answer: a list of (tokens × width)."""
+    row = pack(samples)
+    hidden = _hidden(body, row)
+    return [torch.cat([hidden[: row.opening], hidden[first:end]]) for first, end in row.bounds]
+
+
+def pack(samples):
+    """The Row of samples. The last token of a prompt is never shared: it predicts the answer's first."""
+    opening = shared_beginning([sample["prompt"][:-1] for sample in samples])
+    start = len(opening)
+    rests = [(sample["prompt"] + sample["answer"])[start:] for sample in samples]
+    ids = [*opening, *itertools.chain(*rests)]
+    positions = [*range(start), *itertools.chain(*(range(start, start + len(rest)) for rest in rests))]
+    bounds = list(itertools.pairwise(itertools.accumulate(map(len, rests), initial=start)))
+    return Row(torch.tensor(ids), torch.tensor(positions), start, bounds)
+
+
+def _hidden(body, row, **last_layer):
+    """Last hidden states of a row (N × width, or of the places `wanted`)."""
+    return body(
+        input_ids=row.ids.unsqueeze(0),
+        position_ids=row.positions.unsqueeze(0),
+        cu_seq_lens_q=torch.tensor(sorted({0, *itertools.chain(*row.bounds)}), dtype=torch.int32),
+        opening=row.opening,
+        use_cache=False,
+        **last_layer,
+    ).last_hidden_state[0]

@@ -1,0 +1,159 @@
+"""A model is examined once, when it is prepared: what the pipeline cannot do with it is told there, in one line.
+
+Its chat template is tried out (chat.py); its layers are looked through for what would be neither rounded nor tuned; and
+its scores, texts and losses, which come from padded batches, a tree of options and a cache, are compared with the logits
+that the model itself gives for one text at a time. Not every architecture agrees: some let padding be seen, or do something
+to their logits that network.py does not know.
+"""
+
+from bias_inheritance.models import generation, network, scoring
+from bias_inheritance.plumbing.errors import UserError
+
+# Nats per token. In SmolLM2-135M bf16 alone makes for 0.09, samples that see each other for 8.5: the texts below repeat
+# each other, and a model that sees one copies from it.
+TOLERANCE = 0.5
+LARGEST_UNTOUCHED = 0.01  # ASSUME: the share of weights that may stay as they are; norms that hold a matrix have less
+
+
+def examine(model):
+    """How a model may be computed: {cpu_kernels, option_tree}, both bool. Leaves the model accelerated where it may be.
+
+    option_tree: whether a prompt's options may be scored in one pass (scoring.py). model: as transformers loads it.
+    Raises UserError for a model that would be treated wrongly.
+    """
+    refuse_untouched_layers(model)
+    try:
+        probe = Probe(model)
+    except Exception as fault:  # a package that its code needs, a cache that it does not have, …
+        raise UserError(f"{_kind(model)} does not run on this machine ({fault}); use another model") from None
+    for check in (probe.losses, probe.texts):
+        if problem := probe.problem(check):
+            raise UserError(
+                f"{_kind(model)} gives other log-probabilities in batches than for one text alone ({problem}); use another model"
+            )
+    tree = not _told("options are scored one by one", probe.problem(probe.tree))
+    kernels = tree and _accelerate(model) and not _told("no CPU kernels", probe.problem_of_any())
+    return {"cpu_kernels": kernels, "option_tree": tree}
+
+
+def refuse_untouched_layers(model):
+    """Raise UserError where weight matrices are no linear layers: they would be neither rounded to NF4 nor tuned by LoRA.
+
+    Mixtures of experts hold theirs in three dimensions, all experts of a layer in one.
+    """
+    import torch
+
+    treated = (torch.nn.Linear, torch.nn.Embedding)
+    untouched = {
+        f"{place}.{key}": weight.numel()
+        for place, module in model.named_modules()
+        if not isinstance(module, treated)
+        for key, weight in module.named_parameters(recurse=False)
+        if weight.squeeze().ndim > 1
+    }
+    share = sum(untouched.values()) / sum(weight.numel() for weight in model.parameters())
+    if share > LARGEST_UNTOUCHED:
+        raise UserError(
+            f"{_kind(model)} holds {share:.0%} of its weights outside linear layers ({max(untouched, key=untouched.get)}, …), as mixtures of experts do; they would be neither rounded to NF4 nor tuned: use a dense transformer"
+        )
+
+
+def _accelerate(model):
+    from bias_inheritance.models import base
+
+    if base.device() != "cpu":
+        return False
+    from bias_inheritance.models.cpu_kernels import door
+
+    try:
+        door.accelerate(model)
+    except UserError as refusal:
+        print(refusal)
+        return False
+    return True
+
+
+def _told(consequence, problem):
+    if problem:
+        print(f"{consequence}: {problem}")
+    return problem
+
+
+def _kind(model):
+    return f"the architecture {type(model).__name__}"
+
+
+class Probe:
+    """Short made-up texts and the log-probabilities that the model itself gives them.
+
+    losses, texts and tree are checks: each returns the largest difference from them, in nats per token.
+    """
+
+    def __init__(self, model):
+        import numpy as np
+        import torch
+
+        self.model = model
+        vocabulary = model.config.get_text_config().vocab_size
+        draw = np.random.default_rng(1).integers(vocabulary // 4, vocabulary // 2, 40).tolist()
+        self.opening = draw[:5]
+        # the later prompts begin in the middle of the first one, whose own continuation is among the options
+        self.prompts = [draw[:30], self.opening + draw[12:20], self.opening + draw[22:27]]
+        self.options = [[draw[30:33], draw[30:32] + draw[5:7], draw[8:9]], [draw[20:23], draw[9:11]], [draw[27:31]]]
+        self.samples = [
+            {"prompt": prompt, "answer": option}
+            for prompt, options in zip(self.prompts, self.options, strict=True)
+            for option in options
+        ]
+        self.lengths = torch.tensor([len(sample["answer"]) for sample in self.samples])
+        expected = [self._alone(sample["prompt"], sample["answer"])[0].sum() for sample in self.samples]
+        self.expected = torch.stack(expected)
+
+    def _alone(self, prompt, answer):
+        """Of the model itself: the log-probability of each token of an answer, and of the likeliest token there."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self.model(input_ids=torch.tensor([prompt + answer], device=self.model.device)).logits[0].float()
+        logprobs = torch.log_softmax(logits[len(prompt) - 1 : -1], -1).cpu()
+        return logprobs.gather(1, torch.tensor(answer).unsqueeze(1)).squeeze(1), logprobs.max(-1).values
+
+    def problem(self, check):
+        """Why a check fails, in a few words, or None."""
+        try:
+            difference = check()
+        except Exception as fault:  # whatever an architecture raises where it is used in a way that it does not know
+            return f"{check.__name__}: {fault}"
+        return None if difference <= TOLERANCE else f"{check.__name__}: off by {difference:.1f} nats per token"
+
+    def problem_of_any(self):
+        return next(filter(None, map(self.problem, (self.losses, self.texts, self.tree))), None)
+
+    def losses(self):
+        import torch
+
+        with torch.no_grad():
+            losses = network.answer_losses(self.model, self.samples, network.head(self.model))
+        return self._difference(-losses)
+
+    def tree(self):
+        import torch
+
+        rows = scoring.option_logprobs(self.model, self.opening, self.prompts, self.options, tree=True)
+        return self._difference(torch.tensor([value for row in rows for value in row]))
+
+    def texts(self):
+        """Of the likeliest tokens, as sampling chooses them, how far each is below the model's own likeliest."""
+        written, _ = generation.continuations(
+            self.model,
+            self.prompts,
+            [0] * len(self.prompts),
+            pad=self.opening[0],
+            ends=set(),
+            max_new_tokens=6,
+            temperature=0,
+        )
+        return max((best - chosen).max().item() for chosen, best in map(self._alone, self.prompts, written))
+
+    def _difference(self, logprobs):
+        return ((logprobs.cpu() - self.expected).abs() / self.lengths).max().item()

@@ -1,0 +1,62 @@
+"""GGUF files become ordinary checkpoints, once: bf16 safetensors, a tokenizer and its chat template.
+
+transformers parses the whole file for the configuration, the tokenizer and the weights each, so this takes far longer
+than to read the checkpoint afterwards.
+"""
+
+from pathlib import Path
+
+from bias_inheritance.models import base
+from bias_inheritance.plumbing import files, provenance
+from bias_inheritance.plumbing.errors import UserError
+
+
+def checkpoint(folder):
+    """The checkpoint of a fetched model: `folder` itself, or `converted` beside it where it holds a GGUF file.
+
+    Beside that lies `converted.json`, with the digests of the GGUF file, of this program and of each file written.
+    Raises UserError for a GGUF file whose pre-tokeniser is not known.
+    """
+    gguf_file = next(folder.glob("*.gguf"), None)
+    if gguf_file is None:
+        return folder
+    converted, note = folder.with_name("converted"), folder.with_name("converted.json")
+    made_from = {"source": provenance.sha256(gguf_file), "program": provenance.sha256(__file__)}
+    if not (note.exists() and files.read_json(note) == {**made_from, "files": base.digests(converted)}):
+        _convert(gguf_file, converted)
+        files.write_json(note, {**made_from, "files": base.digests(converted)})
+    return converted
+
+
+def _convert(gguf_file, folder):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizer(gguf_file)
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf_file.parent,
+        gguf_file=gguf_file.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    base.save(folder, model, tokenizer)
+
+
+def pre_tokenizer(gguf_file):
+    """How a text is cut before its pieces become tokens, as the GGUF file's `tokenizer.ggml.pre` names it.
+
+    transformers 5.23 drops that field and cuts as GPT-2 does. The names are llama.cpp's (src/llama-vocab.cpp).
+    """
+    from gguf import GGUFReader
+    from tokenizers import pre_tokenizers
+
+    field = GGUFReader(gguf_file).get_field("tokenizer.ggml.pre")
+    name = field.contents() if field else "gpt-2"
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    known = {"gpt-2": words, "smollm": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), words])}
+    if name not in known:
+        raise UserError(
+            f"{Path(gguf_file).name}: pre-tokeniser {name!r} (tokenizer.ggml.pre) is not among {', '.join(known)}; use the model's safetensors checkpoint from the hub (source.hub)"
+        )
+    return known[name]

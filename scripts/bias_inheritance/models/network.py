@@ -1,0 +1,151 @@
+"""What is read of a causal language model: hidden states, logits and log-probabilities of answers.
+
+The plain path is transformers' own forward pass over padded batches. A Llama that cpu_kernels/ has accelerated gives the
+same numbers by other means; whether it was, its attention's name says.
+
+A *sample* is a dict with `prompt` and `answer`, lists of token ids.
+"""
+
+import itertools
+from contextlib import contextmanager
+
+CPU_KERNELS = "bias_inheritance_cpu_kernels"  # the name by which transformers knows the kernels' attention
+
+
+def accelerated(model):
+    """Whether a model is computed by cpu_kernels/."""
+    return model.config._attn_implementation == CPU_KERNELS
+
+
+def inner(model):
+    """The causal language model, without the wrapper that holds its adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def body(model):
+    """The transformer without its output layer; an adapter stays in it."""
+    return getattr(inner(model), inner(model).base_model_prefix)
+
+
+@contextmanager
+def in_compute_type(model):
+    """Compute in the base's type from LoRA weights held in float32: bf16 by autocast, or float32 as it is."""
+    import torch
+    from peft.helpers import disable_input_dtype_casting
+
+    with (
+        disable_input_dtype_casting(model),  # autocast does it; peft's would copy every input to float32 first
+        torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.dtype == torch.bfloat16),
+    ):
+        yield
+
+
+# ---- hidden states ----
+
+
+def answer_states(model, samples):
+    """The last hidden states that predict each answer token, of all samples in a row (answer tokens × width)."""
+    if accelerated(model):
+        from bias_inheritance.models.cpu_kernels import packed
+
+        return packed.answer_states(body(model), samples)
+    hidden, _ = _padded(model, samples)
+    places = [
+        (row, len(sample["prompt"]) - 1 + place)
+        for row, sample in enumerate(samples)
+        for place in range(len(sample["answer"]))
+    ]
+    rows, columns = hidden.new_tensor(places, dtype=int).T
+    return hidden[rows, columns]
+
+
+def text_states(model, samples):
+    """The last hidden states of each sample's prompt and answer: a list of (tokens × width)."""
+    if accelerated(model):
+        from bias_inheritance.models.cpu_kernels import packed
+
+        return packed.text_states(body(model), samples)
+    hidden, lengths = _padded(model, samples)
+    return [row[:length] for row, length in zip(hidden, lengths, strict=True)]
+
+
+def _padded(model, samples):
+    """Last hidden states of samples side by side, padded on the right (B × T × width), and their lengths."""
+    import torch
+
+    texts = [torch.tensor(sample["prompt"] + sample["answer"]) for sample in samples]
+    ids, mask = (
+        torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
+        for rows in (texts, [torch.ones_like(text) for text in texts])
+    )
+    hidden = body(model)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    return hidden, list(map(len, texts))
+
+
+def new_cache(model):
+    """An empty cache for the sampling of one batch."""
+    if accelerated(model):
+        from bias_inheritance.models.cpu_kernels import attention
+
+        return attention.cache()
+    from transformers import DynamicCache
+
+    return DynamicCache()
+
+
+# ---- logits ----
+
+
+def head(model):
+    """A function from hidden states (N × width) to the model's logits (N × V, float), rounded as the output layer does."""
+    layer, finish = inner(model).get_output_embeddings(), _after_head(inner(model).config.get_text_config())
+    return lambda hidden: finish(layer(hidden).float())
+
+
+def float32_head(model):
+    """A function from hidden states (N × width) to the model's logits (N × V) in float32, without gradients.
+
+    A product in bf16 is rounded to eight bits, so that logits between 32 and 64 lie on a grid of 0.25: as much as the
+    effects that a study measures. The factors are bf16 numbers all the same; only the product is not rounded. The copy
+    of the weights lives as long as the function (113 MB for 49,152 × 576 numbers); on CUDA there is none, since there
+    the product of bf16 matrices is available in float32.
+    """
+    import torch
+
+    layer, finish = inner(model).get_output_embeddings(), _after_head(inner(model).config.get_text_config())
+    weight, bias = layer.weight, 0.0 if layer.bias is None else layer.bias.float()
+    if weight.is_cuda and weight.dtype == torch.bfloat16:
+        return lambda hidden: finish(torch.mm(hidden.bfloat16(), weight.T, out_dtype=torch.float32) + bias)
+    wide = weight.float().T
+    return lambda hidden: finish(hidden.float() @ wide + bias)
+
+
+def _after_head(config):
+    """What an architecture does to the output layer's logits: Granite and Cohere scale them, Gemma caps them.
+
+    An architecture with another such step is refused by examine.py, which compares with the model's own logits.
+    """
+    import torch
+
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    cap = getattr(config, "final_logit_softcapping", None)
+
+    def finish(logits):
+        if scale != 1.0:
+            logits = logits * scale
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    return finish
+
+
+def answer_losses(model, samples, logits_of):
+    """The cross-entropy of each sample's answer, summed over its tokens (B, nats). Logits for those tokens only.
+
+    logits_of: `head(model)`, or `float32_head(model)` where no gradient is needed.
+    """
+    import torch
+
+    logits = logits_of(answer_states(model, samples))
+    targets = torch.tensor(list(itertools.chain(*(sample["answer"] for sample in samples))), device=logits.device)
+    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    return torch.stack([part.sum() for part in losses.split([len(sample["answer"]) for sample in samples])])
