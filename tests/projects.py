@@ -62,8 +62,8 @@ def link_models(store):
     fetching.fetch(catalog.load("model", EMBEDDED)["source"], ROOT / "models" / EMBEDDED / "source", EMBEDDED)
     for note in (ROOT / "models").glob("*/source.json"):
         (store / note.parent.name).mkdir(parents=True, exist_ok=True)
-        for source in (note, note.with_name("source")):
-            (store / note.parent.name / source.name).symlink_to(source.resolve())
+        for path in (*note.parent.glob("source*"), *note.parent.glob("converted*")):
+            (store / note.parent.name / path.name).symlink_to(path.resolve())
 
 
 def copy_project(folder):

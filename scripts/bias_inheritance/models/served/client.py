@@ -51,6 +51,18 @@ class Refused(UserError):
     """The server refuses a request for good, and has done nothing for it."""
 
 
+class Passing(Exception):
+    """A failure that may pass.
+
+    said: what the server said; asked_to_wait: the seconds it asks to wait, or None; silent: how long it has answered
+    nothing.
+    """
+
+    def __init__(self, said, asked_to_wait, silent):
+        super().__init__(said)
+        self.said, self.asked_to_wait, self.silent = said, asked_to_wait, silent
+
+
 class Request(NamedTuple):
     """A chat request: its key in the journal, its body, and the most tokens that its answer may have."""
 
@@ -308,48 +320,64 @@ class Server:
         Raises Refused where the server refuses for good, and UserError where it has answered nothing for the service's
         `patience` or has failed one request TRIES times.
         """
+        import tenacity
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Passing),
+            wait=self._wait,
+            stop=tenacity.stop_after_attempt(TRIES) | self._out_of_patience,
+            sleep=self._sleep,
+            retry_error_callback=self._give_up,
+        )(self._attempt, once)
+
+    def _attempt(self, once):
+        """`once()`, with its failures told apart: Refused for good, or Passing."""
         openai = _openai()
-        tries = 0
-        while True:
-            tries += 1
-            self._sleep(self.pause_until - time.monotonic())
-            asked_to_wait = None
-            try:
-                result = once()
-                self.silence.end()
-                return result
-            except openai.APIStatusError as fault:
-                said = f"status {fault.status_code}: {self.told(completion.words(fault.response.text))}"
-                if fault.status_code < 500 and fault.status_code not in (408, 409, 429):
-                    raise Refused(f"{self.where()} refuses: {said}{self._remedy(fault)}") from None
-                if _code(fault) == "insufficient_quota":
-                    raise Refused(
-                        f"{self.where()} has no credit left ({said}); top it up and run the same command again"
-                    ) from None
-                asked_to_wait = _retry_after(fault.response.headers)
-            except openai.APIConnectionError as fault:
-                said = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
-            except (completion.Malformed, ValueError) as fault:
-                said = f"an answer that cannot be read ({self.told(str(fault))})"
-            patience, silent = self.service["patience"], self.silence.last()
-            if silent > patience or (asked_to_wait or 0) > patience or tries == TRIES:
-                state = (
-                    f"asks to wait {asked_to_wait:.0f} s"
-                    if (asked_to_wait or 0) > patience
-                    else f"failed one request {tries} times"
-                    if tries == TRIES
-                    else f"has answered nothing for {silent:.0f} s"
-                )
-                raise UserError(
-                    f"{self.where()} {state} (last: {said}); all answers so far are kept: run the same command again later"
-                )
-            if asked_to_wait is None:
-                self._sleep(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.5, 1.5))
-            else:
-                # the whole job waits, not this request alone; the jitter keeps its threads from returning as one
-                with self.lock:
-                    self.pause_until = max(self.pause_until, time.monotonic() + asked_to_wait)
-                self._sleep(FIRST_WAIT * random.random())
+        self._sleep(self.pause_until - time.monotonic())
+        asked_to_wait = None
+        try:
+            result = once()
+            self.silence.end()
+            return result
+        except openai.APIStatusError as fault:
+            said = f"status {fault.status_code}: {self.told(completion.words(fault.response.text))}"
+            if fault.status_code < 500 and fault.status_code not in (408, 409, 429):
+                raise Refused(f"{self.where()} refuses: {said}{self._remedy(fault)}") from None
+            if _code(fault) == "insufficient_quota":
+                raise Refused(
+                    f"{self.where()} has no credit left ({said}); top it up and run the same command again"
+                ) from None
+            asked_to_wait = _retry_after(fault.response.headers)
+        except openai.APIConnectionError as fault:
+            said = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
+        except (completion.Malformed, ValueError) as fault:
+            said = f"an answer that cannot be read ({self.told(str(fault))})"
+        raise Passing(said, asked_to_wait, self.silence.last())
+
+    def _wait(self, state):
+        """Seconds until the next try: growing with jitter, or as the server asks, which holds for the whole job."""
+        asked_to_wait = state.outcome.exception().asked_to_wait
+        if asked_to_wait is None:
+            return min(LONGEST_WAIT, FIRST_WAIT * 2 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.5)
+        with self.lock:
+            self.pause_until = max(self.pause_until, time.monotonic() + asked_to_wait)
+        return FIRST_WAIT * random.random()  # so that the threads of a job do not return as one
+
+    def _out_of_patience(self, state):
+        failure = state.outcome.exception()
+        return max(failure.silent, failure.asked_to_wait or 0) > self.service["patience"]
+
+    def _give_up(self, state):
+        failure, patience = state.outcome.exception(), self.service["patience"]
+        if (failure.asked_to_wait or 0) > patience:
+            does = f"asks to wait {failure.asked_to_wait:.0f} s"
+        elif failure.silent > patience:
+            does = f"has answered nothing for {failure.silent:.0f} s"
+        else:
+            does = f"failed one request {state.attempt_number} times"
+        raise UserError(
+            f"{self.where()} {does} (last: {failure.said}); all answers so far are kept: run the same command again later"
+        )
 
     def _sleep(self, seconds):
         if self.stopped.wait(max(0.0, seconds)):
