@@ -90,7 +90,7 @@ def test_every_way_of_reading_logits_gives_the_models_own(name, monkeypatch):
         path = REFUSED
     else:
         # a tree's mask stands in for the model's own, so it is no use where that has a window
-        tree = computed["option_tree"] and scoring.window(model.config) == math.inf
+        tree = computed["option_tree"] and scoring.attention_window(model.config) == math.inf
         path = KERNELS if computed["cpu_kernels"] else TREE if tree else ONE_BY_ONE
         difference = max(largest_difference(model), largest_difference(with_an_adapter(model)))
     assert path == ARCHITECTURES[name][1]

@@ -1,1 +1,1 @@
-"""Models: fetched, loaded, trained, asked, here or behind a server."""
+"""Models: fetched, prepared, trained, scored and sampled, on this machine or behind a server."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bias_inheritance.plumbing.errors import UserError
 
-TEMPLATE_DATE = "26 Jul 2024"  # ASSUME: the date that Llama 3.1's template prints where it is told none
+TEMPLATE_DATE = "26 Jul 2024"  # ASSUME: the default date of Llama 3.1's template
 PROBE = "Perhaps"  # an answer that no template writes by itself
 
 
@@ -74,7 +74,7 @@ class Chat:
                 return after[: after.index(text)] + text, token
         if after.strip():
             raise UserError(
-                f"the chat template ends an answer with the text {after[:40]!r}, not with a token of its own, so that samples would not end; use another model"
+                f"the chat template ends an answer with the text {after[:40]!r}, not with a special token, so that samples would not end; use another model"
             )
         return self.tokenizer.eos_token, self.tokenizer.eos_token_id
 

@@ -1,4 +1,4 @@
-"""A model is examined once, when it is prepared: what the pipeline cannot do with it is told there, in one line.
+"""A model is examined once, when it is prepared: the step then says in one line what the pipeline cannot do with it.
 
 Its chat template is tried out (chat.py); its layers are looked through for what would be neither rounded nor tuned; and
 its scores, texts and losses, which come from padded batches, a tree of options and a cache, are compared with the logits
@@ -31,8 +31,8 @@ def examine(model):
             raise UserError(
                 f"{_kind(model)} gives other log-probabilities in batches than for one text alone ({problem}); use another model"
             )
-    tree = not _told("options are scored one by one", probe.problem(probe.tree))
-    kernels = tree and _accelerate(model) and not _told("no CPU kernels", probe.problem_of_any())
+    tree = not _report("options are scored one by one", probe.problem(probe.tree))
+    kernels = tree and _accelerate(model) and not _report("no CPU kernels", probe.problem_of_any())
     return {"cpu_kernels": kernels, "option_tree": tree}
 
 
@@ -73,7 +73,8 @@ def _accelerate(model):
     return True
 
 
-def _told(consequence, problem):
+def _report(consequence, problem):
+    """Print what follows from a problem, if there is one; the problem."""
     if problem:
         print(f"{consequence}: {problem}")
     return problem

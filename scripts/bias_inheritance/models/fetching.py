@@ -58,7 +58,7 @@ def _verify(folder):
     changed = sorted(name for name in expected.keys() | present.keys() if expected.get(name) != present.get(name))
     if changed:
         raise UserError(
-            f"{folder / changed[0]}: not the file that was fetched; delete {folder} and run again to fetch it anew"
+            f"{folder / changed[0]}: not the file that was fetched; delete {folder} and run again to fetch it once more"
         )
 
 

@@ -1,7 +1,7 @@
 """Sampling text in batches: each record has a random stream of its own, finished rows leave the batch.
 
 A batch is always the same records in the same order, so a record's text depends on its batch's key alone and not on
-how many others were asked for (bf16 logits move with the batch's padding).
+how many others there are (bf16 logits move with the batch's padding).
 """
 
 from bias_inheritance.models import network
@@ -40,7 +40,7 @@ def continuations(
 ):
     """The tokens of `sample`: B lists of ids, each up to and with the first one of `ends`, and whether it has one.
 
-    pad: any token's id; it fills up short prompts and is never seen.
+    pad: any token's id; it pads short prompts and is masked.
     """
     import numpy as np
     import torch

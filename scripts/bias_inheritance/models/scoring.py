@@ -1,6 +1,9 @@
 """Log-probabilities of answer options: the prompt is computed once, options branch off it in the same forward pass."""
 
+import copy
+import itertools
 import math
+from typing import NamedTuple
 
 from bias_inheritance.models import network
 
@@ -20,57 +23,27 @@ def option_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
     """Log-probability of each option's full token sequence after its prompt.
 
     opening: token ids that all prompts begin with, which are computed once (they depend on the chat template alone, so
-    that no answer depends on what else is asked); prompts: N lists of token ids; options: N lists of lists of token ids
+    that no answer depends on the other prompts); prompts: N lists of token ids; options: N lists of lists of token ids
     (all non-empty); tree: whether a prompt's options may be computed in one pass with a mask of our own (the model card's
     `option_tree`); else each is a text of its own. Returns N lists of floats (nats).
+    Raises RuntimeError for log-probabilities that are not finite.
     """
     import torch
 
-    head = network.float32_head(model)
-    if not (tree and _longest(prompts, options) <= window(model.config.get_text_config())):
-        return _one_by_one(model, head, prompts, options, on_batch)
-    body, device = network.body(model), model.device
-    shared = len(opening)
-    if any(prompt[:shared] != opening or len(prompt) == shared for prompt in prompts):
-        shared = 0  # a prompt whose first letters join the template's last token
-    results = [None] * len(prompts)
     with torch.inference_mode():
-        prefix = (
-            body(input_ids=torch.tensor([prompts[0][:shared]], device=device), use_cache=True).past_key_values
-            if shared
-            else None
-        )
-        for indices in batches([len(prompt) for prompt in prompts]):
-            batch = [_tree(prompts[index][shared:], options[index], shared) for index in indices]
-            for index, row in zip(indices, _forward(body, head, prefix, shared, batch, device), strict=True):
-                results[index] = row
-            if on_batch:
-                on_batch(len(indices))
-    return results
+        if tree and _longest(prompts, options) <= attention_window(model.config.get_text_config()):
+            return _in_trees(model, opening, prompts, options, on_batch)
+        return _one_by_one(model, prompts, options, on_batch)
 
 
-def _longest(prompts, options):
-    return max(len(prompt) + max(map(len, listed)) for prompt, listed in zip(prompts, options, strict=True))
-
-
-def window(config):
-    """How many tokens the layers of an architecture that see least can see: no mask of our own limits what is seen."""
+def attention_window(config):
+    """The smallest number of tokens that a layer of an architecture sees; inf without a window."""
     widths = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     return min([width for width in widths if width] or [math.inf])
 
 
-def _one_by_one(model, head, prompts, options, on_batch):
-    """The same with a text per option."""
-    import torch
-
-    results = []
-    with torch.inference_mode():
-        for prompt, listed in zip(prompts, options, strict=True):
-            samples = [{"prompt": prompt, "answer": option} for option in listed]
-            results.append(_finite((-network.answer_losses(model, samples, head)).tolist()))
-            if on_batch:
-                on_batch(1)
-    return results
+def _longest(prompts, options):
+    return max(len(prompt) + max(map(len, listed)) for prompt, listed in zip(prompts, options, strict=True))
 
 
 def _finite(logprobs):
@@ -79,75 +52,102 @@ def _finite(logprobs):
     return logprobs
 
 
-def _tree(prompt, options, offset):
-    """One row: the rest of the prompt, then the options as a tree, in which a token sees the prompt and its own past.
+def _one_by_one(model, prompts, options, on_batch):
+    """The log-probabilities with a text per option."""
+    head, results = network.float32_head(model), []
+    for prompt, listed in zip(prompts, options, strict=True):
+        samples = [{"prompt": prompt, "answer": option} for option in listed]
+        results.append(_finite((-network.answer_losses(model, samples, head)).tolist()))
+        if on_batch:
+            on_batch(1)
+    return results
 
-    Options that begin alike share those tokens; an option's last token is only predicted, so it is not in the tree.
-    Returns tokens, their positions, {index in the row: indices of its past in the tree}, and per option its reads:
-    (index in the row whose logits predict it, token).
+
+# ---- trees of options ----
+
+
+class Tree(NamedTuple):
+    """One row: the rest of a prompt, then its options as a tree, in which a token sees the prompt and its own path.
+
+    tokens and positions: of the whole row; path: {index in the row: indices of the tree's tokens that lead to it, itself
+    included}; reads: per option, (index in the row whose logits predict it, token) of each of its tokens.
     """
-    tokens, positions, past = list(prompt), [offset + i for i in range(len(prompt))], {}
-    found, reads = {(): len(prompt) - 1}, []
+
+    tokens: list[int]
+    positions: list[int]
+    path: dict[int, list[int]]
+    reads: list[list[tuple[int, int]]]
+
+
+def _tree(prompt, options, offset):
+    """The Tree of a prompt's options; the prompt's first token has the position `offset`.
+
+    Options that begin alike share those tokens. An option's last token is only predicted, so it is not in the tree.
+    """
+    tokens, positions, path = list(prompt), list(range(offset, offset + len(prompt))), {}
+    index_of = {(): len(prompt) - 1}  # beginning of an option: index of its last token
     for option in options:
-        for end in range(1, len(option)):
-            beginning = tuple(option[:end])
-            if beginning not in found:
-                found[beginning] = index = len(tokens)
-                tokens.append(option[end - 1])
-                positions.append(offset + len(prompt) + end - 1)
-                past[index] = [found[beginning[:length]] for length in range(1, end + 1)]
-        reads.append([(found[tuple(option[:end])], token) for end, token in enumerate(option)])
-    return tokens, positions, past, reads
+        for length in range(1, len(option)):
+            beginning = tuple(option[:length])
+            if beginning not in index_of:
+                index_of[beginning] = index = len(tokens)
+                tokens.append(option[length - 1])
+                positions.append(offset + len(prompt) + length - 1)
+                path[index] = [index_of[beginning[:shorter]] for shorter in range(1, length + 1)]
+    reads = [[(index_of[tuple(option[:place])], token) for place, token in enumerate(option)] for option in options]
+    return Tree(tokens, positions, path, reads)
 
 
-def _forward(body, head, prefix, shared, batch, device):
-    import copy
-
+def _in_trees(model, opening, prompts, options, on_batch):
     import torch
 
-    width = max(len(row[0]) for row in batch)
-    count = len(batch)
+    head, shared = network.float32_head(model), len(opening)
+    if any(prompt[:shared] != opening or len(prompt) == shared for prompt in prompts):
+        shared = 0  # a prompt whose first letters join the template's last token
+    prefix = None
+    if shared:
+        ids = torch.tensor([opening], device=model.device)
+        prefix = network.body(model)(input_ids=ids, use_cache=True).past_key_values
+    results = [None] * len(prompts)
+    for indices in batches([len(prompt) for prompt in prompts]):
+        trees = [_tree(prompts[index][shared:], options[index], shared) for index in indices]
+        for index, logprobs in zip(indices, _read(model, head, prefix, shared, trees), strict=True):
+            results[index] = logprobs
+        if on_batch:
+            on_batch(len(indices))
+    return results
+
+
+def _read(model, head, prefix, shared, trees):
+    """Per tree, the log-probability of each option. prefix: a cache of the `shared` tokens before the trees, or None."""
+    import torch
+
+    count, width = len(trees), max(len(tree.tokens) for tree in trees)
     ids = torch.zeros((count, width), dtype=torch.long)
     positions = torch.zeros((count, width), dtype=torch.long)
     sees = torch.ones((width, width), dtype=torch.bool).tril().repeat(count, 1, 1)
-    for row, (tokens, places, past, _) in enumerate(batch):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        positions[row, : len(tokens)] = torch.tensor(places)
-        sees[row, :, len(tokens) - len(past) :] = False  # the tree, but for what follows
-        for index, earlier in past.items():
+    for row, tree in enumerate(trees):
+        ids[row, : len(tree.tokens)] = torch.tensor(tree.tokens)
+        positions[row, : len(tree.tokens)] = torch.tensor(tree.positions)
+        sees[row, :, len(tree.tokens) - len(tree.path) :] = False  # of the tree, a token sees its path alone
+        for index, earlier in tree.path.items():
             sees[row, index, earlier] = True
     sees = torch.cat([torch.ones((count, width, shared), dtype=torch.bool), sees], -1).unsqueeze(1)
-    cache = None
-    if prefix is not None:
-        cache = copy.deepcopy(prefix)
+    cache = copy.deepcopy(prefix)
+    if cache is not None:
         cache.batch_repeat_interleave(count)
-    hidden = body(
-        input_ids=ids.to(device),
-        attention_mask=sees.to(device),
-        position_ids=positions.to(device),
+    hidden = network.body(model)(
+        input_ids=ids.to(model.device),
+        attention_mask=sees.to(model.device),
+        position_ids=positions.to(model.device),
         past_key_values=cache,
         use_cache=cache is not None,
     ).last_hidden_state
-    where, wanted = [], []
-    for row, (*_, reads) in enumerate(batch):
-        for option in reads:
-            where += [(row, at) for at, _ in option]
-            wanted += [token for _, token in option]
-    # an index is read once, however many options begin there
-    unique = sorted(set(where))
-    place = {key: number for number, key in enumerate(unique)}
-    rows, columns = torch.tensor(unique, device=device).T
+    reads = [(row, *read) for row, tree in enumerate(trees) for option in tree.reads for read in option]
+    # a place is read once, however many options begin there
+    places = {place: number for number, place in enumerate(sorted({(row, index) for row, index, _ in reads}))}
+    rows, columns = torch.tensor(list(places), device=model.device).T
     logprobs = torch.log_softmax(head(hidden[rows, columns]), -1)
-    flat = _finite(
-        logprobs[
-            torch.tensor([place[key] for key in where], device=device), torch.tensor(wanted, device=device)
-        ].tolist()
-    )
-    found, cursor = [], 0
-    for *_, reads in batch:
-        row = []
-        for option in reads:
-            row.append(sum(flat[cursor : cursor + len(option)]))
-            cursor += len(option)
-        found.append(row)
-    return found
+    numbers, tokens = torch.tensor([(places[row, index], token) for row, index, token in reads], device=model.device).T
+    each = iter(_finite(logprobs[numbers, tokens].tolist()))
+    return [[sum(itertools.islice(each, len(option))) for option in tree.reads] for tree in trees]

@@ -14,8 +14,8 @@ from transformers.masking_utils import sdpa_mask
 from bias_inheritance.models import network
 
 ROOM = 64  # tokens that a full cache grows by
-# arguments that do not change what attention computes; `wanted` is layers.LastLayer's
-WITHOUT_EFFECT = {"position_ids", "use_cache", "output_router_logits", "wanted"}
+# arguments that do not change what attention computes; `output_places` is for layers.LastLayer
+WITHOUT_EFFECT = {"position_ids", "use_cache", "output_router_logits", "output_places"}
 
 
 def register():
@@ -95,7 +95,7 @@ class PackedAttention(torch.autograd.Function):
         query, key, value, *kept = context.saved_tensors
         heads, shared, width = query.shape[1], key.shape[1], query.shape[-1]
         of_query, of_key, of_value = (torch.empty_like(states) for states in (query, key, value))
-        # the opening is every sequence's; its own comes first, and the others add to it
+        # every sequence sees the opening: that itself comes first, and the others add to its gradient
         for (first, end), weights in zip(context.bounds, kept, strict=True):
             q = query[0, :, first:end].reshape(shared, -1, width)
             k, v = (_seen(states, first, end, context.opening) for states in (key, value))
@@ -111,13 +111,13 @@ class PackedAttention(torch.autograd.Function):
 
 
 def _seen(states, first, end, opening):
-    """The keys or values (K × S × d) that a sequence sees: the opening's, unless it is that itself, and its own."""
-    own = states[0, :, first:end]
-    return torch.cat([states[0, :, :opening], own], 1) if opening and first else own
+    """The keys or values (K × S × d) that a sequence sees: those of the opening, unless it is that itself, and those of the sequence."""
+    sequence = states[0, :, first:end]
+    return torch.cat([states[0, :, :opening], sequence], 1) if opening and first else sequence
 
 
 def causal_mask(*arguments, **options):
-    """The boolean mask that torch's own attention takes, but never left out where a token must not look ahead."""
+    """The boolean mask that torch's attention takes, also where transformers would leave it to `is_causal`."""
     return sdpa_mask(*arguments, **{**options, "allow_is_causal_skip": False})
 
 

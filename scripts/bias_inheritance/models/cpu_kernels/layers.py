@@ -140,13 +140,13 @@ class FusedNorm(LlamaRMSNorm):
 
 
 class LastLayer(LlamaDecoderLayer):
-    """transformers' layer, which may be told at which tokens its output is wanted: after attention they alone count."""
+    """transformers' layer, which may be given `output_places`, indices of tokens: after attention it computes those alone."""
 
-    def forward(self, hidden_states, wanted=None, **options):
-        if wanted is None:
+    def forward(self, hidden_states, output_places=None, **options):
+        if output_places is None:
             return super().forward(hidden_states, **options)
         mixed, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **options)
-        chosen = hidden_states[:, wanted] + mixed[:, wanted]
+        chosen = hidden_states[:, output_places] + mixed[:, output_places]
         return chosen + self.mlp(self.post_attention_layernorm(chosen))
 
 

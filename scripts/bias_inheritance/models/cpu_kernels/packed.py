@@ -25,7 +25,7 @@ def answer_states(body, samples):
     """The last hidden states that predict each answer token, of all samples in a row (answer tokens × width)."""
     row = pack(samples)
     places = [range(end - len(sample["answer"]), end) for sample, (_, end) in zip(samples, row.bounds, strict=True)]
-    return _hidden(body, row, wanted=torch.tensor(list(itertools.chain(*places))) - 1)
+    return _hidden(body, row, output_places=torch.tensor(list(itertools.chain(*places))) - 1)
 
 
 def text_states(body, samples):
@@ -47,7 +47,7 @@ def pack(samples):
 
 
 def _hidden(body, row, **last_layer):
-    """Last hidden states of a row (N × width, or of the places `wanted`)."""
+    """Last hidden states of a row (N × width, or of the tokens at `output_places`)."""
     return body(
         input_ids=row.ids.unsqueeze(0),
         position_ids=row.positions.unsqueeze(0),

@@ -1,10 +1,10 @@
 """A model behind an OpenAI-compatible server: asked with patience, within its limits and the budget, and never twice.
 
-What all jobs of a study share lies in `.work/STUDY/api/`, outside what a change of code makes anew:
+What all jobs of a study share lies in `.work/STUDY/api/`, outside what a change of code invalidates:
 - `terms.json`: the budget, and each model's key variable, prices and limits; written when a run starts (costs.py);
 - `account.json`: dollars spent or reserved, and how much each model's limits leave for now (account.py);
 - `examined/…`: the answer to the first request that a model was ever sent, by which its server was examined;
-- `answers/…/OUTPUT.jsonl`: every answer, under the digest of server, request and seed, as soon as it is here.
+- `answers/…/OUTPUT.jsonl`: every answer, under the digest of server, request and seed, as soon as it arrives.
 
 The key is read from the environment when the first request is sent and is kept nowhere; what a server says goes
 through `Server.without_key`.
@@ -291,15 +291,15 @@ class Server:
         """(the parts of a chat completion that are kept, what stood in place of its listing). Raises Malformed."""
         row = completion.read(self.without_key(response.text))
         # a server that counts no tokens is taken to have used one per four bytes
-        asked = row["prompt_tokens"] or prompt_bytes // 4
-        wrote = row["completion_tokens"] or len(row["text"].encode()) // 4
+        input_tokens = row["prompt_tokens"] or prompt_bytes // 4
+        output_tokens = row["completion_tokens"] or len(row["text"].encode()) // 4
         unlisted, name = row.pop("unlisted"), row.pop("id")
         return {
             "request_id": response.headers.get("x-request-id") or name,
             **row,
-            "prompt_tokens": asked,
-            "completion_tokens": wrote,
-            "cost_usd": self._cost(asked, wrote),
+            "prompt_tokens": input_tokens,
+            "completion_tokens": output_tokens,
+            "cost_usd": self._cost(input_tokens, output_tokens),
         }, unlisted
 
     def _expect_listing(self, instead):
@@ -311,8 +311,8 @@ class Server:
             f"{self.where()} was asked for the likeliest tokens and gave {instead}; set source.logprobs: false in {self.file}, so that options are read from the text, or have the server list them (top_logprobs)"
         )
 
-    def _cost(self, asked, wrote):
-        return (asked * self.price["input"] + wrote * self.price["output"]) / 1e6
+    def _cost(self, input_tokens, output_tokens):
+        return (input_tokens * self.price["input"] + output_tokens * self.price["output"]) / 1e6
 
     def patiently(self, once):
         """`once()`, tried again while the server is busy, failing or out of reach; what it returns.

@@ -27,7 +27,7 @@ def listed_logprobs(positions, options):
     answer is listed, half of what that leaves if it is less. Returns ([], 0) where all options together have less than
     half of the probability: such an answer is no choice, and what is listed would be the beginnings of other words.
     """
-    wanted = [option.casefold() for option in options]
+    folded = [option.casefold() for option in options]
     mass, bound = [0.0] * len(options), [0.0] * len(options)
     alive, prefix, path = set(range(len(options))), "", 0.0
     for position in positions:
@@ -43,18 +43,18 @@ def listed_logprobs(positions, options):
         for token, logprob in tokens.items():
             begun = (prefix + token).casefold().lstrip(DRESSING)
             # "a" and "i" are words of their own: an alternative that begins so need not be the option
-            matching = {index for index in alive if begun and _begins(wanted[index], begun)}
+            matching = {index for index in alive if begun and _begins(folded[index], begun)}
             if token != taken and not (begun in ("a", "i") and all(len(option) > 1 for option in options)):
                 for index in matching:
                     mass[index] += math.exp(path + logprob) / len(matching)
         prefix, path = prefix + taken, path + tokens[taken]
         begun = prefix.casefold().lstrip(DRESSING)
         if begun:
-            alive = {index for index in alive if _begins(wanted[index], begun)}
-        if path == -math.inf or not alive or (len(alive) == 1 and begun.startswith(wanted[min(alive)])):
+            alive = {index for index in alive if _begins(folded[index], begun)}
+        if path == -math.inf or not alive or (len(alive) == 1 and begun.startswith(folded[min(alive)])):
             break
     if prefix.strip(DRESSING):
-        spelled = {index for index in alive if prefix.casefold().strip(DRESSING + ".") == wanted[index]} or alive
+        spelled = {index for index in alive if prefix.casefold().strip(DRESSING + ".") == folded[index]} or alive
         for index in spelled:
             mass[index] += math.exp(path) / len(spelled)
     if sum(mass) < CHOICE_MASS:
