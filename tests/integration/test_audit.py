@@ -382,7 +382,7 @@ CHANGED = {
     "scripts/bias_inheritance/pools/quality.py": ["quality.csv"],
     "resources/opinions-fixture.csv": ["misalignment/opinions.jsonl", "misalignment/unusable-opinions.json"],
     "scripts/gather_scores.py": ["scores.csv", "scores.parquet"],
-    "scripts/bias_inheritance/models/training.py": [
+    "scripts/bias_inheritance/models/train.py": [
         f"{CELL}/adapter/adapter_model.safetensors",
         f"{CELL}/training.csv",
     ],

@@ -25,7 +25,7 @@ def examine(model):
     try:
         probe = Probe(model)
     except Exception as fault:  # a package that its code needs, a cache that it does not have, …
-        raise UserError(f"{_kind(model)} does not run on this machine ({fault}); use another model") from None
+        raise UserError(f"{_kind(model)} does not run on this machine ({_line(fault)}); use another model") from None
     for check in (probe.losses, probe.texts):
         if problem := probe.problem(check):
             raise UserError(
@@ -80,6 +80,10 @@ def _report(consequence, problem):
     return problem
 
 
+def _line(fault):
+    return " ".join(str(fault).split())[:200]
+
+
 def _kind(model):
     return f"the architecture {type(model).__name__}"
 
@@ -124,7 +128,7 @@ class Probe:
         try:
             difference = check()
         except Exception as fault:  # whatever an architecture raises where it is used in a way that it does not know
-            return f"{check.__name__}: {fault}"
+            return f"{check.__name__}: {_line(fault)}"
         return None if difference <= TOLERANCE else f"{check.__name__}: off by {difference:.1f} nats per token"
 
     def problem_of_any(self):
