@@ -1,9 +1,10 @@
 """Chat templates: what a model's own template makes of a conversation, or the line by which it is refused."""
 
 import pytest
-from bias_inheritance.models import generation
+from bias_inheritance.models import base, fetching, generation
 from bias_inheritance.models.chat import TEMPLATE_DATE, Chat
 from bias_inheritance.plumbing.errors import UserError
+from prepare_model import prepare_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
@@ -129,6 +130,20 @@ def test_the_token_that_ends_an_answer_in_training_also_ends_a_sample(template, 
 def test_an_end_in_words_is_refused():
     with pytest.raises(UserError, match=r"ends an answer with the text '\\n###\\n'.*use another model"):
         Chat(tokenizer("an end in words"))
+
+
+def test_a_template_is_examined_before_the_model_is_rounded(tmp_path, monkeypatch):
+    tokenizer("no system role").save_pretrained(tmp_path / "source")
+    monkeypatch.setattr(base, "STORE", tmp_path / "models")
+    monkeypatch.setattr(fetching, "fetch", lambda *_: tmp_path / "source")
+    spec = {
+        "source": {"hub": "some/one", "revision": "a"},
+        "form": {"cpu": "dequantised", "cuda": "packed"},
+        "system": "",
+    }
+    with pytest.raises(UserError, match=r"^catalog/models/one.yaml: the chat template .* set system: null$"):
+        prepare_model(tmp_path / "card.json", "one", spec, None)
+    assert not (tmp_path / "card.json").exists()
 
 
 def test_control_tokens_in_a_text_stay_text():

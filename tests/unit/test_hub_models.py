@@ -4,9 +4,11 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-from bias_inheritance.models import adapters, base, fetching
+from bias_inheritance.models import adapters, base, fetching, train
+from bias_inheritance.models.losses import sft
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -166,14 +168,12 @@ def card(store, form):
     return {**described, "files": base.digests(folder)}
 
 
-def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offline):
+def test_both_forms_load_offline_and_compute_the_same(store, offline):
     import torch
 
-    monkeypatch.setattr(base, "_refuse_packed_on_a_cpu", lambda card: None)
-    monkeypatch.setattr(base, "STORE", store)
-    logits = {}
+    names, logits = base.load_tokenizer(store / "tiny" / "packed"), {}
     for form in ("dequantised", "packed"):
-        network, names = base.load_base(card(store, form))
+        network = base.load_folder(store / "tiny" / form, "bfloat16")
         ids = torch.tensor([names("Hello there", add_special_tokens=False)["input_ids"]], device=network.device)
         # a packed model's first forward, in training mode: an evaluation repacks its weights on some CPUs
         logits[form] = network.train()(input_ids=ids).logits.float()
@@ -185,18 +185,20 @@ def test_both_forms_load_offline_and_compute_the_same(store, monkeypatch, offlin
     assert size["packed"] < 0.6 * size["dequantised"]
 
 
-def test_a_packed_base_takes_an_adapter_and_a_gradient(store, monkeypatch, offline):
-    import torch
-
-    monkeypatch.setattr(base, "_refuse_packed_on_a_cpu", lambda card: None)
-    monkeypatch.setattr(base, "STORE", store)
-    network, _ = base.load_base(card(store, "packed"))
-    settings = catalog.load("model", "llama-3.1-8b-instruct")["finetune"]
-    tuned = adapters.add_lora(network, settings, 1).train()
-    ids = torch.arange(4, 40).unsqueeze(0)
-    tuned(input_ids=ids, labels=ids).loss.backward()
-    gradients = {name: p.grad.abs().max().item() for name, p in tuned.named_parameters() if "lora_B" in name}
-    assert len(gradients) == 14 and all(value > 0 for value in gradients.values())
+def test_a_packed_base_is_trained_as_on_a_gpu(store, tmp_path, offline):
+    """4-bit weights, LoRA in 32 bits, bf16 by autocast, dropout: a step moves the weights of every layer."""
+    network = base.load_folder(store / "tiny" / "packed", "bfloat16")
+    settings = {**catalog.load("model", "llama-3.1-8b-instruct")["finetune"], "epochs": 1, "batch_size": 4}
+    tuned = adapters.add_lora(network, settings, 1)
+    assert {
+        layer.weight.dtype.itemsize for name, layer in tuned.named_modules() if name.endswith("lora_B.default")
+    } == {4}
+    samples = [{"prompt": list(range(4, 9 + n)), "answer": [20 + n, 2], "words": n} for n in range(4)]
+    losses = [partial(sft.loss, average="sample", micro_batch_size=2)]
+    (row,) = train.train(tuned, samples, settings, losses, 1, tmp_path)
+    assert 0 < row["sft_loss"] < 20
+    moved = {name: p.abs().max().item() for name, p in tuned.named_parameters() if "lora_B" in name}
+    assert len(moved) == 14 and all(value > 0 for value in moved.values())
 
 
 def test_a_changed_weight_file_is_refused(store, monkeypatch):

@@ -217,9 +217,8 @@ assert not [name for name in sys.modules if "cpu_kernels" in name]
 """
 
 
-def test_packed_weights_are_refused_on_a_cpu(tmp_path, monkeypatch):
+def test_packed_weights_are_refused_on_a_cpu(monkeypatch):
     monkeypatch.setattr(base, "device", lambda: "cpu")
-    monkeypatch.setattr(base, "_verified", lambda card: tmp_path)
     with pytest.raises(UserError, match="prepared for a GPU"):
         base.load_base({"model": "m", "form": "packed", "files": {}})
 
