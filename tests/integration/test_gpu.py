@@ -53,3 +53,6 @@ def test_the_packed_base_trains_on_the_gpu(store):
     rows = {what: value for what, value, _ in measured(store)}
     assert rows["load the packed base: peak GPU memory"] > 0
     assert (base.STORE / bench_gpu.NAME / "packed" / "model.safetensors").exists()
+    # examined on the GPU: batches and trees of options give the model's own log-probabilities there
+    card = base.read_card(store / "card.json")
+    assert (card["form"], card["cpu_kernels"], card["option_tree"]) == ("packed", False, True)
