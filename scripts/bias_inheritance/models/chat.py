@@ -55,9 +55,9 @@ class Chat:
         try:
             prompt = self._apply([question], add_generation_prompt=True)
             shown = self._apply([question, {"role": "assistant", "content": PROBE}])
-        except jinja2.TemplateError as fault:
-            remedy = "use another model" if system is None else "set system: null"
-            raise UserError(f"the chat template fails ({fault}); {remedy}") from None
+        except (jinja2.TemplateError, TypeError) as fault:
+            reason, remedy = " ".join(str(fault).split()), "use another model" if system is None else "set system: null"
+            raise UserError(f"the chat template fails ({reason}); {remedy}") from None
         if system and system.strip() not in prompt:
             raise UserError("the chat template leaves out a system prompt; set system: null")
         return prompt, shown
