@@ -25,6 +25,7 @@ SOURCES = {}  # code files read so far, for the steps' digests
 # Trainings take longest: what they wait for goes before them, and they before all else, so that no core waits for one at
 # the end.
 BEFORE_TRAINING = 3
+MEMORY_OF_JOBS = machine.memory_of_jobs_mb() if workflow.local_exec else None
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
 # The host's variables that a step in a container gets: `--cleanenv` keeps out all others. OPENBLAS_* say which processor
@@ -226,7 +227,7 @@ def memory(wildcards, attempt):
     On this machine at most what all jobs may share, so that a job that needs more runs alone instead of never.
     """
     needed = resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2
-    return min(needed, machine.memory_of_jobs_mb()) if workflow.local_exec else needed
+    return min(needed, MEMORY_OF_JOBS) if MEMORY_OF_JOBS else needed
 
 
 def model_constraint(predicate):

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from bias_inheritance.plumbing import machine
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.tools import doctor
 from command_line import bias_inheritance
@@ -108,3 +109,19 @@ def test_a_server_that_will_not_do_is_lacking(study, monkeypatch, wrong):
         "key": ("not asked", "export"),
     }
     assert expected[wrong][0] in what and expected[wrong][1] in mend
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_mb", "says"),
+    [
+        (8, 16_000, "3 at once, where the 8 cores would allow 8"),
+        (2, 64_000, "2 at once"),
+    ],
+)
+def test_the_jobs_that_run_at_once_fit_into_memory(monkeypatch, cores, memory_mb, says):
+    monkeypatch.setattr(machine, "memory_mb", lambda: memory_mb)
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    assert doctor.check_memory({"grid": {"model": ["smollm2-135m-instruct"]}}).endswith(f"model: {says}")
+    monkeypatch.setattr(machine, "memory_mb", lambda: 4_000)
+    with pytest.raises(doctor.Missing, match="3.6 GB for jobs, one that loads the model asks for 4.5 GB"):
+        doctor.check_memory({"grid": {"model": ["smollm2-135m-instruct"]}})

@@ -1,5 +1,6 @@
 """One GPU per job: a job that needs one claims a free one and sees no other; all other jobs see none."""
 
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -10,10 +11,27 @@ from bias_inheritance.plumbing.errors import UserError
 
 def visible():
     """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES gives them (all where it is unset)."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name for name in given.split(",") if name]
-    return sorted((path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")), key=int)
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name for name in chosen.split(",") if name]
+    return [str(number) for number in range(_count())]
+
+
+def _count():
+    """Number of NVIDIA GPUs by the driver's own library (NVML), 0 without a driver.
+
+    The driver is asked because WSL2 has GPUs without /dev/nvidia*, and through NVML because CUDA, once it was touched,
+    cannot be used in a fork.
+    """
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_uint(0)
+    if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)):
+        return 0
+    nvml.nvmlShutdown()
+    return count.value
 
 
 def hide():
@@ -24,16 +42,17 @@ def hide():
 def claim(folder):
     """Claim a GPU that no other job of this checkout uses, waiting for one if need be, and hide all others.
 
-    Returns the lock, which the caller keeps as long as it uses the GPU. Returns None if there is no GPU, and for the
-    only GPU that SLURM shows to a job: SLURM has reserved it, and a job on another node may see the same number.
+    Returns the lock, which is held as long as it is kept, or None where there is no GPU. A lock is of one SLURM job, since
+    each counts the devices that it was given from 0; the steps of one interactive allocation so share its GPUs.
     """
     devices = visible()
-    if not devices or (len(devices) == 1 and "SLURM_JOB_ID" in os.environ):
+    if not devices:
         return None
+    place = "-".join(filter(None, ["gpu", os.uname().nodename, os.environ.get("SLURM_JOB_ID")]))
     while True:
         for device in devices:
             try:
-                lock = files.hold(Path(folder) / f"gpu-{os.uname().nodename}-{device}" / "lock")
+                lock = files.hold(Path(folder) / f"{place}-{device}" / "lock")
             except UserError:
                 continue
             os.environ["CUDA_VISIBLE_DEVICES"] = device

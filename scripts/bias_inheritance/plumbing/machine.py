@@ -1,4 +1,4 @@
-"""What this machine has: the memory that jobs may share."""
+"""What this machine has for jobs to share: memory and cores."""
 
 import os
 from pathlib import Path
@@ -19,3 +19,8 @@ def memory_mb():
 def memory_of_jobs_mb():
     """Memory in MB that the jobs that run at once may take together."""
     return int(memory_mb() * SHARE)
+
+
+def cores():
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

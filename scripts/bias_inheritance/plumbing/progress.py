@@ -148,6 +148,7 @@ class Display(logging.Handler):
 
     def _redraw(self):
         while not self.stopped.wait(REDRAW_SECONDS):
+            cancel_timers()
             line = self.line()
             if self.terminal:
                 width = os.get_terminal_size(self.stream.fileno()).columns - 1
@@ -163,10 +164,22 @@ class Display(logging.Handler):
         import psutil
 
         self.stopped.set()
+        cancel_timers()
         self._clear()
         run = {"started": psutil.Process().create_time(), "ended": time.time()}
         with open(self.folder.parent / RUNS, "a", encoding="utf-8") as file:
             file.write(json.dumps(run) + "\n")
+
+
+def cancel_timers():
+    """End the timers by which Snakemake's scheduler waits for its limit of jobs per timespan to allow more jobs.
+
+    Each look for jobs starts a timer that makes another look: their number grows with the jobs that have ended, and at
+    its end the process would wait for them. The profile's limit is never reached, so none of them is of use.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer) and thread.function.__module__.startswith("snakemake.scheduling"):
+            thread.cancel()
 
 
 def _end_of(path):

@@ -127,38 +127,17 @@ def check_torch(config):
 
 def read(arguments):
     """(the configuration as Snakemake would merge it, lines on data that are not there); (None, all faults) if unsound."""
-    import yaml
-
     from bias_inheritance.plumbing.errors import UserError
-    from bias_inheritance.study import checks
+    from bias_inheritance.study import checks, configuration
 
     config = {}
     try:
-        sources = checks.sources(["config.yaml", *arguments.configfile])
-        for _, content in sources:
-            merge(config, content)
-        for word in arguments.config:
-            key, _, value = word.partition("=")
-            try:
-                given = yaml.safe_load(value)
-                if isinstance(given, dict | list):  # Snakemake leaves nested numbers text
-                    given = yaml.load(value, Loader=yaml.BaseLoader)
-            except yaml.YAMLError:
-                raise UserError(f"--config: {word}: the value is not valid YAML") from None
-            merge(config, {key: given})
+        config, sources = configuration.read(arguments.configfile, arguments.config)
         checks.check(config, sources)
     except UserError as fault:
         faults = str(fault).splitlines()
         return config if config and all(": data_dir: " in line for line in faults) else None, faults
     return config, []
-
-
-def merge(below, above):
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            merge(below[key], value)
-        else:
-            below[key] = value
 
 
 def model(name):
@@ -288,14 +267,24 @@ def ask_server(config, name):
 
 
 def check_memory(config):
-    needed = max(asked["mem_mb"] for asked in resources(config)) / 1000
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    if there < needed:
+    """Whether a job that loads a model fits, and how many run at once by cores and memory, as Snakemake schedules them."""
+    from bias_inheritance.plumbing import machine
+
+    available, cores = machine.memory_of_jobs_mb(), machine.cores()
+    largest = max(resources(config), key=lambda model: model["mem_mb"])
+    needed, threads = largest["mem_mb"], largest["threads"]
+    if available < needed:
         raise Missing(
-            f"{there:.0f} GB, one job asks for {needed:.0f} GB",
+            f"{available / 1000:.1f} GB for jobs, one that loads the model asks for {needed / 1000:.1f} GB",
             "take a larger machine, or a cluster (there: doctor --slurm)",
         )
-    return f"{there:.0f} GB, one job asks for {needed:.0f} GB"
+    by_cores = max(1, cores // threads)
+    at_once = min(by_cores, available // needed)
+    limited = f", where the {cores} cores would allow {by_cores}" if at_once < by_cores else ""
+    return (
+        f"{available / 1000:.1f} GB for jobs, {needed / 1000:.1f} GB for one that loads the model: "
+        f"{at_once} at once{limited}"
+    )
 
 
 def check_gpu(config):
