@@ -34,4 +34,4 @@ def test_a_changed_line_reruns_its_step_and_what_follows_from_it(project):
     script.write_text(script.read_text() + "\nchanged = True\n")
     jobs = planned(project)
     assert jobs["score"] == "3" and "gather_scores" in jobs  # of the base and two cells
-    assert not {"prepare_model", "write_pool", "mix", "finetune", "predict"} & jobs.keys()
+    assert not {"prepare_model", "write_pool", "finetune", "predict"} & jobs.keys()
