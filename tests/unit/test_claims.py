@@ -830,3 +830,16 @@ def test_power_reads_the_misalignment_of_the_pilot_and_names_what_it_leaves_out(
     assert "no scores" in reasons["C4  values of Eastern cultures are met worse than of Western ones"]
     assert reasons["C6  no mitigation works for every bias type"] == "A rule over the verdicts of other rows."
     assert not any("nurse" in name for name in reasons)
+
+
+def test_a_mitigation_is_compared_at_the_gammas_at_which_it_was_trained():
+    """Harm grows with γ, and the mitigation halves it; it was trained at one γ of two."""
+    harm = {(0.1, "none"): 0.1, (0.5, "none"): 0.5, (0.5, "mask"): 0.25}
+    rows = [
+        row((BIAS, gamma, mitigation, 1), seed, "male-female", value + seed / 100, metric="label_probability")
+        for (gamma, mitigation), value in harm.items()
+        for seed in (1, 2, 3)
+    ]
+    rows += [row(ORIGINAL, seed, "male-female", 0.0, metric="label_probability") for seed in (1, 2, 3)]
+    found = decided(evaluate(rows, ["C6"]))
+    assert found.loc["mask reduces harm (contrastive-explicit)", "estimate"] == pytest.approx(-0.25)

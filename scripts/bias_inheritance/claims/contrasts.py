@@ -148,6 +148,19 @@ def cell_weights(spec, grid, comparisons, zero=None):
     return weights
 
 
+def at_common_gammas(sides, grid):
+    """The cells at γ 0 and at the γ at which every pool of every side was run: one side is subtracted from another at the
+    same γ, also where a study trains its mitigations at some γ only."""
+    common = set.intersection(
+        *(
+            {cell[1] for cell in grid if cell[0] == bias and cell[2] == side["mitigation"]}
+            for side in sides
+            for bias in side["biases"]
+        )
+    )
+    return {cell for cell in grid if cell[1] == 0 or cell[1] in common}
+
+
 def points(spec, gammas, rounds):
     """[(gamma, round, weight)] by which a contrast combines the effects at its γ and rounds.
 
@@ -196,11 +209,12 @@ def seed_values(spec, declared, study):
     used = chosen(spec, rows, study)
     if used["over"] == "round":
         refuse_collapsed(used, study)
+    subtracted = [chosen(spec | minus, rows, study)] if "biases" in minus or "mitigation" in minus else []
+    if subtracted:
+        grid = at_common_gammas([used, *subtracted], grid)
     weights = cell_weights(used, grid, declared["comparisons"], zero)
-    if "biases" in minus or "mitigation" in minus:
-        for cell, weight in cell_weights(
-            chosen(spec | minus, rows, study), grid, declared["comparisons"], zero
-        ).items():
+    for side in subtracted:
+        for cell, weight in cell_weights(side, grid, declared["comparisons"], zero).items():
             add(weights, cell, -weight)
     weights = {cell: weight for cell, weight in weights.items() if abs(weight) > 1e-12}
 

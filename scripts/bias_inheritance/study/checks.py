@@ -130,6 +130,9 @@ def _against_catalog(config):
                 ["mitigated", index],
                 f"{schema.quoted(name)} is not in grid.bias{schema.suggest(name, axes['bias'])}",
             )
+    for index, gamma in enumerate(config["mitigated_gamma"] or []):
+        if gamma not in axes["gamma"]:
+            yield ["mitigated_gamma", index], f"{gamma} is not in grid.gamma"
     if "none" not in axes["mitigation"]:
         yield ["grid", "mitigation"], "add none, which every mitigation is compared with"
     for task in config["evaluation"]["items"]:

@@ -1,10 +1,18 @@
 """The grid of cells that a study's configuration defines, and what each cell takes."""
 
+import json
 from decimal import Decimal
+from functools import cache
 from importlib import import_module
+from itertools import product
 
 from bias_inheritance.data import contrasts
 from bias_inheritance.study import catalog
+
+ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
+INHERITANCE = "inheritance"  # β's table, which claims address as a task
+OF_POOLS = ("groups", "distributions")  # tables that are measured on pools, not on cells
+TABLES = ("values", *OF_POOLS)  # of misalignment/, which claims address as tasks too
 
 
 def gamma_text(gamma):
@@ -29,7 +37,19 @@ def tunable(model):
 
 
 def tasks_of(config, domain):
-    """The study's tasks that belong to a domain, in the configuration's order; of tasks with datasets, those that use one."""
+    """The tasks that a domain's cells answer, in the configuration's order; with `claimed_only`, those that a claim reads.
+
+    Perplexity is asked in any case: it tells whether rounds collapse, which is no claim.
+    """
+    tasks = _all_tasks_of(config, domain)
+    if not config["claimed_only"]:
+        return tasks
+    read = set().union(*(reading["tasks"] for reading in claim_readings(config).values()))
+    return [task for task in tasks if (domain, task) in read or catalog.load("task", task)["kind"] == "perplexity"]
+
+
+def _all_tasks_of(config, domain):
+    """The study's tasks that belong to a domain; of tasks with datasets, those that use one."""
     of_domain = catalog.load("domain", domain)["tasks"]
     return [
         task
@@ -56,7 +76,7 @@ def task_of(config, task, domain):
 def datasets_of(config, domain):
     """{name: description} of the datasets that the study reads for a domain."""
     datasets = {}
-    for task in tasks_of(config, domain):
+    for task in _all_tasks_of(config, domain):
         datasets |= task_of(config, task, domain).get("datasets", {})
     return datasets
 
@@ -123,11 +143,13 @@ def even_over(domain, bias):
     return {"label": len(contrasts.labels(content))} if "associate" in pool else {}
 
 
-def mitigations_of(config, bias):
-    """The mitigations that a pool's cells are trained with: all for the pools of `mitigated`, else none."""
+def mitigations_of(config, bias, gamma):
+    """The mitigations that a pool's cells are trained with at one γ: all for the pools of `mitigated` at the γ of
+    `mitigated_gamma`, else none."""
     treated = catalog.load("bias", bias)["role"] in ("bias-type", "natural")
     if config["mitigated"] is not None:
         treated = bias in config["mitigated"]
+    treated = treated and (config["mitigated_gamma"] is None or gamma in config["mitigated_gamma"])
     return [name for name in config["grid"]["mitigation"] if treated or name == "none"]
 
 
@@ -143,8 +165,17 @@ def cells(config, domain=None, model=None):
     `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
     have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. `original` is one cell for
     all rounds where each trains from the base; where rounds go on from the last adapter, it goes on as well.
-    A served model that cannot be tuned has only its untuned cell (and its pools).
+    A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, the cells of pools
+    that no claim reads are left out.
     """
+    listed = _all_cells(config, domain, model)
+    if not config["claimed_only"]:
+        return listed
+    read = set().union(*(reading["cells"] for reading in claim_readings(config).values()))
+    return [cell for cell in listed if cell["bias"] in ("untuned", "original") or _place(cell) in read]
+
+
+def _all_cells(config, domain=None, model=None):
     grid, rounds = config["grid"], config["rounds"]
     listed = []
     for model_ in [model] if model else grid["model"]:
@@ -159,7 +190,7 @@ def cells(config, domain=None, model=None):
                 for bias in grid["bias"]:
                     last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
                     for gamma in grid["gamma"]:
-                        for mitigation in mitigations_of(config, bias) if gamma > 0 else []:
+                        for mitigation in mitigations_of(config, bias, gamma) if gamma > 0 else []:
                             for round_ in range(1, last + 1):
                                 listed.append(
                                     {
@@ -179,13 +210,18 @@ def pools(config):
     if not any(gamma > 0 for gamma in config["grid"]["gamma"]):
         return []
     grid = config["grid"]
-    return [
+    listed = [
         {"model": model, "domain": domain, "bias": bias, "seed": seed}
         for model in grid["model"]
         for domain in grid["domain"]
         for bias in grid["bias"]
         for seed in grid["seed"]
     ]
+    if not config["claimed_only"]:
+        return listed
+    used = {(cell["model"], cell["domain"], cell["bias"]) for cell in cells(config)}
+    used = used.union(*(reading["pools"] for reading in claim_readings(config).values()))
+    return [pool for pool in listed if (pool["model"], pool["domain"], pool["bias"]) in used]
 
 
 def later_pools(config):
@@ -194,9 +230,15 @@ def later_pools(config):
 
 
 def probed(config):
-    """The cells that the misalignment analyses cover: `untuned`, `original`, and those of the largest γ."""
+    """The cells that the misalignment analyses cover: `untuned`, `original`, and those of the largest γ; with
+    `claimed_only` without those of a mitigation, whose misalignment no claim reads."""
     largest = gamma_text(max(config["grid"]["gamma"]))
-    return [cell for cell in cells(config) if cell["bias"] in ("untuned", "original") or cell["gamma"] == largest]
+    return [
+        cell
+        for cell in cells(config)
+        if cell["bias"] in ("untuned", "original")
+        or (cell["gamma"] == largest and (cell["mitigation"] == "none" or not config["claimed_only"]))
+    ]
 
 
 def originals_of(config, domain):
@@ -220,3 +262,114 @@ def generation_settings(config, model):
     settings = catalog.load("model", model)["generation"]
     limit = config["generation"]["max_new_tokens"]
     return settings if limit is None else {**settings, "max_new_tokens": limit}
+
+
+# ---- which cells the claims read ---------------------------------------------------------------------------------
+
+
+def claim_readings(config):
+    """{claim: {cells, pools, tasks}}: what each claim of the catalog reads in a study, whatever `claimed_only` says.
+
+    cells: set of (model, domain, bias, gamma, mitigation), gamma as in paths, the cells that are subtracted and β's
+    baseline included; pools: set of (model, domain, bias); tasks: set of (domain, task). A contrast for which the study
+    lacks a pool, control, mitigation, task or a second round cannot be tested, and reads nothing.
+    """
+    return _claim_readings(json.dumps({**config, "claimed_only": False}, sort_keys=True))
+
+
+@cache
+def _claim_readings(text):
+    config, claims = json.loads(text), catalog.claims()
+    there = {_place(cell) for cell in _all_cells(config)}
+    readings = {}
+    for claim, entry in claims["claims"].items():
+        reading = readings.setdefault(claim, {"cells": set(), "pools": set(), "tasks": set()})
+        models = [name for name in config["grid"]["model"] if name in entry.get("models", [name]) and tunable(name)]
+        for contrast in entry["contrasts"]:
+            for sides in [] if "rule" in contrast else _tests_of(config, contrast):
+                parts = [_reading_of(config, claims["outcomes"], side) for side in sides]
+                if None not in parts:
+                    for part, (model, kind) in product(parts, product(models, ("cells", "pools"))):
+                        reading[kind] |= {(model, *place) for place in part[kind]}
+                    reading["tasks"] |= set().union(*(part["tasks"] for part in parts)) if models else set()
+        reading["cells"] &= there
+    return readings
+
+
+def _place(cell):
+    return tuple(cell[key] for key in ("model", "domain", "bias", "gamma", "mitigation"))
+
+
+def _tests_of(config, contrast):
+    """The tests that a declared contrast comes to in a study, each a list of the sides that it subtracts or correlates."""
+    defaults = {"biases": "types", "mitigation": "none", "over": "mean", "gamma": ABOVE_ZERO}
+    spec, each = defaults | contrast, contrast.get("each", {})
+    pools = types_of(config) if each.get("biases") == "types" else each.get("biases", [None])
+    for bias, mitigation in product(pools, each.get("mitigation", [spec["mitigation"]])):
+        if bias is None or bias in config["grid"]["bias"]:
+            test = spec | {"mitigation": mitigation} | ({"biases": [bias]} if bias else {})
+            others = [test | spec["minus"]] if "minus" in spec else []
+            others += [defaults | {"biases": test["biases"]} | spec["with"]] if "with" in spec else []
+            yield [test, *others]
+
+
+def _reading_of(config, outcomes, spec):
+    """{cells, pools, tasks} that one side of a test reads, without the model; None where the study lacks something."""
+    grid = config["grid"]
+    biases = types_of(config) if spec["biases"] == "types" else spec["biases"]
+    compared = comparisons(config)
+    controls = {bias: compared.get(bias, {}).get(spec["effect"]) for bias in biases if spec["effect"] != "level"}
+    lacks = [bias for bias in biases if bias not in (*grid["bias"], "original")]
+    if not biases or lacks or None in controls.values() or spec["mitigation"] not in grid["mitigation"]:
+        return None
+    if spec["over"] == "round" and config["rounds"]["count"] < 2:
+        return None
+    low, high = spec["gamma"]
+    gammas = [gamma for gamma in grid["gamma"] if low <= gamma <= high]
+    reading = {"cells": set(), "pools": set(), "tasks": set()}
+
+    def read(domain, bias, mitigation):
+        if bias == "original":
+            reading["cells"].add((domain, bias, "0.00", "none"))
+        else:
+            reading["cells"] |= {(domain, bias, gamma_text(gamma), mitigation) for gamma in gammas}
+
+    for domain, (selector, task) in product(grid["domain"], _measured(outcomes[spec["outcome"]])):
+        if domain not in selector.get("domain", [domain]) or (task in TABLES and not _has_table(config, task)):
+            continue
+        if task in OF_POOLS:
+            reading["pools"] |= {(domain, bias) for bias in biases if task != "groups" or _names_groups(domain)}
+            continue
+        tasks = _all_tasks_of(config, domain)
+        answered = [name for name in tasks if name == task]
+        subtracted = set(controls.values())
+        if task == INHERITANCE:
+            answered = [name for name in tasks if catalog.load("task", name)["kind"] == "classification"][:1]
+            subtracted.add(real_text(config) or "original")
+        elif task == "values":
+            answered = tasks[:1]  # any: opinion questions are asked of a cell beside its tasks
+        if answered:
+            reading["tasks"] |= {(domain, name) for name in answered if task != "values"}
+            for bias in biases:
+                read(domain, bias, spec["mitigation"])
+            for control in subtracted:
+                read(domain, control, "none")
+                read(
+                    domain, control, spec["mitigation"]
+                )  # where the control is mitigated too, it is the one subtracted
+    return reading if any(reading.values()) else None
+
+
+def _has_table(config, table):
+    """Whether a study measures a table that claims address as a task."""
+    return table in config["misalignment"]
+
+
+def _names_groups(domain):
+    """Whether the texts of a domain's pools show groups that can be counted."""
+    return catalog.load("domain", domain)["family"] != "survey"
+
+
+def _measured(selectors):
+    """[(selector, task)] of an outcome."""
+    return [(selector, task) for selector in selectors for task in selector["task"]]
