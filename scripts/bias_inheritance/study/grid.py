@@ -172,7 +172,7 @@ def cells(config, domain=None, model=None):
     if not config["claimed_only"]:
         return listed
     read = set().union(*(reading["cells"] for reading in claim_readings(config).values()))
-    return [cell for cell in listed if cell["bias"] in ("untuned", "original") or _place(cell) in read]
+    return [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
 
 
 def _all_cells(config, domain=None, model=None):
@@ -280,7 +280,7 @@ def claim_readings(config):
 @cache
 def _claim_readings(text):
     config, claims = json.loads(text), catalog.claims()
-    there = {_place(cell) for cell in _all_cells(config)}
+    there = {place(cell) for cell in _all_cells(config)}
     readings = {}
     for claim, entry in claims["claims"].items():
         reading = readings.setdefault(claim, {"cells": set(), "pools": set(), "tasks": set()})
@@ -296,7 +296,8 @@ def _claim_readings(text):
     return readings
 
 
-def _place(cell):
+def place(cell):
+    """What claims know of a cell: (model, domain, bias, gamma, mitigation)."""
     return tuple(cell[key] for key in ("model", "domain", "bias", "gamma", "mitigation"))
 
 

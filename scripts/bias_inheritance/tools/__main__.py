@@ -9,6 +9,7 @@ COMMANDS = {
     "audit": ("audit", "verify every file of a study's results against its record, code and configuration"),
     "trace": ("trace", "show where a file, or a row of scores.csv or claims.csv, comes from"),
     "doctor": ("doctor", "name what this machine lacks for a study, each with the command that mends it"),
+    "costs": ("costs", "count trainings, tokens and GPU-hours of a study, by claim, pool, mitigation, γ and seed"),
     "power": ("power", "tell how many seeds and items each claim needs"),
     "fetch": ("fetch_model", "fetch models of the catalog where there is a network"),
     "datasets": ("describe_datasets", "write the table of the study's data sets"),

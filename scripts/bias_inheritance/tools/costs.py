@@ -1,0 +1,62 @@
+"""Print what a study computes: trainings, tokens trained on and GPU-hours, of each claim, pool, mitigation, γ and seed.
+
+    bias-inheritance costs [--configfile studies/NAME.yaml] [--config KEY=VALUE …]
+
+Nothing is run or read but the configuration and the data that are on this machine. Cells that several claims read count
+for each of them. GPU-hours are the counts at the speeds of docs/slurm.md.
+"""
+
+import argparse
+import os
+import sys
+
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+
+HEADINGS = {
+    "study": "study",
+    "claim": "claim (what it reads; alone: what no other claim reads)",
+    "pool": "pool (with its cells)",
+    "mitigation": "mitigation",
+    "gamma": "γ",
+    "seed": "seed",
+}
+
+
+def main(words):
+
+    parser = argparse.ArgumentParser(
+        prog="bias-inheritance costs",
+        description=__doc__.split("\n\n")[0],
+        epilog=__doc__.split("\n\n")[2],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--configfile", nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args(words)
+    os.chdir(ROOT)
+    from bias_inheritance.study import checks, configuration, costs
+
+    try:
+        config, sources = configuration.read(arguments.configfile, arguments.config)
+        checks.check(config, sources)
+    except UserError as fault:
+        sys.exit(str(fault))
+    print(table(costs.computing(config)))
+
+
+def table(rows):
+    """The rows of costs.computing as text."""
+    width, lines, part = 40, [], None
+    for row in rows:
+        if row["part"] != part:
+            part = row["part"]
+            lines += ["", f"{HEADINGS[part]}"] if lines else [HEADINGS[part]]
+            lines.append(
+                f"  {'':{width}}{'trainings':>11}{'tokens':>16}{'GPU-hours':>11}{'alone' if part == 'claim' else '':>9}"
+            )
+        alone = f"{row['alone']:>9.1f}" if row["alone"] is not None else ""
+        lines.append(
+            f"  {row['name']:{width}}{row['trainings']:>11,}{row['tokens']:>16,.0f}{row['hours']:>11.1f}{alone}"
+        )
+    return "\n".join(lines)
