@@ -19,11 +19,11 @@ rule write_pool:
     priority: BEFORE_TRAINING
     container:
         image("gpu")
-    threads: threads_of
+    threads: of_model("threads")
     resources:
-        gpu=gpu_of,
+        gpu=of_model("gpu"),
         mem_mb=memory,
-        runtime=runtime_of,
+        runtime=of_model("runtime"),
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
@@ -58,11 +58,11 @@ rule rewrite_pool:
     priority: BEFORE_TRAINING
     container:
         image("gpu")
-    threads: threads_of
+    threads: of_model("threads")
     resources:
-        gpu=gpu_of,
+        gpu=of_model("gpu"),
         mem_mb=memory,
-        runtime=runtime_of,
+        runtime=of_model("runtime"),
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,

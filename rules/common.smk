@@ -199,20 +199,13 @@ def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
 
 
-@with_signature
-def threads_of(wildcards):
-    return resources_of(wildcards)["threads"]
+def of_model(key):
+    """`threads`, `gpu` or `runtime` (minutes, for a cluster) of jobs that load a model, from the model's file.
 
-
-@with_signature
-def gpu_of(wildcards):
-    return resources_of(wildcards)["gpu"]
-
-
-@with_signature
-def runtime_of(wildcards):
-    """Minutes for a job that loads a model, for a cluster."""
-    return resources_of(wildcards)["runtime"]
+    The value itself where all models of the study have the same: Snakemake calls a function several times per job.
+    """
+    values = {catalog.load("model", model)["resources"][key] for model in GRID["model"]}
+    return values.pop() if len(values) == 1 else with_signature(lambda wildcards: resources_of(wildcards)[key])
 
 
 def alignment_of(wildcards):
@@ -221,12 +214,13 @@ def alignment_of(wildcards):
 
 
 @with_signature
-def memory(wildcards, attempt):
-    """MB for a job that loads a model: what its file says, and half of that more after each failure (`retries`).
+def memory(wildcards, attempt, beside=0):
+    """MB for a job that loads a model: what its file says, and half of that more after each failure (`retries`), and what
+    it loads `beside` the model.
 
     On this machine at most what all jobs may share, so that a job that needs more runs alone instead of never.
     """
-    needed = resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2
+    needed = resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2 + beside
     return min(needed, MEMORY_OF_JOBS) if MEMORY_OF_JOBS else needed
 
 

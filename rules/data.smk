@@ -11,9 +11,9 @@ rule prepare_model:
         image("gpu")
     threads: 2
     resources:
-        gpu=gpu_of,
+        gpu=of_model("gpu"),
         mem_mb=memory,
-        runtime=runtime_of,
+        runtime=of_model("runtime"),
     params:
         code=code("prepare_model"),
         paths=paths,

@@ -15,11 +15,11 @@ rule predict:
         model=model_constraint(runs_here),
     container:
         image("gpu")
-    threads: threads_of
+    threads: of_model("threads")
     resources:
-        gpu=gpu_of,
+        gpu=of_model("gpu"),
         mem_mb=memory,
-        runtime=runtime_of,
+        runtime=of_model("runtime"),
     params:
         code=code("predict"),
         paths=paths,

@@ -22,11 +22,11 @@ rule finetune:
     priority: lambda w: 2 if alignment_of(w) else 1
     container:
         image("gpu")
-    threads: threads_of
+    threads: of_model("threads")
     resources:
-        gpu=gpu_of,
+        gpu=of_model("gpu"),
         mem_mb=memory,
-        runtime=runtime_of,
+        runtime=of_model("runtime"),
     params:
         script="finetune",
         code=code("finetune", lambda w: domain_leaves(w.domain, "family")),

@@ -61,11 +61,11 @@ rule predict_opinions:
         model=model_constraint(runs_here),
     container:
         image("gpu")
-    threads: threads_of
+    threads: of_model("threads")
     resources:
-        gpu=gpu_of,
+        gpu=of_model("gpu"),
         mem_mb=memory,
-        runtime=runtime_of,
+        runtime=of_model("runtime"),
     params:
         code=code("predict"),
         paths=paths,
@@ -171,11 +171,11 @@ rule compare_pool:
         f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     container:
         image("gpu")
-    threads: threads_of
+    threads: of_model("threads")
     resources:
-        gpu=gpu_of,
-        mem_mb=lambda w, attempt: memory(w, attempt) + EMBEDDER["resources"]["mem_mb"],
-        runtime=runtime_of,
+        gpu=of_model("gpu"),
+        mem_mb=lambda w, attempt: memory(w, attempt, EMBEDDER["resources"]["mem_mb"]),
+        runtime=of_model("runtime"),
     params:
         code=code("compare_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
