@@ -16,10 +16,10 @@ from bias_inheritance.plumbing import warm
 def worker(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warm")
     before = os.environ.pop(warm.VARIABLE, None)
-    alive = warm.start(folder)
+    lifeline = warm.start(folder)
     yield {**os.environ}
     os.environ.pop(warm.VARIABLE)
-    os.close(alive)
+    os.close(lifeline)
     if before is not None:
         os.environ[warm.VARIABLE] = before
 
@@ -67,7 +67,7 @@ def test_a_killed_step_takes_its_fork_along(worker, tmp_path, root):
 
 def test_without_a_worker_a_step_runs_by_itself(tmp_path, root):
     command = script(tmp_path, "print('torch' in sys.modules)", root)
-    for address in ("", "nobody-listens-here"):
+    for address in ("", warm.OFF, "nobody-listens-here"):
         done = subprocess.run(command, env={**os.environ, warm.VARIABLE: address}, capture_output=True, text=True)
         assert done.stdout == "False\n"
 
@@ -102,3 +102,13 @@ def test_a_step_that_asks_for_no_gpu_sees_none(worker, tmp_path, root, warmly):
     done = subprocess.run([sys.executable, path, *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "seen.json").read_text() == '""\n'
+
+
+@pytest.mark.parametrize(("platform", "variable"), [("darwin", None), ("linux", warm.OFF)])
+def test_no_worker_starts_outside_linux_or_where_it_is_switched_off(monkeypatch, tmp_path, platform, variable):
+    monkeypatch.setattr(warm.sys, "platform", platform)
+    monkeypatch.delenv(warm.VARIABLE, raising=False)
+    if variable:
+        monkeypatch.setenv(warm.VARIABLE, variable)
+    warm.start(tmp_path)
+    assert os.environ.get(warm.VARIABLE) == variable and not list(tmp_path.iterdir())
