@@ -292,3 +292,10 @@ def test_the_grid_of_the_default_study(config):
 )
 def test_gamma_is_exact_to_the_nearest_sample(originals, gamma, count):
     assert grid.augmented_count(originals, gamma) == count
+
+
+def test_a_gamma_of_the_mitigations_is_one_of_the_grid(config):
+    config["grid"]["gamma"] = [0.0, 0.5]
+    checks.check(changed(config, ["mitigated_gamma"], [0.5]), [])
+    (line,) = lines(changed(config, ["mitigated_gamma"], [0.5, 0.2]))
+    assert line == "config.yaml: mitigated_gamma[1]: 0.2 is not in grid.gamma"
