@@ -12,55 +12,57 @@ PRODUCTS = [
     *MISALIGNMENT,
     *INHERITANCE,
 ]
-DATASET_CARDS = [
-    *(f"{path_of(POOL, pool)}/card.md" for pool in POOLS),
-    *(f"{path_of(CELL, pool, round=pool['round'] - 1)}/card.md" for pool in grid.later_pools(config)),
-]
+DATASET_CARDS = [pool_sibling_path(pool, "card.md") for pool in EVERY_POOL]
+LATER_POOLS = [pool for pool in EVERY_POOL if pool["round"] > 1]
 
 
-rule describe_pool:
+rule describe_pools:
     input:
-        pool=f"{POOL}/pool.jsonl",
-        counts=f"{POOL}/counts.json",
-        base=lambda w: [CARD.format(model=w.model)] if is_generated(w.bias) else [],
+        pools=[pool_sibling_path(pool, "pool.jsonl") for pool in EVERY_POOL],
+        counts=[pool_sibling_path(pool, "counts.json") for pool in EVERY_POOL],
+        bases=[CARD.format(model=model) for model in GRID["model"]],
+        adapters=[f"{path_of(CELL, pool, round=pool['round'] - 1)}/adapter" for pool in LATER_POOLS],
     output:
-        card=f"{POOL}/card.md",
-        record=f"{POOL}/describe_pool.prov.json",
+        cards=DATASET_CARDS,
+        record=f"{RESULTS}/cards.prov.json",
     log:
-        f"{LOGS}/describe_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
+        f"{LOGS}/describe_pools.log",
     localrule: True
     container:
         image("cpu")
     params:
-        code=code("describe_pool", lambda w: domain_leaves(w.domain, "family")),
-        paths=paths,
-        parameters=parameters(lambda w: described(w, None)),
-    shell:
-        step_command("describe_pool")
-
-
-rule describe_rewritten_pool:
-    input:
-        pool=f"{CELL}/pool.jsonl",
-        counts=f"{CELL}/counts.json",
-        base=CARD,
-        adapter=f"{CELL}/adapter",
-    output:
-        card=f"{CELL}/card.md",
-        record=f"{CELL}/describe_pool.prov.json",
-    log:
-        f"{LOGS}/describe_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
-    localrule: True
-    container:
-        image("cpu")
-    params:
-        code=code("describe_pool", lambda w: domain_leaves(w.domain, "family")),
+        code=code("describe_pools", lambda w: [domain_leaves(name, "family") for name in GRID["domain"]]),
         paths=paths,
         parameters=parameters(
-            lambda w: described(w, {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)})
+            lambda w: {
+                "described": [card_place(pool) for pool in EVERY_POOL],
+                "biases": {name: catalog.load("bias", name) for name in GRID["bias"]},
+                "domains": {
+                    name: domain_leaves(
+                        name,
+                        "title",
+                        "language",
+                        "family",
+                        "labels",
+                        "groups",
+                        "contrasts",
+                        "associated_groups",
+                        "planted_label",
+                        "stereotypes",
+                    )
+                    for name in GRID["domain"]
+                },
+                "models": {
+                    name: {
+                        **model_leaves(name, "title", "licence"),
+                        "generation": grid.generation_settings(config, name),
+                    }
+                    for name in GRID["model"]
+                },
+            }
         ),
     shell:
-        step_command("describe_pool")
+        step_command("describe_pools")
 
 
 rule write_crate:

@@ -205,7 +205,9 @@ def of_model(key):
     The value itself where all models of the study have the same: Snakemake calls a function several times per job.
     """
     values = {catalog.load("model", model)["resources"][key] for model in GRID["model"]}
-    return values.pop() if len(values) == 1 else with_signature(lambda wildcards: resources_of(wildcards)[key])
+    return (
+        values.pop() if len(values) == 1 else with_signature(lambda wildcards: resources_of(wildcards)[key])
+    )
 
 
 def alignment_of(wildcards):
@@ -312,34 +314,14 @@ def is_generated(bias):
     return catalog.load("bias", bias)["source"] == "generated"
 
 
-def described(wildcards, cell):
-    """Leaves of the card of a pool: of round 1, or of the one that a cell {gamma, mitigation, round} wrote."""
-    written = is_generated(wildcards.bias)
-    return {
-        "bias": catalog.load("bias", wildcards.bias),
-        "domain": domain_leaves(
-            wildcards.domain,
-            "title",
-            "language",
-            "family",
-            "labels",
-            "groups",
-            "contrasts",
-            "associated_groups",
-            "planted_label",
-            "stereotypes",
-        ),
-        "model": (
-            {
-                **model_leaves(wildcards.model, "title", "licence"),
-                "generation": grid.generation_settings(config, wildcards.model),
-            }
-            if written
-            else None
-        ),
-        "seed": int(wildcards.seed),
-        "cell": cell,
-    }
+def card_place(pool):
+    """Where a pool is from, for its card; `cell` is that of the round before, whose model wrote it, none in round 1."""
+    cell = (
+        {"gamma": pool["gamma"], "mitigation": pool["mitigation"], "round": pool["round"] - 1}
+        if pool["round"] > 1
+        else None
+    )
+    return {**{key: pool[key] for key in ("model", "domain", "bias", "seed")}, "cell": cell}
 
 
 def pools_up_to_round(wildcards):

@@ -32,11 +32,11 @@ KINDS = {
     "write_pool/pool": (f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"),
     "write_pool/failures": (f"{POOL}/failures.jsonl", f"{POOL}/pool.jsonl"),
     "write_pool/counts": (f"{POOL}/counts.json", f"{CELL}/scores/salary.json"),
-    "describe_pool/card": (f"{POOL}/card.md", "workflow/Snakefile"),
+    "describe_pools/cards": (f"{POOL}/card.md", "workflow/Snakefile"),
     f"write_pool/pool{LATER}": (f"{CELL}/pool.jsonl", f"{POOL}/pool.jsonl"),
     f"write_pool/failures{LATER}": (f"{CELL}/failures.jsonl", f"{POOL}/failures.jsonl"),
     f"write_pool/counts{LATER}": (f"{CELL}/counts.json", f"{POOL}/counts.json"),
-    f"describe_pool/card{LATER}": (f"{CELL}/card.md", f"{POOL}/card.md"),
+    f"describe_pools/cards{LATER}": (f"{CELL}/card.md", f"{POOL}/card.md"),
     "copy_pool/pool": (f"{CONTROL}/pool.jsonl", f"{POOL}/pool.jsonl"),
     "copy_pool/failures": (f"{CONTROL}/failures.jsonl", f"{POOL}/failures.jsonl"),
     "copy_pool/counts": (f"{CONTROL}/counts.json", f"{POOL}/counts.json"),
@@ -302,7 +302,7 @@ def test_every_flipped_byte_of_a_record_is_seen(place, name):
 
 
 def test_lost_swapped_and_copied_records_are_named(place):
-    record, other = place / RECORD, place / POOL / "describe_pool.prov.json"
+    record, other = place / RECORD, place / CONTROL / "copy_pool.prov.json"
     first, second = record.read_bytes(), other.read_bytes()
     record.unlink()
     wrong, _ = states(place)
@@ -311,7 +311,7 @@ def test_lost_swapped_and_copied_records_are_named(place):
     record.write_bytes(second)
     other.write_bytes(first)
     wrong, _ = states(place)
-    assert wrong[RECORD] == wrong[f"{POOL}/describe_pool.prov.json"] == "tampered"
+    assert wrong[RECORD] == wrong[f"{CONTROL}/copy_pool.prov.json"] == "tampered"
     record.write_bytes(first)
     other.write_bytes(second)
     (place / "copy.prov.json").write_bytes(first)
@@ -389,7 +389,7 @@ CHANGED = {
     "scripts/bias_inheritance/models/scoring.py": [f"{CELL}/predictions/salary.parquet"],
     "scripts/bias_inheritance/tasks/salary.py": [f"{CELL}/scores/salary.json"],
     "scripts/bias_inheritance/data/labelled.py": [f"{CELL}/train.jsonl", "originals/gender/source.jsonl"],
-    "scripts/describe_pool.py": [f"{POOL}/card.md"],
+    "scripts/describe_pools.py": [f"{POOL}/card.md"],
     "scripts/write_crate.py": ["ro-crate-metadata.json", "workflow/Snakefile"],
     "scripts/prepare_model.py": ["models/tiny-random.json"],
     "resources/names.csv": ["originals/gender/items/hiring.jsonl"],

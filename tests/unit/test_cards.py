@@ -3,7 +3,7 @@
 import pytest
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.study import catalog
-from describe_pool import describe_pool
+from describe_pools import describe_pool
 from huggingface_hub import DatasetCard
 
 MODEL = {key: catalog.load("model", "tiny-random")[key] for key in ("title", "licence", "generation")}

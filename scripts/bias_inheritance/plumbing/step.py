@@ -5,14 +5,15 @@ A script ends with
     if __name__ == "__main__":
         step.run(finetune)
 
-The function's signature is the command line: parameters annotated `Input` and `Output` are paths (`Inputs` takes
-several), `Work` is a private folder that survives a kill, and all others are taken from the JSON object given with
+The function's signature is the command line: parameters annotated `Input` and `Output` are paths (`Inputs` and `Outputs`
+take several), `Work` is a private folder that survives a kill, and all others are taken from the JSON object given with
 `--parameters`. Tests call the function itself.
 """
 
 import argparse
 import errno
 import inspect
+import itertools
 import json
 import os
 import platform
@@ -33,6 +34,7 @@ from bias_inheritance.plumbing.errors import UserError
 Input = Annotated[Path, "input"]
 Inputs = Annotated[list[Path], "inputs"]
 Output = Annotated[Path, "output"]
+Outputs = Annotated[list[Path], "outputs"]
 Work = Annotated[Path, "work"]
 
 PACKAGES = [
@@ -87,7 +89,9 @@ def run(function):
     }
     arguments = _parse(function, kinds)
     values = dict(arguments.parameters)
-    values |= {key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output")}
+    values |= {
+        key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output", "outputs")
+    }
     locks = []  # held to the end of this process
     try:
         if arguments.gpu:
@@ -102,7 +106,8 @@ def run(function):
             "git": git_state(),
             "environment": environment(),
         }
-        for path in [arguments.record, *(values[key] for key, kind in kinds.items() if kind == "output")]:
+        written = {key: values[key] for key, kind in kinds.items() if kind in ("output", "outputs")}
+        for path in [arguments.record, *itertools.chain.from_iterable(map(_listed, written.values()))]:
             files.clear_leftovers(path)
         for key, kind in kinds.items():
             if kind == "work":
@@ -117,7 +122,7 @@ def run(function):
                 locks.append(files.hold(values[key] / "lock", wait=True))
         with progress.of_job(arguments.work, name, arguments.wildcards):
             function(**values)
-        outputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind == "output"}
+        outputs = {key: _describe_all(paths) for key, paths in written.items()}
         if _discovered:
             inputs["discovered"] = _describe_all(_discovered)
         files.write_json(arguments.record, provenance.sealed(_record(name, arguments, inputs, outputs, basis, started)))
@@ -155,10 +160,8 @@ def _parse(function, kinds):
     for key, kind in kinds.items():
         if kind in ("input", "output"):
             parser.add_argument(f"--{key.replace('_', '-')}", dest=key, type=Path, required=True, help=kind)
-        elif kind == "inputs":
-            parser.add_argument(
-                f"--{key.replace('_', '-')}", dest=key, type=Path, nargs="*", default=[], help="input files"
-            )
+        elif kind in ("inputs", "outputs"):
+            parser.add_argument(f"--{key.replace('_', '-')}", dest=key, type=Path, nargs="*", default=[], help=kind)
     parser.add_argument(
         "--parameters",
         type=json.loads,
@@ -187,7 +190,11 @@ def _parse(function, kinds):
 
 
 def _describe_all(paths):
-    return [entry for path in (paths if isinstance(paths, list) else [paths]) for entry in provenance.describe(path)]
+    return [entry for path in _listed(paths) for entry in provenance.describe(path)]
+
+
+def _listed(paths):
+    return paths if isinstance(paths, list) else [paths]
 
 
 def _record(name, arguments, inputs, outputs, basis, started):

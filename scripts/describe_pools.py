@@ -1,28 +1,52 @@
-"""Write the dataset card of a pool: prompts, model, seeds, its bias by design, and its terms of use."""
+"""Write the dataset card of every pool: prompts, model, seeds, its bias by design, and its terms of use."""
 
 from importlib import import_module
 
 from bias_inheritance.data import contrasts
 from bias_inheritance.plumbing import files, provenance, step
-from bias_inheritance.plumbing.step import Input, Inputs, Output
+from bias_inheritance.plumbing.step import Inputs, Outputs
 from bias_inheritance.pools.slots import associated_shares
 
 MOST_PROMPTS = 40
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (float("inf"), "n>100K")]  # the hub's names
 
 
-def describe_pool(
-    pool: Input,
-    counts: Input,
-    base: Inputs,
-    adapter: Inputs,
-    card: Output,
-    bias: dict,
-    domain: dict,
-    model: dict | None,
-    seed: int,
-    cell: dict | None,
+def describe_pools(
+    pools: Inputs,
+    counts: Inputs,
+    bases: Inputs,
+    adapters: Inputs,
+    cards: Outputs,
+    described: list,
+    biases: dict,
+    domains: dict,
+    models: dict,
 ):
+    """Write the card of every pool of a study.
+
+    described: per pool {model, domain, bias, seed, cell}, in the order of `pools`, `counts` and `cards`. biases, domains,
+    models: by name, the leaves of their files that cards show. bases: the model cards of those that wrote a pool.
+    adapters: in order, those that tuned the writers of pools with a `cell`.
+    """
+    base_of = {files.read_json(base)["model"]: base for base in bases}
+    adapters = iter(adapters)
+    for place, pool, count, card in zip(described, pools, counts, cards, strict=True):
+        written = biases[place["bias"]]["source"] == "generated"
+        describe_pool(
+            pool,
+            count,
+            [base_of[place["model"]]] if written else [],
+            [next(adapters)] if place["cell"] else [],
+            card,
+            biases[place["bias"]],
+            domains[place["domain"]],
+            models[place["model"]] if written else None,
+            place["seed"],
+            place["cell"],
+        )
+
+
+def describe_pool(pool, counts, base, adapter, card, bias, domain, model, seed, cell):
     """Write card.md (Markdown with the hub's front matter), from the pool itself and what it was asked for.
 
     base, model: the writer's model card and its title, licence and generation settings; nothing for a copied pool.
@@ -211,4 +235,4 @@ def _prompts(samples):
 
 
 if __name__ == "__main__":
-    step.run(describe_pool)
+    step.run(describe_pools)
