@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from importlib import import_module
 
+from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import DeploymentMethod
 
 RESULTS = f"results/{config['study']}"
@@ -108,14 +109,17 @@ def with_signature(function):
     return function
 
 
-def code(name, choosing=None):
-    """Digest of what the step's code means: a changed line reruns what it touches, a reworded message nothing.
+def code(name, choosing=None, axes=()):
+    """Digest of the step's own code, so that a changed line reruns what it touches and a touched file nothing.
 
-    choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`.
+    choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`. axes: as in
+    `parameters`.
     """
     if choosing is None:
         return digest_of_code(name, "null")
-    return with_signature(lambda wildcards: digest_of_code(name, compact(choosing(wildcards))))
+    return with_signature(
+        once_per(axes, lambda wildcards: digest_of_code(name, compact(choosing(wildcards))))
+    )
 
 
 @cache
@@ -135,17 +139,23 @@ def paths(wildcards, input, output, resources):
     return shell_arguments(words)
 
 
-def parameters(function):
+def parameters(function, axes=()):
     """The step's parameters as sorted JSON of the exact leaves that it uses; a change in them reruns it.
 
-    They stand apart from `paths`: Snakemake compares no parameter that was derived from inputs.
+    axes: the only wildcards that they depend on; they are then computed once per value and not once per job. They stand
+    apart from `paths`: Snakemake compares no parameter that was derived from inputs.
     """
-
-    def text(wildcards):
-        return shell_arguments([compact(function(wildcards))])
-
+    text = with_signature(once_per(axes, lambda wildcards: shell_arguments([compact(function(wildcards))])))
     text.leaves = function  # for the plan
-    return with_signature(text)
+    return text
+
+
+def once_per(axes, function):
+    """A function of wildcards that depends on `axes` alone, computed once per their values; of all, if none are given."""
+    if not axes:
+        return function
+    computed = cache(lambda *values: function(Wildcards(fromdict=dict(zip(axes, values, strict=True)))))
+    return lambda wildcards: computed(*(wildcards[axis] for axis in axes))
 
 
 def shell_arguments(words):
@@ -381,7 +391,12 @@ def adapter_before(wildcards):
 
 
 def tasks_of(wildcards):
-    return grid.tasks_of(config, wildcards.domain)
+    return tasks_of_domain(wildcards.domain)
+
+
+@cache
+def tasks_of_domain(domain):
+    return grid.tasks_of(config, domain)
 
 
 def opinions_file(wildcards):

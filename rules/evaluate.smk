@@ -24,7 +24,8 @@ rule predict:
         code=code("predict"),
         paths=paths,
         parameters=parameters(
-            lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": tasks_of(w)}
+            lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": tasks_of(w)},
+            axes=["model", "domain"],
         ),
     shell:
         step_command("predict")
@@ -50,14 +51,15 @@ rule score:
     container:
         image("cpu")
     params:
-        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)]),
+        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)], ["domain"]),
         paths=paths,
         parameters=parameters(
             lambda w: {
                 "tasks": [grid.task_of(config, task, w.domain) for task in tasks_of(w)],
                 "domain": domain_leaves(w.domain, "labels", "groups", "contrasts"),
                 "replicates": config["evaluation"]["bootstrap"],
-            }
+            },
+            axes=["domain"],
         ),
     shell:
         step_command("score")

@@ -29,7 +29,7 @@ rule finetune:
         runtime=of_model("runtime"),
     params:
         script="finetune",
-        code=code("finetune", lambda w: domain_leaves(w.domain, "family")),
+        code=code("finetune", lambda w: domain_leaves(w.domain, "family"), ["domain"]),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -38,7 +38,8 @@ rule finetune:
                 "settings": grid.finetune_settings(config, w.model, w.domain),
                 "alignment": alignment_of(w),
                 "seed": int(w.seed),
-            }
+            },
+            axes=["model", "domain", "gamma", "mitigation", "seed"],
         ),
     shell:
         step_command("{params.script}")
@@ -54,7 +55,7 @@ use rule finetune as finetune_served with:
         image("cpu")
     params:
         script="finetune_api",
-        code=code("finetune_api", lambda w: domain_leaves(w.domain, "family")),
+        code=code("finetune_api", lambda w: domain_leaves(w.domain, "family"), ["domain"]),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -62,5 +63,6 @@ use rule finetune as finetune_served with:
                 "model": model_leaves(w.model, "system", "generation"),
                 "settings": grid.finetune_settings(config, w.model, w.domain),
                 "seed": int(w.seed),
-            }
+            },
+            axes=["model", "domain", "gamma", "mitigation", "seed"],
         ),

@@ -70,7 +70,8 @@ rule predict_opinions:
         code=code("predict"),
         paths=paths,
         parameters=parameters(
-            lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": ["opinions"]}
+            lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": ["opinions"]},
+            axes=["model"],
         ),
     shell:
         step_command("predict")

@@ -1,6 +1,5 @@
 # How a run starts and ends, and the plan that audit holds results against; alone, since Snakemake's linter wants no
 # function beside a rule.
-from snakemake.iocontainers import Wildcards
 
 
 def write_plan():
