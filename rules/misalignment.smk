@@ -252,6 +252,7 @@ rule relate_misalignment:
                 "outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES},
                 "types": grid.types_of(config),
                 "comparisons": grid.comparisons(config),
+                "pairs": grid.contrasts_of(config),
             }
         ),
     shell:

@@ -21,19 +21,22 @@ def relate_misalignment(
     outcomes: dict,
     types: list,
     comparisons: dict,
+    pairs: dict,
 ):
     """Write together.csv (per cell, misalignment and outcome: both values) and correlations.csv.
 
     tables: values.csv, distributions.csv, as far as the study has them; not groups.csv, since a bias type asks for as many
     texts of either group and rejects those that show the other one: its shares are set by hand. outcomes: {name:
-    selectors} of catalog/claims.yaml. comparisons: {pool: {effect: control}} of the study. types: the study's bias types; those that passed their manipulation check count,
-    and no control, since a control's distance from the originals is set by hand too. A run that is uninformative on a
-    task has no effect there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by
-    seed; its t interval over seeds says how steady it is for these bias types, not whether others would show it: that
-    takes claims.csv's permutation of the types.
+    selectors} of catalog/claims.yaml. types: the study's bias types; those that passed their manipulation check count, and no
+    control, since a control's distance from the originals is set by hand too. comparisons: {pool: {effect: control}};
+    pairs: {domain: [(reference, compared)]}, both of the study. A run that is uninformative on a task has no effect
+    there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by seed; its t interval
+    over seeds says how steady it is for these bias types, not whether others would show it: that takes claims.csv's
+    permutation of the types.
     """
     import pandas as pd
 
+    outcomes = {name: contrasts.filled(selectors, pairs, {}) for name, selectors in outcomes.items()}
     effects = effects_of(informative(frames.read_scores(scores)), outcomes, comparisons)
     effects = worked(effects, pd.read_csv(manipulation), types)
     parts = []
@@ -45,7 +48,7 @@ def relate_misalignment(
     chosen = points[(points["gamma"] == points["gamma"].max()) & (points["mitigation"] == "none")]
     keys = ["model", "domain", "misalignment", "outcome", "effect", "control"]
     columns = [*keys, "rho", "ci_low", "ci_high", "n_seeds", "n_cells"]
-    rows = [{**dict(zip(keys, name, strict=True)), **correlation(own)} for name, own in chosen.groupby(keys)]
+    rows = [{**dict(zip(keys, name, strict=True)), **correlation(points)} for name, points in chosen.groupby(keys)]
     files.write_csv(correlations, pd.DataFrame(rows, columns=columns))
 
 
@@ -67,8 +70,8 @@ def worked(effects, manipulation, types):
         for model, domain in places
         for bias in set(types) - set(frames.failed_manipulation(manipulation, model, domain, types))
     }
-    own = effects[["model", "domain", "bias"]].itertuples(index=False, name=None)
-    return effects[np.array([place in passed for place in own], dtype=bool)]
+    rows = effects[["model", "domain", "bias"]].itertuples(index=False, name=None)
+    return effects[np.array([place in passed for place in rows], dtype=bool)]
 
 
 def effects_of(scores, outcomes, comparisons):
@@ -76,12 +79,14 @@ def effects_of(scores, outcomes, comparisons):
     import pandas as pd
 
     effects = frames.effects(scores, comparisons)
-    found = []
+    means = []
     for name, selectors in outcomes.items():
-        rows = pd.concat([contrasts.select(effects, selector) for selector in selectors])
+        rows = pd.concat(
+            [effects.iloc[:0].assign(weight=1.0), *(contrasts.select(effects, selector) for selector in selectors)]
+        )
         rows = rows.assign(outcome=name, value=rows["weight"] * rows["value"])
-        found.append(rows.groupby([*CELL, "outcome", "effect", "control"], as_index=False)["value"].mean())
-    return pd.concat(found)
+        means.append(rows.groupby([*CELL, "outcome", "effect", "control"], as_index=False)["value"].mean())
+    return pd.concat(means)
 
 
 def joined(effects, measured):
@@ -95,32 +100,31 @@ def joined(effects, measured):
 
 def values(table):
     """1 − similarity over all countries, per cell; none of the fixture, whose shares are invented."""
-    own = table[(table["metric"] == "similarity") & (table["group"] == "all") & (table["dataset"] != opinions.FIXTURE)]
-    return own[CELL].assign(misalignment="values", amount=1 - own["value"])
+    rows = table[(table["metric"] == "similarity") & (table["group"] == "all") & (table["dataset"] != opinions.FIXTURE)]
+    return rows[CELL].assign(misalignment="values", amount=1 - rows["value"])
 
 
 def gaps(table):
     """The distances of a pool from the originals."""
-    own = table[table["metric"].isin(GAPS) & (table["mitigation"].isna() | (table["round"] > 1))]
-    return own[[*CELL, "metric", "value"]].rename(columns={"metric": "misalignment", "value": "amount"})
+    rows = table[table["metric"].isin(GAPS) & (table["mitigation"].isna() | (table["round"] > 1))]
+    return rows[[*CELL, "metric", "value"]].rename(columns={"metric": "misalignment", "value": "amount"})
 
 
 def correlation(points):
     """{rho, ci_low, ci_high, n_seeds, n_cells} of amount and value, seed by seed; None where it is undefined."""
     from scipy.stats import spearmanr
 
-    found, cells = [], 0
-    for _, own in points.groupby("seed"):
-        own = own.dropna(subset=["amount", "value"])
-        cells = max(cells, len(own))
-        if len(own) >= FEWEST and own["amount"].nunique() > 1 and own["value"].nunique() > 1:
-            found.append(spearmanr(own["amount"], own["value"]).statistic)
+    by_seed, cells = [], 0
+    for _, of_seed in points.dropna(subset=["amount", "value"]).groupby("seed"):
+        cells = max(cells, len(of_seed))
+        if len(of_seed) >= FEWEST and of_seed["amount"].nunique() > 1 and of_seed["value"].nunique() > 1:
+            by_seed.append(spearmanr(of_seed["amount"], of_seed["value"]).statistic)
     blank = dict.fromkeys(("rho", "ci_low", "ci_high"))
-    if not found:
+    if not by_seed:
         return {**blank, "n_seeds": 0, "n_cells": cells}
-    result = statistics.seed_test(found)
+    result = statistics.seed_test(by_seed)
     bounds = {"ci_low": max(-1.0, result["ci_low"]), "ci_high": min(1.0, result["ci_high"])}
-    return {"rho": result["estimate"], **bounds, "n_seeds": len(found), "n_cells": cells}
+    return {"rho": result["estimate"], **bounds, "n_seeds": len(by_seed), "n_cells": cells}
 
 
 if __name__ == "__main__":

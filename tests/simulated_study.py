@@ -511,5 +511,6 @@ def _together(folder, tables, config):
         {name: outcomes[name] for name in ("harm", "salary-gap", "hiring-gap")},
         grid.types_of(config),
         grid.comparisons(config),
+        grid.contrasts_of(config),
     )
     return made

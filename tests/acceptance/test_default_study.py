@@ -40,7 +40,7 @@ def test_nothing_is_found_in_the_negative_control(claims):
 
 def test_the_study_answers_its_question(claims):
     answered = verdicts(claims, "C9")
-    for contrast in ("natural inheritance is above 0", "mask lowers the inheritance of neutral"):
+    for contrast in ("natural inheritance of neutral is above 0", "mask lowers the inheritance of neutral"):
         assert answered[contrast] != "not tested"
     slant = [row for row in claims if row["effect"] == "slant" and row["verdict"] != "not tested"]
     assert {row["n_seeds"] for row in slant} == {"5"}

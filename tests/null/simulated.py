@@ -17,8 +17,9 @@ CELLS = [
 
 def declared(*pools):
     """The catalog's claims as a study of these pools (default: all of the catalog) gives them to `verdicts.evaluate`."""
-    own = grid.declared({"grid": {"bias": list(pools or catalog.names("bias"))}})
-    return own if pools else own | {"types": catalog.bias_types()}
+    axes = {axis: catalog.names(axis) for axis in ("domain", "mitigation")}
+    study = grid.declared({"grid": axes | {"bias": list(pools or catalog.names("bias"))}})
+    return study if pools else study | {"types": catalog.bias_types()}
 
 
 DECLARED = declared()

@@ -47,7 +47,7 @@ def replaced(table, condition, **values):
 def test_the_table_route_gives_the_numbers_of_the_simulations():
     """What the 10,000 simulations tested is what a study's tables give."""
     correct = predictions(np.random.default_rng(3), 1, 5)
-    found = deciding(evaluate(scores(correct))).loc[f"accuracy gap widens with gamma ({BIAS})"]
+    found = deciding(evaluate(scores(correct))).loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
     spec = contrasts.defaults({"biases": [BIAS], "effect": "augmentation", "over": "gamma", "at": 0.5})
     weights = contrasts.cell_weights(spec, set(CELLS), DECLARED["comparisons"])
     values = accuracies(correct)["male-female"][0] @ np.array([weights.get(cell, 0.0) for cell in CELLS])
@@ -60,7 +60,7 @@ def test_known_effects_lie_inside_their_intervals():
     covered = []
     for seed in range(8):
         found = deciding(evaluate(study(5, gap=0.2, seed=seed), only=["C1"]))
-        gap = found.loc[f"accuracy gap widens with gamma ({BIAS})"]
+        gap = found.loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
         covered.append(gap["ci_low"] <= 0.2 <= gap["ci_high"])
         assert gap["verdict"] in ("supported", "inconclusive")
     assert np.mean(covered) >= 0.75
@@ -96,7 +96,7 @@ def test_one_seed_is_inconclusive_and_says_so():
 
 def test_two_seeds_give_numbers():
     found = deciding(evaluate(study(2)))
-    gap = found.loc[f"accuracy gap widens with gamma ({BIAS})"]
+    gap = found.loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
     assert 0 < gap["p"] < 1 and gap["ci_low"] < gap["estimate"] < gap["ci_high"]
     assert found["ci_low"].min() >= -2 and found["ci_high"].max() <= 2  # what a gap can change by
 
@@ -139,7 +139,7 @@ def test_no_baseline_leaves_the_slant_untested_and_the_augmentation_effect_teste
     tested = deciding(evaluate(table, only=["C1"]))
     slant = tested.loc[f"slant widens the accuracy gap ({BIAS})"]
     assert slant["verdict"] == "not tested" and "no baseline that names groups in the same way" in slant["reason"]
-    assert tested.loc[f"accuracy gap widens with gamma ({BIAS})", "n_seeds"] == 3
+    assert tested.loc[f"accuracy gap male-female widens with gamma ({BIAS})", "n_seeds"] == 3
     effects = frames.effects(table, DECLARED["comparisons"])
     assert set(effects["effect"]) == {"augmentation"}
 

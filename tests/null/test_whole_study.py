@@ -78,7 +78,7 @@ def p_values():
     tests = [test for test in planned if not test["lacks"]]
     results = []
     for test in tests:
-        rows, _ = contrasts.outcome_runs(test["spec"]["outcome"], None, claims, studies[0])
+        rows, _ = contrasts.outcome_runs(test["spec"], claims, studies[0])
         parts = rows[["task", "metric", "group", "weight"]].drop_duplicates()
         values = sum(
             part.weight * weight * scores[part.task, part.metric, part.group][..., CELLS.index(cell)]

@@ -117,14 +117,17 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
     "found, written, told",
     [
         ("mitigation: token, minus", "mitigaton: token, minus", "unknown key 'mitigaton'; did you mean 'mitigation'?"),
-        ("direction: less, margin: 0.02}", "direction: fewer, margin: 0.02}", ".direction: 'fewer' is not one of"),
+        ("direction: less, margin: 0.02, published", "direction: fewer, margin: 0.02, published", ".direction: 'fewer' is not one of"),
         ("rule: none universal", "rule: all universal", "'none universal' was expected"),
         ("of: C6-types", "of: C6-type", ".of: no such name: 'C6-type'; did you mean 'C6-types'?"),
         ("biases: [planted-100], over", "biases: [planted-1000], over", "no such name: 'planted-1000'; did you mean 'planted-100'?"),
         ("with: {outcome: mmd", "with: {outcome: nmd", ".with.outcome: no such name: 'nmd'; did you mean 'mmd'?"),
         ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: no such name: 'distribution'"),
         ("gamma: [0.01, 0.10], direction: greater", "gamma: [0.01], direction: greater", "the list has 1 entries, at least 2"),
-        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 19: not valid YAML (duplicate key 'alpha')"),
+        ("{compared} label probability falls with gamma\"", "{comparde} label probability falls with gamma\"", "nothing fills {comparde}; it may hold reference, compared"),
+        ("counterpart: direct tasks are", "counterpart: direct task are", "no such contrast: 'direct task are harmed more"),
+        ("mitigation: mitigations}, minus", "mitigation: all}, minus", "claims.C6.contrasts[0].each.mitigation"),
+        ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 23: not valid YAML (duplicate key 'alpha')"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_claims_stops_at_the_door_with_one_line(tmp_path, found, written, told):
@@ -156,7 +159,7 @@ def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monk
     rows = gender(np.random.default_rng(16), types=["mine"], gaps={"mine": 0.4})
     table = frames.checked(pd.DataFrame(rows), "scores.csv")
     found = decided(verdicts.evaluate(own_study, table, manipulation("mine"), no_predictions))
-    assert found.loc["accuracy gap widens with gamma (mine)", "verdict"] == "supported"
+    assert found.loc["accuracy gap male-female widens with gamma (mine)", "verdict"] == "supported"
 
 
 @pytest.mark.parametrize("name", [None, *sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))])
@@ -164,16 +167,16 @@ def test_every_outcome_finds_the_scores_of_each_study_that_asks_its_tasks(name):
     config = configuration(name)
     asked = [(domain, task) for domain in config["grid"]["domain"] for task in grid.tasks_of(config, domain)]
     for selector in (selector for selectors in DECLARED["outcomes"].values() for selector in selectors):
-        families = {catalog.load("domain", domain)["family"] for domain in selector.get("domain", [])}
         for domain, task in asked:
-            family, relation = catalog.load("domain", domain)["family"], catalog.load("task", task)["relation"]
-            if task not in selector["task"] or relation != selector.get("relation", relation):
+            relation = catalog.load("task", task)["relation"]
+            if task not in selector.get("task", [task]) or relation != selector.get("relation", relation):
                 continue
-            if families and family not in families:
+            if domain not in selector.get("domain", [domain]):
                 continue
             place = {"domain": domain, "task": task, "relation": relation, "metric": selector["metric"]}
-            scores = pd.DataFrame([row(ORIGINAL, 1, selector["group"][0], 0.5, **place)])
-            assert len(contrasts.select(scores, selector)) == 1, (domain, selector)
+            for concrete in contrasts.filled([selector], {domain: grid.contrasts_of(config)[domain]}, {}):
+                scores = pd.DataFrame([row(ORIGINAL, 1, concrete["group"][0], 0.5, **place)])
+                assert len(contrasts.select(scores, concrete)) == 1, (domain, selector)
 
 
 GRID = {
@@ -238,7 +241,7 @@ def test_what_is_measured_against_a_baseline_already_subtracts_it_once():
         ({"biases": ["planted-000", "planted-050"]}, "no cells of planted-000 and planted-050"),
         ({"effect": "natural"}, "no cells of as many real texts"),
         ({"biases": ["neutral"], "effect": "natural"}, "no cells of neutral"),
-        ({"mitigation": "token"}, "no mitigation token"),
+        ({"mitigation": "token"}, "no cells of contrastive-explicit with mitigation token"),
         ({"over": "round"}, "two rounds"),
         ({"gamma": [0.01, 0.05]}, "no gamma from 0.01 to 0.05"),
     ],
@@ -361,13 +364,16 @@ def test_the_default_study_gets_c1_and_c6():
     found = evaluate(rows, ["C1", "C6"])
     assert list(found.columns) == verdicts.COLUMNS
     table = decided(found)
-    gap = table.loc[f"accuracy gap widens with gamma ({BIAS})"]
+    gap = table.loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
     assert gap["verdict"] == "supported" and gap["n_seeds"] == 3 and gap["n_items"] == 36 and gap["margin"] == 0.02
     assert gap["estimate"] == pytest.approx(0.4, abs=0.03) and gap["mde"] > 0 and "9.62e-15" in gap["published"]
     assert gap["p_adjusted"] >= gap["p"]
     assert table.loc[f"loss reduces harm ({BIAS})", "verdict"] == "supported"
     assert table.loc[f"loss reduces harm ({BIAS})", "estimate"] == pytest.approx(-0.3, abs=0.03)
-    assert table.loc[f"token reduces harm ({BIAS})", "reason"] == f"The study has no mitigation token for {BIAS}."
+    assert (
+        table.loc[f"token reduces harm ({BIAS})", "reason"]
+        == f"The study has no cells of {BIAS} with mitigation token."
+    )
     whole = found[(found["claim"] == "C1") & (found["test"] == "all parts")].iloc[0]
     assert whole["verdict"] == "supported" and found.iloc[0]["test"] == "all parts"
     assert found[(found["claim"] == "C6") & (found["test"] == "all parts")].iloc[0]["verdict"] == "not tested"
@@ -379,8 +385,8 @@ def test_claims_agree_with_the_table_of_effects():
     mine = effects[(effects["bias"] == BIAS) & (effects["mitigation"] == "none") & (effects["group"] == "male-female")]
     found = decided(evaluate(rows, ["C1"]))
     for effect, contrast in (
-        ("slant", "slant widens the accuracy gap"),
-        ("augmentation", "accuracy gap widens with gamma"),
+        ("slant", "slant widens the accuracy gap male-female"),
+        ("augmentation", "accuracy gap male-female widens with gamma"),
     ):
         values = mine[(mine["effect"] == effect) & (mine["metric"] == "accuracy")]["value"]
         mine_row = found.loc[f"{contrast} ({BIAS})"]
@@ -407,12 +413,14 @@ def test_several_types_are_averaged_and_shown_one_by_one():
     types = [BIAS, "contextual-single-implicit"]
     rows = gender(np.random.default_rng(3), types=types, gaps={types[0]: 0.4, types[1]: 0.2})
     table = decided(evaluate(rows, ["C1"]))
-    assert table.loc["accuracy gap widens with gamma", "estimate"] == pytest.approx(0.3, abs=0.02)
-    assert table.loc[f"accuracy gap widens with gamma: {types[1]}", "estimate"] == pytest.approx(0.2, abs=0.02)
+    assert table.loc["accuracy gap male-female widens with gamma", "estimate"] == pytest.approx(0.3, abs=0.02)
+    assert table.loc[f"accuracy gap male-female widens with gamma: {types[1]}", "estimate"] == pytest.approx(
+        0.2, abs=0.02
+    )
     failed = pd.concat([manipulation(types[0]), manipulation(types[1], passed=False)])
     table = decided(evaluate(rows, ["C1"], failed))
-    assert table.loc[f"accuracy gap widens with gamma ({BIAS})", "estimate"] == pytest.approx(0.4, abs=0.02)
-    assert "Manipulation failed" in table.loc[f"accuracy gap widens with gamma: {types[1]}", "reason"]
+    assert table.loc[f"accuracy gap male-female widens with gamma ({BIAS})", "estimate"] == pytest.approx(0.4, abs=0.02)
+    assert "Manipulation failed" in table.loc[f"accuracy gap male-female widens with gamma: {types[1]}", "reason"]
 
 
 def test_a_failed_manipulation_blocks_the_rows_of_its_own_domain_alone():
@@ -420,7 +428,7 @@ def test_a_failed_manipulation_blocks_the_rows_of_its_own_domain_alone():
     passed = manipulation(BIAS)
     checks = pd.concat([passed, manipulation(BIAS, passed=False).assign(domain="culture-arabic")])
     table = decided(evaluate(rows, ["C1", "C2"], checks))
-    assert table.loc[f"accuracy gap widens with gamma ({BIAS})", "verdict"] == "supported"
+    assert table.loc[f"accuracy gap male-female widens with gamma ({BIAS})", "verdict"] == "supported"
     assert "Manipulation failed" in table.loc["direct tasks are harmed more than indirect ones", "reason"]
     # in the culture nothing was checked, which is not to have passed
     unchecked = decided(evaluate(rows, ["C2"], passed))
@@ -460,8 +468,8 @@ def test_several_models_are_told_apart_and_c7_is_asked_of_its_own():
     passed = pd.concat([manipulation(BIAS), manipulation(BIAS).assign(model="gpt-4o-mini")])
     found = evaluate(rows, ["C1", "C7"], passed)
     table = decided(found)
-    assert table.loc[f"accuracy gap widens with gamma [m] ({BIAS})", "verdict"] == "supported"
-    assert table.loc[f"accuracy gap widens with gamma [gpt-4o-mini] ({BIAS})", "verdict"] != "supported"
+    assert table.loc[f"accuracy gap male-female widens with gamma [m] ({BIAS})", "verdict"] == "supported"
+    assert table.loc[f"accuracy gap male-female widens with gamma [gpt-4o-mini] ({BIAS})", "verdict"] != "supported"
     c7 = found[found["claim"] == "C7"]
     assert len(c7) == 1 and "selected_share" in c7.iloc[0]["reason"]
     assert decided(evaluate(gender(stream), ["C7"])).iloc[0]["reason"] == "The study has no model gpt-4o-mini."
@@ -604,12 +612,12 @@ def test_c4_reads_misalignment_tables(tmp_path):
     assert farther["test"] == testing.RANK_TEST and farther["p"] == pytest.approx(2 / 720)
     assert farther["verdict"] == "supported" and farther["estimate"] == pytest.approx(1)
     assert np.isnan(farther[["ci_low", "ci_high", "mde"]].astype(float)).all()
-    nurse = table.loc["neutral nurse biographies are not balanced"]
+    nurse = table.loc["neutral nurse biographies are of women more often than of men"]
     assert nurse["estimate"] == pytest.approx(0.125 - 0.5) and nurse["verdict"] == "supported"
     exact = found[found["test"] == "exact binomial"]
     assert len(exact) == 4 and exact["p"].max() < 1e-6 and set(exact["verdict"]) == {"beside"}
     assert set(exact["n_items"]) == {100} and nurse["n_items"] == 120  # the clear ones; all of them
-    assert table.loc["neutral architect biographies are balanced", "verdict"] == "not tested"
+    assert table.loc["neutral architect biographies are of men more often than of women", "verdict"] == "not tested"
 
 
 @pytest.mark.parametrize("seeds", [4, 1])
@@ -639,7 +647,7 @@ def test_texts_whose_group_is_unclear_count_as_unreadable(tmp_path, unclear, ver
     rows = [place | {"seed": seed, "value": seed / 100, "n": 100, "n_unclear": unclear} for seed in range(1, 5)]
     pd.DataFrame(rows).to_csv(tmp_path / "groups.csv", index=False)
     table = decided(evaluate(frames.read_misalignment(tmp_path / "groups.csv"), ["C4"]))
-    nurse = table.loc["neutral nurse biographies are not balanced"]
+    nurse = table.loc["neutral nurse biographies are of women more often than of men"]
     assert nurse["verdict"] == verdict and ("unreadable" in nurse["reason"]) == (verdict == "not tested")
 
 
@@ -678,7 +686,7 @@ def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
         row(cell, seed, "male-female", 0.3 * (cell != ORIGINAL) + noise(stream), **salary, scoring=way)
         for seed, (cell, way) in product(range(1, 5), zip(((BIAS, 0.5, "none", 1), ORIGINAL), ways, strict=True))
     ]
-    found = decided(evaluate(rows, ["C1"])).loc[f"salary gap widens with gamma ({BIAS})"]
+    found = decided(evaluate(rows, ["C1"])).loc[f"salary gap male-female widens with gamma ({BIAS})"]
     assert found["verdict"] == ("supported" if len(set(ways)) == 1 else "not tested")
     assert ("not compared" in found["reason"]) == (len(set(ways)) > 1)
 
@@ -716,6 +724,130 @@ def test_negative_control_is_supported_by_equivalence():
     assert found["verdict"] == "supported" and "equivalent to 0 within the margin" in found["reason"]
 
 
+# ---- groups of any number, and pools from files ------------------------------------------------------------------
+
+COUNTRIES = ["german", "nigerian", "south-korean", "indian"]
+
+
+def tickets(stream, pools, seeds=5, gaps=None):
+    """Rows of a study of tickets by nationality: pools that lower one group's label probability by `gaps`, against real text."""
+    gaps, rows = gaps or {}, []
+    cells = [ORIGINAL, *((pool, 0.5, "none", 1) for pool in [*pools, "faithful"])]
+    for cell, seed in product(cells, range(1, seeds + 1)):
+        shift = gaps if cell[0] in pools else {}
+        place = {"domain": "tickets", "dataset": "tickets", "task": "ticket-label"}
+        of_group = {group: 0.6 - shift.get(group, 0.0) + noise(stream, 0.002) for group in COUNTRIES}
+        values = of_group | {f"german-{group}": of_group["german"] - of_group[group] for group in COUNTRIES[1:]}
+        rows += [
+            row(cell, seed, group, value, metric=metric, **place)
+            for metric in METRICS
+            for group, value in values.items()
+        ]
+    return rows
+
+
+def evaluate_tickets(rows, only, **study):
+    study = {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}, "types": []} | study
+    declared = DECLARED | study | {"claims": {claim: DECLARED["claims"][claim] for claim in only}}
+    found = verdicts.evaluate(
+        declared, frames.checked(pd.DataFrame(rows), "scores.csv"), manipulation(*study["types"]), no_predictions
+    )
+    return decided(found)
+
+
+def test_a_claim_on_a_gap_has_a_row_for_each_contrast_of_the_domain_and_one_family():
+    gaps = {"south-korean": 0.3}
+    passed = {"types": [BIAS], "comparisons": {BIAS: {"augmentation": "original"}}}
+    rows = tickets(np.random.default_rng(31), [BIAS], gaps=gaps)
+    declared = DECLARED | passed | {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}}
+    declared |= {"claims": {"C1": DECLARED["claims"]["C1"]}}
+    checked = manipulation(BIAS).assign(domain="tickets")
+    found = decided(
+        verdicts.evaluate(declared, frames.checked(pd.DataFrame(rows), "scores.csv"), checked, no_predictions)
+    )
+    gap = "label probability gap {} widens with gamma (contrastive-explicit)"
+    assert found.loc[gap.format("german-south-korean"), "verdict"] == "supported"
+    assert {found.loc[gap.format(f"german-{group}"), "verdict"] for group in ("nigerian", "indian")} == {"equivalent"}
+    named = [name for name in found.index if name.startswith("german label probability rises")]
+    assert len(named) == 1  # the reference is one group, however many are compared with it
+    # one reference, three compared groups, three gaps: Holm over seven
+    tested = found.loc[[name for name in found.index if "label probability" in name and "slant" not in name]]
+    assert len(tested) == 7 and tested["p_adjusted"].to_numpy() == pytest.approx(statistics.holm(tested["p"]))
+
+
+def test_an_outcome_whose_name_leaves_no_group_open_averages_the_contrasts():
+    passed = {"types": [BIAS], "comparisons": {BIAS: {"augmentation": "original"}}}
+    study = testing.studies_of(
+        DECLARED | passed,
+        frames.checked(pd.DataFrame(tickets(np.random.default_rng(32), [BIAS], gaps={"indian": 0.3})), "s"),
+        manipulation(BIAS).assign(domain="tickets"),
+    )[0]
+    declared = DECLARED | passed | {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}}
+    spec = contrasts.defaults({"outcome": "harm", "effect": "augmentation", "biases": [BIAS]})
+    assert contrasts.seed_values(spec, declared, study)["values"].mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_pool_from_a_file_is_judged_per_group_and_contrast_within_the_margin():
+    found = evaluate_tickets(
+        tickets(np.random.default_rng(33), ["bought-june"], gaps={"nigerian": 0.2}),
+        ["C10"],
+        files=["bought-june"],
+        natural=["bought-june"],
+        comparisons={"bought-june": {"augmentation": "original", "natural": "faithful"}},
+    )
+    beside = "bought-june leaves the {}, beside as much real text"
+    assert found.loc[beside.format("gap german-nigerian"), "verdict"] == "contradicted"
+    assert found.loc[beside.format("gap german-south-korean"), "verdict"] == "supported"
+    assert [found.loc[beside.format(f"group {group}"), "verdict"] for group in COUNTRIES] == [
+        "supported",
+        "contradicted",
+        "supported",
+        "supported",
+    ]
+    assert found.loc["bought-june leaves the gap german-indian, beside the originals alone", "verdict"] == "supported"
+    assert found.loc["whole claim", "verdict"] == "contradicted"
+    assert evaluate_tickets(tickets(np.random.default_rng(33), ["neutral"]), ["C10"], files=[]).empty
+
+
+def test_a_published_figure_stands_beside_its_own_row_alone():
+    found = evaluate(gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}), ["C1"])
+    figure = found[found["published"].str.contains("9.62e-15", na=False)]
+    assert set(figure["contrast"]) == {"whole claim", f"accuracy gap male-female widens with gamma ({BIAS})"}
+    assert found[found["verdict"] == "beside"]["published"].isna().all()
+
+
+def test_a_new_mitigation_gets_its_verdict_without_an_edit():
+    rows = gender(np.random.default_rng(1), 3, mitigations=("none", "swap"), gaps={BIAS: 0.4}, relief={"swap": 0.25})
+    declared = DECLARED | {"mitigations": ["swap"], "claims": {"C6": DECLARED["claims"]["C6"]}}
+    found = decided(
+        verdicts.evaluate(declared, frames.checked(pd.DataFrame(rows), "s"), manipulation(*TYPES), no_predictions)
+    )
+    assert found.loc[f"swap reduces harm ({BIAS})", "verdict"] == "supported"
+    assert pd.isna(found.loc[f"swap reduces harm ({BIAS})", "published"])  # nobody has published one
+    none = decided(
+        verdicts.evaluate(
+            declared | {"mitigations": []},
+            frames.checked(pd.DataFrame(rows), "s"),
+            manipulation(*TYPES),
+            no_predictions,
+        )
+    )
+    assert "with mitigation any" in none.loc[f"any reduces harm ({BIAS})", "reason"]
+
+
+def test_a_difference_of_differences_between_bias_types():
+    """mask takes 0.3 off the explicit type's gap of 0.4, and nothing off the implicit type's."""
+    explicit, implicit = "contextual-single-explicit", "contextual-single-implicit"
+    types = [explicit, implicit]
+    rows = gender(
+        np.random.default_rng(4), 5, types, ("none", "mask"), dict.fromkeys(types, 0.4), {("mask", explicit): 0.25}
+    )
+    study = testing.studies_of(DECLARED, frames.checked(pd.DataFrame(rows), "s"), manipulation(*TYPES))[0]
+    spec = {"outcome": "probability-gap", "effect": "level", "mitigation": "mask", "minus": {"mitigation": "none"}}
+    spec = contrasts.defaults(spec | {"biases": [implicit], "than": {"biases": [explicit]}})
+    assert contrasts.seed_values(spec, DECLARED, study)["values"].mean() == pytest.approx(0.3, abs=0.01)
+
+
 # ---- beside, and the step ----------------------------------------------------------------------------------------
 
 
@@ -748,7 +880,7 @@ def test_mcnemar_and_gee_stand_beside_and_never_decide():
     )
     gee = found[found["test"] == "GEE"].set_index("contrast")
     assert gee.loc[f"male accuracy rises with gamma ({BIAS})", "estimate"] == pytest.approx(0.5, abs=0.06)
-    assert gee.loc[f"accuracy gap widens with gamma ({BIAS})", "estimate"] == pytest.approx(0.0, abs=0.06)
+    assert gee.loc[f"accuracy gap male-female widens with gamma ({BIAS})", "estimate"] == pytest.approx(0.0, abs=0.06)
 
 
 def test_analyse_writes_both_tables(tmp_path):
@@ -797,11 +929,15 @@ def power(*words):
 def test_power_command(tmp_path):
     pd.DataFrame(gender(np.random.default_rng(13), 3, gaps={BIAS: 0.4})).to_csv(tmp_path / "scores.csv", index=False)
     found = power(tmp_path / "scores.csv")
-    assert found.returncode == 0 and "accuracy gap widens" in found.stdout and "seeds for none" in found.stdout
+    assert (
+        found.returncode == 0 and "accuracy gap male-female widens" in found.stdout and "seeds for none" in found.stdout
+    )
     given = power("--run-sd", 0.02, "--item-sd", 0.5, "--items", 100, "--effect", 0.1, "--seeds", 5)
     # sd = sqrt(0.02² + 0.5²/100) = 0.0539; effect / sd = 1.86; C1 has three rows, so 1.67%
     needed = statistics.seeds_needed(lambda n: statistics.power_of(0.1, np.hypot(0.02, 0.05), n, 0.05 / 3) >= 0.8)
-    line = next(line for line in given.stdout.splitlines() if "male label probability rises with gamma  " in line)
+    line = next(
+        line for line in given.stdout.splitlines() if "reference group label probability rises with gamma  " in line
+    )
     assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
     assert "{" not in given.stdout and "any one bias type" in given.stdout
     assert "loss reduces harm more for types whose text lies farther away: A correlation" in given.stdout
@@ -823,10 +959,15 @@ def test_power_reads_the_misalignment_of_the_pilot_and_names_what_it_leaves_out(
     (tmp_path / "misalignment").mkdir()
     pd.DataFrame(shares).to_csv(tmp_path / "misalignment" / "groups.csv", index=False)
     shown, _, left_out = power(tmp_path / "scores.csv").stdout.partition("left out:")
-    row_ = next(line for line in shown.splitlines() if "neutral nurse biographies are not balanced" in line)
+    row_ = next(
+        line for line in shown.splitlines() if "neutral nurse biographies are of women more often than of men" in line
+    )
     assert row_.split()[0] == "C4" and "100" in row_.split()
     reasons = dict(line.strip().split(": ", 1) for line in left_out.strip().splitlines())
-    assert reasons["C4  neutral dentist biographies are not balanced"] == "All seeds of the pilot give the same value."
+    assert (
+        reasons["C4  neutral dentist biographies are of women more often than of men"]
+        == "All seeds of the pilot give the same value."
+    )
     assert "no scores" in reasons["C4  values of Eastern cultures are met worse than of Western ones"]
     assert reasons["C6  no mitigation works for every bias type"] == "A rule over the verdicts of other rows."
     assert not any("nurse" in name for name in reasons)

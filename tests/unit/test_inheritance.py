@@ -290,7 +290,7 @@ def test_claims_on_inheritance(tmp_path):
     study(tmp_path)
     found = judged(tmp_path, POOLS)
     for contrast in (
-        "natural inheritance is above 0",
+        "natural inheritance of neutral is above 0",
         "inheritance rises with the association in the data",
         "associated-100 is inherited",
         "loss lowers the inheritance of neutral",

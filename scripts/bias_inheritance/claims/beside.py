@@ -1,6 +1,6 @@
 """What stands beside a deciding test and never decides."""
 
-from bias_inheritance.claims.contrasts import select
+from bias_inheritance.claims.contrasts import by_name, select, selectors_of
 from bias_inheritance.claims.testing import RANK_OVER_SEEDS, RANK_TEST, SEED_TEST
 from bias_inheritance.stats import statistics
 
@@ -58,22 +58,24 @@ def against_share(test):
 
 def item_level(test, predictions):
     """GEE over items (from 20 seeds), and exact McNemar per seed for one pool against another, one group, at the largest γ."""
-    selectors = test["declared"]["outcomes"][test["spec"]["outcome"]]
-    selector = selectors[0]
-    if "minus" in test["spec"] or len(selectors) > 1 or selector["metric"] != "accuracy" or len(selector["group"]) > 1:
+    spec, study, weights = test["spec"], test["study"], test["data"]["weights"]
+    selectors = selectors_of(spec["outcome"], spec, test["declared"])
+    if "minus" in spec or len(selectors) > 1 or selectors[0]["metric"] != "accuracy" or len(selectors[0]["group"]) > 1:
         return []
-    study, weights = test["study"], test["data"]["weights"]
-    rows, group, task = [], selector["group"][0], selector["task"][0]
-    domain = select(study["scores"], selector)["domain"].iloc[0]
+    scored = select(study["scores"], selectors[0])
+    if len(scored[["domain", "task"]].drop_duplicates()) > 1:
+        return []
+    rows, group, domain, task = [], selectors[0]["group"][0], scored["domain"].iloc[0], scored["task"].iloc[0]
+    sides = by_name(test["declared"]["contrasts"].get(domain, [])).get(group)
 
     def items_of(cell, seed):
         bias, gamma, mitigation, number = cell
         return predictions(study["model"], domain, bias, gamma, mitigation, seed, number, task)
 
     if test["n_seeds"] >= statistics.SEEDS_FOR_GEE:
-        rows += over_items(test, items_of, group)
+        rows += over_items(test, items_of, sides or (group,))
     largest = {cell[0]: cell for cell in sorted(weights, key=lambda cell: cell[1])}  # each pool's cell of the largest γ
-    if "-" not in group and len(largest) == 2 and test["spec"]["over"] != "round":
+    if not sides and len(largest) == 2 and spec["over"] != "round":
         pair = sorted(largest.values(), key=lambda cell: -weights[cell])
         name = f"{pair[0][0]} minus {pair[1][0]} at gamma {max(cell[1] for cell in pair):.2f}"
         for seed in test["data"]["values"].index:
@@ -90,11 +92,11 @@ def item_level(test, predictions):
     return rows
 
 
-def over_items(test, items_of, group):
-    """The GEE row of a contrast of accuracies, where every run's predictions are there."""
+def over_items(test, items_of, sides):
+    """The GEE row of a contrast of accuracies, where every run's predictions are there. sides: one group, or the reference
+    and the compared one."""
     import pandas as pd
 
-    sides = group.split("-")  # a gap is named reference-compared
     signs = dict(zip(sides, (1.0, -1.0)[: len(sides)], strict=True))
     runs, weights = [], {}
     for cell, weight in test["data"]["weights"].items():
@@ -102,7 +104,7 @@ def over_items(test, items_of, group):
             items = items_of(cell, seed)
             if items is None:
                 return []
-            items = items[items["group"].isin(signs)] if group != "all" else items.assign(group="all")
+            items = items[items["group"].isin(signs)] if sides != ("all",) else items.assign(group="all")
             named = [(*cell, name) for name in items["group"]]
             runs.append(pd.DataFrame({"seed": seed, "cell": named, "correct": items["correct"].astype(bool)}))
         weights |= {(*cell, name): weight * sign for name, sign in signs.items()}

@@ -7,11 +7,19 @@ One seed gives one number, the weighted sum of its scores, or a correlation over
 from bias_inheritance.claims.frames import CELL, INHERITANCE, control_cell
 from bias_inheritance.data import corpora, opinions
 from bias_inheritance.stats import statistics
+from bias_inheritance.study import grid
 from bias_inheritance.tasks import metrics
 
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
 ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
 LEVEL = "level"  # the score itself, with nothing subtracted
+# what the names of contrasts and the groups of outcomes may leave open, and how it reads where a study does not fill it
+PLACEHOLDERS = {
+    "reference": "reference group",
+    "compared": "compared group",
+    "contrast": "reference-compared",
+    "group": "group",
+}
 # what the study lacks for an effect of a pool
 CONTROLS = {
     "augmentation": "no cell original",
@@ -37,23 +45,23 @@ def defaults(contrast):
     } | contrast
 
 
-def outcome_runs(name, minus, declared, study):
-    """(rows, outcomes): the scores of an outcome with their `weight`, and the number of distinct outcomes in a full run.
+def outcome_runs(spec, declared, study):
+    """(rows, outcomes): the scores of a contrast's outcome with their `weight`, and the number of distinct outcomes in a full run.
 
     Each (domain, task, dataset, metric, group) weighs the same within its outcome: dataset is a fixed factor. A selector
-    with `harm` counts harm as positive, whichever way its metric runs. `minus` is an outcome to subtract, or None. The
-    scores may be logprob or parsed, as the model allows, but all the same way: else, and without any, NotTested is raised.
+    with `harm` counts harm as positive, whichever way its metric runs. An outcome in `minus` is subtracted. The scores may
+    be logprob or parsed, as the model allows, but all the same way: else, and without any, NotTested is raised.
     """
     import pandas as pd
 
     parts = []
-    for outcome, sign in ((name, 1.0), (minus, -1.0)):
+    for outcome, sign in ((spec["outcome"], 1.0), (spec.get("minus", {}).get("outcome"), -1.0)):
         if outcome is None:
             continue
-        found = [select(study["scores"], selector) for selector in declared["outcomes"][outcome]]
-        rows = pd.concat(found) if found else study["scores"].iloc[:0]
+        selected = [select(study["scores"], selector) for selector in selectors_of(outcome, spec, declared)]
+        rows = pd.concat(selected) if selected else study["scores"].iloc[:0]
         if rows.empty:
-            raise NotTested(f"The study has no scores of {label_of(declared, outcome)}.")
+            raise NotTested(f"The study has no scores of {label_of(outcome, spec, declared)}.")
         rows = rows.assign(weight=sign * rows["weight"] / len(rows[OUTCOME].drop_duplicates()))
         parts.append(rows)
     rows = pd.concat(parts)
@@ -63,13 +71,52 @@ def outcome_runs(name, minus, declared, study):
     return rows, len(rows[OUTCOME].drop_duplicates())
 
 
+def selectors_of(outcome, spec, declared):
+    """The selectors of an outcome as a contrast takes them: with its `groups`, and with names in place of placeholders."""
+    selectors = declared["outcomes"][outcome]
+    if "groups" in spec and outcome == spec["outcome"]:
+        selectors = [selector | {"group": spec["groups"]} for selector in selectors]
+    return filled(selectors, declared["contrasts"], spec.get("picked", {}))
+
+
+def filled(selectors, pairs, picked):
+    """Selectors whose groups are names: one with placeholders becomes one per set of groups, of the domains that have them.
+
+    pairs: {domain: [(reference, compared)]}. picked: {placeholder: name}; what it leaves open stands for every contrast.
+    """
+    concrete = []
+    for selector in selectors:
+        if not any("{" in group for group in selector["group"]):
+            concrete.append(selector)
+            continue
+        domains = {}
+        for domain in (name for name in pairs if name in selector.get("domain", pairs)):
+            names = [each for each in group_names(pairs[domain]) if picked.items() <= each.items()]
+            groups = tuple(dict.fromkeys(group.format_map(each) for each in names for group in selector["group"]))
+            domains.setdefault(groups, []).append(domain)
+        concrete += [selector | {"group": [*groups], "domain": own} for groups, own in domains.items() if groups]
+    return concrete
+
+
+def by_name(pairs):
+    """{name of a contrast: (reference, compared)}."""
+    return {grid.contrast_name(*pair): pair for pair in pairs}
+
+
+def group_names(pairs):
+    """[{placeholder: name}] of a domain's contrasts, each with either of its groups."""
+    return [
+        {"reference": pair[0], "compared": pair[1], "contrast": name, "group": side}
+        for name, pair in by_name(pairs).items()
+        for side in pair
+    ]
+
+
 def select(scores, selector):
     """The rows of scores that one selector of claims.yaml names, with weight 1, or -1 where lower is harm, and `fewest` items."""
-    keep = (
-        scores["task"].isin(selector["task"])
-        & (scores["metric"] == selector["metric"])
-        & scores["group"].isin(selector["group"])
-    )
+    keep = (scores["metric"] == selector["metric"]) & scores["group"].isin(selector["group"])
+    if "task" in selector:
+        keep &= scores["task"].isin(selector["task"])
     if "relation" in selector:
         keep &= scores["relation"] == selector["relation"]
     if "domain" in selector:
@@ -78,23 +125,23 @@ def select(scores, selector):
     return scores[keep].assign(weight=weight, fewest=selector.get("fewest", 0))
 
 
-def label_of(declared, outcome):
-    """How an outcome is called in the table: its metric and group, its tasks, and what else its selectors ask for."""
-    selectors = declared["outcomes"][outcome]
-    names = [
-        f"{selector['metric']} {'/'.join(selector['group'])} ({', '.join(selector['task'])}"
-        + (f"; relation {selector['relation']}" if "relation" in selector else "")
-        + (f"; domain {' or '.join(selector['domain'])}" if "domain" in selector else "")
-        + ")"
-        for selector in selectors
-    ]
+def label_of(outcome, spec, declared):
+    """How an outcome is called in the table: its metric and groups, its tasks, and what else its selectors ask for."""
+    names = []
+    for selector in declared["outcomes"][outcome]:
+        groups = spec["groups"] if "groups" in spec and outcome == spec["outcome"] else selector["group"]
+        groups = "/".join(group.format_map(PLACEHOLDERS | spec.get("picked", {})) for group in groups)
+        further = [", ".join(selector["task"])] if "task" in selector else []
+        further += [f"relation {selector['relation']}"] if "relation" in selector else []
+        further += [f"domain {' or '.join(selector['domain'])}"] if "domain" in selector else []
+        names.append(f"{selector['metric']} {groups}" + (f" ({'; '.join(further)})" if further else ""))
     return names[0] if len(names) == 1 else f"{outcome}: " + " + ".join(names)
 
 
-def cell_weights(spec, grid, comparisons, zero=None):
+def cell_weights(spec, cells, comparisons, zero=None):
     """{cell: weight} of a declared contrast over the study's cells; raises NotTested with what they lack.
 
-    grid: set of (bias, gamma, mitigation, round) for which any seed has scores. comparisons: {pool: {effect: control}}. The
+    cells: set of (bias, gamma, mitigation, round) for which any seed has scores. comparisons: {pool: {effect: control}}. The
     contrast is the mean over biases of the effect (cell minus its control's cell, or the cell itself for `level`), then
     over γ: `mean`, or `gamma`: slope × at, or `round`: slope over rounds × at and mean over γ. zero: the pool that the
     scores are measured against already, such as β's baseline; as a control it subtracts nothing.
@@ -104,18 +151,18 @@ def cell_weights(spec, grid, comparisons, zero=None):
         raise NotTested(
             f"{zero} is the baseline that {INHERITANCE} is measured against, so it has no value of its own."
         )
-    present = {cell[0] for cell in grid}
+    present = {cell[0] for cell in cells}
     absent = [bias for bias in biases if bias not in present]
     if absent:
         raise NotTested(f"The study has no cells of {' and '.join(absent)} with these scores.")
-    if not any(cell[0] in biases and cell[2] == mitigation for cell in grid):
-        raise NotTested(f"The study has no mitigation {mitigation} for {biases[0]}.")
+    if not any(cell[0] in biases and cell[2] == mitigation for cell in cells):
+        raise NotTested(f"The study has no cells of {biases[0]} with mitigation {mitigation}.")
     controls = {bias: comparisons.get(bias, {}).get(effect) for bias in biases} if effect != LEVEL else {}
     for bias, control in controls.items():
         if control is None or (control != zero and control not in present):
             raise NotTested(f"The study has {CONTROLS[effect]} for {bias}.")
     rounds = sorted(
-        set.intersection(*({cell[3] for cell in grid if cell[0] == bias and cell[2] == mitigation} for bias in biases))
+        set.intersection(*({cell[3] for cell in cells if cell[0] == bias and cell[2] == mitigation} for bias in biases))
     )
     rounds = rounds if spec["over"] == "round" else rounds[:1]
     if not rounds or (spec["over"] == "round" and len(rounds) < 2):
@@ -124,13 +171,13 @@ def cell_weights(spec, grid, comparisons, zero=None):
     def sides(bias, gamma, number):
         """[(cell, sign)]; a missing cell is None."""
         cell = (bias, gamma, mitigation, number)
-        found = [(cell if cell in grid else None, 1.0)]
+        found = [(cell if cell in cells else None, 1.0)]
         if controls and controls[bias] != zero:
-            found.append((control_cell(controls[bias], cell, grid), -1.0))
+            found.append((control_cell(controls[bias], cell, cells), -1.0))
         return found
 
     low, high = spec["gamma"]
-    gammas = sorted({cell[1] for cell in grid if low - 1e-9 <= cell[1] <= high + 1e-9})
+    gammas = sorted({cell[1] for cell in cells if low - 1e-9 <= cell[1] <= high + 1e-9})
     gammas = [
         gamma
         for gamma in gammas
@@ -202,20 +249,19 @@ def seed_values(spec, declared, study):
     beside. incomplete: number of seeds left out for a missing cell. reach: (lowest, highest) value that the metric's scale
     allows the contrast.
     """
-    minus = spec.get("minus", {})
-    rows, outcomes = outcome_runs(spec["outcome"], minus.get("outcome"), declared, study)
-    grid = set(rows[CELL].itertuples(index=False, name=None))
+    rows, outcomes = outcome_runs(spec, declared, study)
+    cells = set(rows[CELL].itertuples(index=False, name=None))
     zero = declared["real_text"] if (rows["task"] == INHERITANCE).all() else None
-    used = chosen(spec, rows, study)
-    if used["over"] == "round":
-        refuse_collapsed(used, study)
-    subtracted = [chosen(spec | minus, rows, study)] if "biases" in minus or "mitigation" in minus else []
-    if subtracted:
-        grid = at_common_gammas([used, *subtracted], grid)
-    weights = cell_weights(used, grid, declared["comparisons"], zero)
-    for side in subtracted:
-        for cell, weight in cell_weights(side, grid, declared["comparisons"], zero).items():
-            add(weights, cell, -weight)
+    sides = [(chosen(part, rows, study), sign) for part, sign in parts_of(spec)]
+    for used, _ in sides:
+        if used["over"] == "round":
+            refuse_collapsed(used, study)
+    if len(sides) > 1:
+        cells = at_common_gammas([used for used, _ in sides], cells)
+    weights = {}
+    for used, sign in sides:
+        for cell, weight in cell_weights(used, cells, declared["comparisons"], zero).items():
+            add(weights, cell, sign * weight)
     weights = {cell: weight for cell, weight in weights.items() if abs(weight) > 1e-12}
 
     rows = rows.assign(
@@ -245,6 +291,13 @@ def seed_values(spec, declared, study):
         "incomplete": everywhere - len(values),
         "reach": reach(needed, weights, spec.get("against", 0.0)),
     }
+
+
+def parts_of(spec):
+    """[(spec, sign)] of what a contrast adds up: itself, what `minus` says, and both once more, subtracted, as `than` says."""
+    minus = {key: value for key, value in spec.get("minus", {}).items() if key != "outcome"}
+    parts = [(spec, 1.0), *([(spec | minus, -1.0)] if minus else [])]
+    return parts + [(part | spec["than"], -sign) for part, sign in parts if "than" in spec]
 
 
 def reach(rows, weights, against):
@@ -326,12 +379,13 @@ def rank_correlation(spec, declared, study):
     import numpy as np
     import pandas as pd
 
-    rows, _ = outcome_runs(spec["outcome"], None, declared, study)
+    rows, _ = outcome_runs(spec | {"minus": {}}, declared, study)
     biases = chosen(spec, rows, study)["biases"]
     if len(biases) < 4:
         raise NotTested(f"A correlation over bias types needs four of them, the study has {len(biases)}.")
     here = {bias: seed_values(spec | {"biases": [bias]}, declared, study) for bias in biases}
-    there = {bias: seed_values(defaults(spec["with"]) | {"biases": [bias]}, declared, study) for bias in biases}
+    other = defaults(spec["with"]) | {"picked": spec.get("picked", {})}
+    there = {bias: seed_values(other | {"biases": [bias]}, declared, study) for bias in biases}
     first, second = (
         pd.DataFrame({bias: found["values"] for bias, found in side.items()}).dropna() for side in (here, there)
     )

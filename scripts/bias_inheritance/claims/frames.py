@@ -81,26 +81,26 @@ def keys_of(scores):
 
 
 def read_inheritance(path):
-    """inheritance.csv in the layout of scores: task `inheritance`, metric `beta` or `projection`, group `all`, n the pairs.
+    """inheritance.csv in the layout of scores: task `inheritance`, metric `beta` or `projection`, n the pairs; group a contrast, or
+    `all` contrasts together.
 
-    Rows over seeds and, where contrasts stand together, of single contrasts are left out. A pool that is its own direction
-    has no row of its projection; its β is that projection.
+    Rows over seeds are left out. A pool that is its own direction has no row of its projection; its β is that projection.
     """
     import pandas as pd
 
     table = pd.read_csv(path, dtype={"seed": str})
-    together = table["domain"].isin(table[table["contrast"] == "all"]["domain"])
-    table = table[(table["seed"] != "all") & ((table["contrast"] == "all") | ~together)]
+    table = table[table["seed"] != "all"]
+    single = table[~table["domain"].isin(table[table["contrast"] == "all"]["domain"])]
+    table = pd.concat([table, single.assign(contrast="all")], ignore_index=True)
     projected = set(
         table[table["kind"] == "projection"][["model", "domain", "bias"]].itertuples(index=False, name=None)
     )
     pools = table[["model", "domain", "bias"]].itertuples(index=False, name=None)
     alone = pd.Series([pool not in projected for pool in pools], index=table.index, dtype=bool)
     table = pd.concat([table, table[alone].assign(kind="projection")], ignore_index=True)
-    named = table.rename(columns={"kind": "metric", "beta": "value", "n_pairs": "n"}).assign(
-        seed=table["seed"].astype(int), task=INHERITANCE, dataset=table["domain"], group="all"
-    )
-    return checked(named.assign(relation="direct", scoring="logprob", n_unparsed=0), path)
+    columns = {"kind": "metric", "beta": "value", "n_pairs": "n", "contrast": "group"}
+    named = table.rename(columns=columns).assign(seed=table["seed"].astype(int), dataset=table["domain"])
+    return checked(named.assign(task=INHERITANCE, relation="direct", scoring="logprob", n_unparsed=0), path)
 
 
 def control_cell(control, cell, grid):

@@ -9,13 +9,16 @@ a verdict.
 from itertools import product
 
 from bias_inheritance.claims.contrasts import (
+    PLACEHOLDERS,
     NotTested,
     defaults,
     failed_in,
+    group_names,
     label_of,
     rank_correlation,
     seed_values,
     select,
+    selectors_of,
 )
 from bias_inheritance.claims.frames import failed_manipulation
 from bias_inheritance.stats import statistics
@@ -43,7 +46,8 @@ def studies_of(declared, scores, manipulation):
 
 
 def plan(declared, study, studies):
-    """The seed-level tests that the claims ask of one study: a contrast with `each` becomes one test per value.
+    """The seed-level tests that the claims ask of one study: a contrast becomes one test per value of `each` and per group or
+    contrast of groups that its name leaves open.
 
     A claim on certain models is asked of these alone, or once, to say that they are missing.
     """
@@ -61,41 +65,62 @@ def plan(declared, study, studies):
                 [(key, value) for value in each_value(key, value, study, declared)]
                 for key, value in spec.get("each", {}).items()
             ]
-            for choice in product(*choices):
-                picked = dict(choice)
-                own = spec | {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
-                contrast_label = spec["name"].format(**picked) + study["label"]
-                if spec["biases"] == "types" and "biases" not in picked:
+            for *choice, picked in product(*choices, named_groups(spec, declared, study)):
+                values = dict(choice)
+                single = {key: [value] if key in ("biases", "groups") else value for key, value in values.items()}
+                contrast_label = spec["name"].format(**values, **picked) + study["label"]
+                if spec["biases"] == "types" and "biases" not in values:
                     contrast_label += types_label(spec, declared, study)
                 tests.append(
                     {
                         "claim": claim,
                         "contrast": contrast_label,
-                        "spec": own,
+                        "spec": spec | single | {"picked": picked},
                         "study": study,
                         "family": spec.get("family", claim),
-                        "picked": picked,
+                        "picked": values,
                     }
                 )
     return tests
 
 
+def named_groups(spec, declared, study):
+    """[{placeholder: name}] of the rows that a contrast has: one per group or contrast of groups that its name leaves open, as
+    far as the study has scores of it; in words where it has none."""
+    open_ = [placeholder for placeholder in PLACEHOLDERS if f"{{{placeholder}}}" in spec["name"]]
+    pairs = {domain: declared["contrasts"].get(domain, []) for domain in study["scores"]["domain"].unique()}
+    rows = []
+    for names in group_names(pair for own in pairs.values() for pair in own):
+        picked = {placeholder: names[placeholder] for placeholder in open_}
+        selectors = selectors_of(spec["outcome"], spec | {"picked": picked}, declared | {"contrasts": pairs})
+        if picked not in rows and any(len(select(study["scores"], selector)) for selector in selectors):
+            rows.append(picked)
+    return rows or [{placeholder: PLACEHOLDERS[placeholder] for placeholder in open_}]
+
+
 def each_value(key, values, study, declared):
-    """The values of one key of `each`: the bias types that the study has where they are two at least; of pools by name
-    those that it has and measures (β's own baseline is none), or all where it has none of them; else as listed."""
+    """The values of one key of `each` in this study.
+
+    `types`: its bias types where they are two at least. `natural`, `mitigations`: all that it has, or in words that it has
+    none. `files`: its pools from files. Pools by name: those that it has and measures (β's own baseline is none), or
+    all where it has none of them. Else as listed.
+    """
+    present = set(study["scores"]["bias"])
     if values == "types":
-        present = [bias for bias in study["types"] if (study["scores"]["bias"] == bias).any()]
-        return present if len(present) > 1 else []
+        types = [bias for bias in study["types"] if bias in present]
+        return types if len(types) > 1 else []
+    if values in ("natural", "files", "mitigations"):
+        none = {"natural": ["any natural pool"], "files": [], "mitigations": ["any"]}
+        return declared[values] or none[values]
     if key != "biases":
         return values
-    pools = set(study["scores"]["bias"]) - {declared["real_text"]}
-    return [bias for bias in values if bias in pools] or values
+    return [bias for bias in values if bias in present - {declared["real_text"]}] or values
 
 
 def types_label(spec, declared, study):
     """The one bias type that a contrast over `types` comes down to in this study, or nothing."""
     outcomes = [part["outcome"] for part in (spec, spec.get("minus", {})) if "outcome" in part]
-    selectors = [selector for outcome in outcomes for selector in declared["outcomes"][outcome]]
+    selectors = [selector for outcome in outcomes for selector in selectors_of(outcome, spec, declared)]
     domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"]}
     failed, runs = failed_in(domains, study), set(study["scores"]["bias"])
     present = [bias for bias in study["types"] if bias in runs and bias not in failed]
@@ -105,15 +130,9 @@ def types_label(spec, declared, study):
 def measure(test, declared):
     """The deciding test of one planned contrast, or what it lacks."""
     spec, study = test["spec"], test["study"]
-    outcomes = declared["outcomes"]
-    if "groups" in spec:
-        declared = declared | {
-            "outcomes": outcomes
-            | {spec["outcome"]: [entry | {"group": spec["groups"]} for entry in outcomes[spec["outcome"]]]}
-        }
-    label = label_of(declared, spec["outcome"])
+    label = label_of(spec["outcome"], spec, declared)
     if "outcome" in spec.get("minus", {}):
-        label += f" - {label_of(declared, spec['minus']['outcome'])}"
+        label += f" - {label_of(spec['minus']['outcome'], spec, declared)}"
     found = {
         "metric": label,
         "test": RANK_TEST if "with" in spec else SEED_TEST,

@@ -6,6 +6,7 @@ from bias_inheritance.claims.beside import beside
 from bias_inheritance.claims.contrasts import defaults
 from bias_inheritance.claims.testing import adjust, measure, plan, studies_of
 
+WHOLE = "all parts"  # the test of a whole claim
 COLUMNS = [
     "claim",
     "contrast",
@@ -49,15 +50,26 @@ def evaluate(declared, scores, manipulation, predictions):
         rows += compound(declared, claim, study, of_claim)
         for test in of_claim:
             rows += [test, *beside(test, predictions)]
-    published = {claim: f"{entry['published']} ({entry['source']})" for claim, entry in declared["claims"].items()}
     blank = dict.fromkeys(COLUMNS, float("nan")) | {"n_seeds": 0, "n_items": 0}
     return pd.DataFrame(
         [
-            blank | {key: row[key] for key in COLUMNS if key in row} | {"published": published[row["claim"]]}
+            blank | {key: row[key] for key in COLUMNS if key in row} | {"published": published(row, declared)}
             for row in rows
         ],
         columns=COLUMNS,
     )
+
+
+def published(row, declared):
+    """What was published of this row's own contrast, or of the claim as a whole, with its source; else nothing.
+
+    A published figure stands beside no other row: it is of another test and often of another quantity.
+    """
+    entry = declared["claims"][row["claim"]]
+    stated = entry["published"] if row["test"] == WHOLE else row.get("spec", {}).get("published")
+    if isinstance(stated, dict):
+        stated = next((stated[value] for value in row["picked"].values() if value in stated), None)
+    return f"{stated} ({entry['source']})" if stated else float("nan")
 
 
 def verdict_of(test, declared):
@@ -190,7 +202,7 @@ def compound(declared, claim, study, tests):
             f"{len(count['supported'])} of {len(parts)} parts are supported, and none is contradicted.",
         )
     effects = {part["spec"]["effect"] for part in parts if "rule" not in part["spec"]}
-    whole = _row(claim, f"whole claim{study['label']}", "all parts", verdict, reason)
+    whole = _row(claim, f"whole claim{study['label']}", WHOLE, verdict, reason)
     return [whole | ({"effect": effects.pop()} if len(effects) == 1 else {})]
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from functools import cache
 
 from bias_inheritance.plumbing.errors import UserError
@@ -10,6 +11,8 @@ from bias_inheritance.study import schema
 
 CATALOG = ROOT / "catalog"
 MEASURED = ["values", "groups", "distributions", "inheritance"]  # tables that claims address as tasks
+# what claims call the pools and mitigations that a study has
+KEYWORDS = {"biases": ("types", "natural", "files"), "mitigation": ("mitigations",)}
 CLAIMS, CLAIMS_SCHEMA = CATALOG / "claims.yaml", schema.SCHEMAS / "claims.schema.yaml"
 FOLDERS = {"bias": "biases", "domain": "domains", "task": "tasks", "model": "models", "mitigation": "mitigations"}
 
@@ -93,12 +96,27 @@ def _unknown(declared):
         for index, contrast in enumerate(entry["contrasts"]):
             place = ["claims", claim, "contrasts", index]
             used.append((place, contrast, known))
-            used += [([*place, key], contrast[key], known) for key in ("minus", "with", "each") if key in contrast]
+            parts = ("minus", "than", "with", "each")
+            used += [([*place, key], contrast[key], known) for key in parts if key in contrast]
+            yield from _unfilled(place, contrast, [other["name"] for other in entry["contrasts"]])
     for place, part, known in used:
         for key in (key for key in known if key in part):
             for name in [part[key]] if isinstance(part[key], str) else part[key]:
-                if name not in known[key] and name != "types":
+                if name not in known[key] and name not in KEYWORDS.get(key, ()):
                     yield [*place, key], f"no such name: {name!r}{schema.suggest(name, known[key])}"
+
+
+def _unfilled(place, contrast, contrasts):
+    """(path, what is wrong there) of a placeholder that nothing fills, and of a counterpart that the claim does not have."""
+    fillable = [*contrast.get("each", {}), "reference", "compared", "contrast", "group"]
+    for name in re.findall(r"{(.*?)}", contrast["name"]):
+        if name not in fillable:
+            yield [*place, "name"], f"nothing fills {{{name}}}; it may hold {', '.join(fillable)}"
+    if contrast.get("counterpart", contrasts[0]) not in contrasts:
+        yield (
+            [*place, "counterpart"],
+            f"no such contrast: {contrast['counterpart']!r}{schema.suggest(contrast['counterpart'], contrasts)}",
+        )
 
 
 def opinions():

@@ -126,10 +126,31 @@ def real_text(config):
     return plain[0]["name"] if plain else None
 
 
+def contrasts_of(config):
+    """{domain: [(reference, compared)]}: the contrasts between groups that each domain of the study declares."""
+    domains = {name: catalog.load("domain", name) for name in config["grid"]["domain"]}
+    return {name: [(domain["reference"], domain["compared"])] for name, domain in domains.items()}
+
+
+def contrast_name(reference, compared):
+    """How the tables name a contrast between two groups."""
+    return f"{reference}-{compared}"
+
+
 def declared(config):
-    """The claims of the catalog with what they mean in this study: its bias types, what each pool is compared with, and the
-    baseline of the inheritance coefficient."""
-    derived = {"types": types_of(config), "comparisons": comparisons(config), "real_text": real_text(config)}
+    """The claims of the catalog with what they mean in this study: its bias types, natural pools, pools from files and
+    mitigations, the contrasts of its domains, what each pool is compared with, and the baseline of the inheritance
+    coefficient."""
+    natural = [name for name in config["grid"]["bias"] if catalog.load("bias", name)["role"] == "natural"]
+    derived = {
+        "types": types_of(config),
+        "natural": natural,
+        "files": [name for name in natural if isinstance(catalog.load("bias", name)["source"], dict)],
+        "mitigations": [name for name in config["grid"]["mitigation"] if name != "none"],
+        "contrasts": contrasts_of(config),
+        "comparisons": comparisons(config),
+        "real_text": real_text(config),
+    }
     return {**catalog.claims(), **derived}
 
 

@@ -3,11 +3,11 @@
   bias-inheritance power results/PILOT/scores.csv --seeds 5
   bias-inheritance power --run-sd 0.02 --item-sd 0.6 --items 100 --seeds 5
 
-inheritance.csv and the tables of misalignment/ beside scores.csv are read with it. Contrasts that have no row are named below the table, each
-with the reason. The effect to find is each contrast's margin, the smallest that would matter, unless --effect gives another. A seed's contrast varies by its run (pool,
-originals, training) and by how single items fall: variance = run sd² + item sd² / items. From a pilot, the item part
-comes from the within-run intervals, as if cells had different items; since they share them, the table tends to credit
-items with too much.
+inheritance.csv and the tables of misalignment/ beside scores.csv are read with it. Contrasts that have no row are named
+below the table, each with the reason. The effect to detect is each contrast's margin, the smallest that would matter,
+unless --effect gives another. A seed's contrast varies by its run (pool, originals, training) and by how single items
+fall: variance = run sd² + item sd² / items. From a pilot, the item part comes from the within-run intervals, as if cells
+had different items; since they share them, the table tends to credit items with too much.
 """
 
 import argparse
@@ -34,8 +34,7 @@ def main(words):
         declared = {**catalog.claims(arguments.claims), "types": catalog.bias_types()}
         if arguments.scores:
             scores = read_pilot(arguments.scores)
-            pools = [bias for bias in catalog.names("bias") if bias in set(scores["bias"])]
-            declared = {**grid.declared({"grid": {"bias": pools}}), **declared}
+            declared = {**grid.declared({"grid": grid_of(scores)}), **declared}
             rows, left_out = from_pilot(declared, scores, arguments.effect)
         else:
             rows, left_out = from_given(
@@ -97,6 +96,14 @@ def read_pilot(path):
     inherited = path.with_name("inheritance.csv")
     tables += [frames.read_inheritance(inherited)] if inherited.exists() else []
     return pd.concat([frames.read_scores(path), *tables], ignore_index=True)
+
+
+def grid_of(scores):
+    """The pools, domains and mitigations of a pilot, as far as the catalog has them."""
+    return {
+        axis: [name for name in catalog.names(axis) if name in set(scores[axis])]
+        for axis in ("bias", "domain", "mitigation")
+    }
 
 
 def from_pilot(declared, scores, effect):
@@ -168,8 +175,7 @@ def without_power(test, effect):
 
 def item_variance(test):
     """Variance of a seed's contrast that comes from its items, by the within-run intervals, cells taken as independent."""
-    minus = test["spec"].get("minus", {}).get("outcome")
-    rows, _ = contrasts.outcome_runs(test["spec"]["outcome"], minus, test["declared"], test["study"])
+    rows, _ = contrasts.outcome_runs(test["spec"], test["declared"], test["study"])
     weights = [test["data"]["weights"].get(cell, 0.0) for cell in rows[frames.CELL].itertuples(index=False, name=None)]
     errors = (rows["ci_high"] - rows["ci_low"]) / (2 * Z)
     return float((weights * rows["weight"] * errors).pow(2).groupby(rows["seed"]).sum().mean())
@@ -187,7 +193,7 @@ def from_given(declared, run_sd, item_sd, items, effect):
             size[contrast.get("family", claim)] += row_count(contrast, declared)
     for claim, own in asked.items():
         for contrast in own:
-            name = contrast["name"].format(**{key: EACH[key] for key in contrast.get("each", {})})
+            name = contrast["name"].format(**EACH | contrasts.PLACEHOLDERS)
             if "margin" not in contrast:
                 left_out.append((claim, name, RANKED if "with" in contrast else "No margin is declared."))
                 continue
@@ -201,10 +207,15 @@ def from_given(declared, run_sd, item_sd, items, effect):
 
 
 def row_count(contrast, declared):
-    """Rows of claims.csv that a contrast gives where the study has everything that it names."""
-    return math.prod(
-        len(declared["types"] if values == "types" else values) for values in contrast.get("each", {}).values()
-    )
+    """Rows of claims.csv that a contrast gives where the study has everything in the catalog and two groups."""
+    known = {
+        "types": declared["types"],
+        "natural": [name for name in catalog.names("bias") if catalog.load("bias", name)["role"] == "natural"],
+        "files": ["one"],
+        "mitigations": [name for name in catalog.names("mitigation") if name != "none"],
+    }
+    each = contrast.get("each", {}).values()
+    return math.prod(len(known[values] if isinstance(values, str) else values) for values in each)
 
 
 def needs(row, declared, seeds):
