@@ -272,7 +272,9 @@ def test_several_contrasts_stand_alone_and_together(tmp_path):
     betas = table[table["seed"] == "1"].set_index("contrast")["beta"]
     assert list(betas.index) == ["male-female", "male-divers", "all"]
     assert betas.tolist() == pytest.approx([betas["all"]] * 3)  # the third group is a copy of the second
-    assert frames.read_inheritance(tmp_path / "inheritance.csv")["value"].tolist() == pytest.approx([betas["all"]] * 2)
+    read = frames.read_inheritance(tmp_path / "inheritance.csv")
+    assert read["value"].tolist() == pytest.approx([betas["all"]] * 6)  # β and, on its own direction, the projection
+    assert list(read["group"]) == ["male-female", "male-divers", "all"] * 2
 
 
 # ---- β in the claims ---------------------------------------------------------------------------------------------

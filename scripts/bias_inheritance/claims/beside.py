@@ -1,7 +1,8 @@
 """What stands beside a deciding test and never decides."""
 
-from bias_inheritance.claims.contrasts import by_name, select, selectors_of
+from bias_inheritance.claims.contrasts import select, selectors_of
 from bias_inheritance.claims.testing import RANK_OVER_SEEDS, RANK_TEST, SEED_TEST
+from bias_inheritance.data.contrasts import contrast_name
 from bias_inheritance.stats import statistics
 
 
@@ -66,7 +67,8 @@ def item_level(test, predictions):
     if len(scored[["domain", "task"]].drop_duplicates()) > 1:
         return []
     rows, group, domain, task = [], selectors[0]["group"][0], scored["domain"].iloc[0], scored["task"].iloc[0]
-    sides = by_name(test["declared"]["contrasts"].get(domain, [])).get(group)
+    pairs = {contrast_name(*pair): tuple(pair) for pair in test["declared"]["contrasts"].get(domain, [])}
+    sides = pairs.get(group)
 
     def items_of(cell, seed):
         bias, gamma, mitigation, number = cell

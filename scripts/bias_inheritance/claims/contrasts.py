@@ -6,8 +6,8 @@ One seed gives one number, the weighted sum of its scores, or a correlation over
 
 from bias_inheritance.claims.frames import CELL, INHERITANCE, control_cell
 from bias_inheritance.data import corpora, opinions
+from bias_inheritance.data.contrasts import contrast_name
 from bias_inheritance.stats import statistics
-from bias_inheritance.study import grid
 from bias_inheritance.tasks import metrics
 
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
@@ -98,16 +98,11 @@ def filled(selectors, pairs, picked):
     return concrete
 
 
-def by_name(pairs):
-    """{name of a contrast: (reference, compared)}."""
-    return {grid.contrast_name(*pair): pair for pair in pairs}
-
-
 def group_names(pairs):
     """[{placeholder: name}] of a domain's contrasts, each with either of its groups."""
     return [
-        {"reference": pair[0], "compared": pair[1], "contrast": name, "group": side}
-        for name, pair in by_name(pairs).items()
+        {"reference": pair[0], "compared": pair[1], "contrast": contrast_name(*pair), "group": side}
+        for pair in pairs
         for side in pair
     ]
 

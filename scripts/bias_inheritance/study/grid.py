@@ -128,13 +128,7 @@ def real_text(config):
 
 def contrasts_of(config):
     """{domain: [(reference, compared)]}: the contrasts between groups that each domain of the study declares."""
-    domains = {name: catalog.load("domain", name) for name in config["grid"]["domain"]}
-    return {name: [(domain["reference"], domain["compared"])] for name, domain in domains.items()}
-
-
-def contrast_name(reference, compared):
-    """How the tables name a contrast between two groups."""
-    return f"{reference}-{compared}"
+    return {name: contrasts.contrasts(catalog.load("domain", name)) for name in config["grid"]["domain"]}
 
 
 def declared(config):
