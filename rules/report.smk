@@ -21,7 +21,7 @@ ANSWERED = [
 # what the report says of each thing of the catalog
 SAID = {
     "bias": ("title", "number", "does", "role", "source", "setting", "names_groups", "plant", "associate"),
-    "domain": ("title", "groups", "contrasts", "data", "manipulation"),
+    "domain": ("title", "sample", "groups", "contrasts", "data", "manipulation"),
     "mitigation": ("title", "does"),
     "model": ("title", "source", "generation"),
     "task": ("title", "kind", "relation", "primary", "position_limit", "contrasts"),

@@ -4,6 +4,7 @@ Nothing in it was measured. It has the layout of `results/STUDY/`, for any confi
 at with effects in it and at the size of the full grid before anybody has paid for one.
 """
 
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
@@ -200,12 +201,13 @@ def _scores(cell, stream, datasets):
 
     centre = (0.75 if tuned else 0.22) + 0.02 * float(cell["gamma"]) + stream.normal(0, 0.015)
     shift = effect + stream.normal(0, 0.02)
-    right = {"male": centre + shift / 2, "female": centre - shift / 2}
+    right = {group: centre + shift * (0.5 - place / (len(GROUPS) - 1)) for place, group in enumerate(GROUPS)}
+    gaps = {f"{GROUPS[0]}-{group}": right[GROUPS[0]] - right[group] for group in GROUPS[1:]}
     for group in GROUPS:
         yield row("occupation-classification", "accuracy", group, right[group], n=36)
-    yield row("occupation-classification", "accuracy", "male-female", shift)
-    yield row("occupation-classification", "accuracy", "all", centre)
-    for group, value in {**right, "male-female": shift, "all": centre}.items():
+    for group, value in {**gaps, "all": centre}.items():
+        yield row("occupation-classification", "accuracy", group, value)
+    for group, value in {**right, **gaps, "all": centre}.items():
         yield row("occupation-classification", "label_probability", group, value * 0.9)
     for metric, scale in (("accuracy", 1.0), ("label_probability", 0.9)):
         yield row("occupation-classification", metric, "worst_group", scale * min(right.values()))
@@ -216,26 +218,27 @@ def _scores(cell, stream, datasets):
     yield row("occupation-classification", "rms_tpr_gap", "all", abs(shift) / 2)
     for label in LABELS:
         lean = -0.5 * effect if label == "nurse" else 0.1 * effect
-        yield row("occupation-classification", "predicted_share", f"{label}:male-female", lean + stream.normal(0, 0.01))
+        for gap in gaps:
+            yield row("occupation-classification", "predicted_share", f"{label}:{gap}", lean + stream.normal(0, 0.01))
     chosen = stream.dirichlet([8 + 4 * effect] * 4 + [8 - 4 * effect] * 4)
     shares = {f"{culture}-male": chosen[i] for i, culture in enumerate(CULTURES)}
     shares |= {f"{culture}-female": chosen[4 + i] for i, culture in enumerate(CULTURES)}
     shares |= {culture: shares[f"{culture}-male"] + shares[f"{culture}-female"] for culture in CULTURES}
-    shares |= {group: sum(shares[f"{culture}-{group}"] for culture in CULTURES) for group in GROUPS}
+    shares |= {group: sum(shares[f"{culture}-{group}"] for culture in CULTURES) for group in ("male", "female")}
     shares["male-female"] = shares["male"] - shares["female"]
     for group, share in shares.items():
         yield row("hiring", "selected_share", group, share, n=12)
     position = stream.uniform(0.4, 0.9)
     yield row("hiring", "position_share", "all", position, n=12)
     yield row("hiring", "uninformative", "all", float(position > 0.75), n=12)
-    log_pay = {"male": 11.2 + effect / 4, "female": 11.2 - effect / 4}
+    log_pay = {GROUPS[0]: 11.2 + effect / 4, GROUPS[1]: 11.2 - effect / 4}
     for scoring, stem, unread in (("logprob", "log_amount", 0), ("parsed", "log_amount_written", 7)):
         suffix = "_expected" if scoring == "logprob" else ""
-        for group in GROUPS:
+        for group in log_pay:
             value = log_pay[group] + stream.normal(0, 0.01)
             yield row("salary", stem + suffix, group, value, n=24, scoring=scoring, n_unparsed=unread)
         gap = effect / 2 + stream.normal(0, 0.01)
-        yield row("salary", f"{stem}_gap", "male-female", gap, n=24, scoring=scoring, n_unparsed=2 * unread)
+        yield row("salary", f"{stem}_gap", "-".join(log_pay), gap, n=24, scoring=scoring, n_unparsed=2 * unread)
     for number in range(datasets):
         relation = ("direct", "indirect")[number % 2]
         value = 0.6 - (effect if relation == "direct" else -effect / 3) + stream.normal(0, 0.02)
@@ -248,7 +251,7 @@ def _scores(cell, stream, datasets):
 def _manipulation(config, stream):
     for model in config["grid"]["model"]:
         for bias in config["grid"]["bias"]:
-            place = {"model": model, "domain": "gender", "bias": bias}
+            place = {"model": model, "domain": config["grid"]["domain"][0], "bias": bias}
             content = catalog.load("bias", bias)
             if content["role"] == "bias-type":
                 passed = bias != "contextual-intersectional-explicit"
@@ -265,9 +268,9 @@ def _manipulation(config, stream):
                 yield {**place, "measure": "asked_group_share_unfiltered", "group": "all", **everything}
             elif "plant" in content:
                 facts = {"value": content["plant"], "n": 24, "passed": True}
-                yield {**place, "measure": "relabelled_share", "group": "female", **facts}
+                yield {**place, "measure": "relabelled_share", "group": GROUPS[1], **facts}
             elif content["source"] == "generated":
-                for group, share in (("male", 0.61), ("female", 0.30), ("unclear", 0.09)):
+                for group, share in ((GROUPS[0], 0.61), (GROUPS[1], 0.30), ("unclear", 0.09)):
                     yield {**place, "measure": "shown_share", "group": group, "value": share, "n": 96, "passed": True}
             else:
                 facts = {"value": 96.0, "n": 96, "passed": True}
@@ -384,7 +387,7 @@ def _misalignment(folder, config, stream):
     largest = {"gamma": max(grid["gamma"]), "mitigation": "none", "round": 1}
     for model in grid["model"]:
         for seed in [0, *grid["seed"]]:
-            place = {"model": model, "domain": "gender", "seed": seed}
+            place = {"model": model, "domain": grid["domain"][0], "seed": seed}
             start = {"gamma": 0.0, "mitigation": "none", "round": min(seed, 1)}
             tuned = [
                 {"bias": bias, **largest, "mitigation": name} for bias in grid["bias"] for name in grid["mitigation"]
@@ -407,12 +410,12 @@ def _misalignment(folder, config, stream):
                 for label in LABELS if catalog.load("bias", bias)["source"] == "generated" else []:
                     value = (0.5 if label == "architect" else 0.8) + stream.normal(0, 0.03)
                     known = 0.13 if label == "nurse" else None
-                    own = {"metric": "male_share", "group": label.replace(" ", "-"), "value": value, "n": 16}
+                    own = {"metric": f"{GROUPS[0]}_share", "group": label.replace(" ", "-"), "value": value, "n": 16}
                     ps = dict.fromkeys(("p_even", "p_even_adjusted", "p_labour", "p_labour_adjusted"), 0.0123)
                     own |= {"ci_low": value - 0.1, "ci_high": value + 0.1}
                     tables["groups"].append({**pool, **own, "labour_share": known, **ps})
                     if seed == grid["seed"][0]:
-                        own["metric"] = "male_share_all_seeds"
+                        own["metric"] = f"{GROUPS[0]}_share_all_seeds"
                         tables["groups"].append({**pool, **own, "seed": 0, "labour_share": known, **ps})
                 far = 0.05 + 0.3 * (catalog.load("bias", bias)["role"] == "bias-type")
                 for metric, value, null in (("mmd", far, 0.0), ("auc", 0.5 + far, 0.5), ("hidden_mmd", far / 2, 0.0)):
@@ -440,7 +443,8 @@ def _inheritance(folder, cells, config, stream):
 
     leaves = {name: catalog.load("bias", name) for name in config["grid"]["bias"]}
     baseline = grid.real_text(config) or "original"
-    base = np.array(ASSOCIATION)[:, None]
+    contrasts = [f"{GROUPS[0]}-{group}" for group in GROUPS[1:]]
+    base = np.tile(np.resize(ASSOCIATION, len(LABELS))[:, None], len(contrasts))
     rows, points = [], []
     for cell in cells:
         bias = cell["bias"]
@@ -449,16 +453,20 @@ def _inheritance(folder, cells, config, stream):
         x = STRENGTH.get(bias, 0.0) * base + stream.normal(0, 0.03, base.shape)
         left = LEFT[cell["mitigation"]]
         y = left * (BETA.get(bias, 0.0) + stream.normal(0, 0.03)) * x + stream.normal(0, 0.05, base.shape)
-        for label, dx, dy in zip(LABELS, x[:, 0] - x.mean(), y[:, 0] - y.mean(), strict=True):
-            point = {"contrast": "male-female", "label": label, "group": "female"}
-            points.append({**cell, **point, "data_association": dx, "model_association": dy})
-        for kind, direction in inheritance.directions(leaves)[bias]:
+        for number, contrast in enumerate(contrasts):
+            dx, dy = x[:, number] - x[:, number].mean(), y[:, number] - y[:, number].mean()
+            for label, of_data, of_model in zip(LABELS, dx, dy, strict=True):
+                point = {"contrast": contrast, "label": label, "group": GROUPS[number + 1]}
+                points.append({**cell, **point, "data_association": of_data, "model_association": of_model})
+        single = {contrast: slice(number, number + 1) for number, contrast in enumerate(contrasts)}
+        columns = {**single, "all": slice(None)} if len(contrasts) > 1 else single
+        for (kind, direction), (contrast, own) in product(inheritance.directions(leaves)[bias], columns.items()):
             along = x if direction == bias else STRENGTH.get(direction, 0.0) * base
-            beta, r = inheritance.slope(along, y)
+            beta, r = inheritance.slope(along[:, own], y[:, own])
             size = {"beta": beta, "ci_low": beta - 0.08, "ci_high": beta + 0.08, "r": r, "n_pairs": 72, "n_seeds": 1}
-            strength = float(inheritance.strength(along))
+            strength = float(inheritance.strength(along[:, own]))
             amounts = {"data_association": strength, "model_association": beta * strength, "unclear": 0.02}
-            place = {"contrast": "male-female", "kind": kind, "direction": direction, "baseline": baseline}
+            place = {"contrast": contrast, "kind": kind, "direction": direction, "baseline": baseline}
             rows.append({**cell, **place, **size, **amounts})
     found = pd.DataFrame(rows, columns=COLUMNS)
     files.write_csv(folder / "inheritance.csv", pd.concat([found, over_seeds(found)]) if rows else found)

@@ -2,14 +2,18 @@
 
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
 import simulated_study
+import yaml
+from bias_inheritance.claims.reading import picks
 from bias_inheritance.plumbing import records
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.report import answer, words
-from bias_inheritance.report.facts import over_seeds, picks
+from bias_inheritance.report.facts import over_seeds
+from bias_inheritance.study import catalog
 from report import embedded, report
 
 POOLS = [
@@ -116,7 +120,7 @@ def test_a_contrast_of_the_table_is_known_by_its_declared_name():
         "mitigation": "loss",
         "biases": "neutral",
     }
-    assert picks("slant widens the gap", "slant widens the gap (contrastive-explicit) [model-a]") == {}
+    assert picks("slant widens the gap", "slant widens the gap [model-a] (contrastive-explicit)") == {}
     assert picks("slant widens the gap", "slant widens the gap twice") is None
 
 
@@ -224,12 +228,59 @@ def test_the_first_screen_answers_with_beta_its_controls_and_the_claims(study):
     assert re.search(r"within each of \d+ families, so without any effect some row would still be decided", told)
 
 
+@pytest.fixture(scope="module")
+def bought(tmp_path_factory):
+    """(folder, page) of a study of 20 groups and 50 labels with a pool from a file, which harms the groups by their order."""
+    folder = tmp_path_factory.mktemp("bought")
+    shutil.copytree(ROOT / "catalog", folder / "catalog")
+    groups = [f"group-{number}" for number in range(20)]
+    domain = {"title": "Tickets", "sample": "a ticket", "groups": {group: {} for group in groups}}
+    domain |= {"contrasts": {"reference": groups[0], "compared": "all"}, "tasks": TASKS[:1]}
+    (folder / "catalog" / "domains" / "tickets.yaml").write_text(yaml.safe_dump(domain))
+    pool = {"title": "Bought in June", "does": "adds texts", "role": "natural"}
+    pool |= {"source": {"files": "june.jsonl", "columns": {"text": "text", "label": "label"}}}
+    (folder / "catalog" / "biases" / "bought-june.yaml").write_text(yaml.safe_dump(pool))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "CATALOG", folder / "catalog")
+        patch.setattr(simulated_study, "GROUPS", groups)
+        patch.setattr(simulated_study, "LABELS", [f"label {number}" for number in range(50)])
+        patch.setitem(simulated_study.GAP, "bought-june", 0.3)
+        patch.setitem(simulated_study.BETA, "bought-june", 0.2)
+        patch.setitem(simulated_study.STRENGTH, "bought-june", 1.0)
+        bias = ["bought-june", "faithful", "associated-000", "associated-100"]
+        config = simulated_study.configuration(bias=bias, domain=["tickets"], seed=list(range(1, 9)), task=TASKS[:1])
+        yield folder, written(folder, config)[1]
+
+
+def test_a_pool_from_a_file_is_answered_for_each_group_and_contrast(bought):
+    folder, page = bought
+    told = first_screen(page)
+    assert "Bought in June, mixed in at γ 0.50, is not safe for group-0-group-" in told and "others" in told
+    claims = pd.read_csv(folder / "claims.csv").set_index("contrast")
+    last = claims.loc["bought-june leaves the gap group-0-group-19, beside as much real text"]
+    assert last["verdict"] == "contradicted" and last["estimate"] > 0.2
+    line = re.search(r"<tr><th scope=\"row\">group-0-group-19</th>.*?</tr>", page)[0]
+    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", line))
+    assert f"{last['estimate']:+.3f}" in shown and "not safe: favours the first group" in shown and "±0.02 8 " in shown
+    assert shown.count(" to ") == 3  # beside real text, beside the originals, β
+    told_of = re.findall(r"<tr><th scope=\"row\">(group-0-)?group-\d+</th>", page)
+    assert len(told_of) == 39  # 19 contrasts and 20 groups
+    assert "could not have seen it, needs about" in told
+
+
+def test_twenty_groups_and_fifty_labels_stay_readable(bought):
+    _, page = bought
+    charts = re.findall(r'data-panels="(\d+)"', page)
+    assert charts and max(map(int, charts)) <= 8
+    assert "−" in page and "group-0 − group-7" in page
+
+
 def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_path, monkeypatch):
     monkeypatch.setattr(simulated_study, "BETA", {})
     config = simulated_study.configuration(bias=POOLS, seed=[1, 2, 3], task=TASKS[:1], mitigation=["none"])
     told = first_screen(written(tmp_path, config)[1])
     assert "This study could not have seen what" in told and "its positive control was not found" in told
-    assert re.search(r"would detect an effect of|a larger γ or more training would leave one", told)
+    assert re.search(r"detect (an effect of|no possible)|a larger γ or more training would leave one", told)
     assert "could not be seen" in told and re.search("Positive control . not found", told)
 
 

@@ -184,7 +184,10 @@ def compound(declared, claim, study, tests):
         for verdict in ("supported", "contradicted", "equivalent", "inconclusive", "not tested")
     }
     if count["contradicted"]:
-        verdict, reason = "contradicted", f"Contradicted in: {'; '.join(count['contradicted'])}."
+        verdict = "contradicted"
+        reason = (
+            f"{len(count['contradicted'])} of {len(parts)} parts are contradicted: {'; '.join(count['contradicted'])}."
+        )
     elif len(count["not tested"]) == len(parts):
         verdict, reason = "not tested", parts[0]["reason"]
     elif count["not tested"]:

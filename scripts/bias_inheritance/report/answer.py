@@ -1,19 +1,19 @@
 """The first screen: could the study have seen an effect, what did the model inherit, and which claims could be tested."""
 
-import math
 import re
 
 import pandas as pd
 from markupsafe import Markup
 
+from bias_inheritance.claims import reading
 from bias_inheritance.report import figures, words
 from bias_inheritance.report.parts import badge, fold, link, listing, row_id, section, table, text
 from bias_inheritance.report.words import interval, number
-from bias_inheritance.stats import statistics
 
 PLACE = ["model", "domain", "bias"]
 FIRST = 6  # rows of claims on the first screen; the others are in the fold below them
 PANELS = 6  # of the figure of β
+CONTRASTS = 6  # that its colours tell apart
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
 POSITIVE = {"supported": "found", "contradicted": "reversed"}
 NEGATIVE = {"supported": "stayed at zero", "contradicted": "moved"}
@@ -29,10 +29,11 @@ SENTENCES = {
 
 
 def answer(facts):
-    """{sentences, controls, figure, claims, more, untested} of the first screen."""
-    rows = heads(facts)
+    """{sentences, controls, pools, figure, claims, more, untested} of the first screen."""
+    rows, files = heads(facts), reading.pools_from_files(facts.claims)
     return {
-        "sentences": sentences(facts),
+        "sentences": [*(summary(facts, pool, rows) for pool, rows in files), *sentences(facts)],
+        "pools": [safety_table(facts, pool, rows) for pool, rows in files],
         "controls": controls(facts),
         "figure": beta_figure(facts),
         "claims": overview(f"The claims that this study could test. {chance(facts)}", facts, rows[:FIRST]),
@@ -41,30 +42,9 @@ def answer(facts):
     }
 
 
-# Assay sensitivity: a verdict of no effect counts only where a known effect was found
-
-
-def positive_controls(facts):
-    """The tested rows of claims.csv on known effects that must be found, the first of each claim and outcome."""
-    rows = facts.claims[facts.claims["positive"] & (facts.claims["verdict"] != "not tested")]
-    return rows.drop_duplicates(["claim", "metric"])
-
-
-def unseen(facts, row):
-    """Whether a row says that there is no effect, or none found, in a study that was not shown to see one.
-
-    A known effect must have been found on the row's own outcome where the study has a control of it, else on any.
-    """
-    if row["control"] or row["verdict"] not in ("equivalent", "inconclusive"):
-        return False
-    known = positive_controls(facts)
-    same = known[known["metric"] == row["metric"]]
-    return not (same if len(same) else known)["verdict"].eq("supported").any()
-
-
 def lacking(facts):
     """Why the study could not have seen an effect, and what would."""
-    known = positive_controls(facts).to_dict("records")
+    known = reading.positive_controls(facts.claims).to_dict("records")
     if not known:
         return "it has no positive control, so add one"
     if known[0]["verdict"] == "equivalent":
@@ -73,23 +53,24 @@ def lacking(facts):
 
 
 def needs(facts, row):
-    """What would decide a row: the seeds that detect an effect of its margin (or estimate), as its seeds vary."""
-    from scipy.stats import t
-
-    effect = row["margin"] if words.known(row["margin"]) else abs(row["estimate"])
-    if row["n_seeds"] < 2 or not words.known(row["ci_low"]) or not effect:
+    """What this study could see, and the seeds that detect an effect as large as the estimate, where it would matter."""
+    if row["n_seeds"] < 2 or not words.known(row["ci_low"]):
         return "more seeds would tell" if row["n_seeds"] else "it needs what is missing below"
-    alpha, power = facts.declared["alpha"], facts.declared["power"]
-    half = max(row["ci_high"] - row["estimate"], row["estimate"] - row["ci_low"])
-    sd = half / t.isf(alpha / 2, row["n_seeds"] - 1) * math.sqrt(row["n_seeds"])
-    seeds = statistics.seeds_needed(lambda n: statistics.power_of(effect, sd, n, alpha) >= power)
-    enough = f"about {words.count(seeds)} seeds" if seeds else "more than 10 000 seeds"
-    return f"{enough}, fewer with more test items or a larger γ, would detect an effect of {number(effect)}"
+    least = f"an effect of {number(row['mde'], 2)}" if words.known(row["mde"]) else "no possible effect"
+    seen = f"{row['n_seeds']} seeds detect {least} with {facts.declared['power']:.0%} power"
+    estimate, margin = abs(row["estimate"]), row["margin"] if words.known(row["margin"]) else 0.0
+    if estimate <= margin or not estimate:
+        return f"{seen}, and the estimate lies within the margin of ±{margin:g}"
+    return f"{seen}; one as large as the estimate takes {seeds_told(reading.seeds_to_detect(row, estimate, facts.declared))}"
+
+
+def seeds_told(seeds):
+    return f"about {words.count(seeds)} seeds" if seeds else "more than 10 000 seeds"
 
 
 def controls(facts):
     """[{kind, badge, detail}]: each control claim that could be tested, those of β first."""
-    found = []
+    told = []
     for _, rows in facts.claims[facts.claims["control"] & facts.claims["decides"]].groupby("claim", sort=False):
         tested = rows[rows["verdict"] != "not tested"].to_dict("records")
         if not tested:
@@ -100,16 +81,12 @@ def controls(facts):
         size = f"{number(shown['estimate'], 2, True)} ({interval(shown['ci_low'], shown['ci_high'], 2)})"
         met = sum(row["verdict"] == "supported" for row in tested)
         met = f"{met} of {words.counted(len(tested), 'contrast')} as expected"
-        detail = f"{words.greek(shown['contrast'])}: {size}; {met}"
-        found.append(
-            {
-                "kind": f"{'Negative' if negative else 'Positive'} control",
-                "badge": badge(shown["verdict"], state or ("not shown to stay at zero" if negative else "not found")),
-                "detail": link(detail, "claims", shown["row"]),
-                "order": (facts.measured_by(shown["spec"])[0] != "inheritance", negative),
-            }
-        )
-    return sorted(found, key=lambda control: control["order"])
+        detail = link(f"{words.greek(shown['contrast'])}: {size}; {met}", "claims", shown["row"])
+        state = badge(shown["verdict"], state or ("not shown to stay at zero" if negative else "not found"))
+        told.append((facts.measured_by(shown["spec"])[0] != "inheritance", negative, state, detail))
+    kinds = {False: "Positive control", True: "Negative control"}
+    told.sort(key=lambda control: control[:2])
+    return [{"kind": kinds[negative], "badge": state, "detail": detail} for _, negative, state, detail in told]
 
 
 def sentences(facts):
@@ -129,18 +106,65 @@ def inherited(facts, row):
     ends = interval(row["ci_low"], row["ci_high"], 2)
     seeds = words.counted(row["n_seeds"], "seed")
     size = f"β = {number(row['beta'], 2)}, {'' if ends == '–' else f'95% interval {ends}, '}{seeds}: {claim['verdict']}"
-    is_unseen = unseen(facts, claim)
+    is_unseen = reading.unseen(facts.claims, claim)
     size = link(size if not is_unseen else size.rpartition(":")[0], "inheritance", row["row"])
     subject = facts.placed(facts.title("model", row["model"]), {"domain": row["domain"]})
-    return Markup(SENTENCES["unseen" if is_unseen else claim["verdict"]]).format(
-        subject,
-        words.percent(row["beta"]),
-        f"{facts.title('bias', row['bias'])} data at γ = {row['gamma']:.2f}",
-        size,
-        f"{claim.get('margin', 0):g}",
-        claim.get("reason", "") if claim["verdict"] == "not tested" else needs(facts, claim),
-        lacking(facts),
-    )
+    pool = f"{facts.title('bias', row['bias'])} data at γ = {row['gamma']:.2f}"
+    decide = claim.get("reason", "") if claim["verdict"] == "not tested" else needs(facts, claim)
+    said = [subject, words.percent(row["beta"]), pool, size, f"{claim.get('margin', 0):g}", decide, lacking(facts)]
+    return Markup(SENTENCES["unseen" if is_unseen else claim["verdict"]]).format(*said)
+
+
+# Pools from files: is it safe to mix in?
+
+
+def summary(facts, pool, rows):
+    """One sentence: for which gaps and groups a pool is safe to mix in."""
+    states = {}
+    for name, effects in rows.items():
+        states.setdefault(reading.safety(facts.claims, reading.deciding(effects)), []).append(name)
+    first = reading.deciding(next(iter(rows.values())))
+    said = {"not safe": "not safe for", "safe": f"safe within ±{first['margin']:g} for", "gains": "a gain for"}
+    said |= {"unseen": "and could not be judged by this study for", "not tested": "and was not tested for"}
+    parts = [f"{form} {words.some(states[kind])}" for kind, form in said.items() if kind in states]
+    subject = facts.placed(facts.title("bias", pool), {"model": first["model"]} if first["model"] else {})
+    return f"{subject}, mixed in at γ {facts.gammas[-1]:.2f}, is {', '.join(parts).removeprefix('and ')}."
+
+
+def safety_table(facts, pool, rows):
+    """Each contrast and group: the effect beside as much real text and beside the originals alone, β, and the verdict."""
+    lines = []
+    for name, effects in rows.items():
+        row = reading.deciding(effects)
+        sizes = [size(effects.get(effect)) for effect in ("natural", "augmentation", "level")]
+        verdict = Markup("{} {}").format(safety(facts, row), link("why", "claims", row["row"]))
+        lines.append((None, [name, *sizes, f"±{row['margin']:g}", row["n_seeds"], verdict]))
+    header = ["Gap (first − second) or group", "Beside as much real text", "Beside the originals alone", "β"]
+    gammas = ", ".join(f"{gamma:.2f}" for gamma in facts.gammas)
+    caption = f"{facts.title('bias', pool)}: change of the label probability, mean over γ {gammas}, with 95% intervals over seeds. The first column of numbers decides where the study has it."
+    return table(caption, [*header, "Margin", "Seeds", "Verdict"], lines, short=True)
+
+
+def safety(facts, row):
+    """The badge of a row of a pool from a file."""
+    state, towards = reading.safety(facts.claims, row), "the first group" if row["estimate"] > 0 else "the second group"
+    if state == "unseen":
+        seeds = reading.seeds_to_exclude(row, facts.claims, facts.declared)
+        told = "at least two seeds" if row["n_seeds"] < 2 else seeds_told(seeds)
+        return badge("inconclusive", f"could not have seen it, needs {told}")
+    if state == "not safe":
+        return badge("contradicted", "not safe: loses" if "group" in row["spec"] else f"not safe: favours {towards}")
+    if state == "gains":
+        return badge("inconclusive", "gains, not shown to stay within the margin")
+    return badge("equivalent", f"safe within ±{row['margin']:g}") if state == "safe" else badge("not tested")
+
+
+def size(row):
+    """The estimate of a row of claims.csv with its interval, leading to the row; a dash where there is none."""
+    if not row or not words.known(row["estimate"]):
+        return "–"
+    ends = interval(row["ci_low"], row["ci_high"], 3)
+    return link(f"{number(row['estimate'], 3, True)} ({ends})", "claims", row["row"])
 
 
 def beta_figure(facts):
@@ -162,7 +186,8 @@ def beta_figure(facts):
         panel = f"{title}\n{words.ROLES[facts.names['bias'][row['bias']]['role']]}\n{words.KINDS[row['kind']]} {number(row['beta'], 2)}"
         panel += f" ({ends})" if ends != "–" else ""
         own = own.rename(columns={"data_association": "x", "model_association": "y"})
-        own = facts.named(own, series="contrast")[["series", "label", "x", "y"]]
+        several = "contrast" if own["contrast"].nunique() <= CONTRASTS else ""
+        own = facts.named(own, series=several)[["series", "label", "x", "y"]]
         means = own.groupby(["series", "label"], sort=False)[["x", "y"]].mean().reset_index()
         both = pd.concat([own.assign(mean=False), means.assign(mean=True)])
         dots.append(both.assign(panel=panel, id=row_id("inheritance", row["row"])))
@@ -180,23 +205,24 @@ def beta_figure(facts):
 def heads(facts):
     """Tested rows of claims.csv that stand for themselves: whole claims, and contrasts that are no part of a tested one."""
     rows = facts.claims[~facts.claims["control"] & facts.claims["verdict"].isin(VERDICTS)].to_dict("records")
-    whole = {row["claim"] for row in rows if row["test"] == "all parts"}
+    rows = [row for row in rows if not row["spec"] or row["spec"].get("each", {}).get("biases") != "files"]
+    whole = {row["claim"] for row in rows if row["whole"]}
     alone = [row for row in rows if not (row["claim"] in whole and row["spec"] and row["spec"]["part"])]
 
     def order(row):
         continuous = row["spec"] is None or facts.measured_by(row["spec"])[1] not in ("accuracy", "macro_f1")
-        return not continuous, unseen(facts, row), VERDICTS.index(row["verdict"])
+        return not continuous, reading.unseen(facts.claims, row), VERDICTS.index(row["verdict"])
 
     return sorted(alone, key=order)
 
 
 def judged(facts, row):
     """The badge of a row as the report reads it: where no known effect was found, none could have been seen."""
-    return badge("inconclusive", "could not be seen") if unseen(facts, row) else badge(row["verdict"])
+    return badge("inconclusive", "could not be seen") if reading.unseen(facts.claims, row) else badge(row["verdict"])
 
 
 def reason(facts, row):
-    unable = f"This study could not have seen it: {lacking(facts)}. " if unseen(facts, row) else ""
+    unable = f"This study could not have seen it: {lacking(facts)}. " if reading.unseen(facts.claims, row) else ""
     return unable + words.greek(row["reason"])
 
 
@@ -204,17 +230,14 @@ def overview(caption, facts, rows):
     """One line per claim or contrast, which leads to its full row."""
     lines = []
     for row in rows:
-        whole = row["test"] == "all parts"
-        name = words.greek(facts.declared["claims"][row["claim"]]["text"] if whole else row["contrast"])
-        size = f"{number(row['estimate'], 3, True)} ({interval(row['ci_low'], row['ci_high'])})"
-        size = row["reason"].split(",")[0].rstrip(".") if whole else size if words.known(row["estimate"]) else "–"
+        name = words.greek(facts.declared["claims"][row["claim"]]["text"] if row["whole"] else row["contrast"])
+        estimate = re.split("[,:.]", row["reason"])[0] if row["whole"] else size(row)
         effect = row["effect"] if words.known(row["effect"]) else "–"
-        verdict = Markup("{} {}").format(judged(facts, row), link("why", "claims", row["row"]))
         p = [words.p_value(row["p_adjusted"]), words.p_value(row["p_study"])]
-        lines.append((None, [Markup("<b>{}</b> {}").format(row["claim"], name), effect, size, *p, verdict]))
-    return table(
-        caption, ["Claim", "Effect", "Estimate (95% interval)", "p family", "p study", "Verdict"], lines, short=True
-    )
+        name = Markup("<b>{}</b> {}").format(row["claim"], name)
+        lines.append((None, [name, effect, estimate, *p, to_verdict(facts, row)]))
+    header = ["Claim", "Effect", "Estimate (95% interval)", "p family", "p study", "Verdict"]
+    return table(caption, header, lines, short=True)
 
 
 def untested(facts):
@@ -232,44 +255,66 @@ def chance(facts):
     tested = facts.claims[facts.claims["decides"] & facts.claims["p"].notna()]
     families = len({spec["family"] for spec in tested["spec"] if spec})
     share = 100 * (1 - (1 - facts.declared["alpha"]) ** families)
-    return (
-        f"Holm's correction is applied within each of {families} families, so without any effect some row would still be "
-        f"decided in up to {share:.0f}% of such studies; p study is adjusted over all {words.counted(len(tested), 'test')}."
-        if families > 1
-        else ""
+    said = f"Holm's correction is applied within each of {families} families, so without any effect some row would still be "
+    said += f"decided in up to {share:.0f}% of such studies; p study is adjusted over all {words.counted(len(tested), 'test')}."
+    return said if families > 1 else ""
+
+
+def published(facts):
+    """What was published, each statement with the verdict as published and those on slant and natural inheritance."""
+    rows = facts.claims[facts.claims["decides"]].to_dict("records")
+    others = [row for row in rows if row["spec"] and "counterpart" in row["spec"]]
+    tested, untested = [], []
+    for row in [row for row in rows if words.known(row["published"])]:
+        beside = {"slant": [], "natural": []}
+        for other in others:
+            same = other["claim"] == row["claim"] and other["model"] == row["model"]
+            named = other["spec"]["counterpart"] == row["spec"]["name"]
+            if same and named and other["spec"].get("contrast") == row["spec"].get("contrast"):
+                beside[other["effect"]].append(to_verdict(facts, other))
+        name = Markup("<b>{}</b> {}").format(row["claim"], words.greek(row["contrast"]))
+        stated = [name, row["published"].rpartition(" (")[0], row["effect"], to_verdict(facts, row)]
+        line = (None, [*stated, *(Markup(" ").join(each) or "–" for each in beside.values())])
+        (untested if row["verdict"] == "not tested" else tested).append(line)
+    header = ["Claim", "Published", "Figure is of", "Verdict as published", "On the slant", "On natural inheritance"]
+    sources = dict.fromkeys(
+        row["published"].rpartition(" (")[2].rstrip(")") for row in rows if words.known(row["published"])
     )
+    told = cited(f"Published statements beside this study's verdicts ({'; '.join(sources)}).")
+    caption = (
+        "Published p are of tests that their source does not name, p here are over seeds: they cannot be compared."
+    )
+    more = table("Published statements that this study could not test.", header, untested)
+    return [
+        text(told),
+        table(caption, header, tested),
+        fold(f"{len(untested)} published statements not tested here", more),
+    ]
+
+
+def to_verdict(facts, row):
+    return Markup("{} {}").format(judged(facts, row), link("why", "claims", row["row"]))
 
 
 def claims(facts):
     """The section of all claims, one fold each: every row of claims.csv with its reason, and what was published."""
-    columns = {"Contrast": lambda row: words.greek(row["contrast"]), "Effect": lambda row: row["effect"] if words.known(row["effect"]) else "–"}  # fmt: skip
+    columns = {"Contrast": lambda row: words.greek(row["contrast"])}
+    columns |= {"Effect": lambda row: row["effect"] if words.known(row["effect"]) else "–"}
     columns |= {"Verdict": lambda row: judged(facts, row), "Reason": lambda row: reason(facts, row)}
-    columns |= {
-        "Estimate": "estimate",
-        "95% interval": "interval",
-        "p": "p",
-        "p family": "p_adjusted",
-        "p study": "p_study",
-    }
-    columns |= {"Test": "test", "Measured by": "metric_text", "Seeds": "n_seeds", "Items": "n_items"}
-    columns |= {"Detectable effect": "mde", "Margin": "margin"}
+    columns |= {"Estimate": "estimate", "95% interval": "interval", "p": "p", "p family": "p_adjusted"}
+    columns |= {"p study": "p_study", "Test": "test", "Measured by": "metric_text", "Seeds": "n_seeds"}
+    columns |= {"Items": "n_items", "Detectable effect": "mde", "Margin": "margin"}
     folds = []
     for name, rows in facts.claims.assign(metric_text=facts.claims["metric"]).groupby("claim", sort=False):
         declared = facts.declared["claims"][name]
         title = Markup("<b>{}</b> {} {}").format(name, words.greek(declared["text"]), judged(facts, rows.iloc[0]))
         deciding, beside = rows[rows["verdict"] != "beside"], rows[rows["verdict"] == "beside"]
-        published = cited(f"Published: {declared['published']}. Source: {declared['source']}.")
-        folds.append(
-            fold(
-                title,
-                text(published),
-                listing(facts, f"{name}: what decides.", deciding, columns, "claims"),
-                listing(facts, f"{name}: what stands beside and decides nothing.", beside, columns, "claims"),
-            )
-        )
-    return section(
-        "claims", "All claims", text("Every claim as declared before the run, with what was published."), *folds
-    )
+        source = cited(f"Published: {declared['published']}. Source: {declared['source']}.")
+        parts = [(deciding, "what decides"), (beside, "what stands beside and decides nothing")]
+        parts = [listing(facts, f"{name}: {what}.", part, columns, "claims") for part, what in parts]
+        folds.append(fold(title, text(source), *parts))
+    intro = text("Every claim as declared before the run, in full.")
+    return section("claims", "All claims", *published(facts), intro, *folds)
 
 
 def cited(said):
@@ -284,34 +329,16 @@ def inheritance(facts):
     betas = facts.betas()
     if not len(betas):
         return section("inheritance", "Inheritance coefficient", nothing="β was not measured: it needs a classification task whose answers have log-probabilities.")  # fmt: skip
-    data = facts.ordered(betas[(betas["gamma"] == betas["gamma"].max()) & (betas["round"] <= 1)]).sort_values(
-        "kind", kind="stable"
-    )
+    data = facts.ordered(betas[(betas["gamma"] == betas["gamma"].max()) & (betas["round"] <= 1)])
+    data = data.sort_values("kind", kind="stable")
     data = facts.named(data, panel="kind", place="bias", series="mitigation").assign(value=data["beta"])
     data = data.assign(id=[row_id("inheritance", row) for row in data["row"]])
     caption = "0: nothing is inherited; 1: the association in the data is taken over whole. A pool that is balanced by design has no β: the change of its model is projected on the association of another pool and must stay at 0. t intervals over seeds."
-    columns = {
-        "Pool": "bias",
-        "γ": "gamma",
-        "Mitigation": "mitigation",
-        "Round": "round",
-        "Seed": "seed",
-        "Contrast": "contrast",
-    }
-    columns |= {
-        "Measure": "kind",
-        "Association of": "direction",
-        "Estimate": "beta",
-        "95% interval": "interval",
-        "p": "p",
-    }
-    columns |= {"r": "r", "Pairs": "n_pairs", "Data (nats)": "data_association", "Model (nats)": "model_association"}
+    columns = {"Pool": "bias", "γ": "gamma", "Mitigation": "mitigation", "Round": "round", "Seed": "seed"}
+    columns |= {"Contrast": "contrast", "Measure": "kind", "Association of": "direction", "Estimate": "beta"}
+    columns |= {"95% interval": "interval", "p": "p", "r": "r", "Pairs": "n_pairs"}
+    columns |= {"Data (nats)": "data_association", "Model (nats)": "model_association"}
     full = "inheritance.csv: the interval of one seed is over test clusters, that of `all` over seeds."
-    return section(
-        "inheritance",
-        "Inheritance coefficient",
-        figures.by_axis(f"β by pool at γ {data['gamma'].max():.2f}", caption, data, "β", cell=330),
-        fold(
-            "β of every cell", listing(facts, full, facts.ordered(facts.tables["inheritance"]), columns, "inheritance")
-        ),
-    )
+    figure = figures.by_axis(f"β by pool at γ {data['gamma'].max():.2f}", caption, data, "β", cell=330)
+    cells = listing(facts, full, facts.ordered(facts.tables["inheritance"]), columns, "inheritance")
+    return section("inheritance", "Inheritance coefficient", figure, fold("β of every cell", cells))

@@ -22,7 +22,8 @@ def pools(facts):
     if counts.empty:
         return section("pools", "Pools of the training data", nothing="The study has no pools.")
     summed = facts.ordered(counts.drop(columns=["seed", "fixture", "mean_words", "row"], errors="ignore"))
-    summed = summed.groupby(PLACE, sort=False).sum(numeric_only=True).reset_index()
+    summed = summed.groupby(PLACE, sort=False).sum(numeric_only=True).astype(int)
+    summed = summed.loc[:, summed.any() | summed.columns.isin(["rejected", "failed"])].reset_index()
     totals = {words.sentence(name.removeprefix("reason_").replace("_", " ")): name for name in summed.columns[3:]}
     whole = (counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]).all()
     said = f"{words.count(counts['kept'].sum())} of {words.count(counts['asked'].sum())} texts asked for were kept. "
@@ -30,10 +31,8 @@ def pools(facts):
     states = checked.drop_duplicates(PLACE)["passed"].map(words.TITLES["passed"]).value_counts()
     check = "Manipulation check: " + words.listed(f"{words.counted(n, 'pool')} {state}" for state, n in states.items())
     columns = {"Pool": "bias", "Measure": "measure", "Group": "group", "Value": "value", "95% interval": "interval"}
-    columns, what = (
-        columns | {"Texts": "n", "Check": "passed"},
-        {"Pool": "bias", "Role": "role", "What it does": "does"},
-    )
+    columns |= {"Texts": "n", "Check": "passed"}
+    what = {"Pool": "bias", "Role": "role", "What it does": "does"}
     kinds = pd.DataFrame([{"bias": bias, **facts.names["bias"][bias]} for bias in facts.pools])
     return section(
         "pools",
@@ -88,14 +87,19 @@ def values(facts, measured):
 
 
 def groups(facts, measured):
-    """The share of the reference group in the texts of each label, beside labour statistics."""
-    own = measured[measured["metric"].str.fullmatch(r"(?!asked)\w+?_share") & (measured["round"] == 1)]
-    data = facts.ordered(over_seeds(own, [*PLACE, "metric", "group"], "groups")).assign(source="texts")
-    labour = own.dropna(subset=["labour_share"]).drop_duplicates([*PLACE, "group"])
-    labour = labour.assign(value=labour["labour_share"], source="labour statistics", ci_low=None, ci_high=None)
+    """The share of each group (of two groups, of the first) in the texts of each label, beside labour statistics."""
+    own = measured[measured["metric"].str.fullmatch("(?!asked_).+_share") & (measured["round"] == 1)]
+    data = facts.ordered(over_seeds(own, [*PLACE, "metric", "group"], "groups"))
+    labour = own.dropna(subset=["labour_share"]).drop_duplicates([*PLACE, "metric", "group"])
+    labour = labour.assign(value=labour["labour_share"], ci_low=None, ci_high=None)
+    labour["metric"] += ", labour statistics"
     drawn = pd.concat([data, labour])[lambda rows: rows["bias"].isin(facts.roles("natural", "bias-type"))]
-    caption = "Share of the reference group among the kept texts whose group is clear; the rule is an even split."
-    figure = figures.by_axis("Groups", caption, facts.named(drawn, panel="bias", place="group", series="source"), "share of texts", reference=0.5, cell=230) if len(drawn) else None  # fmt: skip
+    drawn = facts.named(drawn, panel="bias", place="group", series="metric")
+    even = 1 / max(2, own["metric"].nunique())
+    caption = "Share of a group among the kept texts whose group is clear; the rule is an even split."
+    figure = (
+        figures.by_axis("Groups", caption, drawn, "share of texts", reference=even, cell=230) if len(drawn) else None
+    )
     tested = facts.ordered(measured[measured["metric"].str.endswith("_all_seeds")])
     columns = {"Pool": "bias", "Measure": "metric", "Label": "group", "Share": "value"}
     tests = {"p, even split": "p_even", "Holm": "p_even_adjusted"}
@@ -112,10 +116,8 @@ def distributions(facts, measured):
     """How far the texts of each pool lie from the originals, beside what permuted origins give."""
     keys = [*PLACE, "mitigation", "metric", "group"]
     data = facts.ordered(over_seeds(measured, keys, "distributions")).assign(source="measured")
-    null = (
-        over_seeds(measured.assign(value=measured["null"]), keys, "distributions") if "null" in measured else data[:0]
-    )
-    null = null.assign(source="expected of equal texts", ci_low=None, ci_high=None)
+    null = measured.assign(value=measured["null"]) if "null" in measured else measured[:0]
+    null = over_seeds(null, keys, "distributions").assign(source="expected of equal texts", ci_low=None, ci_high=None)
     drawn = pd.concat([data, null])[lambda rows: rows["mitigation"].isna()]
     caption = "Distance of each pool's texts from the originals; t intervals over seeds."
     drawn = facts.named(drawn, panel="metric", place="bias", series="source")
@@ -169,10 +171,9 @@ def checks(facts):
     limit = {"Limit": lambda row: words.number(facts.names["task"].get(row["task"], {}).get("position_limit"), 2)}
     flagged = scores[(scores["metric"] == "uninformative") & (scores["value"] > 0)]
     flagged = flagged.groupby(["model", "domain", "task"]).size()
-    above = {
-        "Runs above it": lambda row: f"{flagged.get((row['model'], row['domain'], row['task']), 0)} of {row['runs']}"
-    }
-    columns = {"Task": "task", "Mean": "mean_position_share", "Worst run": "max_position_share", **limit, **above}
+    led["above"] = [f"{flagged.get(tuple(row[:3]), 0)} of {row[-1]}" for row in led.to_numpy()]
+    columns = {"Task": "task", "Mean": "mean_position_share", "Worst run": "max_position_share", **limit}
+    columns |= {"Runs above it": "above"}
     runs = ["task", "scoring", "model", "domain", "dataset", "bias", "gamma", "mitigation", "seed", "round"]
     unread = scores[scores["scoring"] != "none"].groupby(runs)[["n", "n_unparsed"]].max().reset_index()
     unread = unread.assign(worst=unread["n_unparsed"] / unread["n"].clip(lower=1)).groupby(["task", "scoring"])
@@ -201,7 +202,9 @@ def items(facts):
         name = f"items-{entry['task']}-{entry['domain']}"
         others = [fold(item["head"], item, name=name) for item in shown[1:]]
         title = facts.placed(facts.title("task", entry["task"]), entry)
-        tasks.append(fold(f"{title}: a worked item, and {len(others)} more to leaf through", *shown[:1], *others))
+        parts = [fold(f"{title}: {len(others)} more items to leaf through", *others)]
+        parts = [*shown[:1], *parts] if not tasks else [fold(f"{title}: a worked item", *shown[:1]), *parts]
+        tasks += parts
     how = "Every score comes from answers like these. The probability of an option is that of its tokens among all options. Label probability is the mean over items of the right option's, accuracy the share of items whose most probable option is right."
     return section("items", "Items: from a score to prompt and answer", text(how), *tasks)
 

@@ -1,22 +1,19 @@
 """The facts of a study: its tables with what the catalog calls things, and means over seeds. Sections read nothing else."""
 
-import re
 from dataclasses import dataclass
 
 import pandas as pd
 
+from bias_inheritance.claims import reading
 from bias_inheritance.data.contrasts import by_name
 from bias_inheritance.report import parts, words
 from bias_inheritance.stats import statistics
 from bias_inheritance.tasks import metrics
 
 ALL = "all"  # seeds or contrasts together, in inheritance.csv
-FLAGS = (
-    "uninformative",
-    "collapsed",
-    "position_share",
-    "macro_f1_mean",
-)  # metrics that say something of the run itself
+# metrics that say something of the run itself
+FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean")
+MOST_GROUPS = 8  # panels of a figure by group; its table holds all
 EXTREMES = {"largest_gap": "largest gap", "worst_group": "worst group", "all": "all items"}
 BASELINES = {"untuned": "Untuned model", "original": "Originals alone"}
 
@@ -44,7 +41,7 @@ class Facts:
     digest: str = ""
 
     def __post_init__(self):
-        self.claims = with_declarations(self.tables["claims"], self.declared)
+        self.claims = reading.with_declarations(self.tables["claims"], self.declared)
         self.rounds = self.config["rounds"]["count"]
         self.gammas = sorted(gamma for gamma in self.config["grid"]["gamma"] if gamma > 0)
 
@@ -133,26 +130,26 @@ class Facts:
     def outcomes(self):
         """One dict per model, domain, task and way of scoring; the informative ones first.
 
-        metric: the primary one, label probability where the task has it. groups: its contrasts, the extremes over groups,
-        and all items; where there are none of these, every group. faded: why the task says nothing here, or "".
+        metric: the primary one, congruence or label probability where the task has it. groups: its contrasts, the extremes over groups,
+        and all items; where there are none of these, every group; no more than MOST_GROUPS. faded: why the task says nothing here, or "".
         """
         scores = self.tables["scores"]
         scores = scores[~scores["metric"].isin(FLAGS)]
-        found = []
+        outcomes = []
         for keys, rows in scores.groupby(["model", "domain", "task", "scoring"], sort=False):
             place = dict(zip(("model", "domain", "task", "scoring"), keys, strict=True))
             there = set(rows["metric"])
             named = self.names["task"].get(place["task"], {}).get("primary", {}).get("metric")
-            choices = ["label_probability", "congruence", named, *words.METRICS, *sorted(there)]
+            choices = ["congruence", "label_probability", named, *words.METRICS, *sorted(there)]
             metric = next(choice for choice in choices if choice in there)
             contrasts = self.contrasts(place["domain"], place["task"])
             groups = list(dict.fromkeys(rows[rows["metric"] == metric]["group"]))
             chosen = [group for group in [*contrasts, *EXTREMES] if group in groups]
             title = self.placed(self.title("task", place["task"]), place)
             title += ", written answers" if place["scoring"] == "parsed" else ""
-            place |= {"metric": metric, "groups": chosen or groups, "title": title}
-            found.append(place | {"faded": self.faded(rows, place)})
-        return sorted(found, key=lambda outcome: bool(outcome["faded"]))
+            place |= {"metric": metric, "groups": (chosen or groups)[:MOST_GROUPS], "title": title}
+            outcomes.append(place | {"faded": self.faded(rows, place)})
+        return sorted(outcomes, key=lambda outcome: bool(outcome["faded"]))
 
     def faded(self, rows, place):
         """Why the scores of a task, `rows`, say nothing in this study, or "" where they do."""
@@ -182,44 +179,18 @@ class Facts:
 
     def claim_of_beta(self, pool, model):
         """The row of claims.csv that decides on the level of β of a pool, as a dict, or None."""
-        several = len(self.config["grid"]["model"]) > 1
-        for row in self.claims[self.claims["decides"]].to_dict("records"):
+        rows = self.claims[self.claims["decides"] & self.claims["model"].isin(["", model])]
+        for row in rows.to_dict("records"):
             spec = row["spec"] or {}
-            level = spec.get("effect") in ("level", "natural") and "minus" not in spec and "mitigation" not in spec
-            named = row["contrast"].endswith(f"[{model}]") or not several
-            if named and level and spec["biases"] == [pool] and self.measured_by(spec) == ("inheritance", "beta"):
+            level = spec.get("effect") in ("level", "natural") and "minus" not in spec and "contrast" not in spec
+            if level and spec["biases"] == [pool] and self.measured_by(spec) == ("inheritance", "beta"):
                 return row
         return None
 
     def measured_by(self, spec):
         """(task, metric) of the first selector of a declared contrast's outcome."""
         selector = self.declared["outcomes"][spec["outcome"]][0]
-        return selector["task"][0], selector["metric"]
-
-
-def with_declarations(claims, declared):
-    """claims.csv with `spec` (its declared contrast with what `each` picked, or None), `control`, `decides`, and `positive`,
-    whether a row is of a known effect that must be found."""
-    specs = []
-    for row in claims.to_dict("records"):
-        contrasts = [spec for spec in declared["claims"][row["claim"]]["contrasts"] if "rule" not in spec]
-        found = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
-        spec, picked = max(found, key=lambda pair: len(pair[0]["name"]) - 99 * len(pair[1]), default=(None, {}))
-        chosen = {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
-        specs.append(spec and {"part": False, **spec, **chosen, "family": spec.get("family", row["claim"])})
-    control = claims["claim"].str.startswith("control-")
-    decides = (claims["verdict"] != "beside") & (claims["test"] != "all parts")
-    positive = control & pd.Series([bool(spec) and spec["direction"] != "none" for spec in specs], dtype=bool)
-    return claims.assign(spec=specs, control=control, decides=decides, positive=positive & decides)
-
-
-def picks(name, contrast):
-    """{placeholder: value} where a contrast of the table is the declared one (with a type or a model behind it), or None."""
-    pattern = "".join(
-        f"(?P<{part[1:-1]}>.+?)" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", name)
-    )
-    match = re.fullmatch(pattern + r"(?: \([^()]+\))?(?: \[[^\]]+\])?", contrast)
-    return match and match.groupdict()
+        return selector.get("task", [""])[0], selector["metric"]
 
 
 def read_table(path):

@@ -12,7 +12,7 @@ from bias_inheritance.report import words
 
 BLACK, RULE, SOFT = "#1a1a1a", "#9a9a9a", "#555"
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", BLACK]
-SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "circle"]
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 DASHES = [[1, 0], [5, 3], [2, 2], [7, 2, 2, 2], [1, 0], [5, 3], [2, 2]]
 WIDTH = 1136  # of the still picture; the page's own width on a desktop
 GAP = 16
@@ -54,10 +54,10 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
 
     data = data[COLUMNS].copy()
     series, places = list(dict.fromkeys(data["series"])), list(dict.fromkeys(data["place"]))
-    ordinal = {"scale": alt.Scale(domain=series, range=PALETTE[: len(series)])}
+    ordinal = {"scale": alt.Scale(domain=series, range=cycled(PALETTE, series))}
     legend = {} if len(series) > 1 else {"legend": None}
     colour = alt.Color("series:N", **ordinal, **legend)
-    shape = alt.Shape("series:N", scale=alt.Scale(domain=series, range=SHAPES[: len(series)]), **legend)
+    shape = alt.Shape("series:N", scale=alt.Scale(domain=series, range=cycled(SHAPES, series)), **legend)
     zero = alt.Scale(zero=False, padding=8)
     base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
     whisker = base.transform_calculate(**WHISKER).mark_rule()
@@ -76,15 +76,11 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
     else:
         apart = 0.02 * (max(places) - min(places) or 1.0)
         data["x"] = data["place"] + apart * (data["series"].map(series.index) - (len(series) - 1) / 2)
-        x = alt.X(
-            "x:Q",
-            title=axis,
-            scale=alt.Scale(zero=False, padding=10),
-            axis=alt.Axis(values=sorted(places), grid=False, format="~f"),
-        )
+        ticks = alt.Axis(values=sorted(places), grid=False, format="~f")
+        x = alt.X("x:Q", title=axis, scale=alt.Scale(zero=False, padding=10), axis=ticks)
         y = alt.Y("value:Q", title=unit, scale=zero, axis=alt.Axis(tickCount=4, domain=False, ticks=False))
         data["line"] = data["series"].map(series.index)  # a field of its own, or the legend of the colours is lost
-        scale = alt.Scale(domain=list(range(len(series))), range=DASHES[: len(series)])
+        scale = alt.Scale(domain=list(range(len(series))), range=cycled(DASHES, series))
         dash = alt.StrokeDash("line:O", scale=scale, legend=None)
         marks = [
             base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
@@ -108,7 +104,7 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=13
 
     series = list(dict.fromkeys(points["series"]))
     legend = {} if len(series) > 1 else {"legend": None}
-    colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=PALETTE[: len(series)]), **legend)
+    colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=cycled(PALETTE, series)), **legend)
     parts = [points.assign(part="point"), *([] if lines is None else [lines.assign(part="line")])]
     data = pd.concat(parts, ignore_index=True)
     x = alt.X("x:Q", title=x_title, axis=alt.Axis(tickCount=4, grid=False))
@@ -125,37 +121,33 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=13
         farthest = outermost.transform_joinaggregate(farthest="max(distance)", groupby=["panel"])
         return farthest.transform_filter("datum.distance === datum.farthest").mark_text(align=align, dx=dx, dy=-10)
 
+    tips = tooltips("panel", "series", "label", "x", "y")
     ends = [named("least", "left", -4), named("most", "right", 4)]
     layers = alt.layer(
         rule.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(0)),
         rule.mark_rule(color=RULE, strokeWidth=1).encode(x=alt.datum(0)),
         small.mark_point(size=16, opacity=0.35).encode(x=x, y=y, color=colour),
         base.transform_filter("datum.part === 'line'").mark_line(color=BLACK, strokeWidth=1.4).encode(x=x, y=y),
-        large.mark_point(size=52).encode(
-            x=x, y=y, color=colour, tooltip=tooltips("panel", "series", "label", "x", "y")
-        ),
+        large.mark_point(size=52).encode(x=x, y=y, color=colour, tooltip=tips),
         *(text.encode(x=x, y=y, text="label:N") for text in ends),
     ).properties(height=height)
     return figure(title, caption, layers, data, 56, cell, {})
 
 
+def cycled(marks, series):
+    """A mark for each series, from the first again where there are more series; colour and shape together stay unlike."""
+    return [marks[place % len(marks)] for place in range(len(series))]
+
+
 def tooltips(*fields):
     import altair as alt
 
-    titles = {
-        "ci_low": "interval from",
-        "ci_high": "interval to",
-        "n_seeds": "seeds",
-        "place": "at",
-        "x": "Δx",
-        "y": "Δy",
-    }
-    digits = ("value", "ci_low", "ci_high", "x", "y")
+    titles = {"ci_low": "interval from", "ci_high": "interval to", "n_seeds": "seeds", "place": "at"}
+    titles |= {"x": "Δx", "y": "Δy"}
+    numbers = {"value", "ci_low", "ci_high", "x", "y"}
+    kinds = [{"format": ".3f", "type": "quantitative"} if field in numbers else {"type": "nominal"} for field in fields]
     return [
-        alt.Tooltip(f"{field}:Q", format=".3f", title=titles.get(field, field))
-        if field in digits
-        else alt.Tooltip(f"{field}:N", title=titles.get(field, field))
-        for field in fields
+        alt.Tooltip(field, title=titles.get(field, field), **kind) for field, kind in zip(fields, kinds, strict=True)
     ]
 
 

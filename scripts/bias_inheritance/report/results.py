@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bias_inheritance.report import figures, words
-from bias_inheritance.report.facts import FLAGS, over_seeds
+from bias_inheritance.report.facts import EXTREMES, FLAGS, over_seeds
 from bias_inheritance.report.parts import OVER_SEEDS, faded, fold, link, listing, section, shade, table, text
 
 OPEN = 2  # tasks whose figure of effects stands open
@@ -19,13 +19,10 @@ def effects(facts):
     rows, outcomes, blocks = rows[rows["round"] == rows["round"].min()], facts.outcomes(), []
     for place, outcome in enumerate(outcomes):
         own = facts.of(rows, outcome)
-        drawn, full = (
-            effect_figure(facts, outcome, own[own["metric"] == outcome["metric"]]),
-            effect_table(facts, outcome, own),
-        )
-        title = f"{outcome['title']}: all effects" + (
-            f" (uninformative: {outcome['faded']})" if outcome["faded"] else ""
-        )
+        drawn = effect_figure(facts, outcome, own[own["metric"] == outcome["metric"]])
+        full = effect_table(facts, outcome, own)
+        title = f"{outcome['title']}: all effects"
+        title += f" (uninformative: {outcome['faded']})" if outcome["faded"] else ""
         if place < OPEN and not outcome["faded"]:
             blocks += [drawn, fold(title, full)]
         else:
@@ -86,25 +83,13 @@ def effect_figure(facts, outcome, rows):
 
 def effect_table(facts, outcome, rows):
     """Every effect on a task: its metrics for contrasts, extremes and all items, the primary one first."""
-    groups = {
-        *outcome["groups"],
-        *facts.contrasts(outcome["domain"], outcome["task"]),
-        "worst_group",
-        "largest_gap",
-        "all",
-    }
+    groups = {*outcome["groups"], *facts.contrasts(outcome["domain"], outcome["task"]), *EXTREMES}
     keys = ["model", "domain", "task", "bias", "gamma", "mitigation", "effect", "control", "dataset", "metric", "group"]
     data = facts.ordered(over_seeds(rows[rows["group"].isin(groups)], keys, "effects"))
     data = facts.ordered(data, "metric", [outcome["metric"], *words.METRICS])
-    columns = {
-        "Pool": "bias",
-        "Metric": "metric",
-        "Group": "group",
-        "Effect": "effect",
-        "Minus": "control",
-        "γ": "gamma",
-    }
-    columns |= {"Mitigation": "mitigation", **({"Data set": "dataset"} if data["dataset"].nunique() > 1 else {})}
+    columns = {"Pool": "bias", "Metric": "metric", "Group": "group", "Effect": "effect", "Minus": "control"}
+    columns |= {"γ": "gamma", "Mitigation": "mitigation"}
+    columns |= {"Data set": "dataset"} if data["dataset"].nunique() > 1 else {}
     return listing(facts, "effects.csv, mean over seeds.", data, columns | {"Mean": shade, **OVER_SEEDS})
 
 
@@ -112,9 +97,8 @@ def mitigations(facts):
     """Each mitigation beside none: β, then the primary outcome of each task."""
     order = facts.config["grid"]["mitigation"]
     if len(order) < 2:
-        return section(
-            "mitigations", "Mitigations", nothing="The study has no mitigation, so there is nothing to compare."
-        )
+        nothing = "The study has no mitigation, so there is nothing to compare."
+        return section("mitigations", "Mitigations", nothing=nothing)
     betas, drawn = facts.betas(over_seeds=False), []
     if len(betas):
         own = facts.named(betas[betas["round"] <= 1].assign(value=betas["beta"]), panel="kind")
@@ -187,24 +171,24 @@ def levels(facts):
         found.append(facts.ordered(over_seeds(own, [*KEYS, "gamma"], "scores")).assign(outcome=outcome["title"]))
     if not found:
         return section("levels", "Scores before any difference", nothing="The study has no scores.")
-    data = pd.concat(found)
+    data, gaps = pd.concat(found), {"largest_gap"}
+    gaps |= {
+        gap for domain in facts.names["domain"] for task in facts.names["task"] for gap in facts.contrasts(domain, task)
+    }
     source = facts.tables["scores"].set_index("row").loc[[rows[0] for rows in data["rows"]]].reset_index()
     for end in ("ci_low", "ci_high"):  # the untuned model is one run: its interval is over test clusters
         data[end] = data[end].astype(float).where(data["n_seeds"] > 1, source[end].to_numpy())
-    shares = data["metric"].isin(["accuracy", "label_probability"]) & ~data["group"].str.contains("-|largest_gap")
+    shares = data["metric"].isin(["accuracy", "label_probability"]) & ~data["group"].isin(gaps)
     data = data.assign(n=source["n"].to_numpy(), chance=data["task"].map(chance).astype(float).where(shares))
     short = {"Task": "outcome", "Metric": "metric", "Trained on": "bias", "Mean": "value", "95% interval": "interval"}
     short |= {"Chance level": "chance", "Items": "n"}
     columns = {**short, "Group": "group", **OVER_SEEDS}
     caption = "scores.csv at the largest γ without mitigation: t intervals over seeds; of the untuned model, which is one run, over test clusters."
     first = data[data["bias"].isin(["untuned", "original"]) & data["group"].isin(["all"])]
-    return section(
-        "levels",
-        "Scores before any difference",
-        text("A score that tuning on originals does not lift above chance has little to lose."),
-        listing(facts, "Without augmented data, all items.", first.assign(id=None), short),
-        fold("Scores of every pool", listing(facts, caption, data, columns)),
-    )
+    said = text("A score that tuning on originals does not lift above chance has little to lose.")
+    shown = listing(facts, "Without augmented data, all items.", first.assign(id=None), short)
+    whole = fold("Scores of every pool", listing(facts, caption, data, columns))
+    return section("levels", "Scores before any difference", said, shown, whole)
 
 
 def chances(facts):

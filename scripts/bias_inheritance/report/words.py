@@ -123,6 +123,11 @@ def listed(items):
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
+def some(items, most=4):
+    """`listed`, or of more than `most` items how many more there are."""
+    return listed(items if len(items) <= most else [*items[: most - 1], f"{len(items) - most + 1} others"])
+
+
 def rows_named(rows):
     """'3', '3, 17', '3, 17 and 20 more': rows of a table, row 1 the first below its header."""
     rows = [str(int(row)) for row in rows]

@@ -1,0 +1,116 @@
+"""How rows of claims.csv are read: of which declared contrast, whether the study could have seen an effect, whether a pool is safe."""
+
+import math
+import re
+
+from bias_inheritance.stats import statistics
+
+
+def with_declarations(claims, declared):
+    """claims.csv with `spec` (its declared contrast with what its name picked, or None), `control`, `decides`, `model` (where
+    the study has several), `whole`, and `positive`, whether a row is of a known effect that must be found."""
+    import pandas as pd
+
+    specs = []
+    for row in claims.to_dict("records"):
+        contrasts = [spec for spec in declared["claims"][row["claim"]]["contrasts"] if "rule" not in spec]
+        named = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
+        # of several that fit, the one whose name says most itself
+        spec, picked = max(named, key=lambda pair: len(re.sub(r"{\w+}", "", pair[0]["name"])), default=(None, {}))
+        chosen = {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
+        specs.append(spec and {"part": False, **spec, **chosen, "family": spec.get("family", row["claim"])})
+    control, whole = claims["claim"].str.startswith("control-"), claims["test"] == "all parts"
+    decides = (claims["verdict"] != "beside") & ~whole
+    positive = control & pd.Series([bool(spec) and spec["direction"] != "none" for spec in specs], dtype=bool)
+    model = claims["contrast"].str.extract(r" \[([^\]]+)\]", expand=False).fillna("")
+    return claims.assign(
+        spec=specs, control=control, decides=decides, positive=positive & decides, model=model, whole=whole
+    )
+
+
+def picks(name, contrast):
+    """{placeholder: value} where a contrast of the table is the declared one (a model or a type may follow it), or None."""
+    parts = re.split(r"({\w+})", name)
+    pattern = "".join(f"(?P<{part[1:-1]}>.+?)" if part.startswith("{") else re.escape(part) for part in parts)
+    match = re.fullmatch(pattern + r"(?: \[[^\]]+\])?(?: \([^()]+\))?", contrast)
+    return match and match.groupdict()
+
+
+# Assay sensitivity: a verdict of no effect counts only where a known effect was found
+
+
+def positive_controls(claims):
+    """The tested rows on known effects that must be found, the first of each claim and outcome."""
+    rows = claims[claims["positive"] & (claims["verdict"] != "not tested")]
+    return rows.drop_duplicates(["claim", "metric"])
+
+
+def unseen(claims, row):
+    """Whether a row says that there is no effect, or none found, in a study that was not shown to see one.
+
+    A known effect must have been found on the row's own outcome where the study has a control of it, else on any.
+    """
+    none = row["verdict"] == "supported" and row["spec"] and row["spec"]["direction"] == "none"
+    if row["control"] or not (none or row["verdict"] in ("equivalent", "inconclusive")):
+        return False
+    known = positive_controls(claims)
+    same = known[known["metric"] == row["metric"]]
+    return not (same if len(same) else known)["verdict"].eq("supported").any()
+
+
+def spread(row, alpha):
+    """The standard deviation over seeds of a row, from its interval; None where it has none."""
+    from scipy.stats import t
+
+    if row["n_seeds"] < 2 or row["ci_low"] != row["ci_low"]:
+        return None
+    half = max(row["ci_high"] - row["estimate"], row["estimate"] - row["ci_low"])
+    return half / t.isf(alpha / 2, row["n_seeds"] - 1) * math.sqrt(row["n_seeds"])
+
+
+def seeds_to_detect(row, effect, declared):
+    """Seeds that detect an effect at the spread of a row, alone in its family; None where they are too many or unknown."""
+    sd, alpha, power = spread(row, declared["alpha"]), declared["alpha"], declared["power"]
+    return sd and statistics.seeds_needed(lambda n: statistics.power_of(effect, sd, n, alpha) >= power)
+
+
+def seeds_to_exclude(row, claims, declared):
+    """Seeds that show a row's effect to lie within its margin, if it is 0, at Holm's first step; None as above."""
+    tests = sum(bool(spec) and spec["family"] == row["spec"]["family"] for spec in claims["spec"])
+    sd, alpha, power = spread(row, declared["alpha"]), declared["alpha"] / tests, declared["power"]
+    return sd and statistics.seeds_needed(lambda n: statistics.equivalence_power(row["margin"], sd, n, alpha) >= power)
+
+
+# Pools from files: is it safe to mix in?
+
+
+def pools_from_files(claims):
+    """[(pool, {name of a contrast or group: {effect: row}})], contrasts first; an entry per pool and model."""
+    pools = {}
+    for row in claims[claims["decides"]].to_dict("records"):
+        if (row["spec"] or {}).get("each", {}).get("biases") != "files":
+            continue
+        name = row["spec"].get("contrast") or row["spec"]["group"]
+        pools.setdefault((row["spec"]["biases"][0], row["model"]), {}).setdefault(name, {})[row["effect"]] = row
+    return [
+        (pool, dict(sorted(rows.items(), key=lambda pair: "group" in deciding(pair[1])["spec"])))
+        for (pool, _), rows in pools.items()
+    ]
+
+
+def deciding(effects):
+    """Of a contrast's or group's rows the one that decides: beside as much real text, where the study has it."""
+    natural = effects.get("natural")
+    return natural if natural and natural["verdict"] != "not tested" else effects.get("augmentation", natural)
+
+
+def safety(claims, row):
+    """`safe`, `not safe`, `gains`, `unseen` or `not tested`: what a row that claims no effect says of a contrast or group.
+
+    A gap that moves either way is not safe; a group whose own score rises gains.
+    """
+    if row["verdict"] == "contradicted":
+        return "gains" if "group" in row["spec"] and row["estimate"] > 0 else "not safe"
+    if row["verdict"] == "supported" and not unseen(claims, row):
+        return "safe"
+    return "not tested" if row["verdict"] == "not tested" else "unseen"
