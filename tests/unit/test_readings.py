@@ -39,9 +39,9 @@ def test_a_contrast_without_its_control_task_or_second_round_reads_nothing():
 
 
 def test_pools_that_only_a_table_of_pools_reads_are_kept_without_cells():
-    config = study(domain=["culture-spanish"], bias=["contrastive-explicit", "faithful", "neutral"], gamma=[0, 0.5])
+    config = study(domain=["culture-spanish"], bias=["contrastive-explicit", "faithful", "shifted"], gamma=[0, 0.5])
     config |= {"misalignment": ["distributions"], "claimed_only": True}
     config["grid"]["task"] = ["hate-speech", "hiring", "stance"]
     assert {cell["bias"] for cell in grid.cells(config)} == {"untuned", "original", "contrastive-explicit"}
     assert {pool["bias"] for pool in grid.pools(config)} == {"contrastive-explicit", "faithful"}
-    assert grid.tasks_of(config, "culture-spanish") == ["hate-speech", "stance"]
+    assert grid.tasks_of(config, "culture-spanish") == ["hate-speech", "hiring", "stance"]

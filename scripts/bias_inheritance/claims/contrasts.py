@@ -190,17 +190,16 @@ def cell_weights(spec, cells, comparisons, zero=None):
     return weights
 
 
-def at_common_gammas(sides, grid):
+def at_common_gammas(sides, cells):
     """The cells at γ 0 and at the γ at which every pool of every side was run: one side is subtracted from another at the
-    same γ, also where a study trains its mitigations at some γ only."""
-    common = set.intersection(
-        *(
-            {cell[1] for cell in grid if cell[0] == bias and cell[2] == side["mitigation"]}
-            for side in sides
-            for bias in side["biases"]
-        )
-    )
-    return {cell for cell in grid if cell[1] == 0 or cell[1] in common}
+    same γ, also where a study trains its mitigations at some γ only. A side that was never run restricts nothing."""
+    run = [
+        {cell[1] for cell in cells if cell[0] == bias and cell[2] == side["mitigation"]}
+        for side in sides
+        for bias in side["biases"]
+    ]
+    common = set.intersection(*filter(None, run)) if any(run) else set()
+    return {cell for cell in cells if cell[1] == 0 or cell[1] in common}
 
 
 def points(spec, gammas, rounds):

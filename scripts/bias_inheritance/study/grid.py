@@ -14,6 +14,15 @@ INHERITANCE = "inheritance"  # β's table, which claims address as a task
 OF_POOLS = ("groups", "distributions")  # tables that are measured on pools, not on cells
 TABLES = ("values", *OF_POOLS)  # of misalignment/, which claims address as tasks too
 
+# the kind of task that gives a metric which outcomes name without a task
+KIND_OF = {
+    "accuracy": "classification",
+    "label_probability": "classification",
+    "congruence": "congruence",
+    "log_amount_expected": "salary",
+    "log_amount_gap": "salary",
+}
+
 
 def gamma_text(gamma):
     """γ as written in paths: two decimals."""
@@ -319,14 +328,18 @@ def place(cell):
 def _tests_of(config, contrast):
     """The tests that a declared contrast comes to in a study, each a list of the sides that it subtracts or correlates."""
     defaults = {"biases": "types", "mitigation": "none", "over": "mean", "gamma": ABOVE_ZERO}
-    spec, each = defaults | contrast, contrast.get("each", {})
-    pools = types_of(config) if each.get("biases") == "types" else each.get("biases", [None])
-    for bias, mitigation in product(pools, each.get("mitigation", [spec["mitigation"]])):
+    spec, each, known = defaults | contrast, contrast.get("each", {}), declared(config)
+
+    def values(key):
+        chosen = each.get(key, [None])
+        return known[chosen] if isinstance(chosen, str) else chosen
+
+    for bias, mitigation in product(values("biases"), values("mitigation")):
         if bias is None or bias in config["grid"]["bias"]:
-            test = spec | {"mitigation": mitigation} | ({"biases": [bias]} if bias else {})
-            others = [test | spec["minus"]] if "minus" in spec else []
-            others += [defaults | {"biases": test["biases"]} | spec["with"]] if "with" in spec else []
-            yield [test, *others]
+            test = spec | ({"mitigation": mitigation} if mitigation else {}) | ({"biases": [bias]} if bias else {})
+            sides = [test, *([test | spec["minus"]] if "minus" in spec else [])]
+            sides += [side | spec["than"] for side in sides if "than" in spec]
+            yield sides + ([defaults | {"biases": test["biases"]} | spec["with"]] if "with" in spec else [])
 
 
 def _reading_of(config, outcomes, spec):
@@ -387,5 +400,14 @@ def _names_groups(domain):
 
 
 def _measured(selectors):
-    """[(selector, task)] of an outcome."""
-    return [(selector, task) for selector in selectors for task in selector["task"]]
+    """[(selector, task)] of an outcome; a selector that names no task means all tasks that give its metric."""
+    return [
+        (selector, task)
+        for selector in selectors
+        for task in selector.get("task") or filter(_gives(selector["metric"]), catalog.names("task"))
+    ]
+
+
+def _gives(metric):
+    """Whether a task gives a metric, by the task's kind."""
+    return lambda task: catalog.load("task", task)["kind"] == KIND_OF[metric]
