@@ -299,3 +299,11 @@ def test_a_gamma_of_the_mitigations_is_one_of_the_grid(config):
     checks.check(changed(config, ["mitigated_gamma"], [0.5]), [])
     (line,) = lines(changed(config, ["mitigated_gamma"], [0.5, 0.2]))
     assert line == "config.yaml: mitigated_gamma[1]: 0.2 is not in grid.gamma"
+
+
+def test_a_domain_that_no_claim_reads_is_told_where_only_what_claims_read_is_to_run(config):
+    config["grid"] |= {"bias": ["shifted"], "gamma": [0.0, 0.5], "task": ["stereotype-congruence"]}
+    config["mitigated"] = None
+    checks.check(config, [])
+    (line,) = lines(config | {"claimed_only": True})
+    assert line == "config.yaml: claimed_only: no claim reads a task of the domain gender in this study; use false"

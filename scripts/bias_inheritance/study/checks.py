@@ -24,7 +24,7 @@ def check(config, sources):
     faults = schema.faults(config, schema.SCHEMAS / "config.schema.yaml")
     lines = [] if faults else list(_faults_of_the_catalog(config))
     if not faults and not lines:
-        faults = list(_against_catalog(config))
+        faults = list(_against_catalog(config)) or list(_against_claims(config))
     lines += [f"{_source(path, config, sources)}: {schema.line(path, text)}" for path, text in faults]
     if lines:
         raise UserError("\n".join(dict.fromkeys(sorted(lines))))
@@ -153,7 +153,7 @@ def _against_catalog(config):
                     ["grid", "task"],
                     f"none of these belongs to the domain {name}, whose tasks are {', '.join(tasks)}",
                 )
-            elif not grid.tasks_of(config, name):
+            elif not grid.all_tasks_of(config, name):
                 yield (
                     ["evaluation", "datasets"],
                     f"no dataset listed here is used by the domain {name} and the tasks of grid.task",
@@ -210,6 +210,13 @@ def _against_catalog(config):
         yield ["grid"], f"defines {size * config['rounds']['count']} cells; at most {LARGEST_GRID} are allowed"
     if any(gamma > 0 for gamma in axes["gamma"]) and 0 not in axes["gamma"]:
         yield ["grid", "gamma"], "add 0.00: every augmented cell is compared with the cell `original` at γ = 0"
+
+
+def _against_claims(config):
+    """Domains of which no claim reads a task, where only what claims read is to run."""
+    for domain in config["grid"]["domain"]:
+        if not grid.tasks_of(config, domain):
+            yield ["claimed_only"], f"no claim reads a task of the domain {domain} in this study; use false"
 
 
 def _against_sizes(config, domain):

@@ -50,14 +50,14 @@ def tasks_of(config, domain):
 
     Perplexity is asked in any case: it tells whether rounds collapse, which is no claim.
     """
-    tasks = _all_tasks_of(config, domain)
+    tasks = all_tasks_of(config, domain)
     if not config["claimed_only"]:
         return tasks
     read = set().union(*(reading["tasks"] for reading in claim_readings(config).values()))
     return [task for task in tasks if (domain, task) in read or catalog.load("task", task)["kind"] == "perplexity"]
 
 
-def _all_tasks_of(config, domain):
+def all_tasks_of(config, domain):
     """The study's tasks that belong to a domain; of tasks with datasets, those that use one."""
     of_domain = catalog.load("domain", domain)["tasks"]
     return [
@@ -85,7 +85,7 @@ def task_of(config, task, domain):
 def datasets_of(config, domain):
     """{name: description} of the datasets that the study reads for a domain."""
     datasets = {}
-    for task in _all_tasks_of(config, domain):
+    for task in all_tasks_of(config, domain):
         datasets |= task_of(config, task, domain).get("datasets", {})
     return datasets
 
@@ -369,7 +369,7 @@ def _reading_of(config, outcomes, spec):
         if task in OF_POOLS:
             reading["pools"] |= {(domain, bias) for bias in biases if task != "groups" or _names_groups(domain)}
             continue
-        tasks = _all_tasks_of(config, domain)
+        tasks = all_tasks_of(config, domain)
         answered = [name for name in tasks if name == task]
         subtracted = set(controls.values())
         if task == INHERITANCE:

@@ -102,6 +102,7 @@ def _explain(fault):
             "array": "a list",
             "object": "a mapping",
             "null": "null",
+            "boolean": "true or false",
         }
         expected = expected if isinstance(expected, list) else [expected]
         hint = ""
