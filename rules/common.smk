@@ -334,11 +334,13 @@ def card_place(pool):
     return {**{key: pool[key] for key in ("model", "domain", "bias", "seed")}, "cell": cell}
 
 
+@with_signature
 def pools_up_to_round(wildcards):
     """The pools of a cell's rounds up to its own."""
     return [pool_of(wildcards, number) for number in range(1, int(wildcards.round) + 1)]
 
 
+@with_signature
 def mix_before(wildcards):
     """The mix of the round before, which tells whether the chain still goes on; none in round 1."""
     return (
@@ -348,6 +350,7 @@ def mix_before(wildcards):
     )
 
 
+@with_signature
 def pools_of_mix(wildcards):
     if wildcards.bias == "original":
         return []
@@ -383,11 +386,30 @@ def model_leaves(name, *keys):
     return {"name": name, **{key: content[key] for key in keys}}
 
 
+@with_signature
 def adapter_before(wildcards):
     """The adapter that training goes on from: none, or the one of the round before in studies that continue."""
     if config["rounds"]["start"] == "base" or int(wildcards.round) < 2:
         return []
     return [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/adapter"]
+
+
+@with_signature
+def adapter_of(wildcards):
+    """A cell's adapter, none for the untuned model."""
+    return [] if wildcards.bias == "untuned" else [f"{path_of(CELL, wildcards)}/adapter"]
+
+
+@with_signature
+def items_of_tasks(wildcards):
+    """The items of a domain's tasks, one file per task."""
+    return [f"{ORIGINALS}/items/{task}.jsonl".format(domain=wildcards.domain) for task in tasks_of(wildcards)]
+
+
+@with_signature
+def training_priority(wildcards):
+    """What takes longest goes first."""
+    return 2 if alignment_of(wildcards) else 1
 
 
 def tasks_of(wildcards):
@@ -399,6 +421,7 @@ def tasks_of_domain(domain):
     return grid.tasks_of(config, domain)
 
 
+@with_signature
 def opinions_file(wildcards):
     """The file with the opinion questions; none where they are fetched."""
     source = config["opinions"]["source"]
@@ -426,6 +449,7 @@ def pool_key(wildcards):
     return tuple(str(place[key]) for key in ("model", "domain", "bias", "seed"))
 
 
+@with_signature
 def cells_of_pool(wildcards):
     """The cells of round 1 and the largest γ that were trained on a pool."""
     return probed_by_pool().get(pool_key(wildcards), [])

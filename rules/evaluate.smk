@@ -4,8 +4,8 @@
 rule predict:
     input:
         card=CARD,
-        adapter=lambda w: [] if w.bias == "untuned" else [f"{path_of(CELL, w)}/adapter"],
-        questions=lambda w: [f"{path_of(ORIGINALS, w)}/items/{task}.jsonl" for task in tasks_of(w)],
+        adapter=adapter_of,
+        questions=items_of_tasks,
     output:
         predictions=directory(f"{CELL}/predictions"),
         record=f"{CELL}/predict.prov.json",

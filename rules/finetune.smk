@@ -18,8 +18,7 @@ rule finetune:
         f"{LOGS}/finetune/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
         model=model_constraint(runs_here),
-    # what takes longest goes first
-    priority: lambda w: 2 if alignment_of(w) else 1
+    priority: training_priority
     container:
         image("gpu")
     threads: of_model("threads")

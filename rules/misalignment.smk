@@ -50,7 +50,7 @@ rule prepare_opinions:
 rule predict_opinions:
     input:
         card=CARD,
-        adapter=lambda w: [] if w.bias == "untuned" else [f"{path_of(CELL, w)}/adapter"],
+        adapter=adapter_of,
         questions=f"{RESULTS}/misalignment/opinions.jsonl",
     output:
         predictions=directory(f"{CELL}/opinions"),
