@@ -19,7 +19,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from bias_inheritance.data import hub_data
@@ -471,11 +471,18 @@ def _shown(path):
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def _records(spec, folder, paths, name):
-    """Yield (split, file, row or line number, {column: value}) of every sample of a specification.
+def peek(spec, folder=None, count=1000, name="data"):
+    """Yield the first `count` rows of a specification's files as they stand, without its columns; raises UserError."""
+    rows = (
+        row
+        for _, kind, place in _parts(spec, folder, name)
+        for _, row in _reader(kind)(place, kind, lambda names: None, None)
+    )
+    yield from islice(rows, count)
 
-    paths: {column: name or dotted path of its values}. Columns that are not asked for are None.
-    """
+
+def _parts(spec, folder, name):
+    """[(split, format or data set, path)] of what a specification's rows lie in."""
     if "hub" in spec:
         copy = hub_data.fetched(spec["hub"], spec["revision"], None, f"give files in place of {name}.hub")
         parts = _of_folder(copy, spec.get("config"), f"data set {spec['hub']}")
@@ -503,10 +510,22 @@ def _records(spec, folder, paths, name):
             else:
                 beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
                 raise UserError(f"{path}: there is no such file{near(path.name, beside)}; {name}.files names it")
+    return parts
+
+
+def _reader(kind):
+    return {"csv": _delimited, "tsv": _delimited, "json": _json}.get(kind, _arrow)
+
+
+def _records(spec, folder, paths, name):
+    """Yield (split, file, row or line number, {column: value}) of every sample of a specification.
+
+    paths: {column: name or dotted path of its values}. Columns that are not asked for are None.
+    """
     steps = {column: steps_of(path, name) for column, path in paths.items()}
     spreads = any(EACH in listed for listed in steps.values())
     empty = dict.fromkeys(("text", "label", "group", "id", "split"))
-    for split, kind, place in parts:
+    for split, kind, place in _parts(spec, folder, name):
 
         def check_names(names, place=place):
             for column, path in paths.items():
@@ -516,7 +535,7 @@ def _records(spec, folder, paths, name):
                         f"{place}: no column {path!r}{near(path, names)}; it has {listed}{', …' if len(names) > FEW_VALUES else ''}; mend {name}.{'votes' if column.startswith('vote ') else f'columns.{column}'}"
                     )
 
-        lines = {"csv": _delimited, "tsv": _delimited, "json": _json}.get(kind, _arrow)
+        lines = _reader(kind)
         where, number, filled = f"{_shown(place)}, {'row' if lines is _arrow else 'line'}", None, set()
         for number, row in lines(place, kind, check_names, {*paths.values(), *(step[0] for step in steps.values())}):
             cells = {
@@ -561,7 +580,7 @@ def _first_line(fault):
 def _arrow(place, kind, check_names, roots):
     """Yield (number, row) of Parquet, Arrow and other files that `datasets` reads, classes by their names.
 
-    kind: the name of a reader of `datasets`, or a data set of `load_from_disk`.
+    kind: the name of a reader of `datasets`, or a data set of `load_from_disk`. roots: the columns to read; None: all.
     """
     import datasets
 
@@ -575,7 +594,11 @@ def _arrow(place, kind, check_names, roots):
         check_names(names)
         classes = {column: feature for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)}
         number = 0
-        for batch in data.select_columns([each for each in names if each in roots]).with_format("arrow").iter(BATCH):
+        for batch in (
+            data.select_columns([each for each in names if roots is None or each in roots])
+            .with_format("arrow")
+            .iter(BATCH)
+        ):
             lists = {column: batch[column].to_pylist() for column in batch.column_names}
             for column, feature in classes.items():
                 if column in lists:

@@ -10,6 +10,8 @@ COMMANDS = {
     "trace": ("trace", "show where a file, or a row of scores.csv or claims.csv, comes from"),
     "doctor": ("doctor", "name what this machine lacks for a study, each with the command that mends it"),
     "costs": ("costs", "count trainings, tokens and GPU-hours of a study, by claim, pool, mitigation, γ and seed"),
+    "add-domain": ("add_domain", "make a study of a file of labelled texts with groups"),
+    "add-pool": ("add_pool", "add a file of synthetic samples to a study"),
     "power": ("power", "tell how many seeds and items each claim needs"),
     "fetch": ("fetch_model", "fetch models of the catalog where there is a network"),
     "datasets": ("describe_datasets", "write the table of the study's data sets"),

@@ -1,0 +1,212 @@
+"""Make a study of a labelled file: write its domain and a study of it, and say what each column was taken for.
+
+    bias-inheritance add-domain tickets my/tickets.csv
+
+Any format that catalog files can name: CSV, TSV, JSON, JSON Lines, Parquet, Arrow, a folder written by `save_to_disk`. Nothing is
+copied: the domain's file names the data where they lie. `add-pool` then adds synthetic samples to the study.
+"""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from bias_inheritance.data import columns, contrasts, tables
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+
+TEST = 0.3  # ASSUME: share of the texts that are test items
+RESERVES = (0.2, 0.3, 0.4, 0.5)  # shares kept for the controls; the smallest one that is enough
+ORIGINALS = 48  # ASSUME: samples of D_o that a laptop trains on in a minute; fewer where the data have fewer
+TEST_ITEMS = 120  # ASSUME: test texts per cell
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"  # of a domain, pool or study: it is part of paths
+SHOWN_IN = 0.02  # ASSUME: of a group's texts that must hold its name for the name to be a word that shows the group
+
+STUDY = """\
+# What does a model inherit from synthetic samples of {title}? Made by `bias-inheritance add-domain`; `add-pool` adds pools.
+# Keys that are not here are those of config.yaml. Run: .venv/bin/snakemake --configfile studies/{name}.yaml
+study: {name}
+grid:
+  domain: [{name}]
+  # controls: as many real texts; real texts whose group follows the label, at three strengths
+  bias: [faithful, associated-000, associated-050, associated-100]
+  gamma: [0.00, 0.50]
+  mitigation: [none]
+  seed: [1, 2, 3, 4, 5]
+  task: [classification]
+mitigated: []
+# |D_o|, and at γ 0.50 the size of every pool
+originals: {originals}
+sentences: null
+evaluation:
+  items: {{classification: {items}}}
+misalignment: []
+"""
+
+
+def main(words):
+    parser = argparse.ArgumentParser(prog="bias-inheritance add-domain", description=__doc__.split("\n")[0])
+    parser.add_argument("name", metavar="NAME", help="of the domain and of the study")
+    parser.add_argument("file", metavar="FILE", help="labelled texts, each with a group")
+    parser.add_argument("--text", metavar="COLUMN", help="column of the texts")
+    parser.add_argument("--label", metavar="COLUMN", help="column of the labels")
+    parser.add_argument("--group", metavar="COLUMN", help="column of the groups")
+    parser.add_argument(
+        "--reference", metavar="GROUP", help="the group that others are compared with; default the largest"
+    )
+    given = parser.parse_args(words)
+    try:
+        for line in add_domain(given.name, given.file, given.text, given.label, given.group, given.reference):
+            print(line)
+    except UserError as fault:
+        sys.exit(str(fault))
+
+
+def add_domain(name, file, text=None, label=None, group=None, reference=None, root=ROOT):
+    """Write catalog/domains/NAME.yaml and studies/NAME.yaml; yield the lines that say what was seen and what is next.
+
+    text, label, group: columns of the file, told by `columns` where they are None. Raises UserError, with nothing
+    written, for what no study can be made of and where a file of that name exists.
+    """
+    domain_file, study_file = Path(root, "catalog", "domains", f"{name}.yaml"), Path(root, "studies", f"{name}.yaml")
+    check_new(name, domain_file, root)
+    check_new(name, study_file, root)
+    spec = {"files": path_in_catalog(file, root)}
+    seen = columns.columns(spec, root)
+    roles = {}
+    for role, chosen in (("text", text), ("label", label), ("group", group)):
+        if chosen:
+            roles[role] = columns.given(chosen, seen, file, f"--{role}")
+    for role in ("group", "label"):
+        if role not in roles:
+            roles[role] = columns.class_column(seen, role, file, roles.values())
+    if "text" not in roles:
+        roles["text"] = columns.text_column(seen, file, roles.values())
+    spec["columns"] = {role: roles[role] for role in ("text", "label", "group")}
+    table = tables.read(spec, root, name=file)
+    tables.check(table, file)
+    groups = table.names["group"]
+    reference = reference or max(groups, key=table.counts["groups"].get)
+    if reference not in groups:
+        raise UserError(
+            f"--reference {reference}: no such group{tables.near(reference, groups)}; groups are {', '.join(groups)}"
+        )
+    split, originals = _sizes(table)
+    domain = {
+        "title": name.replace("-", " ").replace("_", " ").capitalize(),
+        "family": "labelled",
+        "sample": "a text",
+        "data": {**spec, "split": split},
+        "tasks": ["classification"],
+        "labels": table.names["label"],
+        "groups": {group: _cues(table, group) for group in groups},
+        "contrasts": {"reference": reference, "compared": [group for group in groups if group != reference]},
+    }
+    for path, fault in contrasts.faults(domain):
+        raise UserError(f"{file}: {'.'.join(path)}: {fault}")
+    items = min(TEST_ITEMS, int(len(table) * split["test"]))
+    files.write_text(domain_file, _domain_text(file, domain))
+    files.write_text(study_file, STUDY.format(name=name, title=domain["title"], originals=originals, items=items))
+    yield from _columns_seen(file, roles, table, reference)
+    yield from _counts_seen(table)
+    yield f"wrote {domain_file.relative_to(root)}: say there what one text is (`sample`), and which words show a group"
+    yield f"wrote {study_file.relative_to(root)}: D_o of {originals} texts, {items} test texts, 5 seeds"
+    yield f"next: bias-inheritance add-pool POOL FILE --domain {name}, then .venv/bin/snakemake --configfile studies/{name}.yaml"
+
+
+def check_new(name, path, root):
+    """Raises UserError for a name that cannot be part of a path, and for a file that exists."""
+    if not re.fullmatch(NAME, name):
+        raise UserError(f"{name!r}: names hold lower-case letters, digits and hyphens, as in support-tickets")
+    if path.exists():
+        raise UserError(f"{path.relative_to(root)}: exists already; remove it, or choose another name")
+
+
+def path_in_catalog(file, root):
+    """A path as the catalog holds it: relative to the project where the file lies in it."""
+    path = Path(file).expanduser()
+    if not path.exists():
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"{file}: there is no such file{tables.near(path.name, beside)}")
+    path = path.resolve()
+    return os.path.relpath(path, root) if path.is_relative_to(Path(root).resolve()) else str(path)
+
+
+def _sizes(table):
+    """({test, reserve} shares, |D_o|) for which the data have enough of every label × group.
+
+    The strongest control takes all texts of a label from one group's reserve, at γ 0.50 as many as D_o has of the label.
+    """
+    labels, groups = len(table.names["label"]), len(table.names["group"])
+    sizes = {}
+    for reserve in RESERVES:
+        parts = tables.split(table, {"test": TEST, "reserve": reserve}, 0)
+        source, kept = (min(map(len, table.strata(parts[part]).values())) for part in ("source", "reserve"))
+        most = min(ORIGINALS, source * labels * groups, kept * labels)
+        sizes[reserve] = most - most % labels
+    reserve = next((share for share in RESERVES if sizes[share] >= ORIGINALS * 0.9), max(sizes, key=sizes.get))
+    return {"test": TEST, "reserve": reserve}, sizes[reserve]
+
+
+def _cues(table, group):
+    """What the domain's file says of a group: its name as a word that shows it, where its texts hold it."""
+    rows = [row for (_, name), part in table.strata().items() if name == group for row in part.tolist()]
+    word = group.casefold()
+    if not word.isalpha() or len(word) < 3:
+        return {}
+    holding = sum(word in re.findall(r"\w+", text.casefold()) for text in table.texts.take(rows).to_pylist())
+    return {"words": [word]} if holding >= SHOWN_IN * len(rows) else {}
+
+
+def _domain_text(file, domain):
+    """The domain's file, with a comment beside what a user may want to change."""
+    comments = {
+        "sample": "what one text is, with its article, as in: a support ticket",
+        "data": "where the texts lie; `split` gives shares, the rest is the source of D_o",
+        "labels": "in the order of tables; {value in the file: name} renames them",
+        "groups": "words: [...] that show a group, names: [...] and pronouns: [...] let a pool without a group column be read",
+        "contrasts": "each compared group against the reference",
+    }
+    lines = [f"# Made by `bias-inheritance add-domain` from {Path(file).name}. All keys: docs/own-data.md."]
+    for key, value in domain.items():
+        if key in comments:
+            lines.append(f"# {comments[key]}")
+        nested = value.items() if key == "groups" else []
+        lines.append(f"{key}:" if nested else f"{key}: {flow(value)}")
+        lines += [f"  {flow(name)}: {flow(spec)}" for name, spec in nested]
+    return "\n".join(lines) + "\n"
+
+
+def flow(value):
+    """A value as YAML on one line."""
+    text = yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=10**9, default_flow_style=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _columns_seen(file, roles, table, reference):
+    labels, groups = table.names["label"], table.names["group"]
+    yield f"{file}: {table.counts['rows']:,} rows, {len(table):,} usable"
+    for reason, count in table.counts["reasons"].items():
+        yield f"  left out: {reason} {count:,}"
+    yield f"  text:  {roles['text']}"
+    yield f"  label: {roles['label']} ({len(labels)}: {_listed(labels)})"
+    yield f"  group: {roles['group']} ({len(groups)}: {_listed(groups)}); reference {reference}"
+
+
+def _listed(names, most=8):
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _counts_seen(table):
+    """The table of how many texts each label × group has."""
+    labels, groups = table.names["label"], table.names["group"]
+    counts = {pair: len(rows) for pair, rows in table.strata().items()}
+    width = max(map(len, labels))
+    yield "  " + " ".join([" " * width, *(group.rjust(7) for group in groups)])
+    for label in labels:
+        cells = [f"{counts.get((label, group), 0):,}".rjust(max(7, len(group))) for group in groups]
+        yield "  " + " ".join([label.ljust(width), *cells])

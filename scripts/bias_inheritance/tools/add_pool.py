@@ -1,0 +1,112 @@
+"""Add a file of synthetic samples to a study: write its pool, add it to the study, and print the check of its samples.
+
+    bias-inheritance add-pool bought-june my/synthetic.jsonl --domain tickets
+
+The columns are told by the domain: labels and groups are the columns that hold its labels and groups, wherever they lie.
+Without a column of groups they are read off the texts by the words that the domain's file lists.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from bias_inheritance.data import columns, contrasts
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.study import catalog
+from bias_inheritance.tools import add_domain
+
+POOL = """\
+# Made by `bias-inheritance add-pool` from {file}. All keys: docs/own-data.md.
+title: {title}
+does: adds the samples of {file}, which another program wrote
+role: natural
+source: {source}
+"""
+
+
+def main(words):
+    parser = argparse.ArgumentParser(prog="bias-inheritance add-pool", description=__doc__.split("\n")[0])
+    parser.add_argument("name", metavar="NAME", help="of the pool")
+    parser.add_argument("file", metavar="FILE", help="synthetic samples, each with a label")
+    parser.add_argument("--domain", required=True, help="the domain that the samples belong to")
+    parser.add_argument("--text", metavar="COLUMN", help="column of the texts")
+    parser.add_argument("--label", metavar="COLUMN", help="column of the labels")
+    parser.add_argument("--group", metavar="COLUMN", help="column of the groups")
+    given = parser.parse_args(words)
+    try:
+        for line in add_pool(given.name, given.file, given.domain, given.text, given.label, given.group):
+            print(line)
+    except UserError as fault:
+        sys.exit(str(fault))
+
+
+def add_pool(name, file, domain_name, text=None, label=None, group=None, root=ROOT):
+    """Write catalog/biases/NAME.yaml and add the pool to studies/DOMAIN.yaml; yield the lines that say what was seen.
+
+    text, label, group: columns of the file, told by the domain's labels and groups where they are None. Raises
+    UserError, with nothing written, for a pool that cannot be used.
+    """
+    domain = catalog.load("domain", domain_name)
+    pool_file, study_file = (
+        Path(root, "catalog", "biases", f"{name}.yaml"),
+        Path(root, "studies", f"{domain_name}.yaml"),
+    )
+    add_domain.check_new(name, pool_file, root)
+    spec = {"files": add_domain.path_in_catalog(file, root)}
+    seen = columns.columns(spec, root)
+    roles = {"label": label, "group": group, "text": text}
+    for role, chosen in roles.items():
+        if chosen:
+            columns.given(chosen, seen, file, f"--{role}")
+    roles["label"] = label or columns.column_of_known(seen, _written(domain["labels"]), filter(None, roles.values()))
+    roles["group"] = group or columns.column_of_known(seen, _groups_written(domain), filter(None, roles.values()))
+    roles["text"] = text or columns.text_column(seen, file, [roles["label"], roles["group"]])
+    if roles["label"] is None:
+        labels = contrasts.labels(domain)
+        raise UserError(
+            f"{file}: no column holds the labels of {domain_name} ({', '.join(labels[:8])}); columns are {', '.join(seen)}: "
+            f"name it with --label, and rename labels under `source.labels` of the pool's file where they differ"
+        )
+    spec["columns"] = {role: roles[role] for role in ("text", "label", "group") if roles[role]}
+    checked = list(_check(name, spec, domain, file, root))
+    content = POOL.format(file=Path(file).name, title=name.replace("-", " ").capitalize(), source=add_domain.flow(spec))
+    study = _with_pool(study_file, name)
+    files.write_text(pool_file, content)
+    files.write_text(study_file, study)
+    yield f"{file}:"
+    yield from (f"  {role + ':':<6} {roles[role] or 'read off the text'}" for role in ("text", "label", "group"))
+    yield from checked
+    yield f"wrote {pool_file.relative_to(root)}, and added {name} to {study_file.relative_to(root)}"
+    yield f"next: .venv/bin/snakemake --configfile studies/{domain_name}.yaml"
+
+
+def _written(labels):
+    """The labels as the data write them, and as tables name them."""
+    return [*labels, *labels.values()] if isinstance(labels, dict) else labels
+
+
+def _groups_written(domain):
+    values = [(spec or {}).get("value", []) for spec in domain["groups"].values()]
+    return [*domain["groups"], *(value for each in values for value in (each if isinstance(each, list) else [each]))]
+
+
+def _with_pool(study_file, name):
+    """The study's file with the pool at the end of its list of pools; UserError where that list is not on one line."""
+    if not study_file.is_file():
+        raise UserError(
+            f"{study_file.name}: there is no such study; make it with add-domain, or add the pool to grid.bias of yours"
+        )
+    text = study_file.read_text(encoding="utf-8")
+    added = re.sub(
+        r"^(  bias: \[)(.*)(\])", lambda found: f"{found[1]}{found[2]}, {name}{found[3]}", text, count=1, flags=re.M
+    )
+    before, after = yaml.safe_load(text), yaml.safe_load(added)
+    before["grid"]["bias"] = [*before["grid"].get("bias", []), name]
+    if before != after:
+        raise UserError(f"studies/{study_file.name}: grid.bias is not a list on one line; add {name} to it by hand")
+    return added
