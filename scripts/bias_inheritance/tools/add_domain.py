@@ -112,7 +112,8 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
     files.write_text(domain_file, _domain_text(file, domain))
     files.write_text(study_file, STUDY.format(name=name, title=domain["title"], originals=originals, items=items))
     yield from _columns_seen(file, roles, table, reference)
-    yield from _counts_seen(table)
+    counts = {pair: len(rows) for pair, rows in table.strata().items()}
+    yield from table_of_counts(counts, table.names["label"], groups)
     yield f"wrote {domain_file.relative_to(root)}: say there what one text is (`sample`), and which words show a group"
     yield f"wrote {study_file.relative_to(root)}: D_o of {originals} texts, {items} test texts, 5 seeds"
     yield f"next: bias-inheritance add-pool POOL FILE --domain {name}, then .venv/bin/snakemake --configfile studies/{name}.yaml"
@@ -201,12 +202,10 @@ def _listed(names, most=8):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _counts_seen(table):
-    """The table of how many texts each label × group has."""
-    labels, groups = table.names["label"], table.names["group"]
-    counts = {pair: len(rows) for pair, rows in table.strata().items()}
-    width = max(map(len, labels))
-    yield "  " + " ".join([" " * width, *(group.rjust(7) for group in groups)])
+def table_of_counts(counts, labels, groups):
+    """Lines of how many texts each label × group has. counts: {(label, group): number}."""
+    first, widths = max(map(len, labels)), [max(5, len(group)) for group in groups]
+    yield "  " + "  ".join([" " * first, *(group.rjust(width) for group, width in zip(groups, widths, strict=True))])
     for label in labels:
-        cells = [f"{counts.get((label, group), 0):,}".rjust(max(7, len(group))) for group in groups]
-        yield "  " + " ".join([label.ljust(width), *cells])
+        cells = [f"{counts.get((label, group), 0):,}".rjust(width) for group, width in zip(groups, widths, strict=True)]
+        yield "  " + "  ".join([label.ljust(first), *cells])

@@ -9,6 +9,8 @@ Without a column of groups they are read off the texts by the words that the dom
 import argparse
 import re
 import sys
+from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import yaml
@@ -17,7 +19,8 @@ from bias_inheritance.data import columns, contrasts
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
-from bias_inheritance.study import catalog
+from bias_inheritance.pools import from_file
+from bias_inheritance.study import catalog, configuration, grid
 from bias_inheritance.tools import add_domain
 
 POOL = """\
@@ -73,7 +76,7 @@ def add_pool(name, file, domain_name, text=None, label=None, group=None, root=RO
             f"name it with --label, and rename labels under `source.labels` of the pool's file where they differ"
         )
     spec["columns"] = {role: roles[role] for role in ("text", "label", "group") if roles[role]}
-    checked = list(_check(name, spec, domain, file, root))
+    checked = list(_check({"name": name, "source": spec}, domain, study_file))
     content = POOL.format(file=Path(file).name, title=name.replace("-", " ").capitalize(), source=add_domain.flow(spec))
     study = _with_pool(study_file, name)
     files.write_text(pool_file, content)
@@ -110,3 +113,18 @@ def _with_pool(study_file, name):
     if before != after:
         raise UserError(f"studies/{study_file.name}: grid.bias is not a list on one line; add {name} to it by hand")
     return added
+
+
+def _check(bias, domain, study_file):
+    """Lines on the samples that the study would train on; raises UserError for a pool that it cannot use."""
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
+    splits, _ = family.load(domain)
+    size = grid.pool_size(configuration.read([study_file])[0], domain["name"])
+    samples, failures, counts = from_file.pool(family, bias, domain, splits["source"], splits["test"], size, seed=1)
+    yield f"  {counts['rows']:,} rows: {len(samples) + counts['unused']:,} usable, of which the largest γ takes {size}"
+    for reason, number in counts["reasons"].items():
+        yield f"  left out: {reason} {number:,}"
+    if "group" not in bias["source"]["columns"]:
+        yield f"  groups read off the text: {counts['unclear']} of {len(samples)} show none, or several"
+    shown = Counter((sample["label"], sample["group"] or "unclear") for sample in samples)
+    yield from add_domain.table_of_counts(shown, contrasts.labels(domain), [*domain["groups"], "unclear"])
