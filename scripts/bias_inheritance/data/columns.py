@@ -57,6 +57,8 @@ def columns(spec, folder=None, rows=LOOKED_AT):
     for row in tables.peek(spec, folder, rows):
         for path, value in _leaves(row):
             seen.setdefault(path, Column()).add(value)
+    if not seen:
+        raise UserError(f"{spec['files']}: has no rows; give a file with samples")
     return seen
 
 
@@ -104,8 +106,14 @@ def text_column(seen, where, exclude=()):
 def class_column(seen, role, where, exclude=()):
     """The path of the labels or groups: of the columns of classes, the one whose name fits best.
 
-    Raises UserError where none holds classes, and where several do and no name decides.
+    Raises UserError where none holds classes, where several do and no name decides, and where the fitting one has one value.
     """
+    for path, column in seen.items():
+        if path not in exclude and resembles(path, role) == 2 and column.values and len(column.values) == 1:
+            raise UserError(
+                f"{where}: only {next(iter(column.values))!r} in column {path}; a study needs two {role}s or more: add "
+                f"texts of others, or name another column with --{role}"
+            )
     known = [path for path, column in seen.items() if path not in exclude and is_class(column, MOST[role])]
     if not known:
         raise UserError(

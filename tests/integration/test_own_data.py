@@ -1,0 +1,135 @@
+"""From a labelled file and a file of synthetic samples to a planned study, by the two commands that a user types."""
+
+import pandas as pd
+import pytest
+import tickets
+import yaml
+from bias_inheritance.plumbing import files
+from command_line import bias_inheritance
+from projects import copy_project, run
+
+TOPIC_OF = dict(zip(tickets.GROUPS, ["praise", "billing", "login", "refund"], strict=True))
+
+
+def written(count=160):
+    """Samples as distilabel writes them: each group has its topic in three of four, and no column says the group."""
+    samples = []
+    for number in range(count):
+        group = list(tickets.GROUPS)[number % 4]
+        topic = TOPIC_OF[group] if number % 16 < 12 else list(tickets.TOPICS)[number // 16 % 5]
+        people, country, _ = tickets.GROUPS[group]["words"]
+        text = (
+            f"Hello from {country.capitalize()}, I am a {people} customer of yours. "
+            f"{tickets.TOPICS[topic][number % 2].format(month=tickets.MONTHS[number % 8])} My number is {number + 70_000}."
+        )
+        samples.append(
+            {
+                "instruction": f"Write a support ticket about {topic}.",
+                "generation": text,
+                "topic": topic,
+                "model_name": "some-model",
+                "distilabel_metadata": {"statistics_text_generation_0": {"input_tokens": 12, "output_tokens": 40}},
+            }
+        )
+    return samples
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = copy_project(tmp_path / "project")
+    tickets.write(tmp_path)
+    files.write_jsonl(tmp_path / "synthetic.jsonl", written())
+    return folder
+
+
+def catalog_files(project):
+    return {path.relative_to(project) for place in ("catalog", "studies") for path in (project / place).rglob("*.yaml")}
+
+
+def test_a_study_and_a_pool_from_two_files(project, tmp_path):
+    done = bias_inheritance("add-domain", "tickets", tmp_path / "tickets.csv", project=project)
+    assert done.returncode == 0, done.stderr
+    for line in ("  text:  body", "  label: topic (5: ", "  group: nationality (4: "):
+        assert line in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["login"]]
+    assert rows == [["login", "16", "16", "16", "16"]]
+    domain = yaml.safe_load((project / "catalog/domains/tickets.yaml").read_text())
+    assert domain["data"]["columns"] == {"text": "body", "label": "topic", "group": "nationality"}
+    assert set(domain["labels"]) == set(tickets.TOPICS) and set(domain["groups"]) == set(tickets.GROUPS)
+    assert all(spec["words"] == [group] for group, spec in domain["groups"].items())
+
+    done = bias_inheritance("add-pool", "bought", tmp_path / "synthetic.jsonl", "--domain", "tickets", project=project)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "  text:  generation" in done.stdout and "  label: topic" in done.stdout and "read off the text" in done.stdout
+    )
+    study = yaml.safe_load((project / "studies/tickets.yaml").read_text())
+    assert study["grid"]["bias"] == ["faithful", "associated-000", "associated-050", "associated-100", "bought"]
+
+    planned = run(project, "-n", configfile="studies/tickets.yaml")
+    assert "finetune                  30" in planned  # 5 seeds × (5 pools and the originals)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "json", "jsonl", "parquet"])
+def test_every_format_gives_the_same_domain(project, tmp_path, suffix):
+    frame, path = pd.read_csv(tmp_path / "tickets.csv"), tmp_path / f"other.{suffix}"
+    if suffix == "tsv":
+        frame.to_csv(path, sep="\t", index=False)
+    elif suffix == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_json(path, orient="records", lines=suffix == "jsonl")
+    for name, file in (("first", tmp_path / "tickets.csv"), ("other", path)):
+        done = bias_inheritance("add-domain", name, file, project=project)
+        assert done.returncode == 0, done.stderr
+    first, other = (
+        yaml.safe_load((project / f"catalog/domains/{name}.yaml").read_text()) for name in ("first", "other")
+    )
+    for domain in (first, other):
+        del domain["title"], domain["data"]["files"]
+    assert first == other
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "message"),
+    [
+        (None, ["--text", "bdy"], "no column 'bdy'; did you mean 'body'"),
+        (None, ["--reference", "germn"], "--reference germn: no such group; did you mean 'german'"),
+        (lambda rows: rows.query("nationality == 'german'"), [], "only 'german' in column nationality"),
+        (lambda rows: rows.query("topic == 'login'"), [], "only 'login' in column topic"),
+        (
+            lambda rows: pd.concat([rows.query("nationality != 'german'"), rows.query("nationality == 'german'")[:3]]),
+            [],
+            "too few texts",
+        ),
+        (lambda rows: rows.assign(region=rows["nationality"]), [], "could each be the group"),
+        (lambda rows: rows[:0], [], "has no rows"),
+    ],
+)
+def test_a_file_that_makes_no_study_is_refused_in_one_line(project, tmp_path, change, words, message):
+    if change:
+        change(pd.read_csv(tmp_path / "tickets.csv")).to_csv(tmp_path / "tickets.csv", index=False)
+    before = catalog_files(project)
+    done = bias_inheritance("add-domain", "tickets", tmp_path / "tickets.csv", *words, project=project)
+    assert done.returncode == 1 and message in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert catalog_files(project) == before
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (
+            [{**sample, "topic": "complaint"} for sample in written()],
+            "no column holds the labels of tickets",
+        ),
+        (written()[:12], "the largest γ needs"),
+    ],
+)
+def test_a_pool_that_cannot_be_used_is_refused_in_one_line(project, tmp_path, samples, message):
+    assert not bias_inheritance("add-domain", "tickets", tmp_path / "tickets.csv", project=project).returncode
+    files.write_jsonl(tmp_path / "bad.jsonl", samples)
+    before = catalog_files(project), (project / "studies/tickets.yaml").read_text()
+    done = bias_inheritance("add-pool", "bad", tmp_path / "bad.jsonl", "--domain", "tickets", project=project)
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert message in done.stderr, done.stderr
+    assert (catalog_files(project), (project / "studies/tickets.yaml").read_text()) == before
