@@ -1,6 +1,6 @@
 """Fetch a model, verify it, round its base to NF4 once, examine it, and describe the result on a card."""
 
-from bias_inheritance.models import base, examine, fetching
+from bias_inheritance.models import base, examine, fetching, gguf_files
 from bias_inheritance.models.chat import Chat
 from bias_inheritance.models.served import address
 from bias_inheritance.plumbing import files, step
@@ -26,9 +26,14 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
     # all studies share the folder, so one at a time prepares and describes it
     with files.hold(base.STORE / model / "preparing", wait=True):
-        checkpoint = fetching.fetch(spec["source"], base.STORE / model / "source", model, tokenizer_spec)
+        source = base.STORE / model / "source"
+        checkpoint = gguf_files.checkpoint(fetching.fetch(spec["source"], source, model, tokenizer_spec))
+        tokenizer = base.load_tokenizer(checkpoint)
+        if "random" in spec["source"]:
+            base.build_random(spec["source"], tokenizer, source)
+            checkpoint = source
         try:
-            Chat(base.load_tokenizer(checkpoint), spec["system"])
+            Chat(tokenizer, spec["system"])
             base.prepare_base(checkpoint, form, prepared)
             computed = examine.examine(base.load_folder(prepared, base.compute_type()))
         except UserError as fault:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import filelock
-from bias_inheritance.models import fetching
+from bias_inheritance.models import fetching, gguf_files
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.study import catalog
 
@@ -59,7 +59,8 @@ SIMULATED_IMAGE = b"no image, but a file that stands for one in tests"
 
 def link_models(store):
     """Make `store` a store of models in which those that the checkout has fetched need not be fetched again."""
-    fetching.fetch(catalog.load("model", EMBEDDED)["source"], ROOT / "models" / EMBEDDED / "source", EMBEDDED)
+    source = catalog.load("model", EMBEDDED)["source"]
+    gguf_files.checkpoint(fetching.fetch(source, ROOT / "models" / EMBEDDED / "source", EMBEDDED))
     for note in (ROOT / "models").glob("*/source.json"):
         (store / note.parent.name).mkdir(parents=True, exist_ok=True)
         for path in (*note.parent.glob("source*"), *note.parent.glob("converted*")):

@@ -60,7 +60,7 @@ def test_two_studies_prepare_a_model_one_after_the_other(monkeypatch, tmp_path):
         prepared.append("ended")
 
     monkeypatch.setattr(base, "STORE", tmp_path / "store")
-    monkeypatch.setattr(fetching, "fetch", lambda *_: None)
+    monkeypatch.setattr(fetching, "fetch", lambda *_: tmp_path)
     monkeypatch.setattr(base, "prepare_base", prepare)
     monkeypatch.setattr(base, "load_folder", lambda folder, compute: None)
     monkeypatch.setattr(base, "load_tokenizer", lambda folder: None)

@@ -104,6 +104,18 @@ def digests(folder):
     return {os.path.relpath(entry["path"], folder): entry["sha256"] for entry in provenance.describe(folder)}
 
 
+def build_random(source, tokenizer, folder):
+    """Write a random Llama of the shape in `source` (hidden_size, layers, heads, …, seed) with another model's tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(source["seed"])
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    defaults = {"vocab_size": len(tokenizer), "tie_word_embeddings": True}
+    config = LlamaConfig(**special, **{**defaults, **source["shape"]})
+    save(folder, LlamaForCausalLM(config).to(torch.bfloat16), tokenizer)
+
+
 # ---- the card ----
 
 

@@ -11,29 +11,27 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from bias_inheritance.models import base, gguf_files
+from bias_inheritance.models import base
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.errors import UserError
 
 
 def fetch(source, folder, model, tokenizer_spec=None):
-    """The folder of the checkpoint that `source` (of a catalog file) describes: `folder`, or what its GGUF file became.
+    """The folder, `folder`, with the files of the model that `source` (of its catalog file) describes.
 
-    tokenizer_spec: the catalog file of the model whose tokenizer a random one borrows. Raises UserError where the model
-    cannot be fetched, or a file has changed since.
+    Of a random model the folder of the one whose tokenizer it borrows, by that one's catalog file `tokenizer_spec`.
+    Raises UserError where the model cannot be fetched, or a file has changed since.
     """
     if "random" in source:
-        borrowed = source["tokenizer_of"]
-        tokenizer = fetch(tokenizer_spec["source"], base.STORE / borrowed / "source", borrowed)
-        build_random(source, tokenizer, folder)
-        return folder
+        lender = source["tokenizer_of"]
+        return fetch(tokenizer_spec["source"], base.STORE / lender / "source", lender)
     with files.hold(folder.parent / "lock", wait=True):
         if is_fetched(source, folder):
             _verify(folder)
         else:
             print(f"fetching {model}")
             _replace(source, folder)
-        return gguf_files.checkpoint(folder)
+    return folder
 
 
 def is_fetched(source, folder):
@@ -160,19 +158,3 @@ def check_weights(folder, name):
         raise UserError(
             f"{name}: the hub has no {missing[0]}; only safetensors weights are loaded, so choose a revision that has them"
         )
-
-
-# ---- random weights ----
-
-
-def build_random(source, tokenizer_folder, folder):
-    """Write a random Llama of the shape in `source` (hidden_size, layers, heads, …, seed) with another model's tokenizer."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    tokenizer = base.load_tokenizer(tokenizer_folder)
-    torch.manual_seed(source["seed"])
-    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    defaults = {"vocab_size": len(tokenizer), "tie_word_embeddings": True}
-    config = LlamaConfig(**special, **{**defaults, **source["shape"]})
-    base.save(folder, LlamaForCausalLM(config).to(torch.bfloat16), tokenizer)

@@ -21,10 +21,11 @@ def checkpoint(folder):
     if gguf_file is None:
         return folder
     converted, note = folder.with_name("converted"), folder.with_name("converted.json")
-    made_from = {"source": provenance.sha256(gguf_file), "program": provenance.sha256(__file__)}
-    if not (note.exists() and files.read_json(note) == {**made_from, "files": base.digests(converted)}):
-        _convert(gguf_file, converted)
-        files.write_json(note, {**made_from, "files": base.digests(converted)})
+    made_from = {"source": provenance.sha256(gguf_file), "program": provenance.read_source(__file__).digest}
+    with files.hold(folder.parent / "lock", wait=True):
+        if not (note.exists() and files.read_json(note) == {**made_from, "files": base.digests(converted)}):
+            _convert(gguf_file, converted)
+            files.write_json(note, {**made_from, "files": base.digests(converted)})
     return converted
 
 
