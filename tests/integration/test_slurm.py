@@ -103,7 +103,7 @@ def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(u
 
     assert cancelled and killed
     logs = [log.read_text() for log in (project() / "logs" / name / "finetune").glob("*.log")]
-    continued = [int(step) for log in logs for step in re.findall("continued after step ([0-9]+)", log)]
+    continued = [int(step) for log in logs for step in re.findall("resumed after step ([0-9]+)", log)]
     assert continued
     assert all(1 < step < STEPS for step in continued)
     assert results(name) == undisturbed
@@ -180,7 +180,7 @@ def test_a_training_that_is_preempted_and_then_runs_out_of_time_goes_on(tmp_path
     ended = [facts["state"] for facts in seen.values() if is_of(facts, "finetune")]
     assert "TIMEOUT" in ended and ended[-1] == "COMPLETED"
     log = next((project() / "logs" / hurried / "finetune").glob("*.log")).read_text()
-    assert re.search("continued after step [0-9]+", log)
+    assert re.search("resumed after step [0-9]+", log)
     weights = [(project() / path / "adapter_model.safetensors").read_bytes() for path in adapters.values()]
     assert weights[0] == weights[1]
 
