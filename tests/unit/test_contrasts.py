@@ -2,6 +2,7 @@
 
 import pytest
 from bias_inheritance.data import contrasts
+from bias_inheritance.study import catalog
 
 GROUPS = {"german": {}, "indian": {}, "nigerian": {}, "white-asian": {}}
 
@@ -55,3 +56,28 @@ def test_rest_is_every_known_group_but_the_other():
 )  # fmt: skip
 def test_what_cannot_be_compared_is_told(declared, text):
     assert any(found.startswith(text) for _, found in contrasts.faults(declared))
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "text"),
+    [
+        ({"labels": ["one"]}, ["labels"], "there is 1; from 2 to 50"),
+        ({"labels": {n: f"label {n}" for n in range(51)}}, ["labels"], "there are 51"),
+        ({"labels": ["a", True]}, ["labels"], "True is no text; write it in quotes"),
+        ({"swap": [{"german": "x", "swede": "y"}]}, ["swap", 0], "'swede' is not one of german"),
+        ({"swap": [{"german": "x", "indian": "y", "where": "("}]}, ["swap", 0, "where"], "'(' is no pattern"),
+        ({"associated_groups": {"a": "german"}}, ["associated_groups", "b"], "has to name a group for each of a, b"),
+        ({"associated_groups": {"a": "german", "b": "swede"}}, ["associated_groups", "b"], "'swede' is not one of"),
+        ({"planted_label": "c"}, ["planted_label"], "'c' is not one of a, b"),
+        ({"stereotypes": {"a": {"swede": {}}}}, ["stereotypes", "a", "swede"], "is not one of german"),
+        ({"stereotypes": {"c": {}}}, ["stereotypes", "c"], "is not one of a, b"),
+    ],
+)
+def test_what_is_listed_by_label_or_group_has_to_fit(more, path, text):
+    declared = {**domain("german", "all"), "labels": ["a", "b"], **more}
+    assert any(place == path and found.startswith(text) for place, found in contrasts.faults(declared))
+
+
+@pytest.mark.parametrize("name", catalog.names("domain"))
+def test_the_shipped_domains_are_without_fault(name):
+    assert list(contrasts.faults(catalog.load("domain", name))) == []

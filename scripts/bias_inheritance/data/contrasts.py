@@ -10,6 +10,9 @@ A domain's file declares both:
 minus the compared group.
 """
 
+import re
+
+MOST_GROUPS, MOST_LABELS = 20, 50
 REST = "rest"  # all groups but the one that it is set against, taken together
 EVERYONE = "all"  # of `compared`: each group but the reference
 # names that tables use for other rows than those of a group
@@ -102,13 +105,12 @@ def sides(groups, domain):
 
 
 def faults(domain):
-    """(path of keys, what is wrong there) of a domain's groups and contrasts."""
+    """(path of keys, what is wrong there) of a domain's groups, labels and contrasts, and of what is listed by them."""
     groups, declared = list(domain["groups"]), domain["contrasts"]
     for group in groups:
         if group in RESERVED:
             yield ["groups", group], f"tables use {group!r} for other rows; choose another name"
-    if not 2 <= len(groups) <= 20:
-        yield ["groups"], f"there {'is' if len(groups) == 1 else 'are'} {len(groups)}; from 2 to 20 are supported"
+    yield from _number(["groups"], groups, MOST_GROUPS)
     known, compared = [*groups, REST], declared["compared"]
     if declared["reference"] not in known:
         yield ["contrasts", "reference"], f"{declared['reference']!r} is not one of {', '.join(known)}"
@@ -121,3 +123,42 @@ def faults(domain):
     names = [contrast_name(*contrast) for contrast in contrasts(domain)]
     for name in sorted({name for name in names if names.count(name) > 1 or name in groups}):
         yield ["groups"], f"{name!r} is the name of a contrast and of another contrast or group; rename a group"
+    for place, row in enumerate(domain.get("swap", [])):
+        for group in row.keys() - {"where", *groups}:
+            yield ["swap", place], f"{group!r} is not one of {', '.join(groups)}"
+        try:
+            re.compile(row.get("where", ""))
+        except re.error as fault:
+            yield ["swap", place, "where"], f"{row['where']!r} is no pattern ({fault})"
+    if "labels" in domain:
+        yield from _faults_by_label(domain, groups)
+
+
+def _faults_by_label(domain, groups):
+    listed = labels(domain)
+    for label in listed:
+        if not isinstance(label, str):
+            yield ["labels"], f"{label!r} is no text; write it in quotes, as the data write it"
+    yield from _number(["labels"], listed, MOST_LABELS)
+    associated = domain.get("associated_groups")
+    if associated is not None:
+        for label in {*listed} ^ associated.keys():
+            yield (
+                ["associated_groups", label],
+                f"has to name a group for each of {', '.join(map(str, listed))}, and nothing else",
+            )
+        for label, group in associated.items():
+            if group not in groups:
+                yield ["associated_groups", label], f"{group!r} is not one of {', '.join(groups)}"
+    if domain.get("planted_label", listed[0]) not in listed:
+        yield ["planted_label"], f"{domain['planted_label']!r} is not one of {', '.join(map(str, listed))}"
+    for label, by_group in domain.get("stereotypes", {}).items():
+        if label not in listed:
+            yield ["stereotypes", label], f"is not one of {', '.join(map(str, listed))}"
+        for group in by_group.keys() - {*groups}:
+            yield ["stereotypes", label, group], f"is not one of {', '.join(groups)}"
+
+
+def _number(path, names, most):
+    if not 2 <= len(names) <= most:
+        yield path, f"there {'is' if len(names) == 1 else 'are'} {len(names)}; from 2 to {most} are supported"

@@ -9,7 +9,9 @@ A domain's file lists what corresponds, one row for each word:
 Of rows that fit the first one counts. First names are exchanged by their places in the groups' lists.
 """
 
+import json
 import re
+from functools import cache
 
 from bias_inheritance.data import cues
 
@@ -21,21 +23,10 @@ def exchanged(text, domain, first, second):
 
     domain: its `groups` and `swap`. A text without any cue of `first` comes back with 0: it has no twin.
     """
-    rows = [row for row in domain.get("swap", []) if first in row and second in row]
-    words = {}  # word in lower case → [(its counterpart, what must follow, whether it is of `first`)]
-    for row in rows:
-        for source, target in ((first, second), (second, first)):
-            place = (row[target], row.get("where"), source == first)
-            words.setdefault(row[source].lower(), []).append(place)
-    persons = {}
-    for source, target in ((first, second), (second, first)):
-        for name, other in _counterparts(domain["groups"][source], domain["groups"][target]).items():
-            persons.setdefault(name, (other, source == first))
-    if not words and not persons:
+    described = json.dumps([domain["groups"], domain.get("swap", [])], sort_keys=True)
+    words, persons, pattern = _rules(described, first, second)
+    if pattern is None:
         return text, 0
-    listed = sorted({*words, *persons}, key=lambda cue: (-len(cue), cue))
-    parts = [re.escape(cue) if cue in persons else f"(?i:{re.escape(cue)})" for cue in listed]
-    pattern = re.compile(rf"{ARTICLE}\b(?P<cue>{'|'.join(parts)})\b")
     count = 0
 
     def replace(match):
@@ -45,7 +36,7 @@ def exchanged(text, domain, first, second):
             new, of_first = persons[cue]
         else:
             following = text[match.end() :]
-            fitting = (place for place in words[cue.lower()] if not place[1] or re.match(place[1], following))
+            fitting = (place for place in words[cue.lower()] if not place[1] or place[1].match(following))
             new, _, of_first = next(fitting, (cue, None, False))
             new = _in_case_of(cue, new)
         count += of_first
@@ -54,6 +45,24 @@ def exchanged(text, domain, first, second):
         return f"{_article(match['article'], cue, new)}{match['space']}{new}"
 
     return pattern.sub(replace, text), count
+
+
+@cache
+def _rules(described, first, second):
+    """({word: [(its counterpart, pattern of what must follow, whether it is of `first`)]}, {name: (the other one, whether
+    it is of `first`)}, pattern of all of them with an article before it, or None where nothing corresponds)."""
+    groups, swap = json.loads(described)
+    words, persons = {}, {}
+    for source, target in ((first, second), (second, first)):
+        for row in swap:
+            if source in row and target in row:
+                where = re.compile(row["where"]) if "where" in row else None
+                words.setdefault(row[source].lower(), []).append((row[target], where, source == first))
+        for name, other in _counterparts(groups[source], groups[target]).items():
+            persons.setdefault(name, (other, source == first))
+    listed = sorted({*words, *persons}, key=lambda cue: (-len(cue), cue))
+    parts = [re.escape(cue) if cue in persons else f"(?i:{re.escape(cue)})" for cue in listed]
+    return words, persons, re.compile(rf"{ARTICLE}\b(?P<cue>{'|'.join(parts)})\b") if parts else None
 
 
 def twins(samples, domain):

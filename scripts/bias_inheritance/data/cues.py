@@ -1,6 +1,7 @@
 """What shows who a text is about: words, pronouns and first names of the groups; finding, masking and drawing them."""
 
 import csv
+import json
 import re
 from functools import cache
 
@@ -68,8 +69,9 @@ def shown_group(text, groups, levels=(("pronouns",), ("words",), ("names",))):
     the text decides. Names count as written, other cues in any case; a cue of several words ("Latin American") is one, and
     the words in it are no cues of another group; a name that two groups have is no cue.
     """
+    described = json.dumps(groups, sort_keys=True)
     for kinds in levels:
-        counts = _mentions(text, groups, kinds)
+        counts = _mentions(text, _lexicon(described, kinds), groups)
         best = max(counts, key=counts.get)
         others = sum(counts.values()) - counts[best]
         if counts[best] > 2 * others:
@@ -79,25 +81,37 @@ def shown_group(text, groups, levels=(("pronouns",), ("words",), ("names",))):
     return None
 
 
-def _mentions(text, groups, kinds):
-    """{group: how many of its cues of the given kinds a text holds}."""
-    words = {}
-    for group, spec in groups.items():
-        words[group] = {cue.lower() for kind in kinds if kind != "names" for cue in (spec or {}).get(kind, [])}
+@cache
+def _lexicon(described, kinds):
+    """({word: its groups}, {name: its one group}, [(pattern of a phrase, its group)], longest first) of groups as JSON."""
+    words, persons, phrases = {}, {}, []
+    for group, spec in json.loads(described).items():
+        for kind in kinds:
+            cues = (spec or {}).get(kind, [])
+            for cue in names(cues) if kind == "names" and cues else cues:
+                holders = (persons if kind == "names" else words).setdefault(
+                    cue if kind == "names" else cue.lower(), []
+                )
+                if group not in holders:
+                    holders.append(group)
+    for phrase in sorted((cue for cue in words if " " in cue), key=len, reverse=True):
+        pattern = re.compile(rf"\b{re.escape(phrase)}\b", re.IGNORECASE)
+        phrases += [(pattern, group) for group in words.pop(phrase)]
+    return words, {name: holders[0] for name, holders in persons.items() if len(holders) == 1}, phrases
+
+
+def _mentions(text, lexicon, groups):
+    """{group: how many of its cues a text holds}."""
+    words, persons, phrases = lexicon
     counts = dict.fromkeys(groups, 0)
-    for group, listed in words.items():
-        for phrase in sorted((cue for cue in listed if " " in cue), key=len, reverse=True):
-            text, found = re.subn(rf"\b{re.escape(phrase)}\b", " ", text, flags=re.IGNORECASE)
-            counts[group] += found
-    listed_names = {}
-    if "names" in kinds:
-        for group, spec in groups.items():
-            for name in names(spec["names"]) if spec and "names" in spec else []:
-                listed_names.setdefault(name, set()).add(group)
+    for pattern, group in phrases:
+        text, found = pattern.subn(" ", text)
+        counts[group] += found
     for word in WORD.findall(text):
-        holders = listed_names.get(word, set())
-        for group, listed in words.items():
-            counts[group] += word.lower() in listed or holders == {group}
+        holders = words.get(word.lower(), ())
+        person = persons.get(word)
+        for group in {*holders, person} if person else holders:
+            counts[group] += 1
     return counts
 
 
