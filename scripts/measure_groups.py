@@ -61,8 +61,8 @@ def measured(place, kept, wrong, domain, suffix):
         tables["asked_share"] = groups.asked_share(kept + wrong, labels)
     return [
         {**place, "metric": metric + suffix, "group": row.pop("label").replace(" ", "-"), **row}
-        for metric, found in tables.items()
-        for row in found
+        for metric, shares in tables.items()
+        for row in shares
     ]
 
 

@@ -72,14 +72,14 @@ def opposed(group, domain, stream):
 
     A group that is compared with nobody but the rest is set against any other one.
     """
-    found = [
+    others = [
         second
         for pair in contrasts(domain)
         for first, second in (pair, pair[::-1])
         if first == group and second != REST
     ]
-    found = found or [name for name in domain["groups"] if name != group]
-    return found[0] if len(found) == 1 else found[stream.integers(len(found))]
+    others = others or [name for name in domain["groups"] if name != group]
+    return others[0] if len(others) == 1 else others[stream.integers(len(others))]
 
 
 def by_name(domain):

@@ -71,21 +71,21 @@ def twins(samples, domain):
     A twin shares its original's `twin` and label; `exchanged` is how many cues differ. Samples without a cue of their own
     group stay alone: they are compared within strata of their label.
     """
-    found, counts = [], {"with_twin": 0, "without_twin": 0, "exchanged": 0}
+    crossed, counts = [], {"with_twin": 0, "without_twin": 0, "exchanged": 0}
     for sample in samples:
-        made = []
+        copies = []
         for group in domain["groups"]:
             if sample["group"] in (None, group):
                 continue
             text, count = exchanged(sample["text"], domain, sample["group"], group)
             if count:
-                made.append(
+                copies.append(
                     {**sample, "id": f"{sample['id']}-as-{group}", "group": group, "text": text, "exchanged": count}
                 )
-        counts["with_twin" if made else "without_twin"] += 1
-        counts["exchanged"] += sum(twin["exchanged"] for twin in made)
-        found += [sample, *made]
-    return found, counts
+        counts["with_twin" if copies else "without_twin"] += 1
+        counts["exchanged"] += sum(twin["exchanged"] for twin in copies)
+        crossed += [sample, *copies]
+    return crossed, counts
 
 
 def _counterparts(first, second):
@@ -99,7 +99,12 @@ def _counterparts(first, second):
         cells = [{"culture": culture, "gender": gender} for culture, gender in cues.first_names()]
         cells = [cell for cell in cells if all(cell[key] == value for key, value in listed[0].items())]
         pairs = [[cues.names(each, **cell) for each in listed] for cell in cells]
-    return {name: others[place % len(others)] for own, others in pairs if others for place, name in enumerate(own)}
+    return {
+        name: second_names[place % len(second_names)]
+        for first_names, second_names in pairs
+        if second_names
+        for place, name in enumerate(first_names)
+    }
 
 
 def _in_case_of(old, new):

@@ -31,9 +31,9 @@ def names(listed, **attributes):
     wanted = {**attributes, **(listed or {})}
     return [
         name
-        for (culture, gender), found in first_names().items()
+        for (culture, gender), column in first_names().items()
         if wanted.get("culture", culture) == culture and wanted.get("gender", gender) == gender
-        for name in found
+        for name in column
     ]
 
 
@@ -52,9 +52,9 @@ def with_article(noun):
 
 def share_of_words(text, words):
     """Share of a text's words that are in a list of words."""
-    found = re.findall(r"[a-zà-ÿ]+(?:-[a-zà-ÿ]+)*", text.lower())
+    words_of_text = re.findall(r"[a-zà-ÿ]+(?:-[a-zà-ÿ]+)*", text.lower())
     counted = set(words)
-    return sum(word in counted for word in found) / max(1, len(found))
+    return sum(word in counted for word in words_of_text) / max(1, len(words_of_text))
 
 
 def has_cues(groups):
@@ -105,8 +105,8 @@ def _mentions(text, lexicon, groups):
     words, persons, phrases = lexicon
     counts = dict.fromkeys(groups, 0)
     for pattern, group in phrases:
-        text, found = pattern.subn(" ", text)
-        counts[group] += found
+        text, count = pattern.subn(" ", text)
+        counts[group] += count
     for word in WORD.findall(text):
         holders = words.get(word.lower(), ())
         person = persons.get(word)

@@ -85,16 +85,16 @@ def _twins_by(folder, domain, field, values):
 
     Raises UserError for a twin whose field is none of `values`.
     """
-    found = {value: [] for value in values}
+    samples = {value: [] for value in values}
     for label, path in zip(contrasts.labels(domain), map(Path, _twin_files(folder, domain)), strict=True):
         for twin in files.read_jsonl(path, required=("id", field, *domain["groups"], "text")):
-            if twin[field] not in found:
+            if twin[field] not in samples:
                 raise UserError(
                     f"{path}: {field} of {twin['id']} is {twin[field]!r}; it has to be one of {', '.join(values)}"
                 )
             for group in domain["groups"]:
                 forms = contrasts.described(domain, group).get("forms", {})
-                found[twin[field]].append(
+                samples[twin[field]].append(
                     {
                         "id": f"{twin['id']}-{group}",
                         "twin": twin["id"],
@@ -104,7 +104,7 @@ def _twins_by(folder, domain, field, values):
                         "text": expand(twin, group, forms),
                     }
                 )
-    return found
+    return samples
 
 
 def _twin_files(folder, domain):
@@ -130,7 +130,13 @@ def load_table(domain, data_dir=None):
     table = tables.read(_specification(domain), data_dir, name=place)
     tables.check(table, place)
     splits, left_out = {}, {}
-    for split, rows in _parts(table, data.get("split", SPLIT), place).items():
+    parts = _parts(table, data.get("split", SPLIT), place)
+    lacking = set(itertools.product(table.names["label"], table.names["group"])) - table.strata(parts["source"]).keys()
+    if lacking:
+        raise UserError(
+            f"{place}.split: the source has no text of {' and '.join(min(lacking))}; D_o needs every combination"
+        )
+    for split, rows in parts.items():
         kept = _at_most(table, rows, LARGEST)
         if len(kept) < len(rows):
             left_out[split] = len(rows) - len(kept)
@@ -159,16 +165,18 @@ def _parts(table, split, place):
     """{source, reserve and test: row numbers}, by shares or by the data's own splits (a name or several each)."""
     import numpy as np
 
-    shares = {part: share for part, share in split.items() if not isinstance(share, (str, list))}
-    if shares:
-        parts = tables.split(table, shares, 0)
+    by_share = [part for part, share in split.items() if not isinstance(share, (str, list))]
+    if by_share and len(by_share) < len(split):
+        raise UserError(f"{place}.split: give every part a share, or name the data's own splits for every part")
+    if by_share:
+        parts = tables.split(table, split, 0)
     else:
-        parts, own = {}, table.names["split"]
+        parts, of_data = {}, table.names["split"]
         for part, names in split.items():
-            codes = [own.index(name) for name in ([names] if isinstance(names, str) else names) if name in own]
+            codes = [of_data.index(name) for name in ([names] if isinstance(names, str) else names) if name in of_data]
             if not codes:
                 raise UserError(
-                    f"{place}.split.{part}: the data have no split {names}{tables.near(names, own)}; they have {', '.join(map(str, own)) or 'none'}"
+                    f"{place}.split.{part}: the data have no split {names}{tables.near(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
                 )
             parts[part] = np.flatnonzero(np.isin(table.codes["split"], codes))
     return {part: parts.get(part, np.array([], dtype=np.int64)) for part in ("source", "reserve", "test")}
@@ -198,18 +206,18 @@ def draw(samples, count, seed):
         sample = samples[index]
         strata.setdefault((sample["label"], sample["group"]), []).append(sample)
     keys = [sorted(strata)[index] for index in stream.permutation(len(strata))]
-    wanted = {key: count // len(keys) + (number < count % len(keys)) for number, key in enumerate(keys)}
+    needed = {key: count // len(keys) + (number < count % len(keys)) for number, key in enumerate(keys)}
     chosen, used = [], set()
     for key in keys:
         fresh = [sample for sample in strata[key] if sample["twin"] not in used] + [
             sample for sample in strata[key] if sample["twin"] in used
         ]
-        if len(fresh) < wanted[key]:
+        if len(fresh) < needed[key]:
             raise UserError(
-                f"originals: {wanted[key]} samples of {' and '.join(key)} are asked for, the source has {len(fresh)}; ask for at most {len(fresh) * len(keys)}"
+                f"originals: {needed[key]} samples of {' and '.join(key)} are asked for, the source has {len(fresh)}; ask for at most {len(fresh) * len(keys)}"
             )
-        chosen += fresh[: wanted[key]]
-        used |= {sample["twin"] for sample in fresh[: wanted[key]]}
+        chosen += fresh[: needed[key]]
+        used |= {sample["twin"] for sample in fresh[: needed[key]]}
     return [chosen[index] for index in stream.permutation(len(chosen))]
 
 
@@ -233,39 +241,39 @@ def values(bias, domain, attributes, stream):
     random generator.
     """
     label, group = attributes["label"], attributes["group"]
-    found = {"sample": domain.get("sample", SAMPLE), "label": label, "a_label": with_article(label)}
+    words = {"sample": domain.get("sample", SAMPLE), "label": label, "a_label": with_article(label)}
     if group is None:
-        return found
+        return words
     other = contrasts.opposed(group, domain, stream)
-    own, others = (contrasts.described(domain, name) for name in (group, other))
-    noun = own.get("noun", group)
-    found |= {"group": noun, "group_article": with_article(noun), "other_group": others.get("noun", other)}
-    if "pronouns" in own:
-        found["pronoun"] = own["pronouns"][0]
+    of_group, of_other = (contrasts.described(domain, name) for name in (group, other))
+    noun = of_group.get("noun", group)
+    words |= {"group": noun, "group_article": with_article(noun), "other_group": of_other.get("noun", other)}
+    if "pronouns" in of_group:
+        words["pronoun"] = of_group["pronouns"][0]
     for name, key in ((group, "stereotype"), (other, "other_stereotype")):
         if name in domain.get("stereotypes", {}).get(label, {}):
-            found[key] = domain["stereotypes"][label][name]["text"]
+            words[key] = domain["stereotypes"][label][name]["text"]
     culture = {"culture": attributes["culture"]} if "culture" in attributes else domain.get("names", {})
-    for spec, key in ((own, "name"), (others, "other_name")):
+    for spec, key in ((of_group, "name"), (of_other, "other_name")):
         if "names" in spec:
-            found[key] = cues.drawn(cues.names(spec["names"], **culture), stream)
+            words[key] = cues.drawn(cues.names(spec["names"], **culture), stream)
     if "age" in attributes:
         age = attributes["age"]
-        found |= {"age": age, "age_article": with_article(age), "age_cue": domain["ages"][age]}
+        words |= {"age": age, "age_article": with_article(age), "age_cue": domain["ages"][age]}
     if "culture" in attributes:
-        found["culture"] = domain["cultures"][attributes["culture"]]
-    return found
+        words["culture"] = domain["cultures"][attributes["culture"]]
+    return words
 
 
 def slot(bias, domain, attributes, stream):
     """Fill one slot: what to ask the generator, and for whom; `values` explains the arguments."""
-    template, known = prompts.template(bias, domain), values(bias, domain, attributes, stream)
+    template, words = prompts.template(bias, domain), values(bias, domain, attributes, stream)
     return {
-        "prompt": template.format(**known),
+        "prompt": template.format(**words),
         "label": attributes["label"],
         "asked_group": attributes["group"],
         "attributes": {name: value for name, value in attributes.items() if name not in ("label", "group")},
-        "names": [known[key] for key in ("name", "other_name") if key in known and "{" + key + "}" in template],
+        "names": [words[key] for key in ("name", "other_name") if key in words and "{" + key + "}" in template],
     }
 
 
@@ -389,6 +397,8 @@ def mask(sample, domain, token):
     """
     words = [*cues.words_of(domain["groups"]), *domain.get("cultures", {}).values()]
     listed = [contrasts.described(domain, group).get("names") for group in domain["groups"]]
-    own = [name for names in listed if isinstance(names, list) for name in names]
-    own += [part for name in sample.get("names") or [] for part in name.split()] + (sample.get("name") or "").split()
-    return cues.mask(sample["text"], words, own, token)
+    persons = [name for names in listed if isinstance(names, list) for name in names]
+    persons += [part for name in sample.get("names") or [] for part in name.split()] + (
+        sample.get("name") or ""
+    ).split()
+    return cues.mask(sample["text"], words, persons, token)

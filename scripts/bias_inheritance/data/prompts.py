@@ -6,8 +6,8 @@ import string
 
 def template(bias, domain):
     """The template of a bias type for a domain, or None: the domain's own, else that of its `prompts`, else its family's."""
-    own = (domain["name"], domain.get("prompts"), domain["family"])
-    return next((bias["prompt"][key] for key in own if key in bias["prompt"]), None)
+    keys = (domain["name"], domain.get("prompts"), domain["family"])
+    return next((bias["prompt"][key] for key in keys if key in bias["prompt"]), None)
 
 
 def faults(family, bias, domain):

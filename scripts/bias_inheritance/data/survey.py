@@ -195,37 +195,37 @@ def values(bias, domain, attributes, stream):
     """
     answer, group, statement = (attributes[name] for name in ("label", "group", "statement"))
     topic, text = domain["statements"][statement]["topic"], domain["statements"][statement]["text"]
-    found = {"statement": text, "answers": domain["scale"]["answers"][answer]}
+    words = {"statement": text, "answers": domain["scale"]["answers"][answer]}
     if group:
         other = contrasts.opposed(group, domain, stream)
         gender, age = attributes["gender"], attributes["age"]
-        own, others = (cues.names(domain["groups"][name]["names"], gender=gender) for name in (group, other))
-        found |= {
+        of_group, of_other = (cues.names(domain["groups"][name]["names"], gender=gender) for name in (group, other))
+        words |= {
             "person": with_article(domain["groups"][group]["person"]),
             "people": domain["groups"][group]["people"],
             "other_people": domain["groups"][other]["people"],
             "stereotype": domain["stereotypes"][group][topic]["text"],
             "other_stereotype": domain["stereotypes"][other][topic]["text"],
-            "name": cues.drawn(own, stream),
-            "other_name": cues.drawn(others, stream),
+            "name": cues.drawn(of_group, stream),
+            "other_name": cues.drawn(of_other, stream),
             "several": with_article(f"{age} {domain['groups'][group]['adjective']} {domain['genders'][gender]}"),
             "age_cue": domain["ages"][age],
         }
-    return found
+    return words
 
 
 def slot(bias, domain, attributes, stream):
     """Fill one slot: what to ask the generator, and for whom; `values` explains the arguments."""
-    template, known = prompts.template(bias, domain), values(bias, domain, attributes, stream)
+    template, words = prompts.template(bias, domain), values(bias, domain, attributes, stream)
     group = attributes["group"]
     return {
-        "prompt": template.format(**known),
+        "prompt": template.format(**words),
         "label": attributes["label"],
         "statement": attributes["statement"],
-        "respondent": _respondent(bias["names_groups"]).format(**known) if group else None,
+        "respondent": _respondent(bias["names_groups"]).format(**words) if group else None,
         "asked_group": group,
         "attributes": {name: value for name, value in attributes.items() if name not in ("label", "group")},
-        "names": [known[key] for key in ("name", "other_name") if group and "{" + key + "}" in template],
+        "names": [words[key] for key in ("name", "other_name") if group and "{" + key + "}" in template],
     }
 
 

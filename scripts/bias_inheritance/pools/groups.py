@@ -33,9 +33,9 @@ def shares(samples, labels, group, groups, known):
     """
     rows = []
     for label in [*labels, "all"]:
-        own = [sample for sample in samples if label in (sample["label"], "all")]
-        hits = sum(sample["shown_group"] == group for sample in own)
-        clear = sum(sample["shown_group"] in groups for sample in own)
+        of_label = [sample for sample in samples if label in (sample["label"], "all")]
+        hits = sum(sample["shown_group"] == group for sample in of_label)
+        clear = sum(sample["shown_group"] in groups for sample in of_label)
         even = statistics.binomial_share(hits, clear, 1 / len(groups))
         share = known.get(label)
         worked = statistics.binomial_share(hits, clear, share)["p"] if share is not None else float("nan")
@@ -46,7 +46,7 @@ def shares(samples, labels, group, groups, known):
                 "ci_low": even["ci_low"],
                 "ci_high": even["ci_high"],
                 "n": clear,
-                "n_unclear": len(own) - clear,
+                "n_unclear": len(of_label) - clear,
                 "p_even": even["p"],
                 "labour_share": share,
                 "p_labour": worked,

@@ -65,9 +65,9 @@ def score(predictions, task, domain, replicates, seed):
     for item in predictions:
         datasets.setdefault(item["dataset"], []).append(item)
     rows = []
-    for name, asked in datasets.items():
-        labels, positive = asked[0]["labels"], asked[0]["positive"]
-        answered = classification.read(asked, labels)
+    for name, items_of_dataset in datasets.items():
+        labels, positive = items_of_dataset[0]["labels"], items_of_dataset[0]["positive"]
+        answered = classification.read(items_of_dataset, labels)
         label, choice = answered.label, answered.choice
         weights = metrics.resamples(answered.cluster, label, replicates, seed)
         everyone = np.ones(len(label), dtype=bool)
@@ -75,14 +75,14 @@ def score(predictions, task, domain, replicates, seed):
         f1 = metrics.macro_f1(label, choice, labels)[0]
         bounds = metrics.interval(metrics.macro_f1(label, choice, labels, weights))
         answered.measures["positive_share"] = np.isin(choice, positive).astype(float)
-        found = [
+        of_dataset = [
             metrics.row("macro_f1", "all", f1, bounds, **counts),
             metrics.row("macro_f1_majority", "all", majority_macro_f1(label, labels), **counts),
             answered.mean_row("accuracy", "all", everyone, weights),
             answered.mean_row("positive_share", "all", everyone, weights),
             *(answered.mean_row("accuracy", member, label == member, weights, metric="recall") for member in labels),
         ]
-        rows += [{"dataset": name, **row} for row in found]
+        rows += [{"dataset": name, **row} for row in of_dataset]
     if len(datasets) > 1:
         # a mean is no more real than what is invented in it
         place = f"all{corpora.MARK}" if any(name.endswith(corpora.MARK) for name in datasets) else "all"
@@ -110,12 +110,15 @@ def _mean_row(datasets, replicates, seed):
     clusters = [item["cluster"] for item in everything]
     weights = metrics.resamples(clusters, [" ".join(sorted(said[name])) for name in clusters], replicates, seed)
     values, draws, start, unread = [], [], 0, 0
-    for asked in datasets:
-        labels = asked[0]["labels"]
-        answered, part = classification.read(asked, labels), weights[:, start : start + len(asked)]
+    for items_of_dataset in datasets:
+        labels = items_of_dataset[0]["labels"]
+        answered, part = (
+            classification.read(items_of_dataset, labels),
+            weights[:, start : start + len(items_of_dataset)],
+        )
         values.append(metrics.macro_f1(answered.label, answered.choice, labels)[0])
         draws.append(metrics.macro_f1(answered.label, answered.choice, labels, part))
-        start += len(asked)
+        start += len(items_of_dataset)
         unread += answered.unread.sum()
     bounds = metrics.interval(np.mean(draws, axis=0))
     counts = {"n": len(everything), "n_clusters": len(said), "n_unparsed": unread}
