@@ -39,12 +39,13 @@ def check_manipulation(
 ):
     """Write manipulation.csv (per model, domain, bias type: measure, group, value, interval, n, passed) and pools.csv.
 
-    Measures of a bias type: `stereotype_rate` by group asked for, its difference from the baseline that names groups in
-    the same way (the same group asked for, the same words), and the share of samples that show the group asked for, of
-    those kept and of all that were readable; the last two decide. Without its baseline in the grid `passed` stays empty,
-    not checked, unless the share is too low. A baseline only has to reach the share. In a domain without cues no text shows
-    a group, which `no_cues` says, and the share decides nothing. Of `associated-…`: the share of
-    samples of their label's group; of `planted-…`: the share relabelled.
+    Measures of a pool that names no group: `shown_share`, the share of samples of each group. Of a bias type:
+    `stereotype_rate` by group asked for, its difference from the baseline that names groups in the same way (the same
+    group asked for, the same words), and the share of samples that show the group asked for, of those kept and of all that
+    were readable; the last two decide. Without its baseline in the grid `passed` stays empty, not checked, unless the share
+    is too low. A baseline only has to reach the share. In a domain without cues no text shows a group, which `no_cues`
+    says, and the share decides nothing. Of `associated-…`: the share of samples of their label's group; of `planted-…`: the
+    share relabelled.
     cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
     """
     import pandas as pd
@@ -92,12 +93,18 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
 
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     if "names_groups" not in bias:
-        rows = []
-        for group in domain["groups"]:
-            share = sum(sample["shown_group"] == group for sample in pool) / max(1, len(pool))
-            rows.append({"measure": "shown_share", "group": group, "value": share, "n": len(pool), "passed": True})
-        unclear = sum(sample["shown_group"] is None for sample in pool) / max(1, len(pool))
-        return [*rows, {"measure": "shown_share", "group": "unclear", "value": unclear, "n": len(pool), "passed": True}]
+        # `group` is the one that a generated text shows, or that a file's column tells
+        shares = Counter("unclear" if sample["group"] is None else sample["group"] for sample in pool)
+        return [
+            {
+                "measure": "shown_share",
+                "group": group,
+                "value": shares[group] / max(1, len(pool)),
+                "n": len(pool),
+                "passed": True,
+            }
+            for group in [*domain["groups"], "unclear"]
+        ]
     # without its baseline a slant cannot be told from words that any text about the group contains: not checked
     slanted = bias["role"] == "bias-type"
     rows, shown = [], True if baseline or not slanted else None

@@ -234,8 +234,10 @@ def test_the_check_has_a_row_for_every_group_and_a_domain_without_cues_says_that
     silent = {**domain, "groups": dict.fromkeys(tickets.GROUPS)}
     rows = check_manipulation.measure(slanted, 0, plain, bias, silent, 100)
     assert rows[-1]["measure"] == "no_cues" and all(row["passed"] for row in rows)
-    neutral = check_manipulation.measure(plain, 0, [], catalog.load("bias", "neutral"), domain, 100)
-    assert {row["group"]: row["value"] for row in neutral} == {**dict.fromkeys(tickets.GROUPS, 0.25), "unclear": 0}
+    told = [{**sample, "shown_group": None} for sample in plain]  # by a file's column alone
+    for pool in (plain, told):
+        neutral = check_manipulation.measure(pool, 0, [], catalog.load("bias", "neutral"), domain, 100)
+        assert {row["group"]: row["value"] for row in neutral} == {**dict.fromkeys(tickets.GROUPS, 0.25), "unclear": 0}
 
 
 # ---- metrics -----------------------------------------------------------------------------------------------------
