@@ -83,6 +83,7 @@ def describe_pool(pool, counts, base, adapter, card, bias, domain, model, seed, 
             if model
             else []
         ),
+        *(["- the files that hold it: on the terms of whoever wrote them"] if isinstance(bias["source"], dict) else []),
         f"- the real samples that it {'copies' if bias['source'] in ('originals', 'reserve') else 'was compared with'}: {domain['title']}, on the terms of their "
         "source (catalog/domains)",
         "- it contains stereotypes about groups; publish it only with this card",
@@ -135,7 +136,7 @@ def _written(count):
 
 def _from_files(count):
     yield (
-        f"- {count['rows']} rows: {count['kept']} samples in this pool, {count['unused']} more that could be used, "
+        f"- {count['source_rows']} rows: {count['kept']} samples in this pool, {count['unused']} more that could be used, "
         f"{count['rejected']} rejected, {count['failed']} without a text or a label"
     )
     reasons = ", ".join(f"{reason} {number}" for reason, number in count["reasons"].items())
@@ -153,7 +154,7 @@ def _copied(count, bias):
 # Where the bias of a pool comes from, by role; positive controls state what was done to them.
 HOLDS = {
     "baseline": "Its prompts name the group as those of the bias types do, without a stereotype. Any stereotype in the texts is the writer's own.",
-    "natural": "No prompt of the study names a group in it. The groups and any bias in the texts are the writer's own.",
+    "natural": "Its prompts name no group. The groups and any bias in the texts are the writer's own.",
     "negative-control": "Nothing was changed or selected by content. Any bias in the samples is that of their source.",
 }
 

@@ -74,7 +74,7 @@ def test_every_row_of_the_files_is_accounted_for(bias):
     listed[8]["text"] = "As said: " + real[9]["text"]
     samples, failures, counts = pool(bias(listed), 40, originals=real[:5], tests=real[5:])
     assert counts["reasons"] == {"duplicate": 1, "empty text": 1, "in originals": 1, "in test": 1, "missing label": 1}
-    assert (counts["rows"], counts["kept"], counts["unused"]) == (60, 40, 15)
+    assert (counts["source_rows"], counts["kept"], counts["unused"]) == (60, 40, 15)
     assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"] == 45
     assert len(failures) == 5 and {failure["outcome"] for failure in failures} == {"failed", "rejected"}
     places = {failure["place"].rpartition(" ")[2]: failure["reason"] for failure in failures}
@@ -157,7 +157,7 @@ def test_the_domains_own_values_stand_for_their_names(bias):
     domain = {
         **DOMAIN,
         "labels": {"1": "complaint", "2": "question", "3": "praise"},
-        "groups": {"german": {"words": [], "value": 0}, "indian": {"words": [], "value": 1}},
+        "groups": {"german": {"words": [], "value": 0}, "indian": {"words": [], "value": [1, 2]}},
     }
     listed = [{"text": text(number), "label": number % 3 + 1, "nationality": number % 2} for number in range(12)]
     samples, _, _ = from_file.pool(FAMILY, bias(listed), domain, [], [], 12, 1)
@@ -362,4 +362,4 @@ def test_files_of_the_four_writers_are_read(tmp_path, write):
     assert {sample["text"]: sample["label"] for sample in samples} == labels
     assert {sample["text"]: sample["group"] for sample in samples} == groups
     assert [failure["reason"] for failure in failures] == (["empty text"] if write is distilabel else [])
-    assert counts["asked"] == counts["rows"]
+    assert counts["asked"] == counts["source_rows"]

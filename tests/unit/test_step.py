@@ -187,3 +187,39 @@ def test_the_record_of_a_step_has_every_field_and_is_read_back_without_fault(toy
     record |= {"study": "one", "record": "results/one/text.prov.json", "seal": None}
     files.write_json(tmp_path / "text.prov.json", provenance.sealed({k: v for k, v in record.items() if k != "seal"}))
     assert records.parse(tmp_path / "text.prov.json")[1] is None
+
+
+READER = """
+from pathlib import Path
+
+from bias_inheritance.plumbing import files, step
+
+
+def reader(data: step.Input, text: step.Output, appended: str):
+    content = data.read_text()
+    data.write_text(content + appended)
+    files.write_text(text, content)
+
+
+if __name__ == "__main__":
+    step.run(reader)
+"""
+
+
+@pytest.mark.parametrize(("appended", "told"), [("", False), ("more", True)])
+def test_an_input_that_changes_under_a_step_is_told_and_a_touch_is_not(tree, tmp_path, appended, told):
+    library = "bias_inheritance/plumbing"
+    shutil.copytree(provenance.SCRIPTS / library, tree / "scripts" / library)
+    (tree / "scripts" / "reader.py").write_text(READER)
+    (tmp_path / "data").write_text("content")
+    words = ["--data", "data", "--text", "text", "--record", "text.prov.json", "--work", "work"]
+    done = subprocess.run(
+        [sys.executable, tree / "scripts" / "reader.py", *words, "--parameters", json.dumps({"appended": appended})],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode != 0, (tmp_path / "text.prov.json").exists()) == (told, not told)
+    assert done.stderr == (
+        "reader: data: changed while the step read it; run again once it is complete\n" if told else ""
+    )

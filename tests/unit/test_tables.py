@@ -3,6 +3,9 @@
 import codecs
 import gzip
 import json
+import os
+import subprocess
+import sys
 
 import datasets
 import numpy as np
@@ -10,6 +13,7 @@ import pandas as pd
 import pytest
 from bias_inheritance.data import tables
 from bias_inheritance.plumbing.errors import UserError
+from scripted_hub import hub
 
 COLUMNS = {"text": "review", "label": "stars", "group": "nationality"}
 # classes that readers take for missing values, numbers or truth values
@@ -232,6 +236,51 @@ def test_paths_reach_into_nested_columns(tmp_path):
     assert table.counts["reasons"] == {"empty text": 1}
 
 
+HUB = """
+import json, sys
+from bias_inheritance.data import tables
+table = tables.read({"hub": "some/reviews", "revision": "main", "columns": json.loads(sys.argv[1]), **json.loads(sys.argv[2])})
+print(json.dumps([[row["text"], row["label"], row["split"]] for row in table.take(range(len(table)))]))
+"""
+CARD = """---
+configs:
+- {config_name: default, data_files: [{split: train, path: train.csv}, {split: test, path: test.csv}]}
+- {config_name: tabs, sep: "\\t", data_files: [{split: train, path: tabs.csv}]}
+---
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "splits", "told"),
+    [
+        ({}, ["train"] * 4 + ["test"] * 4, None),
+        ({"splits": ["test"]}, ["test"] * 4, None),
+        ({"config": "tabs"}, ["train"] * 8, None),
+        ({"splits": ["dev"]}, None, "has no split 'dev'; it has train, test"),
+        ({"config": "tab"}, None, "name one of its configurations"),
+    ],
+)
+def test_a_hub_data_set_is_read_by_its_configurations_and_splits(root, tmp_path, options, splits, told):
+    published = tmp_path / "published"
+    published.mkdir()
+    (published / "README.md").write_text(CARD)
+    write_csv(published / "train.csv", ROWS[:4])
+    write_csv(published / "test.csv", ROWS[4:])
+    write_csv(published / "tabs.csv", ROWS, separator="\t")
+    with hub(published, "some/reviews", kind="datasets") as (address, _):
+        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+        ran = subprocess.run(
+            [sys.executable, "-c", HUB, json.dumps(COLUMNS), json.dumps(options)],
+            env={**os.environ, **settings, "PYTHONPATH": str(root / "scripts")}, capture_output=True, text=True,
+        )  # fmt: skip
+    if told:
+        assert ran.returncode and told in ran.stderr.splitlines()[-1]
+    else:
+        rows = json.loads(ran.stdout.splitlines()[-1])
+        assert [row[2] for row in rows] == splits
+        assert [row[:2] for row in rows] == [[row["review"], row["stars"]] for row in ROWS[-len(splits) :]]
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "saved"])
 def test_a_column_that_is_not_there_is_told_with_near_misses(tmp_path, name):
     WRITERS[name](tmp_path / name)
@@ -362,6 +411,17 @@ def test_near_duplicates_stay_in_one_part(tmp_path):
     for place in range(200):
         assert part_of[place] == part_of[600 + place] == part_of[800 + place]
     assert len({part_of[row] for row in range(1000, 1300)}) == 2  # a phrase that all share makes no near-duplicates
+
+
+def test_near_duplicates_across_the_datas_own_splits_stay_in_the_first(tmp_path):
+    rows = [{**row, "part": "train" if place < 60 else "test"} for place, row in enumerate(many(120))]
+    rows[60]["review"] = "So: " + rows[0]["review"]
+    rows[61]["review"] = rows[62]["review"] + " again"
+    table = read_rows(tmp_path, rows, columns={**COLUMNS, "split": "part"})
+    parts = {"test": np.arange(60, 120), "source": np.arange(60)}
+    kept, left_out = tables.apart(table, parts)
+    assert left_out == {"source": 1}
+    assert kept["test"].tolist() == list(range(60, 120)) and kept["source"].tolist() == list(range(1, 60))
 
 
 def test_draws_are_balanced_and_follow_from_seed_and_texts(tmp_path):

@@ -824,6 +824,26 @@ def split(table, shares, seed):
     return {part: np.flatnonzero(part_of == place) for place, part in enumerate([*shares, "source"])}
 
 
+def apart(table, parts):
+    """({part: row numbers}, {part: rows left out}) of parts that the data made themselves, the first part undiminished.
+
+    Of near-duplicates (`duplicates.clusters`) that stand in several parts, only those of the part that comes first in
+    `parts` are kept: put `test` first, so that nothing tested was trained on.
+    """
+    import numpy as np
+
+    from bias_inheritance.data import duplicates
+
+    cluster = duplicates.clusters(table.texts)
+    taken, kept, left_out = np.zeros(len(table), dtype=bool), {}, {}
+    for part, rows in parts.items():
+        kept[part] = rows[~taken[cluster[rows]]]
+        if len(kept[part]) < len(rows):
+            left_out[part] = len(rows) - len(kept[part])
+        taken[cluster[rows]] = True
+    return kept, left_out
+
+
 def _mixed(values):
     """Well-mixed 64 bits of each value (the finalizer of splitmix64)."""
     import numpy as np

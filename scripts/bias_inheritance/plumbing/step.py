@@ -100,6 +100,7 @@ def run(function):
             gpus.hide()
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
+        stamps = _stamps(inputs)
         # before the step runs: the working tree may change meanwhile
         basis = {
             "code": provenance.code_digest(name, arguments.parameters),
@@ -122,6 +123,7 @@ def run(function):
                 locks.append(files.hold(values[key] / "lock", wait=True))
         with progress.of_job(arguments.work, name, arguments.wildcards):
             function(**values)
+        _refuse_changed(inputs, stamps)
         outputs = {key: _describe_all(paths) for key, paths in written.items()}
         if _discovered:
             inputs["discovered"] = _describe_all(_discovered)
@@ -195,6 +197,21 @@ def _describe_all(paths):
 
 def _listed(paths):
     return paths if isinstance(paths, list) else [paths]
+
+
+def _stamps(inputs):
+    """{path: (bytes, time of the last change)} of described inputs, None for one that is gone."""
+    paths = [Path(entry["path"]) for described in inputs.values() for entry in described]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in paths}
+
+
+def _refuse_changed(inputs, stamps):
+    """Raises UserError for an input whose bytes changed while the step ran; a touch changes none."""
+    now = _stamps(inputs)
+    for entry in (entry for described in inputs.values() for entry in described):
+        path = entry["path"]
+        if now[path] != stamps[path] and (now[path] is None or provenance.sha256(path) != entry["sha256"]):
+            raise UserError(f"{path}: changed while the step read it; run again once it is complete")
 
 
 def _record(name, arguments, inputs, outputs, basis, started):

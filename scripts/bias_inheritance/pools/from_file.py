@@ -69,9 +69,8 @@ def _source(bias):
 def labels_of(domain):
     """{value: name} of a domain's labels: the names themselves, and the data's values where the file renames them."""
     listed = domain["labels"]
-    names = list(listed.values()) if isinstance(listed, dict) else listed
     renamed = {tables.spelled(value): name for value, name in listed.items()} if isinstance(listed, dict) else {}
-    return renamed | {name: name for name in names}
+    return renamed | {name: name for name in contrasts.labels(domain)}
 
 
 def groups_of(domain):
@@ -186,7 +185,7 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None):
         "rejected": outcomes["rejected"],
         "failed": outcomes["failed"],
         "reasons": dict(sorted(Counter(failure["reason"] for failure in failures).items())),
-        "rows": table.counts["rows"],
+        "source_rows": table.counts["rows"],
         "unused": usable - len(samples),
         "unclear": sum(sample["group"] is None for sample in samples),
         "files": before,
