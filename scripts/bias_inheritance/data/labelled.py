@@ -124,13 +124,14 @@ def load_table(domain, data_dir=None):
     """(splits, counts) of the domain's files or hub data set, by its columns; `tables.read` says what is dropped and why.
 
     Each text is its own cluster, named by its digest. The parts are the data's own splits where the domain's `split` names
-    them, else shares of every label × group. counts: of `tables.read`, and left_out {split: texts beyond LARGEST}.
+    them, else shares of every label × group. counts: of `tables.read`, left_out {split: texts beyond LARGEST}, and repeated
+    {split: texts that are near-duplicates of another split's}.
     """
     place, data = f"catalog/domains/{domain['name']}.yaml: data", domain["data"]
     table = tables.read(_specification(domain), data_dir, name=place)
     tables.check(table, place)
     splits, left_out = {}, {}
-    parts = _parts(table, data.get("split", SPLIT), place)
+    parts, repeated = _parts(table, data.get("split", SPLIT), place)
     lacking = set(itertools.product(table.names["label"], table.names["group"])) - table.strata(parts["source"]).keys()
     if lacking:
         raise UserError(
@@ -150,7 +151,8 @@ def load_table(domain, data_dir=None):
             }
             for row in table.take(kept)
         ]
-    return splits, {**table.counts, **({"left_out": left_out} if left_out else {})}
+    more = {"left_out": left_out, "repeated": repeated}
+    return splits, {**table.counts, **{name: counted for name, counted in more.items() if counted}}
 
 
 def _specification(domain):
@@ -162,12 +164,13 @@ def _specification(domain):
 
 
 def _parts(table, split, place):
-    """{source, reserve and test: row numbers}, by shares or by the data's own splits (a name or several each)."""
+    """({source, reserve and test: row numbers}, {split: texts repeated in another}), by shares or by the data's own splits."""
     import numpy as np
 
     by_share = [part for part, share in split.items() if not isinstance(share, (str, list))]
     if by_share and len(by_share) < len(split):
         raise UserError(f"{place}.split: give every part a share, or name the data's own splits for every part")
+    repeated = {}
     if by_share:
         parts = tables.split(table, split, 0)
     else:
@@ -179,7 +182,9 @@ def _parts(table, split, place):
                     f"{place}.split.{part}: the data have no split {names}{tables.near(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
                 )
             parts[part] = np.flatnonzero(np.isin(table.codes["split"], codes))
-    return {part: parts.get(part, np.array([], dtype=np.int64)) for part in ("source", "reserve", "test")}
+        # what is tested stays whole
+        parts, repeated = tables.apart(table, dict(sorted(parts.items(), key=lambda item: item[0] != "test")))
+    return {part: parts.get(part, np.array([], dtype=np.int64)) for part in ("source", "reserve", "test")}, repeated
 
 
 def _at_most(table, rows, most):

@@ -4,7 +4,7 @@ A specification names the files or the hub data set, its columns and, optionally
 
     {files: reviews.csv, columns: {text: review, label: stars, group: nationality}, labels: {"1": bad, "5": good}}
 
-`docs/datasets.md` lists all keys. CSV, TSV, JSON and JSON Lines are parsed by the standard library, because the readers
+`docs/formats.md` lists all keys. CSV, TSV, JSON and JSON Lines are parsed by the standard library, because the readers
 of `datasets` fill up short rows, turn texts like 007 and None into other values and numbers into texts
 (findings/datasets-csv-json-values.sh). Everything else, and the files, configurations and splits of a hub data set or a
 folder, is read by `datasets`.

@@ -1,6 +1,6 @@
 """Pools from files that another program wrote: read, checked against the domain and its real texts, put in order.
 
-A bias type's file names them as its source, `docs/extending.md`:
+A bias type's file names them as its source (docs/formats.md):
 
     source: {files: synthetic.jsonl, columns: {text: generation, label: label, group: nationality}}
 
