@@ -286,7 +286,7 @@ def test_a_column_that_is_not_there_is_told_with_near_misses(tmp_path, name):
     WRITERS[name](tmp_path / name)
     with pytest.raises(
         UserError,
-        match=r"no column 'Star'; did you mean 'stars'; it has 'review', 'stars', 'nationality'; mend data.columns.label",
+        match=r"no column 'Star'; did you mean 'stars'; it has 'review', 'stars', 'nationality'; fix it in data.columns.label",
     ):
         tables.read({"files": name, "columns": {**COLUMNS, "label": "Star"}}, tmp_path)
 
@@ -323,6 +323,11 @@ def test_a_faulty_file_is_one_line_that_names_it(tmp_path, name):
     with pytest.raises(UserError, match=message) as told:
         tables.read(spec(name), tmp_path)
     assert name in str(told.value) and "\n" not in str(told.value)
+
+
+def test_messages_name_files_of_the_project_from_its_root(root):
+    with pytest.raises(UserError, match=r"^resources/names.csv: no column 'review'"):
+        tables.read(spec("resources/names.csv"))
 
 
 def test_a_file_that_is_not_there_is_told_with_near_misses(tmp_path):

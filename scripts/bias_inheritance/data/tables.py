@@ -504,12 +504,12 @@ def _parts(spec, folder, name):
                 suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
                 if suffix.lower() not in SUFFIXES:
                     raise UserError(
-                        f"{path}: {suffix or 'a file without an ending'} is no format that can be read; give one of {', '.join(SUFFIXES)}, or a folder of `datasets`"
+                        f"{_shown(path)}: {suffix or 'a file without an ending'} is no format that can be read; give one of {', '.join(SUFFIXES)}, or a folder of `datasets`"
                     )
                 parts.append((split, SUFFIXES[suffix.lower()], path))
             else:
                 beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-                raise UserError(f"{path}: there is no such file{near(path.name, beside)}; {name}.files names it")
+                raise UserError(f"{_shown(path)}: there is no such file{near(path.name, beside)}; {name}.files names it")
     return parts
 
 
@@ -532,7 +532,7 @@ def _records(spec, folder, paths, name):
                 if path not in names and steps[column][0] not in names:
                     listed = ", ".join(repr(each) for each in list(names)[:FEW_VALUES])
                     raise UserError(
-                        f"{place}: no column {path!r}{near(path, names)}; it has {listed}{', …' if len(names) > FEW_VALUES else ''}; mend {name}.{'votes' if column.startswith('vote ') else f'columns.{column}'}"
+                        f"{_shown(place)}: no column {path!r}{near(path, names)}; it has {listed}{', …' if len(names) > FEW_VALUES else ''}; fix it in {name}.{'votes' if column.startswith('vote ') else f'columns.{column}'}"
                     )
 
         lines = _reader(kind)
@@ -548,10 +548,10 @@ def _records(spec, folder, paths, name):
             else:
                 yield split, where, number, {**empty, **cells}
         if number is None:
-            raise UserError(f"{place}: has no rows; give a file with samples")
+            raise UserError(f"{_shown(place)}: has no rows; give a file with samples")
         for column, path in paths.items():
             if column not in filled and len(steps[column]) > 1:
-                raise UserError(f"{place}: no row has a value at {path!r}, which {name}.columns.{column} names")
+                raise UserError(f"{_shown(place)}: no row has a value at {path!r}, which {name}.columns.{column} names")
 
 
 def _of_folder(folder, config, what):
@@ -613,7 +613,7 @@ def _arrow(place, kind, check_names, roots):
     except Exception as fault:
         cause = fault.__cause__ or fault
         raise UserError(
-            f"{place}: cannot be read as {kind if isinstance(kind, str) else 'a saved data set'} ({_first_line(cause)}); restore the file or give another"
+            f"{_shown(place)}: cannot be read as {kind if isinstance(kind, str) else 'a saved data set'} ({_first_line(cause)}); restore the file or give another"
         ) from None
 
 
@@ -627,16 +627,16 @@ def _lines(place):
                     number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff", b"%PDF", b"PK\x03\x04"))
                 ):
                     raise UserError(
-                        f"{place}, line {number}: no text in UTF-8 but binary data or UTF-16; save it as UTF-8"
+                        f"{_shown(place)}, line {number}: no text in UTF-8 but binary data or UTF-16; save it as UTF-8"
                     )
                 try:
                     yield line.decode("utf-8")
                 except UnicodeDecodeError as fault:
                     raise UserError(
-                        f"{place}, line {number}: byte 0x{line[fault.start]:02x} is not UTF-8 (after {_short(line[: fault.start].decode()[-30:])!r}); save the file as UTF-8, for example with iconv -f latin1 -t utf-8"
+                        f"{_shown(place)}, line {number}: byte 0x{line[fault.start]:02x} is not UTF-8 (after {_short(line[: fault.start].decode()[-30:])!r}); save the file as UTF-8, for example with iconv -f latin1 -t utf-8"
                     ) from None
         except (OSError, EOFError) as fault:
-            raise UserError(f"{place}: cannot be read ({fault}); restore the file or give another") from None
+            raise UserError(f"{_shown(place)}: cannot be read ({fault}); restore the file or give another") from None
 
 
 def _delimited(place, kind, check_names, roots):
@@ -653,21 +653,21 @@ def _delimited(place, kind, check_names, roots):
                 header = row
                 twice = [each for each, count in Counter(header).items() if count > 1]
                 if twice:
-                    raise UserError(f"{place}, line {line}: two columns are called {twice[0]!r}; rename one")
+                    raise UserError(f"{_shown(place)}, line {line}: two columns are called {twice[0]!r}; rename one")
                 check_names(header)
             elif len(row) != len(header):
                 cells = ", ".join(repr(_short(cell, 30)) for cell in row[:FEW_VALUES])
                 raise UserError(
-                    f"{place}, line {line}: {len(row)} cells where the header has {len(header)}: {cells}; quote cells that hold a {'tab' if kind == 'tsv' else 'comma'} or a line break"
+                    f"{_shown(place)}, line {line}: {len(row)} cells where the header has {len(header)}: {cells}; quote cells that hold a {'tab' if kind == 'tsv' else 'comma'} or a line break"
                 )
             else:
                 yield line, dict(zip(header, row, strict=True))
     except csv.Error as fault:
         raise UserError(
-            f"{place}, line {start}: not readable as {kind.upper()} ({fault}); close every quote and double those inside a cell"
+            f"{_shown(place)}, line {start}: not readable as {kind.upper()} ({fault}); close every quote and double those inside a cell"
         ) from None
     if header is None:
-        raise UserError(f"{place}: is empty; give a file with a header and samples")
+        raise UserError(f"{_shown(place)}: is empty; give a file with a header and samples")
 
 
 def _json(place, kind, check_names, roots):
@@ -675,7 +675,9 @@ def _json(place, kind, check_names, roots):
     names = {}
     for number, row in _objects(place):
         if not isinstance(row, dict):
-            raise UserError(f"{place}, line {number}: {_kind(row)}, not an object; every sample is one JSON object")
+            raise UserError(
+                f"{_shown(place)}, line {number}: {_kind(row)}, not an object; every sample is one JSON object"
+            )
         names.update(dict.fromkeys(row))
         yield number, row
     if names:
@@ -686,7 +688,7 @@ def _objects(place):
     lines = ((number, line) for number, line in enumerate(_lines(place), start=1) if line.strip())
     first = next(lines, None)
     if first is None:
-        raise UserError(f"{place}: is empty; give a file with samples")
+        raise UserError(f"{_shown(place)}: is empty; give a file with samples")
     try:
         row = json.loads(first[1])
     except ValueError:
@@ -697,14 +699,16 @@ def _objects(place):
             try:
                 row = json.loads(line)
             except ValueError as fault:
-                raise UserError(f"{place}, line {number}: not JSON ({fault}); mend or remove the line") from None
+                raise UserError(
+                    f"{_shown(place)}, line {number}: not JSON ({fault}); mend or remove the line"
+                ) from None
             yield number, row
         return
     try:
         whole = json.loads("".join(chain([first[1]], (line for _, line in lines))))
     except ValueError as fault:
         raise UserError(
-            f"{place}: neither JSON Lines nor one JSON value ({fault}); write one object a line, or a list of objects"
+            f"{_shown(place)}: neither JSON Lines nor one JSON value ({fault}); write one object a line, or a list of objects"
         ) from None
     yield from enumerate(whole if isinstance(whole, list) else [whole], start=1)
 
