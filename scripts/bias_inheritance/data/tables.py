@@ -509,7 +509,9 @@ def _parts(spec, folder, name):
                 parts.append((split, SUFFIXES[suffix.lower()], path))
             else:
                 beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-                raise UserError(f"{_shown(path)}: there is no such file{near(path.name, beside)}; {name}.files names it")
+                raise UserError(
+                    f"{_shown(path)}: there is no such file{near(path.name, beside)}; {name}.files names it"
+                )
     return parts
 
 
