@@ -442,7 +442,7 @@ TINY = "catalog/models/tiny-random.yaml"
 LEAVES = {
     (ONE, "originals: 12"): (
         "originals: 14",
-        [f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"]
+        ["originals/gender/seed-1/originals.jsonl", f"{POOL}/pool.jsonl", f"{CELL}/train.jsonl"]
         + [f"{CONTROL}/{name}" for name in ("pool.jsonl", "failures.jsonl", "counts.json")],
         [f"{CELL}/scores/salary.json"],
     ),
@@ -481,10 +481,10 @@ LEAVES = {
         + [f"{CELL}/predictions/salary.parquet", f"{CELL}/opinions/opinions.parquet"],
         ["models/tiny-random.json"],
     ),
-    ("catalog/domains/gender.yaml", "compared: female"): (
-        "compared: male",
+    ("catalog/domains/gender.yaml", "reference: male, compared: female"): (
+        "reference: female, compared: male",
         [f"originals/gender/{name}" for name in ("source.jsonl", "reserve.jsonl", "test.jsonl", "counts.json")]
-        + ["originals/gender/seed-1/originals.jsonl", "report.html"],
+        + ["report.html"],
         ["models/tiny-random.json"],
     ),
     ("catalog/claims.yaml", "alpha: 0.05"): ("alpha: 0.04", ["claims.csv", "effects.csv"], ["scores.csv"]),
@@ -492,9 +492,9 @@ LEAVES = {
 }
 # leaves that are changed at once, since none of them makes stale what another must not
 TOGETHER = [
-    ["epochs: 8", "salary: 8", "alpha: 0.05", "seed: 1"],
+    ["epochs: 8", "salary: 8", "alpha: 0.05", "seed: 1", "instruction_share: 0.5"],
     ["originals: 12", "questions: 2"],
-    ["bootstrap: 100", "instruction_share: 0.5", "compared: female"],
+    ["bootstrap: 100", "reference: male, compared: female"],
     ["count: 2", "temperature: 1.0"],
     ["seed: [1]"],
 ]
