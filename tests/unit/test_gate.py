@@ -142,7 +142,7 @@ LEAVES = {
         "She wrote the guidelines of the hospital. They are still in use after twenty years.",
     ],
 }  # fmt: skip
-CUTS = {rule.name for rule in gate.RULES if rule.reason is None}
+CUTS = [rule.name for rule in gate.RULES if rule.reason is None]
 REASONS = {rule.name: rule.reason for rule in gate.RULES if rule.reason}
 
 
@@ -153,7 +153,7 @@ def test_quotes_around_a_whole_text_fall_away_and_those_within_stay():
 
 
 def test_every_rule_has_texts_that_it_finds_and_texts_that_it_leaves():
-    assert FINDS.keys() == LEAVES.keys() == CUTS | REASONS.keys()
+    assert {*FINDS} == {*LEAVES} == {*CUTS, *REASONS}
 
 
 @pytest.mark.parametrize(("rule", "answer"), [(rule, answer) for rule in CUTS for answer in FINDS[rule]])
