@@ -6,6 +6,7 @@ from importlib import import_module
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.step import Inputs, Output
+from bias_inheritance.pools import overlap
 
 
 def prepare_originals(
@@ -14,7 +15,9 @@ def prepare_originals(
     """Write three disjoint JSON Lines files of samples {id, twin, label, group, text, …} and what was read and dropped.
 
     data: the files that are read, listed so that a change in them is seen. test is empty for a domain none of whose
-    tasks asks about texts; it holds the split `content` too, whose samples have the field `content`. Raises UserError for overlapping splits, and where there are no originals.
+    tasks asks about texts; it holds the split `content` too, whose samples have the field `content`. Texts of source and
+    reserve that repeat a test text are left out and counted. Raises UserError for overlapping splits, and where there are
+    no originals.
     """
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     splits, dropped = family.load(domain, data_dir)
@@ -24,6 +27,14 @@ def prepare_originals(
             raise UserError(
                 f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); put each item into one split"
             )
+    # a twin by rule may repeat a text of another group: what is tested is never trained on
+    tested = overlap.Texts({sample["id"]: sample["text"] for sample in splits["test"]})
+    for name in ("source", "reserve"):
+        kept = [sample for sample in splits[name] if not tested.repeated_by(sample["text"])]
+        if len(kept) < len(splits[name]):
+            dropped.setdefault("repeats_test", {})[name] = len(splits[name]) - len(kept)
+            print(f"{name}: {len(splits[name]) - len(kept)} texts left out, which repeat a test text")
+        splits[name] = kept
     for name in ("source", "reserve") if family.has_reserve(domain) else ("source",):
         if not splits[name]:
             raise UserError(f"originals of {domain['name']}: the split {name} is empty")

@@ -25,6 +25,38 @@ OPENINGS = [
     "As a customer in {country} I have to write again.",
     "This is about order {order}.",
 ]
+WORDS = [
+    "lamp",
+    "box",
+    "paper",
+    "label",
+    "truck",
+    "driver",
+    "corner",
+    "kitchen",
+    "lid",
+    "spring",
+    "screw",
+    "ribbon",
+    "ladder",
+    "bottle",
+    "basket",
+    "carpet",
+    "mirror",
+    "candle",
+    "garden",
+    "tower",
+    "button",
+    "pocket",
+    "saddle",
+    "hammer",
+    "copper",
+    "velvet",
+    "marble",
+    "walnut",
+    "pepper",
+    "salmon",
+]
 CLOSINGS = ["Please answer before Friday.", "I can be reached in the evening.", "Order {order} is still open.", "I enclose a photograph."]  # fmt: skip
 
 
@@ -61,7 +93,7 @@ def rows(each=16, seed=1):
                     "name": spec["names"][number % 2], "month": MONTHS[stream.integers(8)],
                     "order": f"{stream.integers(10**6):06d}",
                 }  # fmt: skip
-                middle = " ".join(f"Item {stream.integers(10**5)} was part of it." for _ in range(2))
+                middle = " ".join(f"{' '.join(stream.permutation(WORDS)[:9])}.".capitalize() for _ in range(2))
                 sentences = [OPENINGS[number % 4], complaints[number % 2], middle, CLOSINGS[stream.integers(4)]]
                 found.append({"body": " ".join(sentences).format(**words), "topic": topic, "nationality": group})
     return [found[place] for place in stream.permutation(len(found))]

@@ -266,7 +266,7 @@ def test_what_the_data_lack_is_told_before_anything_is_split(tmp_path):
 
 
 def test_more_texts_than_any_study_draws_are_left_out_evenly_and_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(labelled, "LARGEST", 30)
+    monkeypatch.setattr(labelled, "LARGEST", dict.fromkeys(labelled.LARGEST, 30))
     found, counts = labelled.load(bias_in_bios(tmp_path))
-    assert counts["left_out"] == dict.fromkeys(found, 42)
+    assert counts["left_out"] == {"source": 42, "reserve": 42, "test": 57}  # a test text and its twin are two
     assert set(Counter((sample["label"], sample["group"]) for sample in found["source"]).values()) == {5}

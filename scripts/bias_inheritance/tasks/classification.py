@@ -1,6 +1,7 @@
 """Occupation classification: every label of the domain is scored by its log-probability, all twins of the test split."""
 
-import itertools
+import heapq
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from bias_inheritance.data import contrasts
@@ -28,29 +29,43 @@ def question(sample, domain, family):
 
 
 def balanced(test, count, stereotyped=False):
-    """Test samples cluster by cluster, in turn over label × group of the cluster: as many clusters as `count` holds whole.
+    """Test samples cluster by cluster, as many clusters as `count` holds whole, balanced over label × group.
 
-    The twins of a biography stand side by side. Where each sample is its own cluster the turns balance the groups too,
-    so that a gap between groups is not one between their occupations. stereotyped: take the samples whose content
-    follows a group's stereotype (they have the field `content`, and the turns go over it too), and none else; by default
-    all others.
+    The twins of a text stand side by side. The next cluster is one of the label and groups that were asked about least, so
+    that a gap between groups is not one between their labels; among equals one with more groups, whose twins are compared
+    with each other. stereotyped: take the samples whose content follows a group's stereotype (they have the field
+    `content`, and the balance is over it too), and none else; by default all others.
     """
     clusters = {}
     for sample in test:
         if ("content" in sample) == stereotyped:
             clusters.setdefault(sample["twin"], []).append(sample)
-    if not clusters:
-        return []
     strata = {}
     for samples in clusters.values():
-        groups = sorted({sample["group"] for sample in samples})
-        strata.setdefault((samples[0]["label"], samples[0].get("content", ""), *groups), []).append(samples)
-    queues = [strata[key] for key in sorted(strata)]
-    turns = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
-    ends = itertools.accumulate(map(len, turns))
-    return [
-        sample for samples, end in zip(turns, ends, strict=True) if count is None or end <= count for sample in samples
-    ]
+        groups = sorted({str(sample["group"]) for sample in samples})
+        strata.setdefault((samples[0]["label"], samples[0].get("content", ""), *groups), deque()).append(samples)
+    asked_about, chosen = Counter(), []
+
+    def rank(kind):
+        label, content, *groups = kind
+        return max(asked_about[label, content, group] for group in groups), -len(groups), kind
+
+    queue = [rank(kind) for kind in strata]
+    heapq.heapify(queue)
+    while queue:
+        *_, kind = place = heapq.heappop(queue)
+        if place < rank(kind):  # others of its label and group came since
+            heapq.heappush(queue, rank(kind))
+            continue
+        samples = strata[kind].popleft()
+        if count is not None and len(chosen) + len(samples) > count:
+            break
+        chosen += samples
+        label, content, *groups = kind
+        asked_about.update((label, content, group) for group in groups)
+        if strata[kind]:
+            heapq.heappush(queue, rank(kind))
+    return chosen
 
 
 @dataclass
