@@ -116,7 +116,7 @@ def read_items(folders, cells, names):
     """
     import pyarrow.parquet as parquet
 
-    found = {}
+    by_place = {}
     for folder, cell in zip(folders, cells, strict=True):
         if collapse.reason(folder):
             continue
@@ -126,10 +126,10 @@ def read_items(folders, cells, names):
             chosen = list({row["item"]: with_probabilities(row) for row in chosen}.values())
             title = BASELINES.get(cell["bias"]) or names["bias"][cell["bias"]]["title"]
             place = (cell["model"], cell["domain"], path.stem)
-            found.setdefault(place, {})[title] = chosen
+            by_place.setdefault(place, {})[title] = chosen
     return [
         {"model": model, "domain": domain, "task": task, "answers": dict(list(of_cells.items())[: context.ANSWERS])}
-        for (model, domain, task), of_cells in found.items()
+        for (model, domain, task), of_cells in by_place.items()
         if task in names["task"]
     ]
 

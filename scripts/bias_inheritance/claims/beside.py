@@ -32,10 +32,12 @@ def whole_grid(test):
     fitted_on = (test["metric"], tuple(sorted(runs["round"].unique())))
     if fitted_on not in fits:
         fits[fitted_on] = statistics.mixed_model(runs)
-    found = statistics.cell_contrast(fits[fitted_on], test["data"]["weights"])
+    estimate = statistics.cell_contrast(fits[fitted_on], test["data"]["weights"])
     reason = "Beside the deciding test: seed and seed x bias components over the whole grid; too sure with few seeds."
     size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
-    return [found | size | {"contrast": test["contrast"], "test": "mixed model", "reason": reason}] if found else []
+    return (
+        [estimate | size | {"contrast": test["contrast"], "test": "mixed model", "reason": reason}] if estimate else []
+    )
 
 
 def against_share(test):
@@ -110,7 +112,7 @@ def over_items(test, items_of, sides):
             named = [(*cell, name) for name in items["group"]]
             runs.append(pd.DataFrame({"seed": seed, "cell": named, "correct": items["correct"].astype(bool)}))
         weights |= {(*cell, name): weight * sign for name, sign in signs.items()}
-    found = statistics.cell_contrast(statistics.gee(pd.concat(runs, ignore_index=True)), weights)
+    estimate = statistics.cell_contrast(statistics.gee(pd.concat(runs, ignore_index=True)), weights)
     reason = "Beside the deciding test: all items, robust to whatever correlates within a seed."
     size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
-    return [found | size | {"contrast": test["contrast"], "test": "GEE", "reason": reason}] if found else []
+    return [estimate | size | {"contrast": test["contrast"], "test": "GEE", "reason": reason}] if estimate else []

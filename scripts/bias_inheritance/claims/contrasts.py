@@ -94,7 +94,9 @@ def filled(selectors, pairs, picked):
             names = [each for each in group_names(pairs[domain]) if picked.items() <= each.items()]
             groups = tuple(dict.fromkeys(group.format_map(each) for each in names for group in selector["group"]))
             domains.setdefault(groups, []).append(domain)
-        concrete += [selector | {"group": [*groups], "domain": own} for groups, own in domains.items() if groups]
+        concrete += [
+            selector | {"group": [*groups], "domain": holders} for groups, holders in domains.items() if groups
+        ]
     return concrete
 
 
@@ -166,10 +168,10 @@ def cell_weights(spec, cells, comparisons, zero=None):
     def sides(bias, gamma, number):
         """[(cell, sign)]; a missing cell is None."""
         cell = (bias, gamma, mitigation, number)
-        found = [(cell if cell in cells else None, 1.0)]
+        signed = [(cell if cell in cells else None, 1.0)]
         if controls and controls[bias] != zero:
-            found.append((control_cell(controls[bias], cell, cells), -1.0))
-        return found
+            signed.append((control_cell(controls[bias], cell, cells), -1.0))
+        return signed
 
     low, high = spec["gamma"]
     gammas = sorted({cell[1] for cell in cells if low - 1e-9 <= cell[1] <= high + 1e-9})
@@ -179,9 +181,9 @@ def cell_weights(spec, cells, comparisons, zero=None):
         if all(cell for bias in biases for number in rounds for cell, _ in sides(bias, gamma, number))
     ]
     if not gammas:
-        wanted = "above 0" if spec["gamma"] == ABOVE_ZERO else f"from {low:g} to {high:g}"
+        span = "above 0" if spec["gamma"] == ABOVE_ZERO else f"from {low:g} to {high:g}"
         needed = " and ".join(dict.fromkeys([*biases, *(name for name in controls.values() if name != zero)]))
-        raise NotTested(f"The study has no gamma {wanted} at which {needed} were run with mitigation {mitigation}.")
+        raise NotTested(f"The study has no gamma {span} at which {needed} were run with mitigation {mitigation}.")
     weights = {}
     for gamma, number, weight in points(spec, gammas, rounds):
         for bias in biases:
@@ -270,18 +272,18 @@ def seed_values(spec, declared, study):
         value=("part", "sum"), found=("part", "count"), items=("n", "sum"), read=("read", "sum")
     ).reset_index()
     runs = runs[runs["found"] == outcomes]
-    here = runs[runs["cell"].isin(list(weights))]
-    values = here["value"] * here["cell"].map(weights)
-    complete = here.groupby("seed")["cell"].transform("nunique") == len(weights)
+    needed_runs = runs[runs["cell"].isin(list(weights))]
+    values = needed_runs["value"] * needed_runs["cell"].map(weights)
+    complete = needed_runs.groupby("seed")["cell"].transform("nunique") == len(weights)
     everywhere = rows[rows["cell"].isin(list(weights))]["seed"].nunique()
     if not complete.any():
         raise NotTested(f"No seed has all {len(weights)} cells that this contrast needs.")
-    values = values[complete].groupby(here["seed"]).sum() - spec.get("against", 0.0)
+    values = values[complete].groupby(needed_runs["seed"]).sum() - spec.get("against", 0.0)
     return {
         "values": values,
         "weights": weights,
         "runs": runs[runs["round"].isin({cell[3] for cell in weights})],
-        "n_items": int(here.loc[complete, "items"].min()),
+        "n_items": int(needed_runs.loc[complete, "items"].min()),
         "incomplete": everywhere - len(values),
         "reach": reach(needed, weights, spec.get("against", 0.0)),
     }
@@ -323,11 +325,11 @@ def chosen(spec, rows, study):
 
 def failed_in(domains, study):
     """{bias: `failed` or `not checked`} of the bias types that may not be tested in one at least of these domains."""
-    found = {}
+    failed = {}
     for domain in domains:
         for bias, why in study["failed"][domain].items():
-            found[bias] = "failed" if "failed" in (why, found.get(bias)) else why
-    return found
+            failed[bias] = "failed" if "failed" in (why, failed.get(bias)) else why
+    return failed
 
 
 def refuse_collapsed(used, study):
@@ -349,8 +351,8 @@ def refuse_unusable(rows, declared, study):
         raise NotTested("The data are the project's fixtures, which say nothing about anybody; give data_dir.")
     few = rows[rows["n"] < rows["fewest"]]
     if len(few):
-        fewest, found = few.iloc[0]["fewest"], few["n"].min()
-        raise NotTested(f"In {len(few)} of {len(rows)} scores there are {found} items, where {fewest} are needed.")
+        fewest, items = few.iloc[0]["fewest"], few["n"].min()
+        raise NotTested(f"In {len(few)} of {len(rows)} scores there are {items} items, where {fewest} are needed.")
     flags = study["scores"][(study["scores"]["metric"] == "uninformative") & (study["scores"]["value"] == 1)]
     on = ["domain", "task", "seed", *CELL]
     runs = rows[on].drop_duplicates()
@@ -377,11 +379,11 @@ def rank_correlation(spec, declared, study):
     biases = chosen(spec, rows, study)["biases"]
     if len(biases) < 4:
         raise NotTested(f"A correlation over bias types needs four of them, the study has {len(biases)}.")
-    here = {bias: seed_values(spec | {"biases": [bias]}, declared, study) for bias in biases}
+    effects = {bias: seed_values(spec | {"biases": [bias]}, declared, study) for bias in biases}
     other = defaults(spec["with"]) | {"picked": spec.get("picked", {})}
-    there = {bias: seed_values(other | {"biases": [bias]}, declared, study) for bias in biases}
+    others = {bias: seed_values(other | {"biases": [bias]}, declared, study) for bias in biases}
     first, second = (
-        pd.DataFrame({bias: found["values"] for bias, found in side.items()}).dropna() for side in (here, there)
+        pd.DataFrame({bias: ranks["values"] for bias, ranks in side.items()}).dropna() for side in (effects, others)
     )
     seeds = [
         seed
@@ -390,15 +392,15 @@ def rank_correlation(spec, declared, study):
     ]
     if not seeds:
         raise NotTested("No seed has both quantities, varying, for all bias types.")
-    found = statistics.rank_permutation(first.loc[seeds], second.loc[seeds])
+    ranks = statistics.rank_permutation(first.loc[seeds], second.loc[seeds])
     return {
-        "values": pd.Series(found["values"], seeds),
+        "values": pd.Series(ranks["values"], seeds),
         "n_types": len(biases),
-        "p": found["p"],
-        "smallest": found["smallest"],
-        "sampled": found["sampled"],
+        "p": ranks["p"],
+        "smallest": ranks["smallest"],
+        "sampled": ranks["sampled"],
         "weights": None,
         "runs": None,
-        "n_items": min(side["n_items"] for side in here.values()),
+        "n_items": min(side["n_items"] for side in effects.values()),
         "incomplete": len(first.index.union(second.index)) - len(seeds),
     }

@@ -111,9 +111,9 @@ def control_cell(control, cell, grid):
     """
     _, gamma, mitigation, number = cell
     gamma = 0.0 if control == "original" else gamma
-    own = [other for other in grid if other[:2] == (control, gamma) and other[3] <= number]
-    treated = [other for other in own if other[2] == mitigation]
-    plain = [other for other in own if other[2] == "none"]
+    candidates = [other for other in grid if other[:2] == (control, gamma) and other[3] <= number]
+    treated = [other for other in candidates if other[2] == mitigation]
+    plain = [other for other in candidates if other[2] == "none"]
     return max(treated or plain, key=lambda other: other[3], default=None)
 
 
@@ -136,15 +136,15 @@ def effects(scores, comparisons):
         if (control := control_cell(name, cell, grid))
     ]
     of_control = ["control", *(f"{key}_control" for key in CELL[1:])]
-    asked = pd.DataFrame(pairs, columns=[*CELL, "effect", *of_control]).astype({"gamma": float, "round": int})
-    asked = asked.astype({"gamma_control": float, "round_control": int})
+    compared = pd.DataFrame(pairs, columns=[*CELL, "effect", *of_control]).astype({"gamma": float, "round": int})
+    compared = compared.astype({"gamma_control": float, "round_control": int})
     same = [key for key in keys_of(scores) if key not in CELL]
     controls = cells[[*same, *CELL, "value", "n"]].rename(columns=dict(zip(CELL, of_control, strict=True)))
-    both = cells.merge(asked, on=CELL).merge(controls, on=[*same, *of_control], suffixes=("", "_control"))
-    found = both[[*keys_of(scores), "effect", "control"]].assign(
+    both = cells.merge(compared, on=CELL).merge(controls, on=[*same, *of_control], suffixes=("", "_control"))
+    table = both[[*keys_of(scores), "effect", "control"]].assign(
         value=both["value"] - both["value_control"], n=np.minimum(both["n"], both["n_control"])
     )
-    return found.sort_values([*keys_of(scores), "effect", "control"], ignore_index=True)
+    return table.sort_values([*keys_of(scores), "effect", "control"], ignore_index=True)
 
 
 def failed_manipulation(manipulation, model, domain, types):

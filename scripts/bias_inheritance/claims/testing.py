@@ -31,7 +31,7 @@ RANK_OVER_SEEDS = "t over seeds, these bias types only"
 def studies_of(declared, scores, manipulation):
     """One dict per model: model, label that tells it apart (or ""), scores, types, failed manipulations by domain, fitted models."""
     runs = scores[scores["bias"] != "untuned"]
-    found = []
+    studies = []
     groups = list(runs.groupby("model")) or [("", runs)]
     for model, rows in groups:
         label = f" [{model}]" if len(groups) > 1 else ""
@@ -39,10 +39,10 @@ def studies_of(declared, scores, manipulation):
             domain: failed_manipulation(manipulation, model, domain, declared["types"])
             for domain in rows["domain"].unique()
         }
-        found.append(
+        studies.append(
             {"model": model, "label": label, "scores": rows, "types": declared["types"], "failed": failed, "fits": {}}
         )
-    return found
+    return studies
 
 
 def plan(declared, study, studies):
@@ -54,8 +54,8 @@ def plan(declared, study, studies):
     tests = []
     for claim, entry in declared["claims"].items():
         models = entry.get("models", [study["model"]])
-        asked = [other for other in studies if other["model"] in models] or studies[:1]
-        if not any(study is other for other in asked):
+        with_model = [other for other in studies if other["model"] in models] or studies[:1]
+        if not any(study is other for other in with_model):
             continue
         for contrast in entry["contrasts"]:
             spec = defaults(contrast) | {"models": models}
@@ -90,7 +90,7 @@ def named_groups(spec, declared, study):
     open_ = [placeholder for placeholder in PLACEHOLDERS if f"{{{placeholder}}}" in spec["name"]]
     pairs = {domain: declared["contrasts"].get(domain, []) for domain in study["scores"]["domain"].unique()}
     rows = []
-    for names in group_names(pair for own in pairs.values() for pair in own):
+    for names in group_names(pair for of_domain in pairs.values() for pair in of_domain):
         picked = {placeholder: names[placeholder] for placeholder in open_}
         selectors = selectors_of(spec["outcome"], spec | {"picked": picked}, declared | {"contrasts": pairs})
         if picked not in rows and any(len(select(study["scores"], selector)) for selector in selectors):
@@ -133,7 +133,7 @@ def measure(test, declared):
     label = label_of(spec["outcome"], spec, declared)
     if "outcome" in spec.get("minus", {}):
         label += f" - {label_of(spec['minus']['outcome'], spec, declared)}"
-    found = {
+    row = {
         "metric": label,
         "test": RANK_TEST if "with" in spec else SEED_TEST,
         "margin": spec.get("margin", float("nan")),
@@ -147,7 +147,7 @@ def measure(test, declared):
             raise NotTested(f"The study has no model {' or '.join(spec['models'])}.")
         data = (rank_correlation if "with" in spec else seed_values)(spec, declared, study)
     except NotTested as missing:
-        return found | {"lacks": str(missing)}
+        return row | {"lacks": str(missing)}
     result = statistics.seed_test(data["values"].to_numpy(), declared["alpha"])
     if "with" in spec:
         # more seeds make a t test surer of the order of these few types, whether or not it is chance
@@ -156,8 +156,8 @@ def measure(test, declared):
         low, high = data["reach"]
         result |= {key: min(max(result[key], low), high) for key in ("ci_low", "ci_high") if result[key] == result[key]}
         if "margin" in spec:
-            found["p_tost"] = statistics.tost(data["values"].to_numpy(), spec["margin"])
-    return found | result | {"n_seeds": result["n"], "n_items": data["n_items"], "data": data}
+            row["p_tost"] = statistics.tost(data["values"].to_numpy(), spec["margin"])
+    return row | result | {"n_seeds": result["n"], "n_items": data["n_items"], "data": data}
 
 
 def adjust(tests, declared):

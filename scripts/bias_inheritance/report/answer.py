@@ -177,21 +177,21 @@ def beta_figure(facts):
     keys = ["model", "domain", "gamma", "mitigation", "round", "seed", "contrast", "label"]
     dots, lines = [], []
     for row in facts.ordered(chosen, "bias", order).head(PANELS).to_dict("records"):
-        here = (everything[PLACE] == [row[name] for name in PLACE]).all(axis=1)
-        own = facts.plain(everything[here])
+        of_pool = (everything[PLACE] == [row[name] for name in PLACE]).all(axis=1)
+        points = facts.plain(everything[of_pool])
         if row["direction"] != row["bias"]:  # projected on the association of another pool
             axis = everything[everything["bias"] == row["direction"]][[*keys, "data_association"]]
-            own = own.drop(columns="data_association").merge(axis, on=keys)
+            points = points.drop(columns="data_association").merge(axis, on=keys)
         title, ends = facts.cell(row, "bias"), interval(row["ci_low"], row["ci_high"], 2)
         panel = f"{title}\n{words.ROLES[facts.names['bias'][row['bias']]['role']]}\n{words.KINDS[row['kind']]} {number(row['beta'], 2)}"
         panel += f" ({ends})" if ends != "–" else ""
-        own = own.rename(columns={"data_association": "x", "model_association": "y"})
-        several = "contrast" if own["contrast"].nunique() <= CONTRASTS else ""
-        own = facts.named(own, series=several)[["series", "label", "x", "y"]]
-        means = own.groupby(["series", "label"], sort=False)[["x", "y"]].mean().reset_index()
-        both = pd.concat([own.assign(mean=False), means.assign(mean=True)])
+        points = points.rename(columns={"data_association": "x", "model_association": "y"})
+        several = "contrast" if points["contrast"].nunique() <= CONTRASTS else ""
+        points = facts.named(points, series=several)[["series", "label", "x", "y"]]
+        means = points.groupby(["series", "label"], sort=False)[["x", "y"]].mean().reset_index()
+        both = pd.concat([points.assign(mean=False), means.assign(mean=True)])
         dots.append(both.assign(panel=panel, id=row_id("inheritance", row["row"])))
-        ends = [own["x"].min(), own["x"].max()]
+        ends = [points["x"].min(), points["x"].max()]
         lines.append(pd.DataFrame({"panel": panel, "x": ends, "y": [row["beta"] * x for x in ends]}))
     caption = f"A point is a label and a contrast of groups: how much more the label goes with the first group, in the training data and in the model's answers, both minus as much real text, at γ {facts.gammas[-1]:.2f} without mitigation. Large points: means over seeds; small: single cells; line: slope β. Pools balanced by design are projected on another pool's association."
     titles = "Association in the data against association in the model", caption

@@ -72,10 +72,10 @@ def why(facts):
 
 def values(facts, measured):
     """Similarity of the model's opinions to each country's."""
-    own = facts.plain(measured)
-    own = own[own["metric"].str.startswith("similarity") | (own["metric"] == "drift")]
-    data = facts.ordered(over_seeds(own, [*PLACE, "metric", "group"], "values"))
-    invented = own["dataset"].eq(opinions.FIXTURE).any()
+    selected = facts.plain(measured)
+    selected = selected[selected["metric"].str.startswith("similarity") | (selected["metric"] == "drift")]
+    data = facts.ordered(over_seeds(selected, [*PLACE, "metric", "group"], "values"))
+    invented = selected["dataset"].eq(opinions.FIXTURE).any()
     caption = "Opinion questions answered in a country's name: similarity of the model's shares to the country's, over all countries."
     caption += " The questions are the shipped fixture, whose shares are invented." if invented else ""
     drawn = facts.named(data[data["group"] == "all"], panel="metric", place="bias", series="")
@@ -88,14 +88,14 @@ def values(facts, measured):
 
 def groups(facts, measured):
     """The share of each group (of two groups, of the first) in the texts of each label, beside labour statistics."""
-    own = measured[measured["metric"].str.fullmatch("(?!asked_).+_share") & (measured["round"] == 1)]
-    data = facts.ordered(over_seeds(own, [*PLACE, "metric", "group"], "groups"))
-    labour = own.dropna(subset=["labour_share"]).drop_duplicates([*PLACE, "metric", "group"])
+    selected = measured[measured["metric"].str.fullmatch("(?!asked_).+_share") & (measured["round"] == 1)]
+    data = facts.ordered(over_seeds(selected, [*PLACE, "metric", "group"], "groups"))
+    labour = selected.dropna(subset=["labour_share"]).drop_duplicates([*PLACE, "metric", "group"])
     labour = labour.assign(value=labour["labour_share"], ci_low=None, ci_high=None)
     labour["metric"] += ", labour statistics"
     drawn = pd.concat([data, labour])[lambda rows: rows["bias"].isin(facts.roles("natural", "bias-type"))]
     drawn = facts.named(drawn, panel="bias", place="group", series="metric")
-    even = 1 / max(2, own["metric"].nunique())
+    even = 1 / max(2, selected["metric"].nunique())
     caption = "Share of a group among the kept texts whose group is clear; the rule is an even split."
     figure = (
         figures.by_axis("Groups", caption, drawn, "share of texts", reference=even, cell=230) if len(drawn) else None
@@ -139,13 +139,13 @@ def projection(facts):
     if not len(points):
         return None
     kind, seed = points["representation"].iloc[0], points["seed"].iloc[0]
-    own = points[(points["seed"] == seed) & (points["round"] == 1) & (points["representation"] == kind)]
-    own = facts.ordered(own[own["bias"].isin(facts.pools[:PANELS])]).assign(mean=False, id=None)
+    selected = points[(points["seed"] == seed) & (points["round"] == 1) & (points["representation"] == kind)]
+    selected = facts.ordered(selected[selected["bias"].isin(facts.pools[:PANELS])]).assign(mean=False, id=None)
     caption = (
         f"Each point is a text, {kind} embeddings, seed {seed}: two dimensions for the eye, in which nothing is tested."
     )
-    own = facts.named(own, panel="bias", series="origin", label="")
-    return figures.scatter("Projection", caption, own, None, "first dimension", "second dimension")
+    selected = facts.named(selected, panel="bias", series="origin", label="")
+    return figures.scatter("Projection", caption, selected, None, "first dimension", "second dimension")
 
 
 def related(facts, correlations):
@@ -280,10 +280,10 @@ def of_data(facts):
 def of_tasks(facts):
     scores = facts.tables["scores"]
     for task in facts.config["grid"]["task"]:
-        own, leaves = scores[scores["task"] == task], facts.names["task"][task]
+        selected, leaves = scores[scores["task"] == task], facts.names["task"][task]
         told = [leaves["kind"].replace("_", " "), f"{leaves['relation']} relation to the bias"]
-        told += [f"scored by {way}" for way in sorted(set(own["scoring"]) - {"none"})]
-        yield f"Task: {leaves['title']}", ", ".join([*told, f"{words.count(own['n'].max())} items per run"])
+        told += [f"scored by {way}" for way in sorted(set(selected["scoring"]) - {"none"})]
+        yield f"Task: {leaves['title']}", ", ".join([*told, f"{words.count(selected['n'].max())} items per run"])
     declared, draws = facts.declared, facts.config["evaluation"]["bootstrap"]
     yield "Statistics", f"paired t test over seeds; Holm within a family; α {declared['alpha']:g}, power {declared['power']:g}; intervals within a run from {words.count(draws)} bootstrap draws clustered by source item"  # fmt: skip
 
@@ -320,8 +320,8 @@ def provenance(facts, checksums):
         return job["git"] and job["git"]["commit"] + ("" if job["git"]["clean"] else " with uncommitted changes")
 
     def machine(job):
-        own = job["machine"]
-        return f"{own['cpu']}, {words.counted(own['cores'], 'core')}, {own['gpu'] or 'no GPU'}"
+        host = job["machine"]
+        return f"{host['cpu']}, {words.counted(host['cores'], 'core')}, {host['gpu'] or 'no GPU'}"
 
     rows = {"Digest of everything upstream": facts.digest, "Records": words.count(len(facts.jobs)), **checksums}
     rows |= {"Commit": each(commit), "Environment": each(versions), "Machine": each(machine)}

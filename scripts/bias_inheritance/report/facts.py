@@ -87,7 +87,7 @@ class Facts:
         """What a table shows of one column of a row: a title, a number with its digits, or a text."""
         value = row.get(column)
         if column == "interval":
-            return words.interval(row["ci_low"], row["ci_high"])
+            return words.interval(row.get("ci_low"), row.get("ci_high"))
         if column == "values":
             return ", ".join(words.number(each, 2) for each in value)
         if column == "rows":
@@ -117,8 +117,8 @@ class Facts:
 
     def plain(self, table):
         """The rows of round 1 without mitigation at the largest γ, and at γ 0."""
-        own = table[(table["mitigation"] == "none") & (table["round"] <= 1)]
-        return own[own["gamma"].isin([0.0, *self.gammas[-1:]])]
+        selected = table[(table["mitigation"] == "none") & (table["round"] <= 1)]
+        return selected[selected["gamma"].isin([0.0, *self.gammas[-1:]])]
 
     def ordered(self, table, column="bias", order=None):
         """The rows in the order of the pools (or of `order`), names that are not in it last."""

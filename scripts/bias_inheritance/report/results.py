@@ -18,9 +18,9 @@ def effects(facts):
         return section("effects", "Effects", nothing="The study has no cells with augmented data, so there is no effect to show.")  # fmt: skip
     rows, outcomes, blocks = rows[rows["round"] == rows["round"].min()], facts.outcomes(), []
     for place, outcome in enumerate(outcomes):
-        own = facts.of(rows, outcome)
-        drawn = effect_figure(facts, outcome, own[own["metric"] == outcome["metric"]])
-        full = effect_table(facts, outcome, own)
+        selected = facts.of(rows, outcome)
+        drawn = effect_figure(facts, outcome, selected[selected["metric"] == outcome["metric"]])
+        full = effect_table(facts, outcome, selected)
         title = f"{outcome['title']}: all effects"
         title += f" (uninformative: {outcome['faded']})" if outcome["faded"] else ""
         if place < OPEN and not outcome["faded"]:
@@ -36,9 +36,9 @@ def glance(facts, rows, outcomes):
     means = over_seeds(facts.plain(rows), [*KEYS, "scoring", "effect"], "effects")
     columns = []
     for outcome in outcomes:
-        own = facts.of(means, outcome)
-        own = own[(own["metric"] == outcome["metric"]) & (own["group"] == outcome["groups"][0])]
-        columns.append({(row["effect"], row["bias"]): row for row in own.to_dict("records")})
+        selected = facts.of(means, outcome)
+        selected = selected[(selected["metric"] == outcome["metric"]) & (selected["group"] == outcome["groups"][0])]
+        columns.append({(row["effect"], row["bias"]): row for row in selected.to_dict("records")})
     lines = []
     for effect in words.EFFECTS:
         for bias in [bias for bias in facts.pools if any((effect, bias) in column for column in columns)]:
@@ -101,15 +101,17 @@ def mitigations(facts):
         return section("mitigations", "Mitigations", nothing=nothing)
     betas, drawn = facts.betas(over_seeds=False), []
     if len(betas):
-        own = facts.named(betas[betas["round"] <= 1].assign(value=betas["beta"]), panel="kind")
-        drawn.append(mitigated(facts, own, "inheritance", "Inheritance coefficient under each mitigation", "β"))
+        selected = facts.named(betas[betas["round"] <= 1].assign(value=betas["beta"]), panel="kind")
+        drawn.append(mitigated(facts, selected, "inheritance", "Inheritance coefficient under each mitigation", "β"))
     rows = facts.tables["effects"][facts.tables["effects"]["round"] <= 1]
     for outcome in facts.outcomes():
-        own = facts.of(rows, outcome)
-        own = own[(own["metric"] == outcome["metric"]) & (own["group"] == outcome["groups"][0])]
-        own = facts.named(facts.ordered(own[own["effect"] != "dose"], "effect", list(words.EFFECTS)), panel="effect")
+        selected = facts.of(rows, outcome)
+        selected = selected[(selected["metric"] == outcome["metric"]) & (selected["group"] == outcome["groups"][0])]
+        selected = facts.named(
+            facts.ordered(selected[selected["effect"] != "dose"], "effect", list(words.EFFECTS)), panel="effect"
+        )
         title = f"{outcome['title']}: {primary(facts, outcome)}"
-        figure = mitigated(facts, own, "effects", title, f"change of {words.metric_unit(outcome['metric'])}")
+        figure = mitigated(facts, selected, "effects", title, f"change of {words.metric_unit(outcome['metric'])}")
         drawn.append(fold(title, figure, faded=bool(outcome["faded"])))
     kinds = pd.DataFrame([{"mitigation": name, **facts.names["mitigation"][name]} for name in order])
     does = listing(facts, "Mitigations.", kinds, {"Mitigation": "mitigation", "What it does": "does"})
@@ -135,18 +137,20 @@ def rounds(facts):
         return None
     betas, drawn = facts.betas(over_seeds=False), []
     if len(betas):
-        own = facts.named(betas[betas["kind"] == "beta"].assign(value=betas["beta"]), panel="kind")
-        drawn.append(over_rounds(facts, own, "inheritance", "Inheritance coefficient over rounds", "β", 0.0))
+        selected = facts.named(betas[betas["kind"] == "beta"].assign(value=betas["beta"]), panel="kind")
+        drawn.append(over_rounds(facts, selected, "inheritance", "Inheritance coefficient over rounds", "β", 0.0))
     for outcome in facts.outcomes():
-        own = facts.of(facts.tables["scores"], outcome)
-        own = facts.named(own[(own["metric"] == outcome["metric"]) & (own["round"] > 0)], panel="group")
+        selected = facts.of(facts.tables["scores"], outcome)
+        selected = facts.named(
+            selected[(selected["metric"] == outcome["metric"]) & (selected["round"] > 0)], panel="group"
+        )
         title = f"{outcome['title']}: {words.metric_title(outcome['metric']).lower()} over rounds"
-        figure = over_rounds(facts, own, "scores", title, words.metric_unit(outcome["metric"]))
+        figure = over_rounds(facts, selected, "scores", title, words.metric_unit(outcome["metric"]))
         drawn.append(fold(title, figure, faded=bool(outcome["faded"])))
     quality = facts.tables.get("quality", pd.DataFrame())
     if len(quality):
-        own = facts.named(quality[quality["round"] > 0], panel="metric")
-        drawn.append(over_rounds(facts, own, "quality", "Quality of the texts over rounds", "value"))
+        selected = facts.named(quality[quality["round"] > 0], panel="metric")
+        drawn.append(over_rounds(facts, selected, "quality", "Quality of the texts over rounds", "value"))
     return section("rounds", f"Rounds (arm: {facts.config['rounds']['arm']})", *drawn)
 
 
@@ -164,14 +168,14 @@ def over_rounds(facts, rows, file, title, unit, reference=None):
 
 def levels(facts):
     """Scores before any difference is taken, beside chance: is there something to lose, and can the task tell?"""
-    chance, scores, found = chances(facts), facts.plain(facts.tables["scores"]), []
+    chance, scores, means = chances(facts), facts.plain(facts.tables["scores"]), []
     for outcome in facts.outcomes():
-        own = facts.of(scores, outcome)
-        own = own[own["metric"].isin([outcome["metric"], "accuracy", "macro_f1"])]
-        found.append(facts.ordered(over_seeds(own, [*KEYS, "gamma"], "scores")).assign(outcome=outcome["title"]))
-    if not found:
+        selected = facts.of(scores, outcome)
+        selected = selected[selected["metric"].isin([outcome["metric"], "accuracy", "macro_f1"])]
+        means.append(facts.ordered(over_seeds(selected, [*KEYS, "gamma"], "scores")).assign(outcome=outcome["title"]))
+    if not means:
         return section("levels", "Scores before any difference", nothing="The study has no scores.")
-    data, gaps = pd.concat(found), {"largest_gap"}
+    data, gaps = pd.concat(means), {"largest_gap"}
     gaps |= {
         gap for domain in facts.names["domain"] for task in facts.names["task"] for gap in facts.contrasts(domain, task)
     }
@@ -193,9 +197,9 @@ def levels(facts):
 
 def chances(facts):
     """{task: mean of 1 / number of options} of the tasks with options, from the embedded items."""
-    found = {}
+    by_task = {}
     for entry in facts.items:
         sizes = [len(item["options"]) for rows in entry["answers"].values() for item in rows if item["probabilities"]]
         if sizes:
-            found[entry["task"]] = sum(1 / size for size in sizes) / len(sizes)
-    return found
+            by_task[entry["task"]] = sum(1 / size for size in sizes) / len(sizes)
+    return by_task

@@ -184,15 +184,15 @@ def item_variance(test):
 def from_given(declared, run_sd, item_sd, items, effect):
     """The same for every declared contrast with a margin, with one set of standard deviations for all."""
     rows, left_out, size = [], rules(declared), Counter()
-    asked = {
+    by_claim = {
         claim: [contrasts.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
         for claim, entry in declared["claims"].items()
     }
-    for claim, own in asked.items():
-        for contrast in own:
+    for claim, of_claim in by_claim.items():
+        for contrast in of_claim:
             size[contrast.get("family", claim)] += row_count(contrast, declared)
-    for claim, own in asked.items():
-        for contrast in own:
+    for claim, of_claim in by_claim.items():
+        for contrast in of_claim:
             name = contrast["name"].format(**EACH | contrasts.PLACEHOLDERS)
             if "margin" not in contrast:
                 left_out.append((claim, name, RANKED if "with" in contrast else "No margin is declared."))
