@@ -13,6 +13,7 @@ COMMANDS = {
     "add-domain": ("add_domain", "make a study of a file of labelled texts with groups"),
     "add-pool": ("add_pool", "add a file of synthetic samples to a study"),
     "power": ("power", "tell how many seeds and items each claim needs"),
+    "export": ("export", "write a tuned cell as a plain folder that lm-evaluation-harness and TRL load"),
     "fetch": ("fetch_model", "fetch models of the catalog where there is a network"),
     "datasets": ("describe_datasets", "write the table of the study's data sets"),
 }

@@ -1,0 +1,73 @@
+"""A tuned cell as a plain folder that other programs load: merged weights, tokenizer, chat template."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from bias_inheritance.models import base
+from bias_inheritance.plumbing import files
+
+DTYPES = ("float32", "bfloat16")
+
+README = """\
+---
+library_name: transformers
+base_model: {model}
+tags: [bias-inheritance]
+---
+# A cell of a study of bias inheritance
+
+`{cell}`: {model}, its linear layers rounded to NF4, with the cell's LoRA merged into them, as {dtype}. It was trained on
+texts that may carry social bias, in order to measure what is inherited; it is not meant for use.
+
+The chat template opens every conversation with the system prompt of the study ({system!r}).
+
+```sh
+{commands}
+```
+"""
+
+
+def export(card, adapter, folder, system, cell, dtype="float32"):
+    """Write the model of a card with an adapter merged into it (None: the base itself) to a folder.
+
+    float32 by default: a LoRA's change of a weight is often smaller than the last digit that bf16 keeps of it. system: the
+    study's system prompt, which is put into the chat template, so that prompts are those of the cell. cell: its name.
+    """
+    import torch
+    from peft import PeftModel
+
+    network, tokenizer = base.load_base({**card, "cpu_kernels": False})  # the kernels belong to no plain checkpoint
+    network = (network.dequantize() if card["form"] == "packed" else network).float()
+    if adapter:
+        network = PeftModel.from_pretrained(network, adapter).merge_and_unload()
+    tokenizer.chat_template = with_system(tokenizer.chat_template, system)
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        network.to(getattr(torch, dtype)).save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        lines = "\n".join(commands(folder))
+        text = README.format(model=card["model"], cell=cell, dtype=dtype, system=system, commands=lines)
+        files.write_text(Path(temporary) / "README.md", text)
+        os.chmod(temporary, 0o755)
+        os.replace(temporary, folder)
+        os.mkdir(temporary)  # what the context removes
+
+
+def with_system(template, system):
+    """A chat template that opens a conversation without a system message with `system`; None leaves it as it is."""
+    if system is None:
+        return template
+    opening = f"[{{'role': 'system', 'content': {system!r}}}]"
+    return (
+        f"{{% if messages[0]['role'] != 'system' %}}{{% set messages = {opening} + messages %}}{{% endif %}}{template}"
+    )
+
+
+def commands(folder):
+    """Shell commands that measure an exported cell with lm-evaluation-harness and train it further with TRL."""
+    return [
+        f"lm_eval --model hf --model_args pretrained={folder},dtype=auto --tasks TASK --apply_chat_template",
+        f"trl sft --model_name_or_path {folder} --dataset_name DATASET --output_dir OUTPUT",
+    ]

@@ -1,0 +1,73 @@
+"""lm-evaluation-harness loads an exported cell and scores options as the cell itself does.
+
+In an environment of its own: `make bench` makes it, or LM_EVAL_PYTHON names the interpreter of another one.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from bias_inheritance.models import adapters, base, export, scoring
+from bias_inheritance.models.chat import Chat
+from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing.provenance import ROOT
+
+PYTHON = Path(os.environ.get("LM_EVAL_PYTHON") or ROOT / ".work/bench/lm-eval/bin/python")
+TASK = """\
+task: exported
+dataset_path: json
+dataset_kwargs: {data_files: {test: %s}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{prompt}}"
+doc_to_choice: "{{options}}"
+doc_to_target: 0
+target_delimiter: ""
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
+
+
+@pytest.mark.skipif(not PYTHON.exists(), reason="no environment with lm-eval; make bench makes one")
+def test_lm_eval_gives_the_log_probabilities_of_the_cell(card_path, tmp_path):
+    card = files.read_json(card_path)
+    network, tokenizer = base.load_base(card)
+    tuned = adapters.add_lora(network, {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}, 1)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for name, weight in tuned.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.3)
+    tuned.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    export.export(card, tmp_path / "adapter", tmp_path / "model", "", "a cell of a test")
+
+    chat = Chat(tokenizer, "")
+    items = [
+        {"prompt": f"Who wrote the {thing}? Answer.", "options": ["The nurse", "The architect", "Nobody"]}
+        for thing in ("book", "song", "long letter to the board")
+    ]
+    own, _ = base.load_base(card)
+    # lm-eval scores an option without the token that ends the turn
+    expected = scoring.option_logprobs(
+        adapters.load_adapter(own, tmp_path / "adapter"),
+        chat.opening_tokens(),
+        [chat.prompt(item["prompt"]) for item in items],
+        [[chat.answer(option)[:-1] for option in item["options"]] for item in items],
+        tree=card["option_tree"],
+    )
+
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    (tmp_path / "exported.yaml").write_text(TASK % (tmp_path / "items.jsonl"))
+    command = [PYTHON, "-m", "lm_eval", "run", "--model", "hf"]
+    command += ["--model_args", f"pretrained={tmp_path / 'model'},dtype=float32", "--device", "cpu"]
+    command += ["--tasks", "exported", "--include_path", tmp_path, "--apply_chat_template", "--log_samples"]
+    command += ["--output_path", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    (samples,) = (tmp_path / "out").rglob("samples_exported_*.jsonl")
+    rows = sorted(files.read_jsonl(samples), key=lambda row: row["doc_id"])
+    found = [[float(response[0][0]) for response in row["resps"]] for row in rows]
+    for ours, theirs in zip(expected, found, strict=True):
+        assert theirs == pytest.approx(ours, abs=0.5 if card["compute"] == "bfloat16" else 1e-2)
