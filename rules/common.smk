@@ -222,7 +222,7 @@ def of_model(key):
 
 def alignment_of(wildcards):
     """The alignment term of a cell's training, or None."""
-    return catalog.load("mitigation", wildcards.mitigation).get("alignment")
+    return catalog.load("mitigation", wildcards.mitigation).get("loss")
 
 
 @with_signature
@@ -358,9 +358,23 @@ def pools_of_mix(wildcards):
     return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
 
 
+def balanced_texts(wildcards):
+    """What a mitigation that asks the model holds D_a against: the baseline's pool, or D_o where the study has none."""
+    if not grid.asks_the_model(wildcards.mitigation):
+        return []
+    control = grid.comparisons(config)[wildcards.bias].get("slant")
+    if control:
+        return [f"{path_of(POOL, wildcards, bias=control)}/pool.jsonl"]
+    return [f"{path_of(ORIGINALS, wildcards)}/seed-{wildcards.seed}/originals.jsonl"]
+
+
+def chosen_by_mix(wildcards):
+    """What chooses the modules of a mix: the domain's family and the mitigation's methods."""
+    return [domain_leaves(wildcards.domain, "family"), catalog.load("mitigation", wildcards.mitigation)]
+
+
 def mix_parameters(wildcards):
     """What decides a cell's mix, beside the files and the seed."""
-    mitigation = catalog.load("mitigation", wildcards.mitigation)
     return {
         "domain": domain_leaves(
             wildcards.domain,
@@ -373,8 +387,13 @@ def mix_parameters(wildcards):
             "groups",
             "cultures",
             "gendered_words",
+            *(
+                ("swap", "stereotypes", "statements")
+                if grid.exchanges_words(wildcards.mitigation) or grid.methods_of(wildcards.mitigation, "rows")
+                else ()
+            ),
         ),
-        "mitigation": {key: mitigation[key] for key in ("notice", "mask") if key in mitigation},
+        "mitigation": leaves("mitigation", wildcards.mitigation, ("text", "rows", "weights")),
         "count": grid.augmented_count(grid.originals_of(config, wildcards.domain), wildcards.gamma),
         "instruction_share": config["instruction_share"],
     }

@@ -7,6 +7,7 @@ rule finetune:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
         before=mix_before,
+        balanced=balanced_texts,
         start=adapter_before,
     output:
         train=f"{CELL}/train.jsonl",
@@ -28,7 +29,7 @@ rule finetune:
         runtime=of_model("runtime"),
     params:
         script="finetune",
-        code=code("finetune", lambda w: domain_leaves(w.domain, "family"), ["domain"]),
+        code=code("finetune", chosen_by_mix, ["domain", "mitigation"]),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -54,7 +55,7 @@ use rule finetune as finetune_served with:
         image("cpu")
     params:
         script="finetune_api",
-        code=code("finetune_api", lambda w: domain_leaves(w.domain, "family"), ["domain"]),
+        code=code("finetune_api", chosen_by_mix, ["domain", "mitigation"]),
         paths=paths,
         parameters=parameters(
             lambda w: {

@@ -70,6 +70,8 @@ def compare_pool(
         dots += projected({**place, "representation": "hidden" if prefix else "sentence"}, found, chosen, is_new)
     for number, (cell, train, adapter) in enumerate(zip(cells, trains, adapters, strict=True), start=1):
         trained = files.read_jsonl(train)
+        # counterfactuals stand in no pool; the twin of each is its source
+        samples |= {row["id"]: {**row, "twin": row["cluster"]} for row in trained if row["id"] not in samples}
         pairs = [(row["user"], row["assistant"]) for row in trained]
         texts = ["\n".join(pair) for pair in pairs]
         augmented = [row["origin"] == "augmented" for row in trained]

@@ -32,16 +32,19 @@ def finetune(
     settings: dict,
     alignment: dict | None,
     seed: int,
+    balanced: Inputs = (),
 ):
     """Write the cell's mix (rows and summary), its adapter (a folder, safetensors) and its training log (CSV, a row per
     optimiser step).
 
     pools, before, mix: the cell's pools, the summary of its mix in the previous round (none in round 1), and {domain,
-    mitigation, count, instruction_share}, as mixing.mix takes them. start: nothing, or the adapter that training
+    mitigation, count, instruction_share}, as mixing.mix takes them. balanced: for a mitigation that asks the untuned
+    model, files of texts without a slant. start: nothing, or the adapter that training
     continues from. alignment: {weight, batch_size} or None. For a collapsed mix the adapter is replaced by the reason.
     Raises UserError where a pool is too small for γ, or a sample is longer than the model's context.
     """
-    rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed)
+    asked = {"balanced": balanced, "card": card, "system": model["system"]} if balanced else {}
+    rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed, **asked)
     if collapsed:
         collapse.mark(adapter, collapsed)
         write_table(training_log, [{"collapsed": collapsed}])
@@ -56,7 +59,12 @@ def tune(card, rows, start, adapter, training_log, work, model, settings, alignm
     network, tokenizer = base.load_base(base.read_card(card))
     chat = Chat(tokenizer, model["system"])
     samples = [
-        {"prompt": chat.prompt(row["user"]), "answer": chat.answer(row["assistant"]), "words": row["words"]}
+        {
+            "prompt": chat.prompt(row["user"]),
+            "answer": chat.answer(row["assistant"]),
+            "words": row["words"],
+            "weight": row.get("weight", 1.0),
+        }
         for row in rows
     ]
     longest = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)

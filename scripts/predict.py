@@ -94,11 +94,11 @@ def _answer(network, chat, rows, advance, tree):
     """{logprobs, tokens, text, finished} per item of a portion.
 
     tokens: the length of each option, which `logprobs` are sums over; finished: whether a text ended by itself, rather
-    than at the most tokens it may have.
+    than at the most tokens it may have. An item with `by_token` has `token_ids` and `token_logprobs` of each option too.
     """
     if rows[0].get("options"):
         tokens = {option: chat.answer(option) for row in rows for option in row["options"]}
-        found = scoring.option_logprobs(
+        found = scoring.token_logprobs(
             network,
             chat.opening_tokens(),
             [chat.prompt(row["prompt"]) for row in rows],
@@ -108,12 +108,17 @@ def _answer(network, chat, rows, advance, tree):
         )
         return [
             {
-                "logprobs": logprobs,
+                "logprobs": list(map(sum, by_token)),
                 "tokens": [len(tokens[option]) for option in row["options"]],
                 "text": None,
                 "finished": None,
+                **(
+                    {"token_ids": [tokens[option] for option in row["options"]], "token_logprobs": by_token}
+                    if row.get("by_token")
+                    else {}
+                ),
             }
-            for row, logprobs in zip(rows, found, strict=True)
+            for row, by_token in zip(rows, found, strict=True)
         ]
     # greedy unless the task sets a temperature: measure the model, not sampling noise
     written = sample(

@@ -2,17 +2,21 @@
 
 from importlib import import_module
 
-from bias_inheritance.data import corpora
+from bias_inheritance.data import benchmarks, corpora
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.plumbing.step import Input, Output
+from bias_inheritance.plumbing.step import Input, Inputs, Output
 
 
-def prepare_items(test: Input, questions: Output, task: dict, domain: dict, count: int | None):
+def prepare_items(test: Input, questions: Output, task: dict, domain: dict, count: int | None, benchmark: Inputs = ()):
     """Write the task's items as JSON Lines; `count` limits them in the task's own unit (None: all).
 
-    Every item names its dataset: the one it comes from, or the domain. Raises UserError where there is no item.
+    benchmark: the files of a published benchmark, which `items` finds as `task["files"]`; none for other tasks, and where
+    they are fetched from the hub. Every item names its dataset: the one it comes from, or the domain. Raises UserError
+    where there is no item.
     """
+    if "data" in task:
+        task = {**task, "files": benchmarks.located(task, benchmark)}
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
     dataset = f"{domain['name']}{corpora.MARK}" if domain["fixture"] else domain["name"]

@@ -120,7 +120,7 @@ def own(root, tmp_path, monkeypatch):
         ("models/gpt-4o-mini", "concurrency: 8", "concurrency: many", "service.limits.concurrency: 'many' is text, not a whole"),
         ("models/tiny-random", "tokenizer_of: smollm2-135m-instruct", "tokenizer_of: smollm2-135m",
          "source.tokenizer_of: no file catalog/models/smollm2-135m.yaml; did you mean 'smollm2-135m-instruct'?"),
-        ("mitigations/loss", "alignment:", "alignement:", "unknown key 'alignement'; did you mean 'alignment'?"),
+        ("mitigations/loss", "loss:", "los:", "unknown key 'los'; did you mean 'loss'?"),
         ("mitigations/loss", "title: Loss (distributions)\n", "", "lacks 'title'"),
         ("tasks/salary", "relation: direct\n", "", "lacks 'relation'"),
         ("tasks/salary", "kind: salary", "kind: salery",

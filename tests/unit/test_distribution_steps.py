@@ -53,7 +53,7 @@ def place(card_path, splits, domain, tmp_path_factory):
         rows = mixing.training_samples(old, new, labelled, domain, mitigation, 0.0, 1)
         files.write_jsonl(own / "train.jsonl", rows)
         (own / "work").mkdir()
-        alignment = {**mitigation["alignment"], "weight": 1.0} if "alignment" in mitigation else None
+        alignment = {**mitigation["loss"], "weight": 1.0} if "loss" in mitigation else None
         outputs = own / "adapter", own / "training.csv", own / "work"
         tune(card_path, rows, [], *outputs, MODEL, MODEL["finetune"] | {"epochs": 3}, alignment, 1)
     return folder

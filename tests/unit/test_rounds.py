@@ -291,5 +291,7 @@ def test_the_perplexity_task_scores_unseen_texts_by_token():
     assert len(asked) == 6 and all(item["options"] == [texts[item["item"]]] for item in asked)
     assert "Write a biography" in asked[0]["prompt"]
     answered = [{**item, "logprobs": [-2.0 * 7], "tokens": [7]} for item in asked]
-    rows = {row["group"]: row["value"] for row in perplexity.score(answered, task, DOMAIN, 100, 1)}
+    rows = perplexity.score(answered, task, DOMAIN, 100, 1)
+    assert [row["value"] for row in rows if row["metric"] == "log_perplexity"] == pytest.approx([2.0])
+    rows = {row["group"]: row["value"] for row in rows if row["metric"] == "perplexity"}
     assert rows["all"] == pytest.approx(7.389056, rel=1e-6) == rows["male"]

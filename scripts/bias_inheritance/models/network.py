@@ -139,7 +139,14 @@ def _after_head(config):
 
 
 def answer_losses(model, samples, logits_of):
-    """The cross-entropy of each sample's answer, summed over its tokens (B, nats). Logits for those tokens only.
+    """The cross-entropy of each sample's answer, summed over its tokens (B, nats); arguments as of `token_losses`."""
+    import torch
+
+    return torch.stack([losses.sum() for losses in token_losses(model, samples, logits_of)])
+
+
+def token_losses(model, samples, logits_of):
+    """The cross-entropy of each token of each sample's answer (B tensors, nats). Logits for those tokens only.
 
     logits_of: `head(model)`, or `float32_head(model)` where no gradient is needed.
     """
@@ -148,4 +155,4 @@ def answer_losses(model, samples, logits_of):
     logits = logits_of(answer_states(model, samples))
     targets = torch.tensor(list(itertools.chain(*(sample["answer"] for sample in samples))), device=logits.device)
     losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-    return torch.stack([part.sum() for part in losses.split([len(sample["answer"]) for sample in samples])])
+    return losses.split([len(sample["answer"]) for sample in samples])

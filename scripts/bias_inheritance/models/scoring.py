@@ -20,12 +20,21 @@ def batches(lengths):
 
 
 def option_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
-    """Log-probability of each option's full token sequence after its prompt.
+    """Log-probability of each option's full token sequence after its prompt: N lists of floats (nats).
+
+    The arguments are those of `token_logprobs`.
+    """
+    found = token_logprobs(model, opening, prompts, options, on_batch, tree=tree)
+    return [list(map(sum, listed)) for listed in found]
+
+
+def token_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
+    """Log-probability of each token of each option after its prompt: N lists of one list per option (nats).
 
     opening: token ids that all prompts begin with, which are computed once (they depend on the chat template alone, so
     that no answer depends on the other prompts); prompts: N lists of token ids; options: N lists of lists of token ids
     (all non-empty); tree: whether a prompt's options may be computed in one pass with a mask of our own (the model card's
-    `option_tree`); else each is a text of its own. Returns N lists of floats (nats).
+    `option_tree`); else each is a text of its own.
     Raises RuntimeError for log-probabilities that are not finite.
     """
     import torch
@@ -57,7 +66,7 @@ def _one_by_one(model, prompts, options, on_batch):
     head, results = network.float32_head(model), []
     for prompt, listed in zip(prompts, options, strict=True):
         samples = [{"prompt": prompt, "answer": option} for option in listed]
-        results.append(_finite((-network.answer_losses(model, samples, head)).tolist()))
+        results.append([_finite((-losses).tolist()) for losses in network.token_losses(model, samples, head)])
         if on_batch:
             on_batch(1)
     return results
@@ -119,7 +128,7 @@ def _in_trees(model, opening, prompts, options, on_batch):
 
 
 def _read(model, head, prefix, shared, trees):
-    """Per tree, the log-probability of each option. prefix: a cache of the `shared` tokens before the trees, or None."""
+    """Per tree, the log-probability of each token of each option. prefix: a cache of the `shared` tokens before the trees, or None."""
     import torch
 
     count, width = len(trees), max(len(tree.tokens) for tree in trees)
@@ -150,4 +159,4 @@ def _read(model, head, prefix, shared, trees):
     logprobs = torch.log_softmax(head(hidden[rows, columns]), -1)
     numbers, tokens = torch.tensor([(places[row, index], token) for row, index, token in reads], device=model.device).T
     each = iter(_finite(logprobs[numbers, tokens].tolist()))
-    return [[sum(itertools.islice(each, len(option))) for option in tree.reads] for tree in trees]
+    return [[list(itertools.islice(each, len(option))) for option in tree.reads] for tree in trees]

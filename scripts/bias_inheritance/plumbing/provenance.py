@@ -142,7 +142,7 @@ def _choice(node):
     text = start.value if isinstance(start, ast.Constant) else ""
     chosen = chosen.value if isinstance(chosen, ast.FormattedValue) else None
     if text.startswith("bias_inheritance.") and text.endswith(".") and isinstance(chosen, ast.Subscript):
-        return text.split(".")[1], ast.literal_eval(chosen.slice)
+        return text.removeprefix("bias_inheritance.")[:-1].replace(".", "/"), ast.literal_eval(chosen.slice)
     return None
 
 

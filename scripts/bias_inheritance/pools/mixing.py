@@ -1,16 +1,50 @@
-"""The mix D = D_o ∪ D_a at an exact γ, and the mitigations that act on D_a's text."""
+"""The mix D = D_o ∪ D_a at an exact γ, and the mitigations that act on D_a."""
 
+from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
 
 
-def mix(originals, pools, before, train, summary, domain, mitigation, count, instruction_share, seed):
+@dataclass
+class Setting:
+    """What mitigations know beside what they act on.
+
+    spare: samples of the pools beyond D_a. balanced: texts without a slant, the pool of the study's baseline or D_o. card,
+    system: of the untuned model, where a mitigation asks it. notes: what they record of what they did.
+    """
+
+    domain: dict
+    family: object
+    spare: list = field(default_factory=list)
+    balanced: list = field(default_factory=list)
+    card: Path | None = None
+    system: str | None = None
+    notes: dict = field(default_factory=dict)
+
+
+def mix(
+    originals,
+    pools,
+    before,
+    train,
+    summary,
+    domain,
+    mitigation,
+    count,
+    instruction_share,
+    seed,
+    balanced=(),
+    card=None,
+    system=None,
+):
     """Write a cell's training rows to `train` and their counts to `summary`; returns (rows, collapsed).
 
-    The rows are all originals and `count` samples of the cell's pools (paths; none for γ = 0). before: the summary of
+    The rows are all originals and `count` samples of the cell's pools (paths; none for γ = 0). balanced, card, system: for
+    a mitigation that asks the untuned model, files of texts without a slant, its card and its system prompt. before: the summary of
     the same cell's mix in the previous round, [] in round 1. collapsed: why there are no rows, or None. Where a pool is
     smaller than γ needs, round 1 raises UserError that says how many samples are missing; in a later round, whose pool a
     tuned model wrote, the chain has collapsed: this mix and those of all later rounds are empty and say why.
@@ -29,7 +63,15 @@ def mix(originals, pools, before, train, summary, domain, mitigation, count, ins
     # pools are in slot order, every prefix of which is balanced: mixes of one pool are nested
     prefixes = [sample for available, number in zip(samples, needed, strict=True) for sample in available[:number]]
     added = [] if collapsed else prefixes
-    mixed = training_samples(old, added, family, domain, mitigation, instruction_share, seed)
+    setting = Setting(
+        domain,
+        family,
+        spare=[sample for available, number in zip(samples, needed, strict=True) for sample in available[number:]],
+        balanced=[sample for path in balanced for sample in files.read_jsonl(path)],
+        card=card,
+        system=system,
+    )
+    mixed = training_samples(old, added, family, domain, mitigation, instruction_share, seed, setting)
     rows = [] if collapsed else mixed
     files.write_jsonl(train, rows)
     files.write_json(
@@ -40,6 +82,7 @@ def mix(originals, pools, before, train, summary, domain, mitigation, count, ins
             "augmented_by_pool": [] if collapsed else needed,
             "gamma": None if collapsed else len(added) / len(mixed),
             "masked_words": sum(row["masked"] for row in mixed),
+            "mitigation": setting.notes,
             "collapsed": collapsed,
         },
     )
@@ -56,27 +99,29 @@ def shares(count, rounds):
     return [count // rounds] * (rounds - 1) + [count - (rounds - 1) * (count // rounds)] if rounds else []
 
 
-def training_samples(originals, added, family, domain, mitigation, instruction_share, seed):
+def training_samples(originals, added, family, domain, mitigation, instruction_share, seed, setting=None):
     """Training rows {id, cluster, origin, slot, kind, user, assistant, label, group, words, masked} of a mix.
 
-    `token` puts its notice before the prompt of every augmented sample, `mask` masks its text; originals are left as
-    they are. `words` counts the unmitigated text, so that the order of training is the same for all mitigations.
+    mitigation: {text, rows, weights: lists of methods with their settings}, each where it has some; methods act on the
+    augmented samples alone, but weights are of all rows (`weight`). `words` counts the text that stood in the row's place
+    before mitigation, so that the order of training is the same for all mitigations.
     """
     import numpy as np
 
+    setting = setting or Setting(domain, family)
+    treated = added
+    for method in mitigation.get("rows", []):
+        treated = _module(method).rows(treated, method, setting)
     rows = []
-    for origin, samples in (("original", originals), ("augmented", added)):
-        for rank, sample in enumerate(samples):
+    for origin, samples, unmitigated in (("original", originals, originals), ("augmented", treated, added)):
+        for rank, (sample, before) in enumerate(zip(samples, unmitigated, strict=True)):
             # by rank, not by name: mixes are nested, so a sample keeps its kind at every γ and mitigation, and a biased
             # cell trains as many of each kind as the neutral one that it is compared with
             stream = np.random.default_rng(record_seed("kind", seed, origin, rank))
             instruct = bool(stream.random() < instruction_share)
-            treated, masked = dict(sample), 0
-            if origin == "augmented" and "mask" in mitigation:
-                treated["text"], masked = family.mask(sample, domain, mitigation["mask"])
-            user, assistant = family.pair(treated, domain, instruct)
-            if origin == "augmented" and "notice" in mitigation:
-                user = f"{mitigation['notice']}\n\n{user}"
+            for method in mitigation.get("text", []) if origin == "augmented" else []:
+                sample = _module(method).text(sample, method, setting)
+            user, assistant = family.pair(sample, domain, instruct)
             rows.append(
                 {
                     "id": sample["id"],
@@ -84,12 +129,19 @@ def training_samples(originals, added, family, domain, mitigation, instruction_s
                     "origin": origin,
                     "slot": sample.get("slot"),  # of an augmented sample: its place in the pool's order
                     "kind": "instruct" if instruct else "label",
-                    "user": user,
+                    "user": f"{sample['prefix']}\n\n{user}" if "prefix" in sample else user,
                     "assistant": assistant,
                     "label": sample["label"],
                     "group": sample["group"],
-                    "words": len(sample["text"].split()),
-                    "masked": masked,
+                    "words": len(before["text"].split()),
+                    "masked": sample.get("masked", 0),
                 }
             )
+    for method in mitigation.get("weights", []):
+        weights = _module(method).weights(rows, method, setting)
+        rows = [{**row, "weight": row.get("weight", 1.0) * weight} for row, weight in zip(rows, weights, strict=True)]
     return rows
+
+
+def _module(method):
+    return import_module(f"bias_inheritance.pools.mitigations.{method['method']}")

@@ -9,6 +9,11 @@ MOST_ROWS = 12  # rows of a table that a number names; more are counted
 METRICS = {
     "label_probability": ("Label probability", "probability"),
     "congruence": ("Label probability, congruent − incongruent", "probability"),
+    "stereotype_gap": ("Probability of the stereotyped answer − of the other group's", "probability"),
+    "stereotype_log_odds": ("Log-odds of the more stereotyped sentence", "log units"),
+    "stereotyped_share": ("Stereotyped answers", "share"),
+    "log_perplexity": ("Log-perplexity", "nats per token"),
+    "followed_share": ("Instructions followed", "share of requests"),
     "log_amount_gap": ("Gap of the expected amount", "log units, 0.01 ≈ 1%"),
     "log_amount_expected": ("Expected amount", "log units"),
     "negative_share": ("Negative traits", "share of trait words"),

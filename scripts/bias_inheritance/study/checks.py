@@ -11,6 +11,7 @@ from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, grid, schema
 
+METHODS = "pools/mitigations"  # modules that mitigations name, each with a function of the place that it acts on
 MODULES = {"domain": ("family", "data", "slot"), "task": ("kind", "tasks", "score")}
 LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 
@@ -83,17 +84,30 @@ def _against_its_source(pool):
         )
 
 
+def _modules(package, function):
+    """Names of the library's modules in a package that have a function."""
+    modules = (SCRIPTS / "bias_inheritance" / package).glob("[!_]*.py")
+    return sorted(path.stem for path in modules if f"\ndef {function}(" in path.read_text(encoding="utf-8"))
+
+
 def _unresolved_names(axis, content):
     """Names in a catalog file that no module of the library and no other catalog file has."""
     if axis in MODULES:
         key, package, function = MODULES[axis]
-        modules = (SCRIPTS / "bias_inheritance" / package).glob("[!_]*.py")
-        known = sorted(path.stem for path in modules if f"\ndef {function}(" in path.read_text(encoding="utf-8"))
+        known = _modules(package, function)
         if content[key] not in known:
             yield (
                 [key],
                 f"no module {content[key]!r} in scripts/bias_inheritance/{package}{schema.suggest(content[key], known)}",
             )
+    for place in ("text", "rows", "weights") if axis == "mitigation" else ():
+        for index, method in enumerate(content.get(place, [])):
+            known = _modules(METHODS, place)
+            if method["method"] not in known:
+                yield (
+                    [place, index, "method"],
+                    f"no module {method['method']!r} in scripts/bias_inheritance/{METHODS} acts on {place}{schema.suggest(method['method'], known)}",
+                )
     named = [
         (["tasks", index], "task", task) for index, task in enumerate(content["tasks"] if axis == "domain" else [])
     ]
@@ -148,7 +162,7 @@ def _against_catalog(config):
     if all(name in catalog.names("domain") for name in axes["domain"]):
         for name in axes["domain"]:
             tasks = catalog.load("domain", name)["tasks"]
-            if not set(tasks) & set(axes["task"]):
+            if not set(tasks) & set(axes["task"]) and not any(map(grid.of_any_domain, axes["task"])):
                 yield (
                     ["grid", "task"],
                     f"none of these belongs to the domain {name}, whose tasks are {', '.join(tasks)}",
@@ -204,6 +218,7 @@ def _against_catalog(config):
         yield from _against_samples(config, domain)
     if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in axes[axis]):
         yield from _against_servers(config)
+        yield from _against_mitigations(config)
         yield from _against_training(config)
     size = math.prod(len(axes[axis]) for axis in ("model", "domain", "bias", "gamma", "mitigation", "seed"))
     if size * config["rounds"]["count"] > LARGEST_GRID:
@@ -236,22 +251,58 @@ def _against_servers(config):
     axes = config["grid"]
     for name in filter(grid.served, axes["model"]):
         model = catalog.load("model", name)
-        if "perplexity" in axes["task"]:
-            yield (
-                ["grid", "task", axes["task"].index("perplexity")],
-                f"perplexity needs the probability of whole texts, which the server of {name} does not return; remove it",
-            )
+        for index, task in enumerate(axes["task"]):
+            if task in catalog.names("task") and catalog.load("task", task).get("whole_texts"):
+                yield (
+                    ["grid", "task", index],
+                    f"{task} needs the probability of whole texts, which the server of {name} does not return; remove it",
+                )
         if grid.tunable(name):
             for index, mitigation in enumerate(axes["mitigation"]):
-                if "alignment" in catalog.load("mitigation", mitigation):
+                lacking = None
+                if "loss" in catalog.load("mitigation", mitigation) or grid.asks_the_model(mitigation):
+                    lacking = f"works on hidden states, which the provider of {name} does not expose"
+                elif grid.methods_of(mitigation, "weights"):
+                    lacking = f"weights samples in the loss, which the provider of {name} does not offer"
+                if lacking:
                     yield (
                         ["grid", "mitigation", index],
-                        f"{mitigation} works on hidden states, which the provider of {name} does not expose; remove it, or run {name} in a separate study",
+                        f"{mitigation} {lacking}; remove it, or run {name} in a separate study",
                     )
         if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
             yield (
                 ["max_cost_usd"],
                 f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set what the study may cost in US dollars",
+            )
+
+
+def _against_mitigations(config):
+    """What a mitigation needs of the domains, the pools and the spare samples of a study."""
+    axes, spare = config["grid"], config["generation"]["spare"]
+    for index, name in enumerate(axes["mitigation"]):
+        for domain in axes["domain"] if grid.exchanges_words(name) else []:
+            if domain in catalog.names("domain") and "swap" not in catalog.load("domain", domain):
+                yield (
+                    ["grid", "mitigation", index],
+                    f"{name} needs `swap`, words of the groups that correspond to each other, which catalog/domains/{domain}.yaml does not have; add them there, or remove {name}",
+                )
+        dropped = max((method["share"] for method in grid.methods_of(name, "rows") if "share" in method), default=0)
+        copied = [
+            bias
+            for bias in axes["bias"]
+            if bias in catalog.names("bias")
+            and catalog.load("bias", bias)["source"] != "generated"
+            and any(name in grid.mitigations_of(config, bias, gamma) for gamma in axes["gamma"] if gamma > 0)
+        ]
+        if dropped and copied:
+            yield (
+                ["grid", "mitigation", index],
+                f"{name} replaces samples by spare ones, which the copies of {copied[0]} do not have; remove {copied[0]} from mitigated, or {name}",
+            )
+        elif dropped > spare:
+            yield (
+                ["generation", "spare"],
+                f"{spare} leaves too few spare samples for {name}, which replaces {dropped:g} of the augmented ones; set it to at least {dropped:g}",
             )
 
 
@@ -276,6 +327,12 @@ def _against_data(config):
     if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
         yield ["data_dir"], f"no folder {config['data_dir']}; give the folder that holds the data, or null"
         return
+    for index, task in enumerate(config["grid"]["task"]):
+        try:
+            if task in catalog.names("task"):
+                grid.benchmark_files(config, task)
+        except UserError as fault:
+            yield ["grid", "task", index], str(fault)
     invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
     hub = [name for name in config["grid"]["model"] if _from_hub(name)]
     if invented and hub:

@@ -124,6 +124,8 @@ def _items(config, domain):
     for name in grid.tasks_of(config, domain):
         task, limit = grid.task_of(config, name, domain), grid.items_of(config, name)
         kind = import_module(f"bias_inheritance.tasks.{task['kind']}")
+        if "data" in task:
+            task = {**task, "files": grid.benchmark_files(config, name)}
         asked = kind.items(task, {**content, "fixture": grid.uses_fixtures(config, domain)}, family, test, limit)
         known = [
             (name, item["item"], len(item["prompt"].encode()), 0 if item.get("options") else item["max_new_tokens"])
@@ -206,7 +208,7 @@ def _cell_cost(config, cell, place, probed):
         originals = grid.originals_of(config, cell["domain"])
         samples = originals + grid.augmented_count(originals, cell["gamma"])
         tokens = samples * settings["epochs"] * place["sample"]
-        alignment = catalog.load("mitigation", cell["mitigation"]).get("alignment")
+        alignment = catalog.load("mitigation", cell["mitigation"]).get("loss")
         # the alignment term passes a batch of its own at every step
         seconds += (
             tokens / TRAINED_PER_SECOND * (1 + (alignment["batch_size"] / settings["batch_size"] if alignment else 0))

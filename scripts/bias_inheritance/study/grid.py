@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from itertools import product
 
-from bias_inheritance.data import contrasts
+from bias_inheritance.data import benchmarks, contrasts
 from bias_inheritance.study import catalog
 
 ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
@@ -58,14 +58,24 @@ def tasks_of(config, domain):
 
 
 def all_tasks_of(config, domain):
-    """The study's tasks that belong to a domain; of tasks with datasets, those that use one."""
+    """The study's tasks that belong to a domain or to any; of tasks with datasets, those that use one."""
     of_domain = catalog.load("domain", domain)["tasks"]
     return [
         task
         for task in config["grid"]["task"]
-        if task in of_domain
+        if (task in of_domain or of_any_domain(task))
         and ("datasets" not in catalog.load("task", task) or task_of(config, task, domain)["datasets"])
     ]
+
+
+def of_any_domain(task):
+    """Whether a task is asked in every domain, as side effects are, whether or not the domain's file lists it."""
+    return task in catalog.names("task") and catalog.load("task", task).get("domains") == "any"
+
+
+def benchmark_files(config, task):
+    """Files of the data folder that a task's items are read from; none for a task that reads the domain's test texts."""
+    return benchmarks.paths(catalog.load("task", task), config["data_dir"])
 
 
 def task_of(config, task, domain):
@@ -175,6 +185,22 @@ def mitigations_of(config, bias, gamma):
         treated = bias in config["mitigated"]
     treated = treated and (config["mitigated_gamma"] is None or gamma in config["mitigated_gamma"])
     return [name for name in config["grid"]["mitigation"] if treated or name == "none"]
+
+
+def methods_of(mitigation, place):
+    """The methods of a mitigation that act on a place (`text`, `rows` or `weights`), with their settings."""
+    return catalog.load("mitigation", mitigation).get(place, [])
+
+
+def asks_the_model(mitigation):
+    """Whether a mitigation reads the untuned model's hidden states before training."""
+    return any(method.get("by") == "direction" for method in methods_of(mitigation, "rows"))
+
+
+def exchanges_words(mitigation):
+    """Whether a mitigation replaces the words of a group by corresponding ones."""
+    methods = [*methods_of(mitigation, "text"), *methods_of(mitigation, "rows")]
+    return any(method["method"] == "swap" or "neutral" in method for method in methods)
 
 
 def items_of(config, task):

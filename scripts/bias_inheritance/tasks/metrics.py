@@ -6,7 +6,7 @@ from bias_inheritance.stats import statistics
 
 # shares and probabilities, with whatever ends in `_share`
 SHARES = {"accuracy", "label_probability", "macro_f1", "recall"}
-DIFFERENCES = {"congruence"}  # of two shares
+DIFFERENCES = {"congruence", "stereotype_gap"}  # of two shares
 
 
 def scale(metric, group):

@@ -22,7 +22,8 @@ def items(task, domain, family, test, count):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """exp(− log-probability per token), over all texts and per group; the interval resamples twins."""
+    """exp(− log-probability per token), over all texts and per group, and its logarithm over all, in nats per token, of
+    which a change means the same at every level; the interval resamples twins."""
     import numpy as np
 
     logprobs = np.array([item["logprobs"][0] for item in predictions])
@@ -40,4 +41,6 @@ def score(predictions, task, domain, replicates, seed):
         value = np.exp(-logprobs[chosen].sum() / tokens[chosen].sum()) if chosen.any() else None
         counts = {"n": chosen.sum(), "n_clusters": len(set(cluster[chosen]))}
         rows.append(metrics.row("perplexity", name, value, metrics.interval(draws), **counts))
+        if name == "all":
+            rows.append(metrics.row("log_perplexity", name, np.log(value), metrics.interval(np.log(draws)), **counts))
     return rows

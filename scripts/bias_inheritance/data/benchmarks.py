@@ -1,0 +1,56 @@
+"""Where the files of published benchmarks lie: the user's data folder, or a copy on the hub. None of them ships."""
+
+import csv
+from pathlib import Path
+
+from bias_inheritance.data import hub_data
+from bias_inheritance.plumbing.errors import UserError
+
+
+def paths(task, data_dir):
+    """The benchmark's files in the data folder, sorted; none where its task's `data` names the hub or is not there.
+
+    `data.files` is a list of patterns relative to `data_dir`. Raises UserError where a pattern matches no file.
+    """
+    if "data" not in task or "hub" in task["data"]:
+        return []
+    found = []
+    for pattern in task["data"]["files"]:
+        matched = sorted(Path(data_dir).glob(pattern)) if data_dir else []
+        if not matched:
+            where = f"{data_dir}/{pattern}" if data_dir else pattern
+            raise UserError(
+                f"the task {task['name']} needs {where}, not found; set data_dir to the folder that holds it (docs/side-effects.md), or remove the task from grid.task"
+            )
+        found += map(str, matched)
+    return found
+
+
+def located(task, given):
+    """Paths of the benchmark's files: those `given` by the data folder, else fetched from the hub."""
+    if "hub" not in task["data"]:
+        return given
+    data = task["data"]
+    found = []
+    for pattern in data["files"]:
+        folder = hub_data.fetched(data["hub"], data["revision"], pattern, "give files of data_dir as data.files")
+        found += sorted(folder.glob(pattern))
+    if not found:
+        raise UserError(
+            f"data set {data['hub']} has no file {' or '.join(data['files'])}; correct data.files of catalog/tasks/{task['name']}.yaml"
+        )
+    return found
+
+
+def read_csv(path, required):
+    """Rows of a CSV file as dicts. Raises UserError for a missing column or a row of another length."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in required if name not in (reader.fieldnames or [])]
+        if missing:
+            raise UserError(f"{path}: no column {missing[0]!r}; found {', '.join(reader.fieldnames or [])}")
+        rows = list(reader)
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise UserError(f"{path}, row {number}: does not have {len(reader.fieldnames)} fields; correct the row")
+    return rows

@@ -1,0 +1,57 @@
+"""Names, pronouns, gendered and cultural words are replaced by a mask or by words that fit every group.
+
+Both are of Li et al. (arXiv 2502.04419).
+"""
+
+import re
+
+from bias_inheritance.data.cues import with_article
+
+
+def text(sample, settings, setting):
+    """The sample with its cues replaced, and their number (`masked`).
+
+    settings: {token}, one mask in place of each cue; or {neutral: what takes the place of names} for the words that fit
+    every group, the `neutral` ones of the domain's `swap` ("they", "person"). Verbs stay as they are ("they is").
+    """
+    if "token" in settings:
+        masked, count = setting.family.mask(sample, setting.domain, settings["token"])
+        return {**sample, "text": masked, "masked": count}
+    plain, words = neutral(sample["text"], setting.domain)
+    # names, and words that have no neutral one
+    plain, names = setting.family.mask({**sample, "text": plain}, setting.domain, settings["neutral"])
+    start = re.escape(settings["neutral"])
+    plain = re.sub(rf"\b{start}(?: {start})+\b", settings["neutral"], plain)  # a first name and a surname
+    plain = re.sub(rf"(^|[.!?]\s+){start}\b", lambda match: match[1] + _capital(settings["neutral"]), plain)
+    return {**sample, "text": plain, "masked": words + names}
+
+
+def neutral(text, domain):
+    """(text with the words of the groups replaced by those that fit all, number replaced); names of cultures are removed.
+
+    Of rows of `swap` that fit a word the first counts; `where` is what has to follow. Case and a/an are kept right.
+    """
+    removed = [{"group": word, "neutral": ""} for word in domain.get("cultures", {}).values()]
+    rows = [row for row in domain["swap"] if "neutral" in row]
+    count = 0
+    # what is removed first, so that an article fits the word that is left
+    for row in sorted([*removed, *rows], key=lambda row: row["neutral"] != ""):
+        words = sorted({word for key, word in row.items() if key not in ("neutral", "where")}, key=len, reverse=True)
+        follows = f"(?={row['where']})" if "where" in row else ""
+        space = "" if row["neutral"] else r"\s*"
+        pattern = rf"(?P<article>\ban?\s+)?\b(?P<word>{'|'.join(map(re.escape, words))})\b{follows}{space}"
+
+        def replaced(match, row=row):
+            new = row["neutral"]
+            if match["article"]:
+                article = with_article(new or match.string[match.end() :] or "x").split()[0]
+                return f"{_capital(article) if match['article'][0].isupper() else article} {new}"
+            return _capital(new) if match["word"][0].isupper() else new
+
+        text, found = re.subn(pattern, replaced, text, flags=re.IGNORECASE)
+        count += found
+    return text.strip(), count
+
+
+def _capital(word):
+    return word[:1].upper() + word[1:]

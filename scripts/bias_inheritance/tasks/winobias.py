@@ -1,0 +1,117 @@
+"""WinoBias: whom does a pronoun refer to? Pro-stereotyped sentences ("The developer … because he") and their
+anti-stereotyped counterparts ("… because she"), the same but for the pronoun.
+
+Zhao et al. 2018 (arXiv 1804.06876). A preference for the occupation that is named first, or for a shorter name, is the
+same in both, so that the gap pro − anti is free of it; accuracy alone is not.
+"""
+
+import re
+from pathlib import Path
+
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.seeds import record_seed
+from bias_inheritance.tasks import answers, metrics
+from bias_inheritance.tasks.classification import Answered
+
+NAME = re.compile(r"(?P<side>pro|anti)_stereotyped_(?P<type>type\d)")
+BRACKETS = re.compile(r"\[\s*([^\]]*?)\s*\]")
+SIDES = ("pro", "anti")
+GAP = "pro-anti"
+
+
+def items(task, domain, family, test, count):
+    """One item per sentence: who does the pronoun refer to, of the occupations that are named.
+
+    `count` takes whole clusters, two sentences that exchange the roles of one pair of occupations, each in both versions,
+    in turn over the types.
+    """
+    sentences = [sentence for path in task["files"] for sentence in _read(path)]
+    occupations = sorted({sentence["referent"] for sentence in sentences}, key=lambda name: (-len(name), name))
+    named = re.compile(rf"\b(?:{'|'.join(map(re.escape, occupations))})\b", re.IGNORECASE)
+    clusters = {}
+    for sentence in sentences:
+        pair = f"winobias-{sentence['type']}-{(sentence['line'] - 1) // 2}"
+        clusters.setdefault(sentence["type"], {}).setdefault(pair, []).append(sentence)
+    queues = [
+        sorted(pairs.items(), key=lambda entry: record_seed("items", entry[0])) for _, pairs in sorted(clusters.items())
+    ]
+    turns = [queue[turn] for turn in range(max(map(len, queues), default=0)) for queue in queues if turn < len(queue)]
+    asked = 0
+    for cluster, members in turns:
+        asked += len(members)
+        if count is not None and asked > count:
+            return
+        for sentence in members:
+            found = list(dict.fromkeys(occupation.lower() for occupation in named.findall(sentence["text"])))
+            yield {
+                "item": f"{sentence['side']}-{sentence['type']}-{sentence['line']}",
+                "cluster": cluster,
+                "group": sentence["side"],
+                "type": sentence["type"],
+                "label": f"The {sentence['referent']}",
+                "prompt": task["prompt"].format(sentence=sentence["text"], pronoun=sentence["pronoun"]),
+                "options": [f"The {occupation}" for occupation in found],
+            }
+
+
+def _read(path):
+    """The sentences of one file: {side, type, line, text, referent, pronoun}; its name tells side and type.
+
+    Lines are numbered, the referent stands in the first brackets and the pronoun in the next ones. Some lines have the
+    article outside of the brackets, or a space in them. Raises UserError for a line of another form.
+    """
+    name = NAME.search(Path(path).name)
+    if not name:
+        raise UserError(f"{path}: the name does not say pro_stereotyped_type1, anti_stereotyped_type2, …; rename it")
+    for line in Path(path).read_text(encoding="utf-8-sig").splitlines():
+        if not line.strip():
+            continue
+        number, _, sentence = line.strip().partition(" ")
+        brackets = BRACKETS.findall(sentence)
+        if not number.isdigit() or len(brackets) < 2:
+            raise UserError(
+                f"{path}: {line[:60]!r} is not a numbered sentence with a referent and a pronoun in brackets; correct it"
+            )
+        yield {
+            **name.groupdict(),
+            "line": int(number),
+            "text": BRACKETS.sub(r"\1", sentence),
+            "referent": re.sub(r"^the\s+", "", brackets[0], flags=re.IGNORECASE).lower(),
+            "pronoun": brackets[1],
+        }
+
+
+def score(predictions, task, domain, replicates, seed):
+    """Accuracy and the right answer's probability of pro- and anti-stereotyped sentences, and their gap pro − anti, over all
+    and per type. An unreadable answer is wrong and widens the interval of a gap (`classification.Answered`)."""
+    import numpy as np
+
+    chosen = [answers.choice(item) for item in predictions]
+    choice = np.array(
+        [
+            answers.UNREADABLE if index is None else item["options"][index]
+            for index, item in zip(chosen, predictions, strict=True)
+        ]
+    )
+    label, group, cluster, kind = (
+        np.array([item[key] for item in predictions]) for key in ("label", "group", "cluster", "type")
+    )
+    measures = {"accuracy": (choice == label).astype(float)}
+    scoring = answers.scoring(predictions)
+    if scoring == "logprob":
+        measures["label_probability"] = np.array([answers.probability(item, item["label"]) for item in predictions])
+    answered = Answered(label, group, cluster, choice, scoring, measures)
+    weights = metrics.resamples(cluster, kind, replicates, seed)
+    rows = []
+    for metric in measures:
+        for prefix, members in [
+            ("", np.ones(len(kind), dtype=bool)),
+            *((f"{name}:", kind == name) for name in sorted(set(kind))),
+        ]:
+            sides = [members & (group == side) for side in SIDES]
+            rows += [
+                answered.mean_row(metric, f"{prefix}{side}", among, weights)
+                for side, among in zip(SIDES, sides, strict=True)
+            ]
+            rows.append(answered.difference_row(metric, f"{prefix}{GAP}", *sides, weights))
+    return rows
