@@ -105,7 +105,7 @@ def test_a_model_that_always_follows_the_stereotype(tmp_path):
 
 def test_a_model_that_is_right_has_no_wrong_answer_to_take_a_share_of(tmp_path):
     items = bbq_items(tmp_path, questions())
-    rows = bbq.score(answered(items, lambda item: item["label"]), TASKS["bbq"], None, 200, 1)
+    rows = bbq.score(answered(items, lambda item: item["options"].index(item["label"])), TASKS["bbq"], None, 200, 1)
     assert value(rows, "accuracy", "ambiguous", "BBQ Villages") == 1
     assert row_of(rows, "stereotyped_share", "ambiguous")["value"] is None
     assert row_of(rows, "stereotyped_share", "ambiguous")["n"] == 0
@@ -156,7 +156,7 @@ def test_a_limit_keeps_conditions_and_polarities_even(tmp_path):
     kinds = [(item["group"], item["polarity"]) for item in items]
     assert len(items) == 12 and {kinds.count(kind) for kind in kinds} == {3}
     told = [
-        item["label"] == item["stereotyped"]
+        item["label"] == item["options"][item["stereotyped"]]
         for item in bbq_items(tmp_path, questions(templates=10), 16)
         if item["group"] == "disambiguated"
     ]

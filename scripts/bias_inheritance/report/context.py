@@ -215,7 +215,7 @@ def worked(entry, place):
     first = next(iter(rows.values()))
     if any(row["probabilities"] for row in rows.values()):
         given = [row["probabilities"] or [None] * len(first["options"]) for row in rows.values()]
-        label = {first["label"]: Markup("<b>{}</b> (label)").format(first["label"])}
+        label = {first.get("label"): Markup("<b>{}</b> (label)").format(first.get("label"))}
         lines = [
             (None, [label.get(option, option), *map(words.number, chances)])
             for option, *chances in zip(first["options"], *given, strict=True)
