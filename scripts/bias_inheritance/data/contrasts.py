@@ -124,7 +124,7 @@ def faults(domain):
     for name in sorted({name for name in names if names.count(name) > 1 or name in groups}):
         yield ["groups"], f"{name!r} is the name of a contrast and of another contrast or group; rename a group"
     for place, row in enumerate(domain.get("swap", [])):
-        for group in row.keys() - {"where", *groups}:
+        for group in row.keys() - {*groups, "neutral", "where"}:
             yield ["swap", place], f"{group!r} is not one of {', '.join(groups)}"
         try:
             re.compile(row.get("where", ""))
