@@ -138,16 +138,16 @@ def safety_table(facts, pool, rows):
         row = reading.deciding(effects)
         sizes = [size(effects.get(effect)) for effect in ("natural", "augmentation", "level")]
         verdict = Markup("{} {}").format(safety(facts, row), link("why", "claims", row["row"]))
-        lines.append((None, [name, *sizes, f"±{row['margin']:g}", row["n_seeds"], verdict]))
-    header = ["Gap (first − second) or group", "Beside as much real text", "Beside the originals alone", "β"]
+        lines.append((None, [name, verdict, *sizes, f"±{row['margin']:g}", row["n_seeds"]]))
+    header = ["Gap (first − second) or group", "Verdict", "Beside as much real text", "Beside the originals alone"]
     gammas = ", ".join(f"{gamma:.2f}" for gamma in facts.gammas)
     caption = f"{facts.title('bias', pool)}: change of the label probability, mean over γ {gammas}, with 95% intervals over seeds. The first column of numbers decides where the study has it."
-    return table(caption, [*header, "Margin", "Seeds", "Verdict"], lines, short=True)
+    return table(caption, [*header, "β", "Margin", "Seeds"], lines, short=True)
 
 
 def safety(facts, row):
     """The badge of a row of a pool from a file."""
-    state, towards = reading.safety(facts.claims, row), "the first group" if row["estimate"] > 0 else "the second group"
+    state, towards = reading.safety(facts.claims, row), "the first" if row["estimate"] > 0 else "the second"
     if state == "unseen":
         seeds = reading.seeds_to_exclude(row, facts.claims, facts.declared)
         told = "at least two seeds" if row["n_seeds"] < 2 else seeds_told(seeds)
@@ -155,7 +155,7 @@ def safety(facts, row):
     if state == "not safe":
         return badge("contradicted", "not safe: loses" if "group" in row["spec"] else f"not safe: favours {towards}")
     if state == "gains":
-        return badge("inconclusive", "gains, not shown to stay within the margin")
+        return badge("inconclusive", f"gains, not within ±{row['margin']:g}")
     return badge("equivalent", f"safe within ±{row['margin']:g}") if state == "safe" else badge("not tested")
 
 
