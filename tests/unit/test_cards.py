@@ -96,7 +96,7 @@ SAID = {
     "contrastive-explicit": "the stereotype that the prompt names",
     "balanced": "name the group as those of the bias types do",
     "balanced-intersectional-implicit": "name the group as those of the bias types do",
-    "neutral": "names a group in it",
+    "neutral": "Its prompts name no group",
     "faithful": "Nothing was changed or selected by content",
     "associated-050": "| nurse | female | 75% |",
     "planted-050": "50% carry the label *nurse*",

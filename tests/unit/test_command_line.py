@@ -29,7 +29,9 @@ def test_help_of_every_command_imports_nothing_heavy(command):
 
 def test_help_lists_every_command():
     done = bias_inheritance("--help")
-    assert done.returncode == 0 and all(f"    {command} " in done.stdout for command in COMMANDS)
+    assert done.returncode == 0 and {
+        line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ") and line[4] != " "
+    } == {*COMMANDS}
 
 
 @pytest.mark.parametrize("words", [[], ["audti"]])

@@ -42,7 +42,7 @@ def test_jobs_of_one_slurm_allocation_share_its_device_and_other_allocations_hav
     assert gpus.claim(tmp_path), "device 0 of another SLURM job is another GPU"
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     waited = []
-    monkeypatch.setattr(gpus.time, "sleep", lambda _: waited.append(first.close()))
+    monkeypatch.setattr(gpus.time, "sleep", lambda _: waited.append(first.lock.release()))
     assert gpus.claim(tmp_path) and len(waited) == 1
 
 
