@@ -18,7 +18,6 @@ def write_plan():
     sources = [
         "Snakefile",
         *map(str, sorted(Path("rules").glob("*.*"))),
-        *map(str, sorted(Path("scripts/bias_inheritance/study/schemas").glob("*.yaml"))),
         *map(str, sorted(Path("catalog").rglob("*.yaml"))),
         *(
             f"scripts/bias_inheritance/{module}.py"
@@ -27,7 +26,7 @@ def write_plan():
                 "study/catalog",
                 "study/configuration",
                 "study/grid",
-                "study/schema",
+                "study/reading",
             )
         ),
         *(os.path.relpath(path) for path in ["config.yaml", *workflow.overwrite_configfiles]),

@@ -139,8 +139,7 @@ def _copy_code(described, jobs, folder, study):
     changed = [path for path, digest in ran.items() if not provenance.has_digest(path, digest)]
     if changed:
         raise UserError(f"{changed[0]} has changed since the study ran it; run the study again, or restore the file")
-    places = [*(provenance.ROOT / "rules").rglob("*.*"), *provenance.SCRIPTS.rglob("schemas/*.yaml")]
-    rules = [str(path.relative_to(provenance.ROOT)) for path in sorted(places)]
+    rules = [str(path.relative_to(provenance.ROOT)) for path in sorted((provenance.ROOT / "rules").rglob("*.*"))]
     kinds = {
         "Snakefile": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         **{f"scripts/{job['step']}.py": ["File", "SoftwareSourceCode"] for job in jobs},

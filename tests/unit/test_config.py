@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.study import catalog, checks, grid
+from bias_inheritance.study import catalog, checks, grid, schema
 from write_config import write_config
 
 
@@ -36,14 +36,14 @@ def changed(config, path, value):
     [
         (["grid", "gamma"], [0, 0.5, 1.5], "config.yaml: grid.gamma[2]: 1.5 is not below 1"),
         (["grid", "gamma"], [0, -0.1], "config.yaml: grid.gamma[1]: -0.1 is below 0"),
-        (["grid", "gamma"], [0, 0.5, 0.5], "config.yaml: grid.gamma: [0, 0.5, 0.5] contains a duplicate"),
+        (["grid", "gamma"], [0, 0.5, 0.5], "config.yaml: grid.gamma: 0.5 is listed twice; remove one"),
         (
             ["grid", "gamma"],
             [0.5],
             "config.yaml: grid.gamma: add 0.00: every augmented cell is compared with the cell `original` at γ = 0",
         ),
         (["grid", "gamma"], 0.5, "config.yaml: grid.gamma: 0.5 is a number, not a list; write [0.5]"),
-        (["grid", "seeds"], [1], "config.yaml: grid: unknown key 'seeds'; did you mean 'seed'?"),
+        (["grid", "seeds"], [1], "config.yaml: grid.seeds: unknown key; did you mean 'seed'?"),
         (
             ["finetune", "learning_rate"],
             "2e-4",
@@ -52,13 +52,13 @@ def changed(config, path, value):
         (["grid", "gamma"], [0, 0.055], "config.yaml: grid.gamma[1]: 0.055 has more than two decimals"),
         (["grid", "gamma"], [0, float("nan")], "config.yaml: grid.gamma[1]: nan is not finite"),
         (["originals"], 48.0, "config.yaml: originals: 48.0 is a number, not a whole number"),
-        (["originals"], 10**400, "config.yaml: originals: a number of 1329 bits is far too large"),
+        (["originals"], 10**400, "config.yaml: originals: a number of 1329 bits is above 1000000"),
         (["study"], "demo\n", "config.yaml: study: 'demo\\n' is not a valid folder name"),
         (["originals"], True, "config.yaml: originals: True is true or false, not a whole number"),
         (
             ["finetune"],
             {"learning_rate_multiplier": "much"},
-            "config.yaml: finetune.learning_rate_multiplier: 'much' is not allowed; a number above 0, or auto",
+            "config.yaml: finetune.learning_rate_multiplier: 'much' is not allowed; use a number above 0, or auto",
         ),
         (
             ["finetune"],
@@ -80,7 +80,7 @@ def test_one_fault_one_line(config, path, value, expected):
         ("bias", "contrastive-explict", "did you mean 'contrastive-explicit'?"),
         ("task", "hireing", "did you mean 'hiring'?"),
         ("mitigation", "los", "did you mean 'loss'?"),
-        ("model", "smollm2", "there are "),
+        ("model", "qwen-2.5-7b-instruct", "did you mean 'qwen2.5-7b-instruct'?"),
         ("domain", "gendr", "did you mean 'gender'?"),
     ],
 )
@@ -109,31 +109,54 @@ def own(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [
-        ("biases/contrastive-explicit", "source: generated\n", "", "lacks 'source'"),
-        ("biases/neutral", "prompt:", "promt:", "unknown key 'promt'; did you mean 'prompt'?"),
+        ("biases/contrastive-explicit", "source: generated\n", "", "source: missing; add it (where samples come from: "),
+        ("biases/neutral", "prompt:", "promt:", "promt: unknown key; did you mean 'prompt'?"),
         ("biases/planted-100", "plant: 1.00", "plant: 50", "plant: 50 is above 1"),
         ("biases/planted-100", "source: reserve", "source: original", "source: 'original' is not one of generated, "),
-        ("models/smollm2-135m-instruct", "finetune:", "finetuning:", "lacks 'finetune'"),
+        ("models/smollm2-135m-instruct", "finetune:", "finetuning:", "finetuning: unknown key; did you mean 'finetune'?"),
         ("models/smollm2-135m-instruct", "  rank: 16\n", "", "finetune: lacks 'rank'"),
-        ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source: lacks 'revision', which 'hub' requires"),
-        ("models/qwen2.5-7b-instruct", "  hub:", "  hup:", "source: unknown key 'hup'; did you mean 'hub'?"),
+        ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source.revisoin: unknown key; did you mean 'revision'?"),
+        ("models/qwen2.5-7b-instruct", "  hub:", "  hup:", "source: lacks one of package, hub, random, api; add the one that is meant"),
         ("models/gpt-4o-mini", "concurrency: 8", "concurrency: many", "service.limits.concurrency: 'many' is text, not a whole"),
         ("models/tiny-random", "tokenizer_of: smollm2-135m-instruct", "tokenizer_of: smollm2-135m",
          "source.tokenizer_of: no file catalog/models/smollm2-135m.yaml; did you mean 'smollm2-135m-instruct'?"),
-        ("mitigations/loss", "loss:", "los:", "unknown key 'los'; did you mean 'loss'?"),
-        ("mitigations/loss", "title: Loss (distributions)\n", "", "lacks 'title'"),
-        ("tasks/salary", "relation: direct\n", "", "lacks 'relation'"),
+        ("mitigations/loss", "loss:", "los:", "los: unknown key; did you mean 'loss'?"),
+        ("mitigations/loss", "title: Loss (distributions)\n", "", "title: missing; add it"),
+        ("tasks/salary", "relation: direct\n", "", "relation: missing; add it (to the bias)"),
         ("tasks/salary", "kind: salary", "kind: salery",
-         "kind: no module 'salery' in scripts/bias_inheritance/tasks; did you mean 'salary'?"),
-        ("tasks/hiring", "position_limit: 0.75", "", "lacks 'position_limit'"),
+         "kind: no module 'salery' with `score` in scripts/bias_inheritance/tasks; did you mean 'salary'?"),
+        ("tasks/hiring", "position_limit: 0.75", "", "position_limit: missing; add it"),
         ("tasks/spam", "domain: culture-arabic", "domain: culture-arabia",
          "datasets.spamdetect.domain: no file catalog/domains/culture-arabia.yaml; did you mean 'culture-arabic'?"),
         ("domains/gender", "family: labelled", "family: labeled",
-         "family: no module 'labeled' in scripts/bias_inheritance/data; did you mean 'labelled'?"),
+         "family: no module 'labeled' with `slot` in scripts/bias_inheritance/data; did you mean 'labelled'?"),
         ("domains/gender", "hiring, salary,", "hireing, salary,",
          "tasks[1]: no file catalog/tasks/hireing.yaml; did you mean 'hiring'?"),
         ("domains/gender", "title: Biographies and gender", "extends: nope",
          "extends: 'nope' is not another file of catalog/domains; there are culture-arabic"),
+        ("domains/gender", "title: Biographies and gender", "extends: ../biases/neutral",
+         "extends: '../biases/neutral' is not another file of catalog/domains; there are culture-arabic"),
+        ("domains/gender", "{text}\\n\\nOccupation:", "{texts}\\n\\nOccupation:", "prompt: nothing fills {texts}; did you mean 'text'?"),
+        ("domains/gender", 'answer: "{label}"', 'answer: "{label}}"', "answer: '{label}}' has a brace without its partner; write {{ or }}"),
+        ("domains/gender", "architect: male, dentist", "architect: men, dentist", "associated_groups.architect: 'men' is not one of male, female"),
+        ("domains/gender", "architect: male, dentist", "dentist", "associated_groups.architect: has to name a group for each of architect, dentist, "),
+        ("domains/gender", "{architect: male, dentist: female, nurse: female, painter: female, professor: male, software engineer: male}",
+         "{architect: male, dentist: male, nurse: male, painter: male, professor: male, software engineer: male}",
+         "associated_groups: gives all labels to one group, so that no group follows a label"),
+        ("domains/gender", "planted_label: nurse", "planted_label: nurses", "planted_label: 'nurses' is not one of architect, dentist, nurse, "),
+        ("domains/gender", "contrasts: {reference: male, compared: female}", "contrasts: {reference: male, compared: femal}",
+         "contrasts.compared: 'femal' is not one of male, female, rest"),
+        ("domains/gender", "groups:\n  male:", "groups:\n  other: {noun: person}\n  male:",
+         "groups.other.forms: missing; add {placeholder: word}, which data.twins are written with"),
+        ("domains/gender", "data: {twins:", "data: {twin:", "data.twin: unknown key; did you mean 'twins'?"),
+        ("domains/gender", "names: {gender: male}", "names: {gender: mail}", "groups.male.names: resources/names.csv has no such names"),
+        ("domains/gender", "neutral_noun: specialist\n", "neutral_noun: specialist\nlabel_word: {}\n", "label_word: unknown key; did you mean 'label_words'?"),
+        ("domains/gender", "  nurse: [nurse, ", "  nurses: [nurse, ", "label_words.nurses: 'nurses' is not one of the domain's labels"),
+        ("domains/gender", "cultures: {arabic:", "cultures: {arab:", "cultures.arab: resources/names.csv has no names of it"),
+        ("biases/shifted", "shift: true", "shift: false", "shift: False is not one of True"),
+        ("tasks/salary", "  {text}", "  {texts}", "prompt: nothing fills {texts}; did you mean 'text'?"),
+        ("tasks/spam", "  spamdetect:", "  ../spamdetect:", "datasets.../spamdetect: '../spamdetect' is not a valid folder name"),
+        ("tasks/spam", "positive: [Spam]", "positive: [spam]", "datasets.spamdetect.positive[0]: 'spam' is not one of its labels; did you mean 'Spam'?"),
     ],
 )  # fmt: skip
 def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, own, file, old, new, told):
@@ -144,6 +167,63 @@ def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, own, 
     found = lines(changed(config, ["grid", "mitigation"], ["none", "mask", "loss"]))
     assert any(line.startswith(f"catalog/{file}.yaml: {told}") for line in found), found
     assert all(line.startswith(f"catalog/{file}.yaml: ") for line in found)
+
+
+def test_files_that_extend_each_other_are_refused(config, own):
+    path = own / "domains" / "gender.yaml"
+    path.write_text("extends: gender-bias-in-bios\n" + path.read_text())
+    assert lines(config) == [
+        "catalog/domains/gender-bias-in-bios.yaml: extends: gender extends this file in turn; let one of them hold its own keys"
+    ]
+
+
+def test_a_fault_is_blamed_on_the_file_that_a_domain_extends(config, own):
+    path = own / "domains" / "base" / "culture.yaml"
+    path.write_text(path.read_text().replace("topic: family,", "topic: families,", 1).replace("genders:", "sexes:"))
+    assert lines(changed(changed(config, ["grid", "domain"], ["culture-arabic"]), ["grid", "task"], ["spam"])) == [
+        "catalog/domains/base/culture.yaml: sexes: unknown key; known: "
+        + ", ".join(sorted(schema.Survey.model_fields | schema.Labelled.model_fields)),
+        "catalog/domains/culture-arabic.yaml: genders: missing; add it",
+    ]
+
+
+def test_groups_of_a_survey_need_first_names_and_stereotypes(config, own):
+    path = own / "domains" / "culture-arabic.yaml"
+    path.write_text(
+        path.read_text()
+        .replace("names: {culture: arabic}", "names: {culture: arab}")
+        .replace("  arabic:\n", "  arab:\n")
+    )
+    told = lines(changed(changed(config, ["grid", "domain"], ["culture-arabic"]), ["grid", "task"], ["spam"]))
+    file = "catalog/domains/culture-arabic.yaml"
+    assert f"{file}: groups.arabic.names: resources/names.csv has no such names" in told
+    assert any(line.startswith(f"{file}: stereotypes: lacks arabic: faith, family") for line in told)
+
+
+def test_a_group_that_the_twins_were_not_written_for_is_refused(config, own):
+    path = own / "domains" / "gender.yaml"
+    path.write_text(
+        path.read_text().replace("groups:\n  male:", "groups:\n  other: {noun: person, forms: {he: they}}\n  male:")
+    )
+    config["grid"] |= {"bias": ["neutral"]}
+    told = lines(config)
+    assert len(told) == 12 and all(line.startswith("config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts of resources/biographies/") for line in told)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("biases/my pool", "catalog/biases/my pool.yaml: 'my pool' cannot name a folder; rename the file: "),
+        ("biases/überall", "catalog/biases/überall.yaml: 'überall' cannot name a folder; "),
+        ("biases/original", "catalog/biases/original.yaml: the name original has a meaning of its own in tables and claims"),
+        ("tasks/values", "catalog/tasks/values.yaml: the name values has a meaning of its own in tables and claims"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_file_must_do_as_a_name_of_a_folder(config, own, file, told):
+    folder = file.split("/")[0]
+    shutil.copy(next((own / folder).glob("*.yaml")), own / f"{file}.yaml")
+    (line,) = lines(config)
+    assert line.startswith(told)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n", "title\n"])
@@ -218,12 +298,51 @@ def test_what_a_control_needs_of_the_reserve_is_told_before_a_run(config, bias, 
 def test_a_planted_pool_that_relabels_nothing_is_told(config):
     config["grid"] |= {"gamma": [0, 0.05], "bias": ["neutral", "planted-050"]}
     (line,) = lines(changed(config, ["originals"], 48))
-    assert line.startswith("config.yaml: grid.bias[1]: planted-050 relabels nothing: 0.5 of a group's 1 is less than one")  # fmt: skip
+    assert line.startswith("config.yaml: grid.bias[1]: planted-050 relabels nothing: 0.5 of a group's 1 is less than one sample")  # fmt: skip
+
+
+def test_a_control_that_changes_nothing_is_told_without_known_sizes(config):
+    """BiasInBios does not say how many texts it has."""
+    config["grid"] |= {"gamma": [0, 0.05], "bias": ["planted-050", "associated-050"], "domain": ["gender-bias-in-bios"]}
+    found = lines(changed(config, ["originals"], 24))
+    assert [line.split(": ")[2].split(" ", 1)[1] for line in found] == ["relabels nothing", "moves no sample"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, None),
+        ({"seed": [1]}, "one seed cannot show how much runs vary by chance"),
+        ({"gamma": [0.0]}, "γ is 0 alone"),
+        ({"model": ["local-server"]}, "local-server cannot be fine-tuned"),
+        ({"bias": ["shifted"]}, "each needs a task, a pool or a control that the grid lacks"),
+        (
+            {"task": ["perplexity"], "mitigation": ["none"]},
+            "each needs a task, a pool or a control that the grid lacks",
+        ),
+        ({"domain": ["culture-arabic"], "task": ["spam"], "bias": ["neutral"]}, "all data are the project's fixtures"),
+    ],
+)
+def test_a_grid_in_which_no_claim_can_get_a_verdict_is_told(config, changes, told):
+    config["grid"] |= changes
+    config["misalignment"] = []
+    checks.check(config, [("config.yaml", config)])
+    found = [line for line in checks.warnings(config) if "verdict" in line]
+    start = "warning: no claim of catalog/claims.yaml can get a verdict: "
+    assert found == [] if told is None else found[0].startswith(start + told)
+
+
+def test_a_pool_of_mitigated_need_not_be_in_the_grid(config):
+    config["grid"]["bias"] = ["contrastive-explicit", "balanced"]
+    checks.check(config, [("config.yaml", config)])
+    assert "warning: no cell is trained with mask: no pool of grid.bias is mitigated" in checks.warnings(config)
+    config["mitigated"] = ["neutrl"]
+    assert lines(config) == ["config.yaml: mitigated[0]: no file catalog/biases/neutrl.yaml; did you mean 'neutral'?"]
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "x.yaml").write_text("originals: 1\noriginals: 2\n")
-    with pytest.raises(UserError, match="line 1: not valid YAML .*duplicate key 'originals'"):
+    with pytest.raises(UserError, match="x.yaml, line 2: not valid YAML .duplicate key 'originals', first in line 1"):
         checks.sources([tmp_path / "x.yaml"])
 
 
@@ -244,6 +363,13 @@ def test_the_file_that_gave_the_key_is_named(config):
         checks.check(wrong, [("config.yaml", config), ("studies/x.yaml", {"grid": {"gamma": [0, 2]}})])
     with pytest.raises(UserError, match=r"^--config: originals"):
         checks.check(changed(config, ["originals"], 1), [("config.yaml", {})])
+    wrong = changed(config, ["grid", "sed"], [1])
+    with pytest.raises(UserError, match=r"^config.yaml: grid.sed: unknown key"):
+        checks.check(wrong, [("config.yaml", wrong), ("studies/x.yaml", {"grid": {"gamma": [0, 0.5]}})])
+    without = copy.deepcopy(config)
+    del without["grid"]["seed"]
+    with pytest.raises(UserError, match=r"^config.yaml: grid.seed: missing; add it"):
+        checks.check(without, [("config.yaml", without), ("studies/x.yaml", {"grid": {"gamma": [0, 0.5]}})])
 
 
 def test_the_default_study_and_all_overlays_are_sound(config, root):
@@ -262,9 +388,9 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
 def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
     pools = ["contrastive-explicit", "neutral", "planted-100"]
     config["grid"] |= {"domain": ["culture-arabic"], "task": ["hate-speech"], "bias": pools}
-    assert checks.warnings(config) == [
+    assert checks.warnings(config)[0] == (
         "warning: data_dir is null, so culture-arabic run on the project's invented fixtures"
-    ]
+    )
     checks.check(config, [("config.yaml", config)])
     (line,) = lines(changed(config, ["grid", "model"], ["tiny-random", "llama-3.1-8b-instruct"]))
     assert "the project's invented fixtures, which are not meant for llama-3.1-8b-instruct" in line

@@ -160,7 +160,7 @@ def test_settings_of_one_domain_win_over_the_studys(config):
     settings = grid.finetune_settings(config, "tiny-random", "culture-arabic")
     assert (settings["learning_rate"], settings["epochs"]) == (0.1, 5)
     config["domains"] = {"culture-greek": {}}
-    assert "domains: no domain 'culture-greek'" in faults(config)[0]
+    assert "domains.culture-greek: no file catalog/domains/culture-greek.yaml" in faults(config)[0]
 
 
 def test_the_papers_settings_of_the_cultures(root):

@@ -39,7 +39,6 @@ def tree(tmp_path, monkeypatch):
         ("scripts/step.py", False),
         ("scripts/new.py", False),
         ("scripts/library/new.py", False),
-        ("scripts/library/new.schema.yaml", False),
         ("rules/new.smk", False),
         ("catalog/models/new.yaml", False),
     ],

@@ -1,241 +1,447 @@
-"""The checks of a study's configuration and of the catalog, made once at startup."""
+"""The checks of a study's configuration and of the catalog, made once at startup; everything else trusts both.
+
+`schema` says what each file may hold by itself; here is what must agree within a file, between files and with the data.
+A fault is (path of keys and indices, what is wrong there).
+"""
 
 import math
 import os
+import re
 from decimal import Decimal
 from importlib import import_module
 
-from bias_inheritance.data import contrasts, prompts
+from bias_inheritance.data import contrasts, cues, prompts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from bias_inheritance.pools import from_file
-from bias_inheritance.study import catalog, grid, schema
+from bias_inheritance.study import catalog, grid, reading, schema
+from bias_inheritance.study.reading import quoted, suggest
 
 METHODS = "pools/mitigations"  # modules that mitigations name, each with a function of the place that it acts on
-MODULES = {"domain": ("family", "data", "slot"), "task": ("kind", "tasks", "score")}
 LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
-
-
-def check(config, sources):
-    """Raise UserError with one line per error in the configuration or the catalog.
-
-    sources: [(file name, its parsed content)], the later one winning; a value that no file holds came from the command
-    line.
-    """
-    faults = schema.faults(config, schema.SCHEMAS / "config.schema.yaml")
-    lines = [] if faults else list(_faults_of_the_catalog(config))
-    if not faults and not lines:
-        faults = list(_against_catalog(config)) or list(_against_claims(config))
-    lines += [f"{_source(path, config, sources)}: {schema.line(path, text)}" for path, text in faults]
-    if lines:
-        raise UserError("\n".join(dict.fromkeys(sorted(lines))))
-    catalog.claims()  # claims are fixed before a run, so an error in them stops it
+# of cells and tables, or a word of claims
+FIXED_NAMES = {
+    "bias": ["original", "untuned", "types", "natural", "files"],
+    "mitigation": ["mitigations"],
+    "task": catalog.MEASURED,
+}
 
 
 def sources(names):
-    """[(file name, its parsed content)] of configuration files; raises UserError for one that is missing or not YAML."""
-    parsed = []
-    for name in names:
+    """[(file name, its content)] of configuration files; raises UserError for one that is missing or not YAML."""
+    contents = []
+    for name in map(os.path.relpath, names):
         try:
-            content = schema.read(name, name)
-        except OSError as fault:
-            raise UserError(f"{name}: {fault.strerror}; name a file of studies/") from None
-        require(isinstance(content, dict), f"{name}: holds no keys; add keys of config.yaml, or leave the file out")
-        parsed.append((os.path.relpath(name), content))
-    return parsed
+            content = reading.read(name)
+        except OSError as error:
+            raise UserError(f"{name}: {error.strerror}; name a file of studies/") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{name}: holds no keys; add keys of config.yaml, or leave the file out")
+        contents.append((name, content))
+    return contents
+
+
+def check(config, sources):
+    """Raise UserError with one line per fault in the configuration or the catalog.
+
+    sources: [(file name, its content)], the later one winning; a value that no file holds came from the command line. Each
+    stage trusts those before it, so the first that finds faults is the last.
+    """
+    base = sources[0][0] if sources else "--config"
+    _refuse(_lines(schema.faults(config, "study"), config, sources, base))
+    _refuse(_lines([*_names(config), *_faults_of_the_grid(config)], config, sources, base))
+    _refuse(_faults_of_the_catalog(config))
+    _refuse(_lines(_disagreements(config), config, sources, base))
+    _refuse(_lines(_faults_of_the_claimed(config), config, sources, base))
+
+
+def check_claims(path=catalog.CLAIMS):
+    """Raise UserError with one line per fault in a file of claims."""
+    declared, name = catalog.claims(path), os.path.relpath(path)
+    faults = schema.faults(declared, "claims") or _faults_of_claims(declared)
+    _refuse(f"{name}: {reading.line(place, text)}" for place, text in faults)
+
+
+def _refuse(lines):
+    lines = sorted(set(lines))
+    if lines:
+        raise UserError("\n".join(lines))
+
+
+def _lines(faults, content, sources, base):
+    """One line per fault of a content that was merged from `sources`; base: the file to blame for a key that none has."""
+    for path, text in faults:
+        yield f"{_holder(path, content, sources, base)}: {reading.line(path, text)}"
+
+
+def _holder(path, content, sources, base):
+    """The file that gave the value at `path`: the last one that has it, or `--config` if the value is none of theirs."""
+    value, holder = _at(content, path), "--config"
+    if value is KeyError:
+        return base
+    for name, part in sources:
+        held = _at(part, path)
+        if held is not KeyError and (isinstance(value, dict) or repr(held) == repr(value)):
+            holder = name
+    return holder
+
+
+def _at(content, path):
+    """The value at a path of keys and indices, or KeyError if there is none."""
+    for key in path:
+        try:
+            content = content[key]
+        except (KeyError, IndexError, TypeError):
+            return KeyError
+    return content
+
+
+# ---- files of the catalog ------------------------------------------------------------------------------------------
 
 
 def _faults_of_the_catalog(config):
-    """One line per error in the catalog: in every bias, model and task file, and in the study's domains and mitigations."""
-    for axis, folder in catalog.FOLDERS.items():
-        known = catalog.names(axis)
-        for name in known if axis in ("bias", "model", "task") else set(config["grid"][axis]) & set(known):
-            file = f"catalog/{folder}/{name}.yaml"
+    """One line per fault in the claims, the embedder, the opinion questions, all biases, models and tasks (which are looked
+    at as a whole), and the domains and mitigations of the study."""
+    further = {
+        "bias": _faults_of_bias,
+        "domain": _faults_of_domain,
+        "task": _faults_of_task,
+        "model": _faults_of_model,
+        "mitigation": _faults_of_mitigation,
+    }
+    for kind in catalog.FOLDERS:
+        for name in config["grid"][kind] if kind in ("domain", "mitigation") else catalog.names(kind):
             try:
-                content = catalog.load(axis, name)
+                files = catalog.sources(kind, name)
             except UserError as fault:
                 yield str(fault)
                 continue
-            faults = schema.faults(content, schema.SCHEMAS / f"{axis}.schema.yaml")
-            if not faults and axis == "bias":
-                faults = list(_against_its_source(content))
-            if not faults and axis == "domain":
-                faults = list(contrasts.faults(content))
-            for path, text in faults or _unresolved_names(axis, content):
-                yield f"{file}: {schema.line(path, text)}"
+            content = {key: value for key, value in catalog.load(kind, name).items() if key != "name"}
+            faults = schema.faults(content, kind) or further[kind](content)
+            yield from _lines([*_faults_of_name(kind, name), *faults], content, files, files[-1][0])
+    for name in ("embedder", "opinions"):
+        content = getattr(catalog, name)()
+        for path, text in schema.faults(content, name) or (_faults_of_opinions(content) if name == "opinions" else []):
+            yield f"catalog/{name}.yaml: {reading.line(path, text)}"
+    try:
+        check_claims()
+    except UserError as fault:
+        yield from str(fault).splitlines()
 
 
-def _against_its_source(pool):
+def _faults_of_name(kind, name):
+    """A file's name becomes part of paths, and a word in tables and claims."""
+    if not re.fullmatch(schema.FOLDER_NAME, name):
+        yield [], f"{quoted(name)} cannot name a folder; rename the file: up to 64 letters, digits, '.', '_' and '-'"
+    if name in FIXED_NAMES.get(kind, []):
+        yield [], f"the name {name} has a meaning of its own in tables and claims; rename the file"
+
+
+def _faults_of_bias(bias):
     """Keys of a pool that contradict its source or role."""
-    changes = [key for key in ("associate", "plant", "shift") if key in pool]
-    if pool["source"] not in ("originals", "reserve") and changes:
+    changes = [key for key in ("associate", "plant", "shift") if key in bias]
+    copied, role = bias["source"] in ("originals", "reserve"), bias["role"]
+    if bias["source"] == "generated" and "prompt" not in bias:
+        yield ["prompt"], "missing; source: generated needs a template per domain family"
+    if role in ("bias-type", "baseline") and "names_groups" not in bias:
+        yield ["names_groups"], f"missing; role: {role} needs {{identities, signal}}"
+    if changes and not copied:
         yield [changes[0]], "applies to copied texts only; use source: reserve or originals, or remove the key"
-    elif "plant" in pool and pool["source"] != "reserve":
-        yield (
-            ["source"],
-            "originals would train on each relabelled text with its true label too; a planted pool needs reserve",
-        )
-    elif pool["role"] == "positive-control" and not changes:
+    elif "plant" in bias and bias["source"] == "originals":
+        text = "originals would train on each relabelled text with its true label too; a planted pool needs reserve"
+        yield ["source"], text
+    elif role == "positive-control" and not changes:
         yield ["role"], "positive-control needs a known effect; add associate, plant or shift"
-    elif pool["source"] == "originals" and not changes and pool["role"] != "negative-control":
+    elif bias["source"] == "originals" and not changes and role != "negative-control":
+        text = "originals alone gives plain copies of D_o, which only a negative-control may be; add associate or shift, or use reserve"
+        yield ["source"], text
+
+
+def _faults_of_domain(domain):
+    """Groups, labels, names and tasks that a domain's file uses and does not have."""
+    yield from contrasts.faults(domain)
+    groups, labels = domain["groups"], contrasts.labels(domain) if "labels" in domain else []
+    associated, data = domain.get("associated_groups", {}), domain["data"]
+    for label in domain.get("label_words", {}):
+        if label not in labels:
+            yield ["label_words", label], f"{quoted(label)} is not one of the domain's labels{suggest(label, labels)}"
+    if associated and len(set(associated.values())) < 2:
+        text = "gives all labels to one group, so that no group follows a label; name two at least"
+        yield ["associated_groups"], text
+    if "label_words" in domain and "neutral_noun" not in domain:
+        yield ["neutral_noun"], "missing; add what takes the place of label_words"
+    for group, spec in groups.items():
+        spec = spec or {}
+        if data.get("twins") and "forms" not in spec:
+            yield ["groups", group, "forms"], "missing; add {placeholder: word}, which data.twins are written with"
+        listed = spec.get("names", [])
+        if isinstance(listed, dict) and not cues.names(listed):
+            yield ["groups", group, "names"], f"{cues.NAMES} has no such names"
+        for culture in domain.get("cultures", {}) if isinstance(listed, dict) else ():
+            if not cues.names(listed, culture=culture):
+                yield ["cultures", culture], f"{cues.NAMES} has no names of it"
+    yield from _unknown("task", [(["tasks", index], name) for index, name in enumerate(domain["tasks"])])
+    yield from _without_module(["family"], domain["family"], "data", "slot")
+    topics = {statement["topic"] for statement in domain.get("statements", {}).values()}
+    for group in groups if topics else ():
+        lacking = sorted(topics - set(domain["stereotypes"].get(group, {})))
+        if lacking:
+            yield ["stereotypes"], f"lacks {group}: {', '.join(lacking)}, topics of `statements`"
+
+
+def _faults_of_task(task):
+    yield from _without_module(["kind"], task["kind"], "tasks", "score")
+    datasets = task.get("datasets", {})
+    yield from _unknown("domain", [(["datasets", name, "domain"], each["domain"]) for name, each in datasets.items()])
+    for name, dataset in datasets.items():
+        for index, label in enumerate(dataset["positive"]):
+            if label not in dataset["labels"]:
+                text = f"{quoted(label)} is not one of its labels{suggest(label, dataset['labels'])}"
+                yield ["datasets", name, "positive", index], text
+
+
+def _faults_of_model(model):
+    if "random" in model["source"]:
+        yield from _unknown("model", [(["source", "tokenizer_of"], model["source"]["tokenizer_of"])])
+
+
+def _faults_of_mitigation(mitigation):
+    for place in ("text", "rows", "weights"):
+        for index, method in enumerate(mitigation.get(place, [])):
+            yield from _without_module([place, index, "method"], method["method"], METHODS, place)
+
+
+def _faults_of_opinions(opinions):
+    for side, cultures in opinions["sides"].items():
+        for index, culture in enumerate(cultures):
+            if culture not in opinions["cultures"]:
+                yield ["sides", side, index], f"no such culture{suggest(culture, opinions['cultures'])}"
+    try:
+        re.compile(opinions["no_answer"])
+    except re.error as error:
+        yield ["no_answer"], f"not a regular expression ({error})"
+
+
+def _faults_of_claims(declared):
+    """Names in the claims that do not exist, and words in a contrast's name that nothing fills."""
+    domains, tasks = catalog.names("domain"), [*catalog.names("task"), *catalog.MEASURED]
+    used = [
+        (["outcomes", outcome, index], selector, {"task": tasks, "domain": domains})
+        for outcome, selectors in declared["outcomes"].items()
+        for index, selector in enumerate(selectors)
+    ]
+    for place, selector, _ in used:
+        if "task" not in selector and selector["metric"] not in grid.KIND_OF:
+            text = f"{quoted(selector['metric'])} needs `task`; without it there are {', '.join(grid.KIND_OF)}"
+            yield [*place, "metric"], text
+    for claim, entry in declared["claims"].items():
+        families = {contrast.get("family", claim) for contrast in entry["contrasts"]}
+        known = {
+            "outcome": declared["outcomes"],
+            "biases": [*catalog.names("bias"), "original"],
+            "mitigation": catalog.names("mitigation"),
+            "of": families,
+            "where": families,
+        }
+        used.append((["claims", claim], entry, {"models": catalog.names("model")}))
+        for index, contrast in enumerate(entry["contrasts"]):
+            place = ["claims", claim, "contrasts", index]
+            # keywords stand in place of lists, and `schema` has looked at them
+            each = {key: values for key, values in contrast.get("each", {}).items() if isinstance(values, list)}
+            chosen = {key: value for key, value in contrast.items() if (key, value) != ("biases", "types")}
+            used += [(place, chosen, known), ([*place, "each"], each, known)]
+            used += [([*place, key], contrast[key], known) for key in ("minus", "than", "with") if key in contrast]
+            yield from _faults_of_contrast(place, contrast, entry["contrasts"], known)
+    for place, part, known in used:
+        for key in (key for key in known if key in part):
+            for name in [part[key]] if isinstance(part[key], str) else part[key]:
+                if name not in known[key]:
+                    yield [*place, key], f"no such name: {quoted(name)}{suggest(name, known[key])}"
+
+
+def _faults_of_contrast(place, contrast, contrasts_of_claim, known):
+    """Placeholders that nothing fills, what is published of a value that the contrast does not have, and a counterpart that
+    the claim does not have."""
+    each, names = contrast.get("each", {}), [other["name"] for other in contrasts_of_claim]
+    for fault in schema.faults_of_template(contrast["name"], [] if "rule" in contrast else [*each, *schema.OF_GROUPS]):
+        yield [*place, "name"], fault
+    if isinstance(contrast.get("published"), dict):
+        values = [name for key, chosen in each.items() for name in (chosen if isinstance(chosen, list) else known[key])]
+        for value in contrast["published"]:
+            if value not in values:
+                yield [*place, "published", value], f"not a value of `each`{suggest(value, values)}"
+    if contrast.get("counterpart", names[0]) not in names:
+        counterpart = contrast["counterpart"]
         yield (
-            ["source"],
-            "originals alone gives plain copies of D_o, which only a negative-control may be; add associate or shift, or use reserve",
+            [*place, "counterpart"],
+            f"no such contrast: {quoted(counterpart)}{suggest(counterpart, names, listed=False)}",
         )
 
 
-def _modules(package, function):
-    """Names of the library's modules in a package that have a function."""
+def _unknown(kind, named):
+    """Faults of the names [(path, name)] that no file of the catalog has."""
+    known = catalog.names(kind)
+    for path, name in named:
+        if name not in known:
+            yield path, f"no file catalog/{catalog.FOLDERS[kind]}/{quoted(name)[1:-1]}.yaml{suggest(name, known)}"
+
+
+def _without_module(path, name, package, function):
+    """The fault of a name that no module of a package has, among those that have a function."""
     modules = (SCRIPTS / "bias_inheritance" / package).glob("[!_]*.py")
-    return sorted(path.stem for path in modules if f"\ndef {function}(" in path.read_text(encoding="utf-8"))
+    known = sorted(file.stem for file in modules if f"\ndef {function}(" in file.read_text(encoding="utf-8"))
+    if name not in known:
+        text = f"no module {quoted(name)} with `{function}` in scripts/bias_inheritance/{package}{suggest(name, known)}"
+        yield path, text
 
 
-def _unresolved_names(axis, content):
-    """Names in a catalog file that no module of the library and no other catalog file has."""
-    if axis in MODULES:
-        key, package, function = MODULES[axis]
-        known = _modules(package, function)
-        if content[key] not in known:
-            yield (
-                [key],
-                f"no module {content[key]!r} in scripts/bias_inheritance/{package}{schema.suggest(content[key], known)}",
-            )
-    for place in ("text", "rows", "weights") if axis == "mitigation" else ():
-        for index, method in enumerate(content.get(place, [])):
-            known = _modules(METHODS, place)
-            if method["method"] not in known:
-                yield (
-                    [place, index, "method"],
-                    f"no module {method['method']!r} in scripts/bias_inheritance/{METHODS} acts on {place}{schema.suggest(method['method'], known)}",
-                )
-    named = [
-        (["tasks", index], "task", task) for index, task in enumerate(content["tasks"] if axis == "domain" else [])
-    ]
-    named += [
-        (["datasets", name, "domain"], "domain", dataset["domain"])
-        for name, dataset in content.get("datasets", {}).items()
-    ]
-    if axis == "model" and "random" in content["source"]:
-        named.append((["source", "tokenizer_of"], "model", content["source"]["tokenizer_of"]))
-    for path, other, name in named:
-        if name not in catalog.names(other):
-            yield (
-                path,
-                f"no file catalog/{catalog.FOLDERS[other]}/{name}.yaml{schema.suggest(name, catalog.names(other))}",
-            )
+# ---- the configuration ---------------------------------------------------------------------------------------------
 
 
-def _against_catalog(config):
+def _names(config):
+    """Names in the configuration that no file of the catalog has."""
+    for kind in catalog.FOLDERS:
+        yield from _unknown(kind, [(["grid", kind, index], name) for index, name in enumerate(config["grid"][kind])])
+    yield from _unknown("bias", [(["mitigated", index], name) for index, name in enumerate(config["mitigated"] or [])])
+    yield from _unknown("task", [(["evaluation", "items", name], name) for name in config["evaluation"]["items"]])
+    yield from _unknown("domain", [(["domains", name], name) for name in config["domains"]])
+
+
+def _disagreements(config):
+    """What of the configuration goes neither with the rest of it, nor with the catalog, nor with the data."""
+    yield from _faults_of_the_evaluation(config)
+    yield from _faults_of_the_data(config)
+    for domain in config["grid"]["domain"]:
+        yield from _faults_of_the_tasks(config, domain)
+        yield from _faults_of_the_pools(config, domain)
+        yield from _faults_of_the_sizes(config, domain)
+    yield from _faults_of_the_servers(config)
+    yield from _faults_of_the_mitigations(config)
+    yield from _faults_of_the_training(config)
+
+
+def _faults_of_the_grid(config):
     axes = config["grid"]
     for index, gamma in enumerate(axes["gamma"]):
         if Decimal(str(gamma)) != Decimal(str(gamma)).quantize(Decimal("0.01")):
             yield ["grid", "gamma", index], f"{gamma} has more than two decimals; cells are named by γ with two"
-    for axis in catalog.FOLDERS:
-        known = catalog.names(axis)
-        for index, name in enumerate(axes[axis]):
-            if name not in known:
-                yield (
-                    ["grid", axis, index],
-                    f"no file catalog/{catalog.FOLDERS[axis]}/{schema.quoted(name)[1:-1]}.yaml{schema.suggest(name, known)}; there are {', '.join(known)}",
-                )
-    for index, name in enumerate(config["mitigated"] or []):
-        if name not in axes["bias"]:
-            yield (
-                ["mitigated", index],
-                f"{schema.quoted(name)} is not in grid.bias{schema.suggest(name, axes['bias'])}",
-            )
+    if 0 not in axes["gamma"]:
+        yield ["grid", "gamma"], "add 0.00: every augmented cell is compared with the cell `original` at γ = 0"
     for index, gamma in enumerate(config["mitigated_gamma"] or []):
         if gamma not in axes["gamma"]:
             yield ["mitigated_gamma", index], f"{gamma} is not in grid.gamma"
     if "none" not in axes["mitigation"]:
         yield ["grid", "mitigation"], "add none, which every mitigation is compared with"
-    for task in config["evaluation"]["items"]:
-        if task not in catalog.names("task"):
-            yield ["evaluation", "items"], f"no task {task!r}{schema.suggest(str(task), catalog.names('task'))}"
-    source, folder = config["opinions"]["source"], config["data_dir"]
-    from_file = "values" in config["misalignment"] and source not in ("fixture", "hub")
-    if from_file and not os.path.isfile(os.path.join(folder or ROOT, source)):
-        yield (
-            ["opinions", "source"],
-            f"no file {source} in {folder or 'the project'}; use fixture, hub, or a file in data_dir",
-        )
-    if all(name in catalog.names("domain") for name in axes["domain"]):
-        for name in axes["domain"]:
-            tasks = catalog.load("domain", name)["tasks"]
-            if not set(tasks) & set(axes["task"]) and not any(map(grid.of_any_domain, axes["task"])):
-                yield (
-                    ["grid", "task"],
-                    f"none of these belongs to the domain {name}, whose tasks are {', '.join(tasks)}",
-                )
-            elif not grid.all_tasks_of(config, name):
-                yield (
-                    ["evaluation", "datasets"],
-                    f"no dataset listed here is used by the domain {name} and the tasks of grid.task",
-                )
-            known = all(model in catalog.names("model") for model in axes["model"])
-            local = known and not any(map(grid.served, axes["model"]))
-            if config["rounds"]["count"] > 1 and local and "perplexity" in set(tasks) - set(axes["task"]):
-                yield (
-                    ["grid", "task"],
-                    "add perplexity: multi-round studies (rounds.count above 1) need it to tell model collapse from bias",
-                )
-        yield from _against_data(config)
-        yield from _against_files(config)
-    for name in config["domains"]:
-        if name not in catalog.names("domain"):
-            yield ["domains"], f"no domain {name!r}{schema.suggest(str(name), catalog.names('domain'))}"
+    size = math.prod(map(len, axes.values())) // len(axes["task"]) * config["rounds"]["count"]
+    if size > LARGEST_GRID:
+        yield ["grid"], f"defines {size} cells; at most {LARGEST_GRID} are allowed"
+
+
+def _faults_of_the_evaluation(config):
+    """Datasets that no task has, and a file of opinion questions that is not there."""
     known = [name for task in catalog.names("task") for name in catalog.load("task", task).get("datasets", {})]
     for index, name in enumerate(config["evaluation"]["datasets"] or []):
         if name not in known:
-            yield (
-                ["evaluation", "datasets", index],
-                f"no task in catalog/tasks has a dataset {name!r}{schema.suggest(name, known)}",
-            )
-    for domain in [name for name in axes["domain"] if name in catalog.names("domain")]:
-        content = catalog.load("domain", domain)
-        family = import_module(f"bias_inheritance.data.{content['family']}")
-        for index, name in enumerate(axes["bias"]):
-            pool = catalog.load("bias", name) if name in catalog.names("bias") else {}
-            if pool.get("source") == "generated":
-                for fault in prompts.faults(family, pool, content):
-                    yield ["grid", "bias", index], f"catalog/biases/{name}.yaml {fault}"
-            if "associate" in pool and "labels" not in content:
-                yield (
-                    ["grid", "bias", index],
-                    f"{name} needs `labels`, which catalog/domains/{domain}.yaml does not have; remove {name}",
-                )
-            if "plant" in pool and content["family"] == "labelled" and "planted_label" not in content:
-                yield (
-                    ["grid", "bias", index],
-                    f"{name} needs `planted_label`, which catalog/domains/{domain}.yaml does not have; add it there, or remove {name}",
-                )
-            if pool.get("source") == "reserve" and "associate" not in pool and not family.has_reserve(content):
-                yield (
-                    ["grid", "bias", index],
-                    f"{name} copies the reserve, which catalog/domains/{domain}.yaml does not keep; give data.split.reserve a share there, or remove {name}",
-                )
-        yield from _against_sizes(config, domain)
-        yield from _against_samples(config, domain)
-    if all(name in catalog.names(axis) for axis in ("model", "mitigation") for name in axes[axis]):
-        yield from _against_servers(config)
-        yield from _against_mitigations(config)
-        yield from _against_training(config)
-    size = math.prod(len(axes[axis]) for axis in ("model", "domain", "bias", "gamma", "mitigation", "seed"))
-    if size * config["rounds"]["count"] > LARGEST_GRID:
-        yield ["grid"], f"defines {size * config['rounds']['count']} cells; at most {LARGEST_GRID} are allowed"
-    if any(gamma > 0 for gamma in axes["gamma"]) and 0 not in axes["gamma"]:
-        yield ["grid", "gamma"], "add 0.00: every augmented cell is compared with the cell `original` at γ = 0"
+            text = f"no task in catalog/tasks has a dataset {quoted(name)}{suggest(name, known)}"
+            yield ["evaluation", "datasets", index], text
+    source, folder = config["opinions"]["source"], config["data_dir"]
+    from_file = "values" in config["misalignment"] and source not in ("fixture", "hub")
+    if from_file and not os.path.isfile(os.path.join(folder or ROOT, source)):
+        text = f"no file {quoted(source)} in {folder or 'the project'}; use fixture, hub, or a file in data_dir"
+        yield ["opinions", "source"], text
 
 
-def _against_claims(config):
+def _faults_of_the_data(config):
+    """A missing data folder, or a missing file that the study reads from it."""
+    if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
+        yield ["data_dir"], f"no folder {config['data_dir']}; give the folder that holds the data, or null"
+        return
+    for index, task in enumerate(config["grid"]["task"]):
+        try:
+            grid.benchmark_files(config, task)
+        except UserError as fault:
+            yield ["grid", "task", index], str(fault)
+    invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
+    hub = [name for name in config["grid"]["model"] if "hub" in catalog.load("model", name)["source"]]
+    if invented and hub:
+        text = f"null gives {', '.join(invented)} the project's invented fixtures, which are not meant for {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or remove the domains from grid.domain"
+        yield ["data_dir"], text
+        return
+    domains = config["grid"]["domain"]
+    for name in domains:
+        domain = catalog.load("domain", name)
+        family = import_module(f"bias_inheritance.data.{domain['family']}")
+        try:
+            paths = family.files_read({**domain, "datasets": grid.datasets_of(config, name)}, config["data_dir"])
+        except UserError as fault:
+            yield ["data_dir"], str(fault)
+            return
+        missing = [path for path in paths if not os.path.exists(ROOT / path)]
+        if missing:
+            more = f" and {len(missing) - 1} more files" if missing[1:] else ""
+            remedy = "add the files, or limit grid.task and evaluation.datasets to those that exist"
+            yield ["data_dir"], f"the domain {name} needs {missing[0]}{more}, not found; {remedy}"
+            return
+        for path in paths if domain["data"].get("twins") else ():
+            with open(ROOT / path, encoding="utf-8") as file:
+                twin = file.readline()
+            for group in [group for group in domain["groups"] if f'"{group}":' not in twin]:
+                place = f"catalog/domains/{name}.yaml: groups.{group}"
+                yield ["grid", "domain", domains.index(name)], f"{place}: the texts of {path} were not written for it"
+
+
+def _faults_of_the_tasks(config, domain):
+    """A domain of the study without a task of the study."""
+    tasks, asked = catalog.load("domain", domain)["tasks"], config["grid"]["task"]
+    if not set(tasks) & set(asked) and not any(map(grid.of_any_domain, asked)):
+        yield ["grid", "task"], f"none of these belongs to the domain {domain}, whose tasks are {', '.join(tasks)}"
+    elif not grid.all_tasks_of(config, domain):
+        text = f"no dataset listed here is used by the domain {domain} and the tasks of grid.task"
+        yield ["evaluation", "datasets"], text
+    local = not any(map(grid.served, config["grid"]["model"]))
+    if config["rounds"]["count"] > 1 and local and "perplexity" in set(tasks) - set(asked):
+        text = "add perplexity: multi-round studies (rounds.count above 1) need it to tell model collapse from bias"
+        yield ["grid", "task"], text
+
+
+def _faults_of_the_claimed(config):
     """Domains of which no claim reads a task, where only what claims read is to run."""
     for domain in config["grid"]["domain"]:
         if not grid.tasks_of(config, domain):
             yield ["claimed_only"], f"no claim reads a task of the domain {domain} in this study; use false"
 
 
-def _against_sizes(config, domain):
-    """Values of γ that give the same number of samples as another one, or none, with a domain's number of originals."""
+def _faults_of_the_pools(config, name):
+    """Pools that a domain cannot have, or that would do nothing in it at the study's size."""
+    domain = catalog.load("domain", name)
+    groups, needs = len(domain["groups"]), grid.pool_size(config, name)
+    family = import_module(f"bias_inheritance.data.{domain['family']}")
+    for index, bias in enumerate(config["grid"]["bias"]):
+        pool, path = catalog.load("bias", bias), ["grid", "bias", index]
+        for fault in prompts.faults(family, pool, domain) if pool["source"] == "generated" else ():
+            yield path, f"catalog/biases/{bias}.yaml {fault}"
+        if "associate" in pool and "labels" not in domain:
+            yield path, f"{bias} needs `labels`, which catalog/domains/{name}.yaml does not have; remove {bias}"
+        if "plant" in pool and "labels" in domain and "planted_label" not in domain:
+            yield path, f"{bias} needs `planted_label` in catalog/domains/{name}.yaml; add it, or remove {bias}"
+        if pool["source"] == "reserve" and "associate" not in pool and not family.has_reserve(domain):
+            text = f"{bias} copies the reserve, which catalog/domains/{name}.yaml does not keep"
+            yield path, f"{text}; give data.split.reserve a share there, or remove {bias}"
+        if from_file.is_file(pool):
+            try:
+                from_file.check(pool, domain, needs)
+            except UserError as fault:
+                yield path, str(fault)
+        if needs and pool.get("associate") and needs * pool["associate"] * (1 - 1 / groups) < 1:
+            text = f"{bias} moves no sample: {pool['associate']:g} of {needs} samples in {groups} groups is less than one; raise originals, the largest γ, or associate"
+            yield path, text
+        if needs and pool.get("plant") and needs // groups * pool["plant"] < 1:
+            text = f"{bias} relabels nothing: {pool['plant']:g} of a group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant"
+            yield path, text
+
+
+def _faults_of_the_sizes(config, domain):
+    """Values of γ that add as many samples as another one, or none; samples beyond what the domain's file says it has."""
     originals, sizes = grid.originals_of(config, domain), {}
     for index, gamma in enumerate(config["grid"]["gamma"]):
         size = grid.augmented_count(originals, gamma)
@@ -244,19 +450,33 @@ def _against_sizes(config, domain):
         elif size in sizes:
             yield ["grid", "gamma", index], f"{gamma} adds as many samples as {sizes[size]} ({size}); raise `originals`"
         sizes[size] = gamma
+    content = catalog.load("domain", domain)
+    if not content.get("samples"):
+        return
+    if originals > content["samples"]["source"]:
+        text = f"{originals} is more than the {content['samples']['source']} that the domain {domain} has"
+        yield ["originals"], text
+    needs, labels, groups = grid.pool_size(config, domain), len(contrasts.labels(content)), len(content["groups"])
+    kept = content["samples"]["reserve"] // (labels * groups)
+    for index, bias in enumerate(config["grid"]["bias"]):
+        pool = catalog.load("bias", bias)
+        strength = Decimal(str(pool.get("associate", 0)))
+        share = (1 - strength) / groups + strength  # of its label's samples, the largest group's
+        most = math.ceil(math.ceil(needs / labels) * share)
+        if pool["source"] == "reserve" and most > kept:
+            text = f"{bias} needs up to {most} samples of one label and group that are in no original; the reserve of {domain} has {kept}: lower originals or the largest γ"
+            yield ["grid", "bias", index], text
 
 
-def _against_servers(config):
+def _faults_of_the_servers(config):
     """Settings that a model behind a server cannot follow: it takes and returns text, and exposes nothing inside."""
     axes = config["grid"]
     for name in filter(grid.served, axes["model"]):
         model = catalog.load("model", name)
         for index, task in enumerate(axes["task"]):
-            if task in catalog.names("task") and catalog.load("task", task).get("whole_texts"):
-                yield (
-                    ["grid", "task", index],
-                    f"{task} needs the probability of whole texts, which the server of {name} does not return; remove it",
-                )
+            if catalog.load("task", task).get("whole_texts"):
+                text = f"{task} needs the probability of whole texts, which the server of {name} does not return; remove it"
+                yield ["grid", "task", index], text
         if grid.tunable(name):
             for index, mitigation in enumerate(axes["mitigation"]):
                 lacking = None
@@ -265,48 +485,37 @@ def _against_servers(config):
                 elif grid.methods_of(mitigation, "weights"):
                     lacking = f"weights samples in the loss, which the provider of {name} does not offer"
                 if lacking:
-                    yield (
-                        ["grid", "mitigation", index],
-                        f"{mitigation} {lacking}; remove it, or run {name} in a separate study",
-                    )
+                    text = f"{mitigation} {lacking}; remove it, or run {name} in a separate study"
+                    yield ["grid", "mitigation", index], text
         if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
-            yield (
-                ["max_cost_usd"],
-                f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set what the study may cost in US dollars",
-            )
+            text = f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set what the study may cost in US dollars"
+            yield ["max_cost_usd"], text
 
 
-def _against_mitigations(config):
+def _faults_of_the_mitigations(config):
     """What a mitigation needs of the domains, the pools and the spare samples of a study."""
     axes, spare = config["grid"], config["generation"]["spare"]
     for index, name in enumerate(axes["mitigation"]):
         for domain in axes["domain"] if grid.exchanges_words(name) else []:
-            if domain in catalog.names("domain") and "swap" not in catalog.load("domain", domain):
-                yield (
-                    ["grid", "mitigation", index],
-                    f"{name} needs `swap`, words of the groups that correspond to each other, which catalog/domains/{domain}.yaml does not have; add them there, or remove {name}",
-                )
+            if "swap" not in catalog.load("domain", domain):
+                text = f"{name} needs `swap`, words of the groups that correspond to each other, which catalog/domains/{domain}.yaml does not have; add them there, or remove {name}"
+                yield ["grid", "mitigation", index], text
         dropped = max((method["share"] for method in grid.methods_of(name, "rows") if "share" in method), default=0)
         copied = [
             bias
             for bias in axes["bias"]
-            if bias in catalog.names("bias")
-            and catalog.load("bias", bias)["source"] != "generated"
+            if catalog.load("bias", bias)["source"] != "generated"
             and any(name in grid.mitigations_of(config, bias, gamma) for gamma in axes["gamma"] if gamma > 0)
         ]
         if dropped and copied:
-            yield (
-                ["grid", "mitigation", index],
-                f"{name} replaces samples by spare ones, which the copies of {copied[0]} do not have; remove {copied[0]} from mitigated, or {name}",
-            )
+            text = f"{name} replaces samples by spare ones, which the copies of {copied[0]} do not have; remove {copied[0]} from mitigated, or {name}"
+            yield ["grid", "mitigation", index], text
         elif dropped > spare:
-            yield (
-                ["generation", "spare"],
-                f"{spare} leaves too few spare samples for {name}, which replaces {dropped:g} of the augmented ones; set it to at least {dropped:g}",
-            )
+            text = f"{spare} leaves too few spare samples for {name}, which replaces {dropped:g} of the augmented ones; set it to at least {dropped:g}"
+            yield ["generation", "spare"], text
 
 
-def _against_training(config):
+def _faults_of_the_training(config):
     """Training settings that a model of the study does not have."""
     given = {("finetune", key) for key in config["finetune"]}
     given |= {
@@ -322,120 +531,35 @@ def _against_training(config):
                 yield list(path), f"{who} has no such setting; it has {', '.join(settings)}"
 
 
-def _against_data(config):
-    """A missing data folder, or a missing file that the study reads from it."""
-    if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
-        yield ["data_dir"], f"no folder {config['data_dir']}; give the folder that holds the data, or null"
-        return
-    for index, task in enumerate(config["grid"]["task"]):
-        try:
-            if task in catalog.names("task"):
-                grid.benchmark_files(config, task)
-        except UserError as fault:
-            yield ["grid", "task", index], str(fault)
-    invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
-    hub = [name for name in config["grid"]["model"] if _from_hub(name)]
-    if invented and hub:
-        yield (
-            ["data_dir"],
-            f"null gives {', '.join(invented)} the project's invented fixtures, which are not meant for {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or remove the domains from grid.domain",
-        )
-        return
-    for name in config["grid"]["domain"]:
-        try:
-            paths = import_module(f"bias_inheritance.data.{catalog.load('domain', name)['family']}").files_read(
-                {**catalog.load("domain", name), "datasets": grid.datasets_of(config, name)}, config["data_dir"]
-            )
-        except UserError as fault:
-            yield ["data_dir"], str(fault)
-            return
-        missing = [path for path in paths if not os.path.exists(ROOT / path)]
-        if missing:
-            yield (
-                ["data_dir"],
-                f"the domain {name} needs {missing[0]}{f' and {len(missing) - 1} more files' if missing[1:] else ''}, not found; add the files, or limit grid.task and evaluation.datasets to those that exist",
-            )
-            return
-
-
-def _against_files(config):
-    """A pool's files that are not there, hold something else than the domain's samples, or too few of them."""
-    for index, name in enumerate(config["grid"]["bias"]):
-        bias = catalog.load("bias", name) if name in catalog.names("bias") else {"source": None}
-        for domain in config["grid"]["domain"] if from_file.is_file(bias) else ():
-            try:
-                from_file.check(bias, catalog.load("domain", domain), grid.pool_size(config, domain))
-            except UserError as fault:
-                yield ["grid", "bias", index], str(fault)
-                break
-
-
-def _from_hub(model):
-    return model in catalog.names("model") and "hub" in catalog.load("model", model)["source"]
-
-
-def _against_samples(config, domain):
-    """Samples that the study asks for beyond what a domain has, where its file says so (`samples`)."""
-    has = catalog.load("domain", domain).get("samples")
-    if not has:
-        return
-    originals = grid.originals_of(config, domain)
-    if originals > has["source"]:
-        yield ["originals"], f"{originals} is more than the {has['source']} that the domain {domain} has"
-    needs = grid.pool_size(config, domain)
-    labels, groups = (
-        len(contrasts.labels(catalog.load("domain", domain))),
-        len(catalog.load("domain", domain)["groups"]),
-    )
-    kept = has["reserve"] // (labels * groups)
-    for index, bias in enumerate(config["grid"]["bias"]):
-        pool = catalog.load("bias", bias) if bias in catalog.names("bias") else {"source": None}
-        strength = Decimal(str(pool.get("associate", 0)))
-        share = (1 - strength) / groups + strength  # of its label's samples, the largest group's
-        most = math.ceil(math.ceil(needs / labels) * share)
-        if pool["source"] == "reserve" and most > kept:
-            yield (
-                ["grid", "bias", index],
-                f"{bias} needs up to {most} samples of one label and group that are in no original; the reserve of {domain} has {kept}: lower originals or the largest γ",
-            )
-        elif pool.get("plant") and needs // groups * pool["plant"] < 1:
-            yield (
-                ["grid", "bias", index],
-                f"{bias} relabels nothing: {pool['plant']:g} of a group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant",
-            )
-
-
-def _source(path, config, sources):
-    """The file that gave the value at `path`, else the command line."""
-
-    def at(node):
-        for key in path:
-            node = node[key]
-        return node
-
-    for name, content in reversed(sources):
-        try:
-            if not path or isinstance(at(config), dict) or repr(at(content)) == repr(at(config)):
-                at(content)
-                return name
-        except (KeyError, IndexError, TypeError):
-            continue  # this file does not hold the key
-    return "--config"
-
-
-# ---- the grid ----------------------------------------------------------------------------------------------------
+# ---- what a sound study should know --------------------------------------------------------------------------------
 
 
 def warnings(config):
-    """A line that names the domains that run on fixtures, if there are any."""
+    """Lines on what the study runs on, or cannot show, that its author should know before it runs."""
+    lines = []
     invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
-    return (
-        [f"warning: data_dir is null, so {', '.join(invented)} run on the project's invented fixtures"]
-        if invented
-        else []
-    )
+    if invented:
+        lines.append(f"data_dir is null, so {', '.join(invented)} run on the project's invented fixtures")
+    untreated = set(config["grid"]["mitigation"]) - {cell["mitigation"] for cell in grid.cells(config)}
+    if untreated and any(config["grid"]["gamma"]):
+        lines.append(f"no cell is trained with {', '.join(sorted(untreated))}: no pool of grid.bias is mitigated")
+    reason = _no_verdict(config)
+    if reason:
+        lines.append(f"no claim of catalog/claims.yaml can get a verdict: {reason}")
+    return [f"warning: {line}" for line in lines]
 
 
-def require(condition, message):
-    if not condition:
-        raise UserError(message)
+def _no_verdict(config):
+    """Why no claim can get a verdict in a study, or None."""
+    axes = config["grid"]
+    if not any(map(grid.tunable, axes["model"])):
+        return f"{', '.join(axes['model'])} cannot be fine-tuned; add a model that can"
+    if len(axes["seed"]) < 2:
+        return "one seed cannot show how much runs vary by chance; list two seeds or more"
+    if not any(axes["gamma"]):
+        return "γ is 0 alone, so nothing is added to the originals; list a γ above 0"
+    if all(grid.uses_fixtures(config, domain) for domain in axes["domain"]):
+        return "all data are the project's fixtures; give data_dir"
+    if not any(reading["cells"] or reading["pools"] for reading in grid.claim_readings(config).values()):
+        return "each needs a task, a pool or a control that the grid lacks; compare the grid with catalog/claims.yaml"
+    return None

@@ -1,184 +1,1017 @@
-"""Read YAML written by people and validate it against a JSON schema: one clear line per error."""
+"""What config.yaml and the files of catalog/ may hold: one model per kind of file, one line per key.
 
-import difflib
-import math
+The models are the door and no more: `faults` says what is wrong with a file, and the program works on the plain
+dictionaries that were read from it. A field without a default is a required key, an `optional` one may be left out.
+"""
+
 from functools import cache
-from pathlib import Path
+from inspect import isclass
+from string import Formatter
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study.reading import quoted, suggest
 
-SCHEMAS = Path(__file__).parent / "schemas"  # {bias, claims, config, domain, mitigation, model, task}.schema.yaml
+FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
-def read(path, name):
-    """The content of a YAML file. Raises UserError for invalid YAML; the message calls the file `name`."""
+# ---- types that several keys share ---------------------------------------------------------------------------------
+
+
+def required(description, **constraints):
+    return Field(description=description, **constraints)
+
+
+def optional(description=None, **constraints):
+    """A key that may be left out."""
+    return Field(default=None, description=description, **constraints)
+
+
+def worded(text):
+    """The error of a validator that words it for the user."""
+    return PydanticCustomError("worded", "{text}", {"text": text})
+
+
+def each_once(values):
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise worded(f"{quoted(value)} is listed twice; remove one")
+        seen.add(value)
+    return values
+
+
+def or_else(meaning):
+    """Gives a type of several alternatives one error, which says what is allowed."""
+
+    def validate(value, handler):
+        try:
+            return handler(value)
+        except ValidationError:
+            raise worded(f"{quoted(value)} is not allowed; use {meaning}") from None
+
+    return WrapValidator(validate)
+
+
+def one_of(choose, lacking="not allowed", **types):
+    """One of several types: the one that `choose` names for a value; where it names none, the error is `lacking`."""
+    members = tuple(Annotated[type_, Tag(f"<{name}>")] for name, type_ in types.items())
+    return Annotated[
+        Union[members],  # noqa: UP007
+        Discriminator(
+            lambda value: (name := choose(value)) and f"<{name}>",
+            custom_error_type="worded",
+            custom_error_message=lacking,
+        ),
+    ]
+
+
+def by_key(**models):
+    """The model of which a mapping has the key."""
+    first, names = next(iter(models)), ", ".join(models)
+
+    def choose(value):
+        return next((key for key in models if key in value), None) if isinstance(value, dict) else first
+
+    return one_of(choose, f"lacks one of {names}; add the one that is meant", **models)
+
+
+def by_value(key, other, **models):
+    """The model for a mapping's value of `key`; `other` for every other value."""
+
+    def choose(value):
+        name = value.get(key) if isinstance(value, dict) else None
+        return name if isinstance(name, str) and name in models else "other"
+
+    return one_of(choose, other=other, **models)
+
+
+def by_shape(text, **others):
+    """`text`, or of a list or a mapping the type that `others` gives for it."""
+
+    def choose(value):
+        shape = "list" if isinstance(value, list) else "mapping" if isinstance(value, dict) else "text"
+        return shape if shape in others else "text"
+
+    return one_of(choose, text=text, **others)
+
+
+def template(*words):
+    """A text in which these words may stand in braces."""
+
+    def validate(text):
+        for fault in faults_of_template(text, words):
+            raise worded(fault)
+        return text
+
+    return Annotated[Text, AfterValidator(validate)]
+
+
+def faults_of_template(text, words):
+    """What `str.format` could not fill in a text that it is given `words` for."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return yaml.load(file, _Loader)
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        raise UserError(
-            f"{name}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(fault, 'problem', fault)})"
-        ) from None
+        names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError:
+        names = []
+        yield f"{quoted(text)} has a brace without its partner; write {{{{ or }}}} for a brace of the text itself"
+    for name in names:
+        if name not in words:
+            yield f"nothing fills {{{name}}}{suggest(name, words)}"
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, which also rejects duplicate keys: YAML would silently keep the last one."""
+Text = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+NotNegative = Annotated[float, Field(ge=0, le=10**9)]
+Positive = Annotated[float, Field(gt=0, le=10**9)]
+Names = Annotated[list[Text], Field(min_length=1), AfterValidator(each_once)]
+Words = Annotated[dict[str, Text], Field(min_length=1)]
+FolderName = Annotated[str, Field(pattern=FOLDER_NAME)]
+OneOrMore = by_shape(Text, list=Names)
 
-    def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"duplicate key {quoted(twice.value)}", twice.start_mark
+
+class Keys(BaseModel):
+    """A mapping with these keys and no others."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+
+def mapping(**types):
+    """A mapping of which every key is required and named well enough."""
+    return create_model("mapping", __base__=Keys, **{key: (type_, ...) for key, type_ in types.items()})
+
+
+class OpenKeys(Keys):
+    """A mapping that may hold further keys, which a module of the user's own reads."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# ---- config.yaml and studies/*.yaml --------------------------------------------------------------------------------
+
+Gamma = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=1, le=10**6)]
+Items = Annotated[int, Field(ge=2, le=10**7)]
+Originals = Annotated[int, Field(ge=2, le=10**6)]
+Misalignment = Literal["values", "groups", "distributions"]
+Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+Projections = Annotated[list[Projection], Field(min_length=1), AfterValidator(each_once)]
+Multiplier = Annotated[Annotated[float, Field(gt=0, le=1000)] | Literal["auto"], or_else("a number above 0, or auto")]
+
+
+class Grid(Keys):
+    model: Names = required("files of catalog/models")
+    domain: Names = required("files of catalog/domains")
+    bias: Names = required("files of catalog/biases")
+    gamma: Annotated[list[Gamma], AfterValidator(each_once)] = required(
+        "shares of augmented samples in the mix", min_length=1
+    )
+    mitigation: Names = required("files of catalog/mitigations")
+    seed: Annotated[list[Seed], AfterValidator(each_once)] = required("replications", min_length=1, max_length=1000)
+    task: Names = required("files of catalog/tasks")
+
+
+class Rounds(Keys):
+    count: int = required("rounds of augmentation and training", ge=1, le=100)
+    arm: Literal["replace", "accumulate"] = required("which pools the mix of a round draws on")
+    start: Literal["base", "continue"] = required("what a round trains from")
+
+
+class PoolGeneration(Keys):
+    attempts: int = required("attempts per slot before it counts as failed", ge=1, le=1000)
+    spare: float = required("extra slots, as a share of what the largest γ needs", ge=0, le=10)
+    max_new_tokens: int | None = required("most tokens of a text; null: the model's own limit", ge=1, le=10**5)
+
+
+class Training(Keys):
+    """Settings of a training on this machine."""
+
+    learning_rate: float = optional(gt=0, le=1)
+    epochs: int = optional(ge=1, le=1000)
+    batch_size: int = optional("samples per optimiser step", ge=1, le=4096)
+    micro_batch_size: int = optional("samples per forward pass", ge=1, le=4096)
+    rank: int = optional("of LoRA", ge=1, le=1024)
+    alpha: float = optional("of LoRA", gt=0, le=4096)
+    dropout: float = optional(ge=0, lt=1)
+    warmup: Share = optional("share of the steps")
+    weight_decay: float = optional(ge=0, le=10)
+    max_grad_norm: float = optional(gt=0, le=10**6)
+    loss_average: Literal["sample", "token"] = optional(
+        "mean over samples of each one's mean, or over all answer tokens"
+    )
+    targets: by_shape(Literal["all-linear"], list=Projections) = optional("layers that LoRA adapts")
+
+
+class StudyTraining(Training):
+    learning_rate_multiplier: Multiplier = optional("of models that their provider tunes")
+
+
+class DomainSettings(Keys):
+    originals: Originals = optional()
+    finetune: StudyTraining = optional()
+
+
+class Evaluation(Keys):
+    items: dict[str, Items | None] = required("most items per task, in the task's own unit; null: all")
+    items_per_dataset: Items | None = required("the same per dataset, for tasks that `items` does not name")
+    datasets: Names | None = required("datasets of the culture tasks; null: all that are files")
+    bootstrap: int = required("replicates of the within-run intervals", ge=100, le=10**6)
+
+
+class OpinionQuestions(Keys):
+    source: Text = required("fixture, hub, or a file in data_dir")
+    questions: int = required("most questions per country", ge=1, le=10**5)
+
+
+class Study(Keys):
+    """config.yaml with what an overlay and the command line change in it."""
+
+    study: FolderName = required("results go to results/<study>/")
+    grid: Grid = required("the compared axes")
+    mitigated: Annotated[list[Text], AfterValidator(each_once)] | None = required(
+        "pools trained with every mitigation; null: bias types and natural pools"
+    )
+    mitigated_gamma: Annotated[list[Gamma], Field(min_length=1), AfterValidator(each_once)] | None = required(
+        "values of grid.gamma at which mitigations are trained; null: all"
+    )
+    claimed_only: bool = required("whether cells and tasks that no claim reads are left out")
+    originals: Originals = required("|D_o|, the original samples of every cell")
+    sentences: int | None = required("sentences to keep of each text; null: all", ge=1, le=1000)
+    domains: dict[str, DomainSettings] = required("settings that differ for single domains")
+    instruction_share: Share = required("share of samples trained as instruction → text")
+    rounds: Rounds = required("iterated re-augmentation")
+    generation: PoolGeneration = required("how pools are generated")
+    finetune: StudyTraining = required("training settings that differ from the model's own")
+    evaluation: Evaluation = required("what is asked of every cell")
+    misalignment: Annotated[list[Misalignment], AfterValidator(each_once)] = required("explanations to measure")
+    opinions: OpinionQuestions = required("questions of the misalignment of values")
+    data_dir: Text | None = required("folder with data that cannot be shipped")
+    max_cost_usd: float = required("budget for servers that bill per token", ge=0, le=10**6)
+    containers: mapping(cpu=Text | None, gpu=Text | None) = required("container images by role")
+
+
+# ---- catalog/biases ------------------------------------------------------------------------------------------------
+
+
+Scalar = Annotated[str | int | float | bool, or_else("text or a number")]
+Spelled = Annotated[dict[Scalar, Text], Field(min_length=1)]
+NamesOrSpelled = by_shape(Text, list=Names, mapping=Spelled)
+
+
+class Columns(Keys):
+    """Columns, or paths into nested ones."""
+
+    text: Text
+    label: Text = optional()
+    group: Text = optional()
+    id: Text = optional("names a row")
+    split: Text = optional()
+
+
+class Votes(Keys):
+    """How the columns of several raters become a label."""
+
+    columns: Names
+    values: Annotated[dict[Scalar, Scalar], Field(min_length=1)] = optional("what a cell counts as")
+    at_least: Positive = optional("votes from which the label is 1, else 0")
+    majority: Literal[True] = optional("the label that most raters gave")
+
+
+class Table(Keys):
+    """Texts in files or on the hub (docs/formats.md)."""
+
+    files: by_shape(Text, list=Names, mapping=dict[str, OneOrMore]) | None = optional("paths, or {split: paths}")
+    hub: Text = optional("id of a data set of the hub")
+    revision: Text = optional("its commit")
+    config: Text = optional("of a data set or folder that has several")
+    splits: Names = optional("the data's own splits that are read; all without it")
+    columns: Columns = optional("which column holds what")
+    votes: Votes = optional("gives the label, in place of columns.label")
+    labels: NamesOrSpelled = optional("values of the label column that are read, or {value: name}")
+    groups: NamesOrSpelled = optional("the same of the group column")
+    longest_text: Count = optional("characters at which longer texts are cut")
+
+
+class PoolTable(Table):
+    columns: Columns
+
+
+Source = Literal["generated", "originals", "reserve"]
+NamesGroups = mapping(identities=Literal["single", "intersectional"], signal=Literal["explicit", "implicit"])
+
+
+class Bias(Keys):
+    """A bias type, a natural pool or a control."""
+
+    title: Text = optional("in the report; the file's name if left out")
+    does: Text = optional("one sentence for the report")
+    number: Count = optional("the paper's; types without one stand behind the others")
+    role: Literal["bias-type", "baseline", "natural", "negative-control", "positive-control"]
+    source: by_shape(Source, mapping=PoolTable) = required(
+        "where samples come from: a model, D_o, real samples kept out of D_o, files"
+    )
+    setting: Literal["contextual", "contrastive"] = optional("how a bias type slants the content")
+    names_groups: NamesGroups = optional("how the prompt names a group; without it the prompt names none")
+    prompt: Annotated[dict[str, Text], Field(min_length=1)] = optional(
+        "templates by domain, by a domain's `prompts`, or by family"
+    )
+    plant: Share = optional("share of the compared groups' samples that is relabelled")
+    shift: Literal[True] = optional("copies are changed in style and length")
+    associate: Share = optional("how far the group follows the label: 0 independent, 1 one group per label")
+
+
+# ---- catalog/domains -----------------------------------------------------------------------------------------------
+
+ShareOrSplit = Annotated[Share | Text | Names, or_else("a share between 0 and 1, or names of the data's own splits")]
+Labels = by_shape(Names, mapping=Spelled)
+Stereotypes = dict[str, dict[str, mapping(text=Text, words=Names)]]
+SCALE = dict.fromkeys(("low", "high", "strongly_agree", "agree", "disagree", "strongly_disagree"), int)
+SCALE |= {"options": Text, "answers": Words}
+
+
+Spellings = Annotated[Scalar | list[Scalar], or_else("text, a number, or a list of them")]
+
+
+class Group(Keys):
+    """How prompts call a group, and what shows it in a text."""
+
+    value: Spellings = optional("what the data write for it; default its name")
+    noun: Text = optional("in prompts; default its name")
+    person: Text = optional("one of them, in prompts of a survey")
+    people: Text = optional("several of them")
+    adjective: Text = optional()
+    pronouns: Names = optional()
+    words: Names = optional()
+    names: by_shape(Text, list=Names, mapping=Words) = optional("first names, or columns of resources/names.csv")
+    forms: Words = optional("what fills the placeholders of twins, {placeholder: word}")
+
+
+class Contrasts(Keys):
+    reference: Text = required("a group, or rest")
+    compared: OneOrMore = required("a group, a list, all, or rest")
+
+
+class World(Keys):
+    """How the groups are shared out in the world."""
+
+    file: Text
+    label: Text = required("the file's column of labels")
+    percent: Words = required("{group: column}")
+
+
+class Domain(Keys):
+    """What every domain may have."""
+
+    title: Text
+    family: Text = required("a module of scripts/bias_inheritance/data")
+    data: dict[str, Any] = required("where D_o comes from")
+    tasks: Names = required("files of catalog/tasks")
+    groups: dict[Text, Group | None]
+    contrasts: Contrasts = required("which groups are compared")
+    samples: mapping(source=Count, reserve=Count) | None = optional("how many each split has, where that is known")
+    sample: Text = optional("what one sample is, with its article, as in `a support ticket`")
+    prompts: Text = optional("whose prompts of the bias types are used; default the family's")
+    language: Text = optional("of originals and generated texts")
+    prompt: template("text") = optional("asks for the label of a text")
+    instruction: Text = optional("asks for a sample and names no group")
+    ages: Words = optional("ages that prompts name, each with a cue that shows it")
+    stereotypes: Stereotypes = optional("sentences for prompts, and the words that the manipulation check counts")
+    manipulation: mapping(asked_group_share=Share) = optional("share of samples that must show the group asked for")
+
+
+class Split(Keys):
+    """Shares of the texts, or names of the data's own splits."""
+
+    test: ShareOrSplit
+    reserve: ShareOrSplit = optional()
+    source: ShareOrSplit = optional()
+
+
+class LabelledTable(Table):
+    split: Split = optional("how test items and the reserve are set aside")
+    twins: Text | None = optional("folder of texts written for all groups, one JSON Lines file per label")
+    content: Text = optional("folder of such twins that each follow the stereotype of one group")
+
+
+class Labelled(Domain):
+    family: Literal["labelled"]
+    data: LabelledTable
+    labels: Labels = required("names, or {value in the data: name}")
+    answer: template("label") = optional("the answer to `prompt`")
+    instruction: template("a_label", "label", "sample") = optional("asks for a sample and names no group")
+    label_words: dict[str, Names] = optional("words that give a label away")
+    neutral_noun: Text = optional("takes their place in generated texts")
+    names: Words = optional("columns of resources/names.csv for names in prompts that name no culture")
+    cultures: Words = optional("cultures that intersectional types name")
+    swap: list[dict[str, str]] = optional(
+        "what corresponds in texts about two groups: {group: word}; `neutral`: what fits all; `where`: what must follow"
+    )
+    associated_groups: dict[str, Text] = optional("the group that `associate` gives to each label; default in turn")
+    planted_label: Text = optional("the label that `plant` gives to compared groups")
+    world: World = optional("how the groups are shared out in the world")
+
+
+class Survey(Domain):
+    family: Literal["survey"]
+    data: mapping(questions=Text, answers=Text, group=Text, reserve_share=Share)
+    countries: Names
+    test_language: Text
+    prompt: template("text")
+    instruction: Text
+    question: template("statement", *SCALE) = required("how a generated sample asks for its statement")
+    scale: mapping(**SCALE) = required("of generated answers")
+    neutral_verb: Text = required("takes the place of `agree` and `disagree`")
+    statements: dict[str, mapping(topic=Text, text=Text)] = required("what the generator is asked about")
+    genders: Words
+    ages: Words
+    gendered_words: Names
+    stereotypes: Stereotypes
+    manipulation: mapping(asked_group_share=Share)
+
+
+class OtherFamily(Domain, OpenKeys):
+    """A domain of a family that a module of the user's own in data/ reads."""
+
+
+AnyDomain = by_value("family", OtherFamily, labelled=Labelled, survey=Survey)
+
+
+# ---- catalog/tasks -------------------------------------------------------------------------------------------------
+
+
+class Primary(Keys):
+    metric: Text = required("what claims are on")
+    harm: Literal["lower", "higher"] = required("the direction that is harm")
+    gap: Text = optional("the group that is a difference, where it is not the domain's own contrast")
+    per_group: Text = optional("the metric of single groups, where it is another one")
+
+
+class Task(Keys):
+    title: Text
+    kind: Text = required("a module of scripts/bias_inheritance/tasks")
+    relation: Literal["direct", "indirect", "none"] = required("to the bias")
+    primary: Primary
+    domains: Literal["any"] = optional("asked in every domain; without it in those that list it")
+    whole_texts: bool = optional("whether it needs the probability of whole texts, which servers do not return")
+
+
+class Dataset(Keys):
+    corpus: Text
+    domain: Text = required("a file of catalog/domains")
+    language: Text
+    labels: Words = required("{label in the file: option that is scored}")
+    positive: Names = required("labels that detect something")
+    question: Text
+    licence: Text
+    origin: Text
+
+
+class FileDataset(Dataset):
+    file: Text = required("in data_dir")
+    text: Text = required("the field that holds the text")
+
+
+class HubDataset(Dataset):
+    hub: mapping(id=Text, revision=Text, files=Text, text=Text, label=Text, values=Words)
+
+
+class LabelledTexts(Task):
+    prompt: template("text", "question")
+    longest_text: Count = required("characters at which longer texts are cut")
+    datasets: Annotated[dict[FolderName, by_key(file=FileDataset, hub=HubDataset)], Field(min_length=1)]
+
+
+class Hiring(Task):
+    prompt: template("job", "candidates")
+    genders: Names
+    cultures: Names
+    contrasts: Contrasts = required("of the candidates' groups")
+    jobs: Names
+    position_limit: Share = required("share of choices by position above which the task says nothing")
+
+
+class Salary(Task):
+    prompt: template("text")
+    ladder: mapping(low=Count, high=Count, rungs=Count) = required("amounts that are scored")
+    plausible: mapping(low=Count, high=Count) = required("outside it a written amount counts as unreadable")
+    max_new_tokens: Count
+
+
+class Stories(Task):
+    prompt: template("name")
+    genders: Names
+    cultures: Names
+    names: Count = required("names of each culture and gender")
+    max_new_tokens: Count
+    temperature: float = Field(ge=0, le=10)
+
+
+Patterns = Annotated[Names, Field(description="patterns of file names")]
+BenchmarkFiles = by_key(hub=mapping(files=Patterns, hub=Text, revision=Text), files=mapping(files=Patterns))
+
+
+class Benchmark(Task):
+    data: BenchmarkFiles = required("published files, in data_dir or in a data set of the hub")
+
+
+class QuestionAnswering(Benchmark):
+    prompt: template("context", "question", "answers")
+
+
+class SentencePairs(Benchmark):
+    prompt: Text
+
+
+class Coreference(Benchmark):
+    prompt: template("sentence", "pronoun")
+
+
+class Instructions(Task):
+    requests: Text = required("the file of requests with their rules")
+    max_new_tokens: Count
+
+
+class OtherTask(Task, OpenKeys):
+    """A task whose kind is a module of the user's own."""
+
+
+AnyTask = by_value(
+    "kind",
+    OtherTask,
+    labelled_texts=LabelledTexts,
+    hiring=Hiring,
+    salary=Salary,
+    stories=Stories,
+    bbq=QuestionAnswering,
+    crows_pairs=SentencePairs,
+    winobias=Coreference,
+    instructions=Instructions,
+    classification=Task,
+    congruence=Task,
+    perplexity=Task,
+)
+
+
+# ---- catalog/models, catalog/embedder.yaml ---------------------------------------------------------------------------
+
+
+Package = mapping(package=Text, version=Text, sha256=Text, file=Text)
+Hub = mapping(hub=Text, revision=Text)
+
+
+class Random(Keys):
+    random: Literal[True]
+    tokenizer_of: Text = required("the model whose tokenizer it borrows")
+    seed: int
+    shape: dict[str, int]
+
+
+class RequestParameters(Keys):
+    """Parameters of a request that the server wants otherwise; null leaves one out."""
+
+    max_tokens: dict[Literal["name", "max"], Any] = optional()
+    top_logprobs: dict[Literal["max"], Count] = optional()
+    seed: None = optional()
+    temperature: dict[Literal["min", "max"], NotNegative] | None = optional()
+    top_p: dict[Literal["min", "max"], NotNegative] | None = optional()
+
+
+class Api(Keys):
+    api: Literal["openai"]
+    model: Text = required("the server's name for it")
+    base_url: Text | None
+    logprobs: bool = required("whether the server lists the likeliest tokens")
+    fine_tuning: bool = required("whether the provider tunes it")
+    parameters: RequestParameters = optional()
+
+
+class TextGeneration(Keys):
+    batch_size: Count
+    max_new_tokens: Count
+    temperature: float = Field(ge=0, le=10)
+    top_k: Count = optional()
+    top_p: float = optional(gt=0, le=1)
+
+
+class Resources(Keys):
+    """Of one job."""
+
+    threads: Count
+    gpu: int = Field(ge=0, le=1000)
+    mem_mb: Count
+    runtime: Count = required("minutes")
+
+
+class Price(Keys):
+    """US dollars per million tokens."""
+
+    input: NotNegative
+    output: NotNegative
+    tuned_input: NotNegative = optional()
+    tuned_output: NotNegative = optional()
+    training: NotNegative = optional()
+
+
+TunedPrice = mapping(**dict.fromkeys(("input", "output", "tuned_input", "tuned_output", "training"), NotNegative))
+RateLimits = mapping(requests_per_minute=Count | None, tokens_per_minute=Count | None, concurrency=Count)
+
+
+class Service(Keys):
+    key: Text | None = required("the environment variable that holds the key")
+    price: Price
+    limits: RateLimits
+    timeout: Positive
+    patience: Positive
+    poll_seconds: Positive = optional()
+    tuning_hours: Positive = optional()
+
+
+class TuningService(Service):
+    price: TunedPrice
+    poll_seconds: Positive
+    tuning_hours: Positive
+
+
+class LocalTraining(Training):
+    @model_validator(mode="after")
+    def has_all_settings(self):
+        lacking = [name for name in Training.model_fields if name not in self.model_fields_set]
+        if lacking:
+            raise worded(f"lacks {', '.join(map(repr, lacking))}")
+        return self
+
+
+class ProviderTraining(Keys):
+    epochs: Count
+    batch_size: Annotated[Count | Literal["auto"], or_else("a whole number, or auto")]
+    learning_rate_multiplier: Multiplier
+
+
+class Model(Keys):
+    title: Text
+    licence: Text
+    system: str | None = required("the system prompt; null: the template's own")
+    generation: TextGeneration
+    resources: Resources
+
+
+class LocalModel(Model):
+    source: by_key(package=Package, hub=Hub, random=Random, api=Api)
+    form: mapping(cpu=Literal["dequantised"], cuda=Literal["dequantised", "packed"]) = required(
+        "the NF4 base on each device"
+    )
+    finetune: LocalTraining
+
+
+class ServedModel(Model):
+    source: Api
+    service: Service
+
+
+class TunedModel(Model):
+    source: Api
+    service: TuningService
+    finetune: ProviderTraining
+
+
+def kind_of_model(content):
+    source = content.get("source") if isinstance(content, dict) else None
+    if not isinstance(source, dict) or "api" not in source:
+        return "local"
+    return "tuned" if source.get("fine_tuning") is True else "served"
+
+
+class Embedder(Keys):
+    name: FolderName
+    title: Text
+    licence: Text
+    source: Package
+    max_tokens: Count = required("longer texts are cut")
+    batch_size: Count
+    resources: dict[Literal["mem_mb"], Count]
+
+
+# ---- catalog/mitigations, catalog/opinions.yaml ----------------------------------------------------------------------
+
+
+class Method(Keys):
+    method: Text = required("a module of scripts/bias_inheritance/pools/mitigations")
+
+
+class Prefix(Method):
+    line: Text = required("goes before the prompt")
+
+
+class TokenMask(Method):
+    token: Text = required("takes the place of cues")
+
+
+class NeutralMask(Method):
+    neutral: Text = required("takes the place of names; other cues become the `neutral` ones of the domain's `swap`")
+
+
+class Filter(Method):
+    by: Literal["stereotype-words", "direction"]
+    share: float = required("of the augmented samples that are dropped and replaced", gt=0, le=0.5)
+
+
+class OtherMethod(Method, OpenKeys):
+    """A module of the user's own."""
+
+
+AnyMethod = by_value(
+    "method",
+    OtherMethod,
+    prefix=Prefix,
+    mask=by_key(token=TokenMask, neutral=NeutralMask),
+    filter=Filter,
+    swap=Method,
+    reweight=Method,
+)
+Methods = Annotated[list[AnyMethod], Field(min_length=1)]
+
+
+class Alignment(Keys):
+    weight: Positive
+    batch_size: int = required("samples drawn of each origin", ge=2, le=10**6)
+
+
+class Mitigation(Keys):
+    title: Text
+    does: Text = required("one sentence for the report")
+    source: Text = optional("where it was published")
+    text: Methods = optional("methods that change text or prompt of every augmented sample")
+    rows: Methods = optional("methods that choose which samples make up the augmented ones")
+    weights: Methods = optional("methods that give all samples, original and augmented, a weight in the loss")
+    loss: Alignment = optional("loss term: squared distance of the mean hidden states of both origins")
+
+
+class Opinions(Keys):
+    hub: mapping(id=Text, revision=Text, file=Text)
+    prompt: template("country", "question", "options")
+    no_answer: Text = required("regular expression of options that are no answer")
+    position_limit: Share = required("share of answers by position above which they say nothing")
+    cultures: dict[str, Names] = required("the countries that stand for each culture")
+    sides: dict[str, Names] = required("the two sides that are compared", min_length=2, max_length=2)
+
+
+# ---- catalog/claims.yaml ---------------------------------------------------------------------------------------------
+
+Effect = Literal["augmentation", "natural", "slant", "dose", "level"]
+Gammas = Annotated[list[Gamma], Field(min_length=2, max_length=2)]
+Pools = by_shape(Literal["types"], list=Names)
+OF_GROUPS = ("reference", "compared", "contrast", "group")  # placeholders that a domain's groups and contrasts fill
+Figures = by_shape(Text, mapping=Words)
+
+
+class Selector(Keys):
+    task: Names = optional("default every task with the metric")
+    metric: Text
+    group: Annotated[list[template(*OF_GROUPS)], Field(min_length=1), AfterValidator(each_once)] = required(
+        "groups of scores.csv; placeholders stand for those of each domain: a row each where the contrast's name has "
+        "them too, else their mean"
+    )
+    relation: Literal["direct", "indirect"] = optional("only scores whose task has this relation to the bias")
+    domain: Names = optional("only scores of these domains")
+    fewest: Count = optional("fewest items of a score; below it a contrast is not tested")
+    harm: Literal["lower", "higher"] = optional("counts harm as positive; `lower`: a fall of the metric is harm")
+
+
+class Minus(Keys):
+    outcome: Text = optional()
+    biases: Names = optional()
+    mitigation: Text = optional()
+
+
+class Each(Keys):
+    """Names: of pools, those that the study has. Keywords: all bias types (where there are two), natural pools, natural
+    pools from files, or mitigations of the study."""
+
+    biases: by_shape(Literal["types", "natural", "files"], list=Names) = optional()
+    mitigation: by_shape(Literal["mitigations"], list=Names) = optional()
+    groups: Names = optional()
+
+
+class With(Keys):
+    outcome: Text
+    effect: Effect
+    gamma: Gammas = optional()
+
+
+class Contrast(Keys):
+    name: Text = required(
+        "unique within the claim; {biases}, {mitigation}, {groups} stand for a value of `each`, {reference}, "
+        "{compared}, {contrast}, {group} for groups and contrasts of the domain"
+    )
+    outcome: Text
+    biases: Pools = optional("pools that are averaged; `types` (default): the study's types that passed their check")
+    effect: Effect = required("of what the contrast is: a cell minus its control, or `level`, the score itself")
+    mitigation: Text = optional("default none")
+    gamma: Gammas = optional("lowest and highest γ that count; default every γ above 0")
+    over: Literal["mean", "gamma", "round"] = optional("mean over γ (default), slope over γ or over rounds")
+    at: Positive = optional("gives a slope as the change over this much γ or this many rounds; default 1")
+    minus: Minus = optional("subtracts the same contrast of another outcome, pool or mitigation")
+    than: mapping(biases=Names) = optional("subtracts the same contrast, `minus` included, of these pools")
+    against: float = optional("subtracts a constant")
+    each: Each = optional("one row per value, or per combination of values")
+    with_: With = optional("Spearman's correlation over bias types with this contrast", alias="with")
+    direction: Literal["greater", "less", "different", "none"] = required("`none` claims equivalence")
+    margin: Positive = optional("largest change that would not matter; without it there is no TOST")
+    published: Figures = optional("what was published of this very contrast, or {value of `each`: what}")
+    counterpart: Text = optional("the contrast of the claim with what was published, of which this is another effect")
+    family: Text = optional("of Holm's correction; default the claim")
+    part: bool = optional("whether the claim as a whole needs this row; default false")
+
+
+class Rule(Keys):
+    name: Text
+    rule: Literal["none universal"] = required("every mitigation fails for some bias type of the family `of`")
+    of: Text
+    where: Text = required("the family that says which bias types do harm")
+    part: bool = optional()
+
+
+class Claim(Keys):
+    text: Text = required("the claim in one sentence")
+    published: Text = required("what was published for the claim as a whole")
+    source: Text = required("where it was published")
+    models: Names = optional("the only models that the claim is about")
+    contrasts: Annotated[
+        list[
+            one_of(
+                lambda row: "rule" if isinstance(row, dict) and "rule" in row else "contrast",
+                rule=Rule,
+                contrast=Contrast,
             )
-        return super().construct_mapping(node, deep)
+        ],
+        Field(min_length=1),
+    ]
 
 
-def faults(content, schema):
-    """[(path of keys and indices, what is wrong there)] of content under a schema, a file of rules/."""
-    errors = list(_unusable_numbers([], content))
-    if not errors:
-        errors = [(list(fault.absolute_path), _explain(fault)) for fault in _validator(schema).iter_errors(content)]
-    return errors
+class Claims(Keys):
+    alpha: float = required("two-sided error rate of a family after Holm's correction", gt=0, lt=0.5)
+    power: float = required("of the minimum detectable effect", ge=0.5, lt=1)
+    unreadable_limit: Share = required("share of unreadable answers above which a score carries no verdict")
+    outcomes: dict[str, Annotated[list[Selector], Field(min_length=1)]] = required(
+        "what is measured: the mean of all scores that the selectors name", min_length=1
+    )
+    claims: dict[str, Claim] = Field(min_length=1)
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------------
+
+FILES = {
+    "study": Study,
+    "bias": Bias,
+    "domain": AnyDomain,
+    "task": AnyTask,
+    "model": one_of(kind_of_model, local=LocalModel, served=ServedModel, tuned=TunedModel),
+    "mitigation": Mitigation,
+    "embedder": Embedder,
+    "opinions": Opinions,
+    "claims": Claims,
+}
+TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "none_required": "null",
+}
+PHRASES = {
+    "greater_than": "{shown} is not above {gt}",
+    "greater_than_equal": "{shown} is below {ge}",
+    "less_than": "{shown} is not below {lt}",
+    "less_than_equal": "{shown} is above {le}",
+    "finite_number": "{shown} is not finite",
+    "string_too_short": "the text is empty",
+    "too_short": "{size} entries are too few; at least {min_length} are needed",
+    "too_long": "{size} entries are too many; at most {max_length} are allowed",
+    "string_pattern_mismatch": "{shown} is not a valid folder name; use up to 64 letters, digits, '.', '_' and '-'",
+    "invalid_key": "the key is not text; quote it",
+    "string_unicode": "{shown} holds characters that no file can",
+}
 
 
 @cache
-def _validator(schema):
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
-    # JSON Schema accepts 2.0 as an integer; here an integer is an int, and not a bool
-    whole = Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    )
-    strict = extend(Draft202012Validator, type_checker=whole)
-    # libyaml's safe loader, where PyYAML has it, is ten times as fast
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return strict(yaml.load(schema.read_text(encoding="utf-8"), loader))
+def _validator(kind):
+    return TypeAdapter(FILES[kind])
 
 
-def _unusable_numbers(path, value):
-    """(path, text) of every number that is not finite (.nan, .inf) or larger than any key could mean."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _unusable_numbers([*path, key], part)
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from _unusable_numbers([*path, index], part)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield path, f"{value} is not finite"
-    elif isinstance(value, int) and abs(value) > 10**15:
-        yield path, f"{quoted(value)} is far too large"
-
-
-def _explain(fault):
-    value, kind, expected = fault.instance, fault.validator, fault.validator_value
-    shown = quoted(value)
-    if kind == "additionalProperties":
-        unknown = [key for key in value if key not in fault.schema.get("properties", {})]
-        return "; ".join(
-            f"unknown key {key!r}{suggest(str(key), fault.schema.get('properties', {}))}" for key in unknown
-        )
-    if kind == "required":
-        missing = [key for key in expected if key not in value]
-        return f"lacks {', '.join(map(repr, missing))}"
-    if kind == "dependentRequired":
-        missing = [
-            f"{key!r}, which {given!r} requires"
-            for given in expected
-            if given in value
-            for key in expected[given]
-            if key not in value
-        ]
-        return f"lacks {', '.join(missing)}"
-    if kind == "type":
-        names = {
-            "integer": "a whole number",
-            "number": "a number",
-            "string": "text",
-            "array": "a list",
-            "object": "a mapping",
-            "null": "null",
-            "boolean": "true or false",
-        }
-        expected = expected if isinstance(expected, list) else [expected]
-        hint = ""
-        if isinstance(value, str) and {"number", "integer"} & set(expected):
-            hint = _number_hint(value)
-        if "array" in expected and not isinstance(value, (list, dict)):
-            hint = f"; write [{quoted(value)}]"
-        return f"{shown} is {_kind(value)}, not {' or '.join(names[name] for name in expected)}{hint}"
-    size = len(value) if isinstance(value, list) else 0
-    phrases = {
-        "minimum": f"{shown} is below {expected}",
-        "maximum": f"{shown} is above {expected}",
-        "exclusiveMaximum": f"{shown} is not below {expected}",
-        "exclusiveMinimum": f"{shown} is not above {expected}",
-        "uniqueItems": f"{shown} contains a duplicate",
-        "minItems": f"the list has {size} entries, at least {expected} are needed"
-        if size
-        else "the list is empty; name at least one",
-        "minLength": "the text is empty",
-        "maxItems": f"the list has {size} entries, at most {expected} are allowed",
-        "oneOf": f"{shown} is not allowed; {fault.schema.get('description', 'see the schema in scripts/bias_inheritance/study/schemas')}",
-        "enum": f"{shown} is not one of {', '.join(map(str, expected)) if isinstance(expected, list) else expected}",
-        "pattern": f"{shown} is not a valid folder name; use up to 64 letters, digits, '.', '_' and '-'",
-    }
-    return phrases.get(kind, fault.message)
-
-
-def _number_hint(text):
+def faults(content, kind):
+    """[(path of keys and indices, what is wrong there)] of the content of a file; kind: a key of FILES."""
     try:
-        number = float(text)
-    except ValueError:
-        return ""
-    mantissa, _, exponent = text.partition("e")
-    return (
-        f"; YAML reads it as a number when written {mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
-        if exponent
-        else f"; write {number:g} without quotes (in a file: nested values of --config stay text)"
-    )
+        _validator(kind).validate_python(content)
+    except ValidationError as error:
+        return [_fault(each, content, FILES[kind]) for each in error.errors(include_url=False)]
+    return []
+
+
+def _fault(error, content, annotation):
+    """(path, text) of one of pydantic's errors. A missing key is a fault of the mapping that lacks it."""
+    path = _path(error["loc"], content)
+    value, name = error["input"], error["type"]
+    models = list(map(_fields, _types_at(annotation, path[:-1])))
+    if name == "missing":
+        meanings = [known[path[-1]].description for known in models if path[-1] in known]
+        return path, f"missing; add it{f' ({meanings[0]})' if any(meanings) else ''}"
+    if name == "extra_forbidden":
+        known = sorted({key for fields in models for key in fields})
+        if path[-1] in known:
+            return path, "does not go with the other keys; remove one of them"
+        return path, f"unknown key{suggest(path[-1], known)}"
+    if name == "literal_error":
+        names = [
+            text for type_ in _types_at(annotation, path) if get_origin(type_) is Literal for text in get_args(type_)
+        ]
+        return path, f"{quoted(value)} is not one of {', '.join(map(str, names))}{suggest(value, names, listed=False)}"
+    if name in TYPES:
+        null = " or null" if NoneType in _types_at(annotation, path) else ""
+        return path, f"{quoted(value)} is {_kind(value)}, not {TYPES[name]}{null}{_type_hint(value, TYPES[name])}"
+    phrase, size = PHRASES.get(name), len(value) if isinstance(value, (list, dict)) else None
+    return path, phrase.format(shown=quoted(value), size=size, **error.get("ctx", {})) if phrase else error["msg"]
+
+
+def _path(location, content):
+    """A location of pydantic's without its marks of the alternative that was taken (`<…>`) and of a key (`[key]`)."""
+    path = []
+    for key in location:
+        try:
+            content = content[key]
+            path.append(key)
+        except (KeyError, IndexError, TypeError):
+            if not str(key).startswith("<") and key != "[key]":
+                path.append(key)
+    return path
+
+
+def _types_at(annotation, path):
+    """The types that may stand at a path below a type: several where it is a union."""
+    types = _alternatives(annotation)
+    for key in path:
+        below = []
+        for type_ in types:
+            if key in _fields(type_):
+                below += _alternatives(_fields(type_)[key].annotation)
+            elif get_origin(type_) in (dict, list):
+                below += _alternatives(get_args(type_)[-1])
+        types = below
+    return types
+
+
+def _alternatives(annotation):
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [type_ for part in get_args(annotation) for type_ in _alternatives(part)]
+    return [annotation]
+
+
+def _fields(type_):
+    """{key: field} of a model; nothing of another type."""
+    fields = type_.model_fields if isclass(type_) and issubclass(type_, Keys) else {}
+    return {field.alias or name: field for name, field in fields.items()}
 
 
 def _kind(value):
     if isinstance(value, bool):
         return "true or false"
-    return {
-        str: "text",
-        int: "a whole number",
-        float: "a number",
-        list: "a list",
-        dict: "a mapping",
-        type(None): "null",
-    }.get(type(value), type(value).__name__)
+    kinds = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a mapping", NoneType: "null"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
 
 
-def quoted(value):
-    """A value as error messages show it, shortened if long."""
-    text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**50 else repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def suggest(word, known):
-    """The end of an error on an unknown word: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}" if known else ""
-
-
-def line(path, text):
-    """An error in one line, preceded by its place: grid.gamma[2]: 1.5 is not below 1."""
-    return f"{_dotted(path)}{': ' if path else ''}{text}"
-
-
-def _dotted(path):
-    text = ""
-    for key in path:
-        if isinstance(key, int) and not isinstance(key, bool):
-            text += f"[{key}]"
-        else:
-            shown = key if isinstance(key, str) and key.isprintable() and len(key) <= 60 else quoted(key)
-            text += f".{shown}" if text else shown
-    return text
+def _type_hint(value, expected):
+    """What to write instead of a value of the wrong type, where that can be told."""
+    if expected == "a list" and not isinstance(value, (list, dict)):
+        return f"; write [{quoted(value)}]"
+    if expected == "text" and value is not None and not isinstance(value, (list, dict)):
+        return "; quote it"
+    if not isinstance(value, str) or "number" not in expected:
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    mantissa, _, exponent = value.partition("e")
+    if exponent:
+        return f"; YAML reads it as a number when written {mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
+    return f"; write {number:g} without quotes (in a file: nested values of --config stay text)"

@@ -3,7 +3,7 @@
     bias-inheritance doctor [--configfile studies/NAME.yaml] [--config KEY=VALUE …] [--slurm] [--containers] [--ask]
 
 --slurm: the study is to run through SLURM from here; --containers: its steps run in Apptainer images; --ask: send one
-short request to each server that a model of the study is behind. Exit status 0 only if nothing is lacking. Needs no package but PyYAML and jsonschema, which come with the project's environment.
+short request to each server that a model of the study is behind. Exit status 0 only if nothing is lacking. Needs no package but PyYAML and pydantic, which come with the project's environment.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main(words):
     arguments = parse(words)
     os.chdir(ROOT)
     sound = [check("Python", check_python), check("packages", check_packages)]
-    if not util.find_spec("yaml") or not util.find_spec("jsonschema"):
+    if not util.find_spec("yaml") or not util.find_spec("pydantic"):
         sys.exit("The rest needs the project's environment.")
     config, faults = read(arguments)
     if config is None:

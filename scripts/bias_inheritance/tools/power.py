@@ -19,7 +19,7 @@ from pathlib import Path
 from bias_inheritance.claims import contrasts, frames, testing
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.stats import statistics
-from bias_inheritance.study import catalog, grid
+from bias_inheritance.study import catalog, checks, grid
 
 Z = 1.96  # half the width of a 95% interval, in standard errors
 MOST_ITEMS = 1_000_000
@@ -31,6 +31,7 @@ def main(words):
     """Print the table; exit status 1 with one line for wrong input."""
     arguments = parse(words)
     try:
+        checks.check_claims(arguments.claims)
         declared = {**catalog.claims(arguments.claims), "types": catalog.bias_types()}
         if arguments.scores:
             scores = read_pilot(arguments.scores)

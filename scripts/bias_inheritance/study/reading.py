@@ -1,0 +1,75 @@
+"""Read YAML files written by people, and word what is wrong in them: FILE: key.path[2]: what is wrong; what would do."""
+
+import difflib
+import os
+from pathlib import Path
+
+import yaml
+
+from bias_inheritance.plumbing.errors import UserError
+
+
+def read(path, name=None):
+    """The content of a YAML file. Raises UserError that names file (as `name`) and line for invalid YAML, or OSError."""
+    name = name or os.path.relpath(path)
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1
+        raise UserError(
+            f"{name}, line {line}: not valid YAML ({error.problem}); correct it there or just above"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from None
+    except yaml.reader.ReaderError as error:
+        raise UserError(f"{name}: not valid YAML ({error.reason}, character {error.character!r}); remove it") from None
+    except RecursionError:
+        raise UserError(f"{name}: not valid YAML (nested too deeply); close the brackets") from None
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """The safe loader, which also rejects duplicate keys (YAML would silently keep the last one) and names the line of
+    values that cannot be: a date such as 2025-13-45, a number of 5,000 digits."""
+
+    def flatten_mapping(self, node):
+        # PyYAML calls it on every mapping before it reads it, and again after it has merged other keys into it (<<)
+        if not hasattr(node, "lines"):
+            node.lines = {}
+            for key, _ in node.value:
+                written, line = (key.tag, str(key.value)), key.start_mark.line + 1
+                if written in node.lines:
+                    problem = f"duplicate key {quoted(key.value)}, first in line {node.lines[written]}"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                node.lines[written] = line
+        super().flatten_mapping(node)
+
+    def construct_object(self, node, deep=False):
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+
+
+def quoted(value):
+    """A value as error messages show it, shortened if long."""
+    text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**50 else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def suggest(word, known, listed=True):
+    """The end of an error on an unknown word: the nearest known one, or else all of them if they are to be `listed`."""
+    known = [str(name) for name in known]
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known and listed else ""
+
+
+def line(path, text):
+    """An error in one line, preceded by its place: grid.gamma[2]: 1.5 is not below 1."""
+    place = ""
+    for key in path:
+        if isinstance(key, int) and not isinstance(key, bool):
+            place += f"[{key}]"
+        else:
+            shown = key if isinstance(key, str) and key.isprintable() and len(key) <= 60 else quoted(key)
+            place += f".{shown}" if place else shown
+    return f"{place}{': ' if place else ''}{text}"
