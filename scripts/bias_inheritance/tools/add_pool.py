@@ -121,7 +121,7 @@ def _check(bias, domain, study_file):
     splits, _ = family.load(domain)
     size = grid.pool_size(configuration.read([study_file])[0], domain["name"])
     samples, failures, counts = from_file.pool(family, bias, domain, splits["source"], splits["test"], size, seed=1)
-    yield f"  {counts['rows']:,} rows: {len(samples) + counts['unused']:,} usable, of which the largest γ takes {size}"
+    yield f"  {counts['source_rows']:,} rows: {len(samples) + counts['unused']:,} usable, of which the largest γ takes {size}"
     for reason, number in counts["reasons"].items():
         yield f"  left out: {reason} {number:,}"
     if "group" not in bias["source"]["columns"]:
