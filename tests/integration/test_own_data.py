@@ -104,6 +104,11 @@ def test_every_format_gives_the_same_domain(project, tmp_path, suffix):
         ),
         (lambda rows: rows.assign(region=rows["nationality"]), [], "could each be the group"),
         (lambda rows: rows[:0], [], "has no rows"),
+        (
+            lambda rows: rows.assign(body=[*rows["body"][1:], "word " * 20_000]),
+            [],
+            "a text of 99,999 characters; remove the row, or set catalog/domains/tickets.yaml: data.longest_text",
+        ),
     ],
 )
 def test_a_file_that_makes_no_study_is_refused_in_one_line(project, tmp_path, change, words, message):
@@ -133,3 +138,16 @@ def test_a_pool_that_cannot_be_used_is_refused_in_one_line(project, tmp_path, sa
     assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert message in done.stderr, done.stderr
     assert (catalog_files(project), (project / "studies/tickets.yaml").read_text()) == before
+
+
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        ("gendr", "--domain gendr: no such domain; did you mean 'gender'"),
+        ("culture-arabic", "--domain culture-arabic: its family is survey"),
+    ],
+)
+def test_a_pool_needs_a_domain_of_labelled_texts(project, tmp_path, domain, message):
+    done = bias_inheritance("add-pool", "bought", tmp_path / "synthetic.jsonl", "--domain", domain, project=project)
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert message in done.stderr

@@ -66,6 +66,16 @@ def load(domain, data_dir=None):
     return splits, counts
 
 
+def check(domain, data_dir=None):
+    """Raises UserError for data of which no study can be made: columns that are not there, one label, few texts of a group.
+
+    Twins, which ship, and large files are left to `load`.
+    """
+    spec, place = _specification(domain), f"catalog/domains/{domain['name']}.yaml: data"
+    if not domain["data"].get("twins") and not tables.is_large(spec, data_dir):
+        tables.check(tables.read(spec, data_dir, name=place), place)
+
+
 def has_reserve(domain):
     """Whether a domain keeps real texts that are in no D_o."""
     return bool(domain["data"].get("twins") or domain["data"].get("split", SPLIT).get("reserve"))

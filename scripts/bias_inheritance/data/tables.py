@@ -41,6 +41,9 @@ LONGEST_FIELD = 16 << 20  # characters of a CSV field; a quote that is never clo
 LONGEST_TEXT = 20_000  # ASSUME: a longer text is no sample of a classification task; the key `longest_text` cuts it
 FEWEST = 8  # ASSUME: texts of a label × group below which a split, a pool and a score of it say nothing
 FEW_VALUES = 12  # values that one message lists
+LARGE = (
+    32 << 20
+)  # bytes of files that are read to check them at every start of a run; larger ones are left to the steps
 
 
 @dataclass
@@ -121,6 +124,13 @@ class Table:
 def files_read(spec, folder=None):
     """Paths of the local files that `read` will open, sorted; none for a hub data set."""
     return sorted({_shown(path) for _, path in _places(spec, folder)} if "files" in spec else ())
+
+
+def is_large(spec, folder=None):
+    """Whether a specification's files have more than LARGE bytes in all, or are those of a hub data set."""
+    paths = [path for _, path in _places(spec, folder)] if "files" in spec else []
+    inside = [each for path in paths for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
+    return not paths or sum(path.stat().st_size for path in inside) > LARGE
 
 
 def read(spec, folder=None, required=("text", "label", "group"), name="data", dropped=None):

@@ -18,7 +18,6 @@ from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import balance, overlap
 
 COPY = 0.5  # ASSUME: a file of which half the samples repeat test texts is a copy of the test set
-LARGE = 32 << 20
 FAILED = {"empty text", "missing label", "broken characters"}  # no sample came out, as against one that was rejected
 
 
@@ -40,10 +39,9 @@ def digests(bias):
 def check(bias, domain, needed):
     """Raises UserError for files that cannot be read, name unknown labels or groups, or have fewer samples than `needed`.
 
-    What takes the originals (repeats, overlap with the test set) is checked by `pool`. Files of more than LARGE bytes in
-    all are left to it too, since every start of a run comes here.
+    What takes the originals (repeats, overlap with the test set) is checked by `pool`. Large files are left to it too.
     """
-    if sum(path.stat().st_size for path in _listed(bias).values()) > LARGE or "hub" in bias["source"]:
+    if tables.is_large(bias["source"]):
         return
     usable = len(read(bias, domain)[0])
     if usable < needed:

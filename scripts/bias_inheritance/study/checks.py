@@ -10,7 +10,7 @@ import re
 from decimal import Decimal
 from importlib import import_module
 
-from bias_inheritance.data import contrasts, cues, prompts
+from bias_inheritance.data import contrasts, cues, labelled, prompts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from bias_inheritance.pools import from_file
@@ -376,6 +376,12 @@ def _faults_of_the_data(config):
         except UserError as fault:
             yield ["data_dir"], str(fault)
             return
+        try:
+            if domain["family"] == "labelled":
+                labelled.check(domain, config["data_dir"])
+        except UserError as fault:
+            yield ["grid", "domain", domains.index(name)], str(fault)
+            continue
         missing = [path for path in paths if not os.path.exists(ROOT / path)]
         if missing:
             more = f" and {len(missing) - 1} more files" if missing[1:] else ""

@@ -87,7 +87,7 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
     if "text" not in roles:
         roles["text"] = columns.text_column(seen, file, roles.values())
     spec["columns"] = {role: roles[role] for role in ("text", "label", "group")}
-    table = tables.read(spec, root, name=file)
+    table = tables.read(spec, root, name=f"catalog/domains/{name}.yaml: data")
     tables.check(table, file)
     groups = table.names["group"]
     reference = reference or max(groups, key=table.counts["groups"].get)
