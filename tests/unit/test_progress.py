@@ -1,8 +1,8 @@
 """The display: what a user reads of a job that failed."""
 
 import io
-import re
 import logging
+import re
 
 import pytest
 from bias_inheritance.plumbing import progress
