@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
 
 import pytest
@@ -11,21 +10,12 @@ from bias_inheritance.models import base
 from bias_inheritance.models.chat import Chat
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.study import catalog
-from projects import copy_project, link_models
+from projects import copy_project, link_models, written_to_checkout
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # set before torch is imported: workers share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(tempfile.gettempdir(), "hypothesis"))
 BEFORE = pytest.StashKey()
-
-
-def written_to_checkout():
-    """Names of untracked and ignored files of the checkout, and of all studies run in it; Python's caches excepted."""
-    status = ["git", "-C", provenance.ROOT, "status", "--porcelain", "--ignored"]
-    lines = subprocess.run(status, capture_output=True, text=True).stdout.splitlines()
-    studies = [path for place in ("results", "logs", ".work") for path in (provenance.ROOT / place).glob("*")]
-    new = {line for line in lines if line.startswith(("??", "!!")) and "__pycache__" not in line}
-    return new | set(map(str, studies))
 
 
 def pytest_sessionstart(session):

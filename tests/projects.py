@@ -67,6 +67,19 @@ def link_models(store):
             (store / note.parent.name / path.name).symlink_to(path.resolve())
 
 
+def written_to_checkout():
+    """Names of untracked and ignored files of the checkout, and of all studies run in it.
+
+    Excepted are Python's caches and the store of models, which `link_models` fills in a fresh clone.
+    """
+    status = ["git", "-C", ROOT, "status", "--porcelain", "--ignored"]
+    lines = subprocess.run(status, capture_output=True, text=True).stdout.splitlines()
+    studies = [path for place in ("results", "logs", ".work") for path in (ROOT / place).glob("*")]
+    lines = [line for line in lines if "__pycache__" not in line and line.rstrip("/") != "!! models"]
+    new = {line for line in lines if line.startswith(("??", "!!"))}
+    return new | set(map(str, studies))
+
+
 def copy_project(folder):
     """The project's code in another folder, with the shared environment and model files; a fresh clone, in effect."""
     folder.mkdir(parents=True)

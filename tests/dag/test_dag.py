@@ -139,6 +139,14 @@ def test_a_missing_or_broken_configuration_file_is_one_line(snakemake, project, 
     assert lines[0].startswith(str(overlay)) and says in lines[0]
 
 
+@pytest.mark.parametrize("word", ["grid.seed=1", "originals", "grid={seed: [1"])
+def test_a_value_that_snakemake_cannot_read_is_one_line(snakemake, project, word):
+    done = subprocess.run([snakemake, "-n", "--config", word], cwd=project, capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Using workflow specific profile")]
+    assert done.returncode == 1 and len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"--config: {word}: ")
+
+
 def test_an_overlay_without_a_study_does_not_replace_the_default_studys_results(snakemake, project, tmp_path):
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("originals: 48\n")

@@ -40,6 +40,22 @@ def test_no_or_an_unknown_command_is_refused(words):
     assert done.returncode == 2 and done.stderr.startswith("usage: bias-inheritance") and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["power", ROOT / "README.md"], "README.md: not readable as CSV"),
+        (["power", "absent.csv"], "absent.csv: No such file or directory; give a pilot's scores.csv"),
+        (["add-pool", "bought", "bought.jsonl", "--domain", "gendre"], "argument --domain: invalid choice: 'gendre'"),
+        (["costs", "--config", "originals"], "--config: originals: not KEY=VALUE"),
+        (["costs", "--config", "grid.seed=1"], "--config: grid.seed=1: not KEY=VALUE with a key of config.yaml"),
+    ],
+)
+def test_a_wrong_word_of_a_command_is_one_line(words, says):
+    done = bias_inheritance(*words)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("usage:", " "))]
+    assert done.returncode and len(lines) == 1 and says in lines[0], done.stderr
+
+
 def test_the_installed_command_is_this_one():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     module, _, function = project["scripts"]["bias-inheritance"].partition(":")

@@ -14,7 +14,7 @@ from bias_inheritance.pools import balance, from_file
 
 DOMAIN = {
     "name": "tickets",
-    "family": "biographies",
+    "family": "labelled",
     "labels": ["complaint", "question", "praise"],
     "groups": {"german": {"words": ["berlin", "german"]}, "indian": {"words": ["delhi", "indian"]}},
 }

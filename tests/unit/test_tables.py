@@ -429,20 +429,6 @@ def test_near_duplicates_across_the_datas_own_splits_stay_in_the_first(tmp_path)
     assert kept["test"].tolist() == list(range(60, 120)) and kept["source"].tolist() == list(range(1, 60))
 
 
-def test_draws_are_balanced_and_follow_from_seed_and_texts(tmp_path):
-    rows = many(240)
-    table = read_rows(tmp_path, rows)
-    rows_of = tables.split(table, {"test": 0.5}, 1)["source"]
-    chosen = tables.draw(table, rows_of, 50, 7)
-    sizes = [len(each) for each in table.strata(chosen).values()]
-    assert len(sizes) == 12 and sum(sizes) == 50 and max(sizes) - min(sizes) == 1
-    mirrored = read_rows(tmp_path, rows[::-1])
-    again = tables.draw(mirrored, tables.split(mirrored, {"test": 0.5}, 1)["source"], 50, 7)
-    assert [row["text"] for row in table.take(chosen)] == [row["text"] for row in mirrored.take(again)]
-    with pytest.raises(UserError, match=r"are needed, 10 are there; ask for at most 120 in all"):
-        tables.draw(table, rows_of, 240, 7)
-
-
 def test_one_label_one_group_and_a_tiny_group_are_refused(tmp_path):
     rows = many(120)
     with pytest.raises(UserError, match="only 'label 0' as label; a study needs two labels"):

@@ -28,7 +28,8 @@ def read_scores(path):
     try:
         scores = pd.read_csv(path)
     except (ValueError, UnicodeDecodeError) as fault:
-        raise UserError(f"{path}: not readable as CSV ({fault}); delete it and run again") from None
+        said = " ".join(str(fault).split())
+        raise UserError(f"{path}: not readable as CSV ({said}); delete it and run again") from None
     return checked(scores, path)
 
 

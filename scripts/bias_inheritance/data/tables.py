@@ -867,27 +867,3 @@ def _mixed(values):
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def draw(table, rows, count, seed):
-    """`count` of the row numbers `rows`, balanced over label × group to within one, in seeded order.
-
-    Raises UserError where a label × group has too few.
-    """
-    import numpy as np
-
-    stream = np.random.default_rng(seed)
-    strata = table.strata(rows)
-    keys = [sorted(strata, key=str)[place] for place in stream.permutation(len(strata))]
-    chosen = []
-    for place, key in enumerate(keys):
-        needed = count // len(keys) + (place < count % len(keys))
-        if len(strata[key]) < needed:
-            raise UserError(
-                f"{needed} samples of {' and '.join(filter(None, key))} are needed, {len(strata[key])} are there; ask for at most {len(strata[key]) * len(keys)} in all"
-            )
-        ordered = strata[key][
-            np.argsort(table.keys[strata[key]], kind="stable")
-        ]  # by content, not by place in the file
-        chosen.append(stream.permutation(ordered)[:needed])
-    return stream.permutation(np.concatenate(chosen)) if chosen else np.array([], dtype=np.int64)

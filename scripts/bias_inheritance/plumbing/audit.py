@@ -51,7 +51,7 @@ def audit(folder, expect=None):
                 verdicts[name] = {"state": "broken", "why": f"no record here has made its input {_few(orphans)}"}
         reasons = [
             *_changed_inputs(study, record, sha256s),
-            *_changed_code(record, sources),
+            *changed_code(record, sources),
             *_changed_parameters(name, record, plan),
             *_changed_image(record, [sha256s[path] for path in images]),
         ]
@@ -135,7 +135,7 @@ def _changed_inputs(study, record, sha256s):
             yield f"its input {path} has changed since"
 
 
-def _changed_code(record, sources):
+def changed_code(record, sources):
     """Code files whose digests in this checkout are not those of the code that ran."""
     script = record["step"]
     if not (provenance.SCRIPTS / f"{script}.py").is_file():

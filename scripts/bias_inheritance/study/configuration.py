@@ -1,6 +1,7 @@
 """A study's configuration: config.yaml, under the overlays of --configfile, under the values of --config."""
 
 import argparse
+import re
 import sys
 
 import yaml
@@ -19,13 +20,7 @@ def read(overlays=(), assignments=()):
     replace those of the default study.
     """
     sources = checks.sources([DEFAULT, *map(str, overlays)])
-    values = {}
-    for assignment in assignments:
-        key, _, text = assignment.partition("=")
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"--config: {assignment}: the value is not valid YAML") from None
+    values = _assigned(assignments)
     if overlays and "study" not in values and not any("study" in content for _, content in sources[1:]):
         default = sources[0][1].get("study")
         raise UserError(
@@ -36,6 +31,23 @@ def read(overlays=(), assignments=()):
     for content in [*(content for _, content in sources), values]:
         _merge(merged, content)
     return merged, sources
+
+
+def _assigned(assignments):
+    """{key: value} of the words of --config. Raises UserError for one that is no KEY=VALUE with a value in YAML."""
+    values = {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not (separator and re.fullmatch(r"[a-zA-Z_][\w-]*\w", key)):
+            raise UserError(
+                f"--config: {assignment}: not KEY=VALUE with a key of {DEFAULT}; a key within another is written as "
+                "'grid={seed: [1]}'"
+            )
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"--config: {assignment}: the value is not valid YAML") from None
+    return values
 
 
 def _merge(below, above):
@@ -55,18 +67,19 @@ def _copy(value):
 def add_options(parser):
     """Give a parser Snakemake's two options that choose a study."""
     parser.add_argument("--configfile", "--configfiles", nargs="+", default=[], metavar="FILE")
-    parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--config", "-C", nargs="*", default=[], metavar="KEY=VALUE")
 
 
 def stop_if_unreadable(words):
-    """End the process with one line if a configuration file among Snakemake's options is missing or not YAML.
+    """End the process with one line if Snakemake's options name a configuration file or a value that cannot be read.
 
-    The default profile calls this, since Snakemake reads these files, and fails on them, before it reads the Snakefile.
+    The default profile calls this, since Snakemake reads both, and fails on them, before it reads the Snakefile.
     """
     parser = argparse.ArgumentParser(add_help=False)
     add_options(parser)
     options, _ = parser.parse_known_args(words)
     try:
         checks.sources([DEFAULT, *options.configfile])
+        _assigned(options.config)
     except UserError as fault:
         sys.exit(str(fault))

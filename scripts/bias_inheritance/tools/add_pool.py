@@ -36,7 +36,10 @@ def main(words):
     parser = argparse.ArgumentParser(prog="bias-inheritance add-pool", description=__doc__.split("\n")[0])
     parser.add_argument("name", metavar="NAME", help="of the pool")
     parser.add_argument("file", metavar="FILE", help="synthetic samples, each with a label")
-    parser.add_argument("--domain", required=True, help="the domain that the samples belong to")
+    domains = catalog.names("domain")
+    parser.add_argument(
+        "--domain", required=True, choices=domains, metavar="DOMAIN", help="the domain that the samples belong to"
+    )
     parser.add_argument("--text", metavar="COLUMN", help="column of the texts")
     parser.add_argument("--label", metavar="COLUMN", help="column of the labels")
     parser.add_argument("--group", metavar="COLUMN", help="column of the groups")

@@ -12,6 +12,7 @@ import sys
 
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.study import checks, configuration, costs
 
 HEADINGS = {
     "study": "study",
@@ -24,19 +25,15 @@ HEADINGS = {
 
 
 def main(words):
-
     parser = argparse.ArgumentParser(
         prog="bias-inheritance costs",
         description=__doc__.split("\n\n")[0],
         epilog=__doc__.split("\n\n")[2],
         allow_abbrev=False,
     )
-    parser.add_argument("--configfile", nargs="+", default=[], metavar="FILE")
-    parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+    configuration.add_options(parser)
     arguments = parser.parse_args(words)
     os.chdir(ROOT)
-    from bias_inheritance.study import checks, configuration, costs
-
     try:
         config, sources = configuration.read(arguments.configfile, arguments.config)
         checks.check(config, sources)

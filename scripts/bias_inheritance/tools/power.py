@@ -48,7 +48,7 @@ def main(words):
     except UserError as fault:
         sys.exit(f"power: {fault}")
     except OSError as fault:
-        sys.exit(f"power: {fault.filename}: {fault.strerror}")
+        sys.exit(f"power: {fault.filename}: {fault.strerror}; give a pilot's scores.csv, as in results/demo")
     print(table([row | needs(row, declared, arguments.seeds) for row in rows], arguments.seeds, declared["power"]))
     print("\nleft out:", *(f"  {claim}  {contrast}: {reason}" for claim, contrast, reason in left_out), sep="\n")
 

@@ -5,13 +5,14 @@ Prints the jobs behind it as a tree, down to prompts, seeds, the digests of the 
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import sys
 import textwrap
 from pathlib import Path
 
-from bias_inheritance.plumbing import files, provenance, records
+from bias_inheritance.plumbing import audit, files, provenance, records
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.records import plain
 
@@ -58,6 +59,12 @@ def trace(path, row=None, samples=0):
     if row is not None:
         content = read_row(study, name, row)
         if "contrast" in content:
+            record = study.makers[name]
+            if changed := list(audit.changed_code(record, {})):
+                raise UserError(
+                    f"{path}: a row of claims.csv is traced by the code that made it, but {changed[0]}; trace it in the "
+                    f"checkout of commit {(record['git'] or {}).get('commit')}, or run Snakemake again"
+                )
             starts, weights = claim_scores(study, name, content)
         elif "metric" in content and "bias" in content:
             starts = [score_file(study, content)]
@@ -113,38 +120,33 @@ def score_file(study, row):
 def claim_scores(study, name, row):
     """(files of scores, {cell: weight}) behind a row of claims.csv: the runs that its contrast weighs, over all seeds.
 
-    Of misalignments the file is the table, which holds all runs. A row that sums up others (a whole claim, what stands beside a test) has all scores behind it, and no weights.
+    A row that sums up others (a whole claim, what stands beside a test) has all tables behind it, and no weights.
     """
     import pandas as pd
 
-    from bias_inheritance.claims import frames, testing
+    from bias_inheritance.claims import contrasts, frames, testing
 
     record = study.makers[name]
     declared, inputs = record["parameters"]["declared"], record["inputs"]
-    scores = frames.read_scores(existing_path(study, inputs["scores"][0]["path"]))
-    tables = {
-        entry["path"]: frames.read_misalignment(existing_path(study, entry["path"])) for entry in inputs["misalignment"]
-    }
+    paths = {kind: [entry["path"] for entry in inputs[kind]] for kind in ("scores", "misalignment", "inherited")}
+    tables = [frames.read_scores(existing_path(study, paths["scores"][0]))]
+    tables += [frames.read_misalignment(existing_path(study, path)) for path in paths["misalignment"]]
+    tables += [frames.read_inheritance(existing_path(study, path)) for path in paths["inherited"]]
     manipulation = pd.read_csv(existing_path(study, inputs["manipulation"][0]["path"]))
-    studies = testing.studies_of(declared, pd.concat([scores, *tables.values()], ignore_index=True), manipulation)
+    studies = testing.studies_of(declared, pd.concat(tables, ignore_index=True), manipulation)
     tests = [test for one in studies for test in testing.plan(declared, one, studies)]
     test = next((t for t in tests if (t["claim"], t["contrast"]) == (row["claim"], row["contrast"])), None)
     data = testing.measure(test, declared).get("data") if test else None
     if data is None or data["weights"] is None:
-        return [inputs["scores"][0]["path"]], None
+        return list(itertools.chain(*paths.values())), None
     weights = data["weights"]
-    spec = test["spec"]
-    outcomes = [part["outcome"] for part in (spec, spec.get("minus", {})) if "outcome" in part]
-    tasks = {task for outcome in outcomes for selector in declared["outcomes"][outcome] for task in selector["task"]}
-    used = scores[
-        (scores["model"] == test["study"]["model"])
-        & scores["task"].isin(tasks)
-        & scores["seed"].isin(list(data["values"].index))
-        & scores[frames.CELL].apply(tuple, axis=1).isin(list(weights))
-    ]
-    starts = list(dict.fromkeys(score_file(study, row) for row in used.astype(str).to_dict("records")))
-    starts += [path for path, table in tables.items() if table["task"].isin(tasks).any()]
-    return starts, {" ".join(map(str, cell)): weight for cell, weight in weights.items()}
+    rows, _ = contrasts.outcome_runs(test["spec"], declared, test["study"])
+    weighed = rows["seed"].isin(data["values"].index) & rows[frames.CELL].apply(tuple, axis=1).isin(list(weights))
+    # of a misalignment and of β the file is the table, which holds all runs; its name is the task
+    of_task = {Path(path).stem: path for path in paths["misalignment"] + paths["inherited"]}
+    runs = rows[weighed].astype(str).to_dict("records")
+    starts = dict.fromkeys(of_task.get(run["task"]) or score_file(study, run) for run in runs)
+    return list(starts), {" ".join(map(str, cell)): weight for cell, weight in weights.items()}
 
 
 def generated_pools(study, job):
