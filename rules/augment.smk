@@ -19,11 +19,11 @@ rule write_pool:
     priority: BEFORE_TRAINING
     container:
         image("gpu")
-    threads: of_model("threads")
+    threads: model_resource("threads")
     resources:
-        gpu=of_model("gpu"),
+        gpu=model_resource("gpu"),
         mem_mb=memory,
-        runtime=of_model("runtime"),
+        runtime=model_resource("runtime"),
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
@@ -58,11 +58,11 @@ rule rewrite_pool:
     priority: BEFORE_TRAINING
     container:
         image("gpu")
-    threads: of_model("threads")
+    threads: model_resource("threads")
     resources:
-        gpu=of_model("gpu"),
+        gpu=model_resource("gpu"),
         mem_mb=memory,
-        runtime=of_model("runtime"),
+        runtime=model_resource("runtime"),
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,

@@ -209,7 +209,7 @@ def resources_of(wildcards):
     return catalog.load("model", wildcards.model)["resources"]
 
 
-def of_model(key):
+def model_resource(key):
     """`threads`, `gpu` or `runtime` (minutes, for a cluster) of jobs that load a model, from the model's file.
 
     The value itself where all models of the study have the same: Snakemake calls a function several times per job.

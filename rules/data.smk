@@ -11,9 +11,9 @@ rule prepare_model:
         image("gpu")
     threads: 2
     resources:
-        gpu=of_model("gpu"),
+        gpu=model_resource("gpu"),
         mem_mb=memory,
-        runtime=of_model("runtime"),
+        runtime=model_resource("runtime"),
     params:
         code=code("prepare_model"),
         paths=paths,

@@ -15,11 +15,11 @@ rule predict:
         model=model_constraint(runs_here),
     container:
         image("gpu")
-    threads: of_model("threads")
+    threads: model_resource("threads")
     resources:
-        gpu=of_model("gpu"),
+        gpu=model_resource("gpu"),
         mem_mb=memory,
-        runtime=of_model("runtime"),
+        runtime=model_resource("runtime"),
     params:
         code=code("predict"),
         paths=paths,

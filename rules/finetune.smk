@@ -22,11 +22,11 @@ rule finetune:
     priority: training_priority
     container:
         image("gpu")
-    threads: of_model("threads")
+    threads: model_resource("threads")
     resources:
-        gpu=of_model("gpu"),
+        gpu=model_resource("gpu"),
         mem_mb=memory,
-        runtime=of_model("runtime"),
+        runtime=model_resource("runtime"),
     params:
         script="finetune",
         code=code("finetune", chosen_by_mix, ["domain", "mitigation"]),

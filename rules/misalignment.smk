@@ -61,11 +61,11 @@ rule predict_opinions:
         model=model_constraint(runs_here),
     container:
         image("gpu")
-    threads: of_model("threads")
+    threads: model_resource("threads")
     resources:
-        gpu=of_model("gpu"),
+        gpu=model_resource("gpu"),
         mem_mb=memory,
-        runtime=of_model("runtime"),
+        runtime=model_resource("runtime"),
     params:
         code=code("predict"),
         paths=paths,
@@ -172,11 +172,11 @@ rule compare_pool:
         f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     container:
         image("gpu")
-    threads: of_model("threads")
+    threads: model_resource("threads")
     resources:
-        gpu=of_model("gpu"),
+        gpu=model_resource("gpu"),
         mem_mb=lambda w, attempt: memory(w, attempt, EMBEDDER["resources"]["mem_mb"]),
-        runtime=of_model("runtime"),
+        runtime=model_resource("runtime"),
     params:
         code=code("compare_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,

@@ -52,9 +52,9 @@ def compare_pool(
     def compare(where, ids, augmented, texts, pairs, network):
         kept = independent(samples, ids, augmented)
         chosen = [samples[ids[i]] for i in kept]
-        vectors = {"": embeddings.of_texts(*sentence_model, [texts[i] for i in kept], embedder)}
+        vectors = {"": embeddings.embed_texts(*sentence_model, [texts[i] for i in kept], embedder)}
         if network:
-            vectors["hidden_"] = embeddings.of_pairs(network, chat, [pairs[i] for i in kept])
+            vectors["hidden_"] = embeddings.embed_pairs(network, chat, [pairs[i] for i in kept])
         new, strata = [augmented[i] for i in kept], [stratum(sample, grouped) for sample in chosen]
         for prefix, found in vectors.items():
             seed = record_seed("permutations", prefix, *where.values())

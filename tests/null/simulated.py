@@ -133,8 +133,8 @@ def inheritances(
     shape = (studies, seeds, labels, 1)
     drawn = stream.binomial(per_label, np.array(women)[:labels, None], shape)
     original = np.full(shape, per_label / 2)  # of originals per label and group
-    x = inheritance.of_counts(original + per_label - drawn, original + drawn)
-    dx = x - inheritance.of_counts(original + per_label / 2, original + per_label / 2)
+    x = inheritance.association_of_counts(original + per_label - drawn, original + drawn)
+    dx = x - inheritance.association_of_counts(original + per_label / 2, original + per_label / 2)
 
     true = np.repeat(np.arange(labels), 2 * twins)
     man = np.tile([1.0, 0.0], labels * twins)

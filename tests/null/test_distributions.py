@@ -38,7 +38,7 @@ def sentences(texts):
     if not (base.STORE / source["name"] / "source").exists():
         pytest.skip("the sentence embedder is not fetched (a study with misalignment: [distributions] fetches it)")
     card = {"model": source["name"], "form": "source", "files": {}}
-    return embeddings.of_texts(*base.load_embedder(card), texts, source)
+    return embeddings.embed_texts(*base.load_embedder(card), texts, source)
 
 
 def halves(samples, seed):

@@ -62,7 +62,7 @@ def test_that_slurm_ended_a_job_for_its_memory_is_told_however_much_follows(tmp_
 
 
 def test_the_state_of_a_killed_step_is_no_longer_shown(tmp_path):
-    with progress.of_job(tmp_path, "finetune", {"seed": 1}):
+    with progress.job_reported(tmp_path, "finetune", {"seed": 1}):
         progress.update(3, 48, "steps")
         (path,) = (tmp_path / "progress").iterdir()
         state = path.read_bytes()

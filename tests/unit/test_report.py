@@ -12,7 +12,7 @@ from bias_inheritance.claims.reading import picks
 from bias_inheritance.plumbing import records
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.report import answer, words
-from bias_inheritance.report.facts import over_seeds
+from bias_inheritance.report.facts import seed_means
 from bias_inheritance.study import catalog
 from report import embedded, report
 
@@ -72,7 +72,7 @@ def test_means_over_seeds_have_t_intervals_and_all_their_rows():
     values = pd.DataFrame(
         {"bias": ["a"] * 3 + ["b"], "seed": [1, 2, 3, 1], "value": [0.1, 0.2, 0.3, 0.5], "row": range(1, 5)}
     )
-    means = over_seeds(values, ["bias"], "scores").set_index("bias")
+    means = seed_means(values, ["bias"], "scores").set_index("bias")
     # 0.2 ± t(0.975; 2) · 0.1 / √3, by hand
     assert means.loc["a", ["value", "ci_low", "ci_high"]].tolist() == pytest.approx(
         [0.2, -0.0484138, 0.4484138], abs=1e-6
@@ -83,14 +83,14 @@ def test_means_over_seeds_have_t_intervals_and_all_their_rows():
 
 def test_data_sets_of_one_seed_are_averaged_before_the_seeds():
     values = pd.DataFrame({"bias": "a", "seed": [1, 1, 2], "value": [0.0, 1.0, 0.1], "row": [1, 2, 3]})
-    assert over_seeds(values, ["bias"], "scores")["value"].tolist() == pytest.approx([0.3])
+    assert seed_means(values, ["bias"], "scores")["value"].tolist() == pytest.approx([0.3])
 
 
 def test_no_interval_leaves_the_scale_of_its_metric():
     values = pd.DataFrame({"seed": [1, 2], "value": [0.9, 1.0], "row": [1, 2], "metric": "accuracy", "group": "all"})
-    share = over_seeds(values, ["metric", "group"], "scores").iloc[0]
+    share = seed_means(values, ["metric", "group"], "scores").iloc[0]
     assert share["ci_high"] == 1.0 and share["ci_low"] >= 0.0
-    effect = over_seeds(values.assign(effect="slant"), ["metric", "group", "effect"], "effects").iloc[0]
+    effect = seed_means(values.assign(effect="slant"), ["metric", "group", "effect"], "effects").iloc[0]
     assert effect["ci_high"] == 1.0 and effect["ci_low"] >= -1.0
 
 

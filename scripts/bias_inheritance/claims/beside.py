@@ -11,14 +11,14 @@ def beside(test, predictions):
     if test["test"] not in (SEED_TEST, RANK_TEST) or test["lacks"]:
         return []
     if test["test"] == RANK_TEST:
-        rows = over_seeds(test)
+        rows = correlation_interval(test)
     else:
-        rows = against_share(test) if "against" in test["spec"] else whole_grid(test)
+        rows = binomial_rows(test) if "against" in test["spec"] else mixed_model_rows(test)
         rows += item_level(test, predictions)
     return [row | {"claim": test["claim"], "metric": test["metric"], "verdict": "beside"} for row in rows]
 
 
-def over_seeds(test):
+def correlation_interval(test):
     """The t interval of a correlation over seeds: how steady it is for these bias types."""
     result = statistics.seed_test(test["data"]["values"].to_numpy(), test["declared"]["alpha"])
     reason = "Beside the deciding test: how steady the order of these bias types is; it says nothing of other types."
@@ -26,7 +26,7 @@ def over_seeds(test):
     return [result | size | {"contrast": test["contrast"], "test": RANK_OVER_SEEDS, "reason": reason}]
 
 
-def whole_grid(test):
+def mixed_model_rows(test):
     """The mixed model over all runs of this outcome, fitted once for all contrasts of a study."""
     runs, fits = test["data"]["runs"], test["study"]["fits"]
     fitted_on = (test["metric"], tuple(sorted(runs["round"].unique())))
@@ -40,7 +40,7 @@ def whole_grid(test):
     )
 
 
-def against_share(test):
+def binomial_rows(test):
     """Exact binomial test of each seed's share against the declared one; its items are the pool's samples."""
     rows, share = [], test["spec"]["against"]
     runs = test["data"]["runs"]
@@ -77,7 +77,7 @@ def item_level(test, predictions):
         return predictions(study["model"], domain, bias, gamma, mitigation, seed, number, task)
 
     if test["n_seeds"] >= statistics.SEEDS_FOR_GEE:
-        rows += over_items(test, items_of, sides or (group,))
+        rows += gee_rows(test, items_of, sides or (group,))
     largest = {cell[0]: cell for cell in sorted(weights, key=lambda cell: cell[1])}  # each pool's cell of the largest γ
     if not sides and len(largest) == 2 and spec["over"] != "round":
         pair = sorted(largest.values(), key=lambda cell: -weights[cell])
@@ -96,7 +96,7 @@ def item_level(test, predictions):
     return rows
 
 
-def over_items(test, items_of, sides):
+def gee_rows(test, items_of, sides):
     """The GEE row of a contrast of accuracies, where every run's predictions are there. sides: one group, or the reference
     and the compared one."""
     import pandas as pd

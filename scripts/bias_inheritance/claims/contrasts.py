@@ -192,7 +192,7 @@ def cell_weights(spec, cells, comparisons, zero=None):
     return weights
 
 
-def at_common_gammas(sides, cells):
+def cells_at_common_gammas(sides, cells):
     """The cells at γ 0 and at the γ at which every pool of every side was run: one side is subtracted from another at the
     same γ, also where a study trains its mitigations at some γ only. A side that was never run restricts nothing."""
     run = [
@@ -253,7 +253,7 @@ def seed_values(spec, declared, study):
         if used["over"] == "round":
             refuse_collapsed(used, study)
     if len(sides) > 1:
-        cells = at_common_gammas([used for used, _ in sides], cells)
+        cells = cells_at_common_gammas([used for used, _ in sides], cells)
     weights = {}
     for used, sign in sides:
         for cell, weight in cell_weights(used, cells, declared["comparisons"], zero).items():

@@ -6,7 +6,7 @@ import re
 from bias_inheritance.stats import statistics
 
 
-def with_declarations(claims, declared):
+def joined_with_declarations(claims, declared):
     """claims.csv with `spec` (its declared contrast with what its name picked, or None), `control`, `decides`, `model` (where
     the study has several), `whole`, and `positive`, whether a row is of a known effect that must be found."""
     import pandas as pd

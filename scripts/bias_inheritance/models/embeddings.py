@@ -3,7 +3,7 @@
 BATCH = 8  # pairs per forward pass of the studied model
 
 
-def of_texts(model, tokenizer, texts, embedder):
+def embed_texts(model, tokenizer, texts, embedder):
     """Sentence embeddings [n × d] of unit length: the mean over tokens of the last layer (Reimers & Gurevych, 2019).
 
     embedder: catalog/embedder.yaml; texts longer than its max_tokens are cut.
@@ -28,7 +28,7 @@ def of_texts(model, tokenizer, texts, embedder):
     return np.concatenate(vectors)
 
 
-def of_pairs(network, chat, pairs):
+def embed_pairs(network, chat, pairs):
     """φ of (user, answer) pairs [n × width]: what the alignment loss sees (study, section 6)."""
     import numpy as np
     import torch

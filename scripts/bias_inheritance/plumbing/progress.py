@@ -24,7 +24,7 @@ RUNS = "runs.jsonl"  # in .work/STUDY: {started, ended} of each run that ended, 
 
 
 @contextmanager
-def of_job(work, step, wildcards):
+def job_reported(work, step, wildcards):
     """During the job, `update` writes to the job's own file, which is removed at the end."""
     global _job
     folder = Path(work) / "progress"

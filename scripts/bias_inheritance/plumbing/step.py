@@ -121,7 +121,7 @@ def run(function):
                 values[key] = arguments.work / name / provenance.digest(specification)[:16]
                 # after a kill the old process may still be alive
                 locks.append(files.hold(values[key] / "lock", wait=True))
-        with progress.of_job(arguments.work, name, arguments.wildcards):
+        with progress.job_reported(arguments.work, name, arguments.wildcards):
             function(**values)
         _refuse_changed(inputs, stamps)
         outputs = {key: _describe_all(paths) for key, paths in written.items()}

@@ -235,7 +235,7 @@ def overview(caption, facts, rows):
         effect = row["effect"] if words.known(row["effect"]) else "–"
         p = [words.p_value(row["p_adjusted"]), words.p_value(row["p_study"])]
         name = Markup("<b>{}</b> {}").format(row["claim"], name)
-        lines.append((None, [name, effect, estimate, *p, to_verdict(facts, row)]))
+        lines.append((None, [name, effect, estimate, *p, verdict_link(facts, row)]))
     header = ["Claim", "Effect", "Estimate (95% interval)", "p family", "p study", "Verdict"]
     return table(caption, header, lines, short=True)
 
@@ -271,9 +271,9 @@ def published(facts):
             same = other["claim"] == row["claim"] and other["model"] == row["model"]
             named = other["spec"]["counterpart"] == row["spec"]["name"]
             if same and named and other["spec"].get("contrast") == row["spec"].get("contrast"):
-                beside[other["effect"]].append(to_verdict(facts, other))
+                beside[other["effect"]].append(verdict_link(facts, other))
         name = Markup("<b>{}</b> {}").format(row["claim"], words.greek(row["contrast"]))
-        stated = [name, row["published"].rpartition(" (")[0], row["effect"], to_verdict(facts, row)]
+        stated = [name, row["published"].rpartition(" (")[0], row["effect"], verdict_link(facts, row)]
         line = (None, [*stated, *(Markup(" ").join(each) or "–" for each in beside.values())])
         (untested if row["verdict"] == "not tested" else tested).append(line)
     header = ["Claim", "Published", "Figure is of", "Verdict as published", "On the slant", "On natural inheritance"]
@@ -292,7 +292,7 @@ def published(facts):
     ]
 
 
-def to_verdict(facts, row):
+def verdict_link(facts, row):
     return Markup("{} {}").format(judged(facts, row), link("why", "claims", row["row"]))
 
 

@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from bias_inheritance.data import opinions
 from bias_inheritance.report import figures, words
-from bias_inheritance.report.facts import over_seeds
+from bias_inheritance.report.facts import seed_means
 from bias_inheritance.report.parts import OVER_SEEDS, fold, listing, quote, section, table, text
 from bias_inheritance.study import grid
 
@@ -74,7 +74,7 @@ def values(facts, measured):
     """Similarity of the model's opinions to each country's."""
     selected = facts.plain(measured)
     selected = selected[selected["metric"].str.startswith("similarity") | (selected["metric"] == "drift")]
-    data = facts.ordered(over_seeds(selected, [*PLACE, "metric", "group"], "values"))
+    data = facts.ordered(seed_means(selected, [*PLACE, "metric", "group"], "values"))
     invented = selected["dataset"].eq(opinions.FIXTURE).any()
     caption = "Opinion questions answered in a country's name: similarity of the model's shares to the country's, over all countries."
     caption += " The questions are the shipped fixture, whose shares are invented." if invented else ""
@@ -89,7 +89,7 @@ def values(facts, measured):
 def groups(facts, measured):
     """The share of each group (of two groups, of the first) in the texts of each label, beside labour statistics."""
     selected = measured[measured["metric"].str.fullmatch("(?!asked_).+_share") & (measured["round"] == 1)]
-    data = facts.ordered(over_seeds(selected, [*PLACE, "metric", "group"], "groups"))
+    data = facts.ordered(seed_means(selected, [*PLACE, "metric", "group"], "groups"))
     labour = selected.dropna(subset=["labour_share"]).drop_duplicates([*PLACE, "metric", "group"])
     labour = labour.assign(value=labour["labour_share"], ci_low=None, ci_high=None)
     labour["metric"] += ", labour statistics"
@@ -115,9 +115,9 @@ def groups(facts, measured):
 def distributions(facts, measured):
     """How far the texts of each pool lie from the originals, beside what permuted origins give."""
     keys = [*PLACE, "mitigation", "metric", "group"]
-    data = facts.ordered(over_seeds(measured, keys, "distributions")).assign(source="measured")
+    data = facts.ordered(seed_means(measured, keys, "distributions")).assign(source="measured")
     null = measured.assign(value=measured["null"]) if "null" in measured else measured[:0]
-    null = over_seeds(null, keys, "distributions").assign(source="expected of equal texts", ci_low=None, ci_high=None)
+    null = seed_means(null, keys, "distributions").assign(source="expected of equal texts", ci_low=None, ci_high=None)
     drawn = pd.concat([data, null])[lambda rows: rows["mitigation"].isna()]
     caption = "Distance of each pool's texts from the originals; t intervals over seeds."
     drawn = facts.named(drawn, panel="metric", place="bias", series="source")
@@ -234,12 +234,12 @@ def worked(entry, place):
 def methods(facts):
     """Models, training, decoding, sizes, tests: everything needed to run it again."""
     paper = Markup('The study follows Li et al. (2026), <cite>Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks</cite>, ACL 2026: <a href="https://aclanthology.org/2026.acl-long.1408" rel="noreferrer">anthology</a>, <a href="https://arxiv.org/abs/2502.04419" rel="noreferrer">arXiv 2502.04419</a>. Its published figures are quoted from a summary where their source says so.')  # fmt: skip
-    rows = [(None, [what, how]) for what, how in [*of_models(facts), *of_data(facts), *of_tasks(facts)]]
+    rows = [(None, [what, how]) for what, how in [*model_settings(facts), *data_settings(facts), *task_settings(facts)]]
     setup = table("How the study was run.", ["What", "How"], rows)
     return section("methods", "Methods", text(paper), setup, fold("Time and memory", cost(facts)))
 
 
-def of_models(facts):
+def model_settings(facts):
     cards = {card["model"]: card for card in facts.cards}
     for name in facts.config["grid"]["model"]:
         leaves, card = facts.names["model"][name], cards.get(name, {})
@@ -254,7 +254,7 @@ def of_models(facts):
         yield facts.placed("Decoding of the pools", {"model": name}), pairs(leaves.get("generation", {}))
 
 
-def of_data(facts):
+def data_settings(facts):
     config, counts = facts.config, facts.tables["pools"]
     for domain in config["grid"]["domain"]:
         size = grid.originals_of(config, domain)
@@ -277,7 +277,7 @@ def of_data(facts):
     yield "Samples trained as instruction → text", words.percent(config["instruction_share"])
 
 
-def of_tasks(facts):
+def task_settings(facts):
     scores = facts.tables["scores"]
     for task in facts.config["grid"]["task"]:
         selected, leaves = scores[scores["task"] == task], facts.names["task"][task]

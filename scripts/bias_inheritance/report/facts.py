@@ -41,7 +41,7 @@ class Facts:
     digest: str = ""
 
     def __post_init__(self):
-        self.claims = reading.with_declarations(self.tables["claims"], self.declared)
+        self.claims = reading.joined_with_declarations(self.tables["claims"], self.declared)
         self.rounds = self.config["rounds"]["count"]
         self.gammas = sorted(gamma for gamma in self.config["grid"]["gamma"] if gamma > 0)
 
@@ -162,7 +162,7 @@ class Facts:
         return f"{words.percent(unread)} of answers unreadable" if unread > self.declared["unreadable_limit"] else ""
 
     @staticmethod
-    def of(table, place):
+    def outcome_rows(table, place):
         """The rows of an outcome's model, domain, task and way of scoring."""
         keep = [table[key] == place[key] for key in ("model", "domain", "task", "scoring")]
         return table[keep[0] & keep[1] & keep[2] & keep[3]]
@@ -201,7 +201,7 @@ def read_table(path):
     return table.assign(row=range(1, len(table) + 1))
 
 
-def over_seeds(table, by, file):
+def seed_means(table, by, file):
     """One row per group of `by`: mean over seeds (`value`) with its 95% t interval, and what it comes from.
 
     table: frame with seed, value, row and `by`. A seed with several values (datasets) is averaged first, since the seed is

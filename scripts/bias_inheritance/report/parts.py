@@ -34,7 +34,7 @@ def table(caption, header, rows, short=False):
 
 
 def listing(facts, caption, data, columns, file=None):
-    """Rows of a table as they stand, or of `over_seeds`. columns: {title: column or function of a row}.
+    """Rows of a table as they stand, or of `seed_means`. columns: {title: column or function of a row}.
 
     file: stem of the CSV file that a row stands in; it gives the row its address in the page.
     """

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bias_inheritance.report import figures, words
-from bias_inheritance.report.facts import EXTREMES, FLAGS, over_seeds
+from bias_inheritance.report.facts import EXTREMES, FLAGS, seed_means
 from bias_inheritance.report.parts import OVER_SEEDS, faded, fold, link, listing, section, shade, table, text
 
 OPEN = 2  # tasks whose figure of effects stands open
@@ -18,7 +18,7 @@ def effects(facts):
         return section("effects", "Effects", nothing="The study has no cells with augmented data, so there is no effect to show.")  # fmt: skip
     rows, outcomes, blocks = rows[rows["round"] == rows["round"].min()], facts.outcomes(), []
     for place, outcome in enumerate(outcomes):
-        selected = facts.of(rows, outcome)
+        selected = facts.outcome_rows(rows, outcome)
         drawn = effect_figure(facts, outcome, selected[selected["metric"] == outcome["metric"]])
         full = effect_table(facts, outcome, selected)
         title = f"{outcome['title']}: all effects"
@@ -33,24 +33,24 @@ def effects(facts):
 
 def glance(facts, rows, outcomes):
     """Pools by primary outcomes: mean effect at the largest γ, coloured by its standard error."""
-    means = over_seeds(facts.plain(rows), [*KEYS, "scoring", "effect"], "effects")
+    means = seed_means(facts.plain(rows), [*KEYS, "scoring", "effect"], "effects")
     columns = []
     for outcome in outcomes:
-        selected = facts.of(means, outcome)
+        selected = facts.outcome_rows(means, outcome)
         selected = selected[(selected["metric"] == outcome["metric"]) & (selected["group"] == outcome["groups"][0])]
         columns.append({(row["effect"], row["bias"]): row for row in selected.to_dict("records")})
     lines = []
     for effect in words.EFFECTS:
         for bias in [bias for bias in facts.pools if any((effect, bias) in column for column in columns)]:
             cells = [column.get((effect, bias)) for column in columns]
-            shown = [shade(row, to_row(row, words.number(row["value"], sign=True))) if row else "–" for row in cells]
+            shown = [shade(row, row_link(row, words.number(row["value"], sign=True))) if row else "–" for row in cells]
             lines.append((None, [facts.title("bias", bias), effect, *shown]))
     header = [faded(f"{outcome['title']}: {primary(facts, outcome)}", outcome["faded"]) for outcome in outcomes]
     caption = "Primary outcomes at the largest γ without mitigation, mean over seeds. The colour is the distance from 0 in standard errors (full at four), so that a large effect of noisy seeds stays pale."
     return table(caption, ["Pool", "Effect", *header], lines) if len(outcomes) > 1 else None
 
 
-def to_row(row, shown):
+def row_link(row, shown):
     file, _, first = row["id"].rpartition("-")
     return link(shown, file, first)
 
@@ -66,7 +66,7 @@ def effect_figure(facts, outcome, rows):
     several = len(facts.gammas) > 1
     groups = outcome["groups"][:1] if several else outcome["groups"]
     rows = rows[(rows["mitigation"] == "none") & rows["group"].isin(groups)]
-    data = facts.ordered(over_seeds(rows, [*KEYS, "gamma", "effect"], "effects"))
+    data = facts.ordered(seed_means(rows, [*KEYS, "gamma", "effect"], "effects"))
     data = facts.ordered(facts.ordered(data, "group", groups), "effect", list(words.EFFECTS))
     if data.empty:
         return None
@@ -85,7 +85,7 @@ def effect_table(facts, outcome, rows):
     """Every effect on a task: its metrics for contrasts, extremes and all items, the primary one first."""
     groups = {*outcome["groups"], *facts.contrasts(outcome["domain"], outcome["task"]), *EXTREMES}
     keys = ["model", "domain", "task", "bias", "gamma", "mitigation", "effect", "control", "dataset", "metric", "group"]
-    data = facts.ordered(over_seeds(rows[rows["group"].isin(groups)], keys, "effects"))
+    data = facts.ordered(seed_means(rows[rows["group"].isin(groups)], keys, "effects"))
     data = facts.ordered(data, "metric", [outcome["metric"], *words.METRICS])
     columns = {"Pool": "bias", "Metric": "metric", "Group": "group", "Effect": "effect", "Minus": "control"}
     columns |= {"γ": "gamma", "Mitigation": "mitigation"}
@@ -102,27 +102,31 @@ def mitigations(facts):
     betas, drawn = facts.betas(over_seeds=False), []
     if len(betas):
         selected = facts.named(betas[betas["round"] <= 1].assign(value=betas["beta"]), panel="kind")
-        drawn.append(mitigated(facts, selected, "inheritance", "Inheritance coefficient under each mitigation", "β"))
+        drawn.append(
+            mitigation_figure(facts, selected, "inheritance", "Inheritance coefficient under each mitigation", "β")
+        )
     rows = facts.tables["effects"][facts.tables["effects"]["round"] <= 1]
     for outcome in facts.outcomes():
-        selected = facts.of(rows, outcome)
+        selected = facts.outcome_rows(rows, outcome)
         selected = selected[(selected["metric"] == outcome["metric"]) & (selected["group"] == outcome["groups"][0])]
         selected = facts.named(
             facts.ordered(selected[selected["effect"] != "dose"], "effect", list(words.EFFECTS)), panel="effect"
         )
         title = f"{outcome['title']}: {primary(facts, outcome)}"
-        figure = mitigated(facts, selected, "effects", title, f"change of {words.metric_unit(outcome['metric'])}")
+        figure = mitigation_figure(
+            facts, selected, "effects", title, f"change of {words.metric_unit(outcome['metric'])}"
+        )
         drawn.append(fold(title, figure, faded=bool(outcome["faded"])))
     kinds = pd.DataFrame([{"mitigation": name, **facts.names["mitigation"][name]} for name in order])
     does = listing(facts, "Mitigations.", kinds, {"Mitigation": "mitigation", "What it does": "does"})
     return section("mitigations", "Mitigations", *drawn, fold("What each mitigation does", does))
 
 
-def mitigated(facts, rows, file, title, unit):
+def mitigation_figure(facts, rows, file, title, unit):
     """Pools that were mitigated at the largest γ, each mitigation a mark."""
     rows = rows[rows["gamma"] == rows["gamma"].max()]
     treated = set(rows[rows["mitigation"] != "none"]["bias"])
-    data = over_seeds(rows[rows["bias"].isin(treated)], ["model", "domain", "panel", "bias", "mitigation"], file)
+    data = seed_means(rows[rows["bias"].isin(treated)], ["model", "domain", "panel", "bias", "mitigation"], file)
     if data.empty:
         return None
     data = facts.ordered(facts.ordered(data), "mitigation", facts.config["grid"]["mitigation"])
@@ -138,26 +142,26 @@ def rounds(facts):
     betas, drawn = facts.betas(over_seeds=False), []
     if len(betas):
         selected = facts.named(betas[betas["kind"] == "beta"].assign(value=betas["beta"]), panel="kind")
-        drawn.append(over_rounds(facts, selected, "inheritance", "Inheritance coefficient over rounds", "β", 0.0))
+        drawn.append(rounds_figure(facts, selected, "inheritance", "Inheritance coefficient over rounds", "β", 0.0))
     for outcome in facts.outcomes():
-        selected = facts.of(facts.tables["scores"], outcome)
+        selected = facts.outcome_rows(facts.tables["scores"], outcome)
         selected = facts.named(
             selected[(selected["metric"] == outcome["metric"]) & (selected["round"] > 0)], panel="group"
         )
         title = f"{outcome['title']}: {words.metric_title(outcome['metric']).lower()} over rounds"
-        figure = over_rounds(facts, selected, "scores", title, words.metric_unit(outcome["metric"]))
+        figure = rounds_figure(facts, selected, "scores", title, words.metric_unit(outcome["metric"]))
         drawn.append(fold(title, figure, faded=bool(outcome["faded"])))
     quality = facts.tables.get("quality", pd.DataFrame())
     if len(quality):
         selected = facts.named(quality[quality["round"] > 0], panel="metric")
-        drawn.append(over_rounds(facts, selected, "quality", "Quality of the texts over rounds", "value"))
+        drawn.append(rounds_figure(facts, selected, "quality", "Quality of the texts over rounds", "value"))
     return section("rounds", f"Rounds (arm: {facts.config['rounds']['arm']})", *drawn)
 
 
-def over_rounds(facts, rows, file, title, unit, reference=None):
+def rounds_figure(facts, rows, file, title, unit, reference=None):
     """Means over seeds, and their table, of the pools that go on over rounds, at the largest γ without mitigation."""
     rows = rows[(rows["mitigation"] == "none") & rows["gamma"].isin([0.0, rows["gamma"].max()])]
-    data = over_seeds(rows, ["model", "domain", "panel", "bias", "round"], file)
+    data = seed_means(rows, ["model", "domain", "panel", "bias", "round"], file)
     data = facts.ordered(data[data["bias"].isin([*data[data["round"] > 1]["bias"], "original"])])
     if data.empty:
         return None
@@ -170,9 +174,9 @@ def levels(facts):
     """Scores before any difference is taken, beside chance: is there something to lose, and can the task tell?"""
     chance, scores, means = chances(facts), facts.plain(facts.tables["scores"]), []
     for outcome in facts.outcomes():
-        selected = facts.of(scores, outcome)
+        selected = facts.outcome_rows(scores, outcome)
         selected = selected[selected["metric"].isin([outcome["metric"], "accuracy", "macro_f1"])]
-        means.append(facts.ordered(over_seeds(selected, [*KEYS, "gamma"], "scores")).assign(outcome=outcome["title"]))
+        means.append(facts.ordered(seed_means(selected, [*KEYS, "gamma"], "scores")).assign(outcome=outcome["title"]))
     if not means:
         return section("levels", "Scores before any difference", nothing="The study has no scores.")
     data, gaps = pd.concat(means), {"largest_gap"}

@@ -23,10 +23,10 @@ def association(labels, sides, label_set):
     labels = np.asarray(labels, dtype=object)
     of_label = np.array([labels == label for label in label_set], dtype=float)
     counts = np.einsum("li,csi->slc", of_label, np.asarray(sides, dtype=float))
-    return of_counts(*counts)
+    return association_of_counts(*counts)
 
 
-def of_counts(reference, compared):
+def association_of_counts(reference, compared):
     """x [… × labels × contrasts] of the counts of the references and of the compared groups, [… × labels × contrasts] each."""
     import numpy as np
 

@@ -36,9 +36,9 @@ def main(words):
         if arguments.scores:
             scores = read_pilot(arguments.scores)
             declared = {**grid.declared({"grid": grid_of(scores)}), **declared}
-            rows, left_out = from_pilot(declared, scores, arguments.effect)
+            rows, left_out = rows_of_pilot(declared, scores, arguments.effect)
         else:
-            rows, left_out = from_given(
+            rows, left_out = rows_of_given(
                 declared, arguments.run_sd, arguments.item_sd, arguments.items, arguments.effect
             )
         if not rows:
@@ -107,7 +107,7 @@ def grid_of(scores):
     }
 
 
-def from_pilot(declared, scores, effect):
+def rows_of_pilot(declared, scores, effect):
     """([{claim, contrast, run_sd, item_sd, items, seeds, effect, alpha}] of every contrast that the pilot can measure,
     [(claim, contrast, why not)] of the others).
 
@@ -182,7 +182,7 @@ def item_variance(test):
     return float((weights * rows["weight"] * errors).pow(2).groupby(rows["seed"]).sum().mean())
 
 
-def from_given(declared, run_sd, item_sd, items, effect):
+def rows_of_given(declared, run_sd, item_sd, items, effect):
     """The same for every declared contrast with a margin, with one set of standard deviations for all."""
     rows, left_out, size = [], rules(declared), Counter()
     by_claim = {

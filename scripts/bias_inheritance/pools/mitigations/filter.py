@@ -60,7 +60,7 @@ def direction(samples, setting):
     network, tokenizer = base.load_base(base.read_card(setting.card))
     chat = Chat(tokenizer, setting.system)
     phi, plain = (
-        embeddings.of_pairs(network, chat, [setting.family.pair(sample, setting.domain, False) for sample in listed])
+        embeddings.embed_pairs(network, chat, [setting.family.pair(sample, setting.domain, False) for sample in listed])
         for listed in (samples, setting.balanced)
     )
     found = np.zeros(len(samples))
