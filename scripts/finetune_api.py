@@ -32,10 +32,11 @@ def finetune_api(
     model: dict,
     settings: dict,
     seed: int,
+    balanced: Inputs = (),
 ):
     """Write the cell's mix, its adapter (a folder with tuned.json: the tuned model's id and its job) and its training log.
 
-    originals, pools, before, mix: as in finetune.py. start: nothing, or the adapter that training continues from. If the
+    originals, pools, before, mix: as in finetune.py. balanced: never any for a served model. start: nothing, or the adapter that training continues from. If the
     mix collapsed, the adapter is replaced by the reason.
     """
     rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed)

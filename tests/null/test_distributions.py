@@ -22,7 +22,7 @@ ORIGINALS = 48
 
 
 def twins():
-    splits = labelled.load_twins(ROOT / DOMAIN["originals"]["path"], DOMAIN["labels"])
+    splits = labelled.load_twins(ROOT / DOMAIN["data"]["twins"], DOMAIN)
     return [sample for split in splits.values() for sample in split]
 
 
