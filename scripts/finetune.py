@@ -39,12 +39,12 @@ def finetune(
 
     pools, before, mix: the cell's pools, the summary of its mix in the previous round (none in round 1), and {domain,
     mitigation, count, instruction_share}, as mixing.mix takes them. balanced: for a mitigation that asks the untuned
-    model, files of texts without a slant. start: nothing, or the adapter that training
-    continues from. alignment: {weight, batch_size} or None. For a collapsed mix the adapter is replaced by the reason.
-    Raises UserError where a pool is too small for γ, or a sample is longer than the model's context.
+    model, files of texts without a slant. start: nothing, or the adapter that training continues from. alignment:
+    {weight, batch_size} or None. For a collapsed mix the adapter is replaced by the reason. Raises UserError where a pool
+    is too small for γ, or a sample is longer than the model's context.
     """
-    asked = {"balanced": balanced, "card": card, "system": model["system"]} if balanced else {}
-    rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed, **asked)
+    untuned = {"balanced": balanced, "card": card, "system": model["system"]} if balanced else {}
+    rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed, **untuned)
     if collapsed:
         collapse.mark(adapter, collapsed)
         write_table(training_log, [{"collapsed": collapsed}])

@@ -1,4 +1,4 @@
-"""10,000 simulated studies through the functions that decide verdicts: are the promised error rates kept? (study, section 10)"""
+"""10,000 simulated studies through the functions that decide verdicts: are the promised error rates kept?"""
 
 import gc
 
@@ -91,7 +91,7 @@ def test_intervals_cover_a_real_effect(seeds):
 
 
 def test_pooling_items_over_seeds_would_not_keep_it(null):
-    """Why the seed is the unit: a z test over items × seeds finds effects that are not there (study, section 10)."""
+    """Why the seed is the unit: a z test over items × seeds finds effects that are not there."""
     male, female = (
         null[group][..., [CELLS.index((BIAS, 0.5, "none", 1)), CELLS.index((BASELINE, 0.5, "none", 1))]].mean(1)
         for group in ("male", "female")

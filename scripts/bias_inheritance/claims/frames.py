@@ -52,7 +52,7 @@ def checked(scores, name):
 def read_misalignment(path):
     """A table of misalignment/ in the layout of scores: its file's name is the task, fields of the grid it lacks are filled.
 
-    Needs model, domain, bias, seed, metric, group, value, n (issue 7). What belongs to a pool and not to a cell has no γ,
+    Needs model, domain, bias, seed, metric, group, value, n. What belongs to a pool and not to a cell has no γ,
     mitigation or round: it stands at γ 0.00, none, 1. Texts whose group is unclear (n_unclear) are unreadable ones, which
     n counts like any others.
     """
@@ -119,7 +119,7 @@ def control_cell(control, cell, grid):
 
 
 def effects(scores, comparisons):
-    """Per-seed effects of every cell (study, section 1): the scores' keys, effect, control, value, n.
+    """Per-seed effects of every cell: the scores' keys, effect, control, value, n.
 
     comparisons: {pool: {effect: control}} of `grid.comparisons`. A value is the cell's minus that of its control's cell
     (`control_cell`) of equal model, domain and seed; n is the smaller number of items of the two. A cell whose control is
@@ -149,7 +149,7 @@ def effects(scores, comparisons):
 
 
 def failed_manipulation(manipulation, model, domain, types):
-    """{bias: `failed` or `not checked`} of the bias types that may not be tested in a domain (study, section 2)."""
+    """{bias: `failed` or `not checked`} of the bias types that may not be tested in a domain."""
     rows = manipulation[(manipulation["model"] == model) & (manipulation["domain"] == domain)]
     passed = rows["passed"].astype(str).str.lower()
     failed = {bias: "not checked" for bias in types if not (passed[rows["bias"] == bias] == "true").any()}

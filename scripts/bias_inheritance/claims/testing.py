@@ -1,7 +1,6 @@
 """From the claims to tests: which contrasts a study is asked, and the test over seeds that decides each of them.
 
-The numbers of all seeds give a paired t test, and that test alone gives the verdict (study, section 10;
-docs/statistics.md). A correlation over bias types is tested by permutation of the types. p is adjusted by Holm's method
+The numbers of all seeds give a paired t test, and that test alone gives the verdict (docs/statistics.md). A correlation over bias types is tested by permutation of the types. p is adjusted by Holm's method
 within the declared family, which decides, and over all tests of the study, which tells how far the study as a whole bears
 a verdict.
 """

@@ -73,7 +73,7 @@ def published(row, declared):
 
 
 def verdict_of(test, declared):
-    """{verdict, reason} of one deciding test. p > alpha alone is never evidence of no effect (study, section 10).
+    """{verdict, reason} of one deciding test. p > alpha alone is never evidence of no effect.
 
     Equivalent comes before a direction: an effect shown to be smaller than the margin is no support for a claim that it
     matters, even where it is not 0. With direction `none` the claim is that there is none, so equivalence supports it.
@@ -175,7 +175,7 @@ def none_universal(declared, claim, study, tests):
 
 
 def compound(declared, claim, study, tests):
-    """The row of a whole claim, where it has several parts: supported only if all of them are (study, section 10)."""
+    """The row of a whole claim, where it has several parts: supported only if all of them are."""
     parts = [test for test in tests if test["spec"]["part"]]
     if len(parts) < 2:
         return []

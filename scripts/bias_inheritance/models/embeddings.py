@@ -29,7 +29,7 @@ def embed_texts(model, tokenizer, texts, embedder):
 
 
 def embed_pairs(network, chat, pairs):
-    """φ of (user, answer) pairs [n × width]: what the alignment loss sees (study, section 6)."""
+    """φ of (user, answer) pairs [n × width]: what the alignment loss sees."""
     import numpy as np
     import torch
 

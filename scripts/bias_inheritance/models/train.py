@@ -6,17 +6,16 @@ from pathlib import Path
 
 from bias_inheritance.models import checkpoint, schedule
 
-CHECKPOINT_SHARE = (
-    0.02  # of the time may go into checkpoints: every few steps for a small model, every minute for a large
-)
+# of the time may go into checkpoints: every few steps for a small model, every minute for a large one
+CHECKPOINT_SHARE = 0.02
 
 
 def train(model, samples, settings, losses, seed, work, on_step=None):
     """Train the adapter of `model` in place; returns the log, one dict per optimiser step.
 
-    samples: dicts with prompt and answer (token ids) and words (length before mitigation), and what losses read. losses: callables whose sum is
-    minimised (see losses/). seed: of the order of samples. work: folder of the checkpoint, which is resumed from where
-    there is one. on_step: called with (steps done, all steps).
+    samples: dicts with prompt and answer (token ids), words (length before mitigation), and what losses read. losses:
+    callables (model, batch, step) whose sum is minimised (see losses/). seed: of the order of samples. work: folder of the
+    checkpoint, which is resumed from where there is one. on_step: called with (steps done, all steps).
     Raises RuntimeError where no gradient reaches the first layer, and for a loss or a gradient that is not finite.
     """
     import torch

@@ -39,7 +39,6 @@ PRELOADED = [
     "pandas",
     "pyarrow.parquet",
     "safetensors.torch",
-    "jsonschema",
 ]
 
 

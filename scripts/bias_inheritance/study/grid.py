@@ -30,7 +30,7 @@ def gamma_text(gamma):
 
 
 def augmented_count(originals, gamma):
-    """|D_a| = γ·|D_o| / (1 − γ), rounded to the nearest whole sample (study, section 1); γ a number or its text."""
+    """|D_a| = γ·|D_o| / (1 − γ), rounded to the nearest whole sample; γ a number or its text."""
     share = Decimal(str(gamma))
     return int((share * originals / (1 - share)).to_integral_value(rounding="ROUND_HALF_UP"))
 

@@ -19,7 +19,7 @@ def loss(model, batch, step, *, originals, augmented, seed, weight, batch_size):
 
 
 def squared_distance(model, originals, augmented):
-    """An unbiased estimate of ‖E_o[φ] − E_a[φ]‖² from one draw of each origin (study, section 6).
+    """An unbiased estimate of ‖E_o[φ] − E_a[φ]‖² from one draw of each origin.
 
     The squared distance of two draws' means holds their own variance too, which would be pulled down where there is no
     gap at all; it is subtracted, so an estimate can lie below zero.
