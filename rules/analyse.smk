@@ -18,18 +18,8 @@ rule check_manipulation:
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in POOLS],
         counts=[f"{path_of(POOL, pool)}/counts.json" for pool in POOLS],
     output:
-        manipulation=report(
-            f"{RESULTS}/manipulation.csv",
-            caption="captions/manipulation.rst",
-            category="Tables",
-            labels={"result": "manipulation check"},
-        ),
-        table=report(
-            f"{RESULTS}/pools.csv",
-            caption="captions/pools.rst",
-            category="Tables",
-            labels={"result": "counts of the pools"},
-        ),
+        manipulation=f"{RESULTS}/manipulation.csv",
+        table=f"{RESULTS}/pools.csv",
         record=f"{RESULTS}/manipulation.prov.json",
     log:
         f"{LOGS}/check_manipulation.log",
@@ -72,12 +62,7 @@ rule measure_inheritance:
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in INHERITING],
         trains=[f"{path_of(CELL, cell)}/train.jsonl" for cell in INHERITING],
     output:
-        table=report(
-            f"{RESULTS}/inheritance.csv",
-            caption="captions/inheritance.rst",
-            category="Tables",
-            labels={"result": "inheritance coefficients"},
-        ),
+        table=f"{RESULTS}/inheritance.csv",
         points=f"{RESULTS}/inheritance_points.csv",
         record=f"{RESULTS}/inheritance.prov.json",
     log:
@@ -115,18 +100,8 @@ rule analyse:
         misalignment=TABLES,
         inherited=INHERITANCE,
     output:
-        effects=report(
-            f"{RESULTS}/effects.csv",
-            caption="captions/effects.rst",
-            category="Tables",
-            labels={"result": "effects per seed"},
-        ),
-        verdicts=report(
-            f"{RESULTS}/claims.csv",
-            caption="captions/claims.rst",
-            category="Tables",
-            labels={"result": "claims and verdicts"},
-        ),
+        effects=f"{RESULTS}/effects.csv",
+        verdicts=f"{RESULTS}/claims.csv",
         record=f"{RESULTS}/claims.prov.json",
     log:
         f"{LOGS}/analyse.log",

@@ -69,12 +69,7 @@ rule gather_scores:
     input:
         scores=[f"{path_of(CELL, cell)}/scores" for cell in CELLS],
     output:
-        table=report(
-            f"{RESULTS}/scores.csv",
-            caption="captions/scores.rst",
-            category="Tables",
-            labels={"result": "scores"},
-        ),
+        table=f"{RESULTS}/scores.csv",
         parquet=f"{RESULTS}/scores.parquet",
         record=f"{RESULTS}/scores.prov.json",
     log:

@@ -73,12 +73,7 @@ rule report:
         failures=[f"{path_of(POOL, pool)}/failures.jsonl" for pool in SAMPLED],
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in ANSWERED],
     output:
-        page=report(
-            f"{RESULTS}/report.html",
-            caption="captions/report.rst",
-            category="Report",
-            labels={"result": "report of the study"},
-        ),
+        page=f"{RESULTS}/report.html",
         record=f"{RESULTS}/report.prov.json",
     log:
         f"{LOGS}/report.log",

@@ -88,16 +88,3 @@ def test_a_second_run_is_no_job_also_after_every_source_was_touched(results, pro
     told = run(project, configfile=STUDY)
     assert "Nothing to be done" in told
     assert f"The report: {results / 'report.html'}" in told.splitlines()
-
-
-def test_snakemakes_own_report_holds_the_tables_with_their_captions_and_labels(results, project, tmp_path):
-    page = tmp_path / "snakemake.html"
-    run(project, "--report", page, configfile=STUDY)
-    text = page.read_text(encoding="utf-8")
-    labels = ["scores", "effects per seed", "claims and verdicts", "manipulation check", "counts of the pools"]
-    for label in [*labels, "report of the study"]:
-        assert f'"result": "{label}"' in text
-    for caption in (project / "rules" / "captions").glob("*.rst"):
-        # reStructuredText is shown as HTML: its first plain words are enough to know it by
-        words = caption.read_text(encoding="utf-8").split("`")[0].split(":")[0].strip()
-        assert " ".join(words.split()[:4]) in " ".join(text.split()), caption
