@@ -130,7 +130,7 @@ rule measure_groups:
             lambda w: {
                 "places": GENERATED_POOLS,
                 "domains": {
-                    name: domain_leaves(name, "family", "labels", "groups", "world")
+                    name: domain_leaves(name, "family", "labels", "groups", "contrasts", "world")
                     for name in sorted({pool["domain"] for pool in GENERATED_POOLS})
                 },
             }

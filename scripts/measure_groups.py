@@ -16,7 +16,7 @@ def measure_groups(written: Inputs, failures: Inputs, table: Output, places: lis
     """Write groups.csv: per generated pool and label (group; blanks as hyphens, `all` for all labels).
 
     - GROUP_share, such as nigerian_share: the share of a group among kept texts whose group is clear; of two groups that of
-      the first one of the domain's file, which says all.
+      the reference, which says all.
     - asked_share, of bias types that ask for a group: the share that shows it, among kept texts and those rejected for
       showing another.
     - …_all_seeds (seed 0): the same over the pools of all seeds of round 1, which one untuned model wrote.
@@ -54,7 +54,12 @@ def measured(place, kept, wrong, domain, suffix):
     """Rows of one pool, or of the pools of all seeds."""
     labels, all_groups = contrasts.labels(domain), list(domain["groups"])
     tables = {}
-    for group in all_groups if len(all_groups) > 2 else all_groups[:1]:
+    # a step gets its parameters sorted: which of two groups is meant is told by the contrast and not by their order
+    if len(all_groups) == 2:
+        measured_groups = [next(side for side in contrasts.contrasts(domain)[0] if side in all_groups)]
+    else:
+        measured_groups = all_groups
+    for group in measured_groups:
         known = groups.known_shares(domain.get("world"), group, all_groups, labels)
         tables[f"{group}_share"] = groups.shares(kept, labels, group, all_groups, known)
     if any(sample["asked_group"] for sample in kept + wrong):
