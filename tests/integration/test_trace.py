@@ -111,8 +111,7 @@ def test_a_row_of_scores_leads_to_its_own_cell_alone(results):
                 assert len(pool["seeds"]) == pool["samples"] == 12 and pool["prompts"]
 
 
-def test_every_claim_has_a_lineage_and_one_of_a_table_leads_to_it(results):
-    """Misalignments and β stand in tables of their own; this study has no declared contrast of scores."""
+def test_every_claim_has_a_lineage_and_one_of_misalignment_leads_to_its_table(results):
     weighed = set()
     for number, row in enumerate(rows(results / "claims.csv"), start=1):
         found = trace(results / "claims.csv", number)
@@ -120,33 +119,34 @@ def test_every_claim_has_a_lineage_and_one_of_a_table_leads_to_it(results):
         if found["weights"]:
             weighed.update(found["starts"])
             assert len(found["starts"]) == 1 and "write_pool" in steps(found), row
-    assert weighed == {"results/one/misalignment/groups.csv", "results/one/inheritance.csv"}
+    assert weighed == {"results/one/misalignment/groups.csv"}
 
 
-@pytest.mark.parametrize("by_task", [True, False])
-def test_a_weighed_contrast_leads_to_the_scores_that_it_weighs(results, tmp_path, by_task):
-    """This study has no declared contrast with scores behind it: one is put in its copy."""
+@pytest.mark.parametrize(
+    ("outcome", "effect", "weights", "starts"),
+    [
+        (
+            "salary-gap",
+            "augmentation",
+            {"neutral 0.5 none 1": 1.0, "original 0.0 none 1": -1.0},
+            [f"{cell}/scores/salary.json" for cell in (CELL, ORIGINAL)],
+        ),
+        ("beta", "level", {"neutral 0.5 none 1": 1.0}, ["inheritance.csv"]),
+    ],
+)
+def test_a_weighed_contrast_leads_to_what_it_weighs(results, tmp_path, outcome, effect, weights, starts):
+    """This study has no declared contrast with scores or β behind it: one is put in its copy."""
     shutil.copytree(results, tmp_path / "one")
     record = tmp_path / "one" / "claims.prov.json"
     content = json.loads(record.read_text())
-    contrast = {
-        "name": "salaries",
-        "outcome": "salary-gap",
-        "biases": ["neutral"],
-        "effect": "augmentation",
-        "direction": "greater",
-    }
-    declared = content["parameters"]["declared"]
-    declared["claims"] = {"C0": {"contrasts": [contrast]}}
-    if not by_task:  # an outcome that names no task takes all that have its metric
-        for selector in declared["outcomes"]["salary-gap"]:
-            del selector["task"]
+    contrast = {"name": "added", "outcome": outcome, "biases": ["neutral"], "effect": effect, "direction": "greater"}
+    content["parameters"]["declared"]["claims"] = {"C0": {"contrasts": [contrast]}}
     files.write_json(record, content)
-    (tmp_path / "one" / "claims.csv").write_text("claim,contrast\nC0,salaries\n")
+    (tmp_path / "one" / "claims.csv").write_text("claim,contrast\nC0,added\n")
     found = trace(tmp_path / "one" / "claims.csv", 1)
-    assert found["weights"] == {"neutral 0.5 none 1": 1.0, "original 0.0 none 1": -1.0}
-    assert set(found["starts"]) == {f"results/one/{cell}/scores/salary.json" for cell in (CELL, ORIGINAL)}
-    assert set(BEHIND_A_SCORE) <= steps(found)
+    assert found["weights"] == weights
+    assert set(found["starts"]) == {f"results/one/{start}" for start in starts}
+    assert {*BEHIND_A_SCORE} - {"score"} <= steps(found)
 
 
 def test_what_cannot_be_traced_is_a_clear_message(results, tmp_path):
