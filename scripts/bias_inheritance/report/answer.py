@@ -124,11 +124,11 @@ def summary(facts, pool, rows):
     for name, effects in rows.items():
         states.setdefault(reading.safety(facts.claims, reading.deciding(effects)), []).append(name)
     first = reading.deciding(next(iter(rows.values())))
-    said = {"not safe": "not safe for", "safe": f"safe within ±{first['margin']:g} for", "gains": "a gain for"}
-    said |= {"unseen": "and could not be judged by this study for", "not tested": "and was not tested for"}
+    said = {"not safe": "is not safe for", "safe": f"is safe within ±{first['margin']:g} for", "gains": "is a gain for"}
+    said |= {"unseen": "could not be judged by this study for", "not tested": "was not tested for"}
     parts = [f"{form} {words.some(states[kind])}" for kind, form in said.items() if kind in states]
     subject = facts.placed(facts.title("bias", pool), {"model": first["model"]} if first["model"] else {})
-    return f"{subject}, mixed in at γ {facts.gammas[-1]:.2f}, is {', '.join(parts).removeprefix('and ')}."
+    return f"{subject}, mixed in at γ {facts.gammas[-1]:.2f}, {words.listed(parts)}."
 
 
 def safety_table(facts, pool, rows):
@@ -139,10 +139,10 @@ def safety_table(facts, pool, rows):
         sizes = [size(effects.get(effect)) for effect in ("natural", "augmentation", "level")]
         verdict = Markup("{} {}").format(safety(facts, row), link("why", "claims", row["row"]))
         lines.append((None, [name, verdict, *sizes, f"±{row['margin']:g}", row["n_seeds"]]))
-    header = ["Gap (first − second) or group", "Verdict", "Beside as much real text", "Beside the originals alone"]
+    header = ["Gap or group", "Verdict", "Beside as much real text", "Beside originals alone", "β", "Margin", "Seeds"]
     gammas = ", ".join(f"{gamma:.2f}" for gamma in facts.gammas)
-    caption = f"{facts.title('bias', pool)}: change of the label probability, mean over γ {gammas}, with 95% intervals over seeds. The first column of numbers decides where the study has it."
-    return table(caption, [*header, "β", "Margin", "Seeds"], lines, short=True)
+    caption = f"{facts.title('bias', pool)}: change of the label probability, mean over γ {gammas}, with 95% intervals over seeds. A gap is the first group minus the second. The first column of numbers decides where the study has it."
+    return table(caption, header, lines, short=True)
 
 
 def safety(facts, row):
@@ -150,7 +150,7 @@ def safety(facts, row):
     state, towards = reading.safety(facts.claims, row), "the first" if row["estimate"] > 0 else "the second"
     if state == "unseen":
         seeds = reading.seeds_to_exclude(row, facts.claims, facts.declared)
-        told = "at least two seeds" if row["n_seeds"] < 2 else seeds_told(seeds)
+        told = "at least 2 seeds" if row["n_seeds"] < 2 else seeds_told(seeds).removeprefix("about ")
         return badge("inconclusive", f"could not have seen it, needs {told}")
     if state == "not safe":
         return badge("contradicted", "not safe: loses" if "group" in row["spec"] else f"not safe: favours {towards}")
