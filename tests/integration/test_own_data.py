@@ -140,14 +140,8 @@ def test_a_pool_that_cannot_be_used_is_refused_in_one_line(project, tmp_path, sa
     assert (catalog_files(project), (project / "studies/tickets.yaml").read_text()) == before
 
 
-@pytest.mark.parametrize(
-    ("domain", "message"),
-    [
-        ("gendr", "--domain gendr: no such domain; did you mean 'gender'"),
-        ("culture-arabic", "--domain culture-arabic: its family is survey"),
-    ],
-)
-def test_a_pool_needs_a_domain_of_labelled_texts(project, tmp_path, domain, message):
-    done = bias_inheritance("add-pool", "bought", tmp_path / "synthetic.jsonl", "--domain", domain, project=project)
+def test_a_pool_needs_a_domain_of_labelled_texts(project, tmp_path):
+    words = ["add-pool", "bought", tmp_path / "synthetic.jsonl", "--domain", "culture-arabic"]
+    done = bias_inheritance(*words, project=project)
     assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert message in done.stderr
+    assert "--domain culture-arabic: its family is survey" in done.stderr

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from bias_inheritance.data import columns, contrasts, tables
+from bias_inheritance.data import columns, contrasts
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -57,11 +57,6 @@ def add_pool(name, file, domain_name, text=None, label=None, group=None, root=RO
     text, label, group: columns of the file, told by the domain's labels and groups where they are None. Raises
     UserError, with nothing written, for a pool that cannot be used.
     """
-    known = catalog.names("domain")
-    if domain_name not in known:
-        raise UserError(
-            f"--domain {domain_name}: no such domain{tables.near(domain_name, known)}; make it with add-domain"
-        )
     domain = catalog.load("domain", domain_name)
     if domain["family"] != "labelled":
         raise UserError(
