@@ -134,8 +134,8 @@ def associated_groups(domain):
     """{label: the group that the control `associate` gives to it}: the domain's table, or labels and groups in turn.
 
     ASSUME: without a table of stereotypes any association will do as a positive control, since the models of a study have
-    no part in it; label i goes with group i mod G, in the order of the domain's file.
+    no part in it; label i goes with group i mod G, the groups in the order of their names (a step's parameters do not keep the file's).
     """
-    groups = list(domain["groups"])
+    groups = sorted(domain["groups"])
     in_turn = {label: groups[place % len(groups)] for place, label in enumerate(contrasts.labels(domain))}
     return domain.get("associated_groups", in_turn)
