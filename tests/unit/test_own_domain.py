@@ -177,11 +177,11 @@ def test_a_generated_text_is_held_to_the_domains_own_cues():
 
 @pytest.mark.parametrize("dose", [0, 0.5, 1])
 @pytest.mark.parametrize("count", [7, 20, 60])
-def test_associated_controls_follow_the_domains_table_or_the_order_of_its_file(prepared, dose, count):
+def test_associated_controls_follow_the_domains_table_or_the_order_of_names(prepared, dose, count):
     domain, folder = prepared
     bias = {"name": "a", "role": "positive-control", "source": "reserve", "associate": dose}
     originals = labelled.draw(read(folder, "source"), 60, 1)
-    in_turn = dict(zip(tickets.TOPICS, ["german", "nigerian", "indian", "mexican", "german"], strict=True))
+    in_turn = dict(zip(tickets.TOPICS, ["german", "indian", "mexican", "nigerian", "german"], strict=True))
     own = dict.fromkeys(tickets.TOPICS, "mexican") | {"praise": "german"}
     for given, table in ((domain, in_turn), ({**domain, "associated_groups": own}, own)):
         pool, _ = slots.copies(labelled, bias, given, originals, read(folder, "reserve"), count, 1)
