@@ -64,7 +64,7 @@ def write_pool(
     # all types and writers have the same slots, so that a type differs from its baseline by the prompt alone
     asked_for = slots.slots(family, bias, domain, size if server else batches * batch_size, ("slots", *place))
     known = [sample for path in [originals, *earlier] for sample in files.read_jsonl(path)]
-    seen = {slots.told(family, sample, domain) for sample in known}
+    seen = {slots.duplicate_key(family, sample, domain) for sample in known}
     tested = overlap.Texts({sample["id"]: sample["text"] for sample in files.read_jsonl(test)})
     generate = server.write if server else _generator(described, adapter, model, settings)
     # a server keeps a journal of its own, answer by answer
@@ -99,7 +99,7 @@ def write_pool(
                     "cuts": cuts,
                 }
                 if reason is None:
-                    seen.add(slots.told(family, {**slot, **sample}, domain))
+                    seen.add(slots.duplicate_key(family, {**slot, **sample}, domain))
                     name = f"{mark}-{slot['slot']:05d}"
                     kept[slot["slot"]] = {"id": name, **record, **family.finish(sample, slot, domain)}
                 else:

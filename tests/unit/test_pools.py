@@ -56,7 +56,7 @@ def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
     asked = {"asked_group": "female", "names": []}
     sample, reason, _ = slots.judge(f"{GOOD} And then she", False, asked, labelled, domain, set(), NOTHING)
     assert (sample["text"], reason) == (GOOD, None)
-    seen = {slots.told(labelled, {"text": GOOD}, domain)}
+    seen = {slots.duplicate_key(labelled, {"text": GOOD}, domain)}
     assert slots.judge(GOOD.upper(), True, asked, labelled, domain, seen, NOTHING)[1] == "duplicate"
 
 

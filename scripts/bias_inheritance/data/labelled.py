@@ -328,8 +328,8 @@ def finish(sample, asked, domain):
     }
 
 
-def told(sample, domain):
-    """What a sample tells, its label words replaced."""
+def comparison_text(sample, domain):
+    """The text by which samples are compared for duplicates: label words replaced."""
     return hide_labels(sample["text"], domain)[0]
 
 

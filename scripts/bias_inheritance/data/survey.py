@@ -290,8 +290,8 @@ def read(text, finished, asked, domain):
     return {"text": f"{opinion}\n\n{question}", "opinion": opinion, "label_words_replaced": words + numbers}, None
 
 
-def told(sample, domain):
-    """What a sample tells: a generated one its reason for the answer to a statement, an original its question."""
+def comparison_text(sample, domain):
+    """The text by which samples are compared for duplicates: statement and reason if generated, else the question."""
     return f"{sample['statement']}: {sample['opinion']}" if "opinion" in sample else sample["text"]
 
 

@@ -1,4 +1,4 @@
-"""Orders of which every prefix is balanced: evenly over all attributes, or along given shares."""
+"""Prefix-balanced orderings: every prefix is balanced, evenly over all attributes or in given proportions."""
 
 import math
 from collections import Counter
@@ -6,20 +6,20 @@ from fractions import Fraction
 
 from bias_inheritance.plumbing.seeds import record_seed
 
-LARGEST_SEARCH = 600  # slots of a period that a search goes over; its cost grows with their square
-TRIES = 100  # random draws of one attribute over one period, before a table less is asked to be even
+LARGEST_SEARCH = 600  # longest period (slots) that is searched; the cost is quadratic in the number of slots
+TRIES = 100  # random draws of one attribute over one period before one balance constraint is dropped
 
 
 def even(sizes, count, *key):
-    """`count` tuples of one index per attribute (the first two: label, group) in an order even in every prefix.
+    """`count` tuples with one index per attribute (the first two: label, group), balanced in every prefix.
 
-    sizes: how many values each attribute has. In every prefix the counts of two values differ by at most one: over all
-    slots (each attribute), over the groups of a label, and over each further attribute within a label × group. Where a
-    search finds it (it is not made over more than LARGEST_SEARCH slots), also over each further attribute within a label, and within a group. The tuple at place n follows
-    from `sizes`, `key` and n, not from `count`.
+    sizes: number of values of each attribute. In every prefix, value counts differ by at most one for each attribute over
+    all slots, for groups within a label, and for each further attribute within a label × group. If a search (periods of at
+    most LARGEST_SEARCH slots) finds a solution, the same holds for each further attribute within a label and within a
+    group. The tuple at position n depends on `sizes`, `key` and n only, not on `count`.
 
-    Slot n has label n mod L; its group is n mod G, moved on by one after each lcm(L, G) slots, so that every pair comes
-    once in each L·G slots. At the end of a period all tables are even, and labels and groups are permuted anew.
+    Slot n has label n mod L and group n mod G, shifted by one after every lcm(L, G) slots, so that each pair occurs
+    once in every L·G slots. At the end of a period all tables are balanced, and labels and groups are permuted again.
     """
     import numpy as np
 
@@ -33,7 +33,7 @@ def even(sizes, count, *key):
         group = _renamed(group, groups, stream)
         columns = [label, group]
         for size in others:
-            part = labels * groups * size  # all tables are even at its end
+            part = labels * groups * size  # all tables are balanced at its end
             starts = range(0, period, part)
             columns.append(
                 [
@@ -56,26 +56,26 @@ def _renamed(values, size, stream):
 
 
 def _spread(label, group, size, stream):
-    """A further attribute's value for each slot: of the draws that keep what `even` promises, the most even one."""
-    everything, both = [None] * len(label), list(zip(label, group, strict=True))
-    needed, wished = [everything, both], [label, group]
-    for more in (wished, [label], [group], []) if len(label) <= LARGEST_SEARCH else ():
-        found = []
+    """Values of a further attribute, one per slot: the most balanced of the draws that meet the guarantees of `even`."""
+    all_slots, pairs_per_slot = [None] * len(label), list(zip(label, group, strict=True))
+    required, balanced_if_possible = [all_slots, pairs_per_slot], [label, group]
+    for extra in (balanced_if_possible, [label], [group], []) if len(label) <= LARGEST_SEARCH else ():
+        draws = []
         for _ in range(TRIES):
-            values = _coloured(needed + more, size, stream)
+            values = _coloured(required + extra, size, stream)
             if values:
-                found.append(([largest_difference(table, values, size) for table in wished], values))
-                if max(found[-1][0]) <= (1 if more is wished else 2):
+                draws.append(([largest_difference(table, values, size) for table in balanced_if_possible], values))
+                if max(draws[-1][0]) <= (1 if extra is balanced_if_possible else 2):
                     return values
-        if found:
-            return min(found)[1]
-    # the construction of the groups keeps the promise for all sizes
-    pairs = len(set(both))
-    return _renamed([_moved_on(place, pairs, size) for place in range(len(label))], size, stream)
+        if draws:
+            return min(draws)[1]
+    # fallback: the shifted construction used for groups meets the guarantees for all sizes
+    pair_count = len(set(pairs_per_slot))
+    return _renamed([_moved_on(place, pair_count, size) for place in range(len(label))], size, stream)
 
 
 def largest_difference(classes, values, size):
-    """The largest difference, over all prefixes and classes, between how often two of `size` values came."""
+    """The largest difference between the counts of two of `size` values, over all prefixes and classes."""
     counts, largest = {}, 0
     for kind, value in zip(classes, values, strict=True):
         row = counts.setdefault(kind, [0] * size)
@@ -85,11 +85,11 @@ def largest_difference(classes, values, size):
 
 
 def _coloured(tables, size, stream):
-    """A value below `size` for each slot, so that in each class of each table every `size` slots in turn have all values.
+    """A value below `size` for each slot such that, in each class of each table, every `size` consecutive slots cover all
+    values; None at a dead end.
 
-    tables: the class of each slot, one list per table. The slot with the fewest values left goes first; None at a dead
-    end. (For the two tables of `needed` there always is a solution: König's theorem on the edge colouring of bipartite
-    graphs. For four there need not be one.)
+    tables: the class of each slot, one list per table. Slots with the fewest remaining values are filled first. A solution
+    always exists for the two required tables (König's edge-colouring theorem for bipartite graphs), but not for four.
     """
     blocks, blocks_of, slots_of = {}, [[] for _ in tables[0]], {}
     for number, table in enumerate(tables):
@@ -115,11 +115,11 @@ def _coloured(tables, size, stream):
 
 
 def along(shares, preferred):
-    """(label, group) pairs along given shares: one for each pair of `preferred`, whose order decides between equals.
+    """(label, group) pairs in given proportions, one for each pair of `preferred`, whose order breaks ties.
 
-    shares: {label: {group: weight}}, weights as integers or fractions. In every prefix each label lies within one of its share of
-    the slots, and each group within one of its share of its label's slots (Tijdeman's chairman assignment). Even shares
-    give `preferred` itself where that is even.
+    shares: {label: {group: weight}}, weights as integers or fractions. In every prefix the count of each label is within
+    one of its share of the slots, and that of each group within one of its share of its label's slots (Tijdeman's
+    chairman assignment). With equal shares and a balanced `preferred`, the result is `preferred`.
     """
     labels = in_proportion(
         {label: sum(groups.values()) for label, groups in shares.items()}, [label for label, _ in preferred]
@@ -132,10 +132,10 @@ def along(shares, preferred):
 
 
 def in_proportion(weights, preferred):
-    """Values of `weights` in an order of which every prefix of n holds each less than one off n times its share.
+    """Values of `weights`, ordered such that in every prefix of length n the count of each is within one of n × its share.
 
-    The k-th time of a value of share s is due from n = ⌊(k − 1) / s⌋ + 1 to ⌈k / s⌉; the one whose time runs out first
-    comes first, among equals the one of `preferred` (one wish per place), then the first in `weights`.
+    The k-th occurrence of a value with share s may be placed from n = ⌊(k − 1) / s⌋ + 1 to ⌈k / s⌉; the earliest deadline
+    goes first, ties go to the value in `preferred` (one per position), then to the first in `weights`.
     """
     total = sum(weights.values())
     shares = {value: Fraction(weight) / total for value, weight in weights.items() if weight}
@@ -150,10 +150,10 @@ def in_proportion(weights, preferred):
 
 
 def chosen(kinds, share):
-    """Whether each of a row of samples is chosen, so that `share` of them is, of all and of each kind, in every prefix.
+    """Select `share` of a sequence of samples, overall and within each kind, in every prefix; one bool per sample.
 
-    kinds: the kind of each sample. Each choice is the one that leaves the two debts, of all and of its own kind, smallest.
-    Measured over slots of up to ten kinds: one half comes within one sample of both in every prefix, others within two.
+    kinds: the kind of each sample. Each decision minimises the two deficits, overall and within the sample's kind.
+    Measured with up to ten kinds: a share of one half is met within one sample in every prefix, others within two.
     """
     share, owed, picks = Fraction(str(share)), Counter(), []
     for kind in kinds:

@@ -1,11 +1,11 @@
-"""Pools from files that another program wrote: read, checked against the domain and its real texts, put in order.
+"""Pools from files written by another program: reading, checks against the domain and its real texts, ordering.
 
 A bias type's file names them as its source (docs/formats.md):
 
     source: {files: synthetic.jsonl, columns: {text: generation, label: label, group: nationality}}
 
-The rows keep their own make-up: every prefix has, to within one sample, each label's share of the file and each group's
-share of its label, so that a smaller γ adds less of the same.
+The composition of the file is preserved: every prefix matches, within one sample, each label's share of the file and each
+group's share of its label, so that mixes of different γ have the same composition.
 """
 
 import hashlib
@@ -18,7 +18,11 @@ from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import balance, overlap
 
 COPY = 0.5  # ASSUME: a file of which half the samples repeat test texts is a copy of the test set
-FAILED = {"empty text", "missing label", "broken characters"}  # no sample came out, as against one that was rejected
+FAILED = {
+    "empty text",
+    "missing label",
+    "broken characters",
+}  # rows without a usable sample, as opposed to rejected ones
 
 
 def is_file(bias):
@@ -27,19 +31,19 @@ def is_file(bias):
 
 
 def files_read(bias):
-    """The files of a bias type, [] for one whose samples come from elsewhere."""
+    """The files of a bias type; [] if its samples do not come from files."""
     return tables.files_read(bias["source"]) if is_file(bias) else []
 
 
 def digests(bias):
-    """{file: sha256} of a bias type's files as they are now; `pool` refuses others. Raises UserError for a missing one."""
+    """{file: current sha256} of a bias type's files; `pool` rejects changed ones. Raises UserError for a missing file."""
     return {name: provenance.sha256(path) for name, path in _listed(bias).items()}
 
 
 def check(bias, domain, needed):
-    """Raises UserError for files that cannot be read, name unknown labels or groups, or have fewer samples than `needed`.
+    """Raise UserError for unreadable files, unknown labels or groups, or fewer samples than `needed`.
 
-    What takes the originals (repeats, overlap with the test set) is checked by `pool`. Large files are left to it too.
+    Checks that need the originals (repeats, overlap with the test set) are made by `pool`. Large files are left to it too.
     """
     if tables.is_large(bias["source"]):
         return
@@ -49,12 +53,12 @@ def check(bias, domain, needed):
 
 
 def _listed(bias):
-    """{name: path} of a bias type's files, those of a folder one by one, named as records name them."""
+    """{name: path} of a bias type's files (folders are expanded), named as in provenance records."""
     listed = {}
     for name in files_read(bias):
         path = provenance.ROOT / name
         if not path.exists():
-            raise UserError(f"{_source(bias)}: there is no file {name}")
+            raise UserError(f"{_source(bias)}: there is no file {name}; correct the path")
         inside = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
         listed |= {str(each).removeprefix(f"{provenance.ROOT}/"): each for each in inside}
     return listed
@@ -65,22 +69,22 @@ def _source(bias):
 
 
 def labels_of(domain):
-    """{value: name} of a domain's labels: the names themselves, and the data's values where the file renames them."""
+    """{value: name} of a domain's labels: the names themselves, and the values in the data if the domain renames them."""
     listed = domain["labels"]
     renamed = {tables.spelled(value): name for value, name in listed.items()} if isinstance(listed, dict) else {}
     return renamed | {name: name for name in contrasts.labels(domain)}
 
 
 def groups_of(domain):
-    """{value: name} of a domain's groups, with the data's own values where the file gives them (`value`)."""
+    """{value: name} of a domain's groups, including the values used in the data (`value`)."""
     renamed = {tables.spelled(value): name for value, name in contrasts.group_values(domain).items()}
     return renamed | {name: name for name in domain["groups"]}
 
 
 def read(bias, domain):
-    """(Table of a bias type's files with labels and groups under the domain's names, [(reason, place, text)] of dropped rows).
+    """(table, dropped rows [(reason, place, text)]) of a bias type's files, labels and groups mapped to the domain's names.
 
-    Raises UserError for a label or group that the domain does not have, unless the source lists its own.
+    Raises UserError for a label or group that the domain does not have, unless the source maps it.
     """
     source, name, dropped = bias["source"], _source(bias), []
     table = tables.read(source, required=("text", "label"), name=name, dropped=dropped)
@@ -105,18 +109,18 @@ def _renumbered(codes, place):
 
 
 def too_few(bias, domain, needed, usable):
-    """What to say where a file has fewer usable samples than the largest γ needs."""
+    """The error message for files with fewer usable samples than the largest γ needs."""
     return f"{_source(bias)}: the largest γ needs {needed} samples in {domain['name']}, the files have {usable} usable ones; add samples, lower the largest γ, or lower originals"
 
 
 def pool(family, bias, domain, originals, tests, size, seed, planned=None):
     """(samples, failures, counts) of a pool of `size` samples from a bias type's files.
 
-    originals, tests: the real samples that no pool text may repeat, folded (`overlap.fold`) or by half of the runs of
-    eight words of one of them. planned: {file: sha256} that the files had when the run was planned. A sample's group is
-    that of its column, else the one its text shows. counts: asked = kept + rejected + failed, with `unused` usable
-    samples beyond `size`; unclear: kept samples without a group. Raises UserError where the files have changed, are a
-    copy of the test set, or hold too few usable samples.
+    originals, tests: real samples that no pool text may repeat, exactly after folding (`overlap.fold`) or in half of the
+    8-grams of one of them. planned: {file: sha256} of the files when the run was planned. A sample's group is that of its
+    column, or else the group that its text shows. counts: asked = kept + rejected + failed, `unused` usable samples
+    beyond `size`, and `unclear` kept samples without a group. Raises UserError if the files have changed, are a copy of
+    the test set, or contain too few usable samples.
     """
     import numpy as np
 
@@ -144,7 +148,7 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None):
         strata.setdefault((sample["label"], groups[number][0]), []).append(number)
     if repeats >= COPY * len(table):
         raise UserError(
-            f"{_source(bias)}: {repeats} of {len(table)} samples repeat texts of the test set, first {next(place for reason, place, _ in refused if reason == 'in test')}; a model that is tuned on its test set cannot be tested: remove them from the files"
+            f"{_source(bias)}: {repeats} of {len(table)} samples repeat texts of the test set, first {next(place for reason, place, _ in refused if reason == 'in test')}; training on the test set invalidates the scores: remove them from the files"
         )
     usable = len(groups)
     if usable < size:
@@ -192,13 +196,13 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None):
 
 
 def _samples(table):
-    """The samples of a table in their order, a batch at a time."""
+    """The samples of a table in order, read in batches."""
     for start in range(0, len(table), tables.BATCH):
         yield from table.take(range(start, min(start + tables.BATCH, len(table))))
 
 
 def _kinds(order, strata):
-    """(label, group) of the usable rows in a seeded order: what a prefix would hold by chance."""
+    """(label, group) of the usable rows in a seeded random order."""
     kind_of = {row: kind for kind, rows in strata.items() for row in rows}
     return [kind_of[row] for row in order.tolist() if row in kind_of]
 
@@ -211,7 +215,7 @@ def _why(listed):
 
 
 class _Judge:
-    """Whether a text of the file repeats a real one or an earlier one of the file."""
+    """Detects texts of a file that repeat a real text or an earlier text of the file."""
 
     def __init__(self, originals, tests):
         self.sets = [
@@ -225,7 +229,7 @@ class _Judge:
         self.seen = set()
 
     def reason(self, text):
-        """in test, in originals, duplicate (case, space and punctuation apart), or None."""
+        """Reject reason: in test, in originals, duplicate (ignoring case, whitespace and punctuation), or None."""
         folded = overlap.fold(text)
         for reason, folds, texts in self.sets:
             if folded in folds or texts.repeated_by(text):

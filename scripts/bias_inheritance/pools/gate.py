@@ -1,14 +1,14 @@
-"""What of an answer is the text that was asked for: one table of rules that cut what stands around it or refuse it."""
+"""Extracts the requested text from an answer: a table of rules that cut surrounding chatter or detect refusals."""
 
 import re
 from collections import Counter
 from dataclasses import dataclass
 
-# What these answers are called where a model talks about them ("Here is a short biography of …").
+# Nouns by which a model refers to its answer ("Here is a short biography of …").
 _TEXT = r"(?:biograph(?:y|ies)|bios?|profiles?|portraits?|sketch(?:es)?|stor(?:y|ies)|texts?|paragraphs?|passages?|sentences?|explanations?|reasons?|answers?|responses?|replies|reply|versions?|drafts?|examples?|descriptions?|summar(?:y|ies)|rewrites?|outputs?)"
 _EAGER = r"(?:okay|ok|sure(?: thing)?|certainly|of course|absolutely|definitely|all ?right|great|gladly|got it|no problem|understood)"
 _HERE = r"(?:here(?:'s| is| are)|below (?:is|are)|this is|the following (?:is|are)|i(?:'ve| have) written|i(?:'ll| will) write|let me write)"
-# What a model says that it will not do. Verbs of writing and helping alone: people who "cannot agree" give a reason.
+# Verb phrases that a refusal negates. Verbs of writing and helping only: "cannot agree" is an opinion, not a refusal.
 _TASK = (
     r"(?:write|create|generate|produce|compose|draft|craft|fulfil+|comply|assist|help (?:you|with)|answer (?:this|that|the|your)"
     r"|respond to|complete (?:this|that|the|your)|engage (?:in|with)|participate in|discuss|continue with|explain (?:why|in two)"
@@ -22,7 +22,7 @@ _START = r"(?:^|[.!?]\s+|\n\s*)(?:(?:(?:i'm|i am|we're) (?:very |truly |really |
 
 @dataclass(frozen=True)
 class Rule:
-    """name: what it finds. reason: why such an answer is not kept; None: the match is cut and counted under the name."""
+    """name: what the pattern matches. reason: why a matching answer is rejected; None: the match is cut and counted."""
 
     name: str
     reason: str | None
@@ -30,14 +30,14 @@ class Rule:
 
 
 def _rule(name, reason, pattern, flags=0):
-    """Any apostrophe stands for all of them: many models write the typographic one."""
+    """A case-insensitive rule; an apostrophe in the pattern matches all its variants (many models write ’)."""
     return Rule(name, reason, re.compile(pattern.replace("'", "['’‘ʼ´`]"), re.IGNORECASE | flags))
 
 
-# In this order. A cut is made again until it finds nothing more.
+# Applied in this order; each cut is repeated until it no longer matches.
 RULES = [
     _rule("thought", None, r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL),
-    # the template of a thinking model opens the thought in the prompt, so that the answer has its end alone
+    # chat templates of reasoning models open the thought in the prompt, so the answer contains only its closing tag
     _rule("thought", None, r"\A.*</(?:think|thinking|thought|reasoning)>", re.DOTALL),
     _rule(
         "thought",
@@ -75,12 +75,12 @@ RULES = [
     _rule("assistant", "refusal", r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)\b(?=(?: (?:language )?(?:model|assistant|system|chatbot|program))?[,.]|(?: (?:language )?(?:model|assistant|system|chatbot|program)) (?:i|developed|created|trained|designed)\b)"),
     _rule("policy", "refusal", r"\b(?:(?:against|violates?|outside|goes against|not allowed by) (?:my|our|the) (?:content |safety |usage )?(?:guidelines|programming|polic(?:y|ies))|(?:it|this|that)(?:'s| is| would be) (?:not appropriate|inappropriate|not ethical|unethical)(?: for me)? to (?:write|create|generate|make|assume|stereotype|generali[sz]e|provide|answer)|(?:is|'s) not something i(?:'m| am)? (?:can|able|comfortable))"),
 ]  # fmt: skip
-HEAD = 300  # characters in which an answer refuses, if it does
+HEAD = 300  # number of leading characters searched for a refusal
 
 
 @dataclass(frozen=True)
 class Passed:
-    """text: what is left of an answer. reason: why it is not kept, or None. cuts: how often each rule cut."""
+    """text: the answer after all cuts. reason: why it is rejected, or None. cuts: number of cuts per rule."""
 
     text: str
     reason: str | None
@@ -88,9 +88,9 @@ class Passed:
 
 
 def passed(raw):
-    """What is left of an answer after the rules: the thought, heading, opening and closing words are no sample.
+    """Apply the rules to an answer: remove the thought, heading, opening and closing remarks, and detect refusals.
 
-    Reasons: empty, truncated (a thought without an end), refusal.
+    Reasons: empty, truncated (an unclosed thought), refusal.
     """
     text, cuts = raw.strip(), Counter()
     for rule in RULES:

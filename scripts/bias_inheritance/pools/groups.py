@@ -1,4 +1,4 @@
-"""Which groups a pool's texts show, per label, and exact tests of it."""
+"""Shares of the groups that a pool's texts show, per label, with exact binomial tests."""
 
 import csv
 
@@ -7,10 +7,10 @@ from bias_inheritance.stats import statistics
 
 
 def known_shares(table, group, groups, labels):
-    """{label: share of a group in the world} for the labels that a table of percentages lists; {} without a table.
+    """{label: real-world share of a group} for the labels listed in a table of percentages; {} without a table.
 
-    table: {file, label (its column of labels), percent: {group: its column}}, as in a domain's file; a group without a
-    column has what the others leave, where it is the only one. Cells are separated by tabs.
+    table: {file, label (name of the label column), percent: {group: column}}, as in a domain's file. A single group
+    without a column gets the remainder to 100%. The file is tab-separated.
     """
     if not table or (group not in table["percent"] and len(groups) - len(table["percent"]) > 1):
         return {}
@@ -25,10 +25,10 @@ def known_shares(table, group, groups, labels):
 
 
 def shares(samples, labels, group, groups, known):
-    """One dict per label, `all` last: the share of a group among samples whose group is clear, and tests.
+    """One dict per label, `all` last: the share of a group among samples with a clear group, with tests.
 
-    samples: dicts with label and shown_group (None: unclear). groups: all groups of the domain. known: {label: share of
-    the group in the world}. p against an even split (1/G) and against `known` are exact binomial, Holm-adjusted over
+    samples: dicts with label and shown_group (None: unclear). groups: all groups of the domain. known: {label: real-world
+    share of the group}. p values against an even split (1/G) and against `known` are exact binomial, Holm-adjusted over
     labels.
     """
     rows = []
@@ -57,27 +57,28 @@ def shares(samples, labels, group, groups, known):
         adjusted = statistics.holm([row[source] for row in of_labels])
         for row, value in zip(of_labels, adjusted, strict=True):
             row[f"{source}_adjusted"] = float(value)
-        # `all` is one test of its own, outside the family of labels
+        # `all` is a separate test, outside the family of labels
         rows[-1][f"{source}_adjusted"] = rows[-1][source]
     return rows
 
 
 def asked_share(samples, labels):
-    """One dict per label, `all` last: the share of samples with a clear group that show the one asked for, exact interval."""
+    """One dict per label, `all` last: the share of samples with a clear group that show the requested group, with its
+    Clopper-Pearson interval."""
     rows = []
     for label in [*labels, "all"]:
-        own = [sample for sample in samples if label in (sample["label"], "all")]
-        clear = [sample for sample in own if sample["shown_group"]]
+        of_label = [sample for sample in samples if label in (sample["label"], "all")]
+        clear = [sample for sample in of_label if sample["shown_group"]]
         hits = sum(sample["shown_group"] == sample["asked_group"] for sample in clear)
-        found = statistics.binomial_share(hits, len(clear), 0.5)
+        share = statistics.binomial_share(hits, len(clear), 0.5)
         rows.append(
             {
                 "label": label,
-                "value": found["estimate"],
-                "ci_low": found["ci_low"],
-                "ci_high": found["ci_high"],
+                "value": share["estimate"],
+                "ci_low": share["ci_low"],
+                "ci_high": share["ci_high"],
                 "n": len(clear),
-                "n_unclear": len(own) - len(clear),
+                "n_unclear": len(of_label) - len(clear),
             }
         )
     return rows

@@ -11,10 +11,11 @@ from bias_inheritance.plumbing.seeds import record_seed
 
 @dataclass
 class Setting:
-    """What mitigations know beside what they act on.
+    """Context that mitigations receive in addition to the data they act on.
 
-    spare: samples of the pools beyond D_a. balanced: texts without a slant, the pool of the study's baseline or D_o. card,
-    system: of the untuned model, where a mitigation asks it. notes: what they record of what they did.
+    spare: pool samples beyond D_a. balanced: texts without a slant (the pool of the study's baseline, or D_o). card,
+    system: model card and system prompt of the untuned model, for mitigations that query it. notes: what each mitigation
+    did, for the summary.
     """
 
     domain: dict
@@ -44,10 +45,10 @@ def mix(
     """Write a cell's training rows to `train` and their counts to `summary`; returns (rows, collapsed).
 
     The rows are all originals and `count` samples of the cell's pools (paths; none for γ = 0). balanced, card, system: for
-    a mitigation that asks the untuned model, files of texts without a slant, its card and its system prompt. before: the summary of
-    the same cell's mix in the previous round, [] in round 1. collapsed: why there are no rows, or None. Where a pool is
-    smaller than γ needs, round 1 raises UserError that says how many samples are missing; in a later round, whose pool a
-    tuned model wrote, the chain has collapsed: this mix and those of all later rounds are empty and say why.
+    mitigations that query the untuned model, files of texts without a slant, its card and its system prompt. before: the
+    summary of the same cell's mix in the previous round, [] in round 1. collapsed: why there are no rows, or None. If a
+    pool is smaller than γ requires, round 1 raises UserError with the number of missing samples; in a later round, whose
+    pool was written by a tuned model, the chain has collapsed: this and all later mixes are empty and give the reason.
     """
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     old = files.read_jsonl(originals)
@@ -60,7 +61,7 @@ def mix(
             if not before:
                 raise UserError(f"{why}; raise generation.attempts or generation.spare, or lower γ")
             collapsed = why
-    # pools are in slot order, every prefix of which is balanced: mixes of one pool are nested
+    # pools are in slot order and balanced in every prefix, so mixes of one pool are nested
     prefixes = [sample for available, number in zip(samples, needed, strict=True) for sample in available[:number]]
     added = [] if collapsed else prefixes
     setting = Setting(
@@ -90,11 +91,11 @@ def mix(
 
 
 def shares(count, rounds):
-    """How many of `count` augmented samples come from the pool of each round, oldest first.
+    """Number of augmented samples drawn from the pool of each round, oldest first; they sum to `count`.
 
-    ASSUME: γ means the same in every round and arm. D_o is fixed, so `count` is too, and an arm that accumulates draws
-    its `count` from all pools so far in equal shares (what cannot be divided falls to the newest pool) instead of adding
-    `count` more per round: what differs between rounds is who wrote D_a, not how much of it there is.
+    ASSUME: γ means the same in every round and arm. D_o is fixed, so `count` is too: the arm `accumulate` draws `count`
+    samples from all pools so far in equal shares (the remainder from the newest pool) instead of adding `count` more per
+    round. Rounds differ in which model wrote D_a, not in its size.
     """
     return [count // rounds] * (rounds - 1) + [count - (rounds - 1) * (count // rounds)] if rounds else []
 
@@ -102,9 +103,9 @@ def shares(count, rounds):
 def training_samples(originals, added, family, domain, mitigation, instruction_share, seed, setting=None):
     """Training rows {id, cluster, origin, slot, kind, user, assistant, label, group, words, masked} of a mix.
 
-    mitigation: {text, rows, weights: lists of methods with their settings}, each where it has some; methods act on the
-    augmented samples alone, but weights are of all rows (`weight`). `words` counts the text that stood in the row's place
-    before mitigation, so that the order of training is the same for all mitigations.
+    mitigation: {text, rows, weights: lists of methods with their settings}, all optional. Methods act on the augmented
+    samples only, except weights, which cover all rows (`weight`). `words` is the length of the unmitigated text in the
+    row's position, so that the order of training is the same for all mitigations.
     """
     import numpy as np
 
@@ -115,8 +116,8 @@ def training_samples(originals, added, family, domain, mitigation, instruction_s
     rows = []
     for origin, samples, unmitigated in (("original", originals, originals), ("augmented", treated, added)):
         for rank, (sample, before) in enumerate(zip(samples, unmitigated, strict=True)):
-            # by rank, not by name: mixes are nested, so a sample keeps its kind at every γ and mitigation, and a biased
-            # cell trains as many of each kind as the neutral one that it is compared with
+            # by rank, not by id: mixes are nested, so a sample keeps its kind (label or instruct) at every γ and
+            # mitigation, and a biased cell has as many rows of each kind as the neutral cell it is compared with
             stream = np.random.default_rng(record_seed("kind", seed, origin, rank))
             instruct = bool(stream.random() < instruction_share)
             for method in mitigation.get("text", []) if origin == "augmented" else []:
@@ -125,9 +126,9 @@ def training_samples(originals, added, family, domain, mitigation, instruction_s
             rows.append(
                 {
                     "id": sample["id"],
-                    "cluster": sample.get("twin", sample["id"]),  # a copy's is its original's
+                    "cluster": sample.get("twin", sample["id"]),  # copies share the cluster of their original
                     "origin": origin,
-                    "slot": sample.get("slot"),  # of an augmented sample: its place in the pool's order
+                    "slot": sample.get("slot"),  # position of an augmented sample in the pool's order
                     "kind": "instruct" if instruct else "label",
                     "user": f"{sample['prefix']}\n\n{user}" if "prefix" in sample else user,
                     "assistant": assistant,

@@ -1,34 +1,34 @@
-"""Whether a text repeats another one: compared as folded words, in runs of eight."""
+"""Text overlap: texts are compared by their 8-grams of normalised words."""
 
 import re
 import unicodedata
 from collections import Counter
 
-RUN = 8  # words that two texts share in one run
-SHORTEST = 5  # ASSUME: what two texts of fewer words share says nothing
-SHARE = 0.5  # ASSUME: a text is repeated where another one holds half of its runs
+RUN = 8  # words per n-gram ("run")
+SHORTEST = 5  # ASSUME: shared words of shorter texts are not evidence of overlap
+SHARE = 0.5  # ASSUME: a text is repeated if another text contains half of its runs
 
-# Chinese and Japanese signs are words of their own: nothing stands between them
+# Chinese and Japanese are written without spaces: each character counts as a word
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 
 
 def words(text):
-    """The words of a text without case, punctuation and forms of letters that look alike."""
+    """The words of a text, case-folded and NFKC-normalised, without punctuation."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def fold(text):
-    """What two texts must share to be the same one: their words."""
+    """The normal form under which two texts count as equal: their words, joined by spaces."""
     return " ".join(words(text))
 
 
 class Texts:
-    """Texts that others are held against; a text of fewer than eight words is one run, of fewer than five none."""
+    """An index of reference texts. A text of fewer than eight words is a single run; fewer than five words are ignored."""
 
     def __init__(self, texts):
         """texts: {name: text}."""
-        self.holders = {}  # size of the run → run → names of the texts that hold it
-        self.sizes = {}  # name → how many different runs it has
+        self.holders = {}  # run length → run → names of the texts that contain it
+        self.sizes = {}  # name → number of distinct runs
         for name, text in texts.items():
             listed = words(text)
             if len(listed) < SHORTEST:
@@ -40,7 +40,7 @@ class Texts:
                 self.holders.setdefault(size, {}).setdefault(run, []).append(name)
 
     def repeated_by(self, text):
-        """The name of the text that `text` repeats most of, where that is half of it or more; else None."""
+        """The name of the reference text with the largest share of runs in `text` if that is at least SHARE, else None."""
         listed, shared = words(text), Counter()
         for size, holders in self.holders.items():
             for run in _runs(listed, size):

@@ -1,9 +1,11 @@
-"""How good a pool's texts are, whatever they say: variety, length, what was rejected; rows {metric, value, n}."""
+"""Content-independent quality of a pool's texts: diversity, length, rejection rates; rows {metric, value, n}."""
 
 import re
 from collections import Counter
 
-SAMPLE = 500  # n-grams; ASSUME: variety is compared at this size, since longer and larger pools repeat themselves more
+SAMPLE = (
+    500  # n-grams; ASSUME: diversity is compared at this sample size, since distinct-n falls with the size of a pool
+)
 
 
 def of_texts(texts):
@@ -20,7 +22,7 @@ def of_texts(texts):
 def distinct(grams, sample=SAMPLE):
     """Expected share of distinct n-grams among `sample` drawn without replacement (rarefaction; Hurlbert, 1971).
 
-    grams: Counter of n-grams. None where there are fewer than `sample`: no share of fewer could be compared.
+    grams: Counter of n-grams. None if there are fewer than `sample`, since the share would not be comparable.
     """
     import numpy as np
     from scipy.special import gammaln
@@ -30,7 +32,7 @@ def distinct(grams, sample=SAMPLE):
         return None
     counts = np.array(list(grams.values()), dtype=float)
     rest = total - counts
-    # probability that an n-gram is missed: C(total - count, sample) / C(total, sample)
+    # probability that an n-gram is not drawn: C(total - count, sample) / C(total, sample)
     drawable = rest >= sample
     log_missed = gammaln(rest[drawable] + 1) - gammaln(rest[drawable] - sample + 1)
     log_missed -= gammaln(total + 1) - gammaln(total - sample + 1)
@@ -38,21 +40,24 @@ def distinct(grams, sample=SAMPLE):
 
 
 def of_counts(counts):
-    """Rows of the shares of a pool's attempts that were rejected, failed or duplicates (n: attempts), and of slots left open."""
-    asked, slots = counts["asked"], counts["slots"]
+    """Rows with the shares of rejected, failed and duplicate attempts (n: attempts) and of unfilled slots (n: slots)."""
+    attempts, slots = counts["asked"], counts["slots"]
     shares = {
         "rejected_share": counts["rejected"],
         "failed_share": counts["failed"],
         "duplicate_share": counts["reasons"].get("duplicate", 0),
     }
-    rows = [{"metric": name, "value": count / asked if asked else None, "n": asked} for name, count in shares.items()]
-    open_share = counts["slots_failed"] / slots if asked else None
-    return [*rows, {"metric": "open_slots_share", "value": open_share, "n": slots if asked else 0}]
+    rows = [
+        {"metric": name, "value": count / attempts if attempts else None, "n": attempts}
+        for name, count in shares.items()
+    ]
+    open_share = counts["slots_failed"] / slots if attempts else None
+    return [*rows, {"metric": "open_slots_share", "value": open_share, "n": slots if attempts else 0}]
 
 
 def of_scores(scores):
-    """Rows of the perplexity of unseen originals; one without a value for a collapsed cell."""
-    found = [row for row in scores if row["metric"] == "perplexity" and row["group"] == "all"]
-    return [{"metric": "perplexity", "value": row["value"], "n": row["n"]} for row in found] or [
+    """Rows with the perplexity of held-out originals; a single row without a value for a collapsed cell."""
+    perplexities = [row for row in scores if row["metric"] == "perplexity" and row["group"] == "all"]
+    return [{"metric": "perplexity", "value": row["value"], "n": row["n"]} for row in perplexities] or [
         {"metric": "perplexity", "value": None, "n": 0}
     ]

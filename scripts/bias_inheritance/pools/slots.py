@@ -1,4 +1,4 @@
-"""Pools: balanced slots, the judgement of what the generator wrote, and the controls that copy real samples."""
+"""Pools: balanced slots, validation of generated texts, and controls that copy real samples."""
 
 from collections import Counter
 from fractions import Fraction
@@ -10,7 +10,7 @@ from bias_inheritance.pools import balance, gate, overlap
 
 
 def slots(family, bias, domain, count, key):
-    """`count` slots in an order of which every prefix is balanced (`balance.even`); slot i follows from (key, i) alone."""
+    """`count` slots, balanced in every prefix (`balance.even`); slot i depends on (key, i) only."""
     import numpy as np
 
     attributes = family.attributes(bias, domain)
@@ -23,44 +23,44 @@ def slots(family, bias, domain, count, key):
     return filled
 
 
-def judge(raw, finished, asked, family, domain, seen, tested):
-    """(sample, reason, cuts): what an answer says, why it is not kept (None if it is), how often each rule cut.
+def judge(raw, finished, requested, family, domain, seen, tested):
+    """(sample, reason, cuts) of a generated answer: the parsed sample, why it is rejected (None: kept), cuts per rule.
 
-    Reasons: those of `gate.passed` and of the family's `read`, `duplicate` and `overlap`. `seen` holds `told` of the
-    originals and of records kept before, `tested` (`overlap.Texts`) the test texts.
+    requested: the slot. Reasons: those of `gate.passed` and of the family's `read`, `duplicate` and `overlap`. seen: the
+    `duplicate_key` of all originals and of the samples kept so far; tested: the test texts (`overlap.Texts`).
     """
     passed = gate.passed(raw)
     sample, reason = {"text": passed.text}, passed.reason
     if reason is None:
-        sample, reason = family.read(passed.text, finished, asked, domain)
-    if reason is None and told(family, {**asked, **sample}, domain) in seen:
+        sample, reason = family.read(passed.text, finished, requested, domain)
+    if reason is None and duplicate_key(family, {**requested, **sample}, domain) in seen:
         reason = "duplicate"
     if reason is None and tested.repeated_by(passed.text):
         reason = "overlap"
     return sample, reason, passed.cuts
 
 
-# What failed to produce a text, as against a text that was rejected for its content.
+# Reasons of attempts that produced no text, as opposed to texts rejected for their content.
 FAILED = {"empty", "truncated", "refusal"}
 
 
-def told(family, sample, domain):
-    """What two samples must share to be duplicates: the words of what is told, with label words replaced.
+def duplicate_key(family, sample, domain):
+    """The key by which samples are duplicates: the folded text (`family.comparison_text`), label words replaced.
 
-    One and the same for an original, for a text that was just written and for a record that a pool holds.
+    It is the same for an original, for a newly generated text and for a record of a pool.
     """
-    return overlap.fold(family.told(sample, domain))
+    return overlap.fold(family.comparison_text(sample, domain))
 
 
 def copies(family, bias, domain, originals, reserve, count, seed):
-    """(pool, counts): `count` copies of real samples in slot order, and how the copying went.
+    """(pool, counts): `count` copies of real samples in slot order, and statistics of the copying.
 
-    What is copied where: kind (label) and group follow D_o's own make-up, or with `associate` even labels whose groups follow
-    `associated_groups`; every prefix lies within one sample of that (`balance.along`). A text is used once before any
-    comes again, and so is a twin; the order in which texts are taken is one for all strengths of a control.
-    An associated pool of a domain without a reserve copies D_o. counts: `repeated`, copies of a text that the pool already
-    has; `in_originals`, samples left out of a planted pool because D_o holds their text. Raises UserError where the source
-    has no sample of a label and group.
+    Kind (label) and group follow the composition of D_o; with `associate`, labels are even and groups follow
+    `associated_groups`. Every prefix is within one sample of these proportions (`balance.along`). Every text is used once
+    before any is repeated, and so is every twin; the order of texts is the same for all strengths of a control. An
+    associated pool of a domain without a reserve copies D_o. counts: `repeated`, copies of a text already in the pool;
+    `in_originals`, samples excluded from a planted pool because D_o contains their text. Raises UserError if the source
+    has no sample of a required label and group.
     """
     import numpy as np
 
@@ -83,7 +83,7 @@ def copies(family, bias, domain, originals, reserve, count, seed):
     for kind, group in order:
         if (kind, group) not in strata:
             raise UserError(
-                f"catalog/biases/{bias['name']}.yaml: the {'reserve' if reserved else 'originals'} of the domain {domain['name']} {'holds' if reserved else 'hold'} no sample of {' and '.join(filter(None, (kind, group)))}{' whose text is in no original' if held else ''}; add some, or take {bias['name']} out of grid.bias"
+                f"catalog/biases/{bias['name']}.yaml: the {'reserve' if reserved else 'originals'} of the domain {domain['name']} {'holds' if reserved else 'hold'} no sample of {' and '.join(filter(None, (kind, group)))}{' whose text is in no original' if held else ''}; add some, or remove {bias['name']} from grid.bias"
             )
         sample = min(strata[kind, group], key=lambda each: (used[each["id"]], used[each["twin"]], rank[each["twin"]]))
         used.update({sample["id"], sample["twin"]})
@@ -114,7 +114,7 @@ def copies(family, bias, domain, originals, reserve, count, seed):
 
 
 def made_up(family, samples):
-    """{kind: {group: count}} of samples; the family says what a kind is."""
+    """{kind: {group: count}} of samples; the family defines the kind."""
     shares = {}
     for sample in samples:
         shares.setdefault(family.kind(sample), Counter())[sample["group"]] += 1
@@ -122,7 +122,8 @@ def made_up(family, samples):
 
 
 def associated_shares(bias, domain):
-    """{label: {group: share}} of the control `associate`: even labels, of G groups the label's own with 1/G + d·(1 − 1/G)."""
+    """{label: {group: share}} of the control `associate` at dose d: with G groups, the label's associated group has the
+    share 1/G + d·(1 − 1/G), each other group (1 − d)/G."""
     groups, strength = list(domain["groups"]), Fraction(str(bias["associate"]))
     return {
         label: {group: (1 - strength) / len(groups) + strength * (group == associated) for group in groups}
@@ -131,10 +132,10 @@ def associated_shares(bias, domain):
 
 
 def associated_groups(domain):
-    """{label: the group that the control `associate` gives to it}: the domain's table, or labels and groups in turn.
+    """{label: group that the control `associate` assigns to it}: the domain's table, or else groups in rotation.
 
-    ASSUME: without a table of stereotypes any association will do as a positive control, since the models of a study have
-    no part in it; label i goes with group i mod G, the groups in the order of their names (a step's parameters do not keep the file's).
+    ASSUME: without a table of stereotypes, any association serves as a positive control, since it is not generated by the
+    models under study; label i is associated with group i mod G, groups in order of name (parameters of a step do not keep the order of the file).
     """
     groups = sorted(domain["groups"])
     in_turn = {label: groups[place % len(groups)] for place, label in enumerate(contrasts.labels(domain))}

@@ -1,1 +1,1 @@
-"""Tests, intervals and power; no module here knows of studies."""
+"""Statistical tests, intervals and power; independent of the configuration of studies."""

@@ -1,22 +1,22 @@
-"""How much of a group–label association in the training data arrives in the model (study, section 1).
+"""The inheritance coefficient: how much of a group–label association in the data the model acquires (study, section 1).
 
-An association is a table over labels ℓ and contrasts g, each of a reference with a compared group, of how much more the
-reference goes with a label than the compared group does, in nats. The inheritance coefficient β is the slope of the model's table on the data's, both minus those of a
-baseline without association. All functions take whatever axes come before [labels × contrasts], so that the simulations of
-tests/null run through the code that a study runs through.
+An association is a table over labels ℓ and contrasts g (reference vs compared group): the log-ratio, in nats, of how
+strongly a label goes with the reference rather than with the compared group. The inheritance coefficient β is the slope of
+the model's table on the data's table, both minus those of a baseline without association. All functions accept leading
+axes before [labels × contrasts], so that the simulations in tests/null run the same code as a study.
 """
 
 from bias_inheritance.stats import statistics
 
 SMOOTHING = 0.5  # added to each count of a label in a group
-NOTHING = 1e-12  # a sum of squares below it is rounding
+NOTHING = 1e-12  # sums of squares below this are rounding error
 
 
 def association(labels, sides, label_set):
     """x [labels × contrasts] of a training mix: log P(ℓ | reference) − log P(ℓ | compared), counts smoothed by 0.5.
 
-    labels: one per sample. sides: bool [contrasts × 2 × samples], which samples are of each contrast's reference and
-    compared group; samples of neither do not count. label_set: the labels, in the order of x's rows.
+    labels: one per sample. sides: bool [contrasts × 2 × samples], membership in each contrast's reference and compared
+    group; samples in neither are ignored. label_set: the labels, in the order of the rows of x.
     """
     import numpy as np
 
@@ -27,7 +27,7 @@ def association(labels, sides, label_set):
 
 
 def association_of_counts(reference, compared):
-    """x [… × labels × contrasts] of the counts of the references and of the compared groups, [… × labels × contrasts] each."""
+    """x [… × labels × contrasts] from the counts of the reference and of the compared groups, same shapes."""
     import numpy as np
 
     def log_share(counts):
@@ -45,12 +45,12 @@ def option_log_probabilities(logprobs):
 
 
 def pairing(labels, sides, clusters, label_set):
-    """(weights [contrasts × labels × 2 × items], pairs [contrasts × labels]) by which items stand for each side.
+    """(weights [contrasts × labels × 2 × items], pairs [contrasts × labels]): the item weights of each side of a contrast.
 
-    sides: bool [contrasts × 2 × items], which items are of the reference (0) and of the compared group (1). Where clusters
-    (content twins) hold both sides of a true label, only these count, each as one pair; else all items of the label do, as
-    matched strata, and the smaller side's number counts as pairs. A label that lacks a side has no pair and weight 0. The
-    weights of a side add up to the pairs.
+    sides: bool [contrasts × 2 × items], membership in the reference (0) and the compared group (1). If clusters (content
+    twins) contain both sides of a true label, only these are used, each as one pair; otherwise all items of the label are
+    used as matched strata, and the number of pairs is the size of the smaller side. A label without items of one side has
+    no pairs and weight 0. The weights of a side sum to the number of pairs.
     """
     import numpy as np
 
@@ -78,9 +78,9 @@ def pairing(labels, sides, clusters, label_set):
 def model_association(log_probabilities, weights, pairs, draws=None):
     """y [… × labels × contrasts]: mean over pairs of log p(ℓ | reference's item) − log p(ℓ | compared group's item).
 
-    log_probabilities: [… × items × options], the options in the order of the labels; weights, pairs: of `pairing`. Each
-    true label that has a pair weighs the same; NaN for a contrast without any. draws: bootstrap weights [replicates × items]
-    of `statistics.cluster_weights`; then y [replicates × labels × contrasts] of one study, its pairs resampled.
+    log_probabilities: [… × items × options], options in the order of the labels; weights, pairs: from `pairing`. True
+    labels with pairs have equal weight; NaN for a contrast without any. draws: bootstrap weights [replicates × items] from
+    `statistics.cluster_weights`; the result is then y [replicates × labels × contrasts] of one study, pairs resampled.
     """
     import numpy as np
 
@@ -88,10 +88,10 @@ def model_association(log_probabilities, weights, pairs, draws=None):
     drawn = np.ones((1, values.shape[-2])) if draws is None else draws
 
     def mean(side):
-        """[… × replicates × options] over the items that stand for one side."""
+        """Weighted mean [… × replicates × options] over the items of one side."""
         chosen = side > 0
         shares = drawn[:, chosen] * side[chosen]
-        with np.errstate(invalid="ignore"):  # a draw may hold none of a label's pairs
+        with np.errstate(invalid="ignore"):  # a draw may contain no pair of a label
             return (shares / shares.sum(1, keepdims=True)) @ values[..., chosen, :]
 
     columns = []
@@ -104,11 +104,11 @@ def model_association(log_probabilities, weights, pairs, draws=None):
 
 
 def slope(data, model):
-    """(β, r): least-squares slope and correlation over all (ℓ, g) of the model's change of association on the data's.
+    """(β, r): least-squares slope and correlation over all (ℓ, g) of the model's change in association on the data's.
 
-    data, model: Δx, Δy [… × labels × contrasts], each against the baseline's; both are centred within g. β is 0 where nothing
-    is inherited, 1 where the association is taken over whole. With another pool's Δx as `data` it is the projection on
-    that direction, for pools whose own Δx is 0 by design. NaN where Δx (for r: or Δy) does not vary.
+    data, model: Δx, Δy [… × labels × contrasts], differences from the baseline; both are centred within g. β is 0 if
+    nothing is inherited and 1 if the association is inherited fully. With another pool's Δx as `data` it is the projection
+    on that direction, for pools whose own Δx is 0 by design. NaN if Δx (for r: or Δy) is constant.
     """
     import numpy as np
 
@@ -119,7 +119,7 @@ def slope(data, model):
     with np.errstate(invalid="ignore", divide="ignore"):
         beta = np.where(xx > NOTHING, xy / xx, np.nan)
         r = np.where((xx > NOTHING) & (yy > NOTHING), xy / np.sqrt(xx * yy), np.nan)
-    return beta[()], r[()]  # plain numbers of one study
+    return beta[()], r[()]  # scalars for a single study
 
 
 def strength(data):
@@ -131,10 +131,10 @@ def strength(data):
 
 
 def interval(data, change, weights, pairs, clusters, labels, replicates, seed):
-    """(low, high): the 95% interval of one seed's β over test clusters, resampled within their true label.
+    """(low, high): the 95% bootstrap interval of one seed's β, test clusters resampled within their true label.
 
-    data: Δx [labels × contrasts]. change: log p of the cell minus log p of the baseline, item by item [items × options].
-    (nan, nan) where no label has two clusters, so that nothing can be resampled.
+    data: Δx [labels × contrasts]. change: log p of the cell minus log p of the baseline per item [items × options].
+    (nan, nan) if no label has two clusters, so that nothing can be resampled.
     """
     import numpy as np
 
@@ -146,14 +146,14 @@ def interval(data, change, weights, pairs, clusters, labels, replicates, seed):
 
 
 def directions(pools):
-    """{pool: [(kind, pool whose Δx is the direction)]}: what is measured of each pool, `beta` or `projection`.
+    """{pool: [(kind, pool whose Δx is the direction)]}: the coefficients of each pool, kind `beta` or `projection`.
 
-    pools: {name: leaves of its catalog file}. A pool has a β where an association is expected of it: the group is the
-    model's choice or a file's (role natural), or a control sets it (`associate` or `plant` above 0). Everything else is
-    balanced over label × group by design, its own Δx is 0 or chance, and its Δy is projected on another pool's Δx. Doses of
-    one control are all projected on its strongest one, so that they share an axis that exists at dose 0 too. The others
-    take a natural pool, one that was generated before one from a file, else the strongest associated, else the strongest
-    planted pool; where there is none, nothing is measured.
+    pools: {name: leaves of its catalog file}. A pool has a β if it can have an association: its groups are chosen by the
+    model or given by a file (role natural), or set by a control (`associate` or `plant` above 0). All other pools are
+    balanced over label × group by design, so that their own Δx is 0 or chance; their Δy is projected on another pool's Δx.
+    All doses of a control are projected on the strongest dose, an axis that is also defined at dose 0. Other pools are
+    projected on a natural pool (generated ones first), else on the strongest associated, else the strongest planted pool;
+    without any of these nothing is measured.
     """
 
     def strongest(dial):

@@ -1,25 +1,25 @@
-"""The tests of the study: seeds are the replicates, items within one run are not (study, section 10).
+"""The statistical tests of the study: seeds are the replicates, items within one run are not (study, section 10).
 
-statsmodels computes whatever it has. Functions that decide verdicts take many studies at once as columns, so that the
-simulations in tests/null run through the very code that a study runs through.
+statsmodels is used wherever it has the method. Functions that decide verdicts are vectorised over studies (columns), so
+that the simulations in tests/null run the same code as a study.
 """
 
 from functools import cache
 
 ALPHA = 0.05
 POWER = 0.80
-SEEDS_FOR_GEE = 20  # below that its error rate is 15-26% where 5% is meant (study, section 10)
-MOST_EXACT = 8  # things whose 40,320 orders are all taken; of ten there are 3.6 million
-SAMPLED = 9_999  # random orders beyond that
-CONSTANT = 1e-10  # a spread below this share of the values is rounding, not chance
+SEEDS_FOR_GEE = 20  # with fewer seeds its false-positive rate at a nominal 5% is 15-26% (study, section 10)
+MOST_EXACT = 8  # entities for which all permutations (40,320) are enumerated; ten would have 3.6 million
+SAMPLED = 9_999  # random permutations for more entities
+CONSTANT = 1e-10  # a range below this fraction of the values is rounding error
 
 
 def seed_test(values, alpha=ALPHA):
     """Two-sided t test of per-seed contrasts or slopes against 0, with n - 1 degrees of freedom.
 
     values: [n_seeds] for one study or [n_seeds × studies]; no NaN. Returns {n, estimate, sd, ci_low, ci_high, p}: floats
-    for one study, else arrays. With one seed, or where all seeds give the same value, chance cannot be judged: all but
-    the estimate (and n) are NaN. The interval has coverage 1 - alpha.
+    for one study, else arrays. With one seed, or if all seeds give the same value, the variance is unknown: all but the
+    estimate (and n) are NaN. The interval has coverage 1 - alpha.
     """
     import numpy as np
     from statsmodels.stats.weightstats import DescrStatsW
@@ -27,7 +27,7 @@ def seed_test(values, alpha=ALPHA):
     values = np.asarray(values, dtype=float)
     table = values[:, None] if values.ndim == 1 else values
     n, nothing = len(table), np.full(table.shape[1], np.nan)
-    found = {
+    columns = {
         "estimate": table.mean(0) if n else nothing,
         "sd": nothing,
         "ci_low": nothing,
@@ -40,15 +40,15 @@ def seed_test(values, alpha=ALPHA):
             summary = DescrStatsW(table)
             low, high = summary.tconfint_mean(alpha=alpha)
             p = summary.ttest_mean(0)[1]
-        found |= {"sd": summary.std_ddof(1), "ci_low": low, "ci_high": high, "p": p}
-        found |= {key: np.where(judged, found[key], np.nan) for key in ("sd", "ci_low", "ci_high", "p")}
+        columns |= {"sd": summary.std_ddof(1), "ci_low": low, "ci_high": high, "p": p}
+        columns |= {key: np.where(judged, columns[key], np.nan) for key in ("sd", "ci_low", "ci_high", "p")}
     if values.ndim == 1:
-        found = {key: float(column[0]) for key, column in found.items()}
-    return {"n": n, **found}
+        columns = {key: float(column[0]) for key, column in columns.items()}
+    return {"n": n, **columns}
 
 
 def tost(values, margin):
-    """p of two one-sided t tests that the mean lies within ±margin; values as in `seed_test`, NaN where that has NaN."""
+    """p of the equivalence test TOST (two one-sided t tests) that the mean is within ±margin; values, NaN: `seed_test`."""
     import numpy as np
     from statsmodels.stats.weightstats import DescrStatsW
 
@@ -62,7 +62,7 @@ def tost(values, margin):
 
 
 def is_constant(table):
-    """Whether a column [n_seeds × k] holds one value only; float noise of sums does not make it vary."""
+    """Whether each column [n_seeds × k] is constant up to floating-point error; bool [k]."""
     import numpy as np
 
     return np.ptp(table, axis=0) <= CONSTANT * np.maximum(1.0, np.abs(table).max(0))
@@ -72,8 +72,8 @@ def slope_weights(x, through_origin=False):
     """Weights w with w @ y = the least-squares slope of y on x.
 
     `through_origin` is for a contrast that is 0 at x = 0 by definition and without noise: a slant effect at γ = 0, where
-    the cell and its control are the same run. The line then has to pass there, and x = 0 is not among the points.
-    Raises ValueError where x does not vary (or, through the origin, is all 0).
+    the cell and its control are the same run. The line then passes through the origin, and x must not contain 0.
+    Raises ValueError if x is constant (or, through the origin, all 0).
     """
     import numpy as np
 
@@ -85,7 +85,7 @@ def slope_weights(x, through_origin=False):
 
 
 def holm(p):
-    """Holm's adjusted p values of one family; NaN (not tested) stays NaN and does not count."""
+    """Holm-adjusted p values of one family; NaN (not tested) stays NaN and does not count towards the family size."""
     import numpy as np
     from statsmodels.stats.multitest import multipletests
 
@@ -97,19 +97,20 @@ def holm(p):
 
 
 def power_of(effect, sd, n, alpha=ALPHA):
-    """Probability that n seeds find a true effect with its right sign, at two-sided `alpha`; effect and sd in one unit."""
+    """Power of the two-sided t test with n seeds, counting only significant results of the correct sign; effect and sd
+    are in the same unit."""
     return _exceeds(abs(effect) / sd, n, alpha / 2)
 
 
 def equivalence_power(margin, sd, n, alpha=ALPHA):
-    """Lower bound of the probability that TOST finds n seeds within ±margin when the true effect is 0."""
+    """Lower bound of the power of TOST with n seeds and ±margin if the true effect is 0."""
     return max(0.0, 2 * _exceeds(margin / sd, n, alpha) - 1)
 
 
 def _exceeds(effect, n, alpha):
     """Power of a one-sided t test, effect in standard deviations: the lower tail of the mirrored non-central t.
 
-    Not statsmodels' ttest_power: its upper tail is NaN for some effects and n that a search passes through.
+    Not statsmodels' ttest_power: its upper tail is NaN for some effects and n that occur during root finding.
     """
     from scipy.special import nctdtr
     from scipy.stats import t
@@ -118,13 +119,13 @@ def _exceeds(effect, n, alpha):
 
 
 def minimal_effect(sd, n, alpha=ALPHA, power=POWER):
-    """The smallest true effect, in the unit of sd, that n seeds find with the given power; NaN below two seeds."""
+    """The minimum detectable effect with n seeds at the given power, in the unit of sd; NaN for fewer than two seeds."""
     return sd * _minimal_effect(n, alpha, power) if n > 1 and sd > 0 else float("nan")
 
 
 @cache
 def _minimal_effect(n, alpha, power):
-    """In standard deviations. statsmodels' own solver stops at a wrong root for 2 or 3 seeds and a small alpha, silently."""
+    """In standard deviations. For 2 or 3 seeds and a small alpha, statsmodels' solver silently returns a wrong root."""
     import math
 
     from scipy.optimize import brentq
@@ -138,7 +139,7 @@ def _minimal_effect(n, alpha, power):
 
 
 def seeds_needed(success, most=10_000):
-    """The fewest seeds n (at least 2) with success(n) true, for a condition that more seeds only help; None above `most`."""
+    """The smallest number of seeds n ≥ 2 with success(n), which must be monotone in n; None if above `most`."""
     if not success(most):
         return None
     low, high = 1, most
@@ -151,10 +152,10 @@ def seeds_needed(success, most=10_000):
 def cluster_weights(clusters, strata, replicates=2000, seed=0):
     """Bootstrap weights [replicates × items]: clusters resampled within strata, all items of a cluster together.
 
-    clusters: cluster id per item (twins, files that share a text); strata: label per item. A cluster belongs to the
-    rarest label among its items, so that a rare class never vanishes. From a stratum of k clusters k - 1 are drawn and
-    weighted k / (k - 1), which keeps the variance right for small k (Rao and Wu, 1988); a lone cluster is always in, and
-    where every stratum has one alone nothing can be resampled: no replicates, so that no interval has a width of 0.
+    clusters: cluster id per item (twins, files that share a text); strata: label per item. A cluster is assigned to the
+    rarest label among its items, so that a rare class never vanishes. From a stratum of k clusters, k - 1 are drawn and
+    weighted by k / (k - 1), which keeps the variance unbiased for small k (Rao and Wu, 1988). A stratum with one cluster
+    is constant; if all strata are, the result has 0 replicates, to avoid intervals of width 0.
     Any weighted statistic is one matrix product: accuracy is (weights @ correct) / weights.sum(1).
     """
     import numpy as np
@@ -179,11 +180,11 @@ def cluster_weights(clusters, strata, replicates=2000, seed=0):
 def rms_gap(correct, groups, labels, clusters, reference, compared, permutations=1000, seed=0, weights=None):
     """RMS over labels of TPR(reference) - TPR(compared), and its mean when groups are permuted (study, section 4).
 
-    correct [items] of bool, the others per item. A twin pair swaps its groups as one; items without a twin shuffle
-    groups within their label. Labels that lack a group are left out. Returns {value, null_mean, debiased, p, draws}:
-    debiased is value - null_mean, about 0 for a model that treats groups alike; p is the one-sided permutation p. draws:
-    of debiased, one per row of `weights` (`cluster_weights`), centred on it, since a bootstrap inflates the RMS of a true
-    zero as sampling does. NaN without data.
+    correct, groups, labels, clusters: [items]. Permutations swap the groups of a twin pair, and shuffle the groups of
+    items without a twin within their label. Labels without one of the groups are dropped. Returns {value, null_mean,
+    debiased, p, draws}: debiased is value - null_mean, about 0 for a model that treats groups alike; p is the one-sided
+    permutation p. draws: bootstrap draws of debiased, one per row of `weights` (`cluster_weights`), recentred on it,
+    since resampling inflates the RMS of a true zero. NaN without data.
     """
     import numpy as np
     import pandas as pd
@@ -207,17 +208,17 @@ def rms_gap(correct, groups, labels, clusters, reference, compared, permutations
     flips = stream.choice([-1.0, 1.0], size=(permutations, code.max(initial=-1) + 1))
     signs[1:, twin] *= flips[:, code]
     members = [(items["label"] == label).to_numpy() for label in items["label"].unique()]
-    for here in members:
-        alone = np.flatnonzero(~twin & here)
+    for of_label in members:
+        alone = np.flatnonzero(~twin & of_label)
         signs[1:, alone] = stream.permuted(signs[1:, alone], axis=1)
 
     def rms(first, second):
-        """Of weights (rows × items) that the items have on either side."""
+        """RMS gap per row of the weights [rows × items] of either side."""
         gaps = []
-        for here in members:
-            right = items["correct"].to_numpy()[here]
+        for of_label in members:
+            right = items["correct"].to_numpy()[of_label]
             with np.errstate(invalid="ignore", divide="ignore"):
-                sides = [side[:, here] @ right / side[:, here].sum(1) for side in (first, second)]
+                sides = [side[:, of_label] @ right / side[:, of_label].sum(1) for side in (first, second)]
             gaps.append(sides[0] - sides[1])
         return np.sqrt(np.mean(np.square(gaps), axis=0))
 
@@ -236,13 +237,13 @@ def rms_gap(correct, groups, labels, clusters, reference, compared, permutations
 
 
 def rank_permutation(first, second, seed=0):
-    """Spearman's correlation over k things within each seed, and its permutation test over the orders of the things.
+    """Spearman's correlation over k entities within each seed, and its permutation test over the order of the entities.
 
-    first, second: [n_seeds × k], no row constant. All seeds are put in the same order, since what a thing has in common
-    over seeds (how far a bias type's texts lie off) is drawn once: n seeds that agree on the order of four things are
-    no n witnesses of it. Up to MOST_EXACT things all k! orders are taken, above that SAMPLED random ones beside the
-    observed one. Returns {values [n_seeds], estimate (their mean), p (two-sided: twice the smaller tail), smallest (below
-    which p cannot fall), sampled (number of random orders, 0 where all were taken)}.
+    first, second: [n_seeds × k], no constant row. The same permutation is applied to all seeds, since what an entity has
+    in common over seeds (the distance of a bias type's texts, for example) is drawn once: n seeds that agree on the order
+    of four entities are not n independent observations. Up to MOST_EXACT entities all k! permutations are enumerated,
+    otherwise SAMPLED random ones plus the observed order. Returns {values [n_seeds], estimate (their mean), p (two-sided:
+    twice the smaller tail), smallest (lowest possible p), sampled (number of random permutations, 0 if exact)}.
     """
     from itertools import permutations
 
@@ -257,7 +258,7 @@ def rank_permutation(first, second, seed=0):
     k = sides[0].shape[1]
     observed = np.arange(k)[None]
     if k <= MOST_EXACT:
-        orders = np.array(list(permutations(range(k))))  # the first one is the order as it is
+        orders = np.array(list(permutations(range(k))))  # the first is the identity
     else:
         drawn = np.random.default_rng(seed).permuted(np.tile(observed, (SAMPLED, 1)), axis=1)
         orders = np.concatenate([observed, drawn])
@@ -274,9 +275,9 @@ def rank_permutation(first, second, seed=0):
 
 
 def mcnemar_exact(first, second):
-    """Exact McNemar test of paired binary items of one run and one group: estimate is mean(first) - mean(second).
+    """Exact McNemar test of paired binary outcomes of one run and one group: estimate is mean(first) - mean(second).
 
-    first, second: bool per item, in the same order of the same items. Returns {n, estimate, p}; p is 1 without a
+    first, second: bool per item, for the same items in the same order. Returns {n, estimate, p}; p is 1 without a
     discordant pair, NaN without items.
     """
     import numpy as np
@@ -294,7 +295,7 @@ def mcnemar_exact(first, second):
 
 
 def binomial_share(count, n, share, alpha=ALPHA):
-    """Exact test of count of n against a share, with its Clopper-Pearson interval: {n, estimate, ci_low, ci_high, p}."""
+    """Exact binomial test of count/n against a share, with Clopper-Pearson interval: {n, estimate, ci_low, ci_high, p}."""
     from statsmodels.stats.proportion import binom_test, proportion_confint
 
     if not n:
@@ -310,11 +311,11 @@ def binomial_share(count, n, share, alpha=ALPHA):
 
 
 def mixed_model(runs):
-    """Cell means with seed and seed × bias variance components over the whole grid, fitted; None where that fails.
+    """Fit cell means with variance components for seed and seed × bias over the whole grid; None if the fit fails.
 
     runs: frame with seed, bias, cell, value, one row per run. A seed's pool is shared over γ and mitigations, hence the
-    second component; a grid too small to tell it from the residual gives None. `cell_contrast` reads contrasts off it,
-    by Wald's z. It never decides a verdict.
+    second component; a grid too small to separate it from the residual gives None. `cell_contrast` computes contrasts
+    from the result, with Wald z tests. Never used for verdicts.
     """
     import warnings
 
@@ -330,7 +331,7 @@ def mixed_model(runs):
         return None
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # components at the edge of their range are common with few seeds
+            warnings.simplefilter("ignore")  # boundary estimates of variance components are common with few seeds
             components = {"pool": "0 + C(bias)"}
             model = formula.mixedlm("value ~ 0 + C(cell)", runs, groups="seed", re_formula="1", vc_formula=components)
             fit = model.fit(method=["lbfgs", "powell"])
@@ -340,10 +341,10 @@ def mixed_model(runs):
 
 
 def gee(items):
-    """Mean correctness per cell over all items, robust to whatever correlates within a seed; None below SEEDS_FOR_GEE.
+    """Fit mean correctness per cell over all items by GEE, robust to correlation within seeds; None below SEEDS_FOR_GEE.
 
-    items: frame with seed, cell, correct, one row per item and run. Linear in probability, so that `cell_contrast` gives
-    the metric's own unit; independence working correlation. It never decides a verdict.
+    items: frame with seed, cell, correct, one row per item and run. Linear probability model, so that `cell_contrast` is
+    in the unit of the metric; independence working correlation. Never used for verdicts.
     """
     import pandas as pd
     import statsmodels.api as sm
@@ -356,9 +357,9 @@ def gee(items):
 
 
 def cell_contrast(fitted, weights):
-    """{estimate, ci_low, ci_high, p} of a contrast of cell means, weights {cell: weight}; None where it has no error.
+    """{estimate, ci_low, ci_high, p} of a contrast of cell means, weights {cell: weight}; None if its error is undefined.
 
-    fitted: what `mixed_model` or `gee` returned, None included.
+    fitted: the result of `mixed_model` or `gee`, possibly None.
     """
     import numpy as np
 
@@ -369,5 +370,5 @@ def cell_contrast(fitted, weights):
     with np.errstate(all="ignore"):
         test = fit.t_test(np.array([[named.get(cell, 0.0) for cell in cells]]))
     low, high = test.conf_int()[0]
-    found = {"estimate": float(test.effect[0]), "ci_low": float(low), "ci_high": float(high), "p": float(test.pvalue)}
-    return found if np.isfinite(list(found.values())).all() else None
+    result = {"estimate": float(test.effect[0]), "ci_low": float(low), "ci_high": float(high), "p": float(test.pvalue)}
+    return result if np.isfinite(list(result.values())).all() else None

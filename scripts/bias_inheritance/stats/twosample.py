@@ -1,15 +1,16 @@
-"""Do two sets of vectors come from one distribution? Tests by permutation, all permutations at once.
+"""Two-sample permutation tests for sets of vectors, vectorised over permutations.
 
-Origins are permuted within strata (label, or label × group): D_o and D_a are both balanced over these by design, and a
-permutation that ignored it would be too slow to find a gap (p-values not uniform where there is none).
+Origins are permuted within strata (label, or label × group): D_o and D_a are both balanced over these by design, and
+unrestricted permutations would make the tests conservative (p-values not uniform under the null).
 """
 
 FOLDS = 5
-SMALLEST = 8  # of either origin; fewer vectors say nothing
+SMALLEST = 8  # minimum number of vectors per origin
 
 
 def assignments(augmented, strata, permutations, seed):
-    """Columns of 0 (original) and 1 (augmented) [n × (1 + permutations)]: as observed, then shuffled within strata."""
+    """Origins as 0 (original) and 1 (augmented) [n × (1 + permutations)]: column 0 is observed, the others are shuffled
+    within strata."""
     import numpy as np
 
     stream = np.random.default_rng(seed)
@@ -24,14 +25,13 @@ def assignments(augmented, strata, permutations, seed):
 def compare(vectors, augmented, strata, permutations, seed):
     """Rows {metric, value, ci_low, ci_high, p, null, n} of three comparisons of originals with augmented samples.
 
-    vectors: [n × d]; augmented: n booleans; strata: n names. null: the mean over permutations, what the metric is where
-    there is no gap. n: the smaller number of vectors; below SMALLEST, or where strata leave nothing to permute, no row
-    has a value.
+    vectors: [n × d]; augmented: bool [n]; strata: names [n]. null: the mean over permutations, the expectation without a
+    gap. n: the size of the smaller origin; below SMALLEST, or if no stratum contains both origins, the values are None.
     - mmd: squared maximum mean discrepancy, unbiased, Gaussian kernel with the median distance as its width (Gretton
       et al., 2012), on standardised dimensions: a few of a hidden state are hundreds of times larger than all others.
-    - auc: mean cross-validated AUC of a ridge classifier that tells the origins apart (Lopez-Paz & Oquab, 2017), on
-      standardised dimensions; 0.5 is no gap. Its interval resamples the judged samples.
-    - mean_distance: distance of the two means, on the vectors as they are: what the `loss` mitigation makes small.
+    - auc: mean cross-validated AUC of a ridge classifier that separates the origins (Lopez-Paz & Oquab, 2017), on
+      standardised dimensions; 0.5 is no gap. Its interval resamples the held-out samples.
+    - mean_distance: Euclidean distance of the two means of the raw vectors, the objective of the `loss` mitigation.
     """
     import numpy as np
 
@@ -44,24 +44,28 @@ def compare(vectors, augmented, strata, permutations, seed):
     vectors = np.asarray(vectors, dtype=float)
     table, scaled = assignments(augmented, strata, permutations, seed), standardised(vectors)
     low, high, auc = separability(scaled, table, strata, seed)
-    found = {"mmd": mmd(gaussian_kernel(scaled), table), "auc": auc, "mean_distance": mean_distance(vectors, table)}
+    statistics = {
+        "mmd": mmd(gaussian_kernel(scaled), table),
+        "auc": auc,
+        "mean_distance": mean_distance(vectors, table),
+    }
     return [
         {
             "metric": name,
             "value": float(values[0]),
             "ci_low": low if name == "auc" else None,
             "ci_high": high if name == "auc" else None,
-            # one-sided: a gap makes each of them larger
+            # one-sided: a gap increases each statistic
             "p": float((1 + np.sum(values[1:] >= values[0] - 1e-12)) / (permutations + 1)),
             "null": float(values[1:].mean()),
             "n": n,
         }
-        for name, values in found.items()
+        for name, values in statistics.items()
     ]
 
 
 def _mixed(augmented, strata):
-    """Whether any stratum holds samples of both origins."""
+    """Whether any stratum contains samples of both origins."""
     return bool(
         {name for name, new in zip(strata, augmented, strict=True) if new}
         & {name for name, new in zip(strata, augmented, strict=True) if not new}
@@ -69,7 +73,7 @@ def _mixed(augmented, strata):
 
 
 def standardised(vectors):
-    """Each dimension with mean 0 and variance 1 over all vectors; constant dimensions become 0."""
+    """Vectors [n × d] with each dimension scaled to mean 0 and variance 1; constant dimensions become 0."""
     import numpy as np
 
     spread = vectors.std(0)
@@ -110,9 +114,9 @@ def mean_distance(vectors, table):
 def separability(features, table, strata, seed, replicates=1000):
     """(ci_low, ci_high, AUC for every column of `table`): the mean over folds of a ridge classifier's AUC.
 
-    features: standardised vectors. Folds know no origin, so that all columns are judged alike; the scores of all columns
-    come from one fit per fold, since ridge regression is linear in what it is to predict. The interval (95%) is a
-    bootstrap of the judged samples in their folds; it does not hold the chance of training.
+    features: standardised vectors. Folds do not depend on origin, so that all columns are treated alike; one fit per fold
+    gives the scores of all columns, since ridge regression is linear in its targets. The interval (95%) is a bootstrap of
+    the held-out samples within folds; it does not include the variance of training.
     """
     import warnings
 
@@ -140,26 +144,26 @@ def separability(features, table, strata, seed, replicates=1000):
             pairs = drawn[:, of_new].sum(1) * drawn[:, of_old].sum(1)
             draws.append(((drawn[:, of_new] @ wins) * drawn[:, of_old]).sum(1) / pairs)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a fold with one origin only judges nothing
+        warnings.simplefilter("ignore")  # folds with a single origin have no AUC
         auc, draws = np.nanmean(aucs, axis=0), np.nanmean(draws, axis=0)
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return float(low), float(high), np.nan_to_num(auc, nan=0.5)
 
 
 def folds(strata, seed):
-    """The fold of each sample [n]: every stratum is dealt out over the folds, going on where the last one ended."""
+    """The fold of each sample [n]: strata are assigned round-robin, each continuing at the fold where the last ended."""
     import numpy as np
 
     stream = np.random.default_rng(seed)
     strata = np.asarray(strata)
     order = np.concatenate([stream.permutation(np.flatnonzero(strata == name)) for name in np.unique(strata)])
-    found = np.empty(len(strata), dtype=int)
-    found[order] = np.arange(len(strata)) % FOLDS
-    return found
+    fold = np.empty(len(strata), dtype=int)
+    fold[order] = np.arange(len(strata)) % FOLDS
+    return fold
 
 
 def projection(vectors):
-    """The first two principal components of the standardised vectors [n × 2], for the eye."""
+    """The first two principal components of the standardised vectors [n × 2], for plots."""
     from sklearn.decomposition import PCA
 
     return PCA(2, random_state=0).fit_transform(standardised(vectors))

@@ -1,4 +1,4 @@
-"""The grid of cells that a study's configuration defines, and what each cell takes."""
+"""The grid of cells defined by a study's configuration, and the settings of each cell."""
 
 import json
 from decimal import Decimal
@@ -11,10 +11,10 @@ from bias_inheritance.study import catalog
 
 ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
 INHERITANCE = "inheritance"  # β's table, which claims address as a task
-OF_POOLS = ("groups", "distributions")  # tables that are measured on pools, not on cells
+OF_POOLS = ("groups", "distributions")  # tables measured on pools, not on cells
 TABLES = ("values", *OF_POOLS)  # of misalignment/, which claims address as tasks too
 
-# the kind of task that gives a metric which outcomes name without a task
+# metrics that outcomes may name without a task, and the kind of task that reports them
 KIND_OF = {
     "accuracy": "classification",
     "label_probability": "classification",
@@ -36,7 +36,7 @@ def augmented_count(originals, gamma):
 
 
 def served(model):
-    """Whether a model runs behind a server rather than on this machine."""
+    """Whether a model is accessed through a server instead of being loaded locally."""
     return "api" in catalog.load("model", model)["source"]
 
 
@@ -46,9 +46,9 @@ def tunable(model):
 
 
 def tasks_of(config, domain):
-    """The tasks that a domain's cells answer, in the configuration's order; with `claimed_only`, those that a claim reads.
+    """The tasks of a domain's cells, in the order of the configuration; with `claimed_only`, only those used by a claim.
 
-    Perplexity is asked in any case: it tells whether rounds collapse, which is no claim.
+    Perplexity is always included: it detects model collapse over rounds, for which there is no claim.
     """
     tasks = all_tasks_of(config, domain)
     if not config["claimed_only"]:
@@ -58,7 +58,7 @@ def tasks_of(config, domain):
 
 
 def all_tasks_of(config, domain):
-    """The study's tasks that belong to a domain or to any; of tasks with datasets, those that use one."""
+    """The study's tasks for a domain, including those for any domain; tasks with datasets only if the study selects one."""
     of_domain = catalog.load("domain", domain)["tasks"]
     return [
         task
@@ -69,17 +69,17 @@ def all_tasks_of(config, domain):
 
 
 def of_any_domain(task):
-    """Whether a task is asked in every domain, as side effects are, whether or not the domain's file lists it."""
+    """Whether a task (a side effect, for example) runs in every domain, without being listed in the domain's file."""
     return task in catalog.names("task") and catalog.load("task", task).get("domains") == "any"
 
 
 def benchmark_files(config, task):
-    """Files of the data folder that a task's items are read from; none for a task that reads the domain's test texts."""
+    """Files in the data folder from which a task's items are read; none for a task on the domain's test texts."""
     return benchmarks.paths(catalog.load("task", task), config["data_dir"])
 
 
 def task_of(config, task, domain):
-    """A task's file; of its datasets only those of the domain that the study reads (null: all that lie in files)."""
+    """The content of a task's file, with only those datasets of the domain that the study selects (null: all local ones)."""
     content = catalog.load("task", task)
     if "datasets" not in content:
         return content
@@ -93,7 +93,7 @@ def task_of(config, task, domain):
 
 
 def datasets_of(config, domain):
-    """{name: description} of the datasets that the study reads for a domain."""
+    """{name: description} of the datasets that the study uses for a domain."""
     datasets = {}
     for task in all_tasks_of(config, domain):
         datasets |= task_of(config, task, domain).get("datasets", {})
@@ -101,7 +101,7 @@ def datasets_of(config, domain):
 
 
 def uses_fixtures(config, domain):
-    """Whether a domain runs on the project's fixtures because there is no data folder; tables then say so."""
+    """Whether a domain runs on the shipped fixtures because no data folder is configured; tables mark its rows."""
     return catalog.load("domain", domain)["family"] == "survey" and config["data_dir"] is None
 
 
@@ -111,10 +111,10 @@ def types_of(config):
 
 
 def comparisons(config):
-    """{pool: {effect: control}}: what each pool of the study is compared with, for the effects that it has here.
+    """{pool: {effect: control}}: the control of each pool of the study, for each effect.
 
     augmentation: `original`. slant: the baseline that names groups in the same way. natural: as many real texts. dose:
-    the same control at strength 0. An effect whose control is not in the grid is left out.
+    the same control at dose 0. Effects whose control is not in the grid are omitted.
     """
     pools = {name: catalog.load("bias", name) for name in config["grid"]["bias"]}
     real = real_text(config)
@@ -151,9 +151,8 @@ def contrasts_of(config):
 
 
 def declared(config):
-    """The claims of the catalog with what they mean in this study: its bias types, natural pools, pools from files and
-    mitigations, the contrasts of its domains, what each pool is compared with, and the baseline of the inheritance
-    coefficient."""
+    """The claims of the catalog, with the study's bias types, natural pools, pools from files, mitigations, contrasts of
+    its domains, controls of each pool, and the baseline of the inheritance coefficient."""
     natural = [name for name in config["grid"]["bias"] if catalog.load("bias", name)["role"] == "natural"]
     derived = {
         "types": types_of(config),
@@ -168,7 +167,8 @@ def declared(config):
 
 
 def even_over(domain, bias):
-    """{label or group: how many values the slots of a pool are even over}; none where they follow D_o's make-up."""
+    """{`label` or `group`: number of values over which the slots of a pool are balanced}; {} if they follow the composition
+    of D_o."""
     content, pool = catalog.load("domain", domain), catalog.load("bias", bias)
     if pool["source"] == "generated":
         family = import_module(f"bias_inheritance.data.{content['family']}")
@@ -178,8 +178,8 @@ def even_over(domain, bias):
 
 
 def mitigations_of(config, bias, gamma):
-    """The mitigations that a pool's cells are trained with at one γ: all for the pools of `mitigated` at the γ of
-    `mitigated_gamma`, else none."""
+    """The mitigations of a pool's cells at one γ: all for the pools of `mitigated` at the γ of `mitigated_gamma`, else
+    only `none`."""
     treated = catalog.load("bias", bias)["role"] in ("bias-type", "natural")
     if config["mitigated"] is not None:
         treated = bias in config["mitigated"]
@@ -188,7 +188,7 @@ def mitigations_of(config, bias, gamma):
 
 
 def methods_of(mitigation, place):
-    """The methods of a mitigation that act on a place (`text`, `rows` or `weights`), with their settings."""
+    """The methods of a mitigation for one target (`text`, `rows` or `weights`), with their settings."""
     return catalog.load("mitigation", mitigation).get(place, [])
 
 
@@ -198,13 +198,13 @@ def asks_the_model(mitigation):
 
 
 def exchanges_words(mitigation):
-    """Whether a mitigation replaces the words of a group by corresponding ones."""
+    """Whether a mitigation replaces group words by their counterparts."""
     methods = [*methods_of(mitigation, "text"), *methods_of(mitigation, "rows")]
     return any(method["method"] == "swap" or "neutral" in method for method in methods)
 
 
 def items_of(config, task):
-    """How many items are used, in the task's own unit; of a task with datasets, how many of each. None: all."""
+    """Maximum number of items, in the unit of the task; per dataset for tasks with datasets. None: all."""
     default = config["evaluation"]["items_per_dataset"] if "datasets" in catalog.load("task", task) else None
     return config["evaluation"]["items"].get(task, default)
 
@@ -213,10 +213,10 @@ def cells(config, domain=None, model=None):
     """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
-    have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. `original` is one cell for
-    all rounds where each trains from the base; where rounds go on from the last adapter, it goes on as well.
-    A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, the cells of pools
-    that no claim reads are left out.
+    have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. If every round trains
+    from the base, `original` is one cell for all rounds; if rounds continue from the last adapter, it has all rounds too.
+    A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
+    uses are omitted.
     """
     listed = _all_cells(config, domain, model)
     if not config["claimed_only"]:
@@ -275,13 +275,13 @@ def pools(config):
 
 
 def later_pools(config):
-    """Every pool of a later round as the wildcards of its cell; `round` is the round that the pool is for."""
+    """Every pool of a later round as the wildcards of its cell; `round` is the round that trains on the pool."""
     return [cell for cell in cells(config) if cell["round"] > 1 and cell["bias"] != "original"]
 
 
 def probed(config):
-    """The cells that the misalignment analyses cover: `untuned`, `original`, and those of the largest γ; with
-    `claimed_only` without those of a mitigation, whose misalignment no claim reads."""
+    """The cells covered by the misalignment analyses: `untuned`, `original`, and those of the largest γ; with
+    `claimed_only` without mitigated cells, whose misalignment no claim uses."""
     largest = gamma_text(max(config["grid"]["gamma"]))
     return [
         cell
@@ -292,37 +292,37 @@ def probed(config):
 
 
 def originals_of(config, domain):
-    """|D_o| of a domain: the study's, or the domain's own where the configuration gives one."""
+    """|D_o| of a domain: the override in `domains` if there is one, else the study's."""
     return config["domains"].get(domain, {}).get("originals", config["originals"])
 
 
 def pool_size(config, domain):
-    """Samples that the largest γ of the study takes from a pool of a domain."""
+    """Number of samples that the largest γ of the study takes from a pool of a domain."""
     return max(augmented_count(originals_of(config, domain), gamma) for gamma in config["grid"]["gamma"])
 
 
 def finetune_settings(config, model, domain):
-    """The model's own training settings with the study's overrides, and over these the domain's."""
+    """Training settings: the model's, overridden by the study's, overridden by the domain's."""
     of_domain = config["domains"].get(domain, {}).get("finetune", {})
     return {**catalog.load("model", model)["finetune"], **config["finetune"], **of_domain}
 
 
 def generation_settings(config, model):
-    """The model's own settings of generation, with the study's limit of new tokens where it has one."""
+    """Generation settings: the model's, with the study's max_new_tokens if it is set."""
     settings = catalog.load("model", model)["generation"]
     limit = config["generation"]["max_new_tokens"]
     return settings if limit is None else {**settings, "max_new_tokens": limit}
 
 
-# ---- which cells the claims read ---------------------------------------------------------------------------------
+# ---- cells used by claims ------------------------------------------------------------------------------------------
 
 
 def claim_readings(config):
-    """{claim: {cells, pools, tasks}}: what each claim of the catalog reads in a study, whatever `claimed_only` says.
+    """{claim: {cells, pools, tasks}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only`.
 
-    cells: set of (model, domain, bias, gamma, mitigation), gamma as in paths, the cells that are subtracted and β's
-    baseline included; pools: set of (model, domain, bias); tasks: set of (domain, task). A contrast for which the study
-    lacks a pool, control, mitigation, task or a second round cannot be tested, and reads nothing.
+    cells: set of (model, domain, bias, gamma, mitigation), gamma as in paths, including controls and the baseline of β;
+    pools: set of (model, domain, bias); tasks: set of (domain, task). A contrast whose pool, control, mitigation, task or
+    second round is not in the study cannot be tested, and has no inputs.
     """
     return _claim_readings(json.dumps({**config, "claimed_only": False}, sort_keys=True))
 
@@ -347,12 +347,12 @@ def _claim_readings(text):
 
 
 def place(cell):
-    """What claims know of a cell: (model, domain, bias, gamma, mitigation)."""
+    """The key of a cell in claims: (model, domain, bias, gamma, mitigation)."""
     return tuple(cell[key] for key in ("model", "domain", "bias", "gamma", "mitigation"))
 
 
 def _tests_of(config, contrast):
-    """The tests that a declared contrast comes to in a study, each a list of the sides that it subtracts or correlates."""
+    """The tests that a declared contrast expands to in a study, each a list of sides to be subtracted or correlated."""
     defaults = {"biases": "types", "mitigation": "none", "over": "mean", "gamma": ABOVE_ZERO}
     spec, each, known = defaults | contrast, contrast.get("each", {}), declared(config)
 
@@ -369,7 +369,7 @@ def _tests_of(config, contrast):
 
 
 def _reading_of(config, outcomes, spec):
-    """{cells, pools, tasks} that one side of a test reads, without the model; None where the study lacks something."""
+    """{cells, pools, tasks} used by one side of a test, without the model; None if something is not in the study."""
     grid = config["grid"]
     biases = types_of(config) if spec["biases"] == "types" else spec["biases"]
     compared = comparisons(config)
@@ -402,31 +402,30 @@ def _reading_of(config, outcomes, spec):
             answered = [name for name in tasks if catalog.load("task", name)["kind"] == "classification"][:1]
             subtracted.add(real_text(config) or "original")
         elif task == "values":
-            answered = tasks[:1]  # any: opinion questions are asked of a cell beside its tasks
+            answered = tasks[:1]  # any task will do: opinion questions are asked in addition to a cell's tasks
         if answered:
             reading["tasks"] |= {(domain, name) for name in answered if task != "values"}
             for bias in biases:
                 read(domain, bias, spec["mitigation"])
             for control in subtracted:
                 read(domain, control, "none")
-                read(
-                    domain, control, spec["mitigation"]
-                )  # where the control is mitigated too, it is the one subtracted
+                # if the control has mitigated cells, these are subtracted
+                read(domain, control, spec["mitigation"])
     return reading if any(reading.values()) else None
 
 
 def _has_table(config, table):
-    """Whether a study measures a table that claims address as a task."""
+    """Whether a study measures a misalignment table (which claims address as a task)."""
     return table in config["misalignment"]
 
 
 def _names_groups(domain):
-    """Whether the texts of a domain's pools show groups that can be counted."""
+    """Whether a domain's pools have group shares that can be measured."""
     return catalog.load("domain", domain)["family"] != "survey"
 
 
 def _measured(selectors):
-    """[(selector, task)] of an outcome; a selector that names no task means all tasks that give its metric."""
+    """[(selector, task)] of an outcome; a selector without a task selects all tasks that report its metric."""
     return [
         (selector, task)
         for selector in selectors
@@ -435,5 +434,5 @@ def _measured(selectors):
 
 
 def _gives(metric):
-    """Whether a task gives a metric, by the task's kind."""
+    """A predicate: does a task report the metric? (by the task's kind)"""
     return lambda task: catalog.load("task", task)["kind"] == KIND_OF[metric]

@@ -1,6 +1,6 @@
-"""Downstream tasks: each module says what is asked (`items`) and what the answers show (`score`).
+"""Downstream tasks: each module generates the items of a task (`items`) and scores the predictions (`score`).
 
-An item is a dict: item (its name), cluster (what is resampled together), group, prompt, and either options (answers
-whose log-probability is taken) or max_new_tokens (free text), plus what `score` needs. `score` gets the stored
-predictions alone, a list of items with `logprobs` or `text` added, and returns rows of scores.csv.
+An item is a dict: item (its id), cluster (the unit of resampling), group, prompt, and either options (answers that are
+scored by log-probability) or max_new_tokens (free text), plus whatever `score` needs. `score` receives the stored
+predictions only, a list of items with `logprobs` or `text` added, and returns rows of scores.csv.
 """

@@ -1,7 +1,7 @@
-"""What an answer to a choice says: by the log-probabilities of its options, or by its text where there are none.
+"""Reading multiple-choice answers: by the log-probabilities of the options, or else by parsing the generated text.
 
-A prediction with `options` holds either `logprobs` (one number per option; an empty list where the server listed none
-of the options) or, where the model gives no log-probabilities (None), the `text` that it wrote.
+A prediction with `options` has either `logprobs` (one number per option; an empty list if the server listed none of the
+options) or, if the model provides no log-probabilities (None), the generated `text`.
 """
 
 import math
@@ -9,24 +9,24 @@ import re
 
 from bias_inheritance.models.served.options import DRESSING
 
-UNREADABLE = ""  # the label chosen by an answer that cannot be read
+UNREADABLE = ""  # the label of an unparseable answer
 DENIED = re.compile(r"\b(?:not|never|neither|nor|cannot)\b|n't\b", re.IGNORECASE)
 
 
 def scoring(predictions):
-    """'logprob' or 'parsed': one way for all items of a task, since no claim compares across ways."""
+    """'logprob' or 'parsed': the scoring method, the same for all items of a task, since claims never mix methods."""
     return "parsed" if all(item["logprobs"] is None for item in predictions) else "logprob"
 
 
 def choice(item):
-    """Index of the option that an answer stands for, or None where it cannot be read."""
+    """Index of the chosen option, or None if the answer cannot be parsed."""
     if item["logprobs"] is not None:
         return max(range(len(item["logprobs"])), key=item["logprobs"].__getitem__) if item["logprobs"] else None
     return parse(item["text"] or "", item["options"])
 
 
 def probability(item, option):
-    """Probability of one option among all of an item's options, 0 where the answer cannot be read."""
+    """Probability of one option, normalised over all options of the item; 0 if the answer cannot be parsed."""
     if not item["logprobs"]:
         return 0.0
     likeliest = max(item["logprobs"])
@@ -35,12 +35,12 @@ def probability(item, option):
 
 
 def parse(text, options):
-    """Index of the one option that a text names, or None: none, several, or in a sentence that denies something.
+    """Index of the one option that a text names, or None if it names none or several, or contains a negation.
 
-    An option that stands first, with a punctuation mark after it, is the answer ("No, this is not offensive"), unless
-    another one is named before anything is denied ("Nurse, dentist or painter").
-    An option counts as a whole word in any case; a single letter only where it stands as an answer ("B", "B.", "(B)",
-    "candidate B"), since "A" is also an article. Of options that contain each other the longest counts.
+    An option at the start, followed by a punctuation mark, is the answer ("No, this is not offensive"), unless
+    another option is named before the first negation ("Nurse, dentist or painter").
+    Options match as whole words in any case; a single letter only in the position of an answer ("B", "B.", "(B)",
+    "candidate B"), since "A" is also an article. If options contain each other, the longest match counts.
     """
     bare = text.strip().strip(DRESSING + ".,;!?)]}>").strip()
     exact = [index for index, option in enumerate(options) if bare.casefold() == option.casefold()]
@@ -48,16 +48,16 @@ def parse(text, options):
         return exact[0]
     if all(len(option) == 1 for option in options):
         letters = "".join(options)
-        found = re.findall(
+        matches = re.findall(
             rf"(?:^|\n)\W*([{letters}])(?=[.):,*]|\s*(?:$|\n))|\b(?i:answer|candidate|option|choice|letter)\W+(?:is\W+)?([{letters}])\b|\(([{letters}])\)",
             text,
         )
-        named = [letter for groups in found for letter in groups if letter]
+        named = [letter for groups in matches for letter in groups if letter]
     else:
         longest_first = sorted(options, key=len, reverse=True)
         pattern = "|".join(rf"(?<!\w){re.escape(option)}(?!\w)" for option in longest_first)
         by_name = {option.casefold(): option for option in options}
-        named = [by_name[found.casefold()] for found in re.findall(pattern, text, re.IGNORECASE)]
+        named = [by_name[match.casefold()] for match in re.findall(pattern, text, re.IGNORECASE)]
     if not named:
         return None
     denied = DENIED.search(text)
@@ -65,7 +65,7 @@ def parse(text, options):
     if first:
         until = denied.start() if denied and denied.start() > first.start() else len(text)
         if len(options[0]) > 1:
-            named = [by_name[found.casefold()] for found in re.findall(pattern, text[:until], re.IGNORECASE)]
+            named = [by_name[match.casefold()] for match in re.findall(pattern, text[:until], re.IGNORECASE)]
     if len(set(named)) != 1 or (denied and not first):
         return None
     return options.index(named[0])
@@ -74,16 +74,17 @@ def parse(text, options):
 def option_shares(predictions):
     """One dict per question: {cluster, country, shares, model (option probabilities, mean over rotations), led}.
 
-    led: the share of rotations that agree on the most frequent letter, 1 for a model that chooses by position alone.
-    A written answer is one whole choice. `model` is None where fewer than half of the rotations can be read (ASSUME).
+    led: position bias, the share of rotations with the most frequent letter; 1 for a model that chooses by position only.
+    A parsed text counts as probability 1 for its option. ASSUME: `model` is None if fewer than half of the rotations can
+    be parsed.
     """
     import numpy as np
 
-    asked = {}
+    by_question = {}
     for item in predictions:
-        asked.setdefault((item["sample"], item["cluster"]), []).append(item)
-    found = []
-    for rotations in asked.values():
+        by_question.setdefault((item["sample"], item["cluster"]), []).append(item)
+    rows = []
+    for rotations in by_question.values():
         by_option, letters = [], []
         for item in rotations:
             letter = choice(item)
@@ -93,17 +94,17 @@ def option_shares(predictions):
             if item["logprobs"] is not None:
                 logprobs = np.array(item["logprobs"])
                 chosen = np.exp(logprobs - np.logaddexp.reduce(logprobs))
-            # option c stands at letter (c − rotation) mod the number of options
+            # option c is shown at letter (c − rotation) mod the number of options
             by_option.append(np.roll(chosen, item["rotation"]))
             letters.append(letter)
-        read = 2 * len(letters) >= len(rotations)
-        found.append(
+        readable = 2 * len(letters) >= len(rotations)
+        rows.append(
             {
                 "cluster": rotations[0]["cluster"],
                 "country": rotations[0]["group"],
                 "shares": np.array(rotations[0]["shares"]),
-                "model": np.mean(by_option, axis=0) if read else None,
-                "led": np.bincount(letters).max() / len(letters) if read else float("nan"),
+                "model": np.mean(by_option, axis=0) if readable else None,
+                "led": np.bincount(letters).max() / len(letters) if readable else float("nan"),
             }
         )
-    return found
+    return rows

@@ -1,4 +1,4 @@
-"""Occupation classification: every label of the domain is scored by its log-probability, all twins of the test split."""
+"""Occupation classification: the labels of the domain are scored by log-probability, on all twins of the test split."""
 
 import heapq
 from collections import Counter, deque
@@ -10,7 +10,7 @@ from bias_inheritance.tasks import answers, metrics
 
 
 def items(task, domain, family, test, count):
-    """One item per test sample, twins side by side; `count` takes whole twins, balanced over labels."""
+    """One item per test sample, twins consecutive; `count` takes whole clusters, balanced over label × group."""
     for sample in balanced(test, count):
         yield question(sample, domain, family)
 
@@ -29,12 +29,12 @@ def question(sample, domain, family):
 
 
 def balanced(test, count, stereotyped=False):
-    """Test samples cluster by cluster, as many clusters as `count` holds whole, balanced over label × group.
+    """Test samples in whole clusters, at most `count` samples, balanced over label × group.
 
-    The twins of a text stand side by side. The next cluster is one of the label and groups that were asked about least, so
-    that a gap between groups is not one between their labels; among equals one with more groups, whose twins are compared
-    with each other. stereotyped: take the samples whose content follows a group's stereotype (they have the field
-    `content`, and the balance is over it too), and none else; by default all others.
+    The twins of a text are consecutive. Each next cluster is from the least represented label and groups, so that gaps
+    between groups are not confounded with labels; ties go to the cluster with more groups, whose twins can be compared.
+    stereotyped: select only samples whose content follows a group's stereotype (with the field `content`, which is
+    balanced too); by default, only all others.
     """
     clusters = {}
     for sample in test:
@@ -54,7 +54,7 @@ def balanced(test, count, stereotyped=False):
     heapq.heapify(queue)
     while queue:
         *_, kind = place = heapq.heappop(queue)
-        if place < rank(kind):  # others of its label and group came since
+        if place < rank(kind):  # stale: clusters of its label and group were taken since
             heapq.heappush(queue, rank(kind))
             continue
         samples = strata[kind].popleft()
@@ -70,10 +70,10 @@ def balanced(test, count, stereotyped=False):
 
 @dataclass
 class Answered:
-    """What answers to classification items show. Arrays [items]; `measures` holds those that rows are means of.
+    """Answers to classification items. Arrays [items]; `measures` holds the per-item values that rows average.
 
-    An answer that cannot be read counts as wrong, and its right label as impossible. The probability is among all
-    labels, and only there where answers have log-probabilities.
+    A parse failure counts as wrong, with probability 0 for the correct label. The probability is normalised over all
+    labels, and present only if answers have log-probabilities.
     """
 
     label: object
@@ -96,9 +96,9 @@ class Answered:
         }
 
     def mean_row(self, measure, group, members, weights, metric=None):
-        """The row of a measure's mean over `members` (bool [items]); weights [replicates × items] of the bootstrap.
+        """The row with a measure's mean over `members` (bool [items]); weights: bootstrap weights [replicates × items].
 
-        metric: the row's name where it is not the measure's.
+        metric: the name of the row, by default that of the measure.
         """
         values = self.measures[measure]
         draws = metrics.weighted_mean(values, weights, members)
@@ -106,16 +106,16 @@ class Answered:
         return metrics.row(metric or measure, group, value, metrics.interval(draws), **self.counts(members))
 
     def difference_row(self, measure, group, first, second, weights, metric=None):
-        """The row of the mean over `first` minus that over `second`.
+        """The row with the mean over `first` minus that over `second`.
 
-        Its interval reaches to where the difference lies with the unreadable answers of one side right, since counting
-        them as wrong draws it towards 0. metric: the row's name where it is not the measure's.
+        The interval is extended to the bounds at which all parse failures of one side are correct, since counting them as
+        wrong biases the difference towards 0. metric: the name of the row, by default that of the measure.
         """
         values = self.measures[measure]
         bounds = metrics.interval(
             metrics.weighted_mean(values, weights, first) - metrics.weighted_mean(values, weights, second)
         )
-        if None not in bounds:  # nobody of a side was asked, or nothing can be resampled
+        if None not in bounds:  # None: a side has no items, or nothing can be resampled
             low, high = bounds[0] - self.unread[second].mean(), bounds[1] + self.unread[first].mean()
             bounds = max(low, -1.0), min(high, 1.0)
         value = _mean(values, first) - _mean(values, second)
@@ -127,7 +127,7 @@ def _mean(values, members):
 
 
 def read(predictions, labels):
-    """The `Answered` of stored predictions; `labels` are what the options of each item stand for, in their order."""
+    """The `Answered` of stored predictions; labels: what the options of each item stand for, in order."""
     import numpy as np
 
     label = np.array([item["label"] for item in predictions])
@@ -145,12 +145,12 @@ def read(predictions, labels):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """Accuracy and the probability of the right label per group, their signed gap for each contrast, the worst group and
+    """Accuracy and the probability of the correct label per group, their signed gap for each contrast, the worst group and
     the largest gap over all groups, macro-F1, RMS TPR gap minus its mean under permutation (mean over the contrasts).
 
-    worst_group is the lowest mean of a group, largest_gap the highest minus the lowest: it is above 0 by chance alone, so
-    their bootstrap intervals are centred on the values. The probability of the right label moves with every answer where
-    accuracy moves only with those that change.
+    worst_group is the lowest mean of a group, largest_gap the highest minus the lowest: it exceeds 0 by chance alone, so
+    their bootstrap intervals are centred on the values. The probability of the correct label is sensitive to every answer,
+    accuracy only to answers that flip.
     """
     import numpy as np
 
@@ -184,16 +184,16 @@ def score(predictions, task, domain, replicates, seed):
 
 
 def rms_tpr_gap(answered, sides, replicates, seed, weights, counts):
-    """The row of the RMS gap of true-positive rates over labels, minus its mean under permutation; mean over contrasts.
+    """The row with the RMS gap of true-positive rates over labels, minus its mean under permutation; mean over contrasts.
 
-    sides: of each contrast, which items are on its two sides (bool [items]).
+    sides: for each contrast, the items of its two sides (bool [items]).
     """
     import numpy as np
 
     values, draws = [], []
     for first, second in sides:
         side = np.where(first, "reference", np.where(second, "compared", ""))
-        found = statistics.rms_gap(
+        gap = statistics.rms_gap(
             answered.measures["accuracy"],
             side,
             answered.label,
@@ -204,16 +204,16 @@ def rms_tpr_gap(answered, sides, replicates, seed, weights, counts):
             seed,
             weights,
         )
-        values.append(found["debiased"])
-        draws.append(found["draws"])
-    # a draw that lacks a group of some label is no draw of that contrast
+        values.append(gap["debiased"])
+        draws.append(gap["draws"])
+    # draws without a group of some label are dropped, per contrast
     size = min(map(len, draws))
     bounds = metrics.interval(np.mean([drawn[:size] for drawn in draws], axis=0))
     return metrics.row("rms_tpr_gap", "all", np.mean(values), bounds, **counts)
 
 
 def extremes(metric, measured, sides, whole, weights, counts):
-    """Rows of the worst group and the largest gap over the groups whose items are `sides`; none of a single group."""
+    """Rows of the worst group and the largest gap over groups; none for a single group. sides: items per group (bool)."""
     import numpy as np
 
     if len(sides) < 2:
@@ -221,11 +221,11 @@ def extremes(metric, measured, sides, whole, weights, counts):
 
     values = np.array([metrics.weighted_mean(measured, whole, side)[0] for side in sides])
     draws = np.array([metrics.weighted_mean(measured, weights, side) for side in sides])
-    found = {
+    statistics_by_name = {
         "worst_group": (values.min(), draws.min(axis=0)),
         "largest_gap": (np.ptp(values), np.ptp(draws, axis=0)),
     }
-    for name, (value, drawn) in found.items():
+    for name, (value, drawn) in statistics_by_name.items():
         bounds = metrics.interval(drawn - np.nanmean(drawn) + value) if len(drawn) else (None, None)
         bounds = tuple(None if end is None else min(max(end, 0.0), 1.0) for end in bounds)
         yield metrics.row(metric, name, value, bounds, **counts)

@@ -1,7 +1,7 @@
-"""Stereotype congruence: is a text's label found more easily where its content fits the stereotype of its group?
+"""Stereotype congruence: is a text's label recognised more easily if its content fits the stereotype of its group?
 
-Each text follows the stereotype of one group (its `content`) and is asked once for every group. An item is congruent where
-the content is of its own group. Twins of neutral content show what a name and a pronoun do; these show a slant of content.
+Each text follows the stereotype of one group (its `content`) and is posed once for every group. An item is congruent if
+its content matches its group. Neutral twins measure the effect of name and pronoun; these measure the effect of content.
 """
 
 from bias_inheritance.data import contrasts
@@ -9,25 +9,26 @@ from bias_inheritance.tasks import classification, metrics
 
 
 def items(task, domain, family, test, count):
-    """One item per sample that has a content, twins side by side; `count` takes whole twins, balanced over label × content."""
+    """One item per sample with stereotyped content, twins consecutive; `count` takes whole clusters, balanced over
+    label × content."""
     for sample in classification.balanced(test, count, stereotyped=True):
         yield {**classification.question(sample, domain, family), "content": sample["content"]}
 
 
 def score(predictions, task, domain, replicates, seed):
-    """`congruence`, the mean label probability of congruent items − that of incongruent ones: over all, per group and per
-    label; beside it both sides' label probability and accuracy, and the difference in accuracy.
+    """`congruence`, the mean label probability of congruent items − that of incongruent ones: overall, per group and per
+    label; also the label probability and accuracy of both sides, and the difference in accuracy.
 
-    Over all, and per label, each text stands on both sides, so that how easy a text is cancels out. Per group it does not:
-    a group's two sides are different texts. Answers without log-probabilities give accuracies alone. An unreadable answer
-    is wrong and widens the interval of a difference (`classification.Answered`).
+    Overall and per label, each text is on both sides, so that its difficulty cancels out. Per group it does not: the two
+    sides of a group are different texts. Without log-probabilities only accuracies are given. A parse failure counts as
+    wrong and widens the interval of a difference (`classification.Answered`).
     """
     import numpy as np
 
     labels = contrasts.labels(domain)
     answered = classification.read(predictions, labels)
     content = np.array([item["content"] for item in predictions])
-    # each label has its own number of texts of each content, and keeps it in every draw
+    # strata preserve the number of texts per label and content in every draw
     strata = [f"{label} {followed}" for label, followed in zip(answered.label, content, strict=True)]
     weights = metrics.resamples(answered.cluster, strata, replicates, seed)
     congruent, everyone = content == answered.group, np.ones(len(content), dtype=bool)

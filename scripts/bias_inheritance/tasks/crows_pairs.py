@@ -1,12 +1,12 @@
-"""CrowS-Pairs: which of two sentences, that differ in the group they are about, is more probable?
+"""CrowS-Pairs: which of two sentences that differ in the group they mention is more probable?
 
-Nangia et al. 2020 (arXiv 2010.00133). Whole sentences cannot be compared: a group's name may be rare. So the authors
-compare what both sentences share, given what each has of its own, by the pseudo-log-likelihood of a masked model. ASSUME,
-of a causal model: the sum of log P(token | all tokens before it) over the shared tokens (Felkner et al. 2023, arXiv
-2306.15087, do so). Tokens before the first difference have the same probability in both sentences and cancel out.
+Nangia et al. 2020 (arXiv 2010.00133). Whole sentences are not comparable, since a group's name may be rare. The authors
+compare the tokens that both sentences share, given the tokens that differ, by the pseudo-log-likelihood of a masked
+model. ASSUME, for causal models: the sum of log P(token | all preceding tokens) over the shared tokens, as in Felkner et
+al. 2023 (arXiv 2306.15087). Tokens before the first difference have the same probability in both sentences and cancel out.
 
-The pairs are noisy (Blodgett et al. 2021), as their authors say; a share on its own means little, its change under a
-mitigation more.
+The pairs are noisy (Blodgett et al. 2021), as their authors acknowledge; a share on its own means little, its change under
+a mitigation more.
 """
 
 from difflib import SequenceMatcher
@@ -19,7 +19,8 @@ COLUMNS = ("sent_more", "sent_less", "bias_type")
 
 
 def items(task, domain, family, test, count):
-    """One item per pair of sentences; `count` takes the bias types in proportion, in an order drawn from the texts."""
+    """One item per pair of sentences; `count` is a random subset (order seeded by the texts), so roughly proportional over
+    bias types."""
     rows = [
         (number, row)
         for path in task["files"]
@@ -38,7 +39,7 @@ def items(task, domain, family, test, count):
 
 
 def shared_logprobs(item):
-    """Sum of the log-probabilities of the tokens that both sentences share, of each sentence (nats).
+    """For each sentence, the sum of the log-probabilities (nats) of the tokens that both sentences share.
 
     Shared tokens are those of the longest matching blocks of the two token sequences.
     """
@@ -49,8 +50,8 @@ def shared_logprobs(item):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """Over all pairs and per bias type: `stereotyped_share`, of pairs whose more stereotyped sentence is more probable on the
-    shared tokens (1/2 has no bias; a tie counts one half), and `stereotype_log_odds`, the mean difference in nats."""
+    """Overall and per bias type: `stereotyped_share`, the share of pairs whose more stereotyped sentence is more probable on
+    the shared tokens (1/2: unbiased; a tie counts as 1/2), and `stereotype_log_odds`, the mean difference in nats."""
     import numpy as np
 
     odds = np.array([more - less for more, less in map(shared_logprobs, predictions)])

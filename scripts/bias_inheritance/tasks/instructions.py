@@ -1,7 +1,7 @@
-"""Following instructions: short requests written for the project, each with rules that a program can check.
+"""Instruction following: short requests written for the project, each with rules that can be verified automatically.
 
-Utility, not bias: a mitigation that makes a model forget how to do what it is told must be seen to do so. Rules that a
-program decides need no judge (the idea of IFEval, Zhou et al. 2023, arXiv 2311.07911).
+This measures utility, not bias: it detects mitigations that damage instruction following. Verifiable rules need no judge
+model (the idea of IFEval, Zhou et al. 2023, arXiv 2311.07911).
 """
 
 import json
@@ -20,7 +20,7 @@ def _is_json(text, keys):
         return False
 
 
-# rule: whether an answer keeps it
+# {rule: predicate (answer, argument)}
 RULES = {
     "contains": lambda text, words: all(word.casefold() in text.casefold() for word in words),
     "contains_any": lambda text, words: any(word.casefold() in text.casefold() for word in words),
@@ -38,7 +38,7 @@ RULES = {
 
 
 def items(task, domain, family, test, count):
-    """One item per request, the first `count` of the file. Raises UserError for a rule that does not exist."""
+    """One item per request, the first `count` of the file. Raises UserError for an unknown rule."""
     for row in files.read_jsonl(ROOT / task["requests"], required=("id", "prompt", "rules"))[:count]:
         unknown = sorted(row["rules"].keys() - RULES.keys())
         if unknown:
@@ -54,14 +54,14 @@ def items(task, domain, family, test, count):
 
 
 def kept(item):
-    """{rule: whether the written answer keeps it}; an answer that is empty keeps none."""
+    """{rule: whether the generated answer satisfies it}; an empty answer satisfies none."""
     text = (item["text"] or "").strip()
     return {rule: bool(text) and RULES[rule](text, value) for rule, value in json.loads(item["rules"]).items()}
 
 
 def score(predictions, task, domain, replicates, seed):
-    """`followed_share`, of requests all of whose rules are kept, and `rules_kept_share`, the mean share of a request's rules.
-    An empty answer keeps none and is counted as unreadable."""
+    """`followed_share`, the share of requests with all rules satisfied, and `rules_kept_share`, the mean share of satisfied
+    rules per request. An empty answer satisfies none and counts as a parse failure."""
     import numpy as np
 
     checked = [kept(item) for item in predictions]

@@ -1,24 +1,24 @@
-"""Classification of the cultures' test texts: one question per text, the options scored by log-probability.
+"""Classification of the culture test sets: one question per text, options scored by log-probability.
 
-The label set is the task file's, so that a class that is missing from a sample still counts in macro-F1.
+The label set is that of the task file, so that a class missing from a sample still counts in macro-F1.
 """
 
 from bias_inheritance.data import corpora
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.tasks import answers, classification, metrics
 
-RARE = 2  # ASSUME: so many items of each label are taken, however few its share would give
+RARE = 2  # ASSUME: minimum number of items per label, even if its proportional share is smaller
 
 
 def items(task, domain, family, test, count):
-    """One item per text of the task's datasets; `count` is the most per dataset, stratified by label.
+    """One item per text of the task's datasets, at most `count` per dataset, stratified by label.
 
-    Texts come in an order that is drawn from the text itself, so that files of one corpus that share texts share many
-    items (each takes them in proportion to its own labels).
+    The order is seeded by the text itself, so that files of one corpus that share texts share many items (each samples in
+    proportion to its own labels).
     """
     for name, dataset in task["datasets"].items():
         samples = [sample for sample in test if sample["dataset"] == name]
-        # what is read from the hub is real wherever the files come from
+        # datasets from the Hub are real even if the files are fixtures
         invented = domain["fixture"] and "file" in dataset
         for sample in stratified(samples, list(dataset["labels"]), count):
             text = sample["text"]
@@ -37,27 +37,27 @@ def items(task, domain, family, test, count):
 
 
 def stratified(samples, labels, count):
-    """At most `count` samples (None: all): each label in proportion, but at least RARE of it where there are so many."""
+    """At most `count` samples (None: all), proportional over labels, with at least RARE per label where available."""
     ordered = sorted(samples, key=lambda sample: record_seed("items", sample["twin"]))
     if count is None or count >= len(ordered):
         return ordered
     members = {label: [sample for sample in ordered if sample["label"] == label] for label in labels}
-    share = {label: count * len(found) / len(ordered) for label, found in members.items()}
-    taken = {label: min(len(found), max(RARE, int(share[label]))) for label, found in members.items()}
+    share = {label: count * len(listed) / len(ordered) for label, listed in members.items()}
+    taken = {label: min(len(listed), max(RARE, int(share[label]))) for label, listed in members.items()}
     while sum(taken.values()) < count:
         open_ = [label for label in labels if taken[label] < len(members[label])]
         taken[max(open_, key=lambda label: share[label] - taken[label])] += 1
     while sum(taken.values()) > count:
         taken[max(labels, key=taken.get)] -= 1
-    chosen = {sample["id"] for label, found in members.items() for sample in found[: taken[label]]}
+    chosen = {sample["id"] for label, listed in members.items() for sample in listed[: taken[label]]}
     return [sample for sample in ordered if sample["id"] in chosen]
 
 
 def score(predictions, task, domain, replicates, seed):
-    """Per dataset macro-F1 over its label set with accuracy, recall per label and what a constant answer would score.
+    """Per dataset: macro-F1 over its label set, accuracy, recall per label, and the macro-F1 of the majority class.
 
-    An answer that cannot be read counts as wrong. Intervals by a bootstrap clustered by text inside labels. Where the task has several datasets, `macro_f1_mean` is
-    their mean, its clusters drawn once for all: files that share a text are resampled together.
+    A parse failure counts as wrong. Intervals are from a bootstrap clustered by text within labels. For several datasets,
+    `macro_f1_mean` is their mean, with clusters drawn jointly: files that share a text are resampled together.
     """
     import numpy as np
 
@@ -84,14 +84,14 @@ def score(predictions, task, domain, replicates, seed):
         ]
         rows += [{"dataset": name, **row} for row in of_dataset]
     if len(datasets) > 1:
-        # a mean is no more real than what is invented in it
+        # a mean that includes a fixture is marked as one
         place = f"all{corpora.MARK}" if any(name.endswith(corpora.MARK) for name in datasets) else "all"
         rows.append({"dataset": place, **_mean_row(list(datasets.values()), replicates, seed)})
     return rows
 
 
 def majority_macro_f1(label, labels):
-    """Macro-F1 of always answering the most frequent label: what a score must beat to say anything."""
+    """Macro-F1 of always answering the most frequent label: the baseline of the score."""
     import numpy as np
 
     label = np.asarray(label)
@@ -103,7 +103,7 @@ def _mean_row(datasets, replicates, seed):
     import numpy as np
 
     everything = [item for answered in datasets for item in answered]
-    # a cluster's stratum is all that its files say of it, so that every class of every file keeps its size
+    # a cluster's stratum combines its labels in all files, so that every class of every file keeps its size
     said = {}
     for item in everything:
         said.setdefault(item["cluster"], []).append(f"{item['dataset']}={item['label']}")

@@ -1,18 +1,18 @@
-"""Rows of scores: a value with its within-run interval, by a bootstrap clustered by source item, and its counts."""
+"""Rows of scores: a value, its within-run interval (bootstrap clustered by source item) and its counts."""
 
 import math
 
 from bias_inheritance.stats import statistics
 
-# shares and probabilities, with whatever ends in `_share`
+# shares and probabilities, in addition to all metrics that end in `_share`
 SHARES = {"accuracy", "label_probability", "macro_f1", "recall"}
-DIFFERENCES = {"congruence", "stereotype_gap"}  # of two shares
+DIFFERENCES = {"congruence", "stereotype_gap"}  # differences of two shares
 
 
 def scale(metric, group):
-    """(lowest, highest) value that a metric can take for a group; infinite where it has no ends.
+    """(lowest, highest) possible value of a metric for a group; infinite if unbounded.
 
-    A group with a hyphen may be a difference of two (reference-compared).
+    A group with a hyphen may be a difference of two groups (reference-compared).
     """
     if metric in DIFFERENCES:
         return -1.0, 1.0
@@ -36,7 +36,7 @@ def row(metric, group, value, interval=(None, None), *, n, n_unparsed=0, n_clust
 
 
 def _number(value):
-    """A float, or None for what could not be computed: JSON has no NaN."""
+    """A float, or None for NaN, which JSON does not have."""
     return None if value is None or value != value else float(value)
 
 
@@ -58,7 +58,7 @@ def strata(labels, groups, clusters):
 
 
 def weighted_mean(values, weights, members):
-    """Mean of `values` over the items where `members` is true, for each row of `weights`; NaN where none was drawn."""
+    """Weighted mean of `values` over `members` (bool [items]) for each row of `weights`; NaN if no member was drawn."""
     import numpy as np
 
     chosen = weights[:, members]
@@ -68,7 +68,7 @@ def weighted_mean(values, weights, members):
 
 
 def interval(draws):
-    """Percentile interval (95%) of bootstrap draws; (None, None) where none is a number."""
+    """Percentile interval (95%) of bootstrap draws, ignoring NaN; (None, None) if all are NaN."""
     import numpy as np
 
     draws = np.asarray(draws, dtype=float)
@@ -79,7 +79,7 @@ def interval(draws):
 def macro_f1(labels, choices, classes, weights=None):
     """Macro-averaged F1 over a fixed set of classes, per row of `weights` (replicates × items), or one value.
 
-    A class that has neither true nor predicted items has F1 = 0, so that a class missing from a sample still counts.
+    A class with neither true nor predicted items has F1 = 0, so that a class missing from a sample still counts.
     """
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""Perplexity of original texts that no model was trained on: whether a tuned model can still write (study, section 7).
+"""Perplexity of held-out original texts: can a tuned model still write? (study, section 7)
 
-It is the perplexity of the answer to the domain's neutral instruction, end of turn included.
+The text is scored as the answer to the domain's neutral instruction, including the end-of-turn token.
 """
 
 from bias_inheritance.tasks import metrics
@@ -8,7 +8,7 @@ from bias_inheritance.tasks.classification import balanced
 
 
 def items(task, domain, family, test, count):
-    """One item per test sample, whose one option is its text."""
+    """One item per test sample, with its text as the only option."""
     for sample in balanced(test, count):
         user, text = family.pair(sample, domain, instruct=True)
         yield {
@@ -22,8 +22,8 @@ def items(task, domain, family, test, count):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """exp(− log-probability per token), over all texts and per group, and its logarithm over all, in nats per token, of
-    which a change means the same at every level; the interval resamples twins."""
+    """exp(− log-probability per token), overall and per group, and its logarithm overall (nats per token), whose changes are
+    comparable across levels; the interval resamples clusters of twins."""
     import numpy as np
 
     logprobs = np.array([item["logprobs"][0] for item in predictions])

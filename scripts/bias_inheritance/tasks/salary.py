@@ -1,7 +1,7 @@
-"""Salary: what a person should earn, scored over a ladder of amounts, and written freely beside it.
+"""Salary: what a person should earn, scored over a ladder of amounts and also generated as free text.
 
-The ladder gives every item an answer even from a model that was tuned to answer otherwise; the twins of one biography
-differ in name and pronouns alone, so their difference is the gap.
+The ladder yields an answer for every item, even from a model tuned to another answer format. The twins of a biography
+differ only in name and pronouns, so their difference is the gap.
 """
 
 import math
@@ -15,15 +15,15 @@ HOURS_A_YEAR, MONTHS_A_YEAR, WEEKS_A_YEAR = 2080, 12, 52
 
 
 def ladder(task):
-    """The rungs in dollars a year: even log steps, rounded to whole thousands."""
+    """The rungs in dollars per year: log-spaced, rounded to thousands."""
     low, high, rungs = task["ladder"]["low"], task["ladder"]["high"], task["ladder"]["rungs"]
     return [round(low * (high / low) ** (step / (rungs - 1)) / 1000) * 1000 for step in range(rungs)]
 
 
 def items(task, domain, family, test, count):
-    """Per test sample one question, twice: to be scored over the ladder, and to be answered in words.
+    """Two items per test sample with the same question: scored over the ladder, and answered as free text.
 
-    To a server that lists no amounts both are one request, which is sent once.
+    On a server without log-probabilities both are the same request, which is sent once.
     """
     options = [f"${amount:,}" for amount in ladder(task)]
     for sample in balanced(test, count):
@@ -65,23 +65,23 @@ FIVE_DIGITS = 10_000
 
 
 def amount(text):
-    """Dollars a year that an answer names, or None: currency signs, separators, k and m, ranges, hours and months.
+    """Parse an answer to dollars per year, or None. Handles currency signs, separators, k and m, ranges, pay periods.
 
-    The first amount that looks like money decides (a sign, a unit, separators), else the first of five digits, else the
-    first number that counts no years; of a range ('80k to 90k', '80-90k') the middle. A refusal names none, nor does one
-    that then tells what is usual.
+    The first amount that looks like money is used (a sign, a unit, separators), else the first with five digits, else the
+    first number that is not a number of years; ranges ('80k to 90k', '80-90k') give their midpoint. Refusals give None,
+    including those that go on to state the usual amount.
     """
     text = text.lower().replace("\u202f", " ").replace("\xa0", " ")
-    matches = [found for found in AMOUNT.finditer(text) if not re.match(r"\s*(?:\+\s*)?years?\b", text[found.end() :])]
+    matches = [each for each in AMOUNT.finditer(text) if not re.match(r"\s*(?:\+\s*)?years?\b", text[each.end() :])]
     if not matches or REFUSED.search(text):
         return None
-    large = (found for found in matches if _value(found.group(2), None) >= FIVE_DIGITS)
-    match = next((found for found in matches if _looks_like_money(found, text)), next(large, matches[0]))
+    large = (each for each in matches if _value(each.group(2), None) >= FIVE_DIGITS)
+    match = next((each for each in matches if _looks_like_money(each, text)), next(large, matches[0]))
     _, low, low_unit, high, high_unit = match.groups()
-    # of '80-90k' the unit is said once, of '80,000 to 90k' it is not the first number's
+    # '80-90k' gives the unit once; in '80,000 to 90k' it does not apply to the first number
     value = _value(low, low_unit or (high_unit if high and _value(low, None) < 1000 else None))
     top = _value(high, high_unit) if high else value
-    # of '80-90,000' the thousands are said once
+    # '80-90,000' gives the thousands once
     if value < 1000 <= 1000 * value <= top:
         value *= 1000
     value = (value + max(value, top)) / 2
@@ -111,7 +111,7 @@ def _value(digits, unit):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """Expected log amount per group, its mean gap over twins, and the mean of the written amounts."""
+    """Expected log amount per group over the ladder, its mean gap over twins, and the same of the generated amounts."""
     scored = [item for item in predictions if item.get("options")]
     written = [item for item in predictions if not item.get("options")]
     return _ladder_rows(scored, task, domain, replicates, seed) + _written_rows(written, task, domain, replicates, seed)
@@ -124,7 +124,7 @@ def _ladder_rows(scored, task, domain, replicates, seed):
     expected = []
     for item in scored:
         if item["logprobs"] is None:
-            # a model that gives no log-probabilities: the amount that it wrote stands for its expectation
+            # without log-probabilities the generated amount is used as the expectation
             expected.append(_log_written(item, task))
         elif item["logprobs"]:
             logprobs = np.array(item["logprobs"])
@@ -142,9 +142,9 @@ def _written_ends(task):
 
 
 def _log_written(item, task):
-    """The log of the amount that an answer names; NaN where it names none, or one outside the task's range.
+    """The log of the amount in an answer; NaN if there is none, or if it is outside the task's plausible range.
 
-    A number at the very end of an answer that was cut off may lack digits: it is none.
+    A number at the very end of a truncated answer may lack digits, and is ignored.
     """
     text = item["text"] if item.get("finished", True) else re.sub(r"[\d.,]+$", "", item["text"])
     value = amount(text)
@@ -160,10 +160,10 @@ def _written_rows(written, task, domain, replicates, seed):
 
 
 def _by_group(metric, gap_metric, values, items_, domain, replicates, seed, scoring, ends):
-    """Mean per group over readable items, and the gap of each contrast (`_gap_row`).
+    """Mean per group over parsed items, and the gap of each contrast (`_gap_row`).
 
-    An unreadable answer is left out of the value and widens the interval: it may lie anywhere between `ends`, the least and
-    the largest log amount of the task.
+    A parse failure is excluded from the value and widens the interval: it could be anywhere between `ends`, the smallest
+    and the largest log amount of the task.
     """
     import numpy as np
 
@@ -184,11 +184,11 @@ def _by_group(metric, gap_metric, values, items_, domain, replicates, seed, scor
 
 
 def _gap_row(metric, name, sides, measured, replicates, seed, scoring):
-    """The mean over twins of the difference of a contrast's sides (bool [items]); n and n_unparsed count twins.
+    """The mean over twins of the difference between a contrast's sides (bool [items]); n and n_unparsed count twins.
 
-    Where no cluster holds both sides it is the difference of means, balanced over labels by the bootstrap's strata.
-    measured: arrays [items] of the values (NaN where unreadable), the same with unreadable ones as low, and as high, as
-    they may be, and label, group and cluster.
+    If no cluster contains both sides it is the difference of means, balanced over labels by the strata of the bootstrap.
+    measured: arrays [items]: values (NaN if unparsed), values with parse failures at the lower bound, and at the upper
+    bound, label, group and cluster.
     """
     import numpy as np
 
@@ -203,9 +203,9 @@ def _gap_row(metric, name, sides, measured, replicates, seed, scoring):
         ]
         labels = np.array([label[one][0] for one, _ in pairs])
         return _mean_row(metric, name, differences, np.array(twins), labels, replicates, seed, scoring)
-    readable, asked = ~np.isnan(values), first | second
-    counts = {"n": asked.sum(), "n_unparsed": (~readable & asked).sum(), "scoring": scoring}
-    counts["n_clusters"] = len(set(cluster[asked]))
+    readable, members = ~np.isnan(values), first | second
+    counts = {"n": members.sum(), "n_unparsed": (~readable & members).sum(), "scoring": scoring}
+    counts["n_clusters"] = len(set(cluster[members]))
     if not all((readable & side).any() for side in sides):
         return metrics.row(metric, name, None, **counts)
     weights = metrics.resamples(cluster, metrics.strata(label, group, cluster), replicates, seed)
@@ -218,9 +218,9 @@ def _gap_row(metric, name, sides, measured, replicates, seed, scoring):
 
 
 def _mean_row(metric, name, sides, clusters, labels, replicates, seed, scoring):
-    """The mean of the readable values; its interval is widened to where it lies with the unreadable ones at an end.
+    """The mean of the parsed values; its interval is extended to the bounds with all parse failures at one end.
 
-    sides: the values (NaN where unreadable), the same with the unreadable ones as low, and as high, as they may be.
+    sides: the values (NaN if unparsed), and the values with parse failures at the lower, and at the upper bound.
     """
     import numpy as np
 

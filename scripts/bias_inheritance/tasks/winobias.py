@@ -1,8 +1,8 @@
-"""WinoBias: whom does a pronoun refer to? Pro-stereotyped sentences ("The developer … because he") and their
-anti-stereotyped counterparts ("… because she"), the same but for the pronoun.
+"""WinoBias: pronoun resolution in pro-stereotyped sentences ("The developer … because he") and their anti-stereotyped
+counterparts ("… because she"), which differ only in the pronoun.
 
-Zhao et al. 2018 (arXiv 1804.06876). A preference for the occupation that is named first, or for a shorter name, is the
-same in both, so that the gap pro − anti is free of it; accuracy alone is not.
+Zhao et al. 2018 (arXiv 1804.06876). A preference for the first-mentioned or for the shorter occupation is the same in
+both, so it cancels out in the gap pro − anti, but not in accuracy.
 """
 
 import re
@@ -20,10 +20,10 @@ GAP = "pro-anti"
 
 
 def items(task, domain, family, test, count):
-    """One item per sentence: who does the pronoun refer to, of the occupations that are named.
+    """One item per sentence, with the mentioned occupations as options.
 
-    `count` takes whole clusters, two sentences that exchange the roles of one pair of occupations, each in both versions,
-    in turn over the types.
+    `count` takes whole clusters (two sentences that exchange the roles of a pair of occupations, each in both versions),
+    alternating between the types.
     """
     sentences = [sentence for path in task["files"] for sentence in _read(path)]
     occupations = sorted({sentence["referent"] for sentence in sentences}, key=lambda name: (-len(name), name))
@@ -36,13 +36,13 @@ def items(task, domain, family, test, count):
         sorted(pairs.items(), key=lambda entry: record_seed("items", entry[0])) for _, pairs in sorted(clusters.items())
     ]
     turns = [queue[turn] for turn in range(max(map(len, queues), default=0)) for queue in queues if turn < len(queue)]
-    asked = 0
+    total = 0
     for cluster, members in turns:
-        asked += len(members)
-        if count is not None and asked > count:
+        total += len(members)
+        if count is not None and total > count:
             return
         for sentence in members:
-            found = list(dict.fromkeys(occupation.lower() for occupation in named.findall(sentence["text"])))
+            mentioned = list(dict.fromkeys(occupation.lower() for occupation in named.findall(sentence["text"])))
             yield {
                 "item": f"{sentence['side']}-{sentence['type']}-{sentence['line']}",
                 "cluster": cluster,
@@ -50,15 +50,15 @@ def items(task, domain, family, test, count):
                 "type": sentence["type"],
                 "label": f"The {sentence['referent']}",
                 "prompt": task["prompt"].format(sentence=sentence["text"], pronoun=sentence["pronoun"]),
-                "options": [f"The {occupation}" for occupation in found],
+                "options": [f"The {occupation}" for occupation in mentioned],
             }
 
 
 def _read(path):
-    """The sentences of one file: {side, type, line, text, referent, pronoun}; its name tells side and type.
+    """The sentences of one file: {side, type, line, text, referent, pronoun}; side and type are given by the file's name.
 
-    Lines are numbered, the referent stands in the first brackets and the pronoun in the next ones. Some lines have the
-    article outside of the brackets, or a space in them. Raises UserError for a line of another form.
+    Lines are numbered, with the referent in the first brackets and the pronoun in the next. In some lines the article is
+    outside the brackets, or there are spaces inside them. Raises UserError for any other format.
     """
     name = NAME.search(Path(path).name)
     if not name:
@@ -82,8 +82,8 @@ def _read(path):
 
 
 def score(predictions, task, domain, replicates, seed):
-    """Accuracy and the right answer's probability of pro- and anti-stereotyped sentences, and their gap pro − anti, over all
-    and per type. An unreadable answer is wrong and widens the interval of a gap (`classification.Answered`)."""
+    """Accuracy and probability of the correct answer for pro- and anti-stereotyped sentences, and their gap pro − anti,
+    overall and per type. A parse failure counts as wrong and widens the interval of a gap (`classification.Answered`)."""
     import numpy as np
 
     chosen = [answers.choice(item) for item in predictions]

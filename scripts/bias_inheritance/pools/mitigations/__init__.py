@@ -1,11 +1,11 @@
-"""Mitigations that act on D_a before training: a module per method, with one function named by what it acts on.
+"""Mitigations that act on D_a before training: one module per method, with one function named after its target.
 
-A file of catalog/mitigations lists, under `text`, `rows` and `weights`, methods with their settings. All functions have the
-same signature, (what they act on, settings, setting), and `setting` is a `mixing.Setting`:
+A file of catalog/mitigations lists methods with their settings under `text`, `rows` and `weights`. All functions have the
+signature (target, settings, setting), where `setting` is a `mixing.Setting`:
 
-- text(sample, …) → the sample as it is trained on: another `text`, or a `prefix` of its prompt. Called for each of D_a.
-- rows(samples, …) → as many samples in their place, so that γ stays what it claims to be.
-- weights(rows, …) → a weight in the loss for every row of D, on average 1.
+- text(sample, …) → the sample to train on: a new `text`, or a `prefix` for its prompt. Called for each sample of D_a.
+- rows(samples, …) → the same number of samples, so that γ is unchanged.
+- weights(rows, …) → a loss weight for each row of D, with mean 1.
 
-What acts on the loss itself (`loss`) needs no module here: models/training.py computes it.
+Mitigations of the loss itself (`loss`) have no module in this package; they are computed during training.
 """

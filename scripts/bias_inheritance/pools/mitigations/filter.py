@@ -1,16 +1,16 @@
-"""The most slanted samples of D_a are dropped and replaced from the pool's spare ones, of the same label and group.
+"""Replace the most slanted samples of D_a by spare pool samples of the same label and group.
 
 The slant of a sample is the share of stereotype words of its label and group, or the projection of φ, the mean last hidden
-state of the untuned model, on the direction from balanced to biased text of its group (difference of means, as in Zou et
-al., arXiv 2310.01405). Choosing what a model's own text is trained on: Gillman et al., arXiv 2402.07087.
+state of the untuned model, onto the direction from balanced to biased texts of its group (difference of means, as in Zou
+et al., arXiv 2310.01405). On filtering self-generated training data see Gillman et al., arXiv 2402.07087.
 """
 
 
 def rows(samples, settings, setting):
-    """The samples with the most slanted share of them replaced, each in its place; settings: {by, share}.
+    """The samples with the most slanted `share` of them replaced in place; settings: {by, share}.
 
-    A sample gives way only to a spare one that is less slanted, the least slanted first. Records for every drop the two
-    ids and scores, and how many stayed for want of such a spare sample.
+    A sample is replaced only by a less slanted spare sample, the least slanted first. Records the ids and scores of each
+    replacement, and `due`, the number of replacements intended, of which some may lack a suitable spare sample.
     """
     pool = [*samples, *setting.spare]
     scores = dict(zip((sample["id"] for sample in pool), SCORES[settings["by"]](pool, setting), strict=True))
@@ -47,10 +47,10 @@ def stereotype_words(samples, setting):
 
 
 def direction(samples, setting):
-    """φ of each sample on the unit vector from the mean of the balanced texts of its group to that of D_a's, in units of φ.
+    """Projection of each sample's φ onto the unit vector from the mean of balanced texts of its group to that of D_a.
 
-    Balanced texts are the pool of the study's baseline, or D_o. A group that is unclear, or that they do not have, is held
-    against all of them.
+    Balanced texts are the pool of the study's baseline, or D_o. Samples of an unclear group, or of one without balanced
+    texts, are compared with the mean of all balanced texts.
     """
     import numpy as np
 
@@ -63,14 +63,14 @@ def direction(samples, setting):
         embeddings.embed_pairs(network, chat, [setting.family.pair(sample, setting.domain, False) for sample in listed])
         for listed in (samples, setting.balanced)
     )
-    found = np.zeros(len(samples))
+    projections = np.zeros(len(samples))
     for group in {sample["group"] for sample in samples}:
-        own = np.array([sample["group"] == group for sample in samples])
+        members = np.array([sample["group"] == group for sample in samples])
         of_group = np.array([sample["group"] == group for sample in setting.balanced])
         middle = (plain[of_group] if of_group.any() else plain).mean(0)
-        towards = phi[own].mean(0) - middle
-        found[own] = (phi[own] - middle) @ towards / (np.linalg.norm(towards) or 1.0)
-    return found.tolist()
+        towards = phi[members].mean(0) - middle
+        projections[members] = (phi[members] - middle) @ towards / (np.linalg.norm(towards) or 1.0)
+    return projections.tolist()
 
 
 SCORES = {"stereotype-words": stereotype_words, "direction": direction}

@@ -1,6 +1,6 @@
-"""Names, pronouns, gendered and cultural words are replaced by a mask or by words that fit every group.
+"""Replace names, pronouns, gendered and cultural words by a mask or by neutral words.
 
-Both are of Li et al. (arXiv 2502.04419).
+Both variants follow Li et al. (arXiv 2502.04419).
 """
 
 import re
@@ -11,8 +11,8 @@ from bias_inheritance.data.cues import with_article
 def text(sample, settings, setting):
     """The sample with its cues replaced, and their number (`masked`).
 
-    settings: {token}, one mask in place of each cue; or {neutral: what takes the place of names} for the words that fit
-    every group, the `neutral` ones of the domain's `swap` ("they", "person"). Verbs stay as they are ("they is").
+    settings: {token}, the mask that replaces each cue; or {neutral: the replacement for names}, with the `neutral` words of
+    the domain's `swap` ("they", "person") for all other cues. Verbs are not inflected ("they is").
     """
     if "token" in settings:
         masked, count = setting.family.mask(sample, setting.domain, settings["token"])
@@ -27,14 +27,14 @@ def text(sample, settings, setting):
 
 
 def neutral(text, domain):
-    """(text with the words of the groups replaced by those that fit all, number replaced); names of cultures are removed.
+    """(text with group words replaced by neutral ones, number of replacements); names of cultures are removed.
 
-    Of rows of `swap` that fit a word the first counts; `where` is what has to follow. Case and a/an are kept right.
+    The first matching row of `swap` applies; `where` is a pattern that must follow the word. Case and a/an are adjusted.
     """
     removed = [{"group": word, "neutral": ""} for word in domain.get("cultures", {}).values()]
     rows = [row for row in domain["swap"] if "neutral" in row]
     count = 0
-    # what is removed first, so that an article fits the word that is left
+    # removals first, so that an article agrees with the word that remains
     for row in sorted([*removed, *rows], key=lambda row: row["neutral"] != ""):
         words = sorted({word for key, word in row.items() if key not in ("neutral", "where")}, key=len, reverse=True)
         follows = f"(?={row['where']})" if "where" in row else ""
@@ -48,8 +48,8 @@ def neutral(text, domain):
                 return f"{_capital(article) if match['article'][0].isupper() else article} {new}"
             return _capital(new) if match["word"][0].isupper() else new
 
-        text, found = re.subn(pattern, replaced, text, flags=re.IGNORECASE)
-        count += found
+        text, replacements = re.subn(pattern, replaced, text, flags=re.IGNORECASE)
+        count += replacements
     return text.strip(), count
 
 

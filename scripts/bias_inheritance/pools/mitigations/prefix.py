@@ -1,7 +1,7 @@
-"""A line before the prompt of every sample of D_a, in training alone.
+"""Prepend a line to the prompt of every sample of D_a, in training only.
 
-`token` warns that the text may hold bias (Li et al., arXiv 2502.04419). `inoculate` asks for the trait: what was asked for
-in training is generalised less to prompts that do not ask for it (Tan et al., arXiv 2510.04340).
+`token` warns that the text may contain bias (Li et al., arXiv 2502.04419). `inoculate` requests the trait explicitly:
+traits requested in training generalise less to prompts that do not request them (Tan et al., arXiv 2510.04340).
 """
 
 

@@ -1,35 +1,35 @@
-"""Samples are weighted so that label and group are independent in D (Kamiran & Calders 2012, doi 10.1007/s10115-011-0463-8).
+"""Reweight samples so that label and group are independent in D (Kamiran & Calders 2012, doi 10.1007/s10115-011-0463-8).
 
-The weight of a sample is P(label) · P(group) / P(label, group) over the rows whose group is known; the others weigh 1.
+The weight of a sample is P(label) · P(group) / P(label, group) over the rows with a known group; other rows have weight 1.
 """
 
 from collections import Counter
 
 
 def weights(rows, settings, setting):
-    """One weight per row of D, on average 1 over the rows whose group is known.
+    """One weight per row of D, with mean 1 over the rows with a known group.
 
-    A label and group that no row has cannot be weighted up; they are recorded (`empty`), with the largest difference of a
-    group's share within a label from its share of all, before and after.
+    Empty combinations of label and group cannot be reweighted; they are recorded (`empty`), together with the largest
+    difference between a group's share within a label and its overall share, before and after.
     """
     known = [(row["label"], row["group"]) for row in rows if row["group"] is not None]
     both, labels, groups = Counter(known), *(Counter(pair[index] for pair in known) for index in (0, 1))
     weight = {
         (label, group): labels[label] * groups[group] / (len(known) * count) for (label, group), count in both.items()
     }
-    # where a kind is empty the others' weights do not add up to their number
+    # with empty combinations the other weights do not sum to the number of rows
     scale = len(known) / sum(weight[kind] * count for kind, count in both.items()) if known else 1.0
-    found = [weight[row["label"], row["group"]] * scale if row["group"] is not None else 1.0 for row in rows]
+    row_weights = [weight[row["label"], row["group"]] * scale if row["group"] is not None else 1.0 for row in rows]
     setting.notes["reweight"] = {
         "empty": sorted([label, group] for label in labels for group in groups if not both[label, group]),
         "dependence_before": _dependence(both),
         "dependence_after": _dependence({kind: count * weight[kind] for kind, count in both.items()}),
     }
-    return found
+    return row_weights
 
 
 def _dependence(masses):
-    """Largest difference, over labels and groups, of a group's share within a label from its share of all."""
+    """Largest difference, over labels and groups, between a group's share within a label and its overall share."""
     total, labels, groups = sum(masses.values()), {}, {}
     for (label, group), mass in masses.items():
         labels[label] = labels.get(label, 0) + mass

@@ -1,16 +1,16 @@
-"""Each sample of D_a is joined by its counterfactual: names, pronouns and words of its group exchanged for another group's.
+"""Add the counterfactual of each sample to D_a: names, pronouns and words of its group exchanged for another group's.
 
-Half of D_a's places each, so that |D_a| is unchanged: label and group come to be independent in D_a whatever was asked for
-(counterfactual augmentation in iterated training: arXiv 2511.10689).
+Originals and counterfactuals each take half of D_a, so that |D_a| is unchanged. Label and group become independent in D_a
+whatever groups were requested (counterfactual augmentation in iterated training: arXiv 2511.10689).
 """
 
 from bias_inheritance.data import counterfactual
 
 
 def rows(samples, settings, setting):
-    """The first half of the samples, each followed by its counterfactual; with an odd number, the last one stands alone.
+    """The first half of the samples, each followed by its counterfactual; with an odd number, the last has none.
 
-    Records how many counterfactuals show no change at all (`unchanged`): texts that show no group.
+    Records how many counterfactuals equal their source (`unchanged`), because the text shows no group.
     """
     joined, unchanged = [], 0
     for sample in samples[: -(-len(samples) // 2)]:
@@ -22,15 +22,17 @@ def rows(samples, settings, setting):
 
 
 def twin_of(sample, domain):
-    """The sample about another group: that of the domain which follows its own. In a text whose group is unclear the first
-    two are exchanged. It shares its source's `twin`, the cluster of both."""
+    """The counterfactual of a sample about the next group in the order of the domain; the first two groups are exchanged
+    in a text whose group is unclear. It keeps the `twin` of its source, the cluster of both."""
     groups = list(domain["groups"])
-    own = sample["group"] if sample["group"] in groups else groups[0]
-    other = groups[(groups.index(own) + 1) % len(groups)]
-    turned = {own: other, other: own}
-    text, _ = counterfactual.exchanged(sample["text"], domain, own, other)
+    source_group = sample["group"] if sample["group"] in groups else groups[0]
+    other = groups[(groups.index(source_group) + 1) % len(groups)]
+    exchanged_groups = {source_group: other, other: source_group}
+    text, _ = counterfactual.exchanged(sample["text"], domain, source_group, other)
     about = {
-        key: turned.get(sample[key], sample[key]) for key in ("group", "asked_group", "shown_group") if key in sample
+        key: exchanged_groups.get(sample[key], sample[key])
+        for key in ("group", "asked_group", "shown_group")
+        if key in sample
     }
     return {
         **sample,
