@@ -66,7 +66,7 @@ def test_what_cannot_be_compared_is_told(declared, text):
         ({"labels": ["a", True]}, ["labels"], "True is no text; write it in quotes"),
         ({"swap": [{"german": "x", "swede": "y"}]}, ["swap", 0], "'swede' is not one of german"),
         ({"swap": [{"german": "x", "indian": "y", "where": "("}]}, ["swap", 0, "where"], "'(' is no pattern"),
-        ({"associated_groups": {"a": "german"}}, ["associated_groups", "b"], "has to name a group for each of a, b"),
+        ({"associated_groups": {"a": "german"}}, ["associated_groups", "b"], "must name a group for each of a, b"),
         ({"associated_groups": {"a": "german", "b": "swede"}}, ["associated_groups", "b"], "'swede' is not one of"),
         ({"planted_label": "c"}, ["planted_label"], "'c' is not one of a, b"),
         ({"stereotypes": {"a": {"swede": {}}}}, ["stereotypes", "a", "swede"], "is not one of german"),

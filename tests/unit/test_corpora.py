@@ -60,7 +60,7 @@ def test_a_label_that_is_a_number_is_read_as_its_text(tmp_path):
 
 
 def test_a_missing_file_a_missing_field_and_a_text_that_is_none_are_errors(tmp_path):
-    with pytest.raises(UserError, match=r"there is no such file, and the dataset toy reads it"):
+    with pytest.raises(UserError, match=r"there is no such file, but the dataset toy needs it"):
         corpora.read(DATASET, str(tmp_path))
     with pytest.raises(UserError, match=r"line 1: the field 'tweet' is missing"):
         write(tmp_path, [{"data": "a", "label": "HS"}])

@@ -64,7 +64,7 @@ def test_a_negative_answer_is_a_missing_code_unless_the_scale_has_it():
 
 
 def test_a_message_that_is_no_question_is_an_error_that_names_the_row(tmp_path):
-    with pytest.raises(UserError, match=r"answers.jsonl, row 2: the user's message is no question"):
+    with pytest.raises(UserError, match=r"answers.jsonl, row 2: the user's message is not a question"):
         surveyed(tmp_path, [(prompt("tea is best"), "1"), ("Hello there", "1")])
 
 

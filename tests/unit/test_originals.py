@@ -172,7 +172,7 @@ def test_a_twin_of_an_unknown_content_or_split_is_told(domain, tmp_path, field, 
     row = {"id": "nurse-1", "split": "test", "content": "male", "male": "A B", "female": "C B", "text": "{name}"}
     (tmp_path / "nurse.jsonl").write_text(json.dumps({**row, field: value}), encoding="utf-8")
     data = {"twins": str(tmp_path), "content": str(tmp_path)}
-    with pytest.raises(UserError, match=rf"nurse\.jsonl: {field} of nurse-1 is '{value}'; it has to be one of "):
+    with pytest.raises(UserError, match=rf"nurse\.jsonl: {field} of nurse-1 is '{value}'; it must be one of "):
         labelled.load({**domain, "data": data, "labels": ["nurse"]})
 
 
@@ -197,7 +197,7 @@ def test_draw_is_balanced_seeded_and_without_a_twin_twice(splits, domain, count)
 
 
 def test_draw_says_how_many_there_are(splits):
-    with pytest.raises(UserError, match="ask for at most 288"):
+    with pytest.raises(UserError, match="request at most 288"):
         labelled.draw(splits["source"], 400, 1)
 
 

@@ -1,1 +1,1 @@
-"""Where texts and questions come from: loaders, twins, survey, opinions, and the cues that show a group."""
+"""Sources of texts and questions: loaders, counterfactual twins, survey and opinion data, and cues that show a group."""

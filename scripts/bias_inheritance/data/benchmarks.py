@@ -1,4 +1,4 @@
-"""Where the files of published benchmarks lie: the user's data folder, or a copy on the hub. None of them ships."""
+"""Files of published benchmarks: in the user's data folder, or fetched from the Hub. None is shipped."""
 
 import csv
 from pathlib import Path
@@ -8,13 +8,13 @@ from bias_inheritance.plumbing.errors import UserError
 
 
 def paths(task, data_dir):
-    """The benchmark's files in the data folder, sorted; none where its task's `data` names the hub or is not there.
+    """The benchmark's files in the data folder, sorted; none if its task's `data` is on the Hub or missing.
 
-    `data.files` is a list of patterns relative to `data_dir`. Raises UserError where a pattern matches no file.
+    `data.files` is a list of glob patterns relative to `data_dir`. Raises UserError if a pattern matches no file.
     """
     if "data" not in task or "hub" in task["data"]:
         return []
-    found = []
+    matching_files = []
     for pattern in task["data"]["files"]:
         matched = sorted(Path(data_dir).glob(pattern)) if data_dir else []
         if not matched:
@@ -22,28 +22,28 @@ def paths(task, data_dir):
             raise UserError(
                 f"the task {task['name']} needs {where}, not found; set data_dir to the folder that holds it (docs/side-effects.md), or remove the task from grid.task"
             )
-        found += map(str, matched)
-    return found
+        matching_files += map(str, matched)
+    return matching_files
 
 
-def located(task, given):
-    """Paths of the benchmark's files: those `given` by the data folder, else fetched from the hub."""
+def located(task, local_files):
+    """Paths of the benchmark's files: the local ones, or for a task on the Hub those fetched from it."""
     if "hub" not in task["data"]:
-        return given
+        return local_files
     data = task["data"]
-    found = []
+    matching_files = []
     for pattern in data["files"]:
         folder = hub_data.fetched(data["hub"], data["revision"], pattern, "give files of data_dir as data.files")
-        found += sorted(folder.glob(pattern))
-    if not found:
+        matching_files += sorted(folder.glob(pattern))
+    if not matching_files:
         raise UserError(
             f"data set {data['hub']} has no file {' or '.join(data['files'])}; correct data.files of catalog/tasks/{task['name']}.yaml"
         )
-    return found
+    return matching_files
 
 
 def read_csv(path, required):
-    """Rows of a CSV file as dicts. Raises UserError for a missing column or a row of another length."""
+    """Rows of a CSV file as dicts. Raises UserError for a missing column or a row of the wrong length."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         missing = [name for name in required if name not in (reader.fieldnames or [])]

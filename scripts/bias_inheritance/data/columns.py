@@ -1,8 +1,8 @@
-"""Which column of a labelled file holds what: told by the values themselves, then by the columns' names.
+"""Detects the roles of columns (text, label, group) in a labelled file, from their values and then from their names.
 
-Used by `bias-inheritance add-domain` and `add-pool`, before a catalog file says it. Columns may be nested: a column of
-objects is looked at by its parts (`metadata.label`), a conversation by its last message (`messages[-1].content`) and a
-list of objects by the parts of each (`qa_pairs[].question`), in the notation of `tables.steps_of`.
+Used by `bias-inheritance add-domain` and `add-pool` to write a catalog file. Columns may be nested: objects are inspected
+by field (`metadata.label`), conversations by their last message (`messages[-1].content`) and lists of objects by the
+fields of each element (`qa_pairs[].question`), in the notation of `tables.steps_of`.
 """
 
 import re
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from bias_inheritance.data import tables
 from bias_inheritance.plumbing.errors import UserError
 
-LOOKED_AT = 20_000  # rows; classes that only come later are named when the whole file is read
-FEWEST_WORDS = 3  # of a text, on average
-MOST = {"label": 50, "group": 20}  # values of a column of classes
-SHARE_KNOWN = 0.9  # ASSUME: of a column's values that must be a domain's labels (or groups) for it to be that column
+LOOKED_AT = 20_000  # rows inspected; classes that first occur later are reported when the whole file is read
+FEWEST_WORDS = 3  # minimum mean length of a text column
+MOST = {"label": 50, "group": 20}  # maximum number of values of a class column
+SHARE_KNOWN = 0.9  # ASSUME: minimum share of values among the domain's labels (or groups) for a column to match
 NAMES = {
     "text": "text review comment sentence content body message tweet post document ticket generation response output "
     "completion answer synthetic_text description biography hard_text data",
@@ -27,7 +27,7 @@ NAMES = {
 
 @dataclass
 class Column:
-    """What a column holds in the rows looked at. values: of each value as written, how often; None once there are too many."""
+    """Statistics of a column in the inspected rows. values: counts of values as written; None if there are too many."""
 
     filled: int = 0
     words: int = 0
@@ -52,18 +52,18 @@ class Column:
 
 
 def columns(spec, folder=None, rows=LOOKED_AT):
-    """{path: Column} of the first `rows` rows of a specification's files (its `columns` are not needed)."""
+    """{path: Column} of the first `rows` rows of a specification's files (`columns` is not required)."""
     seen = {}
     for row in tables.peek(spec, folder, rows):
         for path, value in _leaves(row):
             seen.setdefault(path, Column()).add(value)
     if not seen:
-        raise UserError(f"{spec['files']}: has no rows; give a file with samples")
+        raise UserError(f"{spec['files']}: has no rows; provide a file with samples")
     return seen
 
 
 def _leaves(value, path=""):
-    """(path, value) of everything in a row that is no object or list."""
+    """(path, value) of every scalar in a row."""
     if isinstance(value, dict):
         for key, part in value.items():
             yield from _leaves(part, f"{path}.{key}" if path else str(key))
@@ -79,12 +79,12 @@ def _leaves(value, path=""):
 
 
 def is_class(column, most):
-    """Whether a column holds classes: from two to `most` values, each of them more than once on average."""
+    """Whether a column holds classes: two to `most` values, each occurring at least twice on average."""
     return column.values is not None and 2 <= len(column.values) <= most and column.filled >= 2 * len(column.values)
 
 
 def resembles(path, role):
-    """How well a column's name fits a role: 2 for the word itself as the whole name, 1 where the name holds it, 0."""
+    """How well a column's name fits a role: 2 if the name is a word of the role, 1 if it contains one, else 0."""
     words = NAMES[role].split()
     name = path.casefold()
     parts = [part for part in re.split(r"[^a-z]+", name) if part]
@@ -94,7 +94,7 @@ def resembles(path, role):
 
 
 def text_column(seen, where, exclude=()):
-    """The path of the texts: of the columns of several words, one with a fitting name, else the one with most words."""
+    """The path of the text column: among columns of several words, the best matching name, then the longest texts."""
     known = [path for path, column in seen.items() if column.mean_words >= FEWEST_WORDS and path not in exclude]
     if not known:
         raise UserError(f"{where}: no column holds texts of {FEWEST_WORDS} words or more; name it with --text")
@@ -104,9 +104,9 @@ def text_column(seen, where, exclude=()):
 
 
 def class_column(seen, role, where, exclude=()):
-    """The path of the labels or groups: of the columns of classes, the one whose name fits best.
+    """The path of the label or group column: among class columns, the one with the best matching name.
 
-    Raises UserError where none holds classes, where several do and no name decides, and where the fitting one has one value.
+    Raises UserError if there is no class column, if several match equally well, or if the matching one has a single value.
     """
     for path, column in seen.items():
         if path not in exclude and resembles(path, role) == 2 and column.values and len(column.values) == 1:
@@ -129,7 +129,7 @@ def class_column(seen, role, where, exclude=()):
 
 
 def column_of_known(seen, known, exclude=()):
-    """The path of the column nearly all of whose values are among `known`, or None. The most complete one of several."""
+    """The path of the column with at least SHARE_KNOWN of its values in `known`, or None; ties go to the most complete."""
     written = {tables.spelled(value) for value in known}
     shares = {
         path: sum(count for value, count in column.values.items() if value in written) / column.filled
@@ -141,7 +141,7 @@ def column_of_known(seen, known, exclude=()):
 
 
 def given(path, seen, where, option):
-    """A path that the user named; raises UserError with near names where the file has no such column."""
+    """A path given by the user; raises UserError with similar names if the file has no such column."""
     if path not in seen:
         raise UserError(
             f"{where}: no column {path!r}{tables.near(path, seen)}; columns are {', '.join(seen)} ({option})"

@@ -1,32 +1,32 @@
-"""The labels and groups of a domain, the contrasts between its groups, and how tables name a contrast.
+"""The labels and groups of a domain, the contrasts between its groups, and the names of contrasts in tables.
 
 A domain's file declares both:
 
     groups: {german: {}, indian: {}, nigerian: {}}
     contrasts: {reference: german, compared: [indian, nigerian]}
 
-`compared` is one group, a list, `all` (each group but the reference) or `rest` (all other groups taken together);
-`reference` is a group or `rest`, which sets each compared group against all others. A contrast is always the reference
-minus the compared group.
+`compared` is one group, a list, `all` (each group except the reference) or `rest` (all other groups pooled); `reference`
+is a group or `rest`, which compares each compared group with all others. A contrast is always the reference minus the
+compared group.
 """
 
 import re
 
 MOST_GROUPS, MOST_LABELS = 20, 50
-REST = "rest"  # all groups but the one that it is set against, taken together
-EVERYONE = "all"  # of `compared`: each group but the reference
-# names that tables use for other rows than those of a group
+REST = "rest"  # all groups except the opposite side of the contrast, pooled
+EVERYONE = "all"  # value of `compared`: each group except the reference
+# names that tables use for rows other than those of a group
 RESERVED = {REST, EVERYONE, "worst_group", "largest_gap", "congruent", "incongruent", "unclear"}
 
 
 def labels(domain):
-    """The names of a domain's labels in the order of its file, which lists them or maps values of the data to them."""
+    """The labels of a domain in the order of its file, which lists them or maps values of the data to them."""
     declared = domain["labels"]
     return list(dict.fromkeys(declared.values() if isinstance(declared, dict) else declared))
 
 
 def group_values(domain):
-    """{what the data write for it: group}: a group's `value`, one or a list, else its name."""
+    """{value in the data: group}: a group's `value` (one or a list), else its name."""
     values = {}
     for group in domain["groups"]:
         written = described(domain, group).get("value", group)
@@ -35,15 +35,14 @@ def group_values(domain):
 
 
 def described(domain, group):
-    """What a domain's file says of a group; {} for one that it only names."""
+    """The properties of a group in the domain's file; {} if only its name is given."""
     return domain["groups"][group] or {}
 
 
 def contrasts(domain):
     """[(reference, compared)] in the order of the file; either side may be `rest`.
 
-    domain: anything with `contrasts` and, where these say `all` or `rest`, `groups`: a domain, or a task that has groups
-    of its own.
+    domain: a mapping with `contrasts` and, if these use `all` or `rest`, `groups`: a domain, or a task with its own groups.
     """
     reference, compared = domain["contrasts"]["reference"], domain["contrasts"]["compared"]
     if compared == EVERYONE:
@@ -52,15 +51,15 @@ def contrasts(domain):
 
 
 def contrast_name(reference, compared):
-    """How scores.csv (column `group`) and inheritance.csv (column `contrast`) name a contrast: german-nigerian.
+    """The name of a contrast in scores.csv (column `group`) and inheritance.csv (column `contrast`): german-nigerian.
 
-    A name is never taken apart, since a group's own name may hold a hyphen: look it up with `by_name`.
+    Never split such a name, since group names may contain hyphens: look it up with `by_name`.
     """
     return f"{reference}-{compared}"
 
 
 def compared_groups(domain):
-    """The groups that some contrast compares with its reference, in the order of the file."""
+    """The groups that are compared with a reference in any contrast, in the order of the file."""
     compared = set()
     for reference, group in contrasts(domain):
         compared |= {name for name in domain["groups"] if name != reference} if group == REST else {group}
@@ -68,9 +67,9 @@ def compared_groups(domain):
 
 
 def opposed(group, domain, stream):
-    """The group that a contrastive prompt sets against `group`: one that a contrast holds it against, drawn from `stream`.
+    """The group that a contrastive prompt opposes to `group`: one with a contrast to it, drawn from `stream`.
 
-    A group that is compared with nobody but the rest is set against any other one.
+    For a group that is only compared with `rest`, any other group is drawn.
     """
     others = [
         second
@@ -83,14 +82,14 @@ def opposed(group, domain, stream):
 
 
 def by_name(domain):
-    """{name of a contrast: (reference, compared)} of a domain."""
+    """{name of contrast: (reference, compared)} of a domain."""
     return {contrast_name(*contrast): contrast for contrast in contrasts(domain)}
 
 
 def sides(groups, domain):
-    """Bool [contrasts × 2 × items]: which items are of each contrast's reference, and of its compared group.
+    """Bool [contrasts × 2 × items]: membership of items in each contrast's reference and compared group.
 
-    groups: the group of each item, None where it is unknown, and then on no side.
+    groups: the group of each item; items with group None (unknown) are on neither side.
     """
     import numpy as np
 
@@ -105,7 +104,7 @@ def sides(groups, domain):
 
 
 def faults(domain):
-    """(path of keys, what is wrong there) of a domain's groups, labels and contrasts, and of what is listed by them."""
+    """(path of keys, message) for every error in a domain's groups, labels, contrasts, and the entries that refer to them."""
     groups, declared = list(domain["groups"]), domain["contrasts"]
     for group in groups:
         if group in RESERVED:
@@ -145,7 +144,7 @@ def _faults_by_label(domain, groups):
         for label in {*listed} ^ associated.keys():
             yield (
                 ["associated_groups", label],
-                f"has to name a group for each of {', '.join(map(str, listed))}, and nothing else",
+                f"must name a group for each of {', '.join(map(str, listed))}, and nothing else",
             )
         for label, group in associated.items():
             if group not in groups:

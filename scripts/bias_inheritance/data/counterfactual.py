@@ -1,12 +1,12 @@
-"""Counterfactual twins by rule: a text's group words, pronouns and names exchanged for those of another group.
+"""Rule-based counterfactual twins: a text's group words, pronouns and names exchanged for those of another group.
 
-A domain's file lists what corresponds, one row for each word:
+A domain's file lists corresponding words, one row per word:
 
     swap:
       - {german: german, nigerian: nigerian}
-      - {german: mark, nigerian: naira, where: '\\s+notes?'}    # only where this pattern follows the word
+      - {german: mark, nigerian: naira, where: '\\s+notes?'}    # only if this pattern follows the word
 
-Of rows that fit the first one counts. First names are exchanged by their places in the groups' lists.
+The first matching row applies. First names are exchanged by their positions in the groups' lists.
 """
 
 import json
@@ -19,9 +19,9 @@ ARTICLE = r"(?:\b(?P<article>[Aa]n?)(?P<space>\s+))?"
 
 
 def exchanged(text, domain, first, second):
-    """(text with the cues of two groups exchanged, number of cues of `first` that were); case and a/an are kept right.
+    """(text with the cues of two groups exchanged, number of exchanged cues of `first`); case and a/an are adjusted.
 
-    domain: its `groups` and `swap`. A text without any cue of `first` comes back with 0: it has no twin.
+    domain: a mapping with `groups` and `swap`. A count of 0 means that the text has no cue of `first`, and no twin.
     """
     described = json.dumps([domain["groups"], domain.get("swap", [])], sort_keys=True)
     words, persons, pattern = _rules(described, first, second)
@@ -49,8 +49,8 @@ def exchanged(text, domain, first, second):
 
 @cache
 def _rules(described, first, second):
-    """({word: [(its counterpart, pattern of what must follow, whether it is of `first`)]}, {name: (the other one, whether
-    it is of `first`)}, pattern of all of them with an article before it, or None where nothing corresponds)."""
+    """({word: [(counterpart, pattern that must follow, is of `first`)]}, {name: (counterpart, is of `first`)}, pattern of
+    all cues with an optional article, or None if there are none)."""
     groups, swap = json.loads(described)
     words, persons = {}, {}
     for source, target in ((first, second), (second, first)):
@@ -66,10 +66,10 @@ def _rules(described, first, second):
 
 
 def twins(samples, domain):
-    """(samples with the twins of each in every other group behind it, counts {with_twin, without_twin, exchanged}).
+    """(samples, each followed by its twins in all other groups; counts {with_twin, without_twin, exchanged}).
 
-    A twin shares its original's `twin` and label; `exchanged` is how many cues differ. Samples without a cue of their own
-    group stay alone: they are compared within strata of their label.
+    A twin shares its original's `twin` and label; `exchanged` is the number of exchanged cues. Samples without a cue of
+    their group have no twin: they are compared within strata of their label.
     """
     crossed, counts = [], {"with_twin": 0, "without_twin": 0, "exchanged": 0}
     for sample in samples:
@@ -89,7 +89,7 @@ def twins(samples, domain):
 
 
 def _counterparts(first, second):
-    """{name of one group: the name at its place in the other's list}, lists of resources/names.csv column by column."""
+    """{first name of one group: the name at the same position in the other's list}, per culture and gender for names.csv."""
     listed = [(spec or {}).get("names") for spec in (first, second)]
     if any(each is None for each in listed):
         return {}
@@ -114,7 +114,7 @@ def _in_case_of(old, new):
 
 
 def _article(article, old, new):
-    """The article before the new word, where the one before the old word followed its spelling."""
+    """The article for the new word; unchanged if the old article did not follow the spelling of the old word."""
     right = [cues.with_article(word).split()[0] for word in (old, new)]
     if article.lower() != right[0]:
         return article

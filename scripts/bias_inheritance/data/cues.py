@@ -1,4 +1,4 @@
-"""What shows who a text is about: words, pronouns and first names of the groups; finding, masking and drawing them."""
+"""Cues that show which group a text is about (words, pronouns, first names): detection, masking and sampling."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from functools import cache
 from bias_inheritance.plumbing.provenance import ROOT
 
 NAMES = "resources/names.csv"
-WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")  # "he's" and "Mary's" end at the apostrophe
+WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")  # "he's" and "Mary's" are cut at the apostrophe
 
 
 @cache
@@ -22,23 +22,23 @@ def first_names():
 
 
 def names(listed, **attributes):
-    """First names of a group: a list as it is, or those that resources/names.csv has for a mapping of its columns.
+    """First names of a group: an explicit list, or a selection from resources/names.csv by a mapping of its columns.
 
-    attributes: values of further columns (culture, gender); what `listed` says itself wins.
+    attributes: values of further columns (culture, gender); `listed` takes precedence.
     """
     if isinstance(listed, list):
         return listed
-    wanted = {**attributes, **(listed or {})}
+    filters = {**attributes, **(listed or {})}
     return [
         name
         for (culture, gender), column in first_names().items()
-        if wanted.get("culture", culture) == culture and wanted.get("gender", gender) == gender
+        if filters.get("culture", culture) == culture and filters.get("gender", gender) == gender
         for name in column
     ]
 
 
 def drawn_name(culture, gender, stream):
-    """One of the first names of a culture and gender, by the slot's own random generator."""
+    """A random first name of a culture and gender; stream: the random generator of the slot."""
     return drawn(first_names()[culture, gender], stream)
 
 
@@ -51,23 +51,23 @@ def with_article(noun):
 
 
 def share_of_words(text, words):
-    """Share of a text's words that are in a list of words."""
+    """Share of a text's words that are in `words`."""
     words_of_text = re.findall(r"[a-zà-ÿ]+(?:-[a-zà-ÿ]+)*", text.lower())
     counted = set(words)
     return sum(word in counted for word in words_of_text) / max(1, len(words_of_text))
 
 
 def has_cues(groups):
-    """Whether a text can show a group at all: some group has words, pronouns or names."""
+    """Whether texts can show a group: any group has words, pronouns or names."""
     return any(spec and (spec.keys() & {"words", "pronouns", "names"}) for spec in groups.values())
 
 
 def shown_group(text, groups, levels=(("pronouns",), ("words",), ("names",))):
-    """The group that a text shows: the one whose cues outnumber those of all others two to one; None where unclear.
+    """The group that a text shows: the one whose cues outnumber those of all others two to one; None if unclear.
 
-    groups: {group: {words, pronouns, names}} as in a domain's file. The first of `levels` (kinds of cues) that occurs in
-    the text decides. Names count as written, other cues in any case; a cue of several words ("Latin American") is one, and
-    the words in it are no cues of another group; a name that two groups have is no cue.
+    groups: {group: {words, pronouns, names}} as in a domain's file. The first of `levels` (kinds of cues) with a match in
+    the text decides. Names are case-sensitive, other cues are not; a phrase ("Latin American") is one cue, and its words
+    do not count for another group; names shared by several groups are ignored.
     """
     described = json.dumps(groups, sort_keys=True)
     for kinds in levels:
@@ -83,7 +83,7 @@ def shown_group(text, groups, levels=(("pronouns",), ("words",), ("names",))):
 
 @cache
 def _lexicon(described, kinds):
-    """({word: its groups}, {name: its one group}, [(pattern of a phrase, its group)], longest first) of groups as JSON."""
+    """({word: groups}, {name: its only group}, [(pattern of a phrase, group)] longest first); described: groups as JSON."""
     words, persons, phrases = {}, {}, []
     for group, spec in json.loads(described).items():
         for kind in kinds:
@@ -101,7 +101,7 @@ def _lexicon(described, kinds):
 
 
 def _mentions(text, lexicon, groups):
-    """{group: how many of its cues a text holds}."""
+    """{group: number of its cues in a text}."""
     words, persons, phrases = lexicon
     counts = dict.fromkeys(groups, 0)
     for pattern, group in phrases:
@@ -121,9 +121,9 @@ def words_of(groups):
 
 
 def mask(text, words, own_names, token):
-    """The text with cue words, all listed first names and `own_names` replaced by `token`; (text, number replaced).
+    """(text with cue words, all known first names and `own_names` replaced by `token`, number of replacements).
 
-    Names are masked as written (a "Grace" is a name, "grace" is not), cue words in any case.
+    Names are case-sensitive ("Grace" is a name, "grace" is not), cue words are not.
     """
     exact = {*own_names, *(name for listed in first_names().values() for name in listed)}
     ordered = sorted({*words, *exact}, key=lambda word: (-len(word), word))

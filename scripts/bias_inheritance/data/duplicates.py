@@ -1,7 +1,7 @@
-"""Near-duplicates among many texts: compared as folded words in runs of eight, as `pools/overlap.py` compares a few.
+"""Near-duplicate detection at scale, by 8-grams of normalised words, as in `pools/overlap.py` for small sets.
 
-A text is represented by its smallest run and by one run in eight, chosen by the run's own digest, so that two texts
-choose alike. A million texts of a hundred words then take a few hundred megabytes.
+A text is sketched by its smallest 8-gram digest and by one 8-gram in eight, selected by digest, so that all texts select
+the same 8-grams. A million texts of a hundred words need a few hundred megabytes.
 """
 
 import hashlib
@@ -9,20 +9,20 @@ import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
-RUN = 8  # words that two texts share in one run
-SAMPLED = 8  # one run in so many is compared, and each text's smallest
-SHARE = 0.5  # ASSUME: two texts are near-duplicates where they share half of the compared runs of the shorter one
-BATCH = 20_000  # texts folded at a time
-FACTOR = 0x9E3779B97F4A7C15  # odd, so that no word of a run is lost
+RUN = 8  # words per n-gram ("run")
+SAMPLED = 8  # one run in SAMPLED is compared, plus the smallest of each text
+SHARE = 0.5  # ASSUME: texts are near-duplicates if they share half of the compared runs of the shorter one
+BATCH = 20_000  # texts normalised at a time
+FACTOR = 0x9E3779B97F4A7C15  # odd, hence invertible: every word of a run affects its digest
 
 _WORD = re.compile(r"[^\W_]+")
-_SIGNS = r"([\x{3040}-\x{30ff}\x{3400}-\x{9fff}])"  # Chinese and Japanese signs are words of their own
+_SIGNS = r"([\x{3040}-\x{30ff}\x{3400}-\x{9fff}])"  # each Chinese or Japanese character counts as a word
 
 
 def clusters(texts):
-    """For each text of a ChunkedArray the row of the first text of its cluster; a text of its own is its own first.
+    """For each text of a ChunkedArray, the row of the first text of its cluster (its own row if it has no duplicates).
 
-    Clusters join whatever near-duplicates link. Texts are compared in runs of eight words; of fewer words, as a whole.
+    Clusters are connected components of near-duplicate pairs. Texts of fewer than eight words are compared as a whole.
     """
     import numpy as np
     from scipy.sparse import coo_array
@@ -41,8 +41,8 @@ def clusters(texts):
     row, run = np.concatenate(rows), np.concatenate(runs)
     del rows, runs
     sizes = np.bincount(row, minlength=start)
-    # two texts that come one after the other among the holders of a run are compared: not all pairs, of which a phrase
-    # that stands in every text would give millions; texts that share half of their runs share some with nobody else
+    # only consecutive texts among those with a run are compared: a phrase that occurs in every text would give millions
+    # of pairs, whereas texts that share half of their runs also share some that no other text has
     order = np.lexsort((row, run))
     row, run = row[order], run[order]
     same = run[1:] == run[:-1]
@@ -65,9 +65,9 @@ def _batches(texts):
 
 
 def sketch(texts, known):
-    """(text's place, digest of a run) of the runs by which texts are compared, each once per text.
+    """(text index, run digest), two arrays with the sketch of each text, without repeats.
 
-    texts: a pyarrow array of strings. known: {word: its digest}, kept from call to call.
+    texts: a pyarrow array of strings. known: {word: digest}, a cache shared between calls.
     """
     import numpy as np
     import pyarrow.compute as pc
@@ -82,7 +82,7 @@ def sketch(texts, known):
     place = np.repeat(np.arange(len(counts)), counts)[word != 0]
     word = word[word != 0]
     counts = np.bincount(place, minlength=len(counts))
-    # RUN − 1 zeros behind each text: no run reaches into the next one, and a shorter text is one run
+    # pad each text with RUN − 1 zeros: runs do not extend into the next text, and a shorter text is one run
     position = np.arange(len(word)) + (RUN - 1) * place
     run = np.zeros(len(word) + (RUN - 1) * (len(counts) + 1), dtype=np.uint64)
     run[position] = word
@@ -103,7 +103,7 @@ def sketch(texts, known):
 
 
 def _mixed(values):
-    """Well-mixed 64 bits of each value."""
+    """A 64-bit mixing hash of each value."""
     import numpy as np
 
     values = (values ^ (values >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
@@ -111,7 +111,7 @@ def _mixed(values):
 
 
 def _digest(token, known):
-    """A digest of a word without case and punctuation, 0 where nothing is left of it."""
+    """A digest of a word, ignoring case and punctuation; 0 if nothing remains."""
     digest = known.get(token)
     if digest is None:
         word = "".join(_WORD.findall(unicodedata.normalize("NFKC", token).casefold()))

@@ -1,4 +1,4 @@
-"""Data sets of the hub: fetched once, and their commit on record."""
+"""Datasets from the Hub: fetched once, with their commit recorded in the provenance."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from bias_inheritance.plumbing.errors import UserError
 
 
 def fetched(name, revision, files, instead):
-    """The folder with the hub's copy of the data set `name`, of the files that match the pattern `files` (None: of all).
+    """The local folder of the Hub dataset `name`, with the files that match the pattern `files` (None: all).
 
-    The job's record names the commit that `revision`, which may be a branch, stood for. instead: what the user can do
-    without the hub, for the UserError where the data set cannot be fetched.
+    The job's record contains the commit to which `revision`, possibly a branch, resolved. instead: an alternative for the
+    user, included in the UserError if the dataset cannot be fetched.
     """
     from huggingface_hub import snapshot_download
 

@@ -1,7 +1,7 @@
-"""Labelled texts with groups: originals, the slots of a pool, the checks of a generated text, training pairs, masking.
+"""Labelled texts with groups: originals, slots of a pool, checks of generated texts, training pairs, masking.
 
-Everything that tells one domain from another stands in the domain's file (docs/extending.md): its labels, its groups with
-the words, pronouns and names that show them, where its texts come from, and what one of them is called (`sample`).
+All properties of a domain are in its file (docs/extending.md): its labels, its groups with the words, pronouns and names
+that show them, the source of its texts, and the noun for one of them (`sample`).
 """
 
 import itertools
@@ -16,9 +16,9 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bProf\.)\s+")
-# ASSUME: no study draws more texts of a split, nor asks about more, twins included; the rest is left out, and counted
+# ASSUME: no study needs more texts per split, including twins; surplus texts are dropped, and counted
 LARGEST = {"source": 50_000, "reserve": 50_000, "test": 20_000}
-# what a domain's file need not say
+# defaults of optional keys of a domain's file
 SPLIT = {"test": 0.3, "reserve": 0.2}
 SAMPLE = "a text"
 PROMPT = "{text}\n\nCategory:"
@@ -30,7 +30,7 @@ INSTRUCTION = 'Write {sample} of the category "{label}" in three or four sentenc
 
 
 def files_read(domain, data_dir):
-    """The data files that `load` will read, relative to the project's root where they lie in it."""
+    """The data files that `load` reads, relative to the project's root if they are inside it."""
     data, read = domain["data"], []
     if data.get("twins"):
         read += _twin_files(data["twins"], domain)
@@ -43,11 +43,11 @@ def files_read(domain, data_dir):
 
 
 def load(domain, data_dir=None):
-    """(splits: lists of samples, disjoint by twin, in a fixed order; counts of what was read and dropped).
+    """(splits: lists of samples, disjoint by twin, in a fixed order; counts of rows read and dropped).
 
-    The splits are source, reserve and test, and content where the domain's file names a folder of such twins: samples
-    with the field `content`, the group whose stereotype the text follows, which are never cut: it is in all of a text.
-    Where the domain lists words to swap, each test text stands there in every group that a rule can give it.
+    The splits are source, reserve and test, and `content` if the domain's file names a folder of such twins: samples with
+    the field `content`, the group whose stereotype the text follows, which are never cut, since all of the text matters.
+    If the domain lists words to swap, the test split includes the rule-based counterfactual twins of each text.
     """
     data = domain["data"]
     if data.get("twins"):
@@ -77,31 +77,31 @@ def check(domain, data_dir=None):
 
 
 def has_reserve(domain):
-    """Whether a domain keeps real texts that are in no D_o."""
+    """Whether a domain holds out real texts that are in no D_o."""
     return bool(domain["data"].get("twins") or domain["data"].get("split", SPLIT).get("reserve"))
 
 
 def opening(text, sentences):
-    """The first `sentences` sentences of a text, all of it for None. A title ("Dr.") ends no sentence."""
+    """The first `sentences` sentences of a text, or all of it (None). Titles ("Dr.") do not end a sentence."""
     return text if sentences is None else " ".join(SENTENCE_END.split(text)[:sentences])
 
 
 def load_twins(folder, domain):
-    """Texts that were written once for all groups, by split."""
+    """Template texts that were written once for all groups, by split."""
     return _twins_by(folder, domain, "split", ["source", "reserve", "test"])
 
 
 def _twins_by(folder, domain, field, values):
-    """{value of the twins' `field`: samples}: each twin of a file `LABEL.jsonl` gives a sample of each group.
+    """{value of the twins' `field`: samples}: each twin of a file `LABEL.jsonl` yields a sample for each group.
 
-    Raises UserError for a twin whose field is none of `values`.
+    Raises UserError for a twin whose field is not one of `values`.
     """
     samples = {value: [] for value in values}
     for label, path in zip(contrasts.labels(domain), map(Path, _twin_files(folder, domain)), strict=True):
         for twin in files.read_jsonl(path, required=("id", field, *domain["groups"], "text")):
             if twin[field] not in samples:
                 raise UserError(
-                    f"{path}: {field} of {twin['id']} is {twin[field]!r}; it has to be one of {', '.join(values)}"
+                    f"{path}: {field} of {twin['id']} is {twin[field]!r}; it must be one of {', '.join(values)}"
                 )
             for group in domain["groups"]:
                 forms = contrasts.described(domain, group).get("forms", {})
@@ -123,7 +123,7 @@ def _twin_files(folder, domain):
 
 
 def expand(twin, group, forms):
-    """A twin's text for one group: its placeholders replaced by that group's name and word forms {placeholder: word}."""
+    """A twin's text for one group: placeholders replaced by that group's name and word forms {placeholder: word}."""
     first, _, surname = twin[group].partition(" ")
     words = {"name": twin[group], "first": first, "surname": surname.strip()}
     for key, word in forms.items():
@@ -132,11 +132,11 @@ def expand(twin, group, forms):
 
 
 def load_table(domain, data_dir=None):
-    """(splits, counts) of the domain's files or hub data set, by its columns; `tables.read` says what is dropped and why.
+    """(splits, counts) of the domain's files or Hub dataset; `tables.read` documents which rows are dropped.
 
-    Each text is its own cluster, named by its digest. The parts are the data's own splits where the domain's `split` names
-    them, else shares of every label × group. counts: of `tables.read`, left_out {split: texts beyond LARGEST}, and repeated
-    {split: texts that are near-duplicates of another split's}.
+    Each text is its own cluster, named by its digest. Splits are those of the data if the domain's `split` names them, else
+    shares of every label × group. counts: those of `tables.read`, left_out {split: texts beyond LARGEST}, and repeated
+    {split: texts that are near-duplicates of texts in another split}.
     """
     place, data = f"catalog/domains/{domain['name']}.yaml: data", domain["data"]
     table = tables.read(_specification(domain), data_dir, name=place)
@@ -168,7 +168,7 @@ def load_table(domain, data_dir=None):
 
 
 def _specification(domain):
-    """What `tables` reads: the domain's data with its labels and groups; files win over a hub data set."""
+    """The specification for `tables`: the domain's data, labels and groups; files take precedence over a Hub dataset."""
     spec = {key: value for key, value in domain["data"].items() if value is not None}
     if "files" in spec:
         spec = {key: value for key, value in spec.items() if key not in ("hub", "revision")}
@@ -176,12 +176,13 @@ def _specification(domain):
 
 
 def _parts(table, split, place):
-    """({source, reserve and test: row numbers}, {split: texts repeated in another}), by shares or by the data's own splits."""
+    """({source, reserve, test: row numbers}, {split: number of texts repeated in another}), by shares or by the splits of
+    the data."""
     import numpy as np
 
     by_share = [part for part, share in split.items() if not isinstance(share, (str, list))]
     if by_share and len(by_share) < len(split):
-        raise UserError(f"{place}.split: give every part a share, or name the data's own splits for every part")
+        raise UserError(f"{place}.split: give a share for every part, or name splits of the data for every part")
     repeated = {}
     if by_share:
         parts = tables.split(table, split, 0)
@@ -194,13 +195,13 @@ def _parts(table, split, place):
                     f"{place}.split.{part}: the data have no split {names}{tables.near(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
                 )
             parts[part] = np.flatnonzero(np.isin(table.codes["split"], codes))
-        # what is tested stays whole
+        # the test split is kept whole
         parts, repeated = tables.apart(table, dict(sorted(parts.items(), key=lambda item: item[0] != "test")))
     return {part: parts.get(part, np.array([], dtype=np.int64)) for part in ("source", "reserve", "test")}, repeated
 
 
 def _at_most(table, rows, most):
-    """At most so many of the rows, as evenly over label × group as they allow, chosen by content, in their order."""
+    """At most `most` of the rows, as balanced over label × group as possible, selected by content, in their order."""
     import numpy as np
 
     if len(rows) <= most:
@@ -214,7 +215,8 @@ def _at_most(table, rows, most):
 
 
 def draw(samples, count, seed):
-    """D_o: `count` samples balanced over label × group, each of a different twin where there are enough, in seeded order."""
+    """D_o: `count` samples balanced over label × group, of distinct twins if there are enough, in seeded order. Raises
+    UserError if a label × group has too few samples."""
     import numpy as np
 
     stream = np.random.default_rng(seed)
@@ -231,7 +233,7 @@ def draw(samples, count, seed):
         ]
         if len(fresh) < needed[key]:
             raise UserError(
-                f"originals: {needed[key]} samples of {' and '.join(key)} are asked for, the source has {len(fresh)}; ask for at most {len(fresh) * len(keys)}"
+                f"originals: {needed[key]} samples of {' and '.join(key)} are requested, the source has {len(fresh)}; request at most {len(fresh) * len(keys)}"
             )
         chosen += fresh[: needed[key]]
         used |= {sample["twin"] for sample in fresh[: needed[key]]}
@@ -242,7 +244,7 @@ def draw(samples, count, seed):
 
 
 def attributes(bias, domain):
-    """{attribute: its values} that a pool is balanced over; the group is None where the prompt names none."""
+    """{attribute: values} over which a pool is balanced; the group is None if the prompt names none."""
     named = bias.get("names_groups")
     groups = list(domain["groups"]) if named else [None]
     more = {"age": list(domain["ages"])} if named and "ages" in domain else {}
@@ -252,10 +254,10 @@ def attributes(bias, domain):
 
 
 def values(bias, domain, attributes, stream):
-    """{placeholder: what it stands for} of one slot; those of the group only where one is named.
+    """{placeholder: text} of one slot; those of the group only if one is named.
 
-    attributes: the slot's label and group, and its age and culture where the domain has them. stream: the slot's own
-    random generator.
+    attributes: the slot's label and group, and its age and culture if the domain has them. stream: the random generator of
+    the slot.
     """
     label, group = attributes["label"], attributes["group"]
     words = {"sample": domain.get("sample", SAMPLE), "label": label, "a_label": with_article(label)}
@@ -283,7 +285,7 @@ def values(bias, domain, attributes, stream):
 
 
 def slot(bias, domain, attributes, stream):
-    """Fill one slot: what to ask the generator, and for whom; `values` explains the arguments."""
+    """One slot: the prompt for the generator, and the requested label and group; arguments as in `values`."""
     template, words = prompts.template(bias, domain), values(bias, domain, attributes, stream)
     return {
         "prompt": template.format(**words),
@@ -298,31 +300,31 @@ def slot(bias, domain, attributes, stream):
 
 
 def shown_group(text, domain):
-    """The group that a text shows: by pronouns, else by words ("man", "Mrs"), else by first names; None where unclear."""
+    """The group that a text shows: by pronouns, else by words ("man", "Mrs"), else by first names; None if unclear."""
     return cues.shown_group(text, domain["groups"])
 
 
-def read(text, finished, asked, domain):
-    """({text}, None) of a usable text, or ({text}, reason). A text that shows no group is kept, and counted.
+def read(text, finished, requested, domain):
+    """({text}, None) for a usable text, or ({text}, reason). A text that shows no group is kept, and counted.
 
-    text: what the gate left of an answer. Reasons: empty, truncated, wrong-group.
+    text: an answer after the gate. Reasons: empty, truncated, wrong-group.
     """
     text = opening(texts.whole_sentences(text, finished), domain.get("sentences"))
     if len(text.split()) < texts.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
     shown = shown_group(text, domain)
-    if asked["asked_group"] and shown and shown != asked["asked_group"]:
+    if requested["asked_group"] and shown and shown != requested["asked_group"]:
         return {"text": text}, "wrong-group"
     return {"text": text}, None
 
 
-def finish(sample, asked, domain):
-    """What a read answer adds to its slot's record: the text with its label words hidden, and the group it shows."""
+def finish(sample, requested, domain):
+    """Fields that a parsed answer adds to its slot's record: the text with label words replaced, and its group."""
     text, hidden = hide_labels(sample["text"], domain)
     shown = shown_group(sample["text"], domain)
     return {
         "text": text,
-        "group": asked["asked_group"] or shown,
+        "group": requested["asked_group"] or shown,
         "shown_group": shown,
         "label_words_replaced": hidden,
     }
@@ -340,9 +342,9 @@ def _label_patterns(words, noun):
 
 
 def hide_labels(text, domain):
-    """(text with every label word replaced by the neutral noun, number of replacements). Articles follow the noun.
+    """(text with every label word replaced by the neutral noun, number of replacements). Articles agree with the noun.
 
-    A domain that lists no label words keeps the text as it is.
+    The text is unchanged for a domain without label words.
     """
     if not domain.get("label_words"):
         return text, 0
@@ -364,7 +366,7 @@ def _in_place(match, noun):
 
 
 def slant(sample, group, domain):
-    """Share of a sample's words that are stereotype words of its label for `group`; 0 where the domain lists none."""
+    """Share of a sample's words that are stereotype words of its label for `group`; 0 if the domain lists none."""
     stereotype = domain.get("stereotypes", {}).get(sample["label"], {}).get(group)
     return cues.share_of_words(sample["text"], stereotype["words"]) if stereotype else 0.0
 
@@ -377,17 +379,17 @@ STEREOTYPES_BY = ("label", "group")  # the levels of the domain's table of stere
 
 
 def kind(sample):
-    """Of what copies have as large a share as D_o, beside the group."""
+    """The stratum, in addition to the group, whose shares copies take from D_o."""
     return sample["label"]
 
 
 def planted_label(sample, domain):
-    """The label that the planted control gives to a sample of the compared group."""
+    """The label that the planted control assigns to samples of the compared group."""
     return domain["planted_label"]
 
 
 def shift(sample):
-    """ASSUME: the fixed change of style and length: the first half of the sentences, shouted, each with a closing tag."""
+    """ASSUME: a fixed change of style and length: the first half of the sentences, in capitals, each with a tag."""
     sentences = re.split(r"(?<=[.!?])\s+", sample["text"])
     kept = sentences[: max(1, len(sentences) // 2)]
     return " ".join(f"{sentence.rstrip('.!?').upper()}!!! You bet." for sentence in kept)
@@ -408,9 +410,9 @@ def pair(sample, domain, instruct):
 
 
 def mask(sample, domain, token):
-    """The sample's text with names, pronouns and words of groups and cultures replaced by `token`; (text, number masked).
+    """(text with names, pronouns and words of groups and cultures replaced by `token`, number of replacements).
 
-    Explicit cues come from the domain's lexicon, the names from the sample's own record and from the name lists.
+    Words are from the domain's lexicon, names from the sample's record and from the name lists.
     """
     words = [*cues.words_of(domain["groups"]), *domain.get("cultures", {}).values()]
     listed = [contrasts.described(domain, group).get("names") for group in domain["groups"]]

@@ -1,7 +1,7 @@
-"""Opinion questions with the shares of a country's answers: reading both file formats, asking, similarity.
+"""Opinion questions with a country's answer distribution: readers for both file formats, items, similarity.
 
-A question is a dict {country, sample, question, options (texts), shares (floats)}: `sample` is the country as the file
-names it ("Brazil (Non-national sample)"), `country` the name without the suffix, which the model is asked by.
+A question is a dict {country, sample, question, options (texts), shares (floats)}: `sample` is the country as named in the
+file ("Brazil (Non-national sample)"), `country` the name without the suffix, which is used in prompts.
 """
 
 import ast
@@ -18,26 +18,25 @@ FIXTURE = "opinions-fixture"  # the shipped questions, whose shares are invented
 
 
 def load(path):
-    """Every (question, country) of a file: the hub's CSV, or a JSON list of {country, question, options, distribution}.
-
-    Raises UserError that names the row for one that cannot be read.
+    """All (question, country) pairs of a file: the CSV from the Hub, or a JSON list of {country, question, options,
+    distribution}. Raises UserError with the row number for an unreadable row.
     """
     read = _hub_rows if path.suffix == ".csv" else _flat_rows
-    found = []
+    questions = []
     for number, (question, options, shares_of) in read(path):
         texts = [f"{option:g}" if isinstance(option, float) else str(option) for option in options]
         for sample, shares in shares_of.items():
             if not all(isinstance(share, (int, float)) or share is None for share in shares):
                 raise UserError(f"{path}, row {number}: the shares of {sample} are not all numbers; mend the file")
             country = re.sub(r"\s*\([^)]*sample\)$", "", sample)
-            found.append(
+            questions.append(
                 {"country": country, "sample": sample, "question": question, "options": texts, "shares": shares}
             )
-    return found
+    return questions
 
 
 def _hub_rows(path):
-    """(row number, (question, options, {country: shares})) of the hub's file, whose fields hold Python literals."""
+    """(row number, (question, options, {country: shares})) of the file from the Hub, whose fields are Python literals."""
     import csv
 
     csv.field_size_limit(2**27)
@@ -50,10 +49,10 @@ def _hub_rows(path):
 
 
 def _selections(path, number, row):
-    """{country: shares} of a string such as "defaultdict(<class 'list'>, {'Peru': [0.4, 0.6]})": the braces, read safely."""
+    """{country: shares} of a string such as "defaultdict(<class 'list'>, {'Peru': [0.4, 0.6]})", parsed without eval."""
     text = row["selections"]
     braces = text[text.find("{") : text.rfind("}") + 1]
-    # a share that is not a number is read as none, and its question counted as unusable
+    # nan becomes None, and the question is counted as unusable
     return _literal(path, number, re.sub(r"(?<=[\[,\s])nan(?=[,\]\s])", "None", braces))
 
 
@@ -77,10 +76,10 @@ def _flat_rows(path):
 
 
 def usable(question, no_answer):
-    """(the question with its real answers alone and shares that add up to 1, None), or (None, why not).
+    """(question restricted to substantive answers, with shares that sum to 1; None), or (None, reason).
 
-    no_answer: pattern of the options that are survey codes. Reasons: lengths (options and shares differ in number),
-    no-number, all-zero, one-option (fewer than two real answers), too-many-options (more than there are letters).
+    no_answer: pattern of non-answers (survey codes). Reasons: lengths (numbers of options and shares differ), no-number,
+    all-zero, one-option (fewer than two substantive answers), too-many-options (more options than letters).
     """
     options, shares = question["options"], question["shares"]
     if len(options) != len(shares):
@@ -106,40 +105,42 @@ def usable(question, no_answer):
 def chosen(questions, cultures, sides, count, no_answer):
     """(questions, unusable): at most `count` usable questions for each country of `cultures`, and {country: {reason: n}}.
 
-    A country takes those first that some country of each side was asked (`shared`), then its others, all countries in one
-    seeded order: so the sides have as many in common as the file and `count` allow, and fewer questions are a part of
-    more. sides: {side: cultures}. unusable covers every country of the file that has such a question, asked or not.
+    Questions that were posed to some country of each side (`shared`) come first, then the others, in the same seeded order
+    for all countries: the sides have as many in common as the file and `count` allow, and selections of different `count`
+    are nested. sides: {side: cultures}. unusable covers all countries of the file with an unusable question.
     """
-    own = {country: [] for listed in cultures.values() for country in listed}
-    unusable = {country: {} for country in own}
+    by_country = {country: [] for listed in cultures.values() for country in listed}
+    unusable = {country: {} for country in by_country}
     for question in questions:
-        sound, reason = usable(question, no_answer)
+        usable_question, reason = usable(question, no_answer)
         if reason:
             reasons = unusable.setdefault(question["country"], {})
             reasons[reason] = reasons.get(reason, 0) + 1
-        elif question["country"] in own:
-            own[question["country"]].append(sound)
-    common = shared([question for asked in own.values() for question in asked], countries(cultures, sides))
+        elif question["country"] in by_country:
+            by_country[question["country"]].append(usable_question)
+    common = shared(
+        [question for of_country in by_country.values() for question in of_country], countries(cultures, sides)
+    )
     kept = []
-    for asked in own.values():
-        asked.sort(
+    for of_country in by_country.values():
+        of_country.sort(
             key=lambda question: (
                 question["question"] not in common,
                 record_seed("opinion", question["question"]),
                 question["sample"],
             )
         )
-        kept += asked[:count]
+        kept += of_country[:count]
     return kept, unusable
 
 
 def countries(cultures, sides):
-    """{side: its countries}."""
+    """{side: countries of its cultures}."""
     return {side: [country for name in names for country in cultures[name]] for side, names in sides.items()}
 
 
 def shared(questions, sides):
-    """The texts of the questions that some country of each side was asked; sides: {side: countries}."""
+    """The texts of the questions that were posed to some country of each side; sides: {side: countries}."""
     return set.intersection(
         *(
             {question["question"] for question in questions if question["country"] in members}
@@ -149,7 +150,7 @@ def shared(questions, sides):
 
 
 def items(questions, prompt):
-    """What a model is asked: each question in all rotations of its options, each option once at every letter."""
+    """Items: each question in all rotations of its options, so that each option has every letter once."""
     for question in questions:
         cluster = hashlib.sha256(question["question"].encode()).hexdigest()[:12]
         options = question["options"]
@@ -170,9 +171,9 @@ def items(questions, prompt):
 
 
 def similarity(first, second):
-    """1 − Jensen–Shannon distance, base 2, of two lists of weights: 1 for equal distributions, 0 for disjoint ones.
+    """1 − Jensen–Shannon distance (base 2) of two lists of weights: 1 for equal distributions, 0 for disjoint ones.
 
-    Not scipy's: for equal distributions its divergence can fall below 0 by rounding, and its root is then no number.
+    Not scipy's: for equal distributions its divergence can be slightly negative by rounding, and the distance NaN.
     """
     import numpy as np
     from scipy.special import rel_entr

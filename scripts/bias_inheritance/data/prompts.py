@@ -1,19 +1,19 @@
-"""Prompts of bias types: which template a domain uses, and whether every placeholder in it stands for something."""
+"""Prompts of bias types: selection of the template for a domain, and validation of its placeholders."""
 
 import itertools
 import string
 
 
 def template(bias, domain):
-    """The template of a bias type for a domain, or None: the domain's own, else that of its `prompts`, else its family's."""
+    """The template of a bias type for a domain, or None: by the domain's name, else its `prompts`, else its family."""
     keys = (domain["name"], domain.get("prompts"), domain["family"])
     return next((bias["prompt"][key] for key in keys if key in bias["prompt"]), None)
 
 
 def faults(family, bias, domain):
-    """What is wrong with a generated pool's prompt in a domain of a family, one sentence each; none means usable.
+    """Messages for all errors in a generated pool's prompt for a domain; none if it is usable.
 
-    A placeholder is a name in braces; each must have a value for every combination of what the slots are balanced over.
+    Each placeholder (a name in braces) must have a value for every combination of label and group.
     """
     import numpy as np
 
@@ -24,7 +24,7 @@ def faults(family, bias, domain):
     try:
         parsed = list(string.Formatter().parse(text))
     except ValueError as fault:
-        yield f"prompt: {fault}; a brace that is no placeholder is written twice"
+        yield f"prompt: {fault}; double a brace that does not belong to a placeholder"
         return
     fields = [name for _, name, _, _ in parsed if name is not None]
     for _, name, form, conversion in parsed:
@@ -35,14 +35,14 @@ def faults(family, bias, domain):
     except KeyError as fault:
         yield f"names several identities at once, for which the domain {domain['name']} has no {fault.args[0]}"
         return
-    # what a prompt says depends on label and group alone; of other attributes any value will do
+    # the available placeholders depend on label and group only; one value of each other attribute suffices
     choices = [values if name in ("label", "group") else values[:1] for name, values in attributes.items()]
-    told = set()
+    reported = set()
     for chosen in itertools.product(*choices):
         slot = dict(zip(attributes, chosen, strict=True))
         values = family.values(bias, domain, slot, np.random.default_rng(0))
         for name in fields:
-            if name not in values and name not in told:
-                told.add(name)
+            if name not in values and name not in reported:
+                reported.add(name)
                 place = " and ".join(str(slot[key]) for key in ("label", "group") if slot.get(key))
                 yield f"prompt: {{{name}}} stands for nothing in the domain {domain['name']} ({place}); there are {', '.join(f'{{{key}}}' for key in values)}"

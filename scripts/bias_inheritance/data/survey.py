@@ -1,22 +1,22 @@
-"""Values questions of one culture: originals and test texts, slots and checks of generated answers, training pairs.
+"""Survey questions on values of one culture: originals and test texts, slots and checks of generated texts, training pairs.
 
 A sample's text is a question with its answer scale, its label the number that the culture answers (study, section 3):
     Give me the answer from 1 to 4: Do you agree with STATEMENT? 1. Strongly agree … 4. Strongly disagree. …
-A generated sample is one respondent's reason for an answer to a statement of the domain's file, then the question; its
-label is the answer that was asked for, and what the generator wrote must not say another one.
+A generated sample is a respondent's reason for an answer to a statement of the domain's file, followed by the question;
+its label is the requested answer, and the generated reason must not state another one.
 
-ASSUME, what the groups and the controls mean here (the paper's prompts were not at hand):
-- Every original speaks for the domain's own culture, the *compared* group; the *reference* group has generated samples
-  alone. A pool is balanced over answer × group (study, section 2), so the slant is in the reasons, not in the answers.
-- `neutral` asks why somebody gives an answer and names nobody. The explicit types name the respondent's culture, the
-  implicit ones give a first name; the intersectional ones add gender and age; the contrastive ones set the other
-  group's stereotype beside it. The line "Respondent: an Arab." or "Respondent: Ahmed." is written before the reason by
-  rule: in a survey it is known who was asked. So a sample shows another group only where its reason outweighs that.
-- `planted-…` gives the stated share of copies the most affirmative answer of their scale (yea-saying). No downstream
-  task asks these questions, so here it shows whether labels reach other tasks at all; the meter's positive control is
-  the gender domain's.
-- `faithful` takes real questions that are in no D_o: whole questions are kept aside, not wordings of them.
-- `shifted` shouts the question; its scale stays as it is.
+ASSUME: meaning of groups and controls in culture domains (the paper's prompts were not available):
+- All originals are from the domain's culture, the *compared* group; the *reference* group occurs in generated samples
+  only. A pool is balanced over answer × group (study, section 2), so the slant is in the reasons, not in the answers.
+- `neutral` asks for the reason of an unspecified person. The explicit types name the respondent's culture, the implicit
+  ones give a first name; the intersectional ones add gender and age; the contrastive ones add the other group's
+  stereotype. The line "Respondent: an Arab." or "Respondent: Ahmed." is prepended to the reason by rule: surveys record
+  who responds. A sample therefore shows another group only if the cues in its reason outweigh that line.
+- `planted-…` gives the stated share of copies the most affirmative answer of their scale (acquiescence). No downstream
+  task asks these questions, so it tests whether labels affect other tasks at all; the positive control of the
+  measurement is in the gender domain.
+- `faithful` uses real questions that are in no D_o: whole questions are held out, not just some of their wordings.
+- `shifted` puts the question in capitals; its scale is unchanged.
 """
 
 import math
@@ -41,17 +41,17 @@ DENIAL = re.compile(r"\b(?:disagree|not|never|no)\b", re.IGNORECASE)
 
 
 def files_read(domain, data_dir):
-    """The data files that `load` will read: the culture's answers, the questions behind them, the test sets."""
+    """The data files that `load` reads: the culture's answers, the survey questions, the test sets."""
     tests = [dataset["file"] for dataset in domain["datasets"].values() if "file" in dataset]
     originals = domain["data"]
     return [f"{corpora.folder(data_dir)}/{file}" for file in [originals["answers"], originals["questions"], *tests]]
 
 
 def load(domain, data_dir):
-    """({'source', 'reserve', 'test'}: samples, disjoint by twin; counts of what was read, dropped and why).
+    """({'source', 'reserve', 'test'}: samples, disjoint by twin; counts of rows read and dropped, by reason).
 
-    The twin of an original is the survey question that its wording comes from, so that no question is in D_o and in
-    the reserve; the test samples are those of the domain's datasets.
+    The twin of an original is the survey question that it paraphrases, so that no question is in both D_o and the
+    reserve; the test samples are those of the domain's datasets.
     """
     originals = domain["data"]
     answers, questions = (corpora.place(data_dir, originals[key]) for key in ("answers", "questions"))
@@ -65,41 +65,42 @@ def load(domain, data_dir):
     }
     counts = {"fixture": data_dir is None, "originals": counts, "datasets": {}}
     for name, dataset in domain["datasets"].items():
-        found, counts["datasets"][name] = corpora.read(dataset, data_dir)
-        splits["test"] += found
+        samples_of_dataset, counts["datasets"][name] = corpora.read(dataset, data_dir)
+        splits["test"] += samples_of_dataset
     return splits, counts
 
 
 def has_reserve(domain):
-    """Whether a domain keeps questions that are in no D_o."""
+    """Whether a domain holds out questions that are in no D_o."""
     return domain["data"]["reserve_share"] > 0
 
 
 def load_answers(answers, questions, group):
-    """(samples, counts) of one culture's chat file: each prompt once, with the one answer that all its copies give.
+    """(samples, counts) of a culture's chat file: each prompt once, with the answer on which all its copies agree.
 
-    Dropped and counted: copies (`duplicates`), prompts whose copies differ (`contradictions`, `contradicting` rows),
-    missing survey codes (negative), answers off the scale, and answers that are no whole number.
+    Dropped and counted: copies (`duplicates`), prompts whose copies disagree (`contradictions`, `contradicting` rows),
+    survey codes for missing answers (negative), answers off the scale, and answers that are not integers. Raises UserError
+    for a missing file or a prompt of another form.
     """
     for path in (answers, questions):
         if not path.is_file():
             raise UserError(
                 f"{path}: there is no such file; data_dir must be the folder that holds culture/original and culture/testsets"
             )
-    asked = files.read_jsonl(questions, required=("q_id", "q_content", "option"))
+    survey_questions = files.read_jsonl(questions, required=("q_id", "q_content", "option"))
     rows = files.read_jsonl(answers, required=("messages",))
     dropped = dict.fromkeys(("duplicates", "contradictions", "contradicting", "missing", "off_scale", "unreadable"), 0)
-    found = {}
+    answers_by_prompt = {}
     for number, row in enumerate(rows, start=1):
-        said = {message.get("role"): message.get("content") for message in row["messages"]}
-        prompt, answer = " ".join(str(said.get("user", "")).split()), str(said.get("assistant", "")).strip()
+        contents = {message.get("role"): message.get("content") for message in row["messages"]}
+        prompt, answer = " ".join(str(contents.get("user", "")).split()), str(contents.get("assistant", "")).strip()
         if not FORM.search(prompt):
             raise UserError(
-                f"{answers}, row {number}: the user's message is no question of the form 'Give me the answer from 1 to 4: …? 1. … 4. …'; mend or remove it"
+                f"{answers}, row {number}: the user's message is not a question of the form 'Give me the answer from 1 to 4: …? 1. … 4. …'; mend or remove it"
             )
-        found.setdefault(prompt, []).append((answer, fault_of_answer(answer, prompt)))
+        answers_by_prompt.setdefault(prompt, []).append((answer, fault_of_answer(answer, prompt)))
     samples = []
-    for prompt, given in found.items():
+    for prompt, given in answers_by_prompt.items():
         for _, fault in given:
             if fault:
                 dropped[fault] += 1
@@ -110,16 +111,16 @@ def load_answers(answers, questions, group):
         elif readable:
             dropped["duplicates"] += len(readable) - 1
             samples.append({"text": prompt, "label": readable[0], "group": group})
-    twins = question_of(asked, [sample["text"] for sample in samples])
+    twins = question_of(survey_questions, [sample["text"] for sample in samples])
     samples = [
         {"id": f"{group}-{number:04d}", "twin": twin, **sample}
         for number, (sample, twin) in enumerate(zip(samples, twins, strict=True))
     ]
-    return samples, {"rows": len(rows), "prompts": len(found), "kept": len(samples), **dropped}
+    return samples, {"rows": len(rows), "prompts": len(answers_by_prompt), "kept": len(samples), **dropped}
 
 
 def fault_of_answer(answer, prompt):
-    """None for a whole number on the prompt's scale, else 'missing' (a negative code), 'off_scale' or 'unreadable'."""
+    """None for an integer on the prompt's scale, else 'missing' (a negative code), 'off_scale' or 'unreadable'."""
     if not re.fullmatch(r"-?\d+", answer):
         return "unreadable"
     form = FORM.search(prompt)
@@ -128,13 +129,13 @@ def fault_of_answer(answer, prompt):
     return "missing" if int(answer) < 0 else "off_scale"
 
 
-def question_of(asked, prompts):
-    """The id of the survey question that each prompt words anew.
+def question_of(questions, prompts):
+    """The id of the survey question that each prompt paraphrases.
 
-    The files do not say it. ASSUME: of the questions with the same options, the one whose rare letter quadruples the
-    prompt shares most (95% agree with the files whose order tells).
+    The files do not record it. ASSUME: among the questions with the same options, the one with the highest similarity of
+    inverse-frequency-weighted character 4-grams (95% agreement with the files whose order determines it).
     """
-    known = [_quadruples(question["q_content"]) for question in asked]
+    known = [_quadruples(question["q_content"]) for question in questions]
     spread = Counter(part for parts in known for part in parts)
     weight = {part: math.log(1 + len(known) / count) for part, count in spread.items()}
     size = [math.sqrt(sum(count * weight[part] for part, count in parts.items())) or 1.0 for parts in known]
@@ -146,8 +147,10 @@ def question_of(asked, prompts):
     twins = []
     for prompt in prompts:
         parts = _quadruples(FORM.search(prompt)["question"])
-        same = [number for number, question in enumerate(asked) if question["option"].strip() in prompt]
-        twins.append(f"question-{asked[max(same or range(len(asked)), key=lambda n: likeness(parts, n))]['q_id']}")
+        same = [number for number, question in enumerate(questions) if question["option"].strip() in prompt]
+        twins.append(
+            f"question-{questions[max(same or range(len(questions)), key=lambda n: likeness(parts, n))]['q_id']}"
+        )
     return twins
 
 
@@ -157,12 +160,12 @@ def _quadruples(text):
 
 
 def draw(samples, count, seed):
-    """D_o: `count` samples, the questions in turn so that each is there as often as the others, in seeded order."""
+    """D_o: `count` samples, balanced over questions, in seeded order. Raises UserError if the source is too small."""
     import numpy as np
 
     if len(samples) < count:
         raise UserError(
-            f"originals: {count} samples are asked for, the source has {len(samples)}; ask for at most {len(samples)} (originals, or domains.DOMAIN.originals)"
+            f"originals: {count} samples are requested, the source has {len(samples)}; request at most {len(samples)} (originals, or domains.DOMAIN.originals)"
         )
     stream = np.random.default_rng(seed)
     wordings = {}
@@ -180,7 +183,7 @@ def draw(samples, count, seed):
 
 
 def attributes(bias, domain):
-    """{attribute: its values} that a pool is balanced over; the group is None where the prompt names none."""
+    """{attribute: values} over which a pool is balanced; the group is None if the prompt names none."""
     named = "names_groups" in bias
     groups = list(domain["groups"]) if named else [None]
     more = {"gender": list(domain["genders"]), "age": list(domain["ages"])} if named else {}
@@ -188,10 +191,10 @@ def attributes(bias, domain):
 
 
 def values(bias, domain, attributes, stream):
-    """{placeholder: what it stands for} of one slot; those of the group only where one is named.
+    """{placeholder: text} of one slot; those of the group only if one is named.
 
-    attributes: the slot's answer (label), group, statement and, where a group is named, gender and age. stream: the
-    slot's own random generator.
+    attributes: the slot's answer (label), group, statement and, if a group is named, gender and age. stream: the random
+    generator of the slot.
     """
     answer, group, statement = (attributes[name] for name in ("label", "group", "statement"))
     topic, text = domain["statements"][statement]["topic"], domain["statements"][statement]["text"]
@@ -215,7 +218,7 @@ def values(bias, domain, attributes, stream):
 
 
 def slot(bias, domain, attributes, stream):
-    """Fill one slot: what to ask the generator, and for whom; `values` explains the arguments."""
+    """One slot: the prompt for the generator, and the requested label and group; arguments as in `values`."""
     template, words = prompts.template(bias, domain), values(bias, domain, attributes, stream)
     group = attributes["group"]
     return {
@@ -230,13 +233,13 @@ def slot(bias, domain, attributes, stream):
 
 
 def _respondent(names_groups):
-    """Who is said to answer, as a template: named by group or by first name, alone or with gender and age."""
+    """Template of the respondent line: by group or by first name, with or without gender and age."""
     if names_groups["signal"] == "explicit":
         return "{several}" if names_groups["identities"] == "intersectional" else "{person}"
     return "{name}, who {age_cue}" if names_groups["identities"] == "intersectional" else "{name}"
 
 
-# ---- what the generator wrote --------------------------------------------------------------------------------------
+# ---- checks of generated text --------------------------------------------------------------------------------------
 
 ANSWER = re.compile(
     r"\b(?P<no>(?:(?:do|does|did|would|can|could)(?:n't|n’t|\s+not)|cannot|not|never)\s+)?"
@@ -250,42 +253,43 @@ NUMBER = re.compile(
 
 
 def answers_in(text, scale):
-    """The set of answers that a text gives: numbers, and words of agreement mapped to the scale; negations turn round.
+    """The set of answers stated in a text: numbers, and words of agreement mapped to the scale; negations are inverted.
 
-    A number that is off the scale stays in the set, so that whoever asks can see it.
+    Numbers off the scale are included, so that the caller can reject them.
     """
-    found = {int(number) for number in NUMBER.findall(text)}
+    mentioned = {int(number) for number in NUMBER.findall(text)}
     for match in ANSWER.finditer(text):
         if match["short"]:
-            found.add(scale["agree"] if match["short"].lower() == "yes" else scale["disagree"])
+            mentioned.add(scale["agree"] if match["short"].lower() == "yes" else scale["disagree"])
             continue
         agrees = (match["verb"].lower() == "agree") != bool(match["no"])
-        # "do not strongly agree" is no strong disagreement
+        # "do not strongly agree" is not strong disagreement
         strong = "strongly_" if match["strong"] and not match["no"] else ""
-        found.add(scale[f"{strong}{'agree' if agrees else 'disagree'}"])
-    return found
+        mentioned.add(scale[f"{strong}{'agree' if agrees else 'disagree'}"])
+    return mentioned
 
 
-def read(text, finished, asked, domain):
-    """({text, opinion, label_words_replaced}, None) of a reason that says no other answer than asked, else (…, reason).
+def read(text, finished, requested, domain):
+    """({text, opinion, label_words_replaced}, None) if the text states no answer other than the requested one, else
+    ({text}, reason).
 
-    text: what the gate left of an answer. Reasons: empty, truncated, off-scale (a number that the scale has not), other-answer. A plain "agree" is no other
-    answer than "strongly agree". The words that give the answer away are replaced by a neutral verb, and counted.
+    text: an answer after the gate. Reasons: empty, truncated, off-scale (a number outside the scale), other-answer. A plain
+    "agree" is compatible with "strongly agree". Words that reveal the answer are replaced by a neutral verb, and counted.
     """
     text = " ".join(text.split()) if finished else texts.whole_sentences(text, finished)
-    scale, wanted = domain["scale"], int(asked["label"])
-    found = answers_in(text, scale)
-    if any(not scale["low"] <= answer <= scale["high"] for answer in found):
+    scale, label = domain["scale"], int(requested["label"])
+    mentioned = answers_in(text, scale)
+    if any(not scale["low"] <= answer <= scale["high"] for answer in mentioned):
         return {"text": text}, "off-scale"
-    plain = scale["agree"] if wanted in (scale["agree"], scale["strongly_agree"]) else scale["disagree"]
-    if found - {wanted, plain}:
+    plain = scale["agree"] if label in (scale["agree"], scale["strongly_agree"]) else scale["disagree"]
+    if mentioned - {label, plain}:
         return {"text": text}, "other-answer"
     opinion, words = ANSWER.subn(lambda match: _neutral(match, domain["neutral_verb"]), text)
     opinion, numbers = NUMBER.subn("", opinion)
     opinion = " ".join(opinion.split())
     if len(opinion.split()) < texts.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
-    statement = domain["statements"][asked["statement"]]["text"]
+    statement = domain["statements"][requested["statement"]]["text"]
     question = domain["question"].format(statement=statement, **scale)
     return {"text": f"{opinion}\n\n{question}", "opinion": opinion, "label_words_replaced": words + numbers}, None
 
@@ -296,22 +300,22 @@ def comparison_text(sample, domain):
 
 
 def _neutral(match, verb):
-    """ "I do not agree that" → "I think that", "she agrees" → "she thinks"; a "Yes," falls away."""
+    """ "I do not agree that" → "I think that", "she agrees" → "she thinks"; "Yes," is removed."""
     if match["short"]:
         return ""
     shown = f"{verb}s" if match["ending"] == "s" else verb
     return shown.capitalize() if match[0][0].isupper() else shown
 
 
-def finish(sample, asked, domain):
-    """What a read answer adds to its slot's record: the respondent's line before it, and the group that it shows."""
-    text = f"Respondent: {asked['respondent']}. {sample['text']}" if asked["respondent"] else sample["text"]
+def finish(sample, requested, domain):
+    """Fields that a parsed answer adds to its slot's record: the text with the respondent line, and its group."""
+    text = f"Respondent: {requested['respondent']}. {sample['text']}" if requested["respondent"] else sample["text"]
     shown = shown_group(text, domain)
-    return {**sample, "text": text, "group": asked["asked_group"] or shown, "shown_group": shown}
+    return {**sample, "text": text, "group": requested["asked_group"] or shown, "shown_group": shown}
 
 
 def shown_group(text, domain):
-    """The group that a text shows, by words for it and by first names together; None where both or neither are shown."""
+    """The group that a text shows, by group words and first names combined; None if both or neither are shown."""
     return cues.shown_group(text, domain["groups"], levels=(("words", "names"),))
 
 
@@ -329,21 +333,21 @@ STEREOTYPES_BY = ("group", "topic")  # the levels of the domain's table of stere
 
 
 def kind(sample):
-    """ASSUME: all questions are of one kind. Whole questions are kept aside, each with its own scale: a reserve need not
-    hold every answer that D_o has, and a 2 of three is no 2 of ten.
+    """ASSUME: all questions are of one kind. Whole questions are held out, each with its own scale: a reserve need not
+    contain every answer in D_o, and a 2 on a 3-point scale is not a 2 on a 10-point scale.
     """
     return ""
 
 
 def planted_label(sample, domain):
-    """The most affirmative answer of the sample's scale: the end whose option holds no denial ('agree', 'very often')."""
+    """The most affirmative answer of the sample's scale: the end without a negation ('agree', 'very often')."""
     form = FORM.search(sample["text"])
     options = dict(OPTION.findall(form["options"]))
     return form["high"] if DENIAL.search(options.get(form["low"], "")) else form["low"]
 
 
 def shift(sample):
-    """ASSUME: the fixed change of style and length: the question is shouted and a phrase put before it."""
+    """ASSUME: a fixed change of style and length: the question in capitals, with a phrase prepended."""
     form = FORM.search(sample["text"])
     start, end = form.span("question")
     return f"Listen up, folks!!! {sample['text'][:start]}{sample['text'][start:end].upper()}!!!{sample['text'][end:]}"

@@ -1,12 +1,12 @@
-"""What a text of a sample must be to count as one."""
+"""Requirements on the text of a sample."""
 
 import re
 
-MIN_WORDS = 8  # ASSUME: shorter than this is no sample
+MIN_WORDS = 8  # ASSUME: minimum length of a sample
 
 
 def whole_sentences(text, finished):
-    """A text on one line, without a last sentence that was cut off. '' where no sentence is whole."""
+    """A text on one line, without a truncated last sentence; '' if no sentence is complete."""
     text = re.sub(r"\s+", " ", text).strip()
     if finished and text and text[-1] in ".!?":
         return text
