@@ -1,4 +1,4 @@
-"""From scores to effects and verdicts on the declared claims."""
+"""Compute effects from scores, and verdicts on the declared claims."""
 
 from bias_inheritance.claims import frames
 from bias_inheritance.claims.verdicts import evaluate
@@ -20,9 +20,9 @@ def analyse(
 ):
     """Write effects.csv (per-seed effects of every cell) and claims.csv (`verdicts`: one row per claim, contrast and test).
 
-    predictions: the cells' folders, with their wildcards in `cells`, in the same order. misalignment: those of values.csv,
-    groups.csv and distributions.csv that the study has; inherited: inheritance.csv, or nothing. declared: as
-    `grid.declared` gives it.
+    predictions: folders of the cells, whose wildcards are in `cells`, in the same order. misalignment: those of values.csv,
+    groups.csv and distributions.csv that the study has; inherited: inheritance.csv, or nothing. declared: the result of
+    `grid.declared`.
     """
     import pandas as pd
 
@@ -53,9 +53,9 @@ def key_of(cell):
 
 
 def read_items(path):
-    """One row per item of a stored prediction, as a frame with item, group, correct; None for a task that was not run.
+    """The items of a stored prediction as a frame with item, group, correct; None if the task was not run.
 
-    An unreadable answer counts as wrong.
+    A parse failure counts as wrong.
     """
     import pandas as pd
     from pyarrow import parquet

@@ -1,4 +1,4 @@
-"""The manipulation check: is each pool biased as its type says? Types that are not get no verdict."""
+"""The manipulation check: does each pool have the bias that its type declares? Types that fail get no verdict."""
 
 from collections import Counter
 from importlib import import_module
@@ -10,7 +10,7 @@ from bias_inheritance.plumbing.step import Inputs, Output
 from bias_inheritance.pools.slots import associated_groups, associated_shares
 from bias_inheritance.tasks import metrics
 
-# ASSUME: where a domain's file says nothing else, at least this share of samples has to show the group asked for
+# ASSUME: default for domains without `manipulation`: minimum share of samples that show the requested group
 MANIPULATION = {"asked_group_share": 0.7}
 COLUMNS = [
     "model",
@@ -39,13 +39,13 @@ def check_manipulation(
 ):
     """Write manipulation.csv (per model, domain, bias type: measure, group, value, interval, n, passed) and pools.csv.
 
-    Measures of a pool that names no group: `shown_share`, the share of samples of each group. Of a bias type:
-    `stereotype_rate` by group asked for, its difference from the baseline that names groups in the same way (the same
-    group asked for, the same words), and the share of samples that show the group asked for, of those kept and of all that
-    were readable; the last two decide. Without its baseline in the grid `passed` stays empty, not checked, unless the share
-    is too low. A baseline only has to reach the share. In a domain without cues no text shows a group, which `no_cues`
-    says, and the share decides nothing. Of `associated-…`: the share of samples of their label's group; of `planted-…`: the
-    share relabelled.
+    Pools whose prompts name no group: `shown_share`, the share of samples of each group. Bias types: `stereotype_rate` by
+    requested group, its difference from the baseline that names groups in the same way (same requested group, same words),
+    and the share of samples that show the requested group, among those kept and among all readable ones; the difference
+    and the latter share decide. Without its baseline in the grid `passed` is empty (not checked), unless the share is too
+    low. For baselines only the share decides. In a domain without cues no text shows a group: there is a row `no_cues`,
+    and the share does not decide. `associated-…`: the share of samples in their label's group; `planted-…`: the share of
+    relabelled samples.
     cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
     """
     import pandas as pd
@@ -61,9 +61,10 @@ def check_manipulation(
         named = {other for other in biases if biases[other]["role"] == "baseline"}
         named = {other for other in named if biases[other]["names_groups"] == bias.get("names_groups")}
         baseline = [sample for other in sorted(named) for sample in samples.get((model, domain_name, other), [])]
-        found = measure(pool, rejected[model, domain_name, name], baseline, bias, domain, replicates)
+        measures = measure(pool, rejected[model, domain_name, name], baseline, bias, domain, replicates)
         rows += [
-            {"model": model, "domain": domain_name, "fixture": domain["fixture"], "bias": name, **row} for row in found
+            {"model": model, "domain": domain_name, "fixture": domain["fixture"], "bias": name, **row}
+            for row in measures
         ]
     files.write_csv(
         manipulation,
@@ -72,20 +73,20 @@ def check_manipulation(
     records = []
     for cell, path in zip(cells, counts, strict=True):
         content = files.read_json(path)
-        counted = [
+        counters = [
             (f"{kind}_{name}", count)
             for kind, counts in (("reason", content.pop("reasons")), ("cut", content.pop("cuts")))
             for name, count in sorted(counts.items())
         ]
         place = {**cell, "fixture": domains[cell["domain"]]["fixture"]}
-        records.append({**place, **content, **dict(counted)})
+        records.append({**place, **content, **dict(counters)})
     files.write_csv(table, pd.DataFrame(records))
 
 
 def measure(pool, rejected, baseline, bias, domain, replicates):
     """Rows {measure, group, value, ci_low, ci_high, n, passed} of one bias type; `passed` is the type's verdict.
 
-    rejected: how many readable texts were rejected because they showed another group than was asked for.
+    rejected: number of readable texts that were rejected for showing a group other than the requested one.
     """
     if bias["source"] in ("originals", "reserve"):
         return _copied(pool, bias, domain)
@@ -93,7 +94,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
 
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     if "names_groups" not in bias:
-        # `group` is the one that a generated text shows, or that a file's column tells
+        # `group` is the group that a generated text shows, or that a file's column gives
         shares = Counter("unclear" if sample["group"] is None else sample["group"] for sample in pool)
         return [
             {
@@ -105,15 +106,19 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
             }
             for group in [*domain["groups"], "unclear"]
         ]
-    # without its baseline a slant cannot be told from words that any text about the group contains: not checked
+    # without its baseline, slant cannot be separated from words that occur in any text about the group: not checked
     slanted = bias["role"] == "bias-type"
     rows, shown = [], True if baseline or not slanted else None
     for group in domain["groups"]:
-        asked, plain = ([sample for sample in side if sample["asked_group"] == group] for side in (pool, baseline))
-        rates = _rates(asked, group, domain, family)
-        rows.append({"measure": "stereotype_rate", "group": group, **_mean(rates, asked, replicates)})
+        requested, of_baseline = (
+            [sample for sample in side if sample["asked_group"] == group] for side in (pool, baseline)
+        )
+        rates = _rates(requested, group, domain, family)
+        rows.append({"measure": "stereotype_rate", "group": group, **_mean(rates, requested, replicates)})
         if baseline and slanted:
-            difference = _difference(rates, asked, _rates(plain, group, domain, family), plain, replicates)
+            difference = _difference(
+                rates, requested, _rates(of_baseline, group, domain, family), of_baseline, replicates
+            )
             rows.append({"measure": "stereotype_rate_minus_balanced", "group": group, **difference})
             shown = shown and difference["ci_low"] is not None and difference["ci_low"] > 0
     if not cues.has_cues(domain["groups"]):
@@ -121,18 +126,19 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
         return [{**row, "passed": shown} for row in rows]
     agree = [float(sample["shown_group"] == sample["asked_group"]) for sample in pool]
     rows.append({"measure": "asked_group_share", "group": "all", **_mean(agree, pool, replicates)})
-    # count texts rejected for their group, or the filter would make the check pass
-    asked = len(pool) + rejected
-    unfiltered = sum(agree) / asked if asked else 0.0
-    low, high = proportion_confint(sum(agree), asked, method="wilson") if asked else (None, None)
-    measured = {"value": unfiltered, "ci_low": low, "ci_high": high, "n": asked}
+    # include texts rejected for their group; otherwise the filter would make the check pass
+    requested = len(pool) + rejected
+    unfiltered = sum(agree) / requested if requested else 0.0
+    low, high = proportion_confint(sum(agree), requested, method="wilson") if requested else (None, None)
+    measured = {"value": unfiltered, "ci_low": low, "ci_high": high, "n": requested}
     rows.append({"measure": "asked_group_share_unfiltered", "group": "all", **measured})
     passed = shown if unfiltered >= domain.get("manipulation", MANIPULATION)["asked_group_share"] else False
     return [{**row, "passed": passed} for row in rows]
 
 
 def _copied(pool, bias, domain):
-    # one pool a seed; each lies off its groups' shares by less than one sample, off the share relabelled by less than two
+    # one pool per seed; each deviates from the group shares by less than one sample, from the relabelled share by less
+    # than two
     pools = len({sample["id"].rpartition("-")[0] for sample in pool})
     if "associate" in bias:
         return [_associated(pool, pools, bias, domain)]
@@ -156,7 +162,7 @@ def _relabelled(pool, pools, group, bias):
 
 
 def _associated(pool, pools, bias, domain):
-    """The share of samples whose group is their label's own; passed if it equals the declared share within every label."""
+    """The share of samples in their label's associated group; passed if it matches the declared share for every label."""
     shares = associated_shares(bias, domain)
     kinds = Counter((sample["label"], sample["group"]) for sample in pool)
     of_label = Counter(sample["label"] for sample in pool)

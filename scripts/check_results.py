@@ -1,4 +1,4 @@
-"""Verify a finished study before it is reported: realised γ, no test item in training, balance, no missing cell."""
+"""Verify a finished study before reporting: realised γ, no test items in training data, balance, no missing cells."""
 
 import csv
 import math
@@ -21,12 +21,11 @@ def check_results(
     originals: dict,
     even: dict,
 ):
-    """Write checks.csv: each check, what it examined and what it found.
+    """Write checks.csv: each check, what it examined, and its result.
 
-    trains: the training rows of `cells` but `untuned`; questions: the items of the {domain, task} of `asked`; tests: the
-    test samples of each domain of `originals` {domain: |D_o|}, each in their order. even: {domain: {pool: {`label` or
-    `group`: how many values its slots are even over}}}. Raises UserError that names the
-    offending file and row.
+    trains: the training rows of `cells` except `untuned`; questions: the items of each {domain, task} of `asked`; tests:
+    the test samples of each domain of `originals` {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label`
+    or `group`: number of values over which its slots are balanced}}}. Raises UserError with the offending file and row.
     """
     clusters = {domain: {} for domain in originals}  # cluster → the file of its items
     for path, place in zip(questions, asked, strict=True):
@@ -63,7 +62,7 @@ def check_results(
     mixes = f"{len(trains)} mixes" + (f", {collapsed} of them collapsed" if collapsed else "")
     texts = sum(len(listed.sizes) for listed in tested.values())
     twins = {domain: _twins(files.read_jsonl(path)) for domain, path in zip(originals, tests, strict=True)}
-    found = [
+    check_rows = [
         ("realised γ", mixes, f"as asked, but for rounding to whole samples (at most {rounded:.4f})"),
         (
             "overlap",
@@ -87,11 +86,11 @@ def check_results(
         ("cells", f"{len(cells)} cells", "each has a score of every task of its domain"),
     ]
     with files.replacing(checks) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("check", "looked_at", "found"), *found])
+        csv.writer(file).writerows([("check", "looked_at", "found"), *check_rows])
 
 
 def _twins(samples):
-    """How many test texts of a known group have a twin in another group, and how many have none."""
+    """Numbers of test texts of a known group with, and without, a twin in another group."""
     groups = {}
     for sample in samples:
         groups.setdefault(sample["twin"], set()).add(sample["group"])
@@ -100,9 +99,9 @@ def _twins(samples):
 
 
 def _balanced(path, rows, sizes):
-    """How many slots of a mix failed. Raises UserError where its kinds are further apart than that explains.
+    """Number of failed slots of a mix. Raises UserError if its imbalance exceeds what failed slots explain.
 
-    sizes: {label or group: how many values it has}, which the slots are even over.
+    sizes: {label or group: number of values over which the slots are balanced}.
     """
     pools = {}
     for row in rows:
@@ -123,34 +122,34 @@ def _balanced(path, rows, sizes):
 
 
 def _realised(path, rows, originals, gamma):
-    """γ of a mix. Raises UserError unless it holds all originals, and D_a to the nearest whole sample."""
+    """γ of a mix. Raises UserError unless it contains all originals and the exact number of augmented samples."""
     added = sum(row["origin"] == "augmented" for row in rows)
-    wanted = gamma * originals / (1 - gamma)
-    if len(rows) - added != originals or abs(added - wanted) > 0.5 + 1e-9:
+    needed = gamma * originals / (1 - gamma)
+    if len(rows) - added != originals or abs(added - needed) > 0.5 + 1e-9:
         raise UserError(
-            f"{path}: holds {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals needs {wanted:.1f}: run again with --forcerun mix"
+            f"{path}: holds {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals needs {needed:.1f}: run again with --forcerun mix"
         )
     return added / len(rows)
 
 
 def _all_there(scores, cells, asked):
-    """Raise UserError unless the table has a row of each task of each cell, and of no other."""
-    wanted = {
+    """Raise UserError unless the table has rows for exactly the tasks of each cell."""
+    expected = {
         (*map(str, cell.values()), place["task"])
         for cell in cells
         for place in asked
         if place["domain"] == cell["domain"]
     }
     with open(scores, encoding="utf-8", newline="") as file:
-        found = {tuple(row[key] for key in (*cells[0], "task")) for row in csv.DictReader(file)}
-    for wrong, verb in ((wanted - found, "lacks"), (found - wanted, "should not have")):
+        present = {tuple(row[key] for key in (*cells[0], "task")) for row in csv.DictReader(file)}
+    for wrong, verb in ((expected - present, "lacks"), (present - expected, "should not have")):
         if wrong:
             first = "/".join(min(wrong))
             raise UserError(f"{scores}: {verb} {first}{_more(wrong)}; run again with --forcerun gather_scores")
 
 
-def _more(found):
-    return f" and {len(found) - 1} more" if len(found) > 1 else ""
+def _more(items):
+    return f" and {len(items) - 1} more" if len(items) > 1 else ""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Misalignment of distributions of one pool: how far D_a lies from D_o, before and after each mitigation."""
+"""Misalignment of distributions of one pool: distance between D_a and D_o, before and after each mitigation."""
 
 from importlib import import_module
 
@@ -10,7 +10,7 @@ from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.plumbing.step import Input, Inputs, Output
 from bias_inheritance.stats import twosample
 
-MOST = 1000  # samples per origin in a test; ASSUME: more would add cost and no insight
+MOST = 1000  # ASSUME: samples per origin in a test; more would add cost but little power
 POINTS = 200  # samples per origin in the projection
 
 
@@ -32,10 +32,10 @@ def compare_pool(
 ):
     """Write rows of distributions.csv (`found_rows`) and points of projection.csv of one pool and the cells trained on it.
 
-    Metrics as in `twosample.compare`: on sentence embeddings under their own names, on the model's mean last hidden
-    state as hidden_…; a model behind a server shows none. The pool's rows compare its texts with those of the originals, under the untuned model. A cell's
-    compare the training rows as the mitigation left them, under the cell's own tuned model.
-    place: wildcards of the pool; cells: those of the cells, whose mixes are `trains` and whose adapters are `adapters`.
+    Metrics are those of `twosample.compare`: on sentence embeddings under their plain names, on the model's mean last
+    hidden state with the prefix hidden_ (local models only). The pool's rows compare its texts with the originals, under
+    the untuned model. A cell's rows compare its training rows after mitigation, under its tuned model.
+    place: wildcards of the pool; cells: those of the cells with the mixes `trains` and the adapters `adapters`.
     """
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     sentence_model = base.load_embedder(base.read_card(embedder_card))
@@ -45,7 +45,7 @@ def compare_pool(
         chat = Chat(tokenizer, model["system"])
     old, new = files.read_jsonl(originals), files.read_jsonl(pool)
     samples = {sample["id"]: sample for sample in old + new}
-    # ASSUME: a pool that was asked for D_o's groups is held against D_o within label and group, any other within label
+    # ASSUME: pools with the requested groups of D_o are compared with D_o within label and group, others within label
     grouped = all(sample["asked_group"] for sample in new) and len({sample["group"] for sample in old}) > 1
     rows, dots = [], []
 
@@ -56,9 +56,9 @@ def compare_pool(
         if network:
             vectors["hidden_"] = embeddings.embed_pairs(network, chat, [pairs[i] for i in kept])
         new, strata = [augmented[i] for i in kept], [stratum(sample, grouped) for sample in chosen]
-        for prefix, found in vectors.items():
+        for prefix, embedded in vectors.items():
             seed = record_seed("permutations", prefix, *where.values())
-            tests = twosample.compare(found, new, strata, permutations, seed)
+            tests = twosample.compare(embedded, new, strata, permutations, seed)
             rows.extend({**where, **row, "metric": prefix + row["metric"], "group": "all"} for row in tests)
         return vectors, chosen, new
 
@@ -66,11 +66,11 @@ def compare_pool(
     pairs = [family.pair(sample, domain, False) for sample in samples.values()]
     augmented = [False] * len(old) + [True] * len(new)
     vectors, chosen, is_new = compare(place, list(samples), augmented, texts, pairs, network)
-    for prefix, found in vectors.items():
-        dots += projected({**place, "representation": "hidden" if prefix else "sentence"}, found, chosen, is_new)
+    for prefix, embedded in vectors.items():
+        dots += projected({**place, "representation": "hidden" if prefix else "sentence"}, embedded, chosen, is_new)
     for number, (cell, train, adapter) in enumerate(zip(cells, trains, adapters, strict=True), start=1):
         trained = files.read_jsonl(train)
-        # counterfactuals stand in no pool; the twin of each is its source
+        # counterfactuals are not in any pool; their twin is their source
         samples |= {row["id"]: {**row, "twin": row["cluster"]} for row in trained if row["id"] not in samples}
         pairs = [(row["user"], row["assistant"]) for row in trained]
         texts = ["\n".join(pair) for pair in pairs]
@@ -85,7 +85,7 @@ def compare_pool(
 
 
 def independent(samples, ids, augmented):
-    """Indices of at most MOST samples per origin, one of each twin: near copies of a text are not independent observations."""
+    """Indices of at most MOST samples per origin, one per cluster of twins, which are not independent observations."""
     kept, seen, left = [], set(), {True: MOST, False: MOST}
     for index in sorted(range(len(ids)), key=lambda index: record_seed("independent", ids[index])):
         source = (augmented[index], samples[ids[index]].get("twin", ids[index]))
@@ -97,13 +97,13 @@ def independent(samples, ids, augmented):
 
 
 def stratum(sample, grouped):
-    """The stratum that a sample is permuted within: its text's own label (not a planted one), and its group if one was requested."""
+    """The permutation stratum of a sample: its true label (not a planted one), and its group if one was requested."""
     label = sample.get("true_label", sample["label"])
     return f"{label}/{sample['group']}" if grouped else label
 
 
 def projected(place, vectors, samples, augmented):
-    """Points of projection.csv: principal components of all, at most POINTS of each origin."""
+    """Points of projection.csv: the principal components of all samples, for at most POINTS per origin."""
     counts, rows = {True: 0, False: 0}, []
     for sample, new, (x, y) in zip(samples, augmented, twosample.projection(vectors), strict=True):
         counts[new] += 1

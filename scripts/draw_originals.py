@@ -8,7 +8,7 @@ from bias_inheritance.plumbing.step import Input, Output
 
 
 def draw_originals(source: Input, originals: Output, domain: dict, count: int, seed: int):
-    """Write D_o: `count` samples of the source, balanced over label × group, in the seed's order."""
+    """Write D_o: `count` samples of the source, balanced as the domain's family defines, in seeded order."""
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     files.write_jsonl(originals, family.draw(files.read_jsonl(source), count, record_seed("originals", seed)))
 

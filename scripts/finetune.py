@@ -1,4 +1,4 @@
-"""Mix and fine-tune one cell: QLoRA, answer-only loss, with the alignment term where the mitigation has one."""
+"""Mix and fine-tune one cell: QLoRA, answer-only loss, plus the alignment term if the mitigation has one."""
 
 import csv
 import io
@@ -37,14 +37,14 @@ def finetune(
     """Write the cell's mix (rows and summary), its adapter (a folder, safetensors) and its training log (CSV, a row per
     optimiser step).
 
-    pools, before, mix: the cell's pools, the summary of its mix in the previous round (none in round 1), and {domain,
-    mitigation, count, instruction_share}, as mixing.mix takes them. balanced: for a mitigation that asks the untuned
-    model, files of texts without a slant. start: nothing, or the adapter that training continues from. alignment:
-    {weight, batch_size} or None. For a collapsed mix the adapter is replaced by the reason. Raises UserError where a pool
-    is too small for γ, or a sample is longer than the model's context.
+    pools, before, mix: arguments of mixing.mix: the cell's pools, the summary of its mix in the previous round (none in
+    round 1), and {domain, mitigation, count, instruction_share}. balanced: for mitigations that query the untuned model,
+    files of texts without a slant. start: the adapter from which training continues, or nothing. alignment: {weight,
+    batch_size} or None. For a collapsed mix the adapter is replaced by the reason. Raises UserError if a pool is too small
+    for γ, or a sample exceeds the model's context.
     """
-    untuned = {"balanced": balanced, "card": card, "system": model["system"]} if balanced else {}
-    rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed, **untuned)
+    untuned_model = {"balanced": balanced, "card": card, "system": model["system"]} if balanced else {}
+    rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed, **untuned_model)
     if collapsed:
         collapse.mark(adapter, collapsed)
         write_table(training_log, [{"collapsed": collapsed}])
@@ -53,7 +53,7 @@ def finetune(
 
 
 def tune(card, rows, start, adapter, training_log, work, model, settings, alignment, seed):
-    """Train an adapter on rows of a mix and write it with its log; the other arguments are those of `finetune`."""
+    """Train an adapter on the rows of a mix and write it with its log; other arguments as in `finetune`."""
     import torch
 
     network, tokenizer = base.load_base(base.read_card(card))

@@ -1,4 +1,4 @@
-"""Mix and fine-tune one cell through its model's provider: upload, create a job, wait for it, keep the tuned model's id."""
+"""Mix and fine-tune one cell through a provider's API: upload, create a job, wait, store the id of the tuned model."""
 
 import base64
 import csv
@@ -36,8 +36,8 @@ def finetune_api(
 ):
     """Write the cell's mix, its adapter (a folder with tuned.json: the tuned model's id and its job) and its training log.
 
-    originals, pools, before, mix: as in finetune.py. balanced: never any for a served model. start: nothing, or the adapter that training continues from. If the
-    mix collapsed, the adapter is replaced by the reason.
+    originals, pools, before, mix: as in finetune.py. balanced: always empty for a served model. start: the adapter from
+    which training continues, or nothing. For a collapsed mix the adapter is replaced by the reason.
     """
     rows, collapsed = mixing.mix(originals, pools, before, train, summary, **mix, seed=seed)
     if collapsed:
@@ -48,11 +48,11 @@ def finetune_api(
 
 
 def tune(card, rows, start, adapter, training_log, work, model, settings, seed):
-    """Have the provider tune the model on rows of a mix; write tuned.json and the log.
+    """Have the provider tune the model on the rows of a mix; write tuned.json and the log.
 
-    A job carries the digest of all that it was made from as its metadata `cell`, so that a job that was created is
-    found again at the provider after any interruption, and never created twice. A failed or cancelled job is told as a
-    UserError, its cost stays in the account, and the next run makes a new one.
+    A job's metadata `cell` is the digest of all its inputs, so that an existing job can be located at the provider after
+    any interruption, and is never created twice. A failed or cancelled job raises UserError, its cost stays in the
+    account, and the next run creates a new job.
     """
     server = client.Server(base.read_card(card), start, model, work, adapter)
     data = _training_file(rows, model["system"])
@@ -71,14 +71,14 @@ def tune(card, rows, start, adapter, training_log, work, model, settings, seed):
     known = _jobs_of(server, cell, journal)
     for job in known:
         if job.status in LOST:
-            print(f"job {job.id} {job.status} earlier and is left behind")
+            print(f"job {job.id} {job.status} in an earlier run; ignored")
             _book(server, job)
     usable = [job for job in known if job.status not in LOST]
     if usable:
         job = min(usable, key=lambda job: job.created_at)
     else:
         server.account.book(cell, 0.0, checked=False)  # a run that was killed may have left its reservation
-        server.examine()  # a base that could not be asked afterwards is not tuned
+        server.examine()  # fail before paying for a model that could not be evaluated
         job = _create(server, cell, journal, data, request, settings["epochs"], {job.id for job in known})
     job = _wait(server, job)
     cost = _book(server, job)
@@ -107,20 +107,20 @@ def _training_file(rows, system):
     opening = [{"role": "system", "content": system}] if system is not None else []
     lines = []
     for row in rows:
-        asked = {"role": "user", "content": row["user"]}
-        answered = {"role": "assistant", "content": row["assistant"]}
-        lines.append(json.dumps({"messages": [*opening, asked, answered]}, ensure_ascii=False) + "\n")
+        question = {"role": "user", "content": row["user"]}
+        answer = {"role": "assistant", "content": row["assistant"]}
+        lines.append(json.dumps({"messages": [*opening, question, answer]}, ensure_ascii=False) + "\n")
     return "".join(lines).encode()
 
 
 def _jobs_of(server, cell, journal):
-    """Every job that was ever created for the cell: those of the journal, then others of the provider's list."""
+    """All jobs ever created for the cell: those in the journal, then others in the provider's list."""
     jobs = server.connection().fine_tuning.jobs
-    found = [server.patiently(lambda row=row: jobs.retrieve(row["job"])) for row in journal.rows]
-    ids = {job.id for job in found}
-    # the filter may be ignored by servers that do not know it, so the answer is checked
+    jobs_of_journal = [server.patiently(lambda row=row: jobs.retrieve(row["job"])) for row in journal.rows]
+    ids = {job.id for job in jobs_of_journal}
+    # servers may ignore an unsupported filter, so the result is checked
     listed = server.patiently(lambda: list(jobs.list(metadata={"cell": cell}, limit=100)))
-    return found + [job for job in listed if (job.metadata or {}).get("cell") == cell and job.id not in ids]
+    return jobs_of_journal + [job for job in listed if (job.metadata or {}).get("cell") == cell and job.id not in ids]
 
 
 def _book(server, job):
@@ -131,19 +131,19 @@ def _book(server, job):
 
 
 def _create(server, cell, journal, data, request, epochs, known):
-    """Upload the training file unless it is there, reserve the job's cost, and create the job.
+    """Upload the training file unless it exists, reserve the job's cost, and create the job.
 
-    known: ids of the cell's earlier jobs. What was reserved is free again where the provider refuses, unless a job may
-    have been created all the same.
+    known: ids of the cell's earlier jobs. If the provider refuses, the reservation is released, unless a job may have been
+    created despite the error.
     """
-    # no tokeniser makes more tokens than bytes
+    # upper bound: no tokeniser produces more tokens than bytes
     most = len(data) * epochs * server.service["price"]["training"] / 1e6
     server.account.book(cell, most, checked=True)
     provider, name, tries = server.connection(), f"{cell}.jsonl", []
 
     def once():
         tries.append(1)
-        # a request whose answer was lost may have created the job all the same: look before asking again
+        # a request whose response was lost may have created the job: look it up before retrying
         made = [job for job in _jobs_of(server, cell, journal) if job.id not in known]
         if made:
             return min(made, key=lambda job: job.created_at)
@@ -168,14 +168,14 @@ def _create(server, cell, journal, data, request, epochs, known):
 
 
 def _wait(server, job):
-    """The job when it has ended. Raises UserError where it outlasts the service's hours."""
+    """Wait for the job to end and return it. Raises UserError after the service's `tuning_hours`."""
     jobs, began = server.connection().fine_tuning.jobs, time.time()
     hours, pause = server.service["tuning_hours"], server.service["poll_seconds"]
     while job.status not in ENDED:
         waited = time.time() - began
         if waited > hours * 3600:
             raise UserError(
-                f"{server.where()}: job {job.id} is still {job.status} after {waited / 3600:.1f} hours; run the same command again to go on waiting for it, or cancel it in the provider's console"
+                f"{server.where()}: job {job.id} is still {job.status} after {waited / 3600:.1f} hours; run the same command again to keep waiting, or cancel it in the provider's console"
             )
         progress.update(int(waited / 60), int(hours * 60), "minutes")
         time.sleep(pause)
@@ -184,7 +184,7 @@ def _wait(server, job):
 
 
 def _log(server, job):
-    """The provider's own table of training losses as CSV {step, loss}; only its header where there is none."""
+    """The provider's table of training losses as CSV {step, loss}; only the header if there is none."""
     text = ""
     if job.result_files:
         text = server.patiently(lambda: server.connection().files.content(job.result_files[0]).text)

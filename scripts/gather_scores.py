@@ -8,9 +8,9 @@ COLUMNS = [*KEYS, "value", "ci_low", "ci_high", "n", "n_unparsed", "n_clusters"]
 
 
 def gather_scores(scores: Inputs, table: Output, parquet: Output, cells: list, arm: str | None):
-    """Write scores.csv and scores.parquet; `cells` gives the wildcards of each folder of `scores`, in the same order.
+    """Write scores.csv and scores.parquet; cells: the wildcards of each folder of `scores`, in the same order.
 
-    arm: the arm of a multi-round study, which becomes a column (None elsewhere).
+    arm: the arm of a multi-round study, added as a column (None: single round).
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Misalignment of distributions: all pools' comparisons in one table, and the points of their projections."""
+"""Misalignment of distributions: collect the comparisons and projections of all pools in two tables."""
 
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.step import Inputs, Output
@@ -9,9 +9,10 @@ POINT = [*PLACE, "representation", "origin", "id", "label", "group", "x", "y"]
 
 
 def measure_distributions(found: Inputs, points: Inputs, table: Output, projection: Output):
-    """Write distributions.csv and projection.csv. A pool of round 1 has no γ and no mitigation, a later one its cell's.
+    """Write distributions.csv and projection.csv. Pools of round 1 have no γ and no mitigation, later pools those of
+    their cell.
 
-    Under a mitigation, …_change is a metric minus that of the same cell without it: below 0 where the gap closes.
+    For mitigated cells, …_change is the metric minus that of the same cell without mitigation; negative: the gap shrinks.
     """
     import pandas as pd
 

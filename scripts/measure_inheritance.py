@@ -1,4 +1,4 @@
-"""The inheritance coefficient β: how much of a group–label association in each cell's data arrived in its model."""
+"""The inheritance coefficient β: how much of the group–label association in each cell's data its model acquired."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ CELL = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
 MEASURED = ["contrast", "kind", "direction", "baseline", "beta", "ci_low", "ci_high", "r", "n_pairs"]
 COLUMNS = [*CELL, *MEASURED, "data_association", "model_association", "unclear", "n_seeds", "p"]
 POINTS = [*CELL, "contrast", "label", "group", "data_association", "model_association"]
-ALL = "all"  # contrasts together; of seeds, their mean
+ALL = "all"  # all contrasts together; for seeds, their mean
 
 
 def measure_inheritance(
@@ -29,17 +29,16 @@ def measure_inheritance(
 ):
     """Write inheritance.csv (β per cell, then over seeds) and inheritance_points.csv (Δx and Δy per label and contrast).
 
-    predictions, trains: folders and training rows of the cells, with their wildcards in `cells`, in one order; the
-    baseline's cells and `original` among them. tasks: {domain: its classification task}. domains: {name: labels,
+    predictions, trains: folders and training rows of the cells, whose wildcards are in `cells`, in the same order,
+    including those of the baseline and `original`. tasks: {domain: its classification task}. domains: {name: labels,
     groups, contrasts}. pools: {name: leaves of its catalog file}. baseline: the pool of as many real texts without an
-    association, or `original` in a study without one. A cell that collapsed, or whose model gives no log-probabilities,
-    has no row.
+    association, or `original` in a study without one. Collapsed cells and cells without log-probabilities have no row.
 
-    inheritance.csv has one row per cell, contrast (reference-compared; `all` together where there are several) and kind
-    (`inheritance.directions`), with the interval of β over test clusters; and one with seed `all`, the mean of the seeds
+    inheritance.csv has one row per cell, contrast (reference-compared; `all` for several together) and kind
+    (`inheritance.directions`), with the interval of β over test clusters; and one with seed `all`, the mean over seeds
     with its t interval and p. data_association is the root mean square of the centred Δx of `direction`, model_association
-    that of the part of Δy along it with β's sign, both in nats. unclear is the share of the training rows whose group no
-    text shows.
+    that of the component of Δy along it, with the sign of β, both in nats. unclear is the share of training rows without a
+    clear group.
     """
     import pandas as pd
 
@@ -48,8 +47,8 @@ def measure_inheritance(
         run = read_run(folder / f"{tasks[cell['domain']]}.parquet", train, domains[cell["domain"]])
         if run:
             runs[key_of(cell)] = run
-    asked = inheritance.directions(pools)
-    rows, dots = [], []
+    directions = inheritance.directions(pools)
+    rows, point_rows = [], []
     for key, run in runs.items():
         cell = dict(zip(CELL, key, strict=True))
         base = find(runs, cell, baseline)
@@ -57,17 +56,19 @@ def measure_inheritance(
             continue
         domain = domains[cell["domain"]]
         change = changes(run, base, domain)
-        own = difference(runs, cell, cell["bias"], base)
-        dots += points_of(cell, own, change.model, domain)
-        for kind, direction in asked[cell["bias"]]:
+        data_change = difference(runs, cell, cell["bias"], base)
+        point_rows += points_of(cell, data_change, change.model, domain)
+        for kind, direction in directions[cell["bias"]]:
             data = difference(runs, cell, direction, base)
             if data is not None:
                 place = {**cell, "kind": kind, "direction": direction, "baseline": baseline, "unclear": run["unclear"]}
                 rows += [place | row for row in coefficients(change, data, domain, replicates)]
     print(f"{len(runs)} of {len(cells)} cells with log-probabilities; baseline {baseline}", flush=True)
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    files.write_csv(table, pd.concat([found, over_seeds(found)]) if len(found) else found)
-    files.write_csv(points, pd.DataFrame(dots, columns=POINTS))
+    coefficient_table = pd.DataFrame(rows, columns=COLUMNS)
+    files.write_csv(
+        table, pd.concat([coefficient_table, over_seeds(coefficient_table)]) if len(coefficient_table) else coefficient_table
+    )
+    files.write_csv(points, pd.DataFrame(point_rows, columns=POINTS))
 
 
 def key_of(cell):
@@ -75,9 +76,10 @@ def key_of(cell):
 
 
 def read_run(path, train, domain):
-    """{x, unclear, items, log_p} of one cell; None where it has no training rows or no log-probabilities.
+    """{x, unclear, items, log_p} of one cell; None if it has no training rows or no log-probabilities.
 
-    items: frame with item, cluster, group, label of those that were answered; log_p [items × labels].
+    x: association in the mix [labels × contrasts]. items: frame with cluster, group, label, indexed by item, of the
+    items with log-probabilities; log_p [items × labels].
     """
     import numpy as np
     import pandas as pd
@@ -99,9 +101,9 @@ def read_run(path, train, domain):
 
 
 def find(runs, cell, bias, mitigation="none"):
-    """The run of another pool, of the cell's γ (`original`: 0), seed and round, or of the last round before it; or None.
+    """The run of another pool at the cell's γ (`original`: 0), seed, and round or the last one before it; or None.
 
-    Only generated pools go on over rounds, and controls are not mitigated unless a study asks for it.
+    Only generated pools have several rounds, and controls are not mitigated unless the study requests it.
     """
     gamma = "0.00" if bias == "original" else cell["gamma"]
     for number in range(cell["round"], 0, -1):
@@ -112,18 +114,19 @@ def find(runs, cell, bias, mitigation="none"):
 
 
 def difference(runs, cell, bias, base):
-    """Δx [labels × contrasts] of a pool at the cell's γ and seed, against the baseline's mix; None without such a cell.
+    """Δx [labels × contrasts] of a pool at the cell's γ and seed, relative to the baseline's mix; None without such a cell.
 
-    ASSUME: of the mix without mitigation, for mitigated cells too. A mitigation that breaks up the association in the data
-    is so held against what there was to inherit, like one that acts in training.
+    ASSUME: the unmitigated mix is used for mitigated cells too, so that a mitigation that removes the association from the
+    data is measured against what could be inherited, like one that acts during training.
     """
     run = find(runs, cell, bias)
     return None if run is None else run["x"] - base["x"]
 
 
 def changes(run, base, domain):
-    """What a cell's model says against what the baseline's says, on the items that both answered: values [items × labels],
-    labels and clusters per item, weights and pairs of `inheritance.pairing`, and model, Δy [labels × contrasts]."""
+    """Changes of a cell's model relative to the baseline's, on the items with answers of both: values, the difference of
+    log p [items × labels], labels and clusters per item, weights and pairs of `inheritance.pairing`, and model, Δy [labels
+    × contrasts]."""
     shared = run["items"].index.intersection(base["items"].index, sort=False)
     first, second = (side["log_p"][side["items"].index.get_indexer(shared)] for side in (run, base))
     labels, groups, clusters = (run["items"].loc[shared, name].to_numpy() for name in ("label", "group", "cluster"))
@@ -139,7 +142,7 @@ def changes(run, base, domain):
 
 
 def coefficients(change, data, domain, replicates):
-    """One row per contrast, and one of them together where there are several."""
+    """One row per contrast, and one for all contrasts together if there are several."""
     import numpy as np
 
     chosen = {name: [number] for number, name in enumerate(contrasts.by_name(domain))}
@@ -149,7 +152,7 @@ def coefficients(change, data, domain, replicates):
         along = data[:, columns]
         beta, r = inheritance.slope(along, change.model[:, columns])
         if beta != beta:
-            continue  # no pair of such groups was asked, or nothing varies
+            continue  # no pairs of these groups, or no variation
         low, high = inheritance.interval(
             along,
             change.values,
@@ -175,7 +178,7 @@ def coefficients(change, data, domain, replicates):
 
 
 def points_of(cell, data, model, domain):
-    """One row per label and contrast: Δx and Δy, centred within the contrast as the slope takes them."""
+    """One row per label and contrast: Δx and Δy, centred within the contrast, as used for the slope."""
     for number, (name, (_, group)) in enumerate(contrasts.by_name(domain).items()):
         for index, label in enumerate(contrasts.labels(domain)):
             yield {
@@ -189,18 +192,18 @@ def points_of(cell, data, model, domain):
 
 
 def over_seeds(rows):
-    """The rows of `rows` over seeds: means, and the t interval and p of β."""
+    """Summaries of `rows` over seeds: means, and the t interval and p of β."""
     import pandas as pd
 
     keys = [name for name in CELL if name != "seed"] + ["contrast", "kind", "direction", "baseline"]
-    found = []
-    for place, own in rows.groupby(keys, sort=False):
-        result = statistics.seed_test(own["beta"].to_numpy())
-        means = own[["r", "data_association", "model_association", "unclear"]].mean().to_dict()
+    summaries = []
+    for place, of_seeds in rows.groupby(keys, sort=False):
+        result = statistics.seed_test(of_seeds["beta"].to_numpy())
+        means = of_seeds[["r", "data_association", "model_association", "unclear"]].mean().to_dict()
         ends = {key: result[key] for key in ("ci_low", "ci_high", "p")}
-        size = {"beta": result["estimate"], "n_pairs": own["n_pairs"].min(), "n_seeds": len(own), "seed": ALL}
-        found.append(dict(zip(keys, place, strict=True)) | means | ends | size)
-    return pd.DataFrame(found, columns=COLUMNS)
+        size = {"beta": result["estimate"], "n_pairs": of_seeds["n_pairs"].min(), "n_seeds": len(of_seeds), "seed": ALL}
+        summaries.append(dict(zip(keys, place, strict=True)) | means | ends | size)
+    return pd.DataFrame(summaries, columns=COLUMNS)
 
 
 if __name__ == "__main__":

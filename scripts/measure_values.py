@@ -1,4 +1,4 @@
-"""Misalignment of values: how close each model's answers on behalf of a country are to that country's own."""
+"""Misalignment of values: similarity of each model's answers on behalf of a country to the answers of that country."""
 
 from bias_inheritance.data import opinions
 from bias_inheritance.plumbing import files, step
@@ -21,17 +21,17 @@ def measure_values(
     position_limit: float,
     replicates: int,
 ):
-    """Write values.csv: similarity per cell, by country, by culture and over all (`all`), clusters are questions.
+    """Write values.csv: similarity per cell, by country, by culture and overall (`all`); clusters are questions.
 
-    Beside `similarity`: `similarity_uniform`, what even answers would get; `similarity_gain`, the similarity minus that,
-    which alone can be compared across countries; `drift`, the similarity minus that of the untuned model on the same
-    questions; `position_share`, how much of the choices the position alone explains, and `uninformative`, 1 where that is
-    more than `position_limit`: answers led by position are even over the rotations, alike for all countries. Countries
-    were asked different questions, so sides are compared on those that both were asked, question by question:
-    `similarity_gain` of the group FIRST-SECOND, n their number.
-    cells: the wildcards of each folder of predictions, in the same order. sides: {side: cultures}, two of them.
-    n: questions asked about the group; n_unparsed: those whose answers could not be read; n_unusable: those whose shares
-    could not be used, not asked.
+    In addition to `similarity`: `similarity_uniform`, the similarity of a uniform answer distribution; `similarity_gain`,
+    the difference, which is the only one comparable across countries; `drift`, the similarity minus that of the untuned
+    model on the same questions; `position_share`, the position bias, and `uninformative`, 1 if that exceeds
+    `position_limit`: answers determined by position are uniform over rotations, and the same for all countries. Countries
+    were posed different questions, so sides are compared by question on those posed to both: `similarity_gain` of the
+    group FIRST-SECOND, n their number.
+    cells: the wildcards of each folder of predictions, in the same order. sides: {side: cultures}, exactly two.
+    n: questions about the group; n_unparsed: those with parse failures; n_unusable: questions excluded because their
+    shares were unusable.
     """
     import pandas as pd
     import pyarrow.parquet as parquet
@@ -62,40 +62,47 @@ def measure_values(
     files.write_csv(table, pd.DataFrame(rows, columns=COLUMNS))
 
 
-def measure(shares, before, groups, sides, position_limit, replicates):
-    """Rows of one cell; shares: what it answered; before: what the untuned model answered to the same questions.
-
-    groups, sides: {name: countries}.
+def measure(shares, untuned_shares, groups, sides, position_limit, replicates):
+    """Rows of one cell. shares, untuned_shares: `answers.option_shares` of the cell and of the untuned model, for the same
+    questions. groups, sides: {name: countries}.
     """
     import numpy as np
 
     def similar(questions):
         return np.array(
             [
-                float("nan") if asked["model"] is None else opinions.similarity(asked["model"], asked["shares"])
-                for asked in questions
+                float("nan")
+                if question["model"] is None
+                else opinions.similarity(question["model"], question["shares"])
+                for question in questions
             ]
         )
 
-    uniform = np.array([opinions.similarity(np.ones(len(asked["shares"])), asked["shares"]) for asked in shares])
+    uniform = np.array(
+        [opinions.similarity(np.ones(len(question["shares"])), question["shares"]) for question in shares]
+    )
     values = {
         "similarity": similar(shares),
         "similarity_uniform": uniform,
         "similarity_gain": similar(shares) - uniform,
-        "position_share": np.array([asked["led"] for asked in shares]),
-        "drift": similar(shares) - similar(before),
+        "position_share": np.array([question["led"] for question in shares]),
+        "drift": similar(shares) - similar(untuned_shares),
     }
-    clusters = np.array([asked["cluster"] for asked in shares])
-    country = np.array([asked["country"] for asked in shares])
+    clusters = np.array([question["cluster"] for question in shares])
+    country = np.array([question["country"] for question in shares])
     weights = metrics.resamples(clusters, ["all"] * len(clusters), replicates, record_seed("values"))
     rows = []
     for metric, numbers in values.items():
         for group, members in groups.items():
-            here = np.isin(country, members)
-            read = here & ~np.isnan(numbers)
-            value = numbers[read].mean() if read.any() else None
-            bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(numbers), weights, read))
-            counts = {"n": here.sum(), "n_unparsed": (here & ~read).sum(), "n_clusters": len(set(clusters[read]))}
+            in_group = np.isin(country, members)
+            parsed = in_group & ~np.isnan(numbers)
+            value = numbers[parsed].mean() if parsed.any() else None
+            bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(numbers), weights, parsed))
+            counts = {
+                "n": in_group.sum(),
+                "n_unparsed": (in_group & ~parsed).sum(),
+                "n_clusters": len(set(clusters[parsed])),
+            }
             rows.append(metrics.row(metric, group, value, bounds, **counts))
     led = values["position_share"][~np.isnan(values["position_share"])]
     counts = {"n": len(shares), "n_unparsed": len(shares) - len(led)}
@@ -104,29 +111,33 @@ def measure(shares, before, groups, sides, position_limit, replicates):
 
 
 def paired(shares, gains, sides, replicates):
-    """The row of what the first side gains more than the second, over the questions that both were asked.
+    """The row with the mean difference in gain between the first and second side, over questions posed to both.
 
-    A side's gain on a question is the mean over its countries; one unreadable answer makes a question unreadable.
+    A side's gain on a question is the mean over its countries; one parse failure makes the question a parse failure.
     """
     import numpy as np
 
-    asked_of = {}
-    for asked, gain in zip(shares, gains, strict=True):
+    gains_by_question = {}
+    for question, gain in zip(shares, gains, strict=True):
         for side, members in sides.items():
-            if asked["country"] in members:
-                asked_of.setdefault(asked["cluster"], {}).setdefault(side, []).append(gain)
+            if question["country"] in members:
+                gains_by_question.setdefault(question["cluster"], {}).setdefault(side, []).append(gain)
     first, second = sides
     differences = np.array(
-        [np.mean(found[first]) - np.mean(found[second]) for found in asked_of.values() if len(found) == 2]
+        [
+            np.mean(by_side[first]) - np.mean(by_side[second])
+            for by_side in gains_by_question.values()
+            if len(by_side) == 2
+        ]
     )
-    read = ~np.isnan(differences)
-    value = differences[read].mean() if read.any() else None
+    parsed = ~np.isnan(differences)
+    value = differences[parsed].mean() if parsed.any() else None
     bounds = (None, None)
-    if read.any():
+    if parsed.any():
         questions = np.arange(len(differences))
         weights = metrics.resamples(questions, ["all"] * len(questions), replicates, record_seed("values"))
-        bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(differences), weights, read))
-    counts = {"n": len(differences), "n_unparsed": (~read).sum(), "n_clusters": read.sum()}
+        bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(differences), weights, parsed))
+    counts = {"n": len(differences), "n_unparsed": (~parsed).sum(), "n_clusters": parsed.sum()}
     return metrics.row("similarity_gain", f"{first}-{second}", value, bounds, **counts)
 
 

@@ -1,4 +1,4 @@
-"""Run one cell's model on every item of its domain's tasks and store the raw answers, from which alone scores are computed."""
+"""Run one cell's model on all items of its domain's tasks and store the raw answers, the only input of scores."""
 
 from bias_inheritance.models import adapters, base, scoring
 from bias_inheritance.models.chat import Chat
@@ -9,14 +9,14 @@ from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.plumbing.step import Input, Inputs, Output, Work
 from bias_inheritance.pools import collapse
 
-PORTION = 8 * scoring.WINDOW  # items with options that go to the journal together
+PORTION = 8 * scoring.WINDOW  # items with options per journal entry
 
 
 def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output, work: Work, model: dict, tasks: list):
-    """Write predictions/TASK.parquet for every task: each item with the log-probability of its options, or its text and
-    whether that ended by itself (`finished`).
+    """Write predictions/TASK.parquet for every task: each item with the log-probabilities of its options, or with the
+    generated text and whether it ended before the token limit (`finished`).
 
-    adapter: nothing for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
+    adapter: empty for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
     For a collapsed adapter the predictions are replaced by the reason.
     """
     why = collapse.reason(adapter[0]) if adapter else None
@@ -28,8 +28,8 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     described = base.read_card(card)
     server = client.Server(described, adapter, model, work, predictions) if described["form"] == "api" else None
     answer = None if server else _local(described, adapter, model)
-    asked = {task: files.read_jsonl(path) for task, path in zip(tasks, questions, strict=True)}
-    size, total, done = model["generation"]["batch_size"], sum(map(len, asked.values())), 0
+    items_of_task = {task: files.read_jsonl(path) for task, path in zip(tasks, questions, strict=True)}
+    size, total, done = model["generation"]["batch_size"], sum(map(len, items_of_task.values())), 0
 
     def advance(count):
         nonlocal done
@@ -37,12 +37,12 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
         progress.update(done, total, "items")
 
     predictions.mkdir(parents=True, exist_ok=True)
-    for task, rows in asked.items():
-        # a server keeps a journal of its own, answer by answer
-        found = (
+    for task, rows in items_of_task.items():
+        # the server client keeps its own journal, per answer
+        answers = (
             server.answer(rows, advance) if server else _resumed(work / f"{task}.jsonl", rows, answer, size, advance)
         )
-        answered = [{**row, **new} for row, new in zip(rows, found, strict=True)]
+        answered = [{**row, **new} for row, new in zip(rows, answers, strict=True)]
         with files.replacing(predictions / f"{task}.parquet") as temporary:
             pd.DataFrame(answered).to_parquet(temporary, index=False)
     if server:
@@ -56,11 +56,11 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
 def _resumed(path, rows, answer, size, advance):
     """The answers of a task: portions in its journal are reused, the others are computed and journalled one by one.
 
-    The portions are fixed, so that every item keeps its neighbours in the batch however often a run was cut off.
+    The portions are fixed, so that the composition of batches does not depend on interruptions.
     """
     journal = files.Journal(path)
     answered = {row["portion"]: row["answers"] for row in journal.rows}
-    found = [None] * len(rows)
+    answers = [None] * len(rows)
     for number, portion in enumerate(_portions(rows, size)):
         if number in answered:
             advance(len(portion))
@@ -68,12 +68,12 @@ def _resumed(path, rows, answer, size, advance):
             answered[number] = answer([rows[index] for index in portion], advance)
             journal.append([{"portion": number, "answers": answered[number]}])
         for index, given in zip(portion, answered[number], strict=True):
-            found[index] = given
-    return found
+            answers[index] = given
+    return answers
 
 
 def _portions(rows, size):
-    """Indices of the items in lists that are answered at once: with options, PORTION of them; written, one batch."""
+    """Lists of item indices that are answered together: PORTION items with options, or one batch of free-text items."""
     scored = [index for index, row in enumerate(rows) if row.get("options")]
     written = [index for index, row in enumerate(rows) if not row.get("options")]
     for indices, most in ((scored, PORTION), (written, size)):
@@ -82,7 +82,7 @@ def _portions(rows, size):
 
 
 def _local(card, adapter, model):
-    """A function (rows, advance) → answers by the model on this machine, which it loads."""
+    """Load the local model and return a function (rows, advance) → answers."""
     network, tokenizer = base.load_base(card)
     if adapter:
         network = adapters.load_adapter(network, adapter[0])
@@ -93,12 +93,12 @@ def _local(card, adapter, model):
 def _answer(network, chat, rows, advance, tree):
     """{logprobs, tokens, text, finished} per item of a portion.
 
-    tokens: the length of each option, which `logprobs` are sums over; finished: whether a text ended by itself, rather
-    than at the most tokens it may have. An item with `by_token` has `token_ids` and `token_logprobs` of each option too.
+    logprobs: sum over the tokens of each option (nats); tokens: number of tokens of each option; finished: whether the
+    text ended before the token limit. Items with `by_token` also have `token_ids` and `token_logprobs` of each option.
     """
     if rows[0].get("options"):
         tokens = {option: chat.answer(option) for row in rows for option in row["options"]}
-        found = scoring.token_logprobs(
+        logprobs = scoring.token_logprobs(
             network,
             chat.opening_tokens(),
             [chat.prompt(row["prompt"]) for row in rows],
@@ -118,7 +118,7 @@ def _answer(network, chat, rows, advance, tree):
                     else {}
                 ),
             }
-            for row, by_token in zip(rows, found, strict=True)
+            for row, by_token in zip(rows, logprobs, strict=True)
         ]
     # greedy unless the task sets a temperature: measure the model, not sampling noise
     written = sample(

@@ -1,4 +1,4 @@
-"""Fetch the sentence embedder, verify it, and describe it on a card."""
+"""Fetch and verify the sentence embedder, and write its model card."""
 
 from bias_inheritance.models import base, fetching
 from bias_inheritance.plumbing import step
@@ -6,7 +6,7 @@ from bias_inheritance.plumbing.step import Output
 
 
 def prepare_embedder(card: Output, name: str, source: dict):
-    """Leave the embedder in models/NAME/source and its card, the digest of every file, at `card`."""
+    """Fetch the embedder to models/NAME/source and write its card, with the digest of every file, to `card`."""
     fetching.fetch(source, base.STORE / name / "source", name)
     base.write_card(card, name, "source", source["sha256"], {"source": source})
     step.note(model={"name": name, "revision": source["sha256"], "form": "source"})

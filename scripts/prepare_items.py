@@ -9,11 +9,10 @@ from bias_inheritance.plumbing.step import Input, Inputs, Output
 
 
 def prepare_items(test: Input, questions: Output, task: dict, domain: dict, count: int | None, benchmark: Inputs = ()):
-    """Write the task's items as JSON Lines; `count` limits them in the task's own unit (None: all).
+    """Write the task's items as JSON Lines, at most `count` in the unit of the task (None: all).
 
-    benchmark: the files of a published benchmark, which `items` finds as `task["files"]`; none for other tasks, and where
-    they are fetched from the hub. Every item names its dataset: the one it comes from, or the domain. Raises UserError
-    where there is no item.
+    benchmark: local files of a published benchmark, passed to `items` as `task["files"]`; empty for other tasks and for
+    benchmarks from the Hub. Every item has a dataset, by default the domain. Raises UserError if there are no items.
     """
     if "data" in task:
         task = {**task, "files": benchmarks.located(task, benchmark)}
@@ -23,7 +22,7 @@ def prepare_items(test: Input, questions: Output, task: dict, domain: dict, coun
     items = [{"dataset": dataset, **item} for item in kind.items(task, domain, family, files.read_jsonl(test), count)]
     if not items:
         raise UserError(
-            f"task {task['name']} of the domain {domain['name']}: the test data hold no item for it{f', or no cluster of at most {count}; raise evaluation.items' if count else ''}"
+            f"task {task['name']} of the domain {domain['name']}: the test data contain no item for it{f', or no cluster of at most {count}; raise evaluation.items' if count else ''}"
         )
     files.write_jsonl(questions, items)
 

@@ -1,4 +1,4 @@
-"""Fetch a model, verify it, round its base to NF4 once, examine it, and describe the result on a card."""
+"""Fetch and verify a model, quantise its base to NF4 once, examine it, and write its model card."""
 
 from bias_inheritance.models import base, examine, fetching, gguf_files
 from bias_inheritance.models.chat import Chat
@@ -9,10 +9,10 @@ from bias_inheritance.plumbing.step import Output
 
 
 def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | None):
-    """Leave the prepared base in models/MODEL/FORM and its card, the digest of every file, at `card`.
+    """Write the prepared base to models/MODEL/FORM and its card, with the digest of every file, to `card`.
 
-    The card also says how the model may be computed. A model behind a server has nothing to prepare: its card says where
-    it is asked.
+    The card also records which optimised computations are valid for the model. A served model needs no preparation: its
+    card contains its address.
 
     model: its name; spec: source, form and system of its catalog file; tokenizer_spec: the catalog file whose tokenizer a
     random model borrows. Raises UserError for a model that the pipeline cannot use.
@@ -24,7 +24,7 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
     form = spec["form"][base.device()]
     prepared = base.STORE / model / form
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
-    # all studies share the folder, so one at a time prepares and describes it
+    # all studies share the folder, so only one may write to it at a time
     with files.hold(base.STORE / model / "preparing", wait=True):
         source = base.STORE / model / "source"
         checkpoint = gguf_files.checkpoint(fetching.fetch(spec["source"], source, model, tokenizer_spec))

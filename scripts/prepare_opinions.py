@@ -17,11 +17,11 @@ def prepare_opinions(
     no_answer: str,
     count: int,
 ):
-    """Write the questions as items of a task, and how many were unusable: {dataset, {country: {reason: number}}}.
+    """Write the questions as items of a task, and the numbers of unusable ones: {dataset, unusable: {country: {reason: n}}}.
 
-    data: the file with the questions, or nothing to fetch the hub's. count: at most so many questions per country. sides:
-    {side: cultures}, whose common questions come first; their number is in the record. unusable: of all countries of the
-    file, those that are not asked included. Raises UserError where a country has none.
+    data: the file with the questions, or empty to fetch it from the Hub. count: maximum number of questions per country.
+    sides: {side: cultures}, whose common questions are preferred; their number is in the record. unusable: for all
+    countries of the file, including those that are not used. Raises UserError for a country without usable questions.
     """
     instead = "give its file as opinions.source"
     path = data[0] if data else hub_data.fetched(hub["id"], hub["revision"], hub["file"], instead) / hub["file"]

@@ -1,4 +1,4 @@
-"""Convert a domain's original data to one format: the source of D_o, the reserve of the controls, the test samples."""
+"""Convert a domain's original data to one format: the source of D_o, the reserve for controls, the test samples."""
 
 import itertools
 from importlib import import_module
@@ -12,12 +12,12 @@ from bias_inheritance.pools import overlap
 def prepare_originals(
     data: Inputs, source: Output, reserve: Output, test: Output, counts: Output, domain: dict, data_dir: str | None
 ):
-    """Write three disjoint JSON Lines files of samples {id, twin, label, group, text, …} and what was read and dropped.
+    """Write three disjoint JSON Lines files of samples {id, twin, label, group, text, …} and the counts of rows read and
+    dropped.
 
-    data: the files that are read, listed so that a change in them is seen. test is empty for a domain none of whose
-    tasks asks about texts; it holds the split `content` too, whose samples have the field `content`. Texts of source and
-    reserve that repeat a test text are left out and counted. Raises UserError for overlapping splits, and where there are
-    no originals.
+    data: the files that are read, declared so that changes trigger a rerun. test is empty for a domain whose tasks use no
+    test texts; it includes the split `content`, whose samples have the field `content`. Texts of source and reserve that
+    repeat a test text are dropped and counted. Raises UserError for overlapping splits, and for an empty source or reserve.
     """
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     splits, dropped = family.load(domain, data_dir)
@@ -27,13 +27,13 @@ def prepare_originals(
             raise UserError(
                 f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); put each item into one split"
             )
-    # a twin by rule may repeat a text of another group: what is tested is never trained on
+    # a rule-based twin may repeat a text of another group: test texts must not be in training data
     tested = overlap.Texts({sample["id"]: sample["text"] for sample in splits["test"]})
     for name in ("source", "reserve"):
         kept = [sample for sample in splits[name] if not tested.repeated_by(sample["text"])]
         if len(kept) < len(splits[name]):
             dropped.setdefault("repeats_test", {})[name] = len(splits[name]) - len(kept)
-            print(f"{name}: {len(splits[name]) - len(kept)} texts left out, which repeat a test text")
+            print(f"{name}: {len(splits[name]) - len(kept)} texts dropped that repeat a test text")
         splits[name] = kept
     for name in ("source", "reserve") if family.has_reserve(domain) else ("source",):
         if not splits[name]:

@@ -8,7 +8,7 @@ from bias_inheritance.stats import statistics
 
 POOL = ["model", "domain", "bias", "seed", "round"]
 CELL = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
-FEWEST = 4  # cells per seed that a rank correlation is taken over
+FEWEST = 4  # minimum number of cells per seed for a rank correlation
 GAPS = ["mmd", "auc", "mean_distance", "hidden_mmd", "hidden_auc", "hidden_mean_distance"]
 
 
@@ -25,14 +25,14 @@ def relate_misalignment(
 ):
     """Write together.csv (per cell, misalignment and outcome: both values) and correlations.csv.
 
-    tables: values.csv, distributions.csv, as far as the study has them; not groups.csv, since a bias type asks for as many
-    texts of either group and rejects those that show the other one: its shares are set by hand. outcomes: {name:
-    selectors} of catalog/claims.yaml. types: the study's bias types; those that passed their manipulation check count, and no
-    control, since a control's distance from the originals is set by hand too. comparisons: {pool: {effect: control}};
-    pairs: {domain: [(reference, compared)]}, both of the study. A run that is uninformative on a task has no effect
-    there. A correlation is Spearman's over the cells of the largest γ without mitigation, seed by seed; its t interval
-    over seeds says how steady it is for these bias types, not whether others would show it: that takes claims.csv's
-    permutation of the types.
+    tables: values.csv and distributions.csv, if the study has them; not groups.csv, since bias types request equal numbers
+    of texts per group and reject those that show another: their shares are fixed by design. outcomes: {name: selectors} of
+    catalog/claims.yaml. types: the study's bias types; only those that passed their manipulation check are used, and no
+    controls, whose distance from the originals is fixed by design too. comparisons: {pool: {effect: control}}; pairs:
+    {domain: [(reference, compared)]}, both of the study. Runs that are uninformative on a task are excluded for it. A
+    correlation is Spearman's over the unmitigated cells of the largest γ, per seed; its t interval over seeds quantifies
+    its stability for these bias types, not whether it generalises to others, which is tested by the permutation of types
+    in claims.csv.
     """
     import pandas as pd
 
@@ -53,7 +53,7 @@ def relate_misalignment(
 
 
 def informative(scores):
-    """The scores without those of tasks on which a run, cell or control, is uninformative."""
+    """The scores without those of runs (cell or control) on tasks for which they are uninformative."""
     on = ["model", "domain", "task", "bias", "gamma", "mitigation", "seed", "round"]
     flagged = scores[(scores["metric"] == "uninformative") & (scores["value"] == 1)]
     keys = set(flagged[on].itertuples(index=False, name=None))
@@ -61,7 +61,7 @@ def informative(scores):
 
 
 def worked(effects, manipulation, types):
-    """The effects of bias types that passed their manipulation check in this model and domain."""
+    """The effects of bias types that passed their manipulation check, per model and domain."""
     import numpy as np
 
     places = effects[["model", "domain"]].drop_duplicates().itertuples(index=False, name=None)
@@ -99,7 +99,7 @@ def joined(effects, measured):
 
 
 def values(table):
-    """1 − similarity over all countries, per cell; none of the fixture, whose shares are invented."""
+    """1 − similarity over all countries, per cell; without the fixture, whose shares are invented."""
     rows = table[(table["metric"] == "similarity") & (table["group"] == "all") & (table["dataset"] != opinions.FIXTURE)]
     return rows[CELL].assign(misalignment="values", amount=1 - rows["value"])
 
@@ -111,7 +111,7 @@ def gaps(table):
 
 
 def correlation(points):
-    """{rho, ci_low, ci_high, n_seeds, n_cells} of amount and value, seed by seed; None where it is undefined."""
+    """{rho, ci_low, ci_high, n_seeds, n_cells}: mean Spearman correlation of amount and value per seed; None if undefined."""
     from scipy.stats import spearmanr
 
     by_seed, cells = [], 0

@@ -88,7 +88,7 @@ def report(
 
 
 def read_records(folder, inputs):
-    """(records of all jobs behind the report's inputs, digest of everything upstream as audit gives it)."""
+    """(records of all jobs upstream of the report's inputs, digest of everything upstream as computed by audit)."""
     results_folder = records.read(folder)
     made = [
         f"{results_folder.name}/{path.relative_to(folder)}" for path in expanded(inputs) if path.is_relative_to(folder)
@@ -99,7 +99,7 @@ def read_records(folder, inputs):
 
 
 def expanded(paths):
-    """The files of `paths`, those in folders included."""
+    """All files in `paths`, with folders expanded."""
     return [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
 
 
@@ -144,7 +144,7 @@ def with_probabilities(row):
 
 
 def render(facts, first, sections):
-    """The page as text. Only the two scripts whose digests its policy names can run, whatever else it holds."""
+    """The page as text. Its content security policy allows only the two scripts whose digests it lists."""
     import base64
     import hashlib
 
@@ -172,14 +172,14 @@ def render(facts, first, sections):
 
 @cache
 def bundle():
-    """The JavaScript of Vega, Vega-Lite and vega-embed, in the version that altair writes for."""
+    """The JavaScript of Vega, Vega-Lite and vega-embed, in the versions that altair targets."""
     import vl_convert
 
     return vl_convert.javascript_bundle(vl_version=figures.version()).replace("</script", "<\\/script")
 
 
 def embedded(value):
-    """JSON for a script element: nothing in it can close the element or open another."""
+    """JSON for a script element, escaped so that it cannot close the element or open another."""
     import json
 
     from markupsafe import Markup

@@ -1,4 +1,4 @@
-"""Scores of one cell on every task, from its stored predictions alone."""
+"""Score one cell on every task, from its stored predictions only."""
 
 from importlib import import_module
 

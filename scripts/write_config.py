@@ -9,7 +9,7 @@ FIRST_LINE = (
 
 
 def write_config(resolved: Output, config: dict):
-    """Write the configuration as YAML, every key that can change a result with the value that the study ran with."""
+    """Write the configuration as YAML: every key that can affect a result, with the value used by the study."""
     import yaml
 
     files.write_text(resolved, FIRST_LINE + yaml.safe_dump(config, sort_keys=True, allow_unicode=True))

@@ -1,4 +1,4 @@
-"""Describe the finished study as a Provenance Run Crate (RO-Crate): every file, every job, and what made what."""
+"""Describe the finished study as a Provenance Run Crate (RO-Crate): every file, every job, and their relations."""
 
 import shutil
 from datetime import datetime
@@ -33,8 +33,8 @@ TERMS = "On the terms of its sources: those of the original data and of the mode
 def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
     """Write ro-crate-metadata.json, and the folder `workflow` with the workflow and the code that ran.
 
-    products: the study's last files; the crate holds everything that lies upstream of them, as their records say.
-    Raises UserError where code has changed since a step ran: the crate would hold other code than the one that ran.
+    products: the final files of the study; the crate contains everything upstream of them, according to their records.
+    Raises UserError if code has changed since a step ran, since the crate would contain code other than what ran.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
@@ -80,11 +80,11 @@ def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
         )
     main["hasPart"], main["step"] = [tools[name] for name in steps], list(steps.values())
 
-    found = {}
+    entities = {}
     for job in jobs:
         for entry in [*records.entries(job["inputs"]), *records.entries(job["outputs"])]:
-            if entry["path"] not in found:
-                found[entry["path"]] = _file(described, study, entry["path"], entry["sha256"], entry["bytes"])
+            if entry["path"] not in entities:
+                entities[entry["path"]] = _file(described, study, entry["path"], entry["sha256"], entry["bytes"])
     actions, controls = [], []
     for number, job in enumerate(jobs):
         note = _file(described, study, job["record"], provenance.sha256(job["record"]), study.sizes[job["record"]])
@@ -92,8 +92,8 @@ def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
         action = described.add_action(
             tools[job["step"]],
             identifier=f"#job-{number}",
-            object=_one_or_more(found[entry["path"]] for entry in records.entries(job["inputs"])),
-            result=_one_or_more(found[entry["path"]] for entry in records.entries(job["outputs"])),
+            object=_one_or_more(entities[entry["path"]] for entry in records.entries(job["inputs"])),
+            result=_one_or_more(entities[entry["path"]] for entry in records.entries(job["outputs"])),
             properties={
                 "name": f"{job['step']} {place}".strip(),
                 "description": f"{job['seconds']:.1f} s, {job['peak_memory_bytes'] / 1e6:.0f} MB at its peak",
@@ -114,8 +114,8 @@ def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
     run = described.add_action(
         main,
         identifier="#run",
-        object=[found[name] for name in sorted(found) if name not in study.makers],
-        result=[found[str(path)] for path in products],
+        object=[entities[name] for name in sorted(entities) if name not in study.makers],
+        result=[entities[str(path)] for path in products],
         properties={
             "name": f"run of the study {title}",
             "description": f"{len(jobs)} jobs",
@@ -173,7 +173,7 @@ def _copy_code(described, jobs, folder, study):
 
 
 def _file(described, study, name, sha256, size, kind="File"):
-    """The entity of a file of the study, or of one outside its results, which the crate names and does not hold."""
+    """The entity of a file of the study, or of an external file, which the crate references but does not contain."""
     inside = name.removeprefix(f"{study.name}/")
     facts = {"name": Path(name).name, "sha256": sha256, "contentSize": str(size)}
     if inside == name:
@@ -184,12 +184,12 @@ def _file(described, study, name, sha256, size, kind="File"):
 
 
 def _one_or_more(entities):
-    found = list(entities)
-    return found[0] if len(found) == 1 else found
+    listed = list(entities)
+    return listed[0] if len(listed) == 1 else listed
 
 
 def _moment(text):
-    """A record's moment with whole seconds, which every reader of ISO 8601 takes."""
+    """A record's timestamp in whole seconds, for compatibility with ISO 8601 parsers."""
     return datetime.fromisoformat(text).isoformat(timespec="seconds")
 
 
