@@ -66,7 +66,8 @@ def measure_inheritance(
     print(f"{len(runs)} of {len(cells)} cells with log-probabilities; baseline {baseline}", flush=True)
     coefficient_table = pd.DataFrame(rows, columns=COLUMNS)
     files.write_csv(
-        table, pd.concat([coefficient_table, over_seeds(coefficient_table)]) if len(coefficient_table) else coefficient_table
+        table,
+        pd.concat([coefficient_table, over_seeds(coefficient_table)]) if len(coefficient_table) else coefficient_table,
     )
     files.write_csv(points, pd.DataFrame(point_rows, columns=POINTS))
 

@@ -498,7 +498,7 @@ def test_a_job_that_never_ends_is_left_and_found_again(tmp_path):
     script = Script(job_ends=None)
     with serving(script) as url:
         study = Study(tmp_path, url, tuning_hours=0.2 / 3600)
-        with pytest.raises(UserError, match="go on waiting"):
+        with pytest.raises(UserError, match="keep waiting"):
             tune(study)
         script.job_ends = "succeeded"
         tune(study)  # the first look finds it done
@@ -524,11 +524,11 @@ def test_cancelled_jobs_stay_in_the_account_until_the_budget_is_spent(tmp_path, 
             tmp_path / "second", url, budget=most + 1.5 * cancelled, tuning_hours=0 if left else 0.05, patience=60
         )
         for times in (1, 2):
-            with pytest.raises(UserError, match="go on waiting" if left else "cancelled"):
+            with pytest.raises(UserError, match="keep waiting" if left else "cancelled"):
                 tune(study)
             assert study.account()["usd"] == pytest.approx((times - left) * cancelled + left * most)
             if left:
-                with pytest.raises(UserError, match="go on waiting"):
+                with pytest.raises(UserError, match="keep waiting"):
                     tune(study)
                 assert study.account()["usd"] == pytest.approx((times - 1) * cancelled + most), "it is still under way"
                 job = script.jobs[f"ftjob-{times - 1}"]

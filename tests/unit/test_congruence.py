@@ -61,7 +61,7 @@ def test_no_other_task_asks_about_them(splits, domain, kind, name):
 
 def test_a_domain_without_such_texts_cannot_ask(splits, domain, tmp_path):
     files.write_jsonl(tmp_path / "test.jsonl", splits["test"])
-    with pytest.raises(UserError, match="the test data hold no item for it"):
+    with pytest.raises(UserError, match="the test data contain no item for it"):
         prepare_items(tmp_path / "test.jsonl", tmp_path / "items.jsonl", TASK, {**domain, "fixture": False}, None)
 
 

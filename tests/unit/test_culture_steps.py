@@ -90,7 +90,7 @@ def scripted(item):
 def test_a_task_without_an_item_is_an_error(config, prepared):
     folder, domain = prepared
     (folder / "empty.jsonl").write_text("")
-    with pytest.raises(UserError, match="task stance of the domain culture-spanish: the test data hold no item"):
+    with pytest.raises(UserError, match="task stance of the domain culture-spanish: the test data contain no item"):
         prepare_items(
             folder / "empty.jsonl", folder / "items.jsonl", grid.task_of(config, "stance", domain["name"]), domain, 4
         )
