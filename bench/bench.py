@@ -1,12 +1,12 @@
-"""Measure the pipeline beside the tools that people would use instead, in one run on this machine.
+"""Benchmark the pipeline against alternative tools, in one run on this machine.
 
-    make bench                    all of it, about 12 minutes on two quiet cores
-    make bench ARGS=--quick       a few samples of everything, to see that it runs; its figures say little
+    make bench                    all benchmarks, about 12 minutes on two idle cores
+    make bench ARGS=--quick       a few samples of each, as a smoke test; the figures are not meaningful
 
-Each measurement is a process of its own that times the work alone (no import, no model load). Ours and the peer's
-alternate, with the same model, data, settings and number of threads; a peer runs in its own environment, made from
-envs/bench-*.txt. Prints a table; writes results/bench/bench.json, the figures in docs/performance.md and the drawing
-beside it (--quick writes only .work/bench/quick.json).
+Each measurement is a separate process that times the work only (no imports, no model load). Our runs alternate with the
+peer's, with the same model, data, settings and number of threads; each peer runs in its own environment, created from
+envs/bench-*.txt. Prints a table; writes results/bench/bench.json, the figures in docs/performance.md and its chart
+(--quick writes only .work/bench/quick.json).
 """
 
 import argparse
@@ -45,10 +45,10 @@ SEED = 7
 BATCH = 8  # samples per optimiser step, for both trainers
 GENERATED = 64  # texts per batch, for both generators
 TARGETS = {"finetune_vs_trl": 3.0, "score_vs_lm_eval": 8.0, "generate_vs_transformers": 1.2}
-# ASSUME when log-probabilities are equal within bf16: ours lie no further from the 32-bit numbers than this many times
-# the peer's do. And when losses are: the mean difference of a step's, in nats per token.
+# ASSUME: tolerance for bf16 log-probabilities: our error relative to float32 is at most this multiple of the peer's; and
+# for losses: mean difference per step, in nats per token.
 LOGPROB_FACTOR, LOSS_TOLERANCE = 1.25, 0.1
-IN_PROPORTION = 1.1  # the power above which time or memory grows faster than the work, noise allowed for
+IN_PROPORTION = 1.1  # scaling exponent above which growth of time or memory counts as superlinear, with room for noise
 FULL = {
     "train": 64,
     "curve": 48,
@@ -77,7 +77,7 @@ QUICK = {
 
 
 def environment(peer):
-    """The python of a peer's environment, which is made from its pinned file unless it is there."""
+    """The Python of a peer's environment, which is created from its lock file on first use."""
     folder, pinned = WORK / peer, ROOT / "envs" / f"bench-{peer}.txt"
     stamp = folder / "pinned.txt"
     if not stamp.exists() or stamp.read_text() != pinned.read_text():
@@ -90,7 +90,8 @@ def environment(peer):
 
 
 def measure(python, script, job, name):
-    """The result of one measurement: a process that reads a job and writes its figures; adds peak_memory_bytes."""
+    """Run one measurement in a process that reads a job and writes its result; returns the result with
+    peak_memory_bytes."""
     print(f"  {name} …", end="", flush=True)
     slug = name.replace(" ", "-").replace("/", "-")
     paths = [WORK / "jobs" / f"{slug}.{kind}.json" for kind in ("job", "result")]
@@ -125,7 +126,7 @@ def theirs(peer, script, job, name):
 
 
 def rate(results, unit):
-    """Units per second over all results, of each, and the peak memory: what bench.json keeps of a side."""
+    """{per_second overall, per result, and peak memory} of one side, as stored in bench.json."""
     return {
         "per_second": sum(result[unit] for result in results) / sum(result["seconds"] for result in results),
         "each": [result[unit] / result["seconds"] for result in results],
@@ -135,22 +136,22 @@ def rate(results, unit):
     }
 
 
-# ---- what is measured ----------------------------------------------------------------------------------------------
+# ---- benchmarks ----------------------------------------------------------------------------------------------------
 
 
 def prepare():
-    """The embedded model in the forms that are needed, and the texts: everything that the jobs share."""
+    """The data shared by all jobs: the embedded model in all required forms, and the texts."""
     spec, domain = catalog.load("model", MODEL), catalog.load("domain", "gender")
     card = WORK / "card.json"
     prepare_model(card, MODEL, {key: spec[key] for key in ("source", "form", "system")}, None)
     source = base.STORE / MODEL / "source"
-    checkpoint = gguf_files.checkpoint(source)  # the weights before rounding, which the peer rounds to NF4 itself
+    checkpoint = gguf_files.checkpoint(source)  # unquantised weights; the peer quantises to NF4 itself
     tokenizer = base.load_tokenizer(base.STORE / MODEL / base.read_card(card)["form"])
     chat = Chat(tokenizer, spec["system"])
     texts = random.Random(SEED).sample(labelled.load(domain)[0]["source"], 288)
     rows = [conversation(chat, *labelled.pair(text, domain, False)) for text in texts]
     bias = catalog.load("bias", "contextual-single-explicit")
-    asked = [slot["prompt"] for slot in slots.slots(labelled, bias, domain, GENERATED, ("bench", SEED))]
+    user_prompts = [slot["prompt"] for slot in slots.slots(labelled, bias, domain, GENERATED, ("bench", SEED))]
     common = {"card": str(card), "system": spec["system"], "model": spec, "seed": SEED, "checkpoint": str(checkpoint)}
     common["base"] = str(base.STORE / MODEL / base.read_card(card)["form"])
     common["gguf"] = str(next(source.glob("*.gguf")))
@@ -168,40 +169,40 @@ def prepare():
         "rows": rows,
         "labels": domain["labels"],
         "end": tokenizer.eos_token,
-        "asked": asked,
-        "prompts": [chat._render(user) for user in asked],
+        "asked": user_prompts,
+        "prompts": [chat._render(user) for user in user_prompts],
         "sampling": {key: value for key, value in spec["generation"].items() if key != "batch_size"},
     }
 
 
 def conversation(chat, user, answer):
-    """A training sample as both sides take it: ours the texts, the peer the rendered prompt and its completion."""
+    """A training sample in both formats: texts for ours, rendered prompt and completion for the peer."""
     completion = answer + chat.tokenizer.eos_token
     return {"user": user, "answer": answer, "prompt": chat._render(user), "completion": completion}
 
 
 def train_in_turns(job, turns, name):
-    """Training here and in TRL's SFTTrainer, in turns, and once in TRL without gradient checkpointing: `rate` of each."""
+    """`rate` of our training and of TRL's SFTTrainer, alternating, and once of TRL without gradient checkpointing."""
     job = {**job, "do": "train", "order": "shuffled", "gradient_checkpointing": True}
     left, right = [], []
     for turn in range(turns):
         left.append(ours(job, f"{name} {turn + 1}"))
         right.append(theirs("trl", "train_trl.py", job, f"{name} {turn + 1}"))
-    assert left[0]["ids"] == right[0]["ids"], "the peer trains on other tokens"
+    assert left[0]["ids"] == right[0]["ids"], "the peer trains on different tokens"
     plain = theirs("trl", "train_trl.py", {**job, "gradient_checkpointing": False}, f"{name} without checkpointing")
     sides = {"ours": left, "trl": right, "trl_without_gradient_checkpointing": [plain]}
     return {side: rate(results, "tokens") for side, results in sides.items()}
 
 
 def bench_finetune(shared, size):
-    """Real tokens per second of training, and the loss curve with equal order of samples."""
+    """Training throughput (tokens/s without padding), and the loss curves with the same order of samples."""
     job = {**shared["common"], "settings": shared["settings"], "samples": shared["rows"][: size["train"]]}
     sides = train_in_turns(job, size["repeats"], "fine-tuning")
     return {"unit": "tokens/s", "samples": size["train"], **sides, "equal_order": bench_curve(shared, size)}
 
 
 def bench_curve(shared, size):
-    """Both trainers on the same batches in the same order, with the same learning rates: the losses of each step."""
+    """Loss per step of both trainers on the same batches in the same order, with the same learning rates."""
     rows, settings = shared["rows"][: size["curve"]], shared["settings"]
     order = list(
         schedule.training_order(
@@ -222,7 +223,7 @@ def bench_curve(shared, size):
 
 
 def bench_score(shared, size):
-    """Items per second of a six-option classification with a tuned cell's adapter; half of the items at a time."""
+    """Scoring throughput (items/s) of a six-option classification with a tuned adapter, alternating in halves."""
     items, options = shared["rows"][-size["items"] :], [label + shared["end"] for label in shared["labels"]]
     step = len(items) // size["halves"]
     left, right = [], []
@@ -242,7 +243,7 @@ def bench_score(shared, size):
     mine, peer = ([row for result in side for row in result["logprobs"]] for side in (left, right))
     best = [[row.index(max(row)) for row in side] for side in (mine, peer)]
     errors = {name: mean_difference(side[: len(exact)], exact) for name, side in (("ours", mine), ("lm_eval", peer))}
-    # by how much an item's two choices lie apart where they are not the same
+    # margin between the two choices of items on which the sides disagree
     margins = [row[a] - row[b] for row, a, b in zip(mine, *best, strict=True) if a != b]
     return {
         "unit": "items/s",
@@ -265,7 +266,7 @@ def mean_difference(left, right):
 
 
 def bench_generate(shared, size):
-    """Real tokens per second (up to each text's end) in batches of GENERATED."""
+    """Generation throughput (tokens/s up to the end of each text) in batches of GENERATED."""
     left, right = [], []
     for turn in range(size["repeats"]):
         job = {
@@ -286,7 +287,7 @@ def bench_generate(shared, size):
     return {"unit": "tokens/s", "batch": GENERATED, **sides}
 
 
-# ---- what a cell costs beyond computing ----------------------------------------------------------------------------
+# ---- overhead ------------------------------------------------------------------------------------------------------
 
 
 def moment(text):
@@ -294,16 +295,16 @@ def moment(text):
 
 
 def bench_overhead(shared, study="demo"):
-    """Time of the default study's cores that went into no work of a step, as its records tell; None without records.
+    """Core time of the default study not spent on the work of steps, from its records; None without records.
 
-    Between steps: all of the cores' time, from Snakemake's start to its end, in which no step ran: its own start and
-    planning, process starts, imports, and waiting for other steps. Loading: the model's load in every step that has
-    one, at the seconds measured here. Runs that were killed, and what ran in them, are left out.
+    Between steps: core time between Snakemake's start and end in which no step ran: its startup and planning, process
+    starts, imports, and waiting for other steps. Loading: the model load of every step that has one, at the duration
+    measured by this benchmark. Killed runs and their steps are excluded.
     """
     load = ours({**shared["common"], "do": "load"}, "model load")["seconds"]
     records = [files.read_json(path) for path in sorted((ROOT / "results" / study).rglob("*.prov.json"))]
-    told = ROOT / ".work" / study / progress.RUNS
-    runs = files.read_jsonl(told) if told.exists() else []
+    runs_file = ROOT / ".work" / study / progress.RUNS
+    runs = files.read_jsonl(runs_file) if runs_file.exists() else []
     spans = [
         (moment(record["started"]), moment(record["ended"]), record["step"])
         for record in records
@@ -335,10 +336,9 @@ def bench_overhead(shared, study="demo"):
 
 
 def dry_run(seeds):
-    """Plan the paper's grid with so many seeds, as {seconds, peak_memory_bytes, jobs}.
+    """Plan the paper's grid with the given number of seeds; returns {seconds, peak_memory_bytes, jobs}.
 
-    The embedded model stands in for the 8B, since a study of a hub model is refused where its data do not lie; the grid
-    is as large.
+    The embedded model replaces the 8B model, whose files are not required to be present; the size of the grid is the same.
     """
     print(f"  dry run of studies/paper.yaml, {seeds} seeds …", end="", flush=True)
     overlay = WORK / "jobs" / "grid.yaml"
@@ -372,7 +372,7 @@ def dry_run(seeds):
 
 
 def bench_growth(shared, size):
-    """Time and memory over items (scoring), γ (training a fixed D_o with ever more D_a) and cells (planning a grid)."""
+    """Scaling of time and memory with items (scoring), γ (training a fixed D_o with growing D_a) and cells (planning)."""
     points = []
 
     def point(axis, value, work, seconds, memory):
@@ -393,10 +393,11 @@ def bench_growth(shared, size):
         point("jobs", plan["jobs"], plan["jobs"], plan["seconds"], plan["peak_memory_bytes"])
     exponents = {}
     for axis in ("items", "gamma", "jobs"):
-        own = [one for one in points if one["axis"] == axis]
-        if len(own) > 1:
+        points_of_axis = [one for one in points if one["axis"] == axis]
+        if len(points_of_axis) > 1:
             exponents[axis] = {
-                what: math.log(own[-1][what] / own[0][what]) / math.log(own[-1]["work"] / own[0]["work"])
+                what: math.log(points_of_axis[-1][what] / points_of_axis[0][what])
+                / math.log(points_of_axis[-1]["work"] / points_of_axis[0]["work"])
                 for what in ("seconds", "peak_memory_bytes")
             }
     return {"points": points, "exponents": exponents}
@@ -429,7 +430,7 @@ def draw(growth, path):
     alt.hconcat(*panels).save(str(path))
 
 
-# ---- what is written -----------------------------------------------------------------------------------------------
+# ---- output --------------------------------------------------------------------------------------------------------
 
 
 def machine():
@@ -448,26 +449,26 @@ def versions():
         return next(line.split("==")[1] for line in lines if line.startswith(f"{package}=="))
 
     peers = {"trl": "trl", "lm-eval": "lm-eval", "transformers": "transformers", "llama-cpp": "xllamacpp"}
-    own = {name: metadata.version(name) for name in ("torch", "transformers", "peft", "snakemake")}
+    our_versions = {name: metadata.version(name) for name in ("torch", "transformers", "peft", "snakemake")}
     return {
         "python": platform.python_version(),
-        "ours": own,
+        "ours": our_versions,
         "peers": {name: f"{package} {pinned(name, package)}" for name, package in peers.items()},
     }
 
 
 def table(report):
-    """The figures as Markdown."""
+    """The results as Markdown."""
     gb = 1e9
     rows = ["| what | ours | peer | ratio | wanted |", "|---|---|---|---|---|"]
     finetune, score, generate = report.get("finetune"), report.get("score"), report.get("generate")
 
     def row(what, mine, peer, name, ratio):
         memory = f"{mine['peak_memory_bytes'] / gb:.1f} GB", f"{peer['peak_memory_bytes'] / gb:.1f} GB"
-        wanted = f"≥ {TARGETS[ratio]:g}" if ratio else "–"
+        target = f"≥ {TARGETS[ratio]:g}" if ratio else "–"
         value = mine["per_second"] / peer["per_second"]
         rows.append(
-            f"| {what} | {mine['per_second']:,.1f} ({memory[0]}) | {peer['per_second']:,.1f} ({memory[1]}), {name} | {value:.2f} | {wanted} |"
+            f"| {what} | {mine['per_second']:,.1f} ({memory[0]}) | {peer['per_second']:,.1f} ({memory[1]}), {name} | {value:.2f} | {target} |"
         )
 
     if finetune:

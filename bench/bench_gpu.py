@@ -1,9 +1,8 @@
-"""Measure a Llama of the 8B's shape with random weights on this machine's GPU, through the pipeline's own steps.
+"""Benchmark a randomly initialised Llama with the shape of the 8B on this machine's GPU, using the pipeline's steps.
 
-Prints rows for docs/performance.md: seconds to load the packed base, tokens per second of writing, training and
-answering, peak GPU memory, and the training beside TRL's SFTTrainer in turns, with the device's name. Nothing is fetched
-but the embedded model's tokenizer and TRL's environment (envs/bench-trl.txt). The weights are random, so a text is noise:
-speed and memory are what is measured.
+Prints rows for docs/performance.md: seconds to load the packed base, throughput of generation, training and scoring, peak
+GPU memory, training alternating with TRL's SFTTrainer, and the device name. Only the embedded model's tokenizer and TRL's
+environment (envs/bench-trl.txt) are downloaded. Random weights generate noise; only speed and memory are measured.
 """
 
 import argparse
@@ -39,18 +38,19 @@ SHAPE_8B = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
 }
 NAME = "bench-gpu"
-TURNS = 2  # measurements of either side, in turns
+TURNS = 2  # measurements per side, alternating
 
 
 def measure(shape, settings, generation, count, folder):
-    """[(what, value, unit)] of one model: it is built, packed, loaded, writes, trains and answers `count` samples."""
+    """[(what, value, unit)] of one model: building, packing, loading, generation, and training and scoring of `count`
+    samples."""
     import torch
 
     cuda = torch.cuda.is_available()
     rows = []
 
     def clock(what, unit, function):
-        """Time `function`, which returns how many units it did (None: report its seconds)."""
+        """Time `function`, which returns the number of units processed (None: report seconds)."""
         if cuda:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
@@ -90,7 +90,7 @@ def measure(shape, settings, generation, count, folder):
     if cuda:
         torch.cuda.empty_cache()
     domain = catalog.load("domain", "gender")
-    pairs = asked(count, domain)
+    pairs = biography_pairs(count, domain)
     rows_of_mix = [
         {"user": user, "assistant": label, "origin": "original", "words": len(user.split())} for user, label in pairs
     ]
@@ -117,19 +117,19 @@ def measure(shape, settings, generation, count, folder):
     return rows
 
 
-def asked(count, domain):
-    """So many pairs of a biography with its question and the answer."""
+def biography_pairs(count, domain):
+    """`count` pairs (question about a biography, answer)."""
     test = labelled.load(domain)[0]["test"]
     return [labelled.pair(test[number % len(test)], domain, False) for number in range(count)]
 
 
 def beside_trl(card, settings, count):
-    """[(what, value, unit)]: training of the prepared model on `count` samples, here and in TRL's SFTTrainer, in turns.
+    """[(what, value, unit)]: training of the prepared model on `count` samples, alternating with TRL's SFTTrainer.
 
-    Each is a process that times its training alone; the peer rounds the same weights itself, with its own defaults.
+    Each is a process that times only the training; the peer quantises the same weights itself, with its defaults.
     """
     chat = Chat(base.load_tokenizer(base.STORE / NAME / base.read_card(card)["form"]), "")
-    samples = [bench.conversation(chat, *pair) for pair in asked(count, catalog.load("domain", "gender"))]
+    samples = [bench.conversation(chat, *pair) for pair in biography_pairs(count, catalog.load("domain", "gender"))]
     job = {"card": str(card), "system": "", "seed": bench.SEED, "settings": settings, "samples": samples}
     job["checkpoint"] = str(base.STORE / NAME / "source")
     speeds = {side: made["per_second"] for side, made in bench.train_in_turns(job, TURNS, "8B-shaped training").items()}

@@ -1,9 +1,9 @@
-"""One measurement of the pipeline's own functions, in a process of its own, for bench.py.
+"""One measurement of the pipeline's functions, in a separate process, for bench.py.
 
     PYTHONPATH=scripts python bench/bench_ours.py JOB.json RESULT.json
 
-A job says what to do (a function's name below) and holds the data; only the work itself is timed, as it is for the
-peers: no import, no model load, no writing of results.
+A job contains the name of a function below and its data; only the work itself is timed, as for the peers: no imports, no
+model load, no writing of results.
 """
 
 import json
@@ -20,7 +20,7 @@ from bias_inheritance.models.losses import sft
 
 
 def train(job):
-    """What finetune.py does with a mix, without its files."""
+    """The training of finetune.py, without its files."""
     network, tokenizer = base.load_base(base.read_card(job["card"]))
     chat = Chat(tokenizer, job["system"])
     samples = [
@@ -50,38 +50,38 @@ def train(job):
 
 
 def score(job):
-    """What predict.py does with the items of a classification."""
+    """The scoring of predict.py on the items of a classification task."""
     answer = predict._local(base.read_card(job["card"]), job["adapter"] and [job["adapter"]], job["model"])
     rows = [{"prompt": row["user"], "options": job["options"]} for row in job["items"]]
     started = time.perf_counter()
-    found = answer(rows, lambda count: None)
-    return {"seconds": time.perf_counter() - started, "logprobs": [row["logprobs"] for row in found]}
+    predictions = answer(rows, lambda count: None)
+    return {"seconds": time.perf_counter() - started, "logprobs": [row["logprobs"] for row in predictions]}
 
 
 def score_plainly(job):
-    """The same log-probabilities in the plain way: 32 bits, one forward pass per option, all logits."""
+    """Reference log-probabilities: float32, one forward pass per option, all logits."""
     import torch
     from peft import PeftModel
 
     network, tokenizer = base.load_base(base.read_card(job["card"]))
     network = PeftModel.from_pretrained(network, job["adapter"]).float().eval()
     chat = Chat(tokenizer, job["system"])
-    started, found = time.perf_counter(), []
+    started, logprobs = time.perf_counter(), []
     with torch.inference_mode():
         for row in job["items"]:
-            found.append([])
+            logprobs.append([])
             for option in job["options"]:
                 prompt, answer = chat.prompt(row["user"]), chat.answer(option)
                 logits = network(input_ids=torch.tensor([prompt + answer], device=network.device)).logits[0]
                 chosen = torch.log_softmax(logits[len(prompt) - 1 : -1], -1).gather(
                     1, torch.tensor(answer, device=network.device).unsqueeze(1)
                 )
-                found[-1].append(chosen.sum().item())
-    return {"seconds": time.perf_counter() - started, "logprobs": found}
+                logprobs[-1].append(chosen.sum().item())
+    return {"seconds": time.perf_counter() - started, "logprobs": logprobs}
 
 
 def generate(job):
-    """What write_pool.py does with the prompts of a batch."""
+    """The generation of write_pool.py for the prompts of a batch."""
     network, tokenizer = base.load_base(base.read_card(job["card"]))
     chat = Chat(tokenizer, job["system"])
     prompts = [chat.prompt(user) for user in job["users"]]
@@ -89,15 +89,15 @@ def generate(job):
     for first in range(0, len(prompts), job["batch_size"]):
         batch = slice(first, first + job["batch_size"])
         started = time.perf_counter()
-        found = generation.sample(network, chat, prompts[batch], job["seeds"][batch], **job["sampling"])
+        answers = generation.sample(network, chat, prompts[batch], job["seeds"][batch], **job["sampling"])
         seconds += time.perf_counter() - started
-        tokens += sum(answer["tokens"] for answer in found)
-        texts += [answer["text"] for answer in found]
+        tokens += sum(answer["tokens"] for answer in answers)
+        texts += [answer["text"] for answer in answers]
     return {"seconds": seconds, "tokens": tokens, "texts": texts}
 
 
 def load(job):
-    """Seconds to load the base, its imports already there, as in a fork of the warm worker."""
+    """Seconds to load the base with all modules already imported, as in a fork of the warm worker."""
     base.load_base(base.read_card(job["card"]))
     started = time.perf_counter()
     base.load_base(base.read_card(job["card"]))

@@ -27,9 +27,9 @@ def main(job_path, result_path):
             add_special_tokens=False,
         ).to(device)
         started = time.perf_counter()
-        found = model.generate(**inputs, do_sample=True, pad_token_id=tokenizer.pad_token_id, **job["sampling"])
+        generated = model.generate(**inputs, do_sample=True, pad_token_id=tokenizer.pad_token_id, **job["sampling"])
         seconds += time.perf_counter() - started
-        for row in found[:, inputs["input_ids"].shape[1] :].tolist():
+        for row in generated[:, inputs["input_ids"].shape[1] :].tolist():
             # what follows the first end token is padding
             written = row[: row.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in row else row
             tokens += len(written)

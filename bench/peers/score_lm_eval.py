@@ -34,9 +34,9 @@ class Timed(HFLM):
 
     def loglikelihood(self, *arguments, **options):
         started = time.perf_counter()
-        found = super().loglikelihood(*arguments, **options)
+        results = super().loglikelihood(*arguments, **options)
         self.seconds += time.perf_counter() - started
-        return found
+        return results
 
 
 def main(job_path, result_path):
@@ -51,13 +51,13 @@ def main(job_path, result_path):
             "".join(json.dumps({"prompt": item["prompt"], "options": job["options"]}) + "\n" for item in job["items"])
         )
         Path(folder, "bench.yaml").write_text(TASK % data)
-        found = simple_evaluate(
+        evaluation = simple_evaluate(
             model,
             tasks=["bench"],
             task_manager=TaskManager(include_path=folder, include_defaults=False),
             bootstrap_iters=0,
         )
-    samples = sorted(found["samples"]["bench"], key=lambda sample: sample["doc_id"])
+    samples = sorted(evaluation["samples"]["bench"], key=lambda sample: sample["doc_id"])
     result = {
         "seconds": model.seconds,
         "logprobs": [[float(response[0]) for response in sample["filtered_resps"]] for sample in samples],

@@ -1,4 +1,4 @@
-"""The command line `bias-inheritance COMMAND …`: each command is a module beside this one, imported when it is called."""
+"""The command line `bias-inheritance COMMAND …`: each command is a module of this package, imported on demand."""
 
 import argparse
 import sys

@@ -19,12 +19,12 @@ from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 
-TEST = 0.3  # ASSUME: share of the texts that are test items
-RESERVES = (0.2, 0.3, 0.4, 0.5)  # shares kept for the controls; the smallest one that is enough
-ORIGINALS = 48  # ASSUME: samples of D_o that a laptop trains on in a minute; fewer where the data have fewer
+TEST = 0.3  # ASSUME: share of texts used as test items
+RESERVES = (0.2, 0.3, 0.4, 0.5)  # shares reserved for controls; the smallest sufficient one is used
+ORIGINALS = 48  # ASSUME: |D_o|, about a minute of training on a laptop; reduced if there are too few texts
 TEST_ITEMS = 120  # ASSUME: test texts per cell
-NAME = r"[a-z0-9]+(-[a-z0-9]+)*"  # of a domain, pool or study: it is part of paths
-SHOWN_IN = 0.02  # ASSUME: of a group's texts that must hold its name for the name to be a word that shows the group
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"  # names of domains, pools and studies are parts of paths
+SHOWN_IN = 0.02  # ASSUME: minimum share of a group's texts with its name for the name to be a cue of the group
 
 STUDY = """\
 # What does a model inherit from synthetic samples of {title}? Made by `bias-inheritance add-domain`; `add-pool` adds pools.
@@ -67,10 +67,10 @@ def main(words):
 
 
 def add_domain(name, file, text=None, label=None, group=None, reference=None, root=ROOT):
-    """Write catalog/domains/NAME.yaml and studies/NAME.yaml; yield the lines that say what was seen and what is next.
+    """Write catalog/domains/NAME.yaml and studies/NAME.yaml; yield lines with the detected columns and the next steps.
 
-    text, label, group: columns of the file, told by `columns` where they are None. Raises UserError, with nothing
-    written, for what no study can be made of and where a file of that name exists.
+    text, label, group: columns of the file; None: detected by `columns`. Raises UserError, before anything is written, for
+    unusable data and for existing files.
     """
     domain_file, study_file = Path(root, "catalog", "domains", f"{name}.yaml"), Path(root, "studies", f"{name}.yaml")
     check_new(name, domain_file, root)
@@ -120,7 +120,7 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
 
 
 def check_new(name, path, root):
-    """Raises UserError for a name that cannot be part of a path, and for a file that exists."""
+    """Raise UserError for a name that cannot be part of a path, and for an existing file."""
     if not re.fullmatch(NAME, name):
         raise UserError(f"{name!r}: names hold lower-case letters, digits and hyphens, as in support-tickets")
     if path.exists():
@@ -128,7 +128,7 @@ def check_new(name, path, root):
 
 
 def path_in_catalog(file, root):
-    """A path as the catalog holds it: relative to the project where the file lies in it."""
+    """A path as written in the catalog: relative to the project if the file is inside it."""
     path = Path(file).expanduser()
     if not path.exists():
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -138,9 +138,9 @@ def path_in_catalog(file, root):
 
 
 def _sizes(table):
-    """({test, reserve} shares, |D_o|) for which the data have enough of every label × group.
+    """({test, reserve} shares, |D_o|) for which every label × group has enough texts.
 
-    The strongest control takes all texts of a label from one group's reserve, at γ 0.50 as many as D_o has of the label.
+    The strongest control takes all texts of a label from the reserve of one group: at γ 0.50 as many as D_o has.
     """
     labels, groups = len(table.names["label"]), len(table.names["group"])
     sizes = {}
@@ -154,7 +154,7 @@ def _sizes(table):
 
 
 def _cues(table, group):
-    """What the domain's file says of a group: its name as a word that shows it, where its texts hold it."""
+    """The entry of a group in the domain's file: its name as a cue word, if its texts contain it."""
     rows = [row for (_, name), part in table.strata().items() if name == group for row in part.tolist()]
     word = group.casefold()
     if not word.isalpha() or len(word) < 3:
@@ -164,7 +164,7 @@ def _cues(table, group):
 
 
 def _domain_text(file, domain):
-    """The domain's file, with a comment beside what a user may want to change."""
+    """The text of the domain's file, with comments on the keys that a user may want to change."""
     comments = {
         "sample": "what one text is, with its article, as in: a support ticket",
         "data": "where the texts lie; `split` gives shares, the rest is the source of D_o",
@@ -203,7 +203,7 @@ def _listed(names, most=8):
 
 
 def table_of_counts(counts, labels, groups):
-    """Lines of how many texts each label × group has. counts: {(label, group): number}."""
+    """Lines of a table with the number of texts per label × group. counts: {(label, group): number}."""
     first, widths = max(map(len, labels)), [max(5, len(group)) for group in groups]
     yield "  " + "  ".join([" " * first, *(group.rjust(width) for group, width in zip(groups, widths, strict=True))])
     for label in labels:

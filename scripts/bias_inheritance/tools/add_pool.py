@@ -52,10 +52,10 @@ def main(words):
 
 
 def add_pool(name, file, domain_name, text=None, label=None, group=None, root=ROOT):
-    """Write catalog/biases/NAME.yaml and add the pool to studies/DOMAIN.yaml; yield the lines that say what was seen.
+    """Write catalog/biases/NAME.yaml and add the pool to studies/DOMAIN.yaml; yield lines with the detected columns.
 
-    text, label, group: columns of the file, told by the domain's labels and groups where they are None. Raises
-    UserError, with nothing written, for a pool that cannot be used.
+    text, label, group: columns of the file; None: detected by the domain's labels and groups. Raises UserError, before
+    anything is written, for an unusable pool.
     """
     domain = catalog.load("domain", domain_name)
     if domain["family"] != "labelled":
@@ -96,7 +96,7 @@ def add_pool(name, file, domain_name, text=None, label=None, group=None, root=RO
 
 
 def _written(labels):
-    """The labels as the data write them, and as tables name them."""
+    """The labels as written in the data, and as named in tables."""
     return [*labels, *labels.values()] if isinstance(labels, dict) else labels
 
 
@@ -106,14 +106,14 @@ def _groups_written(domain):
 
 
 def _with_pool(study_file, name):
-    """The study's file with the pool at the end of its list of pools; UserError where that list is not on one line."""
+    """The study's file with the pool appended to its list of pools; UserError if that list is not on one line."""
     if not study_file.is_file():
         raise UserError(
             f"{study_file.name}: there is no such study; make it with add-domain, or add the pool to grid.bias of yours"
         )
     text = study_file.read_text(encoding="utf-8")
     added = re.sub(
-        r"^(  bias: \[)(.*)(\])", lambda found: f"{found[1]}{found[2]}, {name}{found[3]}", text, count=1, flags=re.M
+        r"^(  bias: \[)(.*)(\])", lambda match: f"{match[1]}{match[2]}, {name}{match[3]}", text, count=1, flags=re.M
     )
     before, after = yaml.safe_load(text), yaml.safe_load(added)
     before["grid"]["bias"] = [*before["grid"].get("bias", []), name]
@@ -123,7 +123,7 @@ def _with_pool(study_file, name):
 
 
 def _check(bias, domain, study_file):
-    """Lines on the samples that the study would train on; raises UserError for a pool that it cannot use."""
+    """Lines with the composition of the samples that the study would use; raises UserError for an unusable pool."""
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     splits, _ = family.load(domain)
     size = grid.pool_size(configuration.read([study_file])[0], domain["name"])

@@ -2,8 +2,8 @@
 
     bias-inheritance costs [--configfile studies/NAME.yaml] [--config KEY=VALUE …]
 
-Nothing is run or read but the configuration and the data that are on this machine. Cells that several claims read count
-for each of them. GPU-hours are the counts at the speeds of docs/slurm.md.
+Nothing is run; only the configuration and local data are read. Cells used by several claims count for each of them.
+GPU-hours assume the throughput in docs/slurm.md.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main(words):
 
 
 def table(rows):
-    """The rows of costs.computing as text."""
+    """The rows of `costs.computing` as a text table."""
     width, lines, part = 40, [], None
     for row in rows:
         if row["part"] != part:

@@ -19,7 +19,7 @@ ORIGINALS = "| domain | countries | rows | prompts | used | copies | contradicti
 
 
 def describe_datasets(data_dir):
-    """The page as Markdown. Raises UserError for a file that is missing or cannot be read."""
+    """The page as Markdown. Raises UserError for a missing or unreadable file."""
     lines, corpora_read, shared, long = [], set(), Counter(), 0
     for name, dataset in all_datasets():
         samples, counts = corpora.read(dataset, data_dir)
@@ -33,7 +33,7 @@ def describe_datasets(data_dir):
         corpora_read.add(dataset["corpus"])
         shared.update(sample["twin"] for sample in samples)
         long += sum(len(sample["text"]) > catalog.load("task", dataset["task"])["longest_text"] for sample in samples)
-    # BiasInBios lies on the hub; what ships in its place is read
+    # BiasInBios is on the Hub; the shipped biographies are described instead
     biographies = twins()
     labels = [sample["label"] for sample in biographies]
     shown = ", ".join(f"{label} {count}" for label, count in sorted(Counter(labels).items()))
@@ -76,18 +76,18 @@ def describe_datasets(data_dir):
 
 
 def all_datasets():
-    """(name, description) of every dataset that lies in a file, in the order of language and corpus."""
-    found = [
+    """(name, description) of every local dataset, sorted by language and corpus."""
+    datasets = [
         (name, {"name": name, "task": task, **dataset})
         for task in catalog.names("task")
         for name, dataset in catalog.load("task", task).get("datasets", {}).items()
         if "file" in dataset
     ]
-    return sorted(found, key=lambda pair: (pair[1]["language"], pair[1]["corpus"], pair[0]))
+    return sorted(datasets, key=lambda pair: (pair[1]["language"], pair[1]["corpus"], pair[0]))
 
 
 def twins():
-    """The test samples of the gender domain as it ships."""
+    """The shipped test samples of the gender domain."""
     splits, _ = labelled.load(catalog.load("domain", "gender"))
     return splits["test"]
 

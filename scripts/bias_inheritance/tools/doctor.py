@@ -17,13 +17,13 @@ from pathlib import Path
 
 from bias_inheritance.plumbing.provenance import ROOT
 
-# ASSUME: what a model's files (as published and prepared), and a cell's adapter and checkpoint, take on disk as shares
-# of the memory that its file asks for; measured on the embedded model, rounded up
+# ASSUME: disk usage of a model's files (published and prepared), and of a cell's adapter and checkpoint, as fractions of
+# the model's mem_mb; measured on the embedded model, rounded up
 DISK_OF_MODEL, DISK_OF_CELL = 1 / 2, 1 / 75
 
 
 class Missing(Exception):
-    """Something that the study needs and that is missing: (what, the command that fixes it)."""
+    """A missing requirement of the study: (what is missing, the command that fixes it)."""
 
 
 def main(words):
@@ -74,7 +74,7 @@ def parse(words):
 
 
 def check(subject, look, *words):
-    """Print one line on a subject, and the fix if something is missing; return whether all is well."""
+    """Print one line per subject, with the fix if something is missing; return whether the check passed."""
     try:
         print(f"ok       {subject}: {look(*words)}", flush=True)
         return True
@@ -95,16 +95,16 @@ def check_python():
 
 
 def check_packages():
-    wanted = dict(
+    pinned = dict(
         line.split("==") for line in (ROOT / "envs" / "requirements.txt").read_text().splitlines() if "==" in line
     )
-    other = [name for name, version in wanted.items() if installed(name) != version]
+    other = [name for name, version in pinned.items() if installed(name) != version]
     if other:
-        shown = ", ".join(f"{name} {installed(name) or 'absent'} (pinned {wanted[name]})" for name in other[:3])
+        shown = ", ".join(f"{name} {installed(name) or 'absent'} (pinned {pinned[name]})" for name in other[:3])
         raise Missing(
-            f"{len(other)} of {len(wanted)} are not as pinned: {shown}{' …' * (len(other) > 3)}", "make setup"
+            f"{len(other)} of {len(pinned)} are not as pinned: {shown}{' …' * (len(other) > 3)}", "make setup"
         )
-    return f"{len(wanted)}, all as pinned"
+    return f"{len(pinned)}, all as pinned"
 
 
 def installed(name):
@@ -126,7 +126,7 @@ def check_torch(config):
 
 
 def read(arguments):
-    """(the configuration as Snakemake would merge it, lines on data that are not there); (None, all faults) if unsound."""
+    """(configuration merged as by Snakemake, messages on missing data); (None, all error messages) if it is invalid."""
     from bias_inheritance.plumbing.errors import UserError
     from bias_inheritance.study import checks, configuration
 
@@ -151,7 +151,7 @@ def resources(config):
 
 
 def needs_gpu(config):
-    return any(asked["gpu"] for asked in resources(config))
+    return any(resources_of_model["gpu"] for resources_of_model in resources(config))
 
 
 def roles(config):
@@ -208,10 +208,10 @@ def check_data(config, faults):
         count += len(read)
         hub += [] if read else [name]
         fixtures += [name] if grid.uses_fixtures(config, name) else []
-    told = [f"{count} files"] if count else []
-    told += [f"{', '.join(hub)} over the network, from the hub"] if hub else []
-    told += [f"invented ones for {', '.join(fixtures)} (real: --config data_dir=PATH)"] if fixtures else []
-    return "; ".join(told)
+    parts = [f"{count} files"] if count else []
+    parts += [f"{', '.join(hub)} over the network, from the hub"] if hub else []
+    parts += [f"invented ones for {', '.join(fixtures)} (real: --config data_dir=PATH)"] if fixtures else []
+    return "; ".join(parts)
 
 
 def check_model(name):
@@ -240,7 +240,7 @@ def served(config):
 
 
 def ask_server(config, name):
-    """Send the study's first request to a server, after saying so; what its answer shows (served/client.py)."""
+    """Announce and send the study's first request to a server; returns the capabilities it shows (served/client.py)."""
     from bias_inheritance.models.served import address, client
     from bias_inheritance.plumbing.errors import UserError
     from bias_inheritance.study import costs
@@ -252,7 +252,7 @@ def ask_server(config, name):
     costs.write_terms(work, config)
     card = address.card(name, content["source"])
     server = client.Server(card, [], content, work / "doctor" / name, Path("doctor") / f"{name}.jsonl")
-    server.service |= {"patience": 0}  # one try: whoever asks is waiting
+    server.service |= {"patience": 0}  # no retries: the user is waiting
     print(
         f"         one request of at most {client.CHOICE_TOKENS} tokens is sent to the {server.where()}, model {server.id}",
         flush=True,
@@ -267,7 +267,7 @@ def ask_server(config, name):
 
 
 def check_memory(config):
-    """Whether a job that loads a model fits, and how many run at once by cores and memory, as Snakemake schedules them."""
+    """Check that a job that loads a model fits in memory; returns how many Snakemake can run at once."""
     from bias_inheritance.plumbing import machine
 
     available, cores = machine.memory_of_jobs_mb(), machine.cores()
@@ -290,15 +290,17 @@ def check_memory(config):
 def check_gpu(config):
     from bias_inheritance.plumbing import gpus
 
-    found = gpus.visible()
+    visible_gpus = gpus.visible()
     if not needs_gpu(config):
         return "none needed"
-    if not found:
+    if not visible_gpus:
         raise Missing(
             "none here, and the study's model asks for one",
             "take a machine that has one, a cluster (there: doctor --slurm), or another model (grid.model)",
         )
-    listing = answer("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader") or f"{len(found)} found"
+    listing = (
+        answer("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader") or f"{len(visible_gpus)} found"
+    )
     return f"{'; '.join(listing.splitlines())}: run with --profile profiles/workstation"
 
 
@@ -332,25 +334,27 @@ def check_slurm(config):
 
 
 def check_nodes(config):
-    """Of the whole cluster: whether one node has both the memory and the GPU that a job asks for."""
+    """Check that some node of the cluster has both the memory and the GPU that a job requests."""
     listing = answer("sinfo", "-h", "-N", "-o", "%m %G")
     if not listing:
         raise Missing("SLURM names none", "sinfo -N")
     nodes = [(int(re.match(r"\d+", line)[0]), "gpu" in line) for line in listing.splitlines()]
-    told = []
-    for asked in resources(config):
-        fitting = sum(memory >= asked["mem_mb"] and (gpu or not asked["gpu"]) for memory, gpu in nodes)
+    parts = []
+    for requirements in resources(config):
+        fitting = sum(memory >= requirements["mem_mb"] and (gpu or not requirements["gpu"]) for memory, gpu in nodes)
         if not fitting:
             raise Missing(
-                f"none has the {asked['mem_mb']} MB{' and the GPU' if asked['gpu'] else ''} that one job asks for",
+                f"none has the {requirements['mem_mb']} MB{' and the GPU' if requirements['gpu'] else ''} that one job asks for",
                 "sinfo -N -o '%N %m %G', or lower resources.mem_mb in the model's file",
             )
-        told.append(f"{fitting} of {len(nodes)} have {asked['mem_mb']} MB{' and a GPU' if asked['gpu'] else ''}")
-    return "; ".join(dict.fromkeys(told))
+        parts.append(
+            f"{fitting} of {len(nodes)} have {requirements['mem_mb']} MB{' and a GPU' if requirements['gpu'] else ''}"
+        )
+    return "; ".join(dict.fromkeys(parts))
 
 
 def answer(*words):
-    """What a program prints, or None where it is not there, fails or hangs."""
+    """The output of a program, or None if it is missing, fails or times out."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,8 +1,8 @@
-"""Write a tuned cell as a plain folder that lm-evaluation-harness and TRL load: merged weights, tokenizer, chat template.
+"""Export a tuned cell as a folder that lm-evaluation-harness and TRL load: merged weights, tokenizer, chat template.
 
     bias-inheritance export results/demo/cells/MODEL/DOMAIN/BIAS/gamma-0.50/MITIGATION/seed-1/round-1 FOLDER
 
-The cell of the untuned model gives the base.
+The cell `untuned` exports the base model.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main(words):
     )
     arguments = parser.parse_args(words)
     try:
-        card, adapter, name = found(arguments.cell)
+        card, adapter, name = resolve_cell(arguments.cell)
         refuse_target(arguments.folder)
         system = catalog.load("model", card["model"])["system"]
         export.export(card, adapter, arguments.folder, system, name, arguments.dtype)
@@ -37,11 +37,10 @@ def main(words):
     print("\n".join([f"written: {arguments.folder}", *export.commands(arguments.folder)]))
 
 
-def found(cell):
+def resolve_cell(cell):
     """(model card, adapter folder or None for the untuned model, the cell's name) of a cell's folder.
 
-    Raises UserError for a folder that is no cell, that of a served model, one that has not been trained yet, or a collapsed
-    one.
+    Raises UserError for a folder that is not a cell, and for the cell of a served model, an untrained, or a collapsed cell.
     """
     parts = cell.resolve().parts
     at = len(parts) - 1 - parts[::-1].index("cells") if "cells" in parts else None
@@ -69,7 +68,7 @@ def found(cell):
 
 
 def refuse_target(folder):
-    """Raise UserError for a folder that is not empty, or that lies in results/, where audit would call it extra."""
+    """Raise UserError for a folder that is not empty, or is inside results/, where audit would report it as extra."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists already; remove it or name another folder")
     if (ROOT / "results") in folder.resolve().parents:

@@ -3,11 +3,11 @@
   bias-inheritance power results/PILOT/scores.csv --seeds 5
   bias-inheritance power --run-sd 0.02 --item-sd 0.6 --items 100 --seeds 5
 
-inheritance.csv and the tables of misalignment/ beside scores.csv are read with it. Contrasts that have no row are named
-below the table, each with the reason. The effect to detect is each contrast's margin, the smallest that would matter,
-unless --effect gives another. A seed's contrast varies by its run (pool, originals, training) and by how single items
-fall: variance = run sd² + item sd² / items. From a pilot, the item part comes from the within-run intervals, as if cells
-had different items; since they share them, the table tends to credit items with too much.
+inheritance.csv and the tables of misalignment/ next to scores.csv are read too. Contrasts without a row are listed below
+the table with the reason. The effect to detect is each contrast's margin, the smallest that would matter, unless --effect
+is given. The variance of a seed's contrast has a run component (pool, originals, training) and an item component:
+variance = run sd² + item sd² / items. From a pilot, the item component is estimated from the within-run intervals as if
+cells had independent items; since they share items, it tends to be overestimated.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def parse(words):
 
 
 def read_pilot(path):
-    """scores.csv with inheritance.csv and the misalignment tables of its study, as far as it has them."""
+    """scores.csv together with inheritance.csv and the misalignment tables of its study, if present."""
     import pandas as pd
 
     tables = [path.parent / "misalignment" / f"{name}.csv" for name in ("values", "groups", "distributions")]
@@ -100,7 +100,7 @@ def read_pilot(path):
 
 
 def grid_of(scores):
-    """The pools, domains and mitigations of a pilot, as far as the catalog has them."""
+    """The pools, domains and mitigations of a pilot that are in the catalog."""
     return {
         axis: [name for name in catalog.names(axis) if name in set(scores[axis])]
         for axis in ("bias", "domain", "mitigation")
@@ -108,10 +108,11 @@ def grid_of(scores):
 
 
 def rows_of_pilot(declared, scores, effect):
-    """([{claim, contrast, run_sd, item_sd, items, seeds, effect, alpha}] of every contrast that the pilot can measure,
-    [(claim, contrast, why not)] of the others).
+    """([{claim, contrast, run_sd, item_sd, items, seeds, effect, alpha}] of every contrast that the pilot measures,
+    [(claim, contrast, reason)] of the others).
 
-    seeds: the pilot's, which tell how well its sd is known. All bias types count as if their manipulation had worked.
+    seeds: number of seeds of the pilot, which determines the uncertainty of its sd. The manipulation check is assumed to
+    have passed for all bias types.
     """
     import pandas as pd
 
@@ -152,7 +153,7 @@ def rows_of_pilot(declared, scores, effect):
 
 
 def rules(declared):
-    """[(claim, contrast, why not)] of the rows that no test decides."""
+    """[(claim, contrast, reason)] of the rows that are not decided by a test."""
     return [
         (claim, contrast["name"], "A rule over the verdicts of other rows.")
         for claim, entry in declared["claims"].items()
@@ -162,7 +163,7 @@ def rules(declared):
 
 
 def without_power(test, effect):
-    """Why a contrast that was measured has no number of seeds, or None."""
+    """The reason why no number of seeds can be computed for a measured contrast, or None."""
     if "with" in test["spec"]:
         return RANKED
     if effect is None and "margin" not in test["spec"]:
@@ -175,7 +176,7 @@ def without_power(test, effect):
 
 
 def item_variance(test):
-    """Variance of a seed's contrast that comes from its items, by the within-run intervals, cells taken as independent."""
+    """Item component of the variance of a seed's contrast, from the within-run intervals, assuming independent cells."""
     rows, _ = contrasts.outcome_runs(test["spec"], test["declared"], test["study"])
     weights = [test["data"]["weights"].get(cell, 0.0) for cell in rows[frames.CELL].itertuples(index=False, name=None)]
     errors = (rows["ci_high"] - rows["ci_low"]) / (2 * Z)
@@ -208,7 +209,7 @@ def rows_of_given(declared, run_sd, item_sd, items, effect):
 
 
 def row_count(contrast, declared):
-    """Rows of claims.csv that a contrast gives where the study has everything in the catalog and two groups."""
+    """Number of rows of claims.csv for a contrast in a study with the whole catalog and two groups."""
     known = {
         "types": declared["types"],
         "natural": [name for name in catalog.names("bias") if catalog.load("bias", name)["role"] == "natural"],
@@ -220,9 +221,9 @@ def row_count(contrast, declared):
 
 
 def needs(row, declared, seeds):
-    """{find, pessimistic, none, more_items}: seeds to find the effect, the same if the pilot's sd came out low by luck (upper
-    80% limit), seeds to show that there is none (TOST), and items needed with the given number of seeds; None: more than
-    can be run, whatever the items.
+    """{sd, find, pessimistic, none, more_items}: the sd of a seed's contrast, seeds to detect the effect, the same at the
+    upper 80% confidence limit of the pilot's sd, seeds to show equivalence (TOST), and items needed with the given number
+    of seeds; None: infeasible.
     """
     from scipy.stats import chi2
 
@@ -249,7 +250,7 @@ def needs(row, declared, seeds):
 
 
 def table(rows, seeds, power):
-    """The printed table, and what its columns mean."""
+    """The printed table with a legend of its columns."""
     head = [
         "claim",
         "contrast",

@@ -43,11 +43,11 @@ def main(words):
 
 
 def trace(path, row=None, samples=0):
-    """{study, file, sha256, row, starts, jobs: {record's name: …, with its inputs as jobs}, absent, models, samples}.
+    """{study, folder, file, sha256, made_by, row, starts, weights, jobs, absent, models, pools, samples} of a file.
 
-    starts: the files that the lineage begins with: the file itself, or the scores that a row was made from; absent: files
-    of the lineage that are missing; models: {card's name: its content, or None if missing}.
-    Raises UserError for a file that no record names and for a row that does not exist.
+    starts: the roots of the lineage: the file itself, or the score files of a row; jobs: {record name: record}; absent:
+    missing files of the lineage; models: {card name: its content, or None if missing}.
+    Raises UserError for a file without a record and for a row that does not exist.
     """
     study = records.study_of(path)
     name = f"{study.name}/{Path(path).resolve().relative_to(study.folder.resolve()).as_posix()}"
@@ -93,7 +93,7 @@ def trace(path, row=None, samples=0):
 
 
 def existing_path(study, name):
-    """The path of a file that must be read. Raises UserError if it is missing."""
+    """The path of a required file. Raises UserError if it is missing."""
     path = study.path(name)
     if not path.is_file():
         raise UserError(f"{path}: is missing, and the row's lineage depends on it")
@@ -109,7 +109,7 @@ def read_row(study, name, number):
 
 
 def score_file(study, row):
-    """The file of scores that a row of scores.csv was copied from."""
+    """The score file of a cell from which a row of scores.csv was copied."""
     cell = f"{row['model']}/{row['domain']}/{row['bias']}/gamma-{float(row['gamma']):.2f}/{row['mitigation']}"
     name = f"{study.name}/cells/{cell}/seed-{row['seed']}/round-{row['round']}/scores/{row['task']}.json"
     if name not in study.makers:
@@ -118,9 +118,9 @@ def score_file(study, row):
 
 
 def claim_scores(study, name, row):
-    """(files of scores, {cell: weight}) behind a row of claims.csv: the runs that its contrast weighs, over all seeds.
+    """(score files, {cell: weight}) of a row of claims.csv: the runs in its contrast, over all seeds.
 
-    A row that sums up others (a whole claim, what stands beside a test) has all tables behind it, and no weights.
+    A row without a test of its own (a compound claim, for example) depends on all tables, and has no weights.
     """
     import pandas as pd
 
@@ -150,7 +150,7 @@ def claim_scores(study, name, row):
 
 
 def generated_pools(study, job):
-    """(file, {samples, prompts, seeds}) of a job that had samples written: the prompts and seeds of each."""
+    """(file, {samples, prompts, seeds}) for each generated pool among the outputs of a job."""
     for entry in records.entries(job["outputs"]):
         path = study.path(entry["path"])
         if path.name == "pool.jsonl" and path.is_file():
@@ -161,7 +161,7 @@ def generated_pools(study, job):
 
 
 def first_samples(study, job, count):
-    """(file, its first `count` samples) of a job that wrote samples: pools, mixes, items, predictions."""
+    """(file, its first `count` samples) for each output of a job with samples: pools, mixes, items, predictions."""
     for entry in records.entries(job["outputs"]) if count else []:
         path = study.path(entry["path"])
         if not path.is_file():
@@ -174,7 +174,7 @@ def first_samples(study, job, count):
             yield entry["path"], pyarrow.parquet.read_table(path).slice(0, count).to_pylist()
 
 
-# ---- for the eye -------------------------------------------------------------------------------------------------
+# ---- display -----------------------------------------------------------------------------------------------------
 
 
 def show(lineage):
@@ -195,7 +195,7 @@ def show(lineage):
 
 
 def print_tree(job, makers, lineage, indent, last, printed, name):
-    """One job and, once, all that is behind it."""
+    """Print a job and, at its first occurrence, all jobs upstream of it."""
     study = lineage["study"]
     branch, inner = ("└─ ", "   ") if last else ("├─ ", "│  ")
     label = f"{job['step']}  {short_name(name, study)}"
@@ -239,7 +239,7 @@ def print_tree(job, makers, lineage, indent, last, printed, name):
 
 
 def job_facts(job):
-    """One job, one line each: its cell, shortened parameters, notes, time and machine."""
+    """Lines on a job: its cell, shortened parameters, notes, time and machine."""
     if job["wildcards"]:
         yield "  ".join(f"{key} {value}" for key, value in job["wildcards"].items())
     simple = {key: value for key, value in job["parameters"].items() if not isinstance(value, (dict, list))}
