@@ -1,9 +1,9 @@
-# From scores to effects, claims and the manipulation check, and what holds the results against the study.
+# Effects, claims, the manipulation check, and checks of the results against the study's configuration.
 
 DOMAIN_TASKS = [
     {"domain": domain, "task": task} for domain in GRID["domain"] for task in grid.tasks_of(config, domain)
 ]
-# β is read off a domain's classification task; the first one, where it has several
+# β is measured on a domain's classification task; the first one, if it has several
 CLASSIFIED = {
     place["domain"]: place["task"]
     for place in reversed(DOMAIN_TASKS)

@@ -1,4 +1,4 @@
-# What a study is made for: its products, with a card per pool, as a Provenance Run Crate.
+# The products of a study, with a card per pool, as a Provenance Run Crate.
 
 
 PRODUCTS = [

@@ -1,4 +1,4 @@
-# Pools of biased samples, and the controls' copies.
+# Pools of biased samples, and copied pools of controls.
 
 
 rule write_pool:

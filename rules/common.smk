@@ -1,4 +1,4 @@
-# Helpers of the rules: paths of the contract, and how a step is called. Nothing here computes a result.
+# Helpers of the rules: paths of results, and the command line of steps. No result is computed in this file.
 import inspect
 import json
 import os
@@ -21,16 +21,18 @@ ORIGINALS = f"{RESULTS}/originals/{{domain}}"
 GRID = config["grid"]
 CELLS = grid.cells(config)
 POOLS = grid.pools(config)
-LONGEST_LINE = 40_000  # characters of arguments in a command; more go into a file
-SOURCES = {}  # code files read so far, for the steps' digests
-# Trainings take longest: what they wait for goes before them, and they before all else, so that no core waits for one at
-# the end.
+LONGEST_LINE = (
+    40_000  # maximum length (characters) of arguments in a command; longer ones are passed in a file
+)
+SOURCES = {}  # cache of code files read for the digests of steps
+# Training takes longest: its prerequisites run first, then training, then everything else, so that no core idles at the
+# end waiting for one training.
 BEFORE_TRAINING = 3
 MEMORY_OF_JOBS = machine.memory_of_jobs_mb() if workflow.local_exec else None
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
-# The host's variables that a step in a container gets: `--cleanenv` keeps out all others. OPENBLAS_* say which processor
-# numpy's kernels are made for, and a sum's last digit follows from the kernel.
+# Environment variables passed into containers; `--cleanenv` removes all others. OPENBLAS_* select the kernels of numpy,
+# on which the last digit of a sum depends.
 PASSED = [
     *warm.MEMORY,
     "CUDA_VISIBLE_DEVICES",
@@ -52,8 +54,8 @@ for variable, value in warm.MEMORY.items():
     os.environ.setdefault(variable, value)
 
 
-# Rules of steps that load no model and take seconds, less than a job of a cluster needs to start, or that ask a server,
-# which a cluster's node often cannot reach, are marked `localrule`: they run where Snakemake does.
+# `localrule` marks rules that run on the host of Snakemake: steps that load no model and take only seconds, less than a
+# cluster job needs to start, and steps that query a server, which cluster nodes often cannot reach.
 
 
 wildcard_constraints:
@@ -74,27 +76,27 @@ if IN_CONTAINERS:
 
 
 def image(role):
-    """The container image of a role (cpu, gpu); Snakemake uses it with `--sdm apptainer`, else steps run on the host.
+    """The container image of a role (cpu, gpu), used with `--sdm apptainer`; otherwise steps run on the host.
 
-    `make containers` names an image by its sha256 and leaves a link to it: a rebuilt image is another image to
-    Snakemake, which reruns what used it, and a record tells the digest without reading the image. A study whose models
-    ask for no GPU runs wholly in the image for CPUs.
+    `make containers` names an image by its sha256 and creates a link to it: Snakemake treats a rebuilt image as a new one
+    and reruns the steps that used it, and records contain the digest without reading the image. A study whose models need
+    no GPU uses only the CPU image.
     """
     role = role if ON_GPU else "cpu"
     link = config["containers"][role]
     if not IN_CONTAINERS:
         return link
     if link is None:
-        sys.exit(f"containers.{role}: null names no image; name one, or run without --sdm apptainer")
+        sys.exit(f"containers.{role}: is null; name an image, or run without --sdm apptainer")
     if not os.path.islink(link):
         sys.exit(
-            f"{link}: no image made by `make containers` lies there; make it, or run without --sdm apptainer"
+            f"{link}: is not an image built by `make containers`; build it, or run without --sdm apptainer"
         )
     return os.path.join(os.path.dirname(link), os.readlink(link))
 
 
 def step_command(name):
-    """The shell command of a step. A container gets no variables but those of PASSED and the number of threads."""
+    """The shell command of a step. Containers get only the variables in PASSED and the number of threads."""
     python = (
         "OMP_NUM_THREADS={threads} python3"
         if IN_CONTAINERS
@@ -104,16 +106,16 @@ def step_command(name):
 
 
 def with_signature(function):
-    """Store a function's signature on it: Snakemake asks for it some twenty times per job (saves 10% of planning)."""
+    """Cache a function's signature: Snakemake inspects it about twenty times per job (saves 10% of planning)."""
     function.__signature__ = inspect.signature(function)
     return function
 
 
 def code(name, choosing=None, axes=()):
-    """Digest of the step's own code, so that a changed line reruns what it touches and a touched file nothing.
+    """Digest of a step's code, so that a changed line reruns the steps that use it, and a touched file nothing.
 
-    choosing: gives the parameters that choose modules by name, a domain's `family` or a task's `kind`. axes: as in
-    `parameters`.
+    choosing: function of wildcards that returns the parameters which select modules by name (a domain's `family`, a task's
+    `kind`). axes: as in `parameters`.
     """
     if choosing is None:
         return digest_of_code(name, "null")
@@ -129,7 +131,7 @@ def digest_of_code(name, chosen):
 
 @with_signature
 def paths(wildcards, input, output, resources):
-    """Options that hand a step its named inputs and outputs under their names, and what the record needs."""
+    """Command line options with a step's named inputs and outputs, and the fields for its record."""
     words = []
     for name, value in [*input.items(), *output.items()]:
         if name != "record":
@@ -140,10 +142,10 @@ def paths(wildcards, input, output, resources):
 
 
 def parameters(function, axes=()):
-    """The step's parameters as sorted JSON of the exact leaves that it uses; a change in them reruns it.
+    """A step's parameters as sorted JSON with exactly the leaves that it uses; a change in them reruns the step.
 
-    axes: the only wildcards that they depend on; they are then computed once per value and not once per job. They stand
-    apart from `paths`: Snakemake compares no parameter that was derived from inputs.
+    axes: the only wildcards on which they depend; they are then computed once per value instead of once per job. They are
+    separate from `paths`, since Snakemake does not compare parameters that are derived from inputs.
     """
     text = with_signature(once_per(axes, lambda wildcards: shell_arguments([compact(function(wildcards))])))
     text.leaves = function  # for the plan
@@ -151,7 +153,7 @@ def parameters(function, axes=()):
 
 
 def once_per(axes, function):
-    """A function of wildcards that depends on `axes` alone, computed once per their values; of all, if none are given."""
+    """Cache a function of wildcards that depends on `axes` only; without axes the function is returned unchanged."""
     if not axes:
         return function
     computed = cache(lambda *values: function(Wildcards(fromdict=dict(zip(axes, values, strict=True)))))
@@ -159,13 +161,13 @@ def once_per(axes, function):
 
 
 def shell_arguments(words):
-    """The words quoted for a shell, or a file that the step reads them from: a shell takes no argument above 128 KB."""
+    """The words quoted for a shell, or a reference to a file that contains them (arguments are limited to 128 KB)."""
     line = " ".join(shlex.quote(word) for word in words)
     return line if len(line) < LONGEST_LINE else arguments_file(words)
 
 
 def arguments_file(words):
-    """`@PATH` of a file in .work/ that holds the words, one a line."""
+    """`@PATH` of a file in .work/ that contains the words, one per line."""
     text = "\n".join(words) + "\n"
     path = f"{WORK}/options/{provenance.digest(text)[:16]}.txt"
     if not os.path.exists(path):
@@ -178,24 +180,24 @@ def compact(value):
 
 
 def path_of(pattern, cell, **more):
-    """A path of the contract for one cell or pool of the grid, given as a dict or as wildcards."""
+    """A results path for one cell or pool of the grid, given as a dict or as wildcards."""
     return pattern.format(**{**dict(cell.items()), **more})
 
 
 def pool_of(wildcards, round_):
-    """The pool that round `round_` of a cell is trained on: the untuned model's, or what the round before wrote."""
+    """The pool on which round `round_` of a cell trains: the untuned model's, or the one generated by the previous round."""
     if round_ == 1:
         return f"{path_of(POOL, dict(wildcards.items()))}/pool.jsonl"
     return f"{path_of(CELL, wildcards, round=round_ - 1)}/pool.jsonl"
 
 
 def pool_sibling_path(cell, name):
-    """A file that lies beside the pool that a cell's round adds."""
+    """A file in the folder of the pool that a cell's round adds."""
     return f"{os.path.dirname(pool_of(cell, cell['round']))}/{name}"
 
 
 def added_texts_path(cell):
-    """What a cell's round adds to the originals; the originals themselves where it adds nothing."""
+    """The pool that a cell's round adds to the originals; the originals themselves if it adds none."""
     if cell["bias"] == "original":
         return f"{path_of(ORIGINALS, cell)}/seed-{cell['seed']}/originals.jsonl"
     return pool_of(cell, cell["round"])
@@ -212,7 +214,7 @@ def resources_of(wildcards):
 def model_resource(key):
     """`threads`, `gpu` or `runtime` (minutes, for a cluster) of jobs that load a model, from the model's file.
 
-    The value itself where all models of the study have the same: Snakemake calls a function several times per job.
+    A plain value if it is the same for all models of the study, since Snakemake calls functions several times per job.
     """
     values = {catalog.load("model", model)["resources"][key] for model in GRID["model"]}
     return (
@@ -227,10 +229,10 @@ def alignment_of(wildcards):
 
 @with_signature
 def memory(wildcards, attempt, beside=0):
-    """MB for a job that loads a model: what its file says, and half of that more after each failure (`retries`), and what
-    it loads `beside` the model.
+    """Memory (MB) of a job that loads a model: the value in its file, plus half of that after each failure (`retries`),
+    plus what it loads `beside` the model.
 
-    On this machine at most what all jobs may share, so that a job that needs more runs alone instead of never.
+    Local jobs are capped at the total for all jobs, so that a job that needs more runs alone instead of never.
     """
     needed = resources_of(wildcards)["mem_mb"] * (attempt + 1) // 2 + beside
     return min(needed, MEMORY_OF_JOBS) if MEMORY_OF_JOBS else needed
@@ -267,7 +269,7 @@ def leaves(axis, name, keys):
 
 
 def read_of(domain):
-    """The leaves of a domain's file that say what it reads, with the datasets of its tasks in this study."""
+    """The leaves of a domain's file that determine the data it reads, with the datasets of its tasks in this study."""
     return {
         **domain_leaves(domain, "family", "data", "labels", "groups", "contrasts", "swap"),
         "sentences": config["sentences"],
@@ -276,12 +278,12 @@ def read_of(domain):
 
 
 def leaves_except(content, *keys):
-    """A catalog file's content but for what a step does not read, so that a new title reruns no generation."""
+    """A catalog file's content without keys that a step does not use, so that a new title reruns no generation."""
     return {key: value for key, value in content.items() if key not in keys}
 
 
 def pool_parameters(wildcards, count):
-    """Leaves of a pool of which `count` samples are needed; a generated one asks for spare ones beyond."""
+    """Parameters of a pool of which `count` samples are needed; generated pools have spare samples."""
     spare = config["generation"]["spare"] if is_generated(wildcards.bias) else 0
     return {
         "bias": leaves_except(catalog.load("bias", wildcards.bias), "title", "number", "does"),
@@ -312,7 +314,7 @@ def bias_constraint(*sources):
 
 
 def files_of_pool(wildcards, paths):
-    """`paths` for a pool whose samples come from files, nothing for any other."""
+    """`paths` for a pool from files, [] for any other."""
     return paths if from_file.is_file(catalog.load("bias", wildcards.bias)) else []
 
 
@@ -325,7 +327,7 @@ def is_generated(bias):
 
 
 def card_place(pool):
-    """Where a pool is from, for its card; `cell` is that of the round before, whose model wrote it, none in round 1."""
+    """The origin of a pool, for its card; `cell` is the cell of the previous round that generated it, None in round 1."""
     cell = (
         {"gamma": pool["gamma"], "mitigation": pool["mitigation"], "round": pool["round"] - 1}
         if pool["round"] > 1
@@ -336,13 +338,13 @@ def card_place(pool):
 
 @with_signature
 def pools_up_to_round(wildcards):
-    """The pools of a cell's rounds up to its own."""
+    """The pools of all rounds up to that of the cell."""
     return [pool_of(wildcards, number) for number in range(1, int(wildcards.round) + 1)]
 
 
 @with_signature
 def mix_before(wildcards):
-    """The mix of the round before, which tells whether the chain still goes on; none in round 1."""
+    """The mix of the previous round, which records whether the chain has collapsed; none in round 1."""
     return (
         [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/mix.json"]
         if int(wildcards.round) > 1
@@ -359,7 +361,7 @@ def pools_of_mix(wildcards):
 
 
 def balanced_texts(wildcards):
-    """What a mitigation that asks the model holds D_a against: the baseline's pool, or D_o where the study has none."""
+    """The reference texts of mitigations that query the model: the baseline's pool, or D_o if the study has none."""
     if not grid.asks_the_model(wildcards.mitigation):
         return []
     control = grid.comparisons(config)[wildcards.bias].get("slant")
@@ -369,12 +371,12 @@ def balanced_texts(wildcards):
 
 
 def chosen_by_mix(wildcards):
-    """What chooses the modules of a mix: the domain's family and the mitigation's methods."""
+    """The parameters that select the modules of a mix: the domain's family and the mitigation's methods."""
     return [domain_leaves(wildcards.domain, "family"), catalog.load("mitigation", wildcards.mitigation)]
 
 
 def mix_parameters(wildcards):
-    """What decides a cell's mix, beside the files and the seed."""
+    """The parameters of a cell's mix, in addition to its files and seed."""
     return {
         "domain": domain_leaves(
             wildcards.domain,
@@ -407,7 +409,7 @@ def model_leaves(name, *keys):
 
 @with_signature
 def adapter_before(wildcards):
-    """The adapter that training goes on from: none, or the one of the round before in studies that continue."""
+    """The adapter from which training continues: that of the previous round if `rounds.start` is continue, else none."""
     if config["rounds"]["start"] == "base" or int(wildcards.round) < 2:
         return []
     return [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/adapter"]
@@ -415,7 +417,7 @@ def adapter_before(wildcards):
 
 @with_signature
 def adapter_of(wildcards):
-    """A cell's adapter, none for the untuned model."""
+    """A cell's adapter; none for the untuned model."""
     return [] if wildcards.bias == "untuned" else [f"{path_of(CELL, wildcards)}/adapter"]
 
 
@@ -427,7 +429,7 @@ def items_of_tasks(wildcards):
 
 @with_signature
 def training_priority(wildcards):
-    """What takes longest goes first."""
+    """Priority of training: the longest jobs first."""
     return 2 if alignment_of(wildcards) else 1
 
 
@@ -442,7 +444,7 @@ def tasks_of_domain(domain):
 
 @with_signature
 def opinions_file(wildcards):
-    """The file with the opinion questions; none where they are fetched."""
+    """The file with the opinion questions; none if they are fetched from the Hub."""
     source = config["opinions"]["source"]
     if source == "hub":
         return []

@@ -1,4 +1,4 @@
-# What every model answers, and what the answers are worth.
+# Predictions of every model, and their scores.
 
 
 rule predict:

@@ -48,7 +48,7 @@ rule finetune:
 use rule finetune as finetune_served with:
     wildcard_constraints:
         model=model_constraint(grid.served),
-    # a paid job that failed is made anew only by another run, whatever the profile's retries
+    # a failed paid job is retried only by another run, whatever the profile's retries
     retries: 0
     localrule: True
     container:

@@ -1,9 +1,9 @@
-# Why: the misalignments of values, groups and distributions, each of them only where the study asks for it.
+# Explanations: misalignment of values, groups and distributions, each only if the study requests it.
 
 OPINIONS = catalog.opinions()
 EMBEDDER = catalog.embedder()
 PROBED = grid.probed(config)
-# every pool with the round that it is for; those of later rounds are named by the cell that wrote them
+# every pool with the round that trains on it; later pools are named by the cell that generated them
 EVERY_POOL = [{**pool, "round": 1} for pool in POOLS] + grid.later_pools(config)
 GENERATED_POOLS = [
     pool
@@ -12,12 +12,12 @@ GENERATED_POOLS = [
     and catalog.load("domain", pool["domain"])["family"] == "labelled"
 ]
 TABLES = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"]]
-# what the effects are held against; the groups of a bias type's texts are set by hand
+# misalignments that are correlated with effects; without groups, whose shares are fixed by design in bias types
 RELATED = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"] if name != "groups"]
 MISALIGNMENT = TABLES + [
     f"{RESULTS}/misalignment/{name}.csv" for name in ("together", "correlations") if RELATED
 ]
-# effects that the misalignments are held against, outcomes of catalog/claims.yaml
+# effects that misalignments are correlated with; outcomes of catalog/claims.yaml
 OUTCOMES = ["harm", "salary-gap", "hiring-gap", "negative-stories"]
 PERMUTATIONS = 1000
 

@@ -1,16 +1,18 @@
-# How a run starts and ends, and the plan that audit holds results against; alone, since Snakemake's linter wants no
-# function beside a rule.
+# Start and end of a run, and the plan that audit compares results with; a separate file, since Snakemake's linter rejects
+# files with both functions and rules.
 
 
 def write_plan():
-    """What the present configuration gives every record that exists, in .work/STUDY/plan.json, for audit.
+    """Write the parameters that the current configuration gives to every existing record to .work/STUDY/plan.json, for
+    audit.
 
-    Made whenever Snakemake reads the configuration, a dry run included, and at the end of a run. `sources` are the files that the plan follows from: audit has it made anew where one of them changed.
+    It is written whenever Snakemake reads the configuration, including dry runs, and at the end of a run. `sources` are the
+    files that determine the plan: audit has it regenerated if one of them has changed.
     """
     steps = [step for step in workflow.rules if "record" in step.output.keys()]
     planned = {}
     for path in sorted(map(str, Path(RESULTS).rglob(f"*{provenance.SUFFIX}"))):
-        planned[path] = None  # no step makes it any more
+        planned[path] = None  # unless a step produces it
         for step in steps:
             match = step.output.record.match(path)
             if match:
@@ -47,7 +49,7 @@ def write_plan():
 
 
 def start_run():
-    """Hold the study's lock for as long as this Snakemake runs, and start the display and the warm worker."""
+    """Hold the study's lock while this Snakemake process runs, and start the display and the warm worker."""
     try:
         globals().update(held=files.hold(f"{WORK}/lock"))
     except UserError as fault:
@@ -64,7 +66,7 @@ def end_run():
 
 
 def leaves_of(step, wildcards):
-    """{name: digest} of the parameters that a step gives a job, or None where the configuration lacks what it needs."""
+    """{name: digest} of a job's parameters, or None if the configuration lacks something they need."""
     try:
         leaves = step.params.parameters.leaves(wildcards)
     except (KeyError, OSError, UserError):

@@ -1,8 +1,8 @@
-# The report, and the configuration that it stands on.
+# The report, and the resolved configuration.
 
-# samples of the pools' texts are shown of one seed
+# samples of texts are shown for the pools of one seed
 SAMPLED = [pool for pool in POOLS if pool["seed"] == GRID["seed"][0]]
-# single items are shown with the answers of a few cells of that seed: no augmented text, then a pool of each role
+# single items are shown with the answers of some cells of that seed: without augmentation, and a pool of each role
 ROLES = ("natural", "positive-control", "bias-type", "baseline")
 OF_ROLES = [
     max(pools, key=lambda name: catalog.load("bias", name).get("associate", 0))
@@ -18,7 +18,7 @@ ANSWERED = [
     and cell["seed"] in (0, GRID["seed"][0])
     and cell["round"] <= 1
 ]
-# what the report says of each thing of the catalog
+# keys of catalog files that the report shows
 SAID = {
     "bias": ("title", "number", "does", "role", "source", "setting", "names_groups", "plant", "associate"),
     "domain": ("title", "sample", "groups", "contrasts", "data", "manipulation"),
@@ -41,7 +41,7 @@ rule write_config:
         code=code("write_config"),
         paths=paths,
         parameters=parameters(
-            # what a study may cost changes no result; the file says in its first line that it is left out
+            # the budget affects no result; the first line of the file states that it is omitted
             lambda w: {"config": {key: value for key, value in config.items() if key != "max_cost_usd"}}
         ),
     shell:

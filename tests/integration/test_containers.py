@@ -85,5 +85,5 @@ def test_a_missing_image_is_named_before_anything_runs(tmp_path):
     process = start("integration-no-image", "--sdm", "apptainer", "--dry-run", config=[other])
     assert process.wait(timeout=600) != 0
     printed = (project() / "logs" / "integration-no-image" / "snakemake.log").read_text()
-    assert f"{tmp_path}/none.sif: no image made by `make containers` lies there" in printed
+    assert f"{tmp_path}/none.sif: is not an image built by `make containers`" in printed
     assert "Traceback" not in printed
