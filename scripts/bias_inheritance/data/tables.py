@@ -1,13 +1,13 @@
-"""Labelled texts from files and hub data sets: read row by row, nothing dropped without a reason, split by content.
+"""Labelled texts from files and Hub datasets: read row by row, with a reason for every dropped row, split by content.
 
-A specification names the files or the hub data set, its columns and, optionally, how their values are called:
+A specification names the files or the Hub dataset, its columns and, optionally, names for their values:
 
     {files: reviews.csv, columns: {text: review, label: stars, group: nationality}, labels: {"1": bad, "5": good}}
 
-`docs/formats.md` lists all keys. CSV, TSV, JSON and JSON Lines are parsed by the standard library, because the readers
-of `datasets` fill up short rows, turn texts like 007 and None into other values and numbers into texts
-(findings/datasets-csv-json-values.sh). Everything else, and the files, configurations and splits of a hub data set or a
-folder, is read by `datasets`.
+`docs/formats.md` lists all keys. CSV, TSV, JSON and JSON Lines are parsed with the standard library, because the readers
+of `datasets` pad short rows, convert texts like 007 and None to other values and numbers to texts
+(findings/datasets-csv-json-values.sh). Other formats, and the files, configurations and splits of a Hub dataset or a
+folder, are read with `datasets`.
 """
 
 import csv
@@ -37,22 +37,20 @@ SUFFIXES = {
     ".arrow": "arrow",
 }
 BATCH = 10_000  # rows held as Python objects at a time
-LONGEST_FIELD = 16 << 20  # characters of a CSV field; a quote that is never closed runs into this limit
-LONGEST_TEXT = 20_000  # ASSUME: a longer text is no sample of a classification task; the key `longest_text` cuts it
-FEWEST = 8  # ASSUME: texts of a label × group below which a split, a pool and a score of it say nothing
-FEW_VALUES = 12  # values that one message lists
-LARGE = (
-    32 << 20
-)  # bytes of files that are read to check them at every start of a run; larger ones are left to the steps
+LONGEST_FIELD = 16 << 20  # maximum length of a CSV field (characters), which an unclosed quote exceeds
+LONGEST_TEXT = 20_000  # ASSUME: longer texts are not samples of a classification task; the key `longest_text` cuts them
+FEWEST = 8  # ASSUME: minimum number of texts per label × group for meaningful splits, pools and scores
+FEW_VALUES = 12  # maximum number of values listed in a message
+LARGE = 32 << 20  # maximum size (bytes) of files that are checked at every start; larger ones are checked by the steps
 
 
 @dataclass
 class Table:
-    """Samples in the order of their files, in Arrow and numpy until they are drawn.
+    """Samples in the order of their files, stored in Arrow and numpy.
 
-    texts: pyarrow ChunkedArray of strings. keys: uint64, a digest of each text up to spaces. codes: {column: int32, one
-    per row; −1 for none} of label, group, split and file; names: {column: what each code stands for}. lines: int32, the
-    line or row of each in its file. ids: ChunkedArray, or None where the data have none. counts: see `read`.
+    texts: pyarrow ChunkedArray of strings. keys: uint64, digest of each text with whitespace normalised. codes: {column:
+    int32 per row; −1: none} for label, group, split and file; names: {column: name of each code}. lines: int32, line or
+    row number in the file. ids: ChunkedArray, or None if the data have no ids. counts: see `read`.
     """
 
     texts: object
@@ -84,7 +82,7 @@ class Table:
     def take(self, rows):
         """[{id, text, label, group, split, key, place}] of row numbers, in their order; group and split may be None.
 
-        place: file and line or row that the sample comes from.
+        place: file and line or row of the sample.
         """
         import numpy as np
 
@@ -122,25 +120,25 @@ class Table:
 
 
 def files_read(spec, folder=None):
-    """Paths of the local files that `read` will open, sorted; none for a hub data set."""
+    """Paths of the local files that `read` opens, sorted; none for a Hub dataset."""
     return sorted({_shown(path) for _, path in _places(spec, folder)} if "files" in spec else ())
 
 
 def is_large(spec, folder=None):
-    """Whether a specification's files have more than LARGE bytes in all, or are those of a hub data set."""
+    """Whether a specification's files have more than LARGE bytes in total, or are a Hub dataset."""
     paths = [path for _, path in _places(spec, folder)] if "files" in spec else []
     inside = [each for path in paths for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
     return not paths or sum(path.stat().st_size for path in inside) > LARGE
 
 
 def read(spec, folder=None, required=("text", "label", "group"), name="data", dropped=None):
-    """The Table of a specification. Relative paths lie in `folder`, the project's root by default.
+    """The Table of a specification. Relative paths are relative to `folder`, by default the project's root.
 
-    required: of the columns that the specification names, those without which a row is dropped. name: where the
-    specification stands, for messages. dropped: a list that gets (reason, place, text) of every dropped row. counts: rows, kept, reasons {reason: rows}, cut (texts shortened), labels and
-    groups {name: rows kept}, unlisted {column: {value: rows}}; rows = kept + the sum of the reasons. Reasons: empty text,
-    missing label, missing group, unlisted label, unlisted group, no majority, broken characters, duplicate,
-    contradiction. Raises UserError for what looks like a mistake of the user.
+    required: columns without which a row is dropped. name: location of the specification, for messages. dropped: a list to
+    which (reason, place, text) of every dropped row is appended. counts: rows, kept, reasons {reason: rows}, cut (texts
+    shortened), labels and groups {name: rows kept}, unlisted {column: {value: rows}}; rows = kept + the sum of the
+    reasons. Reasons: empty text, missing label, missing group, unlisted label, unlisted group, no majority, broken
+    characters, duplicate, contradiction. Raises UserError for likely user mistakes.
     """
     import numpy as np
     import pyarrow as pa
@@ -179,7 +177,7 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data", dr
         try:
             digest = hashlib.sha256(folded.encode()).digest()
         except UnicodeEncodeError:
-            # half of a surrogate pair, as JSON allows: no text file can hold it
+            # an unpaired surrogate, which JSON allows but UTF-8 cannot encode
             drop("broken characters", where, number, text.encode(errors="replace").decode())
             continue
         try:
@@ -273,7 +271,7 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data", dr
 
 
 def _filtered(chunks, keep):
-    """A ChunkedArray of the rows to keep, chunk by chunk, so that the texts are never in memory twice."""
+    """A ChunkedArray of the rows to keep, filtered chunk by chunk, so that texts are never in memory twice."""
     import pyarrow as pa
 
     start = 0
@@ -284,7 +282,7 @@ def _filtered(chunks, keep):
 
 
 def _text(value, column, where, number):
-    """(a text without the space around it, the text with single spaces); both empty for what is missing."""
+    """(text stripped of surrounding whitespace, text with whitespace normalised); both empty for a missing value."""
     if value is None:
         return "", ""
     if not isinstance(value, str):
@@ -294,9 +292,9 @@ def _text(value, column, where, number):
 
 
 def _each_text_once(keys, codes):
-    """(which rows to keep: of copies of a text the first; which rows hold a text whose copies differ in label or group).
+    """(rows to keep: the first copy of each text; rows whose text has copies with a different label or group), both bool.
 
-    ASSUME: of a text whose copies differ in label or group none is kept, since nobody can say which is right.
+    ASSUME: a text whose copies differ in label or group is dropped entirely, since the correct one is unknown.
     """
     import numpy as np
 
@@ -304,7 +302,7 @@ def _each_text_once(keys, codes):
     sorted_keys = keys[order]
     first = np.ones(len(keys), dtype=bool)
     first[1:] = sorted_keys[1:] != sorted_keys[:-1]
-    text = np.cumsum(first) - 1  # which different text each sorted row holds
+    text = np.cumsum(first) - 1  # index of the distinct text of each sorted row
     differs = np.zeros(len(keys), dtype=bool)
     for column in ("label", "group"):
         differs |= codes[column][order] != codes[column][order][first][text]
@@ -318,7 +316,7 @@ def _each_text_once(keys, codes):
 
 
 def spelled(value):
-    """How a value is written: texts as they are, numbers and truth values as JSON writes them, 1.0 as 1."""
+    """The text form of a value: strings unchanged, numbers and booleans as in JSON, 1.0 as 1."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -327,7 +325,7 @@ def spelled(value):
 
 
 def _missing(value):
-    """Whether a cell says nothing: null, not a number, or blank text. Words such as None, NA and null say something."""
+    """Whether a cell is missing: null, NaN, or blank text. Words such as None, NA and null are values."""
     return (
         value is None
         or (isinstance(value, float) and math.isnan(value))
@@ -352,7 +350,7 @@ def _short(value, length=60):
 
 
 def near(word, words):
-    """'; did you mean …' with those of `words` that are spelled like `word`, or '' where there are none."""
+    """'; did you mean …' with those of `words` that are similar to `word`, or '' if there are none."""
     folded = {}
     for each in words:
         folded.setdefault(str(each).strip().casefold(), str(each))
@@ -361,11 +359,10 @@ def near(word, words):
 
 
 class _Values:
-    """The values of a column of classes: which name and code each has, and what is not listed.
+    """The values of a class column: names, codes, and unlisted values.
 
-    listed: {value: name} or a list of values; None takes every value under its own name. A key stands for every value
-    that is written like it, number or text; values of two types that are written alike are one class only where `listed`
-    says so.
+    listed: {value: name} or a list of values; None: every value is its own name. A key matches all values with the same
+    text form, number or string; without `listed`, values of different types with the same text form are an error.
     """
 
     def __init__(self, where, column, listed):
@@ -379,7 +376,7 @@ class _Values:
         self.unlisted = Counter()
 
     def code(self, value, where, number):
-        """(code, None), or (−1, why the row is not usable)."""
+        """(code, None), or (−1, reason why the row is unusable)."""
         key = (type(value), value) if not isinstance(value, (list, dict)) else (type(value), None)
         code = self.codes.get(key)
         if code is None:
@@ -412,7 +409,7 @@ class _Values:
         return self.names.index(text)
 
     def check(self):
-        """Raises UserError for listed values that no row has, and for unlisted values that differ only in case or space."""
+        """Raise UserError for listed values without rows, and without a list for values that differ only in case or space."""
         if self.listed is not None:
             seen = {spelled(value) for (_, value), code in self.codes.items() if code >= 0}
             for value in self.listed:
@@ -436,9 +433,9 @@ NO_MAJORITY = object()
 
 
 def _voted(votes, cells):
-    """The label that a rule gives to a row's votes: 1 or 0 for `at_least`, the raters' class for `majority`; or None.
+    """The label of a row by its votes: 1 or 0 for `at_least`, the raters' class for `majority`; None if votes are missing.
 
-    Raises ValueError for a vote that is no number where numbers are added.
+    Raises ValueError for a non-numeric vote if votes are summed.
     """
     listed = {spelled(value): meaning for value, meaning in votes.get("values", {}).items()}
     cells = [None if _missing(cell) else listed.get(spelled(cell), cell) for cell in cells]
@@ -477,12 +474,12 @@ def _places(spec, folder):
 
 
 def _shown(path):
-    """A path as messages and records name it: relative to the project's root where it lies inside."""
+    """A path for messages and records: relative to the project's root if inside it."""
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def peek(spec, folder=None, count=1000, name="data"):
-    """Yield the first `count` rows of a specification's files as they stand, without its columns; raises UserError."""
+    """Yield the first `count` raw rows of a specification's files, ignoring its columns; raises UserError."""
     rows = (
         row
         for _, kind, place in _parts(spec, folder, name)
@@ -492,7 +489,7 @@ def peek(spec, folder=None, count=1000, name="data"):
 
 
 def _parts(spec, folder, name):
-    """[(split, format or data set, path)] of what a specification's rows lie in."""
+    """[(split, format or dataset, path)] of the sources of a specification's rows."""
     if "hub" in spec:
         copy = hub_data.fetched(spec["hub"], spec["revision"], None, f"give files in place of {name}.hub")
         parts = _of_folder(copy, spec.get("config"), f"data set {spec['hub']}")
@@ -532,7 +529,7 @@ def _reader(kind):
 def _records(spec, folder, paths, name):
     """Yield (split, file, row or line number, {column: value}) of every sample of a specification.
 
-    paths: {column: name or dotted path of its values}. Columns that are not asked for are None.
+    paths: {column: name or dotted path of its values}. Other columns are None.
     """
     steps = {column: steps_of(path, name) for column, path in paths.items()}
     spreads = any(EACH in listed for listed in steps.values())
@@ -567,7 +564,7 @@ def _records(spec, folder, paths, name):
 
 
 def _of_folder(folder, config, what):
-    """[(split, format, path or data set)] of a folder that `save_to_disk` wrote, or one that `load_dataset` reads."""
+    """[(split, format, path or dataset)] of a folder written by `save_to_disk` or readable by `load_dataset`."""
     import datasets
 
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
@@ -590,9 +587,9 @@ def _first_line(fault):
 
 
 def _arrow(place, kind, check_names, roots):
-    """Yield (number, row) of Parquet, Arrow and other files that `datasets` reads, classes by their names.
+    """Yield (number, row) of Parquet, Arrow and other files readable by `datasets`, with class names instead of codes.
 
-    kind: the name of a reader of `datasets`, or a data set of `load_from_disk`. roots: the columns to read; None: all.
+    kind: the name of a reader of `datasets`, or a dataset from `load_from_disk`. roots: the columns to read; None: all.
     """
     import datasets
 
@@ -630,7 +627,7 @@ def _arrow(place, kind, check_names, roots):
 
 
 def _lines(place):
-    """Yield the lines of a text file in UTF-8, a byte-order mark left out; UserError for what is none, by line."""
+    """Yield the lines of a UTF-8 text file, without a byte-order mark; UserError with the line number for other content."""
     with (gzip.open if place.suffix == ".gz" else open)(place, "rb") as file:
         try:
             for number, line in enumerate(file, start=1):
@@ -652,7 +649,7 @@ def _lines(place):
 
 
 def _delimited(place, kind, check_names, roots):
-    """Yield (line number, row) of a CSV or TSV file, all cells as texts; every row must have as many as the header."""
+    """Yield (line number, row) of a CSV or TSV file, all cells as strings; every row must match the header's length."""
     csv.field_size_limit(LONGEST_FIELD)
     reader = csv.reader(_lines(place), delimiter="\t" if kind == "tsv" else ",", strict=True)
     header, start = None, 1
@@ -683,7 +680,7 @@ def _delimited(place, kind, check_names, roots):
 
 
 def _json(place, kind, check_names, roots):
-    """Yield (line number, object) of JSON Lines, or (place in the list, object) of a file that is one JSON value."""
+    """Yield (line number, object) of JSON Lines, or (position in the list, object) of a file with one JSON value."""
     names = {}
     for number, row in _objects(place):
         if not isinstance(row, dict):
@@ -739,7 +736,7 @@ class _Each(list):
 def steps_of(path, name="columns"):
     """The steps of a dotted path: 'messages[-1].content' → ['messages', -1, 'content'], 'pairs[].answer' → ['pairs', EACH, 'answer'].
 
-    An element of a list is chosen by its place. Raises UserError for what is no path.
+    List elements are selected by position. Raises UserError for an invalid path.
     """
     steps, end = [], 0
     while end < len(path):
@@ -754,7 +751,7 @@ def steps_of(path, name="columns"):
 
 
 def value_at(value, steps):
-    """The value that a path leads to, None where it leads nowhere, `_Each` of values for a path with []."""
+    """The value at a path, None if it does not exist, `_Each` of values for a path with []."""
     for place, step in enumerate(steps):
         if step is EACH:
             values = [value_at(each, steps[place + 1 :]) for each in value] if isinstance(value, list) else []
@@ -768,7 +765,7 @@ def value_at(value, steps):
 
 
 def _spread(cells, where, number, paths):
-    """One record per element of the paths with []; what has no [] belongs to each."""
+    """One record per element of the paths with []; values of other paths are repeated."""
     sizes = {column: len(cell) for column, cell in cells.items() if isinstance(cell, _Each)}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{paths[column]} has {size}" for column, size in sizes.items())
@@ -784,7 +781,7 @@ def _spread(cells, where, number, paths):
 
 
 def check(table, name="data", fewest=FEWEST, groups=True):
-    """Raises UserError for one label only, one group only, and for a label × group with fewer texts than `fewest`."""
+    """Raise UserError for a single label or group, and for a label × group with fewer than `fewest` texts."""
     for column in ("label", "group") if groups else ("label",):
         if len(table.names[column]) < 2:
             only = f"only {table.names[column][0]!r}" if table.names[column] else "none"
@@ -808,9 +805,9 @@ def check(table, name="data", fewest=FEWEST, groups=True):
 def split(table, shares, seed):
     """{part: row numbers} by content: the parts of `shares` ({"test": 0.3, "reserve": 0.2}), and `source`, the rest.
 
-    Each label × group gives every part its share to within the size of one cluster of near-duplicates; copies and
-    near-duplicates of one text (`duplicates.clusters`) stay together, in the part of the one with the smallest digest. A
-    text's place follows from its words and the seed, not from its row. Raises UserError where the shares leave nothing.
+    The share of each part holds within each label × group, up to the size of one cluster of near-duplicates
+    (`duplicates.clusters`); clusters are kept together, in the part of the text with the smallest digest. The part of a
+    text depends on its words and the seed, not on its row. Raises UserError if the shares leave nothing for the source.
     """
     import numpy as np
 
@@ -823,7 +820,7 @@ def split(table, shares, seed):
     order = np.argsort(rank, kind="stable")
     heads, first = np.unique(cluster[order], return_index=True)
     leader = np.empty(len(table), dtype=np.int64)
-    leader[heads] = order[first]  # the row of each cluster with the smallest rank stands for it
+    leader[heads] = order[first]  # each cluster is represented by its row with the smallest rank
     leader = leader[cluster]
     sizes = np.bincount(leader, minlength=len(table))
     width = len(table.names["group"]) + 1
@@ -841,10 +838,10 @@ def split(table, shares, seed):
 
 
 def apart(table, parts):
-    """({part: row numbers}, {part: rows left out}) of parts that the data made themselves, the first part undiminished.
+    """({part: row numbers}, {part: number of dropped rows}) of predefined parts, with near-duplicates across parts removed.
 
-    Of near-duplicates (`duplicates.clusters`) that stand in several parts, only those of the part that comes first in
-    `parts` are kept: put `test` first, so that nothing tested was trained on.
+    Near-duplicates (`duplicates.clusters`) in several parts are kept only in the first of them in `parts`: put `test`
+    first, so that no test text is trained on.
     """
     import numpy as np
 
@@ -861,7 +858,7 @@ def apart(table, parts):
 
 
 def _mixed(values):
-    """Well-mixed 64 bits of each value (the finalizer of splitmix64)."""
+    """A 64-bit mixing hash of each value (the finalizer of splitmix64)."""
     import numpy as np
 
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
