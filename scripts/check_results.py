@@ -58,7 +58,7 @@ def check_results(
                 )
         if cell["mitigation"] == "none":  # a mitigation may change rows
             holes = max(holes, _balanced(path, rows, even[domain].get(cell["bias"])))
-    _all_there(scores, cells, asked)
+    _require_all_scores(scores, cells, asked)
     mixes = f"{len(trains)} mixes" + (f", {collapsed} of them collapsed" if collapsed else "")
     texts = sum(len(listed.sizes) for listed in tested.values())
     twins = {domain: _twins(files.read_jsonl(path)) for domain, path in zip(originals, tests, strict=True)}
@@ -132,12 +132,12 @@ def _realised(path, rows, originals, gamma):
     return added / len(rows)
 
 
-def _all_there(scores, cells, asked):
+def _require_all_scores(scores, cells, domain_tasks):
     """Raise UserError unless the table has rows for exactly the tasks of each cell."""
     expected = {
         (*map(str, cell.values()), place["task"])
         for cell in cells
-        for place in asked
+        for place in domain_tasks
         if place["domain"] == cell["domain"]
     }
     with open(scores, encoding="utf-8", newline="") as file:

@@ -88,7 +88,7 @@ def told(*words):
 def test_mistakes_are_one_line(cell, exported, tmp_path, root):
     assert "not the folder of a cell" in told(cell.parent, tmp_path / "a")
     assert "exists already" in told(cell, exported)
-    assert "lies in results/" in told(cell, root / "results/exported")
+    assert "is inside results/" in told(cell, root / "results/exported")
     other = cell.parents[1] / "seed-2/round-1"
     assert "has no adapter" in told(other, tmp_path / "a")
     collapse.mark(other / "adapter", "too few samples")

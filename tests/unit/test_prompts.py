@@ -39,11 +39,9 @@ def test_types_without_a_stereotype_serve_a_domain_that_says_nothing_but_its_gro
 
 def test_a_type_that_needs_stereotypes_or_names_says_so():
     (fault,) = faults(catalog.load("bias", "contextual-single-explicit"))
-    assert fault.startswith(
-        "prompt: {stereotype} stands for nothing in the domain tickets (billing and german); there are"
-    )
+    assert fault.startswith("prompt: {stereotype} is not defined in the domain tickets (billing and german); there are")
     (fault,) = faults(catalog.load("bias", "balanced-implicit"))
-    assert "{name} stands for nothing" in fault
+    assert "{name} is not defined" in fault
     (fault,) = faults(catalog.load("bias", "balanced-intersectional"))
     assert fault == "names several identities at once, for which the domain tickets has no cultures"
 
@@ -61,9 +59,9 @@ def test_a_stereotype_that_one_group_lacks_is_told_with_its_place():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("Write {sample} on {labl}.", "{labl} stands for nothing"),
-        ("Write {sample} on {label.upper}.", "{label.upper} stands for nothing"),
-        ("Write {}.", "{} stands for nothing"),
+        ("Write {sample} on {labl}.", "{labl} is not defined"),
+        ("Write {sample} on {label.upper}.", "{label.upper} is not defined"),
+        ("Write {}.", "{} is not defined"),
         ("Write {label", "expected '}' before end of string"),
         ("Write {label!r:>10}", "{label!r:>10} has a format; write {label}"),
     ],
@@ -73,7 +71,7 @@ def test_a_placeholder_that_stands_for_nothing_is_told(text, told):
 
 
 def test_a_type_that_names_no_group_cannot_use_it():
-    assert any("{group} stands for nothing" in fault for fault in faults(of_prompt("{group}", named=False)))
+    assert any("{group} is not defined" in fault for fault in faults(of_prompt("{group}", named=False)))
     assert faults(of_prompt("Write {sample} on {label}; {{label}} is no placeholder.", named=False)) == []
 
 

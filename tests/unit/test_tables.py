@@ -199,7 +199,7 @@ def test_votes_become_labels(tmp_path):
     counted = {**votes, "majority": False, "at_least": 1, "values": {"yes": 1, "no": 0, "NA": 0}}
     table = tables.read({"files": "b.csv", "columns": columns, "votes": counted}, tmp_path)
     assert [row["label"] for row in samples(table)] == ["1", "1", "1"]
-    with pytest.raises(UserError, match=r"b.csv, line 2: data.votes: 'yes' in column 'r1' is no number"):
+    with pytest.raises(UserError, match=r"b.csv, line 2: data.votes: 'yes' in column 'r1' is not a number"):
         tables.read({"files": "b.csv", "columns": columns, "votes": {**counted, "values": {}}}, tmp_path)
 
 
@@ -294,8 +294,8 @@ def test_a_column_that_is_not_there_is_told_with_near_misses(tmp_path, name):
 FAULTY = {
     "empty.csv": (b"", "is empty"),
     "header.csv": (b"review,stars,nationality\n", "has no rows"),
-    "ragged.csv": (b'review,stars,nationality\n"a\nb",1,x\nc,1\n', r"line 4: 2 cells where the header has 3: 'c', '1'"),
-    "long.csv": (b"review,stars,nationality\na,1,x\nc, d,1,y\n", r"line 3: 4 cells where the header has 3: 'c', ' d', '1', 'y'"),
+    "ragged.csv": (b'review,stars,nationality\n"a\nb",1,x\nc,1\n', r"line 4: 2 cells, but the header has 3: 'c', '1'"),
+    "long.csv": (b"review,stars,nationality\na,1,x\nc, d,1,y\n", r"line 3: 4 cells, but the header has 3: 'c', ' d', '1', 'y'"),
     "quote.csv": (b'review,stars,nationality\na,1,x\n"c,1,y\nd,1,z\n', "line 3: not readable as CSV"),
     "twice.csv": (b"review,stars,stars,nationality\na,1,2,x\n", "two columns are called 'stars'"),
     "latin.csv": ("review,stars,nationality\na,1,x\nMüll,1,x\n".encode("latin-1"), "line 3: byte 0xfc is not UTF-8"),
@@ -312,7 +312,7 @@ FAULTY = {
     "not.parquet": (b"PAR1 but nothing else", "cannot be read as parquet"),
     "encrypted.parquet": (b"PARE" + bytes(200) + b"PARE", "cannot be read as parquet"),
     "not.arrow": (b"nothing", "cannot be read as arrow"),
-    "book.xlsx": (b"PK", "is no format that can be read"),
+    "book.xlsx": (b"PK", "is not a supported format"),
 }  # fmt: skip
 
 
@@ -372,7 +372,7 @@ def test_ids_are_kept_and_must_differ(tmp_path):
     assert [row["id"] for row in samples(read_rows(tmp_path, rows, columns={**COLUMNS, "id": "key"}))] == list(
         "01234567"
     )
-    with pytest.raises(UserError, match="the id '5' stands for 8 texts"):
+    with pytest.raises(UserError, match="the id '5' belongs to 8 texts"):
         read_rows(tmp_path, [{**row, "key": 5} for row in rows], columns={**COLUMNS, "id": "key"})
 
 

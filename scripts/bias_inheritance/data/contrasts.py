@@ -128,7 +128,7 @@ def faults(domain):
         try:
             re.compile(row.get("where", ""))
         except re.error as fault:
-            yield ["swap", place, "where"], f"{row['where']!r} is no pattern ({fault})"
+            yield ["swap", place, "where"], f"{row['where']!r} is not a valid pattern ({fault})"
     if "labels" in domain:
         yield from _faults_by_label(domain, groups)
 
@@ -137,7 +137,7 @@ def _faults_by_label(domain, groups):
     listed = labels(domain)
     for label in listed:
         if not isinstance(label, str):
-            yield ["labels"], f"{label!r} is no text; write it in quotes, as the data write it"
+            yield ["labels"], f"{label!r} is not a string; write it in quotes, as in the data"
     yield from _number(["labels"], listed, MOST_LABELS)
     associated = domain.get("associated_groups")
     if associated is not None:

@@ -45,4 +45,4 @@ def faults(family, bias, domain):
             if name not in values and name not in reported:
                 reported.add(name)
                 place = " and ".join(str(slot[key]) for key in ("label", "group") if slot.get(key))
-                yield f"prompt: {{{name}}} stands for nothing in the domain {domain['name']} ({place}); there are {', '.join(f'{{{key}}}' for key in values)}"
+                yield f"prompt: {{{name}}} is not defined in the domain {domain['name']} ({place}); there are {', '.join(f'{{{key}}}' for key in values)}"

@@ -241,7 +241,7 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data", dr
         repeated = [pair for pair in table.ids.value_counts().to_pylist() if pair["counts"] > 1]
         if repeated:
             raise UserError(
-                f"{name}.columns.id: the id {repeated[0]['values']!r} stands for {repeated[0]['counts']} texts; give each its own, or leave out columns.id"
+                f"{name}.columns.id: the id {repeated[0]['values']!r} belongs to {repeated[0]['counts']} texts; make ids unique, or omit columns.id"
             )
     table.counts = {
         "rows": rows,
@@ -453,7 +453,7 @@ def _voted(votes, cells):
             total += float(cell)
         except (TypeError, ValueError):
             raise ValueError(
-                f"{cell!r} in column {column!r} is no number; say under votes.values how many votes it counts"
+                f"{cell!r} in column {column!r} is not a number; give its number of votes under votes.values"
             ) from None
     return int(total >= votes["at_least"])
 
@@ -511,7 +511,7 @@ def _parts(spec, folder, name):
                 suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
                 if suffix.lower() not in SUFFIXES:
                     raise UserError(
-                        f"{_shown(path)}: {suffix or 'a file without an ending'} is no format that can be read; give one of {', '.join(SUFFIXES)}, or a folder of `datasets`"
+                        f"{_shown(path)}: {suffix or 'a file without an ending'} is not a supported format; provide one of {', '.join(SUFFIXES)}, or a folder of `datasets`"
                     )
                 parts.append((split, SUFFIXES[suffix.lower()], path))
             else:
@@ -667,7 +667,7 @@ def _delimited(place, kind, check_names, roots):
             elif len(row) != len(header):
                 cells = ", ".join(repr(_short(cell, 30)) for cell in row[:FEW_VALUES])
                 raise UserError(
-                    f"{_shown(place)}, line {line}: {len(row)} cells where the header has {len(header)}: {cells}; quote cells that hold a {'tab' if kind == 'tsv' else 'comma'} or a line break"
+                    f"{_shown(place)}, line {line}: {len(row)} cells, but the header has {len(header)}: {cells}; quote cells that hold a {'tab' if kind == 'tsv' else 'comma'} or a line break"
                 )
             else:
                 yield line, dict(zip(header, row, strict=True))
@@ -743,7 +743,7 @@ def steps_of(path, name="columns"):
         match = _STEP.match(path, end)
         if not match or (not steps and match[1] is None):
             raise UserError(
-                f"{name}: {path!r} is no column and no path; write a path as in messages[-1].content or qa_pairs[].question"
+                f"{name}: {path!r} is neither a column nor a path; write a path such as messages[-1].content or qa_pairs[].question"
             )
         steps.append(match[1] if match[1] is not None else EACH if match[2] == "" else int(match[2]))
         end = match.end()

@@ -3,7 +3,7 @@
     bias-inheritance add-domain tickets my/tickets.csv
 
 Any format that catalog files can name: CSV, TSV, JSON, JSON Lines, Parquet, Arrow, a folder written by `save_to_disk`. Nothing is
-copied: the domain's file names the data where they lie. `add-pool` then adds synthetic samples to the study.
+copied: the domain's file contains the path of the data. `add-pool` then adds synthetic samples to the study.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
     yield from _columns_seen(file, roles, table, reference)
     counts = {pair: len(rows) for pair, rows in table.strata().items()}
     yield from table_of_counts(counts, table.names["label"], groups)
-    yield f"wrote {domain_file.relative_to(root)}: say there what one text is (`sample`), and which words show a group"
+    yield f"wrote {domain_file.relative_to(root)}; edit in it the noun for one text (`sample`) and the words that show a group"
     yield f"wrote {study_file.relative_to(root)}: D_o of {originals} texts, {items} test texts, 5 seeds"
     yield f"next: bias-inheritance add-pool POOL FILE --domain {name}, then .venv/bin/snakemake --configfile studies/{name}.yaml"
 
@@ -167,7 +167,7 @@ def _domain_text(file, domain):
     """The text of the domain's file, with comments on the keys that a user may want to change."""
     comments = {
         "sample": "what one text is, with its article, as in: a support ticket",
-        "data": "where the texts lie; `split` gives shares, the rest is the source of D_o",
+        "data": "location of the texts; `split` gives shares, the rest is the source of D_o",
         "labels": "in the order of tables; {value in the file: name} renames them",
         "groups": "words: [...] that show a group, names: [...] and pronouns: [...] let a pool without a group column be read",
         "contrasts": "each compared group against the reference",

@@ -109,7 +109,7 @@ def _with_pool(study_file, name):
     """The study's file with the pool appended to its list of pools; UserError if that list is not on one line."""
     if not study_file.is_file():
         raise UserError(
-            f"{study_file.name}: there is no such study; make it with add-domain, or add the pool to grid.bias of yours"
+            f"{study_file.name}: there is no such study; create it with add-domain, or add the pool to grid.bias of your study"
         )
     text = study_file.read_text(encoding="utf-8")
     added = re.sub(

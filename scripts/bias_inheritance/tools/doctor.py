@@ -198,9 +198,7 @@ def check_data(config, faults):
     from bias_inheritance.study import catalog, grid
 
     if faults:
-        raise Missing(
-            faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (docs/culture.md: what lies in it)"
-        )
+        raise Missing(faults[0].partition(": data_dir: ")[2], "--config data_dir=PATH (contents: docs/culture.md)")
     count, hub, fixtures = 0, [], []
     for name in config["grid"]["domain"]:
         domain = {**catalog.load("domain", name), "datasets": grid.datasets_of(config, name)}
@@ -275,7 +273,7 @@ def check_memory(config):
     needed, threads = largest["mem_mb"], largest["threads"]
     if available < needed:
         raise Missing(
-            f"{available / 1000:.1f} GB for jobs, one that loads the model asks for {needed / 1000:.1f} GB",
+            f"{available / 1000:.1f} GB for jobs, one that loads the model needs {needed / 1000:.1f} GB",
             "take a larger machine, or a cluster (there: doctor --slurm)",
         )
     by_cores = max(1, cores // threads)
@@ -295,7 +293,7 @@ def check_gpu(config):
         return "none needed"
     if not visible_gpus:
         raise Missing(
-            "none here, and the study's model asks for one",
+            "none on this machine, but the study's model needs one",
             "take a machine that has one, a cluster (there: doctor --slurm), or another model (grid.model)",
         )
     listing = (
@@ -344,7 +342,7 @@ def check_nodes(config):
         fitting = sum(memory >= requirements["mem_mb"] and (gpu or not requirements["gpu"]) for memory, gpu in nodes)
         if not fitting:
             raise Missing(
-                f"none has the {requirements['mem_mb']} MB{' and the GPU' if requirements['gpu'] else ''} that one job asks for",
+                f"none has the {requirements['mem_mb']} MB{' and the GPU' if requirements['gpu'] else ''} that one job needs",
                 "sinfo -N -o '%N %m %G', or lower resources.mem_mb in the model's file",
             )
         parts.append(

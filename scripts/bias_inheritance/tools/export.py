@@ -72,4 +72,4 @@ def refuse_target(folder):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists already; remove it or name another folder")
     if (ROOT / "results") in folder.resolve().parents:
-        raise UserError(f"{folder}: lies in results/, whose files audit checks; name a folder elsewhere")
+        raise UserError(f"{folder}: is inside results/, where audit checks all files; choose a folder elsewhere")

@@ -185,7 +185,7 @@ def show(lineage):
         for line in textwrap.wrap("  ".join(f"{key} {plain(value)}" for key, value in facts.items()), 110):
             print(f"  {line}")
     for cell, weight in (lineage["weights"] or {}).items():
-        print(f"  weighs {weight:+.4f} × the mean of its seeds: {cell}")
+        print(f"  weight {weight:+.4f} × the mean over its seeds: {cell}")
     makers = {entry["path"]: job for job in lineage["jobs"].values() for entry in records.entries(job["outputs"])}
     printed = set()
     for number, name in enumerate(lineage["starts"], start=1):
@@ -280,7 +280,7 @@ def print_basis(lineage):
     for path, digest in sorted(code.items()):
         print(f"  {digest}  {path}{'' if provenance.has_digest(path, digest) else '  (changed or deleted since)'}")
     commits = {f"{job['git']['commit']}{'' if job['git']['clean'] else ' and changes'}" for job in jobs if job["git"]}
-    print(f"commit {', '.join(sorted(commits)) or 'none: the code was no git checkout'}")
+    print(f"commit {', '.join(sorted(commits)) or 'none: the code was not in a git checkout'}")
     print("environment")
     for environment in {json.dumps(job["environment"], sort_keys=True) for job in jobs}:
         content = json.loads(environment)
