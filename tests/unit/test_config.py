@@ -139,7 +139,7 @@ def own(root, tmp_path, monkeypatch):
         ("domains/gender", "{text}\\n\\nOccupation:", "{texts}\\n\\nOccupation:", "prompt: nothing fills {texts}; did you mean 'text'?"),
         ("domains/gender", 'answer: "{label}"', 'answer: "{label}}"', "answer: '{label}}' has a brace without its partner; write {{ or }}"),
         ("domains/gender", "architect: male, dentist", "architect: men, dentist", "associated_groups.architect: 'men' is not one of male, female"),
-        ("domains/gender", "architect: male, dentist", "dentist", "associated_groups.architect: has to name a group for each of architect, dentist, "),
+        ("domains/gender", "architect: male, dentist", "dentist", "associated_groups.architect: must name a group for each of architect, dentist, "),
         ("domains/gender", "{architect: male, dentist: female, nurse: female, painter: female, professor: male, software engineer: male}",
          "{architect: male, dentist: male, nurse: male, painter: male, professor: male, software engineer: male}",
          "associated_groups: gives all labels to one group, so that no group follows a label"),
