@@ -72,7 +72,7 @@ def test_a_placeholder_that_stands_for_nothing_is_told(text, told):
 
 def test_a_type_that_names_no_group_cannot_use_it():
     assert any("{group} is not defined" in fault for fault in faults(of_prompt("{group}", named=False)))
-    assert faults(of_prompt("Write {sample} on {label}; {{label}} does not belong to a placeholder.", named=False)) == []
+    assert faults(of_prompt("Write {sample} on {label}; {{label}} is no placeholder.", named=False)) == []
 
 
 def test_the_domains_own_prompt_goes_before_that_of_its_kind_and_of_its_family():
