@@ -43,7 +43,7 @@ def report(
     inheritance_points.csv; quality: quality.csv; misalignment: its tables; each as far as the study has it. pools and
     failures, predictions: with their wildcards in `sampled` and `answered`, each in one order. names:
     {axis: {name: leaves of its catalog file}}. settings: {model: {domain: training settings}}. comparisons: {pool:
-    {effect: control}}. Records are found beside the results.
+    {effect: control}}. Records are read from the folder of the results.
     """
     paths = [scores, effects, claims, manipulation, *inherited, *quality, *misalignment]
     tables = {path.stem: read_table(path) for path in paths}

@@ -1,8 +1,8 @@
-"""Sampling with llama.cpp, one stream: the same model's GGUF file (Q4_1), in the table beside the batched ones.
+"""Sampling with llama.cpp, one stream: the GGUF file (Q4_1) of the same model, for comparison with batched sampling.
 
     python generate_llama_cpp.py JOB.json RESULT.json     in the environment of envs/bench-llama-cpp.txt
 
-Its wheel on PyPI is built for AVX2; one that is built on the machine itself can be faster.
+Its published wheel is built for AVX2; a local build can be faster.
 """
 
 import json

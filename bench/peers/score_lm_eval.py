@@ -2,7 +2,7 @@
 
     python score_lm_eval.py JOB.json RESULT.json     in the environment of envs/bench-lm-eval.txt
 
-Timed are its requests for log-probabilities; the building of the task and its statistics are left out.
+Only its log-probability requests are timed, not task construction and statistics.
 """
 
 import json

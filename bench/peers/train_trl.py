@@ -2,8 +2,8 @@
 
     python train_trl.py JOB.json RESULT.json     in the environment of envs/bench-trl.txt
 
-`order: given` keeps the samples in the order of the job, logs every step, and takes the job's learning rates, so that the
-loss curve can be laid over the pipeline's; `order: shuffled` is what a user gets.
+`order: given` keeps the order of samples in the job, logs every step, and uses the learning rates of the job, so that its
+loss curve can be compared with the pipeline; `order: shuffled` is the default behaviour.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""Pools of samples: balanced slots, checks of generated texts, mixes, what a pool shows of its groups."""
+"""Pools of samples: balanced slots, checks of generated texts, mixes, shares of groups."""

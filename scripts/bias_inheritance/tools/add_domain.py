@@ -1,9 +1,9 @@
-"""Make a study of a labelled file: write its domain and a study of it, and say what each column was taken for.
+"""Set up a study of a labelled file: write its domain and study files, and report the detected columns.
 
     bias-inheritance add-domain tickets my/tickets.csv
 
-Any format that catalog files can name: CSV, TSV, JSON, JSON Lines, Parquet, Arrow, a folder written by `save_to_disk`. Nothing is
-copied: the domain's file contains the path of the data. `add-pool` then adds synthetic samples to the study.
+Supported formats: CSV, TSV, JSON, JSON Lines, Parquet, Arrow, folders written by `save_to_disk`. Nothing is copied: the
+domain's file contains the path of the data. `add-pool` then adds synthetic samples to the study.
 """
 
 import argparse

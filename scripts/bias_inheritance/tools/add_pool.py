@@ -2,8 +2,8 @@
 
     bias-inheritance add-pool bought-june my/synthetic.jsonl --domain tickets
 
-The columns are told by the domain: labels and groups are the columns that hold its labels and groups, wherever they lie.
-Without a column of groups they are read off the texts by the words that the domain's file lists.
+Columns are detected by the domain: those that contain its labels and its groups, at any level of nesting. Without a group
+column, groups are detected in the texts by the cue words in the domain's file.
 """
 
 import argparse

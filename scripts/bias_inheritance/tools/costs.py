@@ -1,4 +1,4 @@
-"""Print what a study computes: trainings, tokens trained on and GPU-hours, of each claim, pool, mitigation, γ and seed.
+"""Print the compute of a study: trainings, training tokens and GPU-hours, per claim, pool, mitigation, γ and seed.
 
     bias-inheritance costs [--configfile studies/NAME.yaml] [--config KEY=VALUE …]
 

@@ -1,4 +1,4 @@
-"""Write the table of the study's datasets, docs/datasets.md: what was read, what was dropped, what a constant answer scores.
+"""Write the table of the study's datasets, docs/datasets.md: rows read and dropped, and the majority-class baseline.
 
 bias-inheritance datasets --data-dir PATH [--output docs/datasets.md]
 """

@@ -1,9 +1,10 @@
-"""Check what a study still needs on this machine or cluster; each gap comes with the command that closes it.
+"""Check the requirements of a study on this machine or cluster; prints the command that fixes each missing one.
 
     bias-inheritance doctor [--configfile studies/NAME.yaml] [--config KEY=VALUE …] [--slurm] [--containers] [--ask]
 
---slurm: the study is to run through SLURM from here; --containers: its steps run in Apptainer images; --ask: send one
-short request to each server that a model of the study is behind. Exit status 0 only if nothing is lacking. Needs no package but PyYAML and pydantic, which come with the project's environment.
+--slurm: the study will be submitted to SLURM from this host; --containers: its steps run in Apptainer images; --ask: send
+one short request to each server of the study's models. The exit status is 0 only if nothing is missing. Requires only
+PyYAML and pydantic, which are part of the project's environment.
 """
 
 import argparse

@@ -142,7 +142,7 @@ def claim_scores(study, name, row):
     weights = data["weights"]
     rows, _ = contrasts.outcome_runs(test["spec"], declared, test["study"])
     weighed = rows["seed"].isin(data["values"].index) & rows[frames.CELL].apply(tuple, axis=1).isin(list(weights))
-    # of a misalignment and of β the file is the table, which holds all runs; its name is the task
+    # misalignment and β have one table with all runs instead of score files; its name is the task
     of_task = {Path(path).stem: path for path in paths["misalignment"] + paths["inherited"]}
     runs = rows[weighed].astype(str).to_dict("records")
     starts = dict.fromkeys(of_task.get(run["task"]) or score_file(study, run) for run in runs)

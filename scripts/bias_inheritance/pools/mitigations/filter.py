@@ -38,7 +38,7 @@ def rows(samples, settings, setting):
 
 
 def stereotype_words(samples, setting):
-    """Share of stereotype words of each sample's label and group; 0 where the group is unclear."""
+    """Share of stereotype words of each sample's label and group; 0 if the group is unclear."""
     groups = setting.domain["groups"]
     return [
         setting.family.slant(sample, sample["group"], setting.domain) if sample["group"] in groups else 0.0
