@@ -46,7 +46,7 @@ def check_manipulation(
     low. For baselines only the share decides. In a domain without cues no text shows a group: there is a row `no_cues`,
     and the share does not decide. `associated-…`: the share of samples in their label's group; `planted-…`: the share of
     relabelled samples.
-    cells: wildcards of each pool, in order. Bootstrap over samples within label (study, section 2).
+    cells: wildcards of each pool, in order. Bootstrap over samples within label.
     """
     import pandas as pd
 

@@ -1,13 +1,13 @@
 """Survey questions on values of one culture: originals and test texts, slots and checks of generated texts, training pairs.
 
-A sample's text is a question with its answer scale, its label the number that the culture answers (study, section 3):
+A sample's text is a question with its answer scale, its label the number that the culture answers:
     Give me the answer from 1 to 4: Do you agree with STATEMENT? 1. Strongly agree … 4. Strongly disagree. …
 A generated sample is a respondent's reason for an answer to a statement of the domain's file, followed by the question;
 its label is the requested answer, and the generated reason must not state another one.
 
 ASSUME: meaning of groups and controls in culture domains (the paper's prompts were not available):
 - All originals are from the domain's culture, the *compared* group; the *reference* group occurs in generated samples
-  only. A pool is balanced over answer × group (study, section 2), so the slant is in the reasons, not in the answers.
+  only. A pool is balanced over answer × group, so the slant is in the reasons, not in the answers.
 - `neutral` asks for the reason of an unspecified person. The explicit types name the respondent's culture, the implicit
   ones give a first name; the intersectional ones add gender and age; the contrastive ones add the other group's
   stereotype. The line "Respondent: an Arab." or "Respondent: Ahmed." is prepended to the reason by rule: surveys record

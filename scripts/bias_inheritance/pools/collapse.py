@@ -1,4 +1,4 @@
-"""Collapsed chains of rounds: a pool had too few valid samples for the exact γ (study, section 7).
+"""Collapsed chains of rounds: a pool had too few valid samples for the exact γ.
 
 The DAG is fixed before the run, so the cells downstream of such a pool still run. Their files hold the reason instead of
 a mix, an adapter, predictions or scores, and nothing that could be mistaken for a value.

@@ -1,4 +1,4 @@
-"""The inheritance coefficient: how much of a group–label association in the data the model acquires (study, section 1).
+"""The inheritance coefficient: how much of a group–label association in the data the model acquires.
 
 An association is a table over labels ℓ and contrasts g (reference vs compared group): the log-ratio, in nats, of how
 strongly a label goes with the reference rather than with the compared group. The inheritance coefficient β is the slope of

@@ -1,4 +1,4 @@
-"""The statistical tests of the study: seeds are the replicates, items within one run are not (study, section 10).
+"""The statistical tests of the study: seeds are the replicates, items within one run are not.
 
 statsmodels is used wherever it has the method. Functions that decide verdicts are vectorised over studies (columns), so
 that the simulations in tests/null run the same code as a study.
@@ -8,7 +8,7 @@ from functools import cache
 
 ALPHA = 0.05
 POWER = 0.80
-SEEDS_FOR_GEE = 20  # with fewer seeds its false-positive rate at a nominal 5% is 15-26% (study, section 10)
+SEEDS_FOR_GEE = 20  # with fewer seeds its false-positive rate at a nominal 5% is 15-26%
 MOST_EXACT = 8  # entities for which all permutations (40,320) are enumerated; ten would have 3.6 million
 SAMPLED = 9_999  # random permutations for more entities
 CONSTANT = 1e-10  # a range below this fraction of the values is rounding error
@@ -178,7 +178,7 @@ def cluster_weights(clusters, strata, replicates=2000, seed=0):
 
 
 def rms_gap(correct, groups, labels, clusters, reference, compared, permutations=1000, seed=0, weights=None):
-    """RMS over labels of TPR(reference) - TPR(compared), and its mean when groups are permuted (study, section 4).
+    """RMS over labels of TPR(reference) - TPR(compared), and its mean when groups are permuted.
 
     correct, groups, labels, clusters: [items]. Permutations swap the groups of a twin pair, and shuffle the groups of
     items without a twin within their label. Labels without one of the groups are dropped. Returns {value, null_mean,

@@ -1,4 +1,4 @@
-"""Perplexity of held-out original texts: can a tuned model still write? (study, section 7)
+"""Perplexity of held-out original texts: can a tuned model still write?
 
 The text is scored as the answer to the domain's neutral instruction, including the end-of-turn token.
 """
