@@ -128,7 +128,9 @@ def claim_scores(study, name, row):
 
     record = study.makers[name]
     declared, inputs = record["parameters"]["declared"], record["inputs"]
-    paths = {kind: [entry["path"] for entry in inputs.get(kind, [])] for kind in ("scores", "misalignment", "inherited")}
+    paths = {
+        kind: [entry["path"] for entry in inputs.get(kind, [])] for kind in ("scores", "misalignment", "inherited")
+    }
     tables = [frames.read_scores(existing_path(study, paths["scores"][0]))]
     tables += [frames.read_misalignment(existing_path(study, path)) for path in paths["misalignment"]]
     tables += [frames.read_inheritance(existing_path(study, path)) for path in paths["inherited"]]
