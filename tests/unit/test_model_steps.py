@@ -185,12 +185,12 @@ def test_kernels_are_refused_for_other_models(plain):
     assert not network.accelerated(plain)
 
 
-def test_the_plain_path_imports_no_kernels(card_path, tmp_path):
+def test_the_plain_path_imports_no_kernels(card_path, store, tmp_path):
     """A process of its own that loads, scores, samples and trains a model whose card has no kernels."""
     card = {**files.read_json(card_path), "cpu_kernels": False}
     files.write_json(tmp_path / "card.json", card)
     ran = subprocess.run(
-        [sys.executable, "-c", PLAIN_RUN, tmp_path], capture_output=True, text=True, cwd=ROOT / "scripts"
+        [sys.executable, "-c", PLAIN_RUN, tmp_path, store], capture_output=True, text=True, cwd=ROOT / "scripts"
     )
     assert ran.returncode == 0, ran.stderr
 
@@ -202,7 +202,7 @@ from pathlib import Path
 from bias_inheritance.models import adapters, base, generation, scoring, train
 from bias_inheritance.models.chat import Chat
 from bias_inheritance.models.losses import sft
-folder = Path(sys.argv[1])
+folder, base.STORE = map(Path, sys.argv[1:])
 model, tokenizer = base.load_base(base.read_card(folder / "card.json"))
 chat = Chat(tokenizer, "")
 prompts, answers = [chat.prompt("a"), chat.prompt("b c")], [chat.answer("nurse"), chat.answer("painter")]

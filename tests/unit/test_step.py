@@ -131,11 +131,16 @@ if __name__ == "__main__":
 """
 
 
+def copy_plumbing(tree):
+    library = tree / "scripts" / "bias_inheritance"
+    shutil.copytree(provenance.SCRIPTS / "bias_inheritance" / "plumbing", library / "plumbing")
+    (library / "__init__.py").touch()  # without it an installed bias_inheritance would be imported instead
+
+
 @pytest.fixture
 def toy(tree, tmp_path):
     """Run a step that finishes one record of work a run, and commits meanwhile: (records before, its record)."""
-    library = "bias_inheritance/plumbing"
-    shutil.copytree(provenance.SCRIPTS / library, tree / "scripts" / library)
+    copy_plumbing(tree)
     (tree / "scripts" / "toy.py").write_text(TOY)
 
     def run(**environment):
@@ -207,8 +212,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(("appended", "told"), [("", False), ("more", True)])
 def test_an_input_that_changes_under_a_step_is_told_and_a_touch_is_not(tree, tmp_path, appended, told):
-    library = "bias_inheritance/plumbing"
-    shutil.copytree(provenance.SCRIPTS / library, tree / "scripts" / library)
+    copy_plumbing(tree)
     (tree / "scripts" / "reader.py").write_text(READER)
     (tmp_path / "data").write_text("content")
     words = ["--data", "data", "--text", "text", "--record", "text.prov.json", "--work", "work"]
