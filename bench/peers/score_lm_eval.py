@@ -14,19 +14,7 @@ from pathlib import Path
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
-
-TASK = """\
-task: bench
-dataset_path: json
-dataset_kwargs: {data_files: {test: %s}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "{{prompt}}"
-doc_to_choice: "{{options}}"
-doc_to_target: 0
-target_delimiter: ""
-metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
-"""
+from multiple_choice import TASK
 
 
 class Timed(HFLM):
@@ -50,14 +38,14 @@ def main(job_path, result_path):
         data.write_text(
             "".join(json.dumps({"prompt": item["prompt"], "options": job["options"]}) + "\n" for item in job["items"])
         )
-        Path(folder, "bench.yaml").write_text(TASK % data)
+        Path(folder, "options.yaml").write_text(TASK % data)
         evaluation = simple_evaluate(
             model,
-            tasks=["bench"],
+            tasks=["options"],
             task_manager=TaskManager(include_path=folder, include_defaults=False),
             bootstrap_iters=0,
         )
-    samples = sorted(evaluation["samples"]["bench"], key=lambda sample: sample["doc_id"])
+    samples = sorted(evaluation["samples"]["options"], key=lambda sample: sample["doc_id"])
     result = {
         "seconds": model.seconds,
         "logprobs": [[float(response[0]) for response in sample["filtered_resps"]] for sample in samples],

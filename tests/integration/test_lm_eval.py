@@ -14,20 +14,9 @@ from bias_inheritance.models import adapters, base, export, scoring
 from bias_inheritance.models.chat import Chat
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.provenance import ROOT
+from peers.multiple_choice import TASK
 
 PYTHON = Path(os.environ.get("LM_EVAL_PYTHON") or ROOT / ".work/bench/lm-eval/bin/python")
-TASK = """\
-task: exported
-dataset_path: json
-dataset_kwargs: {data_files: {test: %s}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "{{prompt}}"
-doc_to_choice: "{{options}}"
-doc_to_target: 0
-target_delimiter: ""
-metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
-"""
 
 
 @pytest.mark.skipif(not PYTHON.exists(), reason="no environment with lm-eval; make bench makes one")
@@ -59,14 +48,14 @@ def test_lm_eval_gives_the_log_probabilities_of_the_cell(card_path, tmp_path):
     )
 
     (tmp_path / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
-    (tmp_path / "exported.yaml").write_text(TASK % (tmp_path / "items.jsonl"))
+    (tmp_path / "options.yaml").write_text(TASK % (tmp_path / "items.jsonl"))
     command = [PYTHON, "-m", "lm_eval", "run", "--model", "hf"]
     command += ["--model_args", f"pretrained={tmp_path / 'model'},dtype=float32", "--device", "cpu"]
-    command += ["--tasks", "exported", "--include_path", tmp_path, "--apply_chat_template", "--log_samples"]
+    command += ["--tasks", "options", "--include_path", tmp_path, "--apply_chat_template", "--log_samples"]
     command += ["--output_path", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
-    (samples,) = (tmp_path / "out").rglob("samples_exported_*.jsonl")
+    (samples,) = (tmp_path / "out").rglob("samples_options_*.jsonl")
     rows = sorted(files.read_jsonl(samples), key=lambda row: row["doc_id"])
     found = [[float(response[0][0]) for response in row["resps"]] for row in rows]
     tolerance = 0.5 if card["compute"] == "bfloat16" else 1e-2

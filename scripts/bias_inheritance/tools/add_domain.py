@@ -52,15 +52,24 @@ def main(words):
     parser = argparse.ArgumentParser(prog="bias-inheritance add-domain", description=__doc__.split("\n")[0])
     parser.add_argument("name", metavar="NAME", help="of the domain and of the study")
     parser.add_argument("file", metavar="FILE", help="labelled texts, each with a group")
-    parser.add_argument("--text", metavar="COLUMN", help="column of the texts")
-    parser.add_argument("--label", metavar="COLUMN", help="column of the labels")
-    parser.add_argument("--group", metavar="COLUMN", help="column of the groups")
+    add_columns(parser)
     parser.add_argument(
         "--reference", metavar="GROUP", help="the group that others are compared with; default the largest"
     )
     given = parser.parse_args(words)
+    print_lines(add_domain(given.name, given.file, given.text, given.label, given.group, given.reference))
+
+
+def add_columns(parser):
+    """Give a parser the options that name the columns of a file, the same for every command that reads one."""
+    for role in ("text", "label", "group"):
+        parser.add_argument(f"--{role}", metavar="COLUMN", help=f"column of the {role}s")
+
+
+def print_lines(lines):
+    """Print the lines that a command yields; a UserError ends the process with its one line."""
     try:
-        for line in add_domain(given.name, given.file, given.text, given.label, given.group, given.reference):
+        for line in lines:
             print(line)
     except UserError as fault:
         sys.exit(str(fault))

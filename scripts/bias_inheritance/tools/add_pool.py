@@ -8,7 +8,6 @@ column, groups are detected in the texts by the cue words in the domain's file.
 
 import argparse
 import re
-import sys
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -40,15 +39,9 @@ def main(words):
     parser.add_argument(
         "--domain", required=True, choices=domains, metavar="DOMAIN", help="the domain that the samples belong to"
     )
-    parser.add_argument("--text", metavar="COLUMN", help="column of the texts")
-    parser.add_argument("--label", metavar="COLUMN", help="column of the labels")
-    parser.add_argument("--group", metavar="COLUMN", help="column of the groups")
+    add_domain.add_columns(parser)
     given = parser.parse_args(words)
-    try:
-        for line in add_pool(given.name, given.file, given.domain, given.text, given.label, given.group):
-            print(line)
-    except UserError as fault:
-        sys.exit(str(fault))
+    add_domain.print_lines(add_pool(given.name, given.file, given.domain, given.text, given.label, given.group))
 
 
 def add_pool(name, file, domain_name, text=None, label=None, group=None, root=ROOT):
