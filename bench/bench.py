@@ -170,7 +170,7 @@ def prepare():
         "labels": domain["labels"],
         "end": tokenizer.eos_token,
         "asked": user_prompts,
-        "prompts": [chat._render(user) for user in user_prompts],
+        "prompts": [rendered(chat, user) for user in user_prompts],
         "sampling": {key: value for key, value in spec["generation"].items() if key != "batch_size"},
     }
 
@@ -178,7 +178,12 @@ def prepare():
 def conversation(chat, user, answer):
     """A training sample in both formats: texts for ours, rendered prompt and completion for the peer."""
     completion = answer + chat.tokenizer.eos_token
-    return {"user": user, "answer": answer, "prompt": chat._render(user), "completion": completion}
+    return {"user": user, "answer": answer, "prompt": rendered(chat, user), "completion": completion}
+
+
+def rendered(chat, user):
+    """The text of a conversation up to where the assistant speaks; peers tokenise it themselves."""
+    return chat.tokenizer.decode(chat.prompt(user))
 
 
 def train_in_turns(job, turns, name):

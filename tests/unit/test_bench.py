@@ -41,3 +41,15 @@ def test_the_page_keeps_its_words(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "describe", lambda report: "\nnew\n".join(bench.MARKS))
     bench.write_page({})
     assert page.read_text() == "before\n" + "\nnew\n".join(bench.MARKS) + "\nafter\n"
+
+
+def test_the_peers_train_on_the_tokens_that_ours_trains_on(tiny):
+    _, tokenizer, chat = tiny
+    user, answer = "Which occupation?\n1. nurse <b>", "nurse"
+    sample = bench.conversation(chat, user, answer)
+
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    assert ids(sample["prompt"]) == chat.prompt(user)
+    assert ids(sample["completion"]) == chat.answer(answer)
