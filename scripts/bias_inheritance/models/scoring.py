@@ -24,8 +24,8 @@ def option_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
 
     The arguments are those of `token_logprobs`.
     """
-    found = token_logprobs(model, opening, prompts, options, on_batch, tree=tree)
-    return [list(map(sum, listed)) for listed in found]
+    by_token = token_logprobs(model, opening, prompts, options, on_batch, tree=tree)
+    return [list(map(sum, logprobs)) for logprobs in by_token]
 
 
 def token_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
