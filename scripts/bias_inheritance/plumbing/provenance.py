@@ -69,7 +69,8 @@ def read_source(path):
     if path.suffix != ".py":
         return Source(sha256(path))
     tree = ast.parse(path.read_bytes(), str(path))
-    return Source(digest(_meaning(tree)), frozenset(_uses(tree)), frozenset(filter(None, map(_choice, ast.walk(tree)))))
+    nodes = list(ast.walk(tree))
+    return Source(digest(_meaning(tree)), frozenset(_uses(nodes)), frozenset(filter(None, map(_choice, nodes))))
 
 
 def has_digest(path, digest):
@@ -114,9 +115,9 @@ def _speaks(node):
     )
 
 
-def _uses(tree):
-    """Paths of the library modules that a syntax tree imports, and of the files of resources/ and scripts/ that it names."""
-    for node in ast.walk(tree):
+def _uses(nodes):
+    """Paths of the library modules that a syntax tree's nodes import, and of the files of resources/ and scripts/ that they name."""
+    for node in nodes:
         if isinstance(node, ast.JoinedStr) and not _choice(node):
             # a module chosen in another way than by a parameter: any of its package
             package = str(getattr(node.values[0], "value", ""))
