@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from bias_inheritance.data import labelled
 from bias_inheritance.models import base, gguf_files, schedule
 from bias_inheritance.models.chat import Chat
-from bias_inheritance.plumbing import files, progress, provenance, warm
+from bias_inheritance.plumbing import files, machine, progress, provenance, warm
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import slots
 from bias_inheritance.study import catalog
@@ -438,14 +438,15 @@ def draw(growth, path):
 # ---- output --------------------------------------------------------------------------------------------------------
 
 
-def machine():
-    cpu = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.split(":", 1)[1].strip()
-            break
+def hardware():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": cpu, "cores": os.cpu_count(), "threads": THREADS, "memory_bytes": memory, "device": base.device()}
+    return {
+        "cpu": machine.cpu(),
+        "cores": os.cpu_count(),
+        "threads": THREADS,
+        "memory_bytes": memory,
+        "device": base.device(),
+    }
 
 
 def versions():
@@ -568,7 +569,7 @@ def main():
         "dry_run": lambda: dry_run(seeds=5),
         "growth": lambda: bench_growth(shared, size),
     }
-    report = {"date": datetime.now(UTC).date().isoformat(), "machine": machine(), "versions": versions()}
+    report = {"date": datetime.now(UTC).date().isoformat(), "machine": hardware(), "versions": versions()}
     for name in arguments.only or parts:
         report[name] = parts[name]()
     ratios = {}

@@ -1,6 +1,7 @@
-"""What this machine has for jobs to share: memory and cores."""
+"""What this machine computes with: its CPU, and the memory and cores that jobs share."""
 
 import os
+import platform
 from pathlib import Path
 
 SHARE = 0.9  # of the memory, for jobs; the rest is for Snakemake and the system
@@ -19,6 +20,16 @@ def memory_mb():
 def memory_of_jobs_mb():
     """Memory in MB that the jobs that run at once may take together."""
     return int(memory_mb() * SHARE)
+
+
+def cpu():
+    """The CPU's model name; on other systems than Linux, what Python's platform module knows of it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def cores():

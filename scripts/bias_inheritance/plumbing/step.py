@@ -28,7 +28,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-from bias_inheritance.plumbing import files, gpus, progress, provenance, warm
+from bias_inheritance.plumbing import files, gpus, machine, progress, provenance, records, warm
 from bias_inheritance.plumbing.errors import UserError
 
 Input = Annotated[Path, "input"]
@@ -201,14 +201,14 @@ def _listed(paths):
 
 def _stamps(inputs):
     """{path: (bytes, time of the last change)} of described inputs, None for one that is gone."""
-    paths = [Path(entry["path"]) for described in inputs.values() for entry in described]
+    paths = [Path(entry["path"]) for entry in records.entries(inputs)]
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in paths}
 
 
 def _refuse_changed(inputs, stamps):
-    """Raises UserError for an input whose bytes changed while the step ran; a touch changes none."""
+    """Raise UserError for an input whose bytes changed while the step ran; a touch changes none."""
     now = _stamps(inputs)
-    for entry in (entry for described in inputs.values() for entry in described):
+    for entry in records.entries(inputs):
         path = entry["path"]
         if now[path] != stamps[path] and (now[path] is None or provenance.sha256(path) != entry["sha256"]):
             raise UserError(f"{path}: changed while the step read it; run again once it is complete")
@@ -286,15 +286,7 @@ def _container():
 def _machine():
     torch = sys.modules.get("torch")
     gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
-    model = platform.processor()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    except OSError:
-        pass
-    return {"host": socket.gethostname(), "cpu": model, "cores": os.cpu_count(), "gpu": gpu}
+    return {"host": socket.gethostname(), "cpu": machine.cpu(), "cores": os.cpu_count(), "gpu": gpu}
 
 
 def _timestamp(seconds):
