@@ -93,7 +93,7 @@ def save(folder, model, tokenizer):
 
 
 def put(source, folder):
-    """Move the folder `source`, which lies beside `folder`, to it, or leave that alone where it holds the same bytes."""
+    """Move `source`, a folder beside `folder`, to `folder`, unless that already holds the same bytes."""
     if not folder.exists() or digests(source) != digests(folder):
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(source, folder)

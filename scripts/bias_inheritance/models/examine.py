@@ -16,7 +16,7 @@ LARGEST_UNTOUCHED = 0.01  # ASSUME: the share of weights that may stay as they a
 
 
 def examine(model):
-    """How a model may be computed: {cpu_kernels, option_tree}, both bool. Leaves the model accelerated where it may be.
+    """How a model may be computed: {cpu_kernels, option_tree}, both bool. Accelerates the model if the kernels agree.
 
     option_tree: whether a prompt's options may be scored in one pass (scoring.py). model: as transformers loads it.
     Raises UserError for a model that would be treated wrongly.

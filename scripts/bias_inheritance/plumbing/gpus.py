@@ -42,8 +42,8 @@ def hide():
 def claim(folder):
     """Claim a GPU that no other job of this checkout uses, waiting for one if need be, and hide all others.
 
-    Returns the lock, which is held as long as it is kept, or None where there is no GPU. A lock is of one SLURM job, since
-    each counts the devices that it was given from 0; the steps of one interactive allocation so share its GPUs.
+    Returns the lock, to be kept as long as the GPU is used, or None if there is no GPU. The lock's name includes the SLURM
+    job, because each job numbers its devices from 0; steps of one interactive allocation share its GPUs in this way.
     """
     devices = visible()
     if not devices:

@@ -172,10 +172,10 @@ class Display(logging.Handler):
 
 
 def cancel_timers():
-    """End the timers by which Snakemake's scheduler waits for its limit of jobs per timespan to allow more jobs.
+    """Cancel the timers that Snakemake's scheduler starts to wait for its limit on jobs per timespan.
 
-    Each look for jobs starts a timer that makes another look: their number grows with the jobs that have ended, and at
-    its end the process would wait for them. The profile's limit is never reached, so none of them is of use.
+    Each scheduling pass starts a timer that triggers another pass: their number grows with the jobs that have finished,
+    and the process would wait for all of them before it exits. The profile's limit is never reached, so none is needed.
     """
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer) and thread.function.__module__.startswith("snakemake.scheduling"):

@@ -8,9 +8,7 @@ from bias_inheritance.models import network
 def loss(model, batch, step, *, average, micro_batch_size):
     """The loss of a batch, averaged as `average` says (see `loss_shares`), over micro-batches; the log has both averages.
 
-    A sample may have a `weight`, which its loss is multiplied by.
-
-    Raises RuntimeError where no sample has an answer token.
+    A sample may have a `weight`, by which its loss is multiplied. Raises RuntimeError if no sample has an answer token.
     """
     lengths = [len(sample["answer"]) for sample in batch]
     if not any(lengths):
@@ -34,8 +32,9 @@ def loss_shares(lengths, weights=None):
     """What each sample's summed loss is multiplied by, so that the sum over a batch is its loss, for each way to average.
 
     lengths: answer tokens per sample, at least one of them above 0. weights: of the samples, on average 1 over all that
-    are trained on; None for 1. A batch is not divided by its own weights, or a small one would undo them. `token`: the mean over all answer tokens of the
-    batch, in which a text of 90 tokens outweighs a label of four. `sample`: the mean over samples of each one's own mean.
+    are trained on; None for 1. A batch is not divided by its own weights, or a small one would undo them.
+    `token`: the mean over all answer tokens of the batch, in which a text of 90 tokens outweighs a label of four.
+    `sample`: the mean over samples of each one's own mean.
     """
     weights = weights or [1.0] * len(lengths)
     answered = sum(length > 0 for length in lengths)
