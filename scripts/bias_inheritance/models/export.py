@@ -52,7 +52,6 @@ def export(card, adapter, folder, system, cell, dtype="float32"):
         files.write_text(Path(temporary) / "README.md", text)
         os.chmod(temporary, 0o755)
         os.replace(temporary, folder)
-        os.mkdir(temporary)  # what the context removes
 
 
 def with_system(template, system):
