@@ -51,8 +51,8 @@ class Refused(UserError):
     """The server refuses a request for good, and has done nothing for it."""
 
 
-class Passing(Exception):
-    """A failure that may pass.
+class TransientFailure(Exception):
+    """A failure after which the same request may succeed.
 
     said: what the server said; asked_to_wait: the seconds it asks to wait, or None; silent: how long it has answered
     nothing.
@@ -323,7 +323,7 @@ class Server:
         import tenacity
 
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Passing),
+            retry=tenacity.retry_if_exception_type(TransientFailure),
             wait=self._wait,
             stop=tenacity.stop_after_attempt(TRIES) | self._out_of_patience,
             sleep=self._sleep,
@@ -331,7 +331,7 @@ class Server:
         )(self._attempt, once)
 
     def _attempt(self, once):
-        """`once()`, with its failures told apart: Refused for good, or Passing."""
+        """`once()`. Raises Refused for a failure that is final, and TransientFailure for one that is not."""
         openai = _openai()
         self._sleep(self.pause_until - time.monotonic())
         asked_to_wait = None
@@ -352,7 +352,7 @@ class Server:
             said = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
         except (completion.Malformed, ValueError) as fault:
             said = f"an answer that cannot be read ({self.told(str(fault))})"
-        raise Passing(said, asked_to_wait, self.silence.last())
+        raise TransientFailure(said, asked_to_wait, self.silence.last())
 
     def _wait(self, state):
         """Seconds until the next try: growing with jitter, or as the server asks, which holds for the whole job."""
