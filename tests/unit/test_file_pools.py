@@ -8,9 +8,12 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.pools import balance, from_file
+from bias_inheritance.study import catalog
+from bias_inheritance.tools import add_domain, add_pool
 
 DOMAIN = {
     "name": "tickets",
@@ -363,3 +366,23 @@ def test_files_of_the_four_writers_are_read(tmp_path, write):
     assert {sample["text"]: sample["group"] for sample in samples} == groups
     assert [failure["reason"] for failure in failures] == (["empty text"] if write is distilabel else [])
     assert counts["asked"] == counts["source_rows"]
+
+
+def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, monkeypatch):
+    """Accents by nationality: labels and groups have the same names, and the synthetic samples have no group column."""
+    names = ["german", "indian"]
+    real = [
+        {"words": f"{text(number)} says the {names[number % 2]}", "accent": names[number // 2 % 2], "nationality": names[number % 2]}
+        for number in range(160)
+    ]  # fmt: skip
+    files.write_jsonl(tmp_path / "real.jsonl", real)
+    synthetic = [
+        {"words": f"{text(1000 + number)} says the indian", "accent": names[number % 2]} for number in range(60)
+    ]
+    files.write_jsonl(tmp_path / "synthetic.jsonl", synthetic)
+    root = tmp_path / "project"
+    monkeypatch.setattr(catalog, "CATALOG", root / "catalog")
+    list(add_domain.add_domain("accents", tmp_path / "real.jsonl", label="accent", group="nationality", root=root))
+    list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "accents", root=root))
+    written = yaml.safe_load((root / "catalog" / "biases" / "bought.yaml").read_text())
+    assert written["source"]["columns"] == {"text": "words", "label": "accent"}

@@ -66,8 +66,8 @@ def add_pool(name, file, domain_name, text=None, label=None, group=None, root=RO
     for role, chosen in roles.items():
         if chosen:
             columns.given(chosen, seen, file, f"--{role}")
-    roles["label"] = label or columns.column_of_known(seen, _written(domain["labels"]), filter(None, roles.values()))
-    roles["group"] = group or columns.column_of_known(seen, _groups_written(domain), filter(None, roles.values()))
+    roles["label"] = label or columns.column_of_known(seen, from_file.labels_of(domain), roles.values())
+    roles["group"] = group or columns.column_of_known(seen, from_file.groups_of(domain), roles.values())
     roles["text"] = text or columns.text_column(seen, file, [roles["label"], roles["group"]])
     if roles["label"] is None:
         labels = contrasts.labels(domain)
@@ -86,16 +86,6 @@ def add_pool(name, file, domain_name, text=None, label=None, group=None, root=RO
     yield from checked
     yield f"wrote {pool_file.relative_to(root)}, and added {name} to {study_file.relative_to(root)}"
     yield f"next: .venv/bin/snakemake --configfile studies/{domain_name}.yaml"
-
-
-def _written(labels):
-    """The labels as written in the data, and as named in tables."""
-    return [*labels, *labels.values()] if isinstance(labels, dict) else labels
-
-
-def _groups_written(domain):
-    values = [(spec or {}).get("value", []) for spec in domain["groups"].values()]
-    return [*domain["groups"], *(value for each in values for value in (each if isinstance(each, list) else [each]))]
 
 
 def _with_pool(study_file, name):
