@@ -99,8 +99,10 @@ rule copy_pool:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
-        test=lambda w: files_of_pool(w, [f"{path_of(ORIGINALS, w)}/test.jsonl"]),
-        source=lambda w: files_of_pool(w, from_file.files_read(catalog.load("bias", w.bias))),
+        test=lambda w: (
+            [f"{path_of(ORIGINALS, w)}/test.jsonl"] if from_file.is_file(catalog.load("bias", w.bias)) else []
+        ),
+        source=lambda w: from_file.files_read(catalog.load("bias", w.bias)),
     output:
         pool=f"{POOL}/pool.jsonl",
         failures=f"{POOL}/failures.jsonl",
@@ -120,7 +122,7 @@ rule copy_pool:
         parameters=parameters(
             lambda w: {
                 **pool_parameters(w, grid.pool_size(config, w.domain)),
-                "planned": from_file.digests(catalog.load("bias", w.bias)),
+                "planned": planned_digests(w.bias),
             }
         ),
     shell:

@@ -313,9 +313,10 @@ def bias_constraint(*sources):
     )
 
 
-def files_of_pool(wildcards, paths):
-    """`paths` for a pool from files, [] for any other."""
-    return paths if from_file.is_file(catalog.load("bias", wildcards.bias)) else []
+@cache
+def planned_digests(bias):
+    """{file: sha256} of a pool's files, {} if it has none; the files are read once per start, not once per job."""
+    return from_file.digests(catalog.load("bias", bias))
 
 
 def source_of(bias):

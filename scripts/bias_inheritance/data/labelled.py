@@ -35,8 +35,7 @@ def files_read(domain, data_dir):
     if data.get("twins"):
         read += _twin_files(data["twins"], domain)
     else:
-        paths = map(Path, tables.files_read(_specification(domain), data_dir))
-        read += [str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path) for path in paths]
+        read += tables.files_read(_specification(domain), data_dir)
     if data.get("content"):
         read += _twin_files(data["content"], domain)
     return read

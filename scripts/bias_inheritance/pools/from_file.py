@@ -36,8 +36,17 @@ def files_read(bias):
 
 
 def digests(bias):
-    """{file: current sha256} of a bias type's files; `pool` rejects changed ones. Raises UserError for a missing file."""
-    return {name: provenance.sha256(path) for name, path in _listed(bias).items()}
+    """{file: current sha256} of a bias type's files (folders are expanded), named as in provenance records.
+
+    Raises UserError for a missing file; `pool` rejects changed ones.
+    """
+    listed = []
+    for name in files_read(bias):
+        path = provenance.ROOT / name
+        if not path.exists():
+            raise UserError(f"{_source(bias)}: there is no file {name}; correct the path")
+        listed += provenance.describe(path)
+    return {entry["path"].removeprefix(f"{provenance.ROOT}/"): entry["sha256"] for entry in listed}
 
 
 def check(bias, domain, needed):
@@ -50,18 +59,6 @@ def check(bias, domain, needed):
     usable = len(read(bias, domain)[0])
     if usable < needed:
         raise UserError(too_few(bias, domain, needed, usable))
-
-
-def _listed(bias):
-    """{name: path} of a bias type's files (folders are expanded), named as in provenance records."""
-    listed = {}
-    for name in files_read(bias):
-        path = provenance.ROOT / name
-        if not path.exists():
-            raise UserError(f"{_source(bias)}: there is no file {name}; correct the path")
-        inside = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-        listed |= {str(each).removeprefix(f"{provenance.ROOT}/"): each for each in inside}
-    return listed
 
 
 def _source(bias):
