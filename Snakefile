@@ -20,7 +20,9 @@ configfile: "config.yaml"
 
 try:
     study, sources = configuration.read(workflow.overwrite_configfiles, workflow.config_settings.config_args)
-    checks.check(study, sources)
+    # Every job on a cluster reads this file again, twice; it trusts what the run checked when it started.
+    if workflow.is_main_process:
+        checks.check(study, sources)
 except UserError as fault:
     sys.exit(str(fault))
 config.update(study)  # Snakemake's own reading leaves numbers in a nested --config text

@@ -100,7 +100,9 @@ rule copy_pool:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
         test=lambda w: (
-            [f"{path_of(ORIGINALS, w)}/test.jsonl"] if from_file.is_file(catalog.load("bias", w.bias)) else []
+            [f"{path_of(ORIGINALS, w)}/test.jsonl"]
+            if from_file.is_file(catalog.load("bias", w.bias))
+            else []
         ),
         source=lambda w: from_file.files_read(catalog.load("bias", w.bias)),
     output:
