@@ -67,7 +67,7 @@ def sample(number, mark):
     }
 
 
-def mixed(folder, round_, sizes, count, before=None):
+def mixed(folder, round_, sizes, count, before=None, mitigation="none"):
     """The files of one cell's mix; `sizes`: samples in each pool that it is given."""
     folder.mkdir(parents=True, exist_ok=True)
     files.write_jsonl(folder / "originals.jsonl", [sample(number, "original") for number in range(12)])
@@ -83,7 +83,7 @@ def mixed(folder, round_, sizes, count, before=None):
         cell / "train.jsonl",
         cell / "mix.json",
         domain=DOMAIN,
-        mitigation={},
+        mitigation=catalog.load("mitigation", mitigation),
         count=count,
         instruction_share=0.5,
         seed=1,
@@ -114,6 +114,13 @@ def test_a_small_pool_is_an_error_in_round_one_and_a_collapse_later(tmp_path):
     assert files.read_jsonl(second / "train.jsonl") == []
     third = mixed(tmp_path / "c", 3, [0], 12, [second / "mix.json"])
     assert files.read_json(third / "mix.json")["collapsed"] == summary["collapsed"]
+
+
+def test_nothing_is_mitigated_in_a_chain_that_collapsed(tmp_path):
+    """The filter by direction would load the model, for no sample."""
+    first = mixed(tmp_path, 1, [12], 12)
+    summary = files.read_json(mixed(tmp_path, 2, [9], 12, [first / "mix.json"], "filter-direction") / "mix.json")
+    assert "needs 12 samples, the pool has 9" in summary["collapsed"] and summary["mitigation"] == {}
 
 
 def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):

@@ -62,8 +62,7 @@ def mix(
                 raise UserError(f"{why}; raise generation.attempts or generation.spare, or lower γ")
             collapsed = why
     # pools are in slot order and balanced in every prefix, so mixes of one pool are nested
-    prefixes = [sample for available, number in zip(samples, needed, strict=True) for sample in available[:number]]
-    added = [] if collapsed else prefixes
+    added = [sample for available, number in zip(samples, needed, strict=True) for sample in available[:number]]
     setting = Setting(
         domain,
         family,
@@ -72,17 +71,18 @@ def mix(
         card=card,
         system=system,
     )
-    mixed = training_samples(old, added, family, domain, mitigation, instruction_share, seed, setting)
-    rows = [] if collapsed else mixed
+    rows = []
+    if not collapsed:
+        rows = training_samples(old, added, family, domain, mitigation, instruction_share, seed, setting)
     files.write_jsonl(train, rows)
     files.write_json(
         summary,
         {
             "originals": len(old),
-            "augmented": len(added),
+            "augmented": 0 if collapsed else len(added),
             "augmented_by_pool": [] if collapsed else needed,
-            "gamma": None if collapsed else len(added) / len(mixed),
-            "masked_words": sum(row["masked"] for row in mixed),
+            "gamma": None if collapsed else len(added) / len(rows),
+            "masked_words": sum(row["masked"] for row in rows),
             "mitigation": setting.notes,
             "collapsed": collapsed,
         },
