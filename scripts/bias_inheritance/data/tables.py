@@ -19,10 +19,11 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 
-from bias_inheritance.data import hub_data
+from bias_inheritance.data import duplicates, hub_data
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.plumbing.seeds import record_seed
@@ -63,6 +64,11 @@ class Table:
 
     def __len__(self):
         return len(self.keys)
+
+    @cached_property
+    def clusters(self):
+        """For each row, the first row of its cluster of near-duplicates (`duplicates.clusters`), int64."""
+        return duplicates.clusters(self.texts)
 
     def strata(self, rows=None):
         """{(label, group): row numbers in ascending order}, of all rows or of `rows`; the group is None without groups."""
@@ -806,22 +812,19 @@ def split(table, shares, seed):
     """{part: row numbers} by content: the parts of `shares` ({"test": 0.3, "reserve": 0.2}), and `source`, the rest.
 
     The share of each part holds within each label × group, up to the size of one cluster of near-duplicates
-    (`duplicates.clusters`); clusters are kept together, in the part of the text with the smallest digest. The part of a
+    (`Table.clusters`); clusters are kept together, in the part of the text with the smallest digest. The part of a
     text depends on its words and the seed, not on its row. Raises UserError if the shares leave nothing for the source.
     """
     import numpy as np
 
-    from bias_inheritance.data import duplicates
-
     if sum(shares.values()) >= 1 or min(shares.values(), default=0) < 0:
         raise UserError(f"split: {shares}: the shares must be 0 or more and leave some texts as the source of D_o")
-    cluster = duplicates.clusters(table.texts)  # for each row, the first row of its cluster
     rank = _mixed(table.keys ^ np.uint64(record_seed("split", seed)))
     order = np.argsort(rank, kind="stable")
-    heads, first = np.unique(cluster[order], return_index=True)
+    heads, first = np.unique(table.clusters[order], return_index=True)
     leader = np.empty(len(table), dtype=np.int64)
     leader[heads] = order[first]  # each cluster is represented by its row with the smallest rank
-    leader = leader[cluster]
+    leader = leader[table.clusters]
     sizes = np.bincount(leader, minlength=len(table))
     width = len(table.names["group"]) + 1
     stratum = table.codes["label"].astype(np.int64) * width + table.codes["group"] + 1
@@ -840,14 +843,12 @@ def split(table, shares, seed):
 def apart(table, parts):
     """({part: row numbers}, {part: number of dropped rows}) of predefined parts, with near-duplicates across parts removed.
 
-    Near-duplicates (`duplicates.clusters`) in several parts are kept only in the first of them in `parts`: put `test`
+    Near-duplicates (`Table.clusters`) in several parts are kept only in the first of them in `parts`: put `test`
     first, so that no test text is trained on.
     """
     import numpy as np
 
-    from bias_inheritance.data import duplicates
-
-    cluster = duplicates.clusters(table.texts)
+    cluster = table.clusters
     taken, kept, left_out = np.zeros(len(table), dtype=bool), {}, {}
     for part, rows in parts.items():
         kept[part] = rows[~taken[cluster[rows]]]

@@ -112,7 +112,7 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
         "data": {**spec, "split": split},
         "tasks": ["classification"],
         "labels": table.names["label"],
-        "groups": {group: _cues(table, group) for group in groups},
+        "groups": {group: _cues(group, table, code) for code, group in enumerate(groups)},
         "contrasts": {"reference": reference, "compared": [group for group in groups if group != reference]},
     }
     for path, fault in contrasts.faults(domain):
@@ -162,14 +162,14 @@ def _sizes(table):
     return {"test": TEST, "reserve": reserve}, sizes[reserve]
 
 
-def _cues(table, group):
+def _cues(group, table, code):
     """The entry of a group in the domain's file: its name as a cue word, if its texts contain it."""
-    rows = [row for (_, name), part in table.strata().items() if name == group for row in part.tolist()]
     word = group.casefold()
     if not word.isalpha() or len(word) < 3:
         return {}
-    holding = sum(word in re.findall(r"\w+", text.casefold()) for text in table.texts.take(rows).to_pylist())
-    return {"words": [word]} if holding >= SHOWN_IN * len(rows) else {}
+    texts = table.texts.filter(table.codes["group"] == code).to_pylist()
+    containing = sum(word in re.findall(r"\w+", text.casefold()) for text in texts)
+    return {"words": [word]} if containing >= SHOWN_IN * len(texts) else {}
 
 
 def _domain_text(file, domain):
