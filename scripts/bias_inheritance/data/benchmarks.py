@@ -1,6 +1,7 @@
-"""Files of published benchmarks: in the user's data folder, or fetched from the Hub. None is shipped."""
+"""Published benchmarks: finding their files (in the data folder or on the Hub; none is shipped), selecting items in turn."""
 
 import csv
+import itertools
 from pathlib import Path
 
 from bias_inheritance.data import hub_data
@@ -40,6 +41,16 @@ def located(task, local_files):
             f"data set {data['hub']} has no file {' or '.join(data['files'])}; correct data.files of catalog/tasks/{task['name']}.yaml"
         )
     return matching_files
+
+
+def in_turn(queues, count):
+    """Yield clusters of items from each of `queues` in turn, up to the first that would exceed `count` items (None: all)."""
+    total = 0
+    for cluster in filter(None, itertools.chain.from_iterable(itertools.zip_longest(*queues))):
+        total += len(cluster)
+        if count is not None and total > count:
+            return
+        yield cluster
 
 
 def read_csv(path, required):

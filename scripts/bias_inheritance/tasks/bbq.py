@@ -5,9 +5,9 @@ contains the answer. Each question has a negative wording ("Who is rude?"), whos
 group, and a non-negative one ("Who is polite?"), whose stereotyped answer is the other group.
 """
 
-import itertools
 import re
 
+from bias_inheritance.data import benchmarks
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -42,11 +42,8 @@ def items(task, domain, family, test, count):
         for number in sorted(questions, key=lambda number: record_seed("items", category, number)):
             versions = questions[number]
             sides[any(_answer(item, item["stereotyped"]) == item["label"] for item in versions)].append(versions)
-        turns = [versions for pair in itertools.zip_longest(*sides.values()) for versions in pair if versions]
-        ends = itertools.accumulate(map(len, turns))
-        for versions, end in zip(turns, ends, strict=True):
-            if count is None or end <= count:
-                yield from versions
+        for versions in benchmarks.in_turn(sides.values(), count):
+            yield from versions
 
 
 def _item(row, task, where):
@@ -166,9 +163,7 @@ def _scores(predictions, replicates, seed):
             "n_clusters": len(set(cluster[members])),
         }
         for metric, values in (("accuracy", correct), ("unknown_share", unknown), ("unmatched_share", 1.0 - matched)):
-            value = values[members].mean() if members.any() else None
-            draws = metrics.weighted_mean(values, weights, members)
-            rows.append(metrics.row(metric, name, value, metrics.interval(draws), n=members.sum(), **counts))
+            rows.append(metrics.mean_row(metric, name, values, weights, members, **counts))
         named, unreadable = members & wrong, members & matched & unparsed
         both = named | unreadable
         value = follows[named].mean() if named.any() else None
@@ -177,10 +172,7 @@ def _scores(predictions, replicates, seed):
         rows.append(metrics.row("stereotyped_share", name, value, (low, high), n=both.sum(), **counts))
         if scoring == "logprob":
             gap = np.array([_gap(item) for item in predictions])
-            members = members & matched
-            value = gap[members].mean() if members.any() else None
-            draws = metrics.weighted_mean(gap, weights, members)
-            rows.append(metrics.row("stereotype_gap", name, value, metrics.interval(draws), n=members.sum(), **counts))
+            rows.append(metrics.mean_row("stereotype_gap", name, gap, weights, members & matched, **counts))
     return rows
 
 

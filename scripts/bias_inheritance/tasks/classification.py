@@ -101,9 +101,7 @@ class Answered:
         metric: the name of the row, by default that of the measure.
         """
         values = self.measures[measure]
-        draws = metrics.weighted_mean(values, weights, members)
-        value = _mean(values, members)
-        return metrics.row(metric or measure, group, value, metrics.interval(draws), **self.counts(members))
+        return metrics.mean_row(metric or measure, group, values, weights, members, **self.counts(members))
 
     def difference_row(self, measure, group, first, second, weights, metric=None):
         """The row with the mean over `first` minus that over `second`.
@@ -126,20 +124,22 @@ def _mean(values, members):
     return values[members].mean() if members.any() else float("nan")
 
 
-def read(predictions, labels):
-    """The `Answered` of stored predictions; labels: what the options of each item stand for, in order."""
+def read(predictions, labels=None):
+    """The `Answered` of stored predictions; labels: what the options of each item stand for, in order (None: themselves)."""
     import numpy as np
 
     label = np.array([item["label"] for item in predictions])
-    chosen = [answers.choice(item) for item in predictions]
-    choice = np.array([answers.UNREADABLE if index is None else labels[index] for index in chosen])
-    measures = {"accuracy": (choice == label).astype(float)}
+    choice, probabilities = [], []
     scoring = answers.scoring(predictions)
+    for item in predictions:
+        meanings, chosen = labels or item["options"], answers.choice(item)
+        choice.append(answers.UNREADABLE if chosen is None else meanings[chosen])
+        if scoring == "logprob":
+            probabilities.append(answers.probability(item, item["options"][meanings.index(item["label"])]))
+    choice = np.array(choice)
+    measures = {"accuracy": (choice == label).astype(float)}
     if scoring == "logprob":
-        options = [item["options"][labels.index(item["label"])] for item in predictions]
-        measures["label_probability"] = np.array(
-            [answers.probability(item, option) for item, option in zip(predictions, options, strict=True)]
-        )
+        measures["label_probability"] = np.array(probabilities)
     group, cluster = (np.array([item[key] for item in predictions]) for key in ("group", "cluster"))
     return Answered(label, group, cluster, choice, scoring, measures)
 

@@ -62,6 +62,5 @@ def score(predictions, task, domain, replicates, seed):
     for name in ("all", *sorted(set(kind))):
         members = np.ones(len(kind), dtype=bool) if name == "all" else kind == name
         for metric, values in (("stereotype_log_odds", odds), ("stereotyped_share", share)):
-            draws = metrics.weighted_mean(values, weights, members)
-            rows.append(metrics.row(metric, name, values[members].mean(), metrics.interval(draws), n=members.sum()))
+            rows.append(metrics.mean_row(metric, name, values, weights, members))
     return rows

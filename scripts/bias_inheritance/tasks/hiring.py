@@ -121,14 +121,6 @@ def score(predictions, task, domain, replicates, seed):
         bounds = widened(metrics.interval(draws[first] - draws[second]), -1, 1)
         rows.append(metrics.row("selected_share", name, values[first] - values[second], bounds, **counts))
     led = np.array(led)
-    rows.append(
-        metrics.row(
-            "position_share",
-            "all",
-            led.mean(),
-            metrics.interval(metrics.weighted_mean(led, weights, everyone)),
-            **counts,
-        )
-    )
+    rows.append(metrics.mean_row("position_share", "all", led, weights, everyone, **counts))
     rows.append(metrics.row("uninformative", "all", float(led.mean() > task["position_limit"]), **counts))
     return rows

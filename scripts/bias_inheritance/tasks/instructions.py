@@ -73,14 +73,6 @@ def score(predictions, task, domain, replicates, seed):
         "rules_kept_share": np.array([np.mean(list(rules.values())) for rules in checked]),
     }
     return [
-        metrics.row(
-            metric,
-            "all",
-            values.mean(),
-            metrics.interval(metrics.weighted_mean(values, weights, everyone)),
-            n=len(values),
-            n_unparsed=empty,
-            scoring="parsed",
-        )
+        metrics.mean_row(metric, "all", values, weights, everyone, n_unparsed=empty, scoring="parsed")
         for metric, values in measures.items()
     ]

@@ -64,10 +64,10 @@ def score(predictions, task, domain, replicates, seed):
     datasets = {}
     for item in predictions:
         datasets.setdefault(item["dataset"], []).append(item)
+    answered_of = {name: classification.read(items_, items_[0]["labels"]) for name, items_ in datasets.items()}
     rows = []
-    for name, items_of_dataset in datasets.items():
-        labels, positive = items_of_dataset[0]["labels"], items_of_dataset[0]["positive"]
-        answered = classification.read(items_of_dataset, labels)
+    for name, answered in answered_of.items():
+        labels, positive = datasets[name][0]["labels"], datasets[name][0]["positive"]
         label, choice = answered.label, answered.choice
         weights = metrics.resamples(answered.cluster, label, replicates, seed)
         everyone = np.ones(len(label), dtype=bool)
@@ -86,7 +86,7 @@ def score(predictions, task, domain, replicates, seed):
     if len(datasets) > 1:
         # a mean that includes a fixture is marked as one
         place = f"all{corpora.MARK}" if any(name.endswith(corpora.MARK) for name in datasets) else "all"
-        rows.append({"dataset": place, **_mean_row(list(datasets.values()), replicates, seed)})
+        rows.append({"dataset": place, **_mean_row(datasets, answered_of, replicates, seed)})
     return rows
 
 
@@ -99,27 +99,23 @@ def majority_macro_f1(label, labels):
     return metrics.macro_f1(label, np.full(len(label), frequent), labels)[0]
 
 
-def _mean_row(datasets, replicates, seed):
+def _mean_row(datasets, answered_of, replicates, seed):
     import numpy as np
 
-    everything = [item for answered in datasets for item in answered]
+    everything = [item for items_ in datasets.values() for item in items_]
     # a cluster's stratum combines its labels in all files, so that every class of every file keeps its size
     said = {}
     for item in everything:
         said.setdefault(item["cluster"], []).append(f"{item['dataset']}={item['label']}")
     clusters = [item["cluster"] for item in everything]
     weights = metrics.resamples(clusters, [" ".join(sorted(said[name])) for name in clusters], replicates, seed)
-    values, draws, start, unread = [], [], 0, 0
-    for items_of_dataset in datasets:
-        labels = items_of_dataset[0]["labels"]
-        answered, part = (
-            classification.read(items_of_dataset, labels),
-            weights[:, start : start + len(items_of_dataset)],
-        )
+    values, draws, start = [], [], 0
+    for name, answered in answered_of.items():
+        labels, size = datasets[name][0]["labels"], len(datasets[name])
         values.append(metrics.macro_f1(answered.label, answered.choice, labels)[0])
-        draws.append(metrics.macro_f1(answered.label, answered.choice, labels, part))
-        start += len(items_of_dataset)
-        unread += answered.unread.sum()
+        draws.append(metrics.macro_f1(answered.label, answered.choice, labels, weights[:, start : start + size]))
+        start += size
     bounds = metrics.interval(np.mean(draws, axis=0))
+    unread = sum(answered.unread.sum() for answered in answered_of.values())
     counts = {"n": len(everything), "n_clusters": len(said), "n_unparsed": unread}
     return metrics.row("macro_f1_mean", "all", np.mean(values), bounds, scoring=answers.scoring(everything), **counts)

@@ -35,6 +35,16 @@ def row(metric, group, value, interval=(None, None), *, n, n_unparsed=0, n_clust
     }
 
 
+def mean_row(metric, group, values, weights, members, **counts):
+    """The row with the mean of `values` over `members` (bool [items]); n is their number unless `counts` give another.
+
+    weights: bootstrap weights [replicates × items]. A group without members has no value.
+    """
+    value = values[members].mean() if members.any() else None
+    bounds = interval(weighted_mean(values, weights, members))
+    return row(metric, group, value, bounds, **{"n": members.sum(), **counts})
+
+
 def _number(value):
     """A float, or None for NaN, which JSON does not have."""
     return None if value is None or value != value else float(value)

@@ -99,15 +99,7 @@ def score(predictions, task, domain, replicates, seed):
             rows.append(
                 metrics.row("negative_share", group, share, metrics.interval(draws), n_unparsed=silent, **counts)
             )
-            rows.append(
-                metrics.row(
-                    "no_trait_share",
-                    group,
-                    none[members].mean(),
-                    metrics.interval(metrics.weighted_mean(none, weights, members)),
-                    **counts,
-                )
-            )
+            rows.append(metrics.mean_row("no_trait_share", group, none, weights, members, **counts))
     return rows
 
 

@@ -8,10 +8,10 @@ both, so it cancels out in the gap pro − anti, but not in accuracy.
 import re
 from pathlib import Path
 
+from bias_inheritance.data import benchmarks
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
-from bias_inheritance.tasks import answers, metrics
-from bias_inheritance.tasks.classification import Answered
+from bias_inheritance.tasks import classification, metrics
 
 NAME = re.compile(r"(?P<side>pro|anti)_stereotyped_(?P<type>type\d)")
 BRACKETS = re.compile(r"\[\s*([^\]]*?)\s*\]")
@@ -30,22 +30,18 @@ def items(task, domain, family, test, count):
     named = re.compile(rf"\b(?:{'|'.join(map(re.escape, occupations))})\b", re.IGNORECASE)
     clusters = {}
     for sentence in sentences:
-        pair = f"winobias-{sentence['type']}-{(sentence['line'] - 1) // 2}"
-        clusters.setdefault(sentence["type"], {}).setdefault(pair, []).append(sentence)
+        cluster = f"winobias-{sentence['type']}-{(sentence['line'] - 1) // 2}"
+        clusters.setdefault(sentence["type"], {}).setdefault(cluster, []).append({**sentence, "cluster": cluster})
     queues = [
-        sorted(pairs.items(), key=lambda entry: record_seed("items", entry[0])) for _, pairs in sorted(clusters.items())
+        [pairs[name] for name in sorted(pairs, key=lambda name: record_seed("items", name))]
+        for _, pairs in sorted(clusters.items())
     ]
-    turns = [queue[turn] for turn in range(max(map(len, queues), default=0)) for queue in queues if turn < len(queue)]
-    total = 0
-    for cluster, members in turns:
-        total += len(members)
-        if count is not None and total > count:
-            return
-        for sentence in members:
+    for sentences_of_pair in benchmarks.in_turn(queues, count):
+        for sentence in sentences_of_pair:
             mentioned = list(dict.fromkeys(occupation.lower() for occupation in named.findall(sentence["text"])))
             yield {
                 "item": f"{sentence['side']}-{sentence['type']}-{sentence['line']}",
-                "cluster": cluster,
+                "cluster": sentence["cluster"],
                 "group": sentence["side"],
                 "type": sentence["type"],
                 "label": f"The {sentence['referent']}",
@@ -86,29 +82,16 @@ def score(predictions, task, domain, replicates, seed):
     overall and per type. A parse failure counts as wrong and widens the interval of a gap (`classification.Answered`)."""
     import numpy as np
 
-    chosen = [answers.choice(item) for item in predictions]
-    choice = np.array(
-        [
-            answers.UNREADABLE if index is None else item["options"][index]
-            for index, item in zip(chosen, predictions, strict=True)
-        ]
-    )
-    label, group, cluster, kind = (
-        np.array([item[key] for item in predictions]) for key in ("label", "group", "cluster", "type")
-    )
-    measures = {"accuracy": (choice == label).astype(float)}
-    scoring = answers.scoring(predictions)
-    if scoring == "logprob":
-        measures["label_probability"] = np.array([answers.probability(item, item["label"]) for item in predictions])
-    answered = Answered(label, group, cluster, choice, scoring, measures)
-    weights = metrics.resamples(cluster, kind, replicates, seed)
+    answered = classification.read(predictions)
+    kind = np.array([item["type"] for item in predictions])
+    weights = metrics.resamples(answered.cluster, kind, replicates, seed)
     rows = []
-    for metric in measures:
+    for metric in answered.measures:
         for prefix, members in [
             ("", np.ones(len(kind), dtype=bool)),
             *((f"{name}:", kind == name) for name in sorted(set(kind))),
         ]:
-            sides = [members & (group == side) for side in SIDES]
+            sides = [members & (answered.group == side) for side in SIDES]
             rows += [
                 answered.mean_row(metric, f"{prefix}{side}", among, weights)
                 for side, among in zip(SIDES, sides, strict=True)
