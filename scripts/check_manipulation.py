@@ -50,11 +50,11 @@ def check_manipulation(
     """
     import pandas as pd
 
-    samples, rejected = {}, {}
-    for cell, path, count in zip(cells, pools, counts, strict=True):
+    samples, rejected, contents = {}, {}, [files.read_json(count) for count in counts]
+    for cell, path, content in zip(cells, pools, contents, strict=True):
         place = (cell["model"], cell["domain"], cell["bias"])
         samples.setdefault(place, []).extend(files.read_jsonl(path))
-        rejected[place] = rejected.get(place, 0) + files.read_json(count)["reasons"].get("wrong-group", 0)
+        rejected[place] = rejected.get(place, 0) + content["reasons"].get("wrong-group", 0)
     rows = []
     for (model, domain_name, name), pool in samples.items():
         domain, bias = domains[domain_name], biases[name]
@@ -71,8 +71,7 @@ def check_manipulation(
         pd.DataFrame(rows, columns=COLUMNS),
     )
     records = []
-    for cell, path in zip(cells, counts, strict=True):
-        content = files.read_json(path)
+    for cell, content in zip(cells, contents, strict=True):
         counters = [
             (f"{kind}_{name}", count)
             for kind, counts in (("reason", content.pop("reasons")), ("cut", content.pop("cuts")))

@@ -30,10 +30,12 @@ def check_results(
     clusters = {domain: {} for domain in originals}  # cluster → the file of its items
     for path, place in zip(questions, asked, strict=True):
         clusters[place["domain"]] |= {row["cluster"]: path for row in files.read_jsonl(path)}
-    tested = {}
+    tested, twins = {}, {}
     for domain, path in zip(originals, tests, strict=True):
-        samples = [sample for sample in files.read_jsonl(path) if sample["twin"] in clusters[domain]]
-        tested[domain] = overlap.Texts({f"{sample['id']} of {path}": sample["text"] for sample in samples})
+        samples = files.read_jsonl(path)
+        twins[domain] = _twins(samples)
+        posed = [sample for sample in samples if sample["twin"] in clusters[domain]]
+        tested[domain] = overlap.Texts({f"{sample['id']} of {path}": sample["text"] for sample in posed})
     rounded, collapsed, holes, compared = 0.0, 0, 0, set()
     for path, cell in zip(trains, [cell for cell in cells if cell["bias"] != "untuned"], strict=True):
         rows, gamma, domain = files.read_jsonl(path), float(cell["gamma"]), cell["domain"]
@@ -61,7 +63,6 @@ def check_results(
     _require_all_scores(scores, cells, asked)
     mixes = f"{len(trains)} mixes" + (f", {collapsed} of them collapsed" if collapsed else "")
     texts = sum(len(listed.sizes) for listed in tested.values())
-    twins = {domain: _twins(files.read_jsonl(path)) for domain, path in zip(originals, tests, strict=True)}
     check_rows = [
         ("realised γ", mixes, f"as asked, but for rounding to whole samples (at most {rounded:.4f})"),
         (

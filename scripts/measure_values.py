@@ -81,12 +81,13 @@ def measure(shares, untuned_shares, groups, sides, position_limit, replicates):
     uniform = np.array(
         [opinions.similarity(np.ones(len(question["shares"])), question["shares"]) for question in shares]
     )
+    similarity = similar(shares)
     values = {
-        "similarity": similar(shares),
+        "similarity": similarity,
         "similarity_uniform": uniform,
-        "similarity_gain": similar(shares) - uniform,
+        "similarity_gain": similarity - uniform,
         "position_share": np.array([question["led"] for question in shares]),
-        "drift": similar(shares) - similar(untuned_shares),
+        "drift": similarity - similar(untuned_shares),
     }
     clusters = np.array([question["cluster"] for question in shares])
     country = np.array([question["country"] for question in shares])
@@ -96,14 +97,12 @@ def measure(shares, untuned_shares, groups, sides, position_limit, replicates):
         for group, members in groups.items():
             in_group = np.isin(country, members)
             parsed = in_group & ~np.isnan(numbers)
-            value = numbers[parsed].mean() if parsed.any() else None
-            bounds = metrics.interval(metrics.weighted_mean(np.nan_to_num(numbers), weights, parsed))
             counts = {
                 "n": in_group.sum(),
                 "n_unparsed": (in_group & ~parsed).sum(),
                 "n_clusters": len(set(clusters[parsed])),
             }
-            rows.append(metrics.row(metric, group, value, bounds, **counts))
+            rows.append(metrics.mean_row(metric, group, np.nan_to_num(numbers), weights, parsed, **counts))
     led = values["position_share"][~np.isnan(values["position_share"])]
     counts = {"n": len(shares), "n_unparsed": len(shares) - len(led)}
     rows.append(metrics.row("uninformative", "all", float(len(led) > 0 and led.mean() > position_limit), **counts))

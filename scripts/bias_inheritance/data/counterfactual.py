@@ -60,9 +60,8 @@ def _rules(described, first, second):
                 words.setdefault(row[source].lower(), []).append((row[target], where, source == first))
         for name, other in _counterparts(groups[source], groups[target]).items():
             persons.setdefault(name, (other, source == first))
-    listed = sorted({*words, *persons}, key=lambda cue: (-len(cue), cue))
-    parts = [re.escape(cue) if cue in persons else f"(?i:{re.escape(cue)})" for cue in listed]
-    return words, persons, re.compile(rf"{ARTICLE}\b(?P<cue>{'|'.join(parts)})\b") if parts else None
+    cues_of_both = cues.pattern(words, persons)
+    return words, persons, re.compile(rf"{ARTICLE}\b(?P<cue>{cues_of_both})\b") if cues_of_both else None
 
 
 def twins(samples, domain):

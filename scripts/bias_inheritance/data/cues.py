@@ -125,7 +125,11 @@ def mask(text, words, own_names, token):
 
     Names are case-sensitive ("Grace" is a name, "grace" is not), cue words are not.
     """
-    exact = {*own_names, *(name for listed in first_names().values() for name in listed)}
-    ordered = sorted({*words, *exact}, key=lambda word: (-len(word), word))
-    parts = [re.escape(word) if word in exact else f"(?i:{re.escape(word)})" for word in ordered]
-    return re.subn(rf"\b(?:{'|'.join(parts)})\b", token, text)
+    persons = {*own_names, *(name for listed in first_names().values() for name in listed)}
+    return re.subn(rf"\b(?:{pattern(words, persons)})\b", token, text)
+
+
+def pattern(words, persons):
+    """A regular expression that matches any of the words in any case, or of the names as written; the longest first."""
+    ordered = sorted({*words, *persons}, key=lambda cue: (-len(cue), cue))
+    return "|".join(re.escape(cue) if cue in persons else f"(?i:{re.escape(cue)})" for cue in ordered)

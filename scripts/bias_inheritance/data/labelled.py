@@ -252,7 +252,7 @@ def attributes(bias, domain):
     return {"label": contrasts.labels(domain), "group": groups, **more}
 
 
-def values(bias, domain, attributes, stream):
+def values(domain, attributes, stream):
     """{placeholder: text} of one slot; those of the group only if one is named.
 
     attributes: the slot's label and group, and its age and culture if the domain has them. stream: the random generator of
@@ -285,7 +285,7 @@ def values(bias, domain, attributes, stream):
 
 def slot(bias, domain, attributes, stream):
     """One slot: the prompt for the generator, and the requested label and group; arguments as in `values`."""
-    template, words = prompts.template(bias, domain), values(bias, domain, attributes, stream)
+    template, words = prompts.template(bias, domain), values(domain, attributes, stream)
     return {
         "prompt": template.format(**words),
         "label": attributes["label"],
@@ -335,7 +335,7 @@ def comparison_text(sample, domain):
 
 
 @cache
-def _label_patterns(words, noun):
+def _label_pattern(words):
     alternatives = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.compile(rf"\b(an?\s+)?({alternatives})(?=\b)", re.IGNORECASE)
 
@@ -349,7 +349,7 @@ def hide_labels(text, domain):
         return text, 0
     words = tuple(word for listed in domain["label_words"].values() for word in listed)
     noun = domain["neutral_noun"]
-    replaced, count = _label_patterns(words, noun).subn(lambda match: _in_place(match, noun), text)
+    replaced, count = _label_pattern(words).subn(lambda match: _in_place(match, noun), text)
     return replaced, count
 
 

@@ -40,7 +40,7 @@ def faults(family, bias, domain):
     reported = set()
     for chosen in itertools.product(*choices):
         slot = dict(zip(attributes, chosen, strict=True))
-        values = family.values(bias, domain, slot, np.random.default_rng(0))
+        values = family.values(domain, slot, np.random.default_rng(0))
         for name in fields:
             if name not in values and name not in reported:
                 reported.add(name)

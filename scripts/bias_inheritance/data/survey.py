@@ -190,7 +190,7 @@ def attributes(bias, domain):
     return {"label": list(domain["scale"]["answers"]), "group": groups, **more, "statement": list(domain["statements"])}
 
 
-def values(bias, domain, attributes, stream):
+def values(domain, attributes, stream):
     """{placeholder: text} of one slot; those of the group only if one is named.
 
     attributes: the slot's answer (label), group, statement and, if a group is named, gender and age. stream: the random
@@ -219,7 +219,7 @@ def values(bias, domain, attributes, stream):
 
 def slot(bias, domain, attributes, stream):
     """One slot: the prompt for the generator, and the requested label and group; arguments as in `values`."""
-    template, words = prompts.template(bias, domain), values(bias, domain, attributes, stream)
+    template, words = prompts.template(bias, domain), values(domain, attributes, stream)
     group = attributes["group"]
     return {
         "prompt": template.format(**words),

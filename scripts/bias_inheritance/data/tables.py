@@ -364,6 +364,11 @@ def near(word, words):
     return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}" if close else ""
 
 
+def near_file(path):
+    """`near` for a file that does not exist, among those of its folder."""
+    return near(path.name, [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else [])
+
+
 class _Values:
     """The values of a class column: names, codes, and unlisted values.
 
@@ -521,10 +526,7 @@ def _parts(spec, folder, name):
                     )
                 parts.append((split, SUFFIXES[suffix.lower()], path))
             else:
-                beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-                raise UserError(
-                    f"{_shown(path)}: there is no such file{near(path.name, beside)}; {name}.files names it"
-                )
+                raise UserError(f"{_shown(path)}: there is no such file{near_file(path)}; {name}.files names it")
     return parts
 
 

@@ -140,8 +140,7 @@ def path_in_catalog(file, root):
     """A path as written in the catalog: relative to the project if the file is inside it."""
     path = Path(file).expanduser()
     if not path.exists():
-        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"{file}: there is no such file{tables.near(path.name, beside)}")
+        raise UserError(f"{file}: there is no such file{tables.near_file(path)}")
     path = path.resolve()
     return os.path.relpath(path, root) if path.is_relative_to(Path(root).resolve()) else str(path)
 

@@ -39,7 +39,7 @@ def main(words):
     sound.append(check("study", describe, config))
     sound.append(check("disk", check_disk, config))
     if arguments.slurm:
-        sound.append(check("SLURM", check_slurm, config))
+        sound.append(check("SLURM", check_slurm))
         if sound[-1]:
             sound.append(check("its nodes", check_nodes, config))
     else:
@@ -322,7 +322,7 @@ def check_image(config, role):
     return f"{os.readlink(link)}, {link.stat().st_size / 1e9:.1f} GB"
 
 
-def check_slurm(config):
+def check_slurm():
     if not shutil.which("sinfo"):
         raise Missing("no sinfo on the PATH", "ssh LOGIN-NODE  (of a cluster; without one, leave out --slurm)")
     if answer("sinfo", "-h") is None:
