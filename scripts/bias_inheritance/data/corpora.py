@@ -41,10 +41,10 @@ def read(dataset, data_dir):
     labels_by_text = {}
     for where, text, label in rows:
         if not isinstance(text, str):
-            raise UserError(f"{where}: the text is {type(text).__name__}, not a string; mend the file")
+            raise UserError(f"{where}: the text is {type(text).__name__}, not a string; correct the file")
         if label not in dataset["labels"]:
             raise UserError(
-                f"{where}: label {label!r} is not one of {', '.join(dataset['labels'])}, the labels of {dataset['name']} in catalog/tasks/{dataset['task']}.yaml; mend the file or that list"
+                f"{where}: label {label!r} is not one of {', '.join(dataset['labels'])}, the labels of {dataset['name']} in catalog/tasks/{dataset['task']}.yaml; correct the file or that list"
             )
         if text.strip():
             labels_by_text.setdefault(" ".join(text.split()), []).append(label)

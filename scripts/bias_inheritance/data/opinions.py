@@ -27,7 +27,7 @@ def load(path):
         texts = [f"{option:g}" if isinstance(option, float) else str(option) for option in options]
         for sample, shares in shares_of.items():
             if not all(isinstance(share, (int, float)) or share is None for share in shares):
-                raise UserError(f"{path}, row {number}: the shares of {sample} are not all numbers; mend the file")
+                raise UserError(f"{path}, row {number}: the shares of {sample} are not all numbers; correct the file")
             country = re.sub(r"\s*\([^)]*sample\)$", "", sample)
             questions.append(
                 {"country": country, "sample": sample, "question": question, "options": texts, "shares": shares}
@@ -71,7 +71,7 @@ def _flat_rows(path):
     for number, row in enumerate(rows, start=1):
         missing = {"country", "question", "options", "distribution"} - set(row)
         if missing:
-            raise UserError(f"{path}, row {number}: lacks {', '.join(sorted(missing))}; mend the file")
+            raise UserError(f"{path}, row {number}: lacks {', '.join(sorted(missing))}; correct the file")
         yield number, (row["question"], row["options"], {row["country"]: row["distribution"]})
 
 

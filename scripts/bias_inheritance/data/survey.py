@@ -96,7 +96,7 @@ def load_answers(answers, questions, group):
         prompt, answer = " ".join(str(contents.get("user", "")).split()), str(contents.get("assistant", "")).strip()
         if not FORM.search(prompt):
             raise UserError(
-                f"{answers}, row {number}: the user's message is not a question of the form 'Give me the answer from 1 to 4: …? 1. … 4. …'; mend or remove it"
+                f"{answers}, row {number}: the user's message is not a question of the form 'Give me the answer from 1 to 4: …? 1. … 4. …'; correct or remove it"
             )
         answers_by_prompt.setdefault(prompt, []).append((answer, fault_of_answer(answer, prompt)))
     samples = []

@@ -717,7 +717,7 @@ def _objects(place):
                 row = json.loads(line)
             except ValueError as fault:
                 raise UserError(
-                    f"{_shown(place)}, line {number}: not JSON ({fault}); mend or remove the line"
+                    f"{_shown(place)}, line {number}: not JSON ({fault}); correct or remove the line"
                 ) from None
             yield number, row
         return

@@ -8,11 +8,11 @@ from importlib import import_module
 COMMANDS = {
     "audit": ("audit", "verify every file of a study's results against its record, code and configuration"),
     "trace": ("trace", "show where a file, or a row of scores.csv or claims.csv, comes from"),
-    "doctor": ("doctor", "name what this machine lacks for a study, each with the command that mends it"),
+    "doctor": ("doctor", "check what this machine lacks for a study, and print the command that fixes it"),
     "costs": ("costs", "count trainings, tokens and GPU-hours of a study, by claim, pool, mitigation, γ and seed"),
     "add-domain": ("add_domain", "make a study of a file of labelled texts with groups"),
     "add-pool": ("add_pool", "add a file of synthetic samples to a study"),
-    "power": ("power", "tell how many seeds and items each claim needs"),
+    "power": ("power", "estimate how many seeds and items each claim needs"),
     "export": ("export", "write a tuned cell as a plain folder that lm-evaluation-harness and TRL load"),
     "fetch": ("fetch_model", "fetch models of the catalog where there is a network"),
     "datasets": ("describe_datasets", "write the table of the study's data sets"),
@@ -24,7 +24,9 @@ def main():
     if words and words[0] in COMMANDS:
         module, _ = COMMANDS[words[0]]
         sys.exit(import_module(f"bias_inheritance.tools.{module}").main(words[1:]))
-    parser = argparse.ArgumentParser(prog="bias-inheritance", epilog="bias-inheritance COMMAND --help tells more.")
+    parser = argparse.ArgumentParser(
+        prog="bias-inheritance", epilog="Options of a command: bias-inheritance COMMAND --help"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text)

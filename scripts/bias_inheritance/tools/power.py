@@ -59,7 +59,9 @@ def parse(words):
     )
     parser.add_argument("scores", type=Path, nargs="?", help="a pilot's scores.csv")
     parser.add_argument(
-        "--run-sd", type=float, help="without a pilot: sd of a seed's contrast for endless items, in the metric's unit"
+        "--run-sd",
+        type=float,
+        help="without a pilot: sd of a seed's contrast with infinitely many items, in the metric's unit",
     )
     parser.add_argument(
         "--item-sd", type=float, help="without a pilot: sd of one item's contrast (for accuracies at most 1)"
