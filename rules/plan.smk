@@ -27,6 +27,7 @@ def write_plan():
                 "plumbing/provenance",
                 "study/catalog",
                 "study/configuration",
+                "study/declarations",
                 "study/grid",
                 "study/reading",
             )

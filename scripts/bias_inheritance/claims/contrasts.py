@@ -4,22 +4,22 @@ A declared contrast becomes weights over cells (bias, γ, mitigation, round) and
 One seed gives one number, the weighted sum of its scores, or a correlation over bias types.
 """
 
-from bias_inheritance.claims.frames import CELL, INHERITANCE, control_cell
+from bias_inheritance.claims.frames import CELL, control_cell
 from bias_inheritance.data import corpora, opinions
 from bias_inheritance.data.contrasts import contrast_name
 from bias_inheritance.stats import statistics
+from bias_inheritance.study.declarations import (
+    ABOVE_ZERO,
+    INHERITANCE,
+    LEVEL,
+    PLACEHOLDERS,
+    defaults,
+    outcomes_of,
+    parts_of,
+)
 from bias_inheritance.tasks import metrics
 
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
-ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
-LEVEL = "level"  # the score itself, with nothing subtracted
-# what the names of contrasts and the groups of outcomes may leave open, and how it reads where a study does not fill it
-PLACEHOLDERS = {
-    "reference": "reference group",
-    "compared": "compared group",
-    "contrast": "reference-compared",
-    "group": "group",
-}
 # what the study lacks for an effect of a pool
 CONTROLS = {
     "augmentation": "no cell original",
@@ -33,18 +33,6 @@ class NotTested(Exception):
     """What the study lacks for a contrast, in one sentence."""
 
 
-def defaults(contrast):
-    """A contrast with the value of every key that it leaves out."""
-    return {
-        "biases": "types",
-        "mitigation": "none",
-        "over": "mean",
-        "gamma": ABOVE_ZERO,
-        "at": 1.0,
-        "part": False,
-    } | contrast
-
-
 def outcome_runs(spec, declared, study):
     """(rows, outcomes): the scores of a contrast's outcome with their `weight`, and the number of distinct outcomes in a full run.
 
@@ -55,9 +43,7 @@ def outcome_runs(spec, declared, study):
     import pandas as pd
 
     parts = []
-    for outcome, sign in ((spec["outcome"], 1.0), (spec.get("minus", {}).get("outcome"), -1.0)):
-        if outcome is None:
-            continue
+    for outcome, sign in outcomes_of(spec):
         selected = [select(study["scores"], selector) for selector in selectors_of(outcome, spec, declared)]
         rows = pd.concat(selected) if selected else study["scores"].iloc[:0]
         if rows.empty:
@@ -287,13 +273,6 @@ def seed_values(spec, declared, study):
         "incomplete": everywhere - len(values),
         "reach": reach(needed, weights, spec.get("against", 0.0)),
     }
-
-
-def parts_of(spec):
-    """[(spec, sign)] of what a contrast adds up: itself, what `minus` says, and both once more, subtracted, as `than` says."""
-    minus = {key: value for key, value in spec.get("minus", {}).items() if key != "outcome"}
-    parts = [(spec, 1.0), *([(spec | minus, -1.0)] if minus else [])]
-    return parts + [(part | spec["than"], -sign) for part, sign in parts if "than" in spec]
 
 
 def reach(rows, weights, against):

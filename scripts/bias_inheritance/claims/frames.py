@@ -1,8 +1,8 @@
 """Scores and misalignments as frames of one layout, the effects per seed in them, and the types that may not be tested."""
 
 from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.study.declarations import INHERITANCE
 
-INHERITANCE = "inheritance"  # the task that β stands under
 CELL = ["bias", "gamma", "mitigation", "round"]
 KEYS = [
     "model",

@@ -4,6 +4,7 @@ import math
 import re
 
 from bias_inheritance.stats import statistics
+from bias_inheritance.study.declarations import defaults, with_values
 
 
 def joined_with_declarations(claims, declared):
@@ -17,8 +18,7 @@ def joined_with_declarations(claims, declared):
         named = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
         # of several that fit, the one whose name says most itself
         spec, picked = max(named, key=lambda pair: len(re.sub(r"{\w+}", "", pair[0]["name"])), default=(None, {}))
-        chosen = {key: [value] if key in ("biases", "groups") else value for key, value in picked.items()}
-        specs.append(spec and {"part": False, **spec, **chosen, "family": spec.get("family", row["claim"])})
+        specs.append(spec and {"family": row["claim"]} | with_values(defaults(spec), picked))
     control, whole = claims["claim"].str.startswith("control-"), claims["test"] == "all parts"
     decides = (claims["verdict"] != "beside") & ~whole
     positive = control & pd.Series([bool(spec) and spec["direction"] != "none" for spec in specs], dtype=bool)

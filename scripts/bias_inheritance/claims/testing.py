@@ -8,9 +8,7 @@ a verdict.
 from itertools import product
 
 from bias_inheritance.claims.contrasts import (
-    PLACEHOLDERS,
     NotTested,
-    defaults,
     failed_in,
     group_names,
     label_of,
@@ -21,6 +19,7 @@ from bias_inheritance.claims.contrasts import (
 )
 from bias_inheritance.claims.frames import failed_manipulation
 from bias_inheritance.stats import statistics
+from bias_inheritance.study.declarations import PLACEHOLDERS, defaults, outcomes_of, with_values
 
 SEED_TEST = "paired t over seeds"
 RANK_TEST = "permutation of bias types"
@@ -66,7 +65,6 @@ def plan(declared, study, studies):
             ]
             for *choice, picked in product(*choices, named_groups(spec, declared, study)):
                 values = dict(choice)
-                single = {key: [value] if key in ("biases", "groups") else value for key, value in values.items()}
                 contrast_label = spec["name"].format(**values, **picked) + study["label"]
                 if spec["biases"] == "types" and "biases" not in values:
                     contrast_label += types_label(spec, declared, study)
@@ -74,7 +72,7 @@ def plan(declared, study, studies):
                     {
                         "claim": claim,
                         "contrast": contrast_label,
-                        "spec": spec | single | {"picked": picked},
+                        "spec": with_values(spec, values) | {"picked": picked},
                         "study": study,
                         "family": spec.get("family", claim),
                         "picked": values,
@@ -118,8 +116,7 @@ def each_value(key, values, study, declared):
 
 def types_label(spec, declared, study):
     """The one bias type that a contrast over `types` comes down to in this study, or nothing."""
-    outcomes = [part["outcome"] for part in (spec, spec.get("minus", {})) if "outcome" in part]
-    selectors = [selector for outcome in outcomes for selector in selectors_of(outcome, spec, declared)]
+    selectors = [selector for outcome, _ in outcomes_of(spec) for selector in selectors_of(outcome, spec, declared)]
     domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"]}
     failed, runs = failed_in(domains, study), set(study["scores"]["bias"])
     present = [bias for bias in study["types"] if bias in runs and bias not in failed]
@@ -129,11 +126,8 @@ def types_label(spec, declared, study):
 def measure(test, declared):
     """The deciding test of one planned contrast, or what it lacks."""
     spec, study = test["spec"], test["study"]
-    label = label_of(spec["outcome"], spec, declared)
-    if "outcome" in spec.get("minus", {}):
-        label += f" - {label_of(spec['minus']['outcome'], spec, declared)}"
     row = {
-        "metric": label,
+        "metric": " - ".join(label_of(outcome, spec, declared) for outcome, _ in outcomes_of(spec)),
         "test": RANK_TEST if "with" in spec else SEED_TEST,
         "margin": spec.get("margin", float("nan")),
         "declared": declared,

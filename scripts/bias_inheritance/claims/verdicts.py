@@ -3,8 +3,8 @@
 from itertools import product
 
 from bias_inheritance.claims.beside import beside
-from bias_inheritance.claims.contrasts import defaults
 from bias_inheritance.claims.testing import adjust, measure, plan, studies_of
+from bias_inheritance.study.declarations import defaults
 
 WHOLE = "all parts"  # the test of a whole claim
 COLUMNS = [

@@ -12,7 +12,6 @@ from bias_inheritance.study import reading
 
 CATALOG = ROOT / "catalog"
 CLAIMS = CATALOG / "claims.yaml"
-MEASURED = ["values", "groups", "distributions", "inheritance"]  # tables that claims address as tasks
 FOLDERS = {"bias": "biases", "domain": "domains", "task": "tasks", "model": "models", "mitigation": "mitigations"}
 
 

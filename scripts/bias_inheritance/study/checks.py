@@ -14,7 +14,7 @@ from bias_inheritance.data import contrasts, cues, labelled, prompts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from bias_inheritance.pools import from_file
-from bias_inheritance.study import catalog, grid, reading, schema
+from bias_inheritance.study import catalog, declarations, grid, reading, schema
 from bias_inheritance.study.reading import quoted, suggest
 
 METHODS = "pools/mitigations"  # modules that mitigations name, each with a function of the place that it acts on
@@ -23,7 +23,7 @@ LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 FIXED_NAMES = {
     "bias": ["original", "untuned", "types", "natural", "files"],
     "mitigation": ["mitigations"],
-    "task": catalog.MEASURED,
+    "task": [*declarations.MISALIGNMENT, declarations.INHERITANCE],
 }
 
 
@@ -224,7 +224,7 @@ def _faults_of_opinions(opinions):
 
 def _faults_of_claims(declared):
     """Names in the claims that do not exist, and words in a contrast's name that nothing fills."""
-    domains, tasks = catalog.names("domain"), [*catalog.names("task"), *catalog.MEASURED]
+    domains, tasks = catalog.names("domain"), [*catalog.names("task"), *FIXED_NAMES["task"]]
     used = [
         (["outcomes", outcome, index], selector, {"task": tasks, "domain": domains})
         for outcome, selectors in declared["outcomes"].items()
@@ -263,7 +263,9 @@ def _faults_of_contrast(place, contrast, contrasts_of_claim, known):
     """Placeholders that nothing fills, what is published of a value that the contrast does not have, and a counterpart that
     the claim does not have."""
     each, names = contrast.get("each", {}), [other["name"] for other in contrasts_of_claim]
-    for fault in schema.faults_of_template(contrast["name"], [] if "rule" in contrast else [*each, *schema.OF_GROUPS]):
+    for fault in schema.faults_of_template(
+        contrast["name"], [] if "rule" in contrast else [*each, *declarations.PLACEHOLDERS]
+    ):
         yield [*place, "name"], fault
     if isinstance(contrast.get("published"), dict):
         values = [name for key, chosen in each.items() for name in (chosen if isinstance(chosen, list) else known[key])]

@@ -8,11 +8,16 @@ from itertools import product
 
 from bias_inheritance.data import benchmarks, contrasts
 from bias_inheritance.study import catalog
-
-ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
-INHERITANCE = "inheritance"  # β's table, which claims address as a task
-OF_POOLS = ("groups", "distributions")  # tables measured on pools, not on cells
-TABLES = ("values", *OF_POOLS)  # of misalignment/, which claims address as tasks too
+from bias_inheritance.study.declarations import (
+    INHERITANCE,
+    LEVEL,
+    MISALIGNMENT,
+    OF_POOLS,
+    defaults,
+    outcomes_of,
+    parts_of,
+    with_values,
+)
 
 # metrics that outcomes may name without a task, and the kind of task that reports them
 KIND_OF = {
@@ -329,15 +334,14 @@ def claim_readings(config):
 
 @cache
 def _claim_readings(text):
-    config, claims = json.loads(text), catalog.claims()
-    there = {place(cell) for cell in _all_cells(config)}
-    readings = {}
-    for claim, entry in claims["claims"].items():
+    config = json.loads(text)
+    study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
+    for claim, entry in study["claims"].items():
         reading = readings.setdefault(claim, {"cells": set(), "pools": set(), "tasks": set()})
         models = [name for name in config["grid"]["model"] if name in entry.get("models", [name]) and tunable(name)]
         for contrast in entry["contrasts"]:
-            for sides in [] if "rule" in contrast else _tests_of(config, contrast):
-                parts = [_reading_of(config, claims["outcomes"], side) for side in sides]
+            for sides in [] if "rule" in contrast else _tests_of(contrast, study):
+                parts = [_reading_of(config, side, study) for side in sides]
                 if None not in parts:
                     for part, (model, kind) in product(parts, product(models, ("cells", "pools"))):
                         reading[kind] |= {(model, *place) for place in part[kind]}
@@ -351,29 +355,26 @@ def place(cell):
     return tuple(cell[key] for key in ("model", "domain", "bias", "gamma", "mitigation"))
 
 
-def _tests_of(config, contrast):
-    """The tests that a declared contrast expands to in a study, each a list of sides to be subtracted or correlated."""
-    defaults = {"biases": "types", "mitigation": "none", "over": "mean", "gamma": ABOVE_ZERO}
-    spec, each, known = defaults | contrast, contrast.get("each", {}), declared(config)
-
-    def values(key):
-        chosen = each.get(key, [None])
-        return known[chosen] if isinstance(chosen, str) else chosen
-
-    for bias, mitigation in product(values("biases"), values("mitigation")):
-        if bias is None or bias in config["grid"]["bias"]:
-            test = spec | ({"mitigation": mitigation} if mitigation else {}) | ({"biases": [bias]} if bias else {})
-            sides = [test, *([test | spec["minus"]] if "minus" in spec else [])]
-            sides += [side | spec["than"] for side in sides if "than" in spec]
-            yield sides + ([defaults | {"biases": test["biases"]} | spec["with"]] if "with" in spec else [])
+def _tests_of(contrast, study):
+    """The tests that a declared contrast expands to in a study, each a list of sides to be subtracted or correlated: one
+    per outcome of each part."""
+    choices = [
+        [(key, value) for value in (study[values] if isinstance(values, str) else values)]
+        for key, values in contrast.get("each", {}).items()
+    ]
+    for values in product(*choices):
+        test = with_values(defaults(contrast), dict(values))
+        sides = [part | {"outcome": outcome} for part, _ in parts_of(test) for outcome, _ in outcomes_of(test)]
+        yield sides + ([defaults(test["with"]) | {"biases": test["biases"]}] if "with" in test else [])
 
 
-def _reading_of(config, outcomes, spec):
+def _reading_of(config, spec, study):
     """{cells, pools, tasks} used by one side of a test, without the model; None if something is not in the study."""
-    grid = config["grid"]
-    biases = types_of(config) if spec["biases"] == "types" else spec["biases"]
-    compared = comparisons(config)
-    controls = {bias: compared.get(bias, {}).get(spec["effect"]) for bias in biases if spec["effect"] != "level"}
+    grid, unmeasured = config["grid"], {*MISALIGNMENT} - {*config["misalignment"]}
+    biases = study["types"] if spec["biases"] == "types" else spec["biases"]
+    controls = {
+        bias: study["comparisons"].get(bias, {}).get(spec["effect"]) for bias in biases if spec["effect"] != LEVEL
+    }
     lacks = [bias for bias in biases if bias not in (*grid["bias"], "original")]
     if not biases or lacks or None in controls.values() or spec["mitigation"] not in grid["mitigation"]:
         return None
@@ -389,8 +390,8 @@ def _reading_of(config, outcomes, spec):
         else:
             reading["cells"] |= {(domain, bias, gamma_text(gamma), mitigation) for gamma in gammas}
 
-    for domain, (selector, task) in product(grid["domain"], _measured(outcomes[spec["outcome"]])):
-        if domain not in selector.get("domain", [domain]) or (task in TABLES and not _has_table(config, task)):
+    for domain, (selector, task) in product(grid["domain"], _measured(study["outcomes"][spec["outcome"]])):
+        if domain not in selector.get("domain", [domain]) or task in unmeasured:
             continue
         if task in OF_POOLS:
             reading["pools"] |= {(domain, bias) for bias in biases if task != "groups" or _names_groups(domain)}
@@ -400,7 +401,7 @@ def _reading_of(config, outcomes, spec):
         subtracted = set(controls.values())
         if task == INHERITANCE:
             answered = [name for name in tasks if catalog.load("task", name)["kind"] == "classification"][:1]
-            subtracted.add(real_text(config) or "original")
+            subtracted.add(study["real_text"] or "original")
         elif task == "values":
             answered = tasks[:1]  # any task will do: opinion questions are asked in addition to a cell's tasks
         if answered:
@@ -412,11 +413,6 @@ def _reading_of(config, outcomes, spec):
                 # if the control has mitigated cells, these are subtracted
                 read(domain, control, spec["mitigation"])
     return reading if any(reading.values()) else None
-
-
-def _has_table(config, table):
-    """Whether a study measures a misalignment table (which claims address as a task)."""
-    return table in config["misalignment"]
 
 
 def _names_groups(domain):

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from bias_inheritance.study.declarations import PLACEHOLDERS
 from bias_inheritance.study.reading import quoted, suggest
 
 FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -775,14 +776,13 @@ class Opinions(Keys):
 Effect = Literal["augmentation", "natural", "slant", "dose", "level"]
 Gammas = Annotated[list[Gamma], Field(min_length=2, max_length=2)]
 Pools = by_shape(Literal["types"], list=Names)
-OF_GROUPS = ("reference", "compared", "contrast", "group")  # placeholders that a domain's groups and contrasts fill
 Figures = by_shape(Text, mapping=Words)
 
 
 class Selector(Keys):
     task: Names = optional("default every task with the metric")
     metric: Text
-    group: Annotated[list[template(*OF_GROUPS)], Field(min_length=1), AfterValidator(each_once)] = required(
+    group: Annotated[list[template(*PLACEHOLDERS)], Field(min_length=1), AfterValidator(each_once)] = required(
         "groups of scores.csv; placeholders stand for those of each domain: a row each where the contrast's name has "
         "them too, else their mean"
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from bias_inheritance.claims import contrasts, frames, testing
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.stats import statistics
-from bias_inheritance.study import catalog, checks, grid
+from bias_inheritance.study import catalog, checks, declarations, grid
 
 Z = 1.96  # half the width of a 95% interval, in standard errors
 MOST_ITEMS = 1_000_000
@@ -189,7 +189,7 @@ def rows_of_given(declared, run_sd, item_sd, items, effect):
     """The same for every declared contrast with a margin, with one set of standard deviations for all."""
     rows, left_out, size = [], rules(declared), Counter()
     by_claim = {
-        claim: [contrasts.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
+        claim: [declarations.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
         for claim, entry in declared["claims"].items()
     }
     for claim, of_claim in by_claim.items():
@@ -197,7 +197,7 @@ def rows_of_given(declared, run_sd, item_sd, items, effect):
             size[contrast.get("family", claim)] += row_count(contrast, declared)
     for claim, of_claim in by_claim.items():
         for contrast in of_claim:
-            name = contrast["name"].format(**EACH | contrasts.PLACEHOLDERS)
+            name = contrast["name"].format(**EACH | declarations.PLACEHOLDERS)
             if "margin" not in contrast:
                 left_out.append((claim, name, RANKED if "with" in contrast else "No margin is declared."))
                 continue
