@@ -3,11 +3,12 @@
 import argparse
 import re
 import sys
+from functools import reduce
 
 import yaml
 
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.study import checks
+from bias_inheritance.study import catalog, checks
 
 DEFAULT = "config.yaml"
 
@@ -27,10 +28,7 @@ def read(overlays=(), assignments=()):
             f"{sources[-1][0]}: lacks 'study', so its results would replace those of {DEFAULT} in results/{default}; "
             "add a line `study: NAME`, or give --config study=NAME"
         )
-    merged = {}
-    for content in [*(content for _, content in sources), values]:
-        _merge(merged, content)
-    return merged, sources
+    return reduce(catalog.merged, [*(content for _, content in sources), values]), sources
 
 
 def _assigned(assignments):
@@ -48,20 +46,6 @@ def _assigned(assignments):
         except yaml.YAMLError:
             raise UserError(f"--config: {assignment}: the value is not valid YAML") from None
     return values
-
-
-def _merge(below, above):
-    """Lay `above` over `below` in place: mappings are merged key by key, everything else is replaced."""
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _merge(below[key], value)
-        else:
-            below[key] = _copy(value)
-
-
-def _copy(value):
-    """A copy of nested mappings, so that laying another file over them leaves the content they were read from alone."""
-    return {key: _copy(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def add_options(parser):
