@@ -49,7 +49,10 @@ rule check_manipulation:
                     }
                     for name in GRID["domain"]
                 },
-                "biases": {name: catalog.load("bias", name) for name in GRID["bias"]},
+                "biases": {
+                    name: leaves("bias", name, ["role", "source", "names_groups", "plant", "associate"])
+                    for name in GRID["bias"]
+                },
                 "replicates": config["evaluation"]["bootstrap"],
             }
         ),

@@ -20,8 +20,8 @@ ANSWERED = [
 ]
 # keys of catalog files that the report shows
 SAID = {
-    "bias": ("title", "number", "does", "role", "source", "setting", "names_groups", "plant", "associate"),
-    "domain": ("title", "sample", "groups", "contrasts", "data", "manipulation"),
+    "bias": ("title", "number", "does", "role", "plant", "associate"),
+    "domain": ("title", "groups", "contrasts"),
     "mitigation": ("title", "does"),
     "model": ("title", "source", "generation"),
     "task": ("title", "kind", "relation", "primary", "position_limit", "contrasts"),
