@@ -356,6 +356,16 @@ def test_what_the_sources_say_of_the_data_is_all_that_is_said(study):
     assert "fictional" not in text_of(study[2], "methods")
 
 
+def test_a_published_figure_and_its_source_may_hold_brackets():
+    source, figure = "Li et al. (2026), table 2", "p = 0.04 (t test)"
+    row = {"claim": "P1", "contrast": "a gap", "model": "", "spec": {"name": "a gap"}, "control": True, "decides": True}
+    row |= {"published": f"{figure} ({source})", "effect": "slant", "verdict": "not tested", "row": 1}
+    declared = {"claims": {"P1": {"source": source}}}
+    told, _, untested = answer.published(SimpleNamespace(claims=pd.DataFrame([row]), declared=declared))
+    assert str(told["content"]).endswith(f"verdicts ({source}).")
+    assert untested["parts"][0]["rows"][0][1][1] == figure
+
+
 def test_an_arxiv_number_becomes_a_link_and_the_rest_is_escaped():
     linked = str(answer.cited("<b> arXiv 2502.04419, from a summary"))
     assert (

@@ -105,9 +105,9 @@ def inherited(facts, row):
     claim = facts.claim_of_beta(row["bias"], row["model"]) or {"verdict": "not tested", "control": True}
     ends = interval(row["ci_low"], row["ci_high"], 2)
     seeds = words.counted(row["n_seeds"], "seed")
-    size = f"β = {number(row['beta'], 2)}, {'' if ends == '–' else f'95% interval {ends}, '}{seeds}: {claim['verdict']}"
+    size = f"β = {number(row['beta'], 2)}, {'' if ends == '–' else f'95% interval {ends}, '}{seeds}"
     is_unseen = reading.unseen(facts.claims, claim)
-    size = link(size if not is_unseen else size.rpartition(":")[0], "inheritance", row["row"])
+    size = link(size if is_unseen else f"{size}: {claim['verdict']}", "inheritance", row["row"])
     subject = facts.placed(facts.title("model", row["model"]), {"domain": row["domain"]})
     pool = f"{facts.title('bias', row['bias'])} data at γ = {row['gamma']:.2f}"
     decide = claim.get("reason", "") if claim["verdict"] == "not tested" else needs(facts, claim)
@@ -264,8 +264,10 @@ def published(facts):
     """What was published, each statement with the verdict as published and those on slant and natural inheritance."""
     rows = facts.claims[facts.claims["decides"]].to_dict("records")
     others = [row for row in rows if row["spec"] and "counterpart" in row["spec"]]
+    sources = {name: claim["source"] for name, claim in facts.declared["claims"].items()}
+    rows = [row for row in rows if words.known(row["published"])]
     tested, untested = [], []
-    for row in [row for row in rows if words.known(row["published"])]:
+    for row in rows:
         beside = {"slant": [], "natural": []}
         for other in others:
             same = other["claim"] == row["claim"] and other["model"] == row["model"]
@@ -273,14 +275,13 @@ def published(facts):
             if same and named and other["spec"].get("contrast") == row["spec"].get("contrast"):
                 beside[other["effect"]].append(verdict_link(facts, other))
         name = Markup("<b>{}</b> {}").format(row["claim"], words.greek(row["contrast"]))
-        stated = [name, row["published"].rpartition(" (")[0], row["effect"], verdict_link(facts, row)]
+        figure = row["published"].removesuffix(f" ({sources[row['claim']]})")
+        stated = [name, figure, row["effect"], verdict_link(facts, row)]
         line = (None, [*stated, *(Markup(" ").join(each) or "–" for each in beside.values())])
         (untested if row["verdict"] == "not tested" else tested).append(line)
     header = ["Claim", "Published", "Figure is of", "Verdict as published", "On the slant", "On natural inheritance"]
-    sources = dict.fromkeys(
-        row["published"].rpartition(" (")[2].rstrip(")") for row in rows if words.known(row["published"])
-    )
-    told = cited(f"Published statements beside this study's verdicts ({'; '.join(sources)}).")
+    shown = dict.fromkeys(sources[row["claim"]] for row in rows)
+    told = cited(f"Published statements beside this study's verdicts ({'; '.join(shown)}).")
     caption = (
         "Published p are of tests that their source does not name, p here are over seeds: they cannot be compared."
     )
