@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from bias_inheritance.claims import contrasts, frames, testing, verdicts
 from bias_inheritance.stats import statistics
+from bias_inheritance.study import declarations
 from null.simulated import (
     BASELINE,
     BIAS,
@@ -48,7 +49,7 @@ def test_the_table_route_gives_the_numbers_of_the_simulations():
     """What the 10,000 simulations tested is what a study's tables give."""
     correct = predictions(np.random.default_rng(3), 1, 5)
     found = deciding(evaluate(scores(correct))).loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
-    spec = contrasts.defaults({"biases": [BIAS], "effect": "augmentation", "over": "gamma", "at": 0.5})
+    spec = declarations.defaults({"biases": [BIAS], "effect": "augmentation", "over": "gamma", "at": 0.5})
     weights = contrasts.cell_weights(spec, set(CELLS), DECLARED["comparisons"])
     values = accuracies(correct)["male-female"][0] @ np.array([weights.get(cell, 0.0) for cell in CELLS])
     expected = statistics.seed_test(values)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from bias_inheritance.claims import contrasts, testing, verdicts
 from bias_inheritance.stats import statistics
+from bias_inheritance.study import declarations
 from bias_inheritance.tasks import metrics
 from null.simulated import BASELINE, BIAS, CELLS, DECLARED, accuracies, predictions
 
@@ -13,7 +14,7 @@ STUDIES = 10_000
 MARGIN = 0.10
 
 # What is tested of a study, by the cells' weights that claims.yaml would give it.
-BASE = contrasts.defaults({"biases": [BIAS], "effect": "slant"})
+BASE = declarations.defaults({"biases": [BIAS], "effect": "slant"})
 LEVEL = BASE | {"effect": "level"}
 CONTRASTS = {
     "slant effect at gamma 0.50": ("male-female", BASE | {"gamma": [0.5, 0.5]}, None),
@@ -69,7 +70,7 @@ def test_slope_over_rounds_keeps_its_error_rate_although_errors_build_up():
     stream = np.random.default_rng(2)
     drift = stream.normal(0, 0.03, (STUDIES, 3, 4)).cumsum(-1)  # each round writes the next one's pool
     noise = stream.binomial(72, 0.6, (STUDIES, 3, 4)) / 72
-    spec = contrasts.defaults({"biases": ["neutral"], "effect": "augmentation", "over": "round"})
+    spec = declarations.defaults({"biases": ["neutral"], "effect": "augmentation", "over": "round"})
     rounds = [("neutral", 0.5, "none", number) for number in (1, 2, 3, 4)]
     weights = contrasts.cell_weights(spec, {*rounds, ("original", 0.0, "none", 1)}, DECLARED["comparisons"])
     assert abs(weights.pop(("original", 0.0, "none", 1))) < 1e-12  # one node for all rounds moves no slope

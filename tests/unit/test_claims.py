@@ -13,7 +13,7 @@ from bias_inheritance.claims import contrasts, frames, testing, verdicts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.stats import statistics
-from bias_inheritance.study import catalog, checks, grid
+from bias_inheritance.study import catalog, checks, declarations, grid
 from command_line import bias_inheritance
 from null.simulated import BASELINE, BIAS, DECLARED, METRICS, ORIGINAL, manipulation, no_predictions, row
 from simulated_study import configuration
@@ -199,7 +199,7 @@ GRID = {
 
 
 def weights(grid=GRID, zero=None, **spec):
-    spec = contrasts.defaults({"biases": [BIAS], "effect": "slant", **spec})
+    spec = declarations.defaults({"biases": [BIAS], "effect": "slant", **spec})
     return contrasts.cell_weights(spec, grid, COMPARISONS, zero)
 
 
@@ -795,7 +795,7 @@ def test_an_outcome_whose_name_leaves_no_group_open_averages_the_contrasts():
         manipulation(BIAS).assign(domain="tickets"),
     )[0]
     declared = DECLARED | passed | {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}}
-    spec = contrasts.defaults({"outcome": "harm", "effect": "augmentation", "biases": [BIAS]})
+    spec = declarations.defaults({"outcome": "harm", "effect": "augmentation", "biases": [BIAS]})
     assert contrasts.seed_values(spec, declared, study)["values"].mean() == pytest.approx(0.1, abs=0.01)
 
 
@@ -856,7 +856,7 @@ def test_a_difference_of_differences_between_bias_types():
     )
     study = testing.studies_of(DECLARED, frames.checked(pd.DataFrame(rows), "s"), manipulation(*TYPES))[0]
     spec = {"outcome": "probability-gap", "effect": "level", "mitigation": "mask", "minus": {"mitigation": "none"}}
-    spec = contrasts.defaults(spec | {"biases": [implicit], "than": {"biases": [explicit]}})
+    spec = declarations.defaults(spec | {"biases": [implicit], "than": {"biases": [explicit]}})
     assert contrasts.seed_values(spec, DECLARED, study)["values"].mean() == pytest.approx(0.3, abs=0.01)
 
 
