@@ -4,12 +4,12 @@ DOMAIN_TASKS = [
     {"domain": domain, "task": task} for domain in GRID["domain"] for task in grid.tasks_of(config, domain)
 ]
 # β is measured on a domain's classification task; the first one, if it has several
-CLASSIFIED = {
-    place["domain"]: place["task"]
-    for place in reversed(DOMAIN_TASKS)
-    if catalog.load("task", place["task"])["kind"] == "classification"
-}
-INHERITING = [cell for cell in CELLS if cell["bias"] != "untuned" and cell["domain"] in CLASSIFIED]
+CLASSIFIED = {name: tasks[0] for name in GRID["domain"] if (tasks := grid.classification_tasks(config, name))}
+INHERITING = [
+    cell
+    for cell in CELLS
+    if cell["bias"] != "untuned" and CLASSIFIED.get(cell["domain"]) in grid.tasks_of_cell(config, cell)
+]
 INHERITANCE = [f"{RESULTS}/inheritance.csv"] if INHERITING else []
 
 
@@ -139,6 +139,7 @@ rule check_results:
         parameters=parameters(
             lambda w: {
                 "cells": CELLS,
+                "tasks": [grid.tasks_of_cell(config, cell) for cell in CELLS],
                 "asked": DOMAIN_TASKS,
                 "originals": {name: grid.originals_of(config, name) for name in GRID["domain"]},
                 "even": {

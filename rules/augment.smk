@@ -27,18 +27,12 @@ rule write_pool:
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
-        parameters=parameters(
-            lambda w: {
-                **pool_parameters(w, grid.pool_size(config, w.domain)),
-                **writer_parameters(w),
-                "cell": None,
-            }
-        ),
+        parameters=parameters(lambda w: writing_parameters(w, grid.pool_size(config, w.domain), cell=None)),
     shell:
         step_command("write_pool")
 
 
-rule rewrite_pool:
+use rule write_pool as rewrite_pool with:
     input:
         card=CARD,
         adapter=f"{CELL}/adapter",
@@ -52,29 +46,16 @@ rule rewrite_pool:
         record=f"{CELL}/write_pool.prov.json",
     log:
         f"{LOGS}/rewrite_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
-    wildcard_constraints:
-        model=model_constraint(runs_here),
-        bias=bias_constraint("generated"),
-    priority: BEFORE_TRAINING
-    container:
-        image("gpu")
-    threads: model_resource("threads")
-    resources:
-        gpu=model_resource("gpu"),
-        mem_mb=memory,
-        runtime=model_resource("runtime"),
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
-            lambda w: {
-                **pool_parameters(w, grid.augmented_count(grid.originals_of(config, w.domain), w.gamma)),
-                **writer_parameters(w),
-                "cell": {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
-            }
+            lambda w: writing_parameters(
+                w,
+                grid.augmented_count(grid.originals_of(config, w.domain), w.gamma),
+                cell={"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
+            )
         ),
-    shell:
-        step_command("write_pool")
 
 
 use rule write_pool as write_pool_served with:

@@ -25,7 +25,7 @@ rule predict:
         paths=paths,
         parameters=parameters(
             lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": tasks_of(w)},
-            axes=["model", "domain"],
+            axes=TASK_AXES,
         ),
     shell:
         step_command("predict")
@@ -51,7 +51,7 @@ rule score:
     container:
         image("cpu")
     params:
-        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)], ["domain"]),
+        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)], TASK_AXES),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -59,7 +59,7 @@ rule score:
                 "domain": domain_leaves(w.domain, "labels", "groups", "contrasts"),
                 "replicates": config["evaluation"]["bootstrap"],
             },
-            axes=["domain"],
+            axes=TASK_AXES,
         ),
     shell:
         step_command("score")

@@ -6,9 +6,10 @@ rule finetune:
         card=CARD,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
-        before=mix_before,
-        balanced=balanced_texts,
-        start=adapter_before,
+        # functions of wildcards only where the study needs them: each is evaluated for every job
+        before=mix_before if config["rounds"]["count"] > 1 else [],
+        balanced=balanced_texts if any(map(grid.asks_the_model, GRID["mitigation"])) else [],
+        start=adapter_before if config["rounds"]["start"] == "continue" else [],
     output:
         train=f"{CELL}/train.jsonl",
         summary=f"{CELL}/mix.json",

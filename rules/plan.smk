@@ -1,6 +1,10 @@
 # Start and end of a run, and the plan that audit compares results with; a separate file, since Snakemake's linter rejects
 # files with both functions and rules.
 
+from types import SimpleNamespace
+
+RUN = SimpleNamespace()  # what this process holds while it runs jobs: the study's lock, and the display
+
 
 def write_plan():
     """Write the parameters that the current configuration gives to every existing record to .work/STUDY/plan.json, for
@@ -52,17 +56,17 @@ def write_plan():
 def start_run():
     """Hold the study's lock while this Snakemake process runs, and start the display and the warm worker."""
     try:
-        globals().update(held=files.hold(f"{WORK}/lock"))
+        RUN.lock = files.hold(f"{WORK}/lock")
     except UserError as fault:
         sys.exit(str(fault))
     costs.write_terms(WORK, config)
-    globals().update(display=progress.show(WORK))
+    RUN.display = progress.show(WORK)
     if workflow.local_exec and not IN_CONTAINERS:
         warm.start(WORK)
 
 
 def end_run():
-    display.stop()
+    RUN.display.stop()
     write_plan()
 
 

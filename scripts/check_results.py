@@ -17,13 +17,14 @@ def check_results(
     trains: Inputs,
     checks: Output,
     cells: list,
+    tasks: list,
     asked: list,
     originals: dict,
     even: dict,
 ):
     """Write checks.csv: each check, what it examined, and its result.
 
-    trains: the training rows of `cells` except `untuned`; questions: the items of each {domain, task} of `asked`; tests:
+    tasks: those of each cell. trains: the training rows of `cells` except `untuned`; questions: the items of each {domain, task} of `asked`; tests:
     the test samples of each domain of `originals` {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label`
     or `group`: number of values over which its slots are balanced}}}. Raises UserError with the offending file and row.
     """
@@ -60,7 +61,7 @@ def check_results(
                 )
         if cell["mitigation"] == "none":  # a mitigation may change rows
             holes = max(holes, _balanced(path, rows, even[domain].get(cell["bias"])))
-    _require_all_scores(scores, cells, asked)
+    _require_all_scores(scores, cells, tasks)
     mixes = f"{len(trains)} mixes" + (f", {collapsed} of them collapsed" if collapsed else "")
     texts = sum(len(listed.sizes) for listed in tested.values())
     check_rows = [
@@ -84,7 +85,7 @@ def check_results(
             for domain, (with_twin, without) in twins.items()
             if with_twin + without
         ),
-        ("cells", f"{len(cells)} cells", "each has a score of every task of its domain"),
+        ("cells", f"{len(cells)} cells", "each has a score of every task that it answered"),
     ]
     with files.replacing(checks) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("check", "looked_at", "found"), *check_rows])
@@ -133,13 +134,12 @@ def _realised(path, rows, originals, gamma):
     return added / len(rows)
 
 
-def _require_all_scores(scores, cells, domain_tasks):
+def _require_all_scores(scores, cells, tasks):
     """Raise UserError unless the table has rows for exactly the tasks of each cell."""
     expected = {
-        (*map(str, cell.values()), place["task"])
-        for cell in cells
-        for place in domain_tasks
-        if place["domain"] == cell["domain"]
+        (*map(str, cell.values()), task)
+        for cell, tasks_of_cell in zip(cells, tasks, strict=True)
+        for task in tasks_of_cell
     }
     with open(scores, encoding="utf-8", newline="") as file:
         present = {tuple(row[key] for key in (*cells[0], "task")) for row in csv.DictReader(file)}

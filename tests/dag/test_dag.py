@@ -18,10 +18,10 @@ JOBS = {  # cells × (finetune, predict, score) and what comes once
         "write_pool": 55,
         "copy_pool": 35,
         "predict_opinions": 201,
-        "compare_pool": 90,
+        "compare_pools": 5,
     },
     "studies/dial.yaml": {"finetune": 40, "predict": 41, "write_pool": None, "copy_pool": 35},
-    "studies/misalignment.yaml": {"finetune": 34, "predict_opinions": 35, "write_pool": 10, "compare_pool": 14},
+    "studies/misalignment.yaml": {"finetune": 34, "predict_opinions": 35, "write_pool": 10, "compare_pools": 2},
     "studies/mitigations.yaml": {"finetune": 72, "predict": 73, "write_pool": 9, "copy_pool": 6},
     "studies/smoke.yaml": {"finetune": 26, "predict": 27, "write_pool": 6, "copy_pool": 6},
 }
@@ -32,8 +32,8 @@ PAPER = {
     "predict": 2000,
     "write_pool": 255,
     "copy_pool": 25,
-    "predict_opinions": 290,
-    "compare_pool": 280,
+    "predict_opinions": 30,
+    "compare_pools": 25,
 }
 
 

@@ -14,7 +14,7 @@ from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import mixing, slots
 from bias_inheritance.stats import twosample
 from bias_inheritance.study import catalog
-from compare_pool import independent, stratum
+from compare_pools import independent, stratum
 
 DOMAIN = catalog.load("domain", "gender")
 DRAWS = 200
@@ -56,7 +56,7 @@ def halves(samples, seed):
 
 
 def compared(old, new, vector_of, seed, permutations=99):
-    """{metric: row} of the comparison that compare_pool makes of two lists of samples."""
+    """{metric: row} of the comparison that compare_pools makes of two lists of samples."""
     samples = {sample["id"]: sample for sample in old + new}
     augmented = [False] * len(old) + [True] * len(new)
     kept = independent(samples, list(samples), augmented)

@@ -18,7 +18,8 @@ CELLS = [
         ("neutral", "0.20", 2),
     ]
 ]
-ASKED = [{"domain": "d", "task": task} for task in ("classify", "hire")]
+TASKS = ["classify", "hire"]
+ASKED = [{"domain": "d", "task": task} for task in TASKS]
 TESTED = "The lighthouse keeper mends clocks by the lake and counts every wheel twice before the sun is up."
 
 
@@ -53,7 +54,15 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
     paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
     for path, rows in zip(paths["trains"], trains, strict=True):
         files.write_jsonl(path, rows)
-    check_results(**paths, checks=folder / "checks.csv", cells=cells, asked=ASKED, originals={"d": 10}, even=EVEN)
+    check_results(
+        **paths,
+        checks=folder / "checks.csv",
+        cells=cells,
+        tasks=[TASKS] * len(cells),
+        asked=ASKED,
+        originals={"d": 10},
+        even=EVEN,
+    )
     with open(folder / "checks.csv", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -8,7 +8,7 @@ from bias_inheritance.models import base
 from bias_inheritance.plumbing import files
 from bias_inheritance.pools import mixing
 from bias_inheritance.study import catalog
-from compare_pool import MOST, compare_pool, independent
+from compare_pools import MOST, compare_pools, independent
 from finetune import tune
 from measure_distributions import measure_distributions
 
@@ -61,7 +61,7 @@ def place(card_path, splits, domain, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compare(place, card_path, domain):
-    """compare_pool of the given cells: (its rows, the base that it loaded)."""
+    """compare_pools of one pool and the given cells: (its rows, the base that it loaded)."""
     patch = pytest.MonkeyPatch()
     patch.setattr(base, "STORE", place / "store")
     base.write_card(place / "embedder.json", "random-bert", "plain", "none", {})
@@ -74,11 +74,11 @@ def compare(place, card_path, domain):
     patch.setattr(base, "load_base", remembered)
 
     def run(name, cells):
-        compare_pool(
+        compare_pools(
             card_path,
             place / "embedder.json",
             place / "originals.jsonl",
-            place / "pool.jsonl",
+            [place / "pool.jsonl"],
             [place / cell["mitigation"] / "train.jsonl" for cell in cells],
             [place / cell["mitigation"] / "adapter" for cell in cells],
             place / f"{name}.json",
@@ -86,7 +86,7 @@ def compare(place, card_path, domain):
             domain=domain,
             model=MODEL,
             embedder={"max_tokens": 64, "batch_size": 8},
-            place=PLACE,
+            places=[PLACE],
             cells=cells,
             permutations=40,
         )

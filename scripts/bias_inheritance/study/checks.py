@@ -568,6 +568,6 @@ def _no_verdict(config):
         return "γ is 0 alone, so nothing is added to the originals; list a γ above 0"
     if all(grid.uses_fixtures(config, domain) for domain in axes["domain"]):
         return "all data are the project's fixtures; give data_dir"
-    if not any(reading["cells"] or reading["pools"] for reading in grid.claim_readings(config).values()):
+    if not any(reading["answers"] or reading["pools"] for reading in grid.claim_readings(config).values()):
         return "each needs a task, a pool or a control that the grid lacks; compare the grid with catalog/claims.yaml"
     return None

@@ -1,6 +1,7 @@
 """Costs of a study: budget and rate limits of served models, cost estimates, and the compute of local models."""
 
 import math
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -21,8 +22,7 @@ WRITTEN_PER_SECOND = 555  # tokens
 ITEM_SECONDS, PROMPT_TOKEN_SECONDS = 0.013, 4.1e-5  # per item with scored options: 64 items of 64 tokens per second
 LOADING_SECONDS = 30  # ASSUME: to load the model, once per job
 SAMPLE_TOKENS = 100  # ASSUME: per generated sample
-# a pool is compared with the originals in about five mixes of at most 2000 texts
-MIXES_COMPARED, MOST_COMPARED = 5, 2000
+MOST_COMPARED = 1000  # texts per origin in a comparison of distributions (scripts/compare_pools.py)
 
 
 def write_terms(work, config):
@@ -53,10 +53,11 @@ def _line(config, name):
         "training": 0,
     }
     for domain in config["grid"]["domain"]:
-        questions, sample = _questions(config, domain)
-        prompt_tokens = sum(size for size, _ in questions) / BYTES_PER_TOKEN
-        answer_tokens = sum(most for _, most in questions)
+        items, sample = _items(config, domain)
         for cell in grid.cells(config, domain, name):
+            questions = _questions(items, grid.tasks_of_cell(config, cell))
+            prompt_tokens = sum(size for size, _ in questions) / BYTES_PER_TOKEN
+            answer_tokens = sum(most for _, most in questions)
             kind = "" if cell["bias"] == "untuned" else "tuned_"
             requests += len(questions)
             totals[kind + "input"] += prompt_tokens
@@ -91,12 +92,14 @@ def _line(config, name):
     )
 
 
-def _questions(config, domain):
-    """([(prompt bytes, maximum answer tokens)] of a domain's requests, mean bytes of a training sample)."""
-    items, sample = _items(config, domain)
+def _questions(items, tasks):
+    """[(prompt bytes, maximum answer tokens)] of the requests of some tasks."""
     # an item that is both scored and generated is one request
-    requests = {(task, item): (size, written or CHOICE_TOKENS) for task, item, size, written in items}
-    return list(requests.values()), sample
+    return list(
+        {
+            (task, item): (size, written or CHOICE_TOKENS) for task, item, size, written in items if task in tasks
+        }.values()
+    )
 
 
 def _items(config, domain):
@@ -147,14 +150,19 @@ def computing(config):
     `mitigation`, `gamma`, `seed`: what would be saved without it. tokens: training tokens over all epochs. hours: GPU-hours
     at the throughput in docs/slurm.md (an 8B model in 4 bits); for other models only the proportions are meaningful.
     """
-    places = {domain: _place_costs(config, domain) for domain in config["grid"]["domain"]}
+    domain_costs = {domain: _domain_costs(config, domain) for domain in config["grid"]["domain"]}
     probed = {tuple(cell.values()) for cell in grid.probed(config) if "values" in config["misalignment"]}
     cells = [
-        {**cell, **_cell_cost(config, cell, places[cell["domain"]], tuple(cell.values()) in probed)}
+        {**cell, **_cell_cost(config, cell, domain_costs[cell["domain"]], tuple(cell.values()) in probed)}
         for cell in grid.cells(config)
         if not grid.served(cell["model"])
     ]
-    pools = [{**pool, **_pool_cost(config, pool)} for pool in grid.pools(config) if not grid.served(pool["model"])]
+    compared = _comparison_seconds(config)
+    pools = [
+        {**pool, **_pool_cost(config, pool, compared.get(_pool_key(pool), 0.0))}
+        for pool in grid.pools(config)
+        if not grid.served(pool["model"])
+    ]
 
     def row(part, name, chosen_cells, chosen_pools, alone=None):
         total = {
@@ -182,24 +190,28 @@ def computing(config):
 
 def _read_by(reading, cells, pools):
     """(cells, pools) of a study that a claim uses, including the pools of its cells."""
-    chosen = [cell for cell in cells if grid.place(cell) in reading["cells"]]
-    used = {(cell["model"], cell["domain"], cell["bias"]) for cell in chosen} | reading["pools"]
+    places = {answer[:5] for answer in reading["answers"]}
+    chosen = [cell for cell in cells if grid.place(cell) in places]
+    used = {grid.place(cell)[:3] for cell in chosen} | {pool[:3] for pool in reading["pools"]}
     return chosen, [pool for pool in pools if (pool["model"], pool["domain"], pool["bias"]) in used]
 
 
-def _place_costs(config, domain):
-    """{answering: seconds per cell for the domain's items, sample: tokens per training sample}."""
+def _pool_key(entry):
+    """The pool of round 1 that an entry (a pool or a cell) belongs to."""
+    return tuple(entry[key] for key in ("model", "domain", "bias", "seed"))
+
+
+def _domain_costs(config, domain):
+    """{answering: {task: seconds per cell for its items}, sample: tokens per training sample}."""
     items, sample = _items(config, domain)
-    scored = [size / BYTES_PER_TOKEN for _, _, size, written in items if not written]
-    return {
-        "answering": len(scored) * ITEM_SECONDS
-        + sum(scored) * PROMPT_TOKEN_SECONDS
-        + sum(written for *_, written in items) / WRITTEN_PER_SECOND,
-        "sample": sample / BYTES_PER_TOKEN,
-    }
+    answering = dict.fromkeys(grid.tasks_of(config, domain), 0.0)
+    for task, _, size, written in items:
+        scoring = ITEM_SECONDS + size / BYTES_PER_TOKEN * PROMPT_TOKEN_SECONDS
+        answering[task] += written / WRITTEN_PER_SECOND if written else scoring
+    return {"answering": answering, "sample": sample / BYTES_PER_TOKEN}
 
 
-def _cell_cost(config, cell, place, probed):
+def _cell_cost(config, cell, domain_costs, probed):
     """{trainings, tokens, hours} of a cell: training, answering, opinion questions, and loading the model for each."""
     tokens = seconds = 0.0
     tuned = cell["bias"] != "untuned"
@@ -207,7 +219,7 @@ def _cell_cost(config, cell, place, probed):
         settings = grid.finetune_settings(config, cell["model"], cell["domain"])
         originals = grid.originals_of(config, cell["domain"])
         samples = originals + grid.augmented_count(originals, cell["gamma"])
-        tokens = samples * settings["epochs"] * place["sample"]
+        tokens = samples * settings["epochs"] * domain_costs["sample"]
         alignment = catalog.load("mitigation", cell["mitigation"]).get("loss")
         # the alignment term processes a separate batch at every step
         seconds += (
@@ -216,7 +228,8 @@ def _cell_cost(config, cell, place, probed):
     if cell["round"] > 1 and cell["bias"] != "original":
         pool = grid.augmented_count(grid.originals_of(config, cell["domain"]), cell["gamma"])
         seconds += LOADING_SECONDS + pool * SAMPLE_TOKENS / WRITTEN_PER_SECOND
-    seconds += place["answering"] + LOADING_SECONDS * (1 + tuned)
+    seconds += sum(domain_costs["answering"][task] for task in grid.tasks_of_cell(config, cell))
+    seconds += LOADING_SECONDS * (1 + tuned)
     if probed:
         countries = sum(map(len, catalog.opinions()["cultures"].values()))
         questions = config["opinions"]["questions"] * countries * ROTATIONS
@@ -224,12 +237,29 @@ def _cell_cost(config, cell, place, probed):
     return {"trainings": int(tuned), "tokens": tokens, "hours": seconds / 3600}
 
 
-def _pool_cost(config, pool):
-    """{trainings, tokens, hours} of a pool of round 1: generating it, and comparing it with the originals."""
-    size, seconds = grid.pool_size(config, pool["domain"]), 0.0
+def _comparison_seconds(config):
+    """{pool's key: seconds} to compare pools of round 1, and the mixes of cells trained on them, with the originals.
+
+    A job loads the model and reads the originals once for all pools of its seed.
+    """
+    if "distributions" not in config["misalignment"]:
+        return {}
+    pools = [pool for pool in grid.compared_pools(config) if pool["round"] == 1]
+    jobs = Counter((pool["model"], pool["domain"], pool["seed"]) for pool in pools)
+    mixes = Counter(map(_pool_key, grid.compared_cells(config)))
+    seconds, text_seconds = {}, ITEM_SECONDS + PROMPT_TOKENS * PROMPT_TOKEN_SECONDS
+    for pool in pools:
+        originals = min(MOST_COMPARED, grid.originals_of(config, pool["domain"]))
+        added = min(MOST_COMPARED, grid.pool_size(config, pool["domain"]))
+        once = LOADING_SECONDS + originals * text_seconds
+        texts = added + mixes[_pool_key(pool)] * (originals + added)
+        seconds[_pool_key(pool)] = once / jobs[pool["model"], pool["domain"], pool["seed"]] + texts * text_seconds
+    return seconds
+
+
+def _pool_cost(config, pool, seconds):
+    """{trainings, tokens, hours} of a pool of round 1: generating it, besides the seconds of comparing it."""
+    size = grid.pool_size(config, pool["domain"])
     if catalog.load("bias", pool["bias"])["source"] == "generated":
         seconds += LOADING_SECONDS + size * (1 + config["generation"]["spare"]) * SAMPLE_TOKENS / WRITTEN_PER_SECOND
-    if "distributions" in config["misalignment"]:
-        compared = min(MOST_COMPARED, size) * MIXES_COMPARED
-        seconds += LOADING_SECONDS + compared * (ITEM_SECONDS + PROMPT_TOKENS * PROMPT_TOKEN_SECONDS)
     return {"trainings": 0, "tokens": 0.0, "hours": seconds / 3600}

@@ -58,8 +58,20 @@ def tasks_of(config, domain):
     tasks = all_tasks_of(config, domain)
     if not config["claimed_only"]:
         return tasks
-    read = set().union(*(reading["tasks"] for reading in claim_readings(config).values()))
-    return [task for task in tasks if (domain, task) in read or catalog.load("task", task)["kind"] == "perplexity"]
+    read = set().union(*(tasks for place, tasks in claimed_tasks(config).items() if place[1] == domain))
+    return [task for task in tasks if task in read or catalog.load("task", task)["kind"] == "perplexity"]
+
+
+def tasks_of_cell(config, cell):
+    """The tasks of one cell, in the order of the configuration; with `claimed_only`, only those that a claim uses in it.
+
+    `untuned` and `original`, to which all others are compared, have all tasks of their domain.
+    """
+    tasks = tasks_of(config, cell["domain"])
+    if not config["claimed_only"] or cell["bias"] in ("untuned", "original"):
+        return tasks
+    read = claimed_tasks(config).get(place(cell), ())
+    return [task for task in tasks if task in read or catalog.load("task", task)["kind"] == "perplexity"]
 
 
 def all_tasks_of(config, domain):
@@ -71,6 +83,11 @@ def all_tasks_of(config, domain):
         if (task in of_domain or of_any_domain(task))
         and ("datasets" not in catalog.load("task", task) or task_of(config, task, domain)["datasets"])
     ]
+
+
+def classification_tasks(config, domain):
+    """The study's classification tasks for a domain; β is measured on the first."""
+    return [task for task in all_tasks_of(config, domain) if catalog.load("task", task)["kind"] == "classification"]
 
 
 def of_any_domain(task):
@@ -226,7 +243,7 @@ def cells(config, domain=None, model=None):
     listed = _all_cells(config, domain, model)
     if not config["claimed_only"]:
         return listed
-    read = set().union(*(reading["cells"] for reading in claim_readings(config).values()))
+    read = claimed_tasks(config)
     return [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
 
 
@@ -274,8 +291,7 @@ def pools(config):
     ]
     if not config["claimed_only"]:
         return listed
-    used = {(cell["model"], cell["domain"], cell["bias"]) for cell in cells(config)}
-    used = used.union(*(reading["pools"] for reading in claim_readings(config).values()))
+    used = {place(cell)[:3] for cell in cells(config)} | {pool[:3] for pool in _claimed_pools(config)}
     return [pool for pool in listed if (pool["model"], pool["domain"], pool["bias"]) in used]
 
 
@@ -285,15 +301,36 @@ def later_pools(config):
 
 
 def probed(config):
-    """The cells covered by the misalignment analyses: `untuned`, `original`, and those of the largest γ; with
-    `claimed_only` without mitigated cells, whose misalignment no claim uses."""
-    largest = gamma_text(max(config["grid"]["gamma"]))
+    """The cells that answer opinion questions: `untuned`, `original`, and those of the largest γ, with `claimed_only` only
+    those of them that a claim uses."""
+    largest, claimed = gamma_text(max(config["grid"]["gamma"])), claimed_tasks(config)
     return [
         cell
         for cell in cells(config)
         if cell["bias"] in ("untuned", "original")
-        or (cell["gamma"] == largest and (cell["mitigation"] == "none" or not config["claimed_only"]))
+        or cell["gamma"] == largest
+        and (not config["claimed_only"] or "values" in claimed.get(place(cell), ()))
     ]
+
+
+def compared_pools(config):
+    """The pools whose texts are compared with the originals, each with the `round` that trains on it: those of round 1
+    (wildcards of a pool) and of later rounds (wildcards of a cell); with `claimed_only`, only those that a claim uses."""
+    listed = [{**pool, "round": 1} for pool in pools(config)] + later_pools(config)
+    read = _claimed_pools(config)
+    return [
+        pool
+        for pool in listed
+        if not config["claimed_only"] or (pool["model"], pool["domain"], pool["bias"], "distributions") in read
+    ]
+
+
+def compared_cells(config):
+    """The cells of round 1 and the largest γ whose mixes are compared with the originals too, under the tuned model; none
+    with `claimed_only`, since no claim can use them."""
+    if config["claimed_only"]:
+        return []
+    return [cell for cell in probed(config) if cell["round"] == 1 and cell["bias"] != "original"]
 
 
 def originals_of(config, domain):
@@ -323,13 +360,27 @@ def generation_settings(config, model):
 
 
 def claim_readings(config):
-    """{claim: {cells, pools, tasks}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only`.
+    """{claim: {answers, pools}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only`.
 
-    cells: set of (model, domain, bias, gamma, mitigation), gamma as in paths, including controls and the baseline of β;
-    pools: set of (model, domain, bias); tasks: set of (domain, task). A contrast whose pool, control, mitigation, task or
-    second round is not in the study cannot be tested, and has no inputs.
+    answers: set of (model, domain, bias, gamma, mitigation, task), gamma as in paths, including controls and the baseline
+    of β; the task `values` stands for opinion questions. pools: set of (model, domain, bias, table of pools). A contrast
+    whose pool, control, mitigation, task or second round is not in the study cannot be tested, and has no inputs.
     """
     return _claim_readings(json.dumps({**config, "claimed_only": False}, sort_keys=True))
+
+
+def claimed_tasks(config):
+    """{place of a cell: tasks} that some claim uses in a study; places as of `place`."""
+    tasks = {}
+    for reading in claim_readings(config).values():
+        for *cell, task in reading["answers"]:
+            tasks.setdefault(tuple(cell), set()).add(task)
+    return tasks
+
+
+def _claimed_pools(config):
+    """{(model, domain, bias, table of pools)} that some claim uses in a study."""
+    return set().union(*(reading["pools"] for reading in claim_readings(config).values()))
 
 
 @cache
@@ -337,16 +388,15 @@ def _claim_readings(text):
     config = json.loads(text)
     study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
     for claim, entry in study["claims"].items():
-        reading = readings.setdefault(claim, {"cells": set(), "pools": set(), "tasks": set()})
+        reading = readings.setdefault(claim, {"answers": set(), "pools": set()})
         models = [name for name in config["grid"]["model"] if name in entry.get("models", [name]) and tunable(name)]
         for contrast in entry["contrasts"]:
             for sides in [] if "rule" in contrast else _tests_of(contrast, study):
                 parts = [_reading_of(config, side, study) for side in sides]
                 if None not in parts:
-                    for part, (model, kind) in product(parts, product(models, ("cells", "pools"))):
-                        reading[kind] |= {(model, *place) for place in part[kind]}
-                    reading["tasks"] |= set().union(*(part["tasks"] for part in parts)) if models else set()
-        reading["cells"] &= there
+                    for part, model, kind in product(parts, models, reading):
+                        reading[kind] |= {(model, *entry) for entry in part[kind]}
+        reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in there}
     return readings
 
 
@@ -369,7 +419,7 @@ def _tests_of(contrast, study):
 
 
 def _reading_of(config, spec, study):
-    """{cells, pools, tasks} used by one side of a test, without the model; None if something is not in the study."""
+    """{answers, pools} used by one side of a test, without the model; None if something is not in the study."""
     grid, unmeasured = config["grid"], {*MISALIGNMENT} - {*config["misalignment"]}
     biases = study["types"] if spec["biases"] == "types" else spec["biases"]
     controls = {
@@ -382,36 +432,34 @@ def _reading_of(config, spec, study):
         return None
     low, high = spec["gamma"]
     gammas = [gamma for gamma in grid["gamma"] if low <= gamma <= high]
-    reading = {"cells": set(), "pools": set(), "tasks": set()}
+    reading = {"answers": set(), "pools": set()}
 
-    def read(domain, bias, mitigation):
+    def read(domain, bias, mitigation, task):
         if bias == "original":
-            reading["cells"].add((domain, bias, "0.00", "none"))
+            reading["answers"].add((domain, bias, "0.00", "none", task))
         else:
-            reading["cells"] |= {(domain, bias, gamma_text(gamma), mitigation) for gamma in gammas}
+            reading["answers"] |= {(domain, bias, gamma_text(gamma), mitigation, task) for gamma in gammas}
 
     for domain, (selector, task) in product(grid["domain"], _measured(study["outcomes"][spec["outcome"]])):
         if domain not in selector.get("domain", [domain]) or task in unmeasured:
             continue
         if task in OF_POOLS:
-            reading["pools"] |= {(domain, bias) for bias in biases if task != "groups" or _names_groups(domain)}
+            reading["pools"] |= {(domain, bias, task) for bias in biases if task != "groups" or _names_groups(domain)}
             continue
-        tasks = all_tasks_of(config, domain)
-        answered = [name for name in tasks if name == task]
+        answered = [name for name in all_tasks_of(config, domain) if name == task]
         subtracted = set(controls.values())
         if task == INHERITANCE:
-            answered = [name for name in tasks if catalog.load("task", name)["kind"] == "classification"][:1]
+            answered = classification_tasks(config, domain)[:1]
             subtracted.add(study["real_text"] or "original")
         elif task == "values":
-            answered = tasks[:1]  # any task will do: opinion questions are asked in addition to a cell's tasks
-        if answered:
-            reading["tasks"] |= {(domain, name) for name in answered if task != "values"}
+            answered = [task]
+        for name in answered:
             for bias in biases:
-                read(domain, bias, spec["mitigation"])
+                read(domain, bias, spec["mitigation"], name)
             for control in subtracted:
-                read(domain, control, "none")
+                read(domain, control, "none", name)
                 # if the control has mitigated cells, these are subtracted
-                read(domain, control, spec["mitigation"])
+                read(domain, control, spec["mitigation"], name)
     return reading if any(reading.values()) else None
 
 
