@@ -250,7 +250,7 @@ class Study(Keys):
     mitigated_gamma: Annotated[list[Gamma], Field(min_length=1), AfterValidator(each_once)] | None = required(
         "values of grid.gamma at which mitigations are trained; null: all"
     )
-    claimed_only: bool = required("whether cells and tasks that no claim reads are left out")
+    claimed_only: bool = required("whether cells, their tasks, and analyses of pools that no claim reads are left out")
     originals: Originals = required("|D_o|, the original samples of every cell")
     sentences: int | None = required("sentences to keep of each text; null: all", ge=1, le=1000)
     domains: dict[str, DomainSettings] = required("settings that differ for single domains")
