@@ -28,16 +28,12 @@ except UserError as fault:
 config.update(study)  # Snakemake's own reading leaves numbers in a nested --config text
 
 
-include: "rules/common.smk"
-include: "rules/data.smk"
-include: "rules/augment.smk"
-include: "rules/finetune.smk"
-include: "rules/evaluate.smk"
-include: "rules/misalignment.smk"
-include: "rules/analyse.smk"
-include: "rules/report.smk"
-include: "rules/audit.smk"
-include: "rules/plan.smk"
+stages = "common data augment finetune evaluate misalignment analyse report audit plan".split()
+if any(map(grid.served, config["grid"]["model"])):
+    stages.append("served")
+for stage in stages:
+
+    include: f"rules/{stage}.smk"
 
 
 rule all:

@@ -58,24 +58,6 @@ use rule write_pool as rewrite_pool with:
         ),
 
 
-use rule write_pool as write_pool_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-        bias=bias_constraint("generated"),
-    localrule: True
-    container:
-        image("cpu")
-
-
-use rule rewrite_pool as rewrite_pool_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-        bias=bias_constraint("generated"),
-    localrule: True
-    container:
-        image("cpu")
-
-
 rule copy_pool:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",

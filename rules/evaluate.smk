@@ -31,14 +31,6 @@ rule predict:
         step_command("predict")
 
 
-use rule predict as predict_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-    localrule: True
-    container:
-        image("cpu")
-
-
 rule score:
     input:
         predictions=f"{CELL}/predictions",

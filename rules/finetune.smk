@@ -44,26 +44,3 @@ rule finetune:
         ),
     shell:
         step_command("{params.script}")
-
-
-use rule finetune as finetune_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-    # a failed paid job is retried only by another run, whatever the profile's retries
-    retries: 0
-    localrule: True
-    container:
-        image("cpu")
-    params:
-        script="finetune_api",
-        code=code("finetune_api", chosen_by_mix, ["domain", "mitigation"]),
-        paths=paths,
-        parameters=parameters(
-            lambda w: {
-                "mix": mix_parameters(w),
-                "model": model_leaves(w.model, "system", "generation"),
-                "settings": grid.finetune_settings(config, w.model, w.domain),
-                "seed": int(w.seed),
-            },
-            axes=["model", "domain", "gamma", "mitigation", "seed"],
-        ),

@@ -81,14 +81,6 @@ rule predict_opinions:
         step_command("predict")
 
 
-use rule predict_opinions as predict_opinions_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-    localrule: True
-    container:
-        image("cpu")
-
-
 rule measure_values:
     input:
         predictions=[f"{path_of(CELL, cell)}/opinions" for cell in PROBED],
