@@ -6,9 +6,7 @@ DOMAIN_TASKS = [
 # β is measured on a domain's classification task; the first one, if it has several
 CLASSIFIED = {name: tasks[0] for name in GRID["domain"] if (tasks := grid.classification_tasks(config, name))}
 INHERITING = [
-    cell
-    for cell in CELLS
-    if cell["bias"] != "untuned" and CLASSIFIED.get(cell["domain"]) in grid.tasks_of_cell(config, cell)
+    cell for cell in CELLS if cell["bias"] != "untuned" and CLASSIFIED.get(cell["domain"]) in tasks_of(cell)
 ]
 INHERITANCE = [f"{RESULTS}/inheritance.csv"] if INHERITING else []
 
@@ -139,7 +137,7 @@ rule check_results:
         parameters=parameters(
             lambda w: {
                 "cells": CELLS,
-                "tasks": [grid.tasks_of_cell(config, cell) for cell in CELLS],
+                "tasks": [tasks_of(cell) for cell in CELLS],
                 "asked": DOMAIN_TASKS,
                 "originals": {name: grid.originals_of(config, name) for name in GRID["domain"]},
                 "even": {

@@ -58,8 +58,8 @@ def tasks_of(config, domain):
     tasks = all_tasks_of(config, domain)
     if not config["claimed_only"]:
         return tasks
-    read = set().union(*(tasks for place, tasks in claimed_tasks(config).items() if place[1] == domain))
-    return [task for task in tasks if task in read or catalog.load("task", task)["kind"] == "perplexity"]
+    claimed = claimed_tasks(config).items()
+    return _kept(tasks, set().union(*(of_cell for cell, of_cell in claimed if cell[1] == domain)))
 
 
 def tasks_of_cell(config, cell):
@@ -70,8 +70,12 @@ def tasks_of_cell(config, cell):
     tasks = tasks_of(config, cell["domain"])
     if not config["claimed_only"] or cell["bias"] in ("untuned", "original"):
         return tasks
-    read = claimed_tasks(config).get(place(cell), ())
-    return [task for task in tasks if task in read or catalog.load("task", task)["kind"] == "perplexity"]
+    return _kept(tasks, claimed_tasks(config).get(place(cell), ()))
+
+
+def _kept(tasks, claimed):
+    """Those of `tasks` that are claimed, and perplexity."""
+    return [task for task in tasks if task in claimed or catalog.load("task", task)["kind"] == "perplexity"]
 
 
 def all_tasks_of(config, domain):
@@ -366,13 +370,18 @@ def claim_readings(config):
     of β; the task `values` stands for opinion questions. pools: set of (model, domain, bias, table of pools). A contrast
     whose pool, control, mitigation, task or second round is not in the study cannot be tested, and has no inputs.
     """
-    return _claim_readings(json.dumps({**config, "claimed_only": False}, sort_keys=True))
+    return _claim_readings(json.dumps(config))
 
 
 def claimed_tasks(config):
     """{place of a cell: tasks} that some claim uses in a study; places as of `place`."""
+    return _claimed_tasks(json.dumps(config))
+
+
+@cache
+def _claimed_tasks(text):
     tasks = {}
-    for reading in claim_readings(config).values():
+    for reading in _claim_readings(text).values():
         for *cell, task in reading["answers"]:
             tasks.setdefault(tuple(cell), set()).add(task)
     return tasks
