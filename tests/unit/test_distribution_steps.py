@@ -44,7 +44,8 @@ def place(card_path, splits, domain, tmp_path_factory):
         for number, sample in enumerate(splits["test"][0:80:8])
     ]
     files.write_jsonl(folder / "originals.jsonl", old)
-    files.write_jsonl(folder / "pool.jsonl", new)
+    files.write_jsonl(folder / "neutral.jsonl", new)
+    files.write_jsonl(folder / "balanced.jsonl", [{**sample, "text": f"So. {sample['text'][60:]}"} for sample in new])
     random_bert(folder / "store/random-bert/plain", [sample["text"] for sample in old + new])
     (folder / "store/tiny-random").symlink_to(base.STORE / "tiny-random")
     for cell in CELLS:
@@ -73,12 +74,12 @@ def compare(place, card_path, domain):
 
     patch.setattr(base, "load_base", remembered)
 
-    def run(name, cells):
+    def run(name, cells, pools=("neutral",)):
         compare_pools(
             card_path,
             place / "embedder.json",
             place / "originals.jsonl",
-            [place / "pool.jsonl"],
+            [place / f"{bias}.jsonl" for bias in pools],
             [place / cell["mitigation"] / "train.jsonl" for cell in cells],
             [place / cell["mitigation"] / "adapter" for cell in cells],
             place / f"{name}.json",
@@ -86,7 +87,7 @@ def compare(place, card_path, domain):
             domain=domain,
             model=MODEL,
             embedder={"max_tokens": 64, "batch_size": 8},
-            places=[PLACE],
+            places=[PLACE | {"bias": bias} for bias in pools],
             cells=cells,
             permutations=40,
         )
@@ -121,6 +122,13 @@ def test_a_pool_and_its_cells_are_compared_each_under_its_own_model(compare):
     assert pool["hidden_mean_distance"] != pytest.approx(none["hidden_mean_distance"], rel=1e-3)
     # what the term minimises
     assert loss["hidden_mean_distance"] < none["hidden_mean_distance"]
+
+
+def test_a_pool_is_compared_alike_alone_and_beside_others(compare):
+    """Also where its cells are compared: a cell belongs to the pool of its bias."""
+    both, _ = compare("pools", CELLS, ("balanced", "neutral"))
+    assert [row for row in both if row["bias"] == "neutral"] == compare("both", CELLS)[0]
+    assert [row for row in both if row["bias"] == "balanced"] == compare("balanced", [], ("balanced",))[0]
 
 
 def test_no_adapter_is_left_in_the_base(compare, card_path):
