@@ -116,7 +116,7 @@ def test_a_pool_and_its_cells_are_compared_each_under_its_own_model(compare):
     assert [set(values(rows, name)) for name in (None, "none", "loss")] == [METRICS] * 3
     assert all(row["n"] == 10 and row["group"] == "all" and 0 < row["p"] <= 1 for row in rows)
     pool, none, loss = (values(rows, name) for name in (None, "none", "loss"))
-    for name in METRICS:
+    for name in METRICS - {"auc"}:  # its folds are drawn for each cell
         # `loss` leaves the texts as they are, and only the model's own states know the adapter
         assert (none[name] == pytest.approx(loss[name], rel=1e-6)) == (not name.startswith("hidden_"))
     assert pool["hidden_mean_distance"] != pytest.approx(none["hidden_mean_distance"], rel=1e-3)
