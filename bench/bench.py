@@ -516,9 +516,7 @@ def table(report):
         )
         faster = [axis for axis, powers in growth["exponents"].items() if max(powers.values()) > IN_PROPORTION]
         verdict = f"{', '.join(faster)} SCALES SUPERLINEARLY" if faster else "nothing scales superlinearly"
-        lines.append(
-            f"- Scaling exponent of time (1: proportional to the work): {words or '–'}; {verdict}."
-        )
+        lines.append(f"- Scaling exponent of time (1: proportional to the work): {words or '–'}; {verdict}.")
     return "\n".join([*rows, "", *lines])
 
 
