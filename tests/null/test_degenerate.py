@@ -123,7 +123,7 @@ def test_a_missing_cell_costs_its_seed_and_is_told():
     gone = (table["seed"] == 2) & (table["bias"] == BIAS) & (table["gamma"] == 0.5) & (table["mitigation"] == "none")
     found = deciding(evaluate(table[~gone], only=["C1"])).loc[f"male accuracy rises with gamma ({BIAS})"]
     assert found["n_seeds"] == 3
-    assert "1 more lack a cell" in found["reason"]
+    assert "1 excluded for a missing cell" in found["reason"]
 
 
 def test_an_undefined_score_counts_as_missing():

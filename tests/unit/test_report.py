@@ -258,7 +258,7 @@ def test_a_pool_from_a_file_is_answered_for_each_group_and_contrast(bought):
     told = first_screen(page)
     assert "Bought in June, mixed in at γ 0.50, is not safe for group-0-group-" in told and "others" in told
     claims = pd.read_csv(folder / "claims.csv").set_index("contrast")
-    last = claims.loc["bought-june leaves the gap group-0-group-19, beside as much real text"]
+    last = claims.loc["bought-june does not change the gap group-0-group-19 compared with real text"]
     assert last["verdict"] == "contradicted" and last["estimate"] > 0.2
     line = re.search(r"<tr><th scope=\"row\">group-0-group-19</th>.*?</tr>", page)[0]
     shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", line))
