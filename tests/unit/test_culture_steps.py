@@ -130,7 +130,7 @@ def faults(config):
 
 def test_a_data_folder_that_is_missing_or_wrong_is_one_clear_line(config, tmp_path):
     config["data_dir"] = str(tmp_path / "nowhere")
-    assert faults(config) == [f"config.yaml: data_dir: no folder {tmp_path}/nowhere; give the folder that holds the data, or null"]  # fmt: skip
+    assert faults(config) == [f"config.yaml: data_dir: no folder {tmp_path}/nowhere; give the folder with the data, or null"]  # fmt: skip
     config["data_dir"] = str(tmp_path)
     (line,) = faults(config)
     assert f"the domain culture-spanish needs {tmp_path}/culture/original/spanish.jsonl and 5 more files" in line

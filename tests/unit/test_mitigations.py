@@ -269,7 +269,7 @@ def test_a_filter_needs_spare_samples(root):
         generation={"spare": 0.5},
         mitigated=["neutral", "associated-100"],
     )
-    assert "grid.mitigation[1]: filter replaces samples by spare ones, which the copies of associated-100 do not have" in told  # fmt: skip
+    assert "grid.mitigation[1]: filter replaces samples with spare ones, which associated-100, a pool of copies, does not have" in told  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["swap", "mask-neutral"])

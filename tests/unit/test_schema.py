@@ -88,7 +88,7 @@ def test_a_pool_from_files():
     [
         ("{method: mask, token: X}", None),
         ("{method: mask, neutral: the person}", None),
-        ("{method: mask}", "text[0]: lacks one of token, neutral; add the one that is meant"),
+        ("{method: mask}", "text[0]: lacks one of token, neutral; add one of them"),
         (
             "{method: mask, token: X, neutral: Y}",
             "text[0].neutral: does not go with the other keys; remove one of them",

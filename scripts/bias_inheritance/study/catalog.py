@@ -39,7 +39,7 @@ def sources(kind, name):
         path = f"{folder}/{name}.yaml"
         content = reading.read(CATALOG / FOLDERS[kind] / f"{name}.yaml", path)
         if not isinstance(content, dict):
-            raise UserError(f"{path}: holds no keys; see docs/extending.md for what it needs, or remove the file")
+            raise UserError(f"{path}: has no keys; see docs/extending.md for what it needs, or remove the file")
         content = dict(content)
         base = content.pop("extends", None)
         chain.insert(0, (path, content))
