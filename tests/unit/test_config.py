@@ -133,9 +133,9 @@ def own(root, tmp_path, monkeypatch):
         ("domains/gender", "hiring, salary,", "hireing, salary,",
          "tasks[1]: no file catalog/tasks/hireing.yaml; did you mean 'hiring'?"),
         ("domains/gender", "title: Biographies and gender", "extends: nope",
-         "extends: 'nope' is not another file of catalog/domains; there are culture-arabic"),
+         "extends: 'nope' is not another file of catalog/domains; available: culture-arabic"),
         ("domains/gender", "title: Biographies and gender", "extends: ../biases/neutral",
-         "extends: '../biases/neutral' is not another file of catalog/domains; there are culture-arabic"),
+         "extends: '../biases/neutral' is not another file of catalog/domains; available: culture-arabic"),
         ("domains/gender", "{text}\\n\\nOccupation:", "{texts}\\n\\nOccupation:", "prompt: nothing fills {texts}; did you mean 'text'?"),
         ("domains/gender", 'answer: "{label}"', 'answer: "{label}}"', "answer: '{label}}' has an unbalanced brace; write {{ or }}"),
         ("domains/gender", "architect: male, dentist", "architect: men, dentist", "associated_groups.architect: 'men' is not one of male, female"),
@@ -173,7 +173,7 @@ def test_files_that_extend_each_other_are_refused(config, own):
     path = own / "domains" / "gender.yaml"
     path.write_text("extends: gender-bias-in-bios\n" + path.read_text())
     assert lines(config) == [
-        "catalog/domains/gender-bias-in-bios.yaml: extends: gender extends this file in turn; let one of them hold its own keys"
+        "catalog/domains/gender-bias-in-bios.yaml: extends: gender extends this file in turn; remove `extends` from one of them"
     ]
 
 
