@@ -107,7 +107,7 @@ def test_a_download_that_breaks_leaves_no_model_and_goes_on(published, tmp_path)
     shard = sorted(path.name for path in published.glob("model-*.safetensors"))[0]
     with hub(published, NAME, break_off=shard) as (address, seen):
         code, told = fetch(address, folder, HF_HUB_OFFLINE="1")
-        assert code == 1 and "could not be fetched" in told.splitlines()[-1] and not folder.exists()
+        assert code == 1 and "could not be downloaded" in told.splitlines()[-1] and not folder.exists()
         code, told = fetch(address, folder)
     assert code == 0, told
     assert (folder / shard).read_bytes() == (published / shard).read_bytes()
