@@ -125,7 +125,7 @@ def test_a_file_that_makes_no_study_is_refused_in_one_line(project, tmp_path, ch
     [
         (
             [{**sample, "topic": "complaint"} for sample in written()],
-            "no column holds the labels of tickets",
+            "no column has the labels of tickets",
         ),
         (written()[:12], "the largest γ needs"),
     ],

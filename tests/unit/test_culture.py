@@ -255,6 +255,6 @@ def test_every_topic_has_a_stereotype_of_both_groups(name):
 
 
 def test_a_missing_answer_file_is_an_error_that_says_what_the_folder_should_hold(tmp_path):
-    with pytest.raises(UserError, match=r"arabic.jsonl: there is no such file; data_dir must be the folder"):
+    with pytest.raises(UserError, match=r"arabic.jsonl: no such file; data_dir must contain"):
         survey.load({**DOMAIN, "datasets": {}}, str(tmp_path))
     assert corpora.folder(None) == "resources/fixtures"

@@ -200,7 +200,7 @@ def test_without_a_reserve_associated_copies_the_originals_and_faithful_is_refus
     associated = catalog.load("bias", "associated-100")
     pool, counts = slots.copies(labelled, associated, domain, originals, [], 20, 1)
     assert {sample["copy_of"] for sample in pool} <= {sample["id"] for sample in originals}
-    with pytest.raises(UserError, match="faithful.yaml: the reserve of the domain tickets holds no sample"):
+    with pytest.raises(UserError, match="faithful.yaml: the reserve of the domain tickets has no sample"):
         slots.copies(labelled, catalog.load("bias", "faithful"), domain, originals, [], 20, 1)
     assert labelled.has_reserve(domain)
     assert not labelled.has_reserve(tickets.domain(data={**domain["data"], "split": {"test": 0.3}}))

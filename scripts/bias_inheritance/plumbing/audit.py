@@ -32,7 +32,7 @@ def audit(folder, expect=None):
     seconds = time.perf_counter() - started
     notes = []
 
-    verdicts = {name: {"state": "extra", "why": "no record names it as an output"} for name in study.sizes}
+    verdicts = {name: {"state": "extra", "why": "no record lists it as an output"} for name in study.sizes}
     for name, (state, why) in study.faults.items():
         verdicts[name] = {"state": state, "why": why}
     sources = {}
