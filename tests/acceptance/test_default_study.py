@@ -1,4 +1,4 @@
-"""The default study on the real small model: its known truths are found, in order, and nothing is found where nothing is."""
+"""The default study on the small real model: known effects are detected in order of their dose, and none elsewhere."""
 
 import csv
 

@@ -1,4 +1,6 @@
-"""What Snakemake and audit make of changed code: rewording reruns nothing, a changed line what it touches."""
+"""Reactions of Snakemake and audit to changed code: rewording reruns nothing, a changed line reruns the steps that use
+it.
+"""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The study through a real SLURM: jobs ask for what fits, and one that is cancelled or killed in its midst goes on."""
+"""The study on a real SLURM: jobs request the right resources, and cancelled or killed jobs resume."""
 
 import os
 import re
@@ -19,7 +19,7 @@ SINFO = shutil.which("sinfo")
 
 
 def told(*command):
-    """What a program of SLURM prints; nothing where there is no SLURM."""
+    """The output of a SLURM program; "" without SLURM."""
     return subprocess.run(command, capture_output=True, text=True).stdout if SINFO else ""
 
 

@@ -24,7 +24,7 @@ def results(finished):
 
 
 def told(finished, *words):
-    """What the command prints, of a study that lies in its project."""
+    """The command's output for a study inside its project."""
     asked = bias_inheritance("trace", *words, project=finished)
     assert asked.returncode == 0, asked.stderr
     return asked.stdout
@@ -135,7 +135,7 @@ def test_every_claim_has_a_lineage_and_one_of_misalignment_leads_to_its_table(re
     ],
 )
 def test_a_weighed_contrast_leads_to_what_it_weighs(results, tmp_path, outcome, effect, weights, starts):
-    """This study has no declared contrast with scores or β behind it: one is put in its copy."""
+    """No declared contrast of this study uses scores or β, so one is added to its copy."""
     shutil.copytree(results, tmp_path / "one")
     record = tmp_path / "one" / "claims.prov.json"
     content = json.loads(record.read_text())

@@ -1,4 +1,4 @@
-"""What an answer to a choice says: parsed text, listed log-probabilities, and what cannot be read."""
+"""Answers to a choice: parsed text, listed log-probabilities, and unreadable answers."""
 
 import math
 

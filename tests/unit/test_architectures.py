@@ -1,6 +1,6 @@
-"""Tiny random models of many architectures: what is scored, trained on and sampled has the model's own logits.
+"""Tiny random models of many architectures: scoring, training and sampling agree with the model's own logits.
 
-The table in docs/models.md is this test's: on a difference it prints the rows to put there.
+This test checks the table in docs/models.md: on a difference it prints the row to insert there.
 """
 
 import math
@@ -156,7 +156,7 @@ def test_an_architecture_that_reads_padding_as_text_is_refused_by_name(monkeypat
 
 
 def test_a_text_longer_than_the_window_is_scored_option_by_option():
-    """What is asked when a model is prepared is shorter than most windows."""
+    """The texts used when a model is prepared are shorter than most windows."""
     settings = {**SIZE, "sliding_window": 48}
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("mistral", **settings)).float().eval()

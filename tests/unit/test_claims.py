@@ -1,4 +1,4 @@
-"""From tables to verdicts: effects, contrasts, families, compound claims, what stands beside, and what is refused."""
+"""From tables to verdicts: effects, contrasts, families, compound claims, supplementary tests, and refusals."""
 
 import json
 import shutil
@@ -371,7 +371,7 @@ def gender(stream, seeds=4, types=(BIAS,), mitigations=("none", "loss"), gaps=No
 
 
 def test_the_default_study_gets_c1_and_c6():
-    """Three seeds, γ 0 and 0.5, none and loss: what the rows say, and that all columns stand in order."""
+    """Three seeds, γ 0 and 0.5, none and loss: content of the rows, and order of the columns."""
     rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
     found = evaluate(rows, ["C1", "C6"])
     assert list(found.columns) == verdicts.COLUMNS
@@ -414,7 +414,7 @@ def test_p_over_the_whole_study_counts_every_test_of_it():
 
 
 def test_mitigations_need_no_control():
-    """Minus none of the same pool, whatever a control would have been cancels."""
+    """In the difference from the same pool's unmitigated cell, a control would cancel."""
     rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
     alone = [entry for entry in rows if entry["bias"] == BIAS]
     found = decided(evaluate(alone, ["C6"]))
@@ -654,7 +654,7 @@ def test_four_bias_types_are_too_few_for_their_order_to_be_evidence(seeds):
 
 @pytest.mark.parametrize("unclear, verdict", [(90, "supported"), (110, "not tested")])
 def test_texts_whose_group_is_unclear_count_as_unreadable(tmp_path, unclear, verdict):
-    """A share among the few clear texts of a pool says little of the pool."""
+    """A share among the few clear texts of a pool says little about the pool."""
     place = {"model": "m", "domain": "gender", "bias": "neutral", "metric": "male_share", "group": "nurse"}
     rows = [place | {"seed": seed, "value": seed / 100, "n": 100, "n_unclear": unclear} for seed in range(1, 5)]
     pd.DataFrame(rows).to_csv(tmp_path / "groups.csv", index=False)
@@ -692,7 +692,7 @@ def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(
 
 @pytest.mark.parametrize("ways", [("parsed", "parsed"), ("parsed", "logprob")])
 def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
-    """The amounts of a model behind a server are read from what it writes."""
+    """Amounts of a served model are parsed from its text."""
     stream, salary = np.random.default_rng(15), {"task": "salary", "metric": "log_amount_gap"}
     rows = [
         row(cell, seed, "male-female", 0.3 * (cell != ORIGINAL) + noise(stream), **salary, scoring=way)

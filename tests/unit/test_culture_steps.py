@@ -76,7 +76,7 @@ def test_scores_of_every_task_name_their_dataset_as_a_fixture(config, prepared, 
 
 
 def scripted(item):
-    """The answer of a model that knows every label, prefers the first candidate, and tells one story."""
+    """The answers of a model that knows every label, prefers the first candidate, and always generates the same story."""
     if "options" not in item:
         return {"logprobs": None, "tokens": None, "text": "She was kind and never cold."}
     right = item["labels"].index(item["label"]) if "labels" in item else 0

@@ -1,4 +1,4 @@
-"""The doctor names what is lacking for a study, each with what mends it."""
+"""The doctor reports what is missing for a study, with the command that fixes it."""
 
 import pytest
 import yaml

@@ -53,7 +53,7 @@ def test_logits_are_those_of_the_cell(cell, exported, card_path):
 
 
 def test_prompts_are_those_of_the_study(exported, card_path):
-    """The template's own system prompt, an advertisement, is not what cells are trained and asked with."""
+    """Cells are not trained and evaluated with the template's default system prompt, an advertisement."""
     _, tokenizer = base.load_base(files.read_json(card_path))
     plain = AutoTokenizer.from_pretrained(exported)
     for text in ("Who?", 'He said "no" {{ 1 }}.'):

@@ -1,4 +1,4 @@
-"""A model's files are those that its catalog file asks for, or a clear error."""
+"""A model's files match its catalog file, or the error is clear."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -43,7 +43,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A random Llama as a hub holds one: sharded safetensors with their index, and the publisher's own copy beside."""
+    """A random Llama in the layout of the Hub: sharded safetensors with their index, and the publisher's own copy."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -72,7 +72,7 @@ def published(tmp_path_factory):
 
 
 def fetch(address, folder, name=NAME, **environment):
-    """Run the real fetch in a process of its own, since the hub's address is read at import; (status, errors)."""
+    """Run the real download in a separate process, since the Hub's address is read at import; (status, errors)."""
     code = (
         "import sys; from pathlib import Path; from bias_inheritance.models import fetching; from bias_inheritance.plumbing.errors import UserError\n"
         f"try: fetching.fetch_from_hub({{'hub': {name!r}, 'revision': {COMMIT!r}}}, Path({str(folder)!r}))\n"

@@ -1,4 +1,6 @@
-"""What each mitigation does to D_a: text, rows or weights; |D_a| stays, originals stay, and what was done is on record."""
+"""Effects of each mitigation on D_a: text, rows or weights; |D_a| and the originals are unchanged, and the actions are
+recorded.
+"""
 
 from collections import Counter
 from types import SimpleNamespace

@@ -94,7 +94,7 @@ def at(node, path):
 
 
 def plan(config):
-    """What the rules ask of a configuration before the first job."""
+    """Reads that the rules make of a configuration before the first job."""
     cells = grid.cells(config)
     assert cells and grid.probed(config) is not None
     grid.pools(config), grid.later_pools(config), costs.estimate(config)
@@ -125,7 +125,7 @@ def read(path):
 
 
 def mutation(root, number):
-    """(what it is, path, configuration) of one of the 200."""
+    """(description, path, configuration) of one of the 200."""
     config = copy.deepcopy(read(root / "config.yaml"))
     chance = random.Random(number)
     overlay = chance.choice([None, *STUDIES])
@@ -165,7 +165,7 @@ def test_an_index_of_a_list_is_no_name_of_a_key():
 
 
 def test_accepted_ones_are_planned_by_snakemake(root, tmp_path):
-    """Three of those that are accepted and ask for a small grid, chosen by a seed, in a copy of the project."""
+    """Three of the accepted ones with a small grid, chosen by seed, in a copy of the project."""
     project = copy_project(tmp_path / "project")
     planned_studies = 0
     for number in random.Random(1).sample(range(200), 200):

@@ -1,4 +1,6 @@
-"""A domain of five labels and four groups, from its file of texts to the inheritance coefficient, by its description alone."""
+"""A domain of five labels and four groups, from its file of texts to the inheritance coefficient, defined by its
+catalog file only.
+"""
 
 import itertools
 from collections import Counter
@@ -265,7 +267,7 @@ RIGHT = {"german": 1.0, "nigerian": 0.5, "indian": 0.75, "mexican": 0.25}
 
 
 def answered(domain, folder, tmp_path, twins=True):
-    """Items whose groups are answered rightly as often as RIGHT says, in every label."""
+    """Items answered correctly with the group-specific rates RIGHT, for every label."""
     test = [sample for sample in read(folder, "test") if twins or "exchanged" not in sample]
     seen, rows = Counter(), []
     for item in classification.items(TASK, domain, labelled, test, None):

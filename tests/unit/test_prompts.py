@@ -1,4 +1,4 @@
-"""Prompts of bias types: whose template a domain uses, and placeholders that stand for nothing."""
+"""Prompts of bias types: the template used for a domain, and undefined placeholders."""
 
 import pytest
 from bias_inheritance.data import labelled, prompts, survey

@@ -1,4 +1,4 @@
-"""The report: numbers and their rows, words, escaping, and what it says of studies that lack something."""
+"""The report: numbers and their rows, formatting, escaping, and incomplete studies."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The shapes that files of the catalog may have, and where a fault in one of them is placed."""
+"""Alternatives in catalog files, and the place at which a fault is reported."""
 
 import pytest
 import yaml
