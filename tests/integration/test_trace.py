@@ -23,7 +23,7 @@ def results(finished):
     return finished / "results" / "one"
 
 
-def told(finished, *words):
+def printed(finished, *words):
     """The command's output for a study inside its project."""
     asked = bias_inheritance("trace", *words, project=finished)
     assert asked.returncode == 0, asked.stderr
@@ -55,7 +55,7 @@ def assert_whole(text, results):
 
 
 def test_a_verdict_is_followed_to_prompts_seeds_model_code_and_environment(finished, results):
-    text = told(finished, "results/one/claims.csv", "--row", "3")
+    text = printed(finished, "results/one/claims.csv", "--row", "3")
     third = rows(results / "claims.csv")[2]
     head = " ".join(text[:1000].split())
     assert all(" ".join(third[key].split()) in head for key in ("claim", "contrast", "verdict", "reason"))
@@ -71,7 +71,7 @@ def test_a_verdict_is_followed_to_prompts_seeds_model_code_and_environment(finis
 
 
 def test_a_file_is_followed_down_and_shows_the_very_samples(finished, results):
-    text = told(finished, f"results/one/{CELL}/adapter/adapter_model.safetensors", "--samples", "2")
+    text = printed(finished, f"results/one/{CELL}/adapter/adapter_model.safetensors", "--samples", "2")
     assert "─ score" not in text and "─ predict" not in text, "nothing that was made from it"
     assert_whole(text, results)
     flat = "".join(text.replace("│", " ").split())
@@ -82,7 +82,7 @@ def test_a_file_is_followed_down_and_shows_the_very_samples(finished, results):
             assert "".join(records.plain(str(value)).replace("│", " ").split()) in flat, name
         if name.startswith("pools"):
             assert str(second["seed"]) in flat and str(third["seed"]) not in flat
-    found = json.loads(told(finished, f"results/one/{CELL}/predictions/salary.parquet", "--samples", "1", "--json"))
+    found = json.loads(printed(finished, f"results/one/{CELL}/predictions/salary.parquet", "--samples", "1", "--json"))
     assert len(found["samples"][f"results/one/{CELL}/predictions/salary.parquet"]) == 1
     assert found["samples"][f"results/one/{POOL}/pool.jsonl"] == files.read_jsonl(results / POOL / "pool.jsonl")[:1]
 

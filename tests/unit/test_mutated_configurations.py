@@ -113,10 +113,10 @@ def plan(config):
 def names_the_key(lines, path, made):
     """Whether a line names the changed key; of a list's value, the list's."""
     known = [key for key in path if isinstance(key, str)]
-    wanted = {".".join(known), known[-1]} if known else set()
+    expected = {".".join(known), known[-1]} if known else set()
     if not isinstance(at(made, path[:-1]), list):
-        wanted |= {str(path[-1]), repr(path[-1])}
-    return any(name in line for line in lines for name in wanted)
+        expected |= {str(path[-1]), repr(path[-1])}
+    return any(name in line for line in lines for name in expected)
 
 
 @cache
@@ -146,13 +146,13 @@ def test_each_is_refused_by_its_key_or_runs(root, part):
         try:
             checks.check(made, [("config.yaml", made)])
         except UserError as fault:
-            told = str(fault)
-            told.encode()  # a terminal can show it
-            lines = told.splitlines()
+            message = str(fault)
+            message.encode()  # a terminal can show it
+            lines = message.splitlines()
             assert all(len(line) < 1000 and line.startswith("config.yaml: ") for line in lines), (
-                f"{what}\n{told[:3000]}"
+                f"{what}\n{message[:3000]}"
             )
-            assert names_the_key(lines, path, made), f"{what}\n{told[:3000]}"
+            assert names_the_key(lines, path, made), f"{what}\n{message[:3000]}"
         else:
             assert plan(made) > 0, what
 
