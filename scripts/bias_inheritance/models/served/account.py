@@ -79,5 +79,5 @@ class Account:
     def _check(self, content, most):
         if most > 0 and content["usd"] + most > self.budget:
             raise UserError(
-                f"budget: {content['usd']:.4f} of {self.budget} US dollars are spent or reserved, and the next request may cost {most:.4f}; raise max_cost_usd and run the same command again (no answer is paid for twice)"
+                f"budget: {content['usd']:.4f} of {self.budget} US dollars are spent or reserved, and the next request or job may cost {most:.4f}; raise max_cost_usd and run the same command again (no answer is paid for twice)"
             )
