@@ -125,7 +125,7 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
         ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: no such name: 'distribution'"),
         ("gamma: [0.01, 0.10], direction: greater", "gamma: [0.01], direction: greater", ".gamma: 1 entries are too few; at least 2 are needed"),
         ("reduces harm: {biases}", "reduces harm: {bias}", ".name: nothing fills {bias}; did you mean 'biases'?"),
-        ("{mitigation} reduces harm in accuracy", "{mitigation reduces harm in accuracy", ".name: '{mitigation reduces harm in accuracy' has a brace "),
+        ("{mitigation} reduces harm in accuracy", "{mitigation reduces harm in accuracy", ".name: '{mitigation reduces harm in accuracy' has an unbalanced brace"),
         ("{compared} label probability falls with gamma\"", "{comparde} label probability falls with gamma\"", ".name: nothing fills {comparde}; did you mean 'compared'?"),
         ("no mitigation works for every bias type", "\"no {mitigation} works\"", "contrasts[1].name: nothing fills {mitigation}"),
         ("group: [\"{group}\"]", "group: [\"{groups}\"]", "outcomes.group-probability[0].group[0]: nothing fills {groups}; did you mean 'group'?"),
@@ -700,7 +700,7 @@ def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
     ]
     found = decided(evaluate(rows, ["C1"])).loc[f"salary gap male-female widens with gamma ({BIAS})"]
     assert found["verdict"] == ("supported" if len(set(ways)) == 1 else "not tested")
-    assert ("not compared" in found["reason"]) == (len(set(ways)) > 1)
+    assert ("not comparable" in found["reason"]) == (len(set(ways)) > 1)
 
 
 def test_fixtures_carry_no_verdict():

@@ -250,9 +250,9 @@ def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
         ("role: positive-control\nsource: reserve", "role: positive-control needs a known effect; "),
         (
             "role: positive-control\nsource: originals\nplant: 1.0",
-            "source: originals would train on each relabelled text ",
+            "source: with originals, each relabelled text ",
         ),
-        ("role: natural\nsource: originals", "source: originals alone gives plain copies "),
+        ("role: natural\nsource: originals", "source: unchanged copies of D_o are allowed for a negative-control only"),
         (
             "role: natural\nsource: generated\nprompt: {gender: Say it}\nassociate: 0.5",
             "associate: applies to copied texts only; ",

@@ -177,12 +177,14 @@ def test_kernels_give_what_transformers_gives(tiny, plain):
 
 
 def test_kernels_are_refused_for_other_models(plain):
-    with pytest.raises(UserError, match="a LlamaForCausalLM on a CPU, not a Qwen2ForCausalLM; use the plain path"):
+    with pytest.raises(
+        UserError, match="LlamaForCausalLM on a CPU, not a Qwen2ForCausalLM; use the model without them"
+    ):
         door.accelerate(AutoModelForCausalLM.from_config(AutoConfig.for_model("qwen2", **SIZE)))
     with pytest.raises(UserError, match="not one on meta"):
         door.accelerate(copy.deepcopy(plain).to("meta"))
     plain.config.attention_dropout = 0.1
-    with pytest.raises(UserError, match="not one whose attention drops out"):
+    with pytest.raises(UserError, match="not one with attention dropout"):
         door.accelerate(plain)
     assert not network.accelerated(plain)
 

@@ -22,7 +22,7 @@ def accelerate(model):
     elif getattr(llama, "is_quantized", False):
         reason = "not one with packed weights"
     elif llama.config.attention_dropout:
-        reason = "not one whose attention drops out"
+        reason = "not one with attention dropout"
     if reason:
         raise UserError(f"CPU kernels support LlamaForCausalLM on a CPU, {reason}; use the model without them")
     attention.register()
