@@ -207,7 +207,7 @@ def test_a_group_that_the_twins_were_not_written_for_is_refused(config, own):
     )
     config["grid"] |= {"bias": ["neutral"]}
     told = lines(config)
-    assert len(told) == 12 and all(line.startswith("config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts of resources/biographies/") for line in told)  # fmt: skip
+    assert len(told) == 12 and all(line.startswith("config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts in resources/biographies/") for line in told)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,9 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
         update_config(whole, yaml.safe_load(path.read_text()))
         if path.stem == "paper":
             (line,) = lines(whole)  # all but the data that it must be given is there
-            assert line.startswith("config.yaml: data_dir: null gives culture-arabic, culture-chinese")
+            assert line.startswith(
+                "config.yaml: data_dir: null selects invented fixtures for culture-arabic, culture-chinese"
+            )
         else:
             checks.check(whole, [("config.yaml", whole)])
 
