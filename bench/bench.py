@@ -466,7 +466,7 @@ def versions():
 def table(report):
     """The results as Markdown."""
     gb = 1e9
-    rows = ["| what | ours | peer | ratio | wanted |", "|---|---|---|---|---|"]
+    rows = ["| what | ours | peer | ratio | target |", "|---|---|---|---|---|"]
     finetune, score, generate = report.get("finetune"), report.get("score"), report.get("generate")
 
     def row(what, mine, peer, name, ratio):
@@ -491,23 +491,23 @@ def table(report):
     if finetune:
         curve = finetune["equal_order"]
         lines.append(
-            f"- With equal order of samples the losses of {len(curve['ours'])} steps ({curve['ours'][0]:.2f} → {curve['ours'][-1]:.2f}) differ by {curve['mean_difference']:.3f} on average, {curve['largest_difference']:.3f} at most: {'equal' if curve['agree'] else 'NOT EQUAL'} within bf16."
+            f"- With the same order of samples, the losses of {len(curve['ours'])} steps ({curve['ours'][0]:.2f} → {curve['ours'][-1]:.2f}) differ by {curve['mean_difference']:.3f} on average and {curve['largest_difference']:.3f} at most: {'equal' if curve['agree'] else 'NOT EQUAL'} within bf16 precision."
         )
     if score:
         far = score["mean_difference_from_32_bits"]
         lines.append(
-            f"- The same option is chosen for {score['same_choices']} of {score['items']} items (where not, the two lie at most {score['largest_margin_of_another_choice']:.2f} nats apart). Log-probabilities differ by {score['mean_difference']:.2f} on average; from the plain way in 32 bits ours differ by {far['ours']:.2f}, the harness's by {far['lm_eval']:.2f}: {'equal' if score['agree'] else 'NOT EQUAL'} within bf16."
+            f"- Both choose the same option for {score['same_choices']} of {score['items']} items (otherwise the two options are at most {score['largest_margin_of_another_choice']:.2f} nats apart). Log-probabilities differ by {score['mean_difference']:.2f} on average; ours differ from a float32 reference by {far['ours']:.2f}, the harness's by {far['lm_eval']:.2f}: {'equal' if score['agree'] else 'NOT EQUAL'} within bf16 precision."
         )
     if overhead := report.get("overhead"):
         if overhead["study"]:
             lines.append(
-                f"- Overhead of the study `{overhead['study']}` ({overhead['steps']} steps, {overhead['wall_seconds'] / 60:.1f} min on {overhead['cores']} cores): {overhead['share']:.1%} of the cores' time (wanted: < 10%); between steps {overhead['between_steps_share']:.1%}, loading of the model {overhead['loading_share']:.1%} ({overhead['load_seconds']:.2f} s each)."
+                f"- Overhead of the study `{overhead['study']}` ({overhead['steps']} steps, {overhead['wall_seconds'] / 60:.1f} min on {overhead['cores']} cores): {overhead['share']:.1%} of core time (target: < 10%): {overhead['between_steps_share']:.1%} between steps, {overhead['loading_share']:.1%} loading the model ({overhead['load_seconds']:.2f} s per load)."
             )
         else:
-            lines.append("- Overhead: no records of the default study are there; run `make study` first.")
+            lines.append("- Overhead: no records of the default study; run `make study` first.")
     if plan := report.get("dry_run"):
         lines.append(
-            f"- Dry run of the paper's grid ({plan['jobs']:,} jobs): {plan['seconds']:.1f} s (wanted: < 20 s), {plan['peak_memory_bytes'] / gb:.1f} GB."
+            f"- Dry run of the paper's grid ({plan['jobs']:,} jobs): {plan['seconds']:.1f} s (target: < 20 s), {plan['peak_memory_bytes'] / gb:.1f} GB."
         )
     if growth := report.get("growth"):
         words = ", ".join(
@@ -515,10 +515,8 @@ def table(report):
             for axis, powers in growth["exponents"].items()
         )
         faster = [axis for axis, powers in growth["exponents"].items() if max(powers.values()) > IN_PROPORTION]
-        verdict = f"{', '.join(faster)} GROWS FASTER than its work" if faster else "nothing grows faster than its work"
-        lines.append(
-            f"- Growth, as the power of the work that time goes with (1: in proportion): {words or '–'}; {verdict}."
-        )
+        verdict = f"{', '.join(faster)} SCALES SUPERLINEARLY" if faster else "nothing scales superlinearly"
+        lines.append(f"- Scaling exponent of time (1: proportional to the work): {words or '–'}; {verdict}.")
     return "\n".join([*rows, "", *lines])
 
 

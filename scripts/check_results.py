@@ -129,7 +129,7 @@ def _realised(path, rows, originals, gamma):
     needed = gamma * originals / (1 - gamma)
     if len(rows) - added != originals or abs(added - needed) > 0.5 + 1e-9:
         raise UserError(
-            f"{path}: holds {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals needs {needed:.1f}: run again with --forcerun mix"
+            f"{path}: has {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals needs {needed:.1f}: run again with --forcerun finetune"
         )
     return added / len(rows)
 

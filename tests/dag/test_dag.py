@@ -100,7 +100,7 @@ def test_the_counted_costs_are_those_of_the_dag(snakemake, project, configfile):
 
 
 def test_cells_that_no_claim_reads_are_left_out_of_the_dag(snakemake, project):
-    """`shifted` and the hiring task are read by no claim here; the cells of C9's mitigations at γ 0.50 alone are."""
+    """No claim uses `shifted` and the hiring task here; of the mitigated cells, only those of C9 at γ 0.50 are used."""
     given = "grid={bias: [contrastive-explicit, neutral, associated-000, shifted], gamma: [0, 0.2, 0.5], mitigation: [none, mask], seed: [1]}"
     leaner = ["claimed_only=true", "mitigated=null", "mitigated_gamma=[0.5]"]
     # original; per pool two γ, and the mitigated ones of the type and of neutral

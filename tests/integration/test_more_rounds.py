@@ -1,4 +1,4 @@
-"""A study of rounds that is stopped in its second round goes on there, and more rounds run by themselves."""
+"""A study of rounds that is stopped in its second round resumes there, and added rounds run without repeating others."""
 
 import os
 import re

@@ -69,7 +69,7 @@ def scores(correct, cells=CELLS):
 
 
 def row(cell, seed, group, value, n=36, **other):
-    """One row of scores.csv, of occupation-classification's accuracy unless `other` says otherwise."""
+    """One row of scores.csv; by default accuracy in occupation-classification."""
     bias, gamma, mitigation, number = cell
     place = {
         "model": "m",
@@ -112,7 +112,7 @@ def manipulation(*biases, passed=True):
 
 
 def no_predictions(*key):
-    """For `claims.evaluate` where a test needs no items."""
+    """For `claims.evaluate` in tests without items."""
     return
 
 

@@ -42,7 +42,7 @@ def sentences(texts):
 
 
 def halves(samples, seed):
-    """The twins of each label in two halves at random: what D_o and what a faithful pool is drawn from."""
+    """The twins of each label split randomly in two halves: the sources of D_o and of a faithful pool."""
     stream = np.random.default_rng(record_seed("halves", seed))
     twins = {}
     for sample in samples:

@@ -1,4 +1,4 @@
-"""Domains that a catalog file alone makes of files of other shapes: nested columns, raters' votes; and data that give none."""
+"""Domains defined by a catalog file on files of other structures (nested columns, raters' votes), and unusable data."""
 
 import pytest
 import tickets
@@ -56,7 +56,7 @@ def domain(tmp_path, monkeypatch):
 
 
 def questions():
-    """Questions on two persons of two nationalities, in the shape of BBQ: each context stands under two questions."""
+    """Questions on two persons of two nationalities, in the format of BBQ: each context occurs with two questions."""
     nationalities = ["Danish", "Chilean", "Kenyan", "Finnish"]
     for number in range(240):
         first, second = nationalities[number % 4], nationalities[(number + 1 + number // 4 % 3) % 4]

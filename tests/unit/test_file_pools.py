@@ -1,4 +1,4 @@
-"""Pools from files: the writers' own shapes, what is checked before training, and the order of the samples."""
+"""Pools from files: formats of other programs, checks before training, and the order of the samples."""
 
 import json
 from collections import Counter
@@ -236,7 +236,7 @@ def distilabel(folder, samples):
 
 
 def curator(folder, samples):
-    """Curator 0.1: the rows that `parse` returns in an Arrow file of its cache, with the row that each came from."""
+    """Curator 0.1: the rows returned by `parse` in an Arrow file of its cache, each with the row it was generated from."""
     made = [
         {"review": row["text"], "label": row["label"], "nationality": row["nationality"], "__original_row_idx": number}
         for number, row in enumerate(samples)
@@ -249,7 +249,7 @@ def curator(folder, samples):
 
 
 def data_designer(folder, samples):
-    """Data Designer 0.9: batches of Parquet files, structured columns, and the trace of a column beside it."""
+    """Data Designer 0.9: batches of Parquet files with structured columns and the trace of a column."""
     (folder / "parquet-files").mkdir()
     made = [
         {

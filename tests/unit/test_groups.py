@@ -1,4 +1,4 @@
-"""Misalignment of groups: shares of clear texts, exact tests, Holm, and what was rejected for another group."""
+"""Misalignment of groups: shares of clear texts, exact tests, Holm, and texts rejected for their group."""
 
 import pandas as pd
 import pytest

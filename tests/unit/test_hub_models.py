@@ -43,7 +43,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A random Llama as a hub holds one: sharded safetensors with their index, and the publisher's own copy beside."""
+    """A random Llama in the layout of the Hub: sharded safetensors with their index, and the publisher's own copy."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -72,7 +72,7 @@ def published(tmp_path_factory):
 
 
 def fetch(address, folder, name=NAME, **environment):
-    """Run the real fetch in a process of its own, since the hub's address is read at import; (status, errors)."""
+    """Run the real download in a separate process, since the Hub's address is read at import; (status, errors)."""
     code = (
         "import sys; from pathlib import Path; from bias_inheritance.models import fetching; from bias_inheritance.plumbing.errors import UserError\n"
         f"try: fetching.fetch_from_hub({{'hub': {name!r}, 'revision': {COMMIT!r}}}, Path({str(folder)!r}))\n"
@@ -107,7 +107,7 @@ def test_a_download_that_breaks_leaves_no_model_and_goes_on(published, tmp_path)
     shard = sorted(path.name for path in published.glob("model-*.safetensors"))[0]
     with hub(published, NAME, break_off=shard) as (address, seen):
         code, told = fetch(address, folder, HF_HUB_OFFLINE="1")
-        assert code == 1 and "could not be fetched" in told.splitlines()[-1] and not folder.exists()
+        assert code == 1 and "could not be downloaded" in told.splitlines()[-1] and not folder.exists()
         code, told = fetch(address, folder)
     assert code == 0, told
     assert (folder / shard).read_bytes() == (published / shard).read_bytes()

@@ -300,7 +300,7 @@ def test_claims_on_inheritance(tmp_path):
         "nothing is inherited from associated-000",
     ):
         assert found.loc[contrast, "verdict"] == "supported", (contrast, found.loc[contrast, "reason"])
-    assert found.loc["the dose of 50% exceeds that of 0%", "verdict"] == "not tested"
+    assert found.loc["inheritance at dose 50% exceeds dose 0%", "verdict"] == "not tested"
     assert "nothing is inherited from faithful" not in found.index  # the baseline is nothing to be measured
     assert found.loc["loss lowers the inheritance of neutral", "estimate"] == pytest.approx(-0.4, abs=0.05)
 

@@ -125,7 +125,9 @@ def test_a_rare_class_stays_in_every_resample():
 
 
 def test_the_mean_over_files_of_one_text_resamples_the_text_once():
-    """Three files that say the same of each text hold no more than one: their mean's interval is as wide as one's."""
+    """Three files with the same labels for each text contain no more information than one: the interval of their mean
+    is as wide.
+    """
     stream = np.random.default_rng(3)
     labels = ["A"] * 60 + ["B"] * 60
     choices = [label if stream.random() < 0.7 else {"A": "B", "B": "A"}[label] for label in labels]

@@ -1,4 +1,6 @@
-"""A domain of five labels and four groups, from its file of texts to the inheritance coefficient, by its description alone."""
+"""A domain of five labels and four groups, from its file of texts to the inheritance coefficient, defined by its
+catalog file only.
+"""
 
 import itertools
 from collections import Counter
@@ -200,7 +202,7 @@ def test_without_a_reserve_associated_copies_the_originals_and_faithful_is_refus
     associated = catalog.load("bias", "associated-100")
     pool, counts = slots.copies(labelled, associated, domain, originals, [], 20, 1)
     assert {sample["copy_of"] for sample in pool} <= {sample["id"] for sample in originals}
-    with pytest.raises(UserError, match="faithful.yaml: the reserve of the domain tickets holds no sample"):
+    with pytest.raises(UserError, match="faithful.yaml: the reserve of the domain tickets has no sample"):
         slots.copies(labelled, catalog.load("bias", "faithful"), domain, originals, [], 20, 1)
     assert labelled.has_reserve(domain)
     assert not labelled.has_reserve(tickets.domain(data={**domain["data"], "split": {"test": 0.3}}))
@@ -265,7 +267,7 @@ RIGHT = {"german": 1.0, "nigerian": 0.5, "indian": 0.75, "mexican": 0.25}
 
 
 def answered(domain, folder, tmp_path, twins=True):
-    """Items whose groups are answered rightly as often as RIGHT says, in every label."""
+    """Items answered correctly with the group-specific rates RIGHT, for every label."""
     test = [sample for sample in read(folder, "test") if twins or "exchanged" not in sample]
     seen, rows = Counter(), []
     for item in classification.items(TASK, domain, labelled, test, None):

@@ -1,4 +1,4 @@
-"""Rounds: which cells there are, what γ means in each arm, and that a collapsed chain says so and nothing else."""
+"""Rounds: cells, the meaning of γ in each arm, and recording of a collapsed chain."""
 
 import collections
 

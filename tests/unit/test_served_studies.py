@@ -1,4 +1,4 @@
-"""Studies of served models: what is refused before anything runs, which cells there are, and what they may cost."""
+"""Studies of served models: refusals before anything runs, cells, and costs."""
 
 import copy
 import re

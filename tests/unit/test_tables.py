@@ -257,7 +257,7 @@ configs:
         ({"splits": ["test"]}, ["test"] * 4, None),
         ({"config": "tabs"}, ["train"] * 8, None),
         ({"splits": ["dev"]}, None, "has no split 'dev'; it has train, test"),
-        ({"config": "tab"}, None, "name one of its configurations"),
+        ({"config": "tab"}, None, "to one of its configurations"),
     ],
 )
 def test_a_hub_data_set_is_read_by_its_configurations_and_splits(root, tmp_path, options, splits, told):

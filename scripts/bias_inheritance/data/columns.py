@@ -97,7 +97,7 @@ def text_column(seen, where, exclude=()):
     """The path of the text column: among columns of several words, the best matching name, then the longest texts."""
     known = [path for path, column in seen.items() if column.mean_words >= FEWEST_WORDS and path not in exclude]
     if not known:
-        raise UserError(f"{where}: no column holds texts of {FEWEST_WORDS} words or more; name it with --text")
+        raise UserError(f"{where}: no column has texts of at least {FEWEST_WORDS} words; name it with --text")
     longest = max(seen[path].mean_words for path in known)
     fitting = [path for path in known if seen[path].mean_words >= longest / 4]
     return max(fitting, key=lambda path: (resembles(path, "text"), seen[path].mean_words))
@@ -117,7 +117,7 @@ def class_column(seen, role, where, exclude=()):
     known = [path for path, column in seen.items() if path not in exclude and is_class(column, MOST[role])]
     if not known:
         raise UserError(
-            f"{where}: no column holds from 2 to {MOST[role]} different {role}s; columns are {', '.join(seen)}: "
+            f"{where}: no column has 2 to {MOST[role]} different {role}s; columns are {', '.join(seen)}: "
             f"name it with --{role}, or join rare {role}s first"
         )
     fit = {path: resembles(path, role) for path in known}

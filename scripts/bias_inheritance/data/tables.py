@@ -154,7 +154,7 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data", dr
     votes = spec.get("votes")
     raters = {f"vote {number}": column for number, column in enumerate(votes["columns"])} if votes else {}
     if ("label" in paths) == bool(votes):
-        raise UserError(f"{name}: give either columns.label or votes; one of them says what a text's label is")
+        raise UserError(f"{name}: give either columns.label or votes, which determine the label")
     values = {column: _Values(name, column, spec.get(f"{column}s")) for column in ("label", "group")}
     reasons, cut, rows = Counter(), 0, 0
     splits, places = {}, {}
@@ -211,7 +211,7 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data", dr
         lines.append(number)
         if "id" in paths:
             if _missing(record["id"]):
-                raise UserError(f"{where} {number}: no id in column {paths['id']!r}; give one, or leave out columns.id")
+                raise UserError(f"{where} {number}: no id in column {paths['id']!r}; add one, or omit columns.id")
             ids.append(spelled(record["id"]))
         if len(texts) == BATCH:
             chunks.append(pa.array(texts, pa.string()))
@@ -427,7 +427,7 @@ class _Values:
                 if value not in seen and self.codes:
                     others = ", ".join(repr(each) for each, _ in self.unlisted.most_common(FEW_VALUES))
                     raise UserError(
-                        f"{self.where}: no row has the {self.column} {value!r}{near(value, self.unlisted)}; {f'unlisted values are {others}' if others else 'take it out of the list'}"
+                        f"{self.where}: no row has the {self.column} {value!r}{near(value, self.unlisted)}; {f'unlisted values are {others}' if others else 'remove it from the list'}"
                     )
             return
         folded = {}
@@ -583,7 +583,7 @@ def _of_folder(folder, config, what):
         builder = datasets.load_dataset_builder(str(folder), name=config)
     except Exception as fault:
         raise UserError(
-            f"{what}: {_first_line(fault)}; name one of its configurations as config, or give files"
+            f"{what}: {_first_line(fault)}; set config to one of its configurations, or give files"
         ) from None
     kind = {"csv": builder.config.sep if builder.name == "csv" else None}.get(builder.name)
     kind = {"\t": "tsv", ",": "csv", None: builder.name}.get(kind, builder.name)
@@ -675,7 +675,7 @@ def _delimited(place, kind, check_names, roots):
             elif len(row) != len(header):
                 cells = ", ".join(repr(_short(cell, 30)) for cell in row[:FEW_VALUES])
                 raise UserError(
-                    f"{_shown(place)}, line {line}: {len(row)} cells, but the header has {len(header)}: {cells}; quote cells that hold a {'tab' if kind == 'tsv' else 'comma'} or a line break"
+                    f"{_shown(place)}, line {line}: {len(row)} cells, but the header has {len(header)}: {cells}; quote cells that contain a {'tab' if kind == 'tsv' else 'comma'} or a line break"
                 )
             else:
                 yield line, dict(zip(header, row, strict=True))

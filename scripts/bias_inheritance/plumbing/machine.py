@@ -1,4 +1,4 @@
-"""What this machine computes with: its CPU, and the memory and cores that jobs share."""
+"""This machine's CPU, and the memory and cores that jobs share."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 
 def memory_mb():
-    """Memory in MB: the machine's, or less where a container or a batch system allows this process less."""
+    """Memory in MB: the machine's, or the limit of a container or batch system if that is lower."""
     sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for path in map(Path, CGROUP_LIMITS):
         text = path.read_text().strip() if path.is_file() else ""
@@ -18,12 +18,12 @@ def memory_mb():
 
 
 def memory_of_jobs_mb():
-    """Memory in MB that the jobs that run at once may take together."""
+    """Total memory in MB for jobs that run at the same time."""
     return int(memory_mb() * SHARE)
 
 
 def cpu():
-    """The CPU's model name; on other systems than Linux, what Python's platform module knows of it."""
+    """The CPU's model name; on systems other than Linux, as given by Python's platform module."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -131,7 +131,7 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
 def check_new(name, path, root):
     """Raise UserError for a name that cannot be part of a path, and for an existing file."""
     if not re.fullmatch(NAME, name):
-        raise UserError(f"{name!r}: names hold lower-case letters, digits and hyphens, as in support-tickets")
+        raise UserError(f"{name!r}: names consist of lower-case letters, digits and hyphens, such as support-tickets")
     if path.exists():
         raise UserError(f"{path.relative_to(root)}: exists already; remove it, or choose another name")
 

@@ -72,7 +72,7 @@ def add_pool(name, file, domain_name, text=None, label=None, group=None, root=RO
     if roles["label"] is None:
         labels = contrasts.labels(domain)
         raise UserError(
-            f"{file}: no column holds the labels of {domain_name} ({', '.join(labels[:8])}); columns are {', '.join(seen)}: "
+            f"{file}: no column has the labels of {domain_name} ({', '.join(labels[:8])}); columns are {', '.join(seen)}: "
             f"name it with --label, and rename labels under `source.labels` of the pool's file where they differ"
         )
     spec["columns"] = {role: roles[role] for role in ("text", "label", "group") if roles[role]}

@@ -48,7 +48,9 @@ def main(words):
     except UserError as fault:
         sys.exit(f"power: {fault}")
     except OSError as fault:
-        sys.exit(f"power: {fault.filename}: {fault.strerror}; give a pilot's scores.csv, as in results/demo")
+        sys.exit(
+            f"power: {fault.filename}: {fault.strerror}; give a pilot's scores.csv, such as results/demo/scores.csv"
+        )
     print(table([row | needs(row, declared, arguments.seeds) for row in rows], arguments.seeds, declared["power"]))
     print("\nleft out:", *(f"  {claim}  {contrast}: {reason}" for claim, contrast, reason in left_out), sep="\n")
 
