@@ -68,12 +68,12 @@ def pool(bias, size, originals=(), tests=(), seed=1, **more):
 
 
 def test_every_row_of_the_files_is_accounted_for(bias):
-    real = [{"id": f"real-{number}", "text": text(number)} for number in range(1000, 1010)]
+    real = [{"id": f"real-{number}", "text": text(number), "label": "question"} for number in range(1000, 1010)]
     listed = rows(60)
     listed[3]["text"] = None
     listed[4]["label"] = ""
     listed[5]["text"] = listed[6]["text"].upper() + "!"
-    listed[7]["text"] = "Well, " + real[0]["text"].title()
+    listed[7] |= {"text": "Well, " + real[0]["text"].title(), "label": "question"}
     listed[8]["text"] = "As said: " + real[9]["text"]
     samples, failures, counts = pool(bias(listed), 40, originals=real[:5], tests=real[5:])
     assert counts["reasons"] == {"duplicate": 1, "empty text": 1, "in originals": 1, "in test": 1, "missing label": 1}
@@ -171,13 +171,27 @@ def test_the_domains_own_values_stand_for_their_names(bias):
 def test_a_copy_of_the_test_set_is_refused(bias):
     listed = rows(40)
     tests = [
-        {"id": f"t-{number}", "text": row["text"].upper().replace(" ", "  ")} for number, row in enumerate(listed[:20])
+        {"id": f"t-{number}", "text": row["text"].upper().replace(" ", "  "), "label": row["label"]}
+        for number, row in enumerate(listed[:20])
     ]
     with pytest.raises(
         UserError, match=r"20 of 40 samples repeat texts of the test set, first .*synthetic.jsonl, line 1;"
     ):
         pool(bias(listed), 10, tests=tests)
     assert pool(bias(listed), 10, tests=tests[:19])[2]["reasons"] == {"in test": 19}
+
+
+def test_copies_of_the_originals_are_counted_and_refused_if_nothing_else_is_left(bias):
+    listed, written = rows(40), rows(10, start=500)
+    real = [{"id": f"r-{number}", **row} for number, row in enumerate(listed)]
+    relabelled = [{**row, "label": "praise" if row["label"] == "question" else "question"} for row in listed]
+    split = {"originals": real[:15], "others": real[15:30], "tests": real[30:]}
+    for copied, reason in ((listed, "in originals"), (relabelled, "contradicts originals")):
+        _, failures, counts = pool(bias(copied + written), 10, **split)
+        assert counts["reasons"] == {reason: 30, "in test": 10} and counts["kept"] == 10
+        assert counts["rejected"] == len(failures) == 40
+        with pytest.raises(UserError, match=rf"no sample is left \(not usable: {reason} 30, in test 10\)"):
+            pool(bias(copied), 10, **split)
 
 
 def test_too_few_samples_are_told_with_what_was_not_usable(bias):

@@ -110,14 +110,15 @@ def too_few(bias, domain, needed, usable):
     return f"{_source(bias)}: the largest γ needs {needed} samples in {domain['name']}, the files have {usable} usable ones; add samples, lower the largest γ, or lower originals"
 
 
-def pool(family, bias, domain, originals, tests, size, seed, planned=None):
+def pool(family, bias, domain, originals, tests, size, seed, planned=None, others=()):
     """(samples, failures, counts) of a pool of `size` samples from a bias type's files.
 
     originals, tests: real samples that no pool text may repeat, exactly after folding (`overlap.fold`) or in half of the
-    8-grams of one of them. planned: {file: sha256} of the files when the run was planned. A sample's group is that of its
-    column, or else the group that its text shows. counts: asked = kept + rejected + failed, `unused` usable samples
-    beyond `size`, and `unclear` kept samples without a group. Raises UserError if the files have changed, are a copy of
-    the test set, or contain too few usable samples.
+    8-grams of one of them. others: further real samples of the domain, of which only exact repeats are rejected. planned:
+    {file: sha256} of the files when the run was planned. A sample's group is that of its column, or else the group that its
+    text shows. counts: asked = kept + rejected + failed, `unused` usable samples beyond `size`, and `unclear` kept samples
+    without a group. Raises UserError if the files have changed, are a copy of the test set or of the originals, or contain
+    too few usable samples.
     """
     import numpy as np
 
@@ -130,12 +131,12 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None):
     table, dropped = read(bias, domain)
     if digests(bias) != before:
         raise UserError(f"{min(before)}: changed while it was read; wait until it is written, then run again")
-    judged = _Judge(originals, tests)
+    judged = _Judge(originals, tests, others)
     strata, refused = {}, []
     order = np.random.default_rng(record_seed("file", bias["name"], seed)).permutation(len(table))
     repeats, groups = 0, {}
     for number, sample in enumerate(_samples(table)):
-        reason = judged.reason(sample["text"])
+        reason = judged.reason(sample)
         repeats += reason == "in test"
         if reason:
             refused.append((reason, sample["place"], sample["text"]))
@@ -148,6 +149,11 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None):
             f"{_source(bias)}: {repeats} of {len(table)} samples repeat texts of the test set, first {next(place for reason, place, _ in refused if reason == 'in test')}; training on the test set invalidates the scores: remove them from the files"
         )
     usable = len(groups)
+    real = sum(reason in ("in test", "in originals", "contradicts originals") for reason, _, _ in refused)
+    if not usable and real:
+        raise UserError(
+            f"{_source(bias)}: no sample is left{_why([*dropped, *refused])}; the texts are real ones of the domain {domain['name']}: give samples that were written for it"
+        )
     if usable < size:
         raise UserError(too_few(bias, domain, size, usable) + _why([*dropped, *refused]))
     place_of = np.empty(len(table), dtype=np.int64)
@@ -214,25 +220,35 @@ def _why(listed):
 class _Judge:
     """Detects texts of a file that repeat a real text or an earlier text of the file."""
 
-    def __init__(self, originals, tests):
-        self.sets = [
-            (
-                reason,
-                {overlap.fold(sample["text"]) for sample in samples},
-                overlap.Texts({sample["id"]: sample["text"] for sample in samples}),
-            )
+    def __init__(self, originals, tests, others):
+        self.labels = {}  # folded real text → reason if a text repeats it, its label
+        for reason, samples in (("in originals", [*others, *originals]), ("in test", tests)):
+            self.labels |= {overlap.fold(sample["text"]): (reason, sample["label"]) for sample in samples}
+        self.indexes = [
+            (overlap.Texts(dict(enumerate(sample["text"] for sample in samples))), samples, reason)
             for reason, samples in (("in test", tests), ("in originals", originals))
         ]
         self.seen = set()
 
-    def reason(self, text):
-        """Reject reason: in test, in originals, duplicate (ignoring case, whitespace and punctuation), or None."""
-        folded = overlap.fold(text)
-        for reason, folds, texts in self.sets:
-            if folded in folds or texts.repeated_by(text):
-                return reason
+    def reason(self, sample):
+        """Reject reason: in test, in originals, contradicts originals (the text with another label), duplicate, or None.
+
+        Texts are compared ignoring case, whitespace and punctuation.
+        """
+        folded = overlap.fold(sample["text"])
+        reason, label = self.labels.get(folded) or self._repeated(sample["text"])
+        if reason:
+            return "contradicts originals" if reason == "in originals" and label != sample["label"] else reason
         digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
         if digest in self.seen:
             return "duplicate"
         self.seen.add(digest)
         return None
+
+    def _repeated(self, text):
+        """(reason, label of the real text) if half of a real text's 8-grams are in `text`, else (None, None)."""
+        for index, samples, reason in self.indexes:
+            number = index.repeated_by(text)
+            if number is not None:
+                return reason, samples[number]["label"]
+        return None, None

@@ -18,6 +18,7 @@ from bias_inheritance.data import columns, contrasts
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, configuration, grid
 from bias_inheritance.tools import add_domain
@@ -109,8 +110,12 @@ def _check(bias, domain, study_file):
     """Lines with the composition of the samples that the study would use; raises UserError for an unusable pool."""
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     splits, _ = family.load(domain)
-    size = grid.pool_size(configuration.read([study_file])[0], domain["name"])
-    samples, failures, counts = from_file.pool(family, bias, domain, splits["source"], splits["test"], size, seed=1)
+    config = configuration.read([study_file])[0]
+    size = grid.pool_size(config, domain["name"])
+    # as the study's first seed compares them
+    originals = family.draw(splits["source"], grid.originals_of(config, domain["name"]), record_seed("originals", 1))
+    others = [*splits["source"], *splits["reserve"]]
+    samples, _, counts = from_file.pool(family, bias, domain, originals, splits["test"], size, 1, others=others)
     yield f"  {counts['source_rows']:,} rows: {len(samples) + counts['unused']:,} usable, of which the largest γ takes {size}"
     for reason, number in counts["reasons"].items():
         yield f"  left out: {reason} {number:,}"
