@@ -99,9 +99,14 @@ def pools_from_files(claims):
 
 
 def deciding(effects):
-    """Of a contrast's or group's rows the one that decides: beside as much real text, where the study has it."""
+    """Of a contrast's or group's rows the one that decides: beside as much real text, else beside the originals alone.
+
+    Without a label probability there is only the row of β, by which `safety` is not tested.
+    """
     natural = effects.get("natural")
-    return natural if natural and natural["verdict"] != "not tested" else effects.get("augmentation", natural)
+    if natural and natural["verdict"] != "not tested":
+        return natural
+    return effects.get("augmentation") or natural or effects["level"]
 
 
 def safety(claims, row):
@@ -109,8 +114,8 @@ def safety(claims, row):
 
     A gap that moves either way is not safe; a group whose own score rises gains.
     """
+    if row["effect"] == "level" or row["verdict"] == "not tested":
+        return "not tested"
     if row["verdict"] == "contradicted":
         return "gains" if "group" in row["spec"] and row["estimate"] > 0 else "not safe"
-    if row["verdict"] == "supported" and not unseen(claims, row):
-        return "safe"
-    return "not tested" if row["verdict"] == "not tested" else "unseen"
+    return "safe" if row["verdict"] == "supported" and not unseen(claims, row) else "unseen"
