@@ -9,8 +9,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bias_inheritance.data import contrasts, counterfactual, cues, prompts, tables, texts
+from bias_inheritance.data import contrasts, counterfactual, cues, formats, prompts, splitting, tables, texts
 from bias_inheritance.data.cues import with_article
+from bias_inheritance.data.values import near
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -35,7 +36,7 @@ def files_read(domain, data_dir):
     if data.get("twins"):
         read += _twin_files(data["twins"], domain)
     else:
-        read += tables.files_read(_specification(domain), data_dir)
+        read += formats.files_read(_specification(domain), data_dir)
     if data.get("content"):
         read += _twin_files(data["content"], domain)
     return read
@@ -71,7 +72,7 @@ def check(domain, data_dir=None):
     Twins, which ship, and large files are left to `load`.
     """
     spec, place = _specification(domain), f"catalog/domains/{domain['name']}.yaml: data"
-    if not domain["data"].get("twins") and not tables.is_large(spec, data_dir):
+    if not domain["data"].get("twins") and not formats.is_large(spec, data_dir):
         tables.check(tables.read(spec, data_dir, name=place), place)
 
 
@@ -184,18 +185,18 @@ def _parts(table, split, place):
         raise UserError(f"{place}.split: give a share for every part, or name splits of the data for every part")
     repeated = {}
     if by_share:
-        parts = tables.split(table, split, 0)
+        parts = splitting.split(table, split, 0)
     else:
         parts, of_data = {}, table.names["split"]
         for part, names in split.items():
             codes = [of_data.index(name) for name in ([names] if isinstance(names, str) else names) if name in of_data]
             if not codes:
                 raise UserError(
-                    f"{place}.split.{part}: the data have no split {names}{tables.near(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
+                    f"{place}.split.{part}: the data have no split {names}{near(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
                 )
             parts[part] = np.flatnonzero(np.isin(table.codes["split"], codes))
         # the test split is kept whole
-        parts, repeated = tables.apart(table, dict(sorted(parts.items(), key=lambda item: item[0] != "test")))
+        parts, repeated = splitting.apart(table, dict(sorted(parts.items(), key=lambda item: item[0] != "test")))
     return {part: parts.get(part, np.array([], dtype=np.int64)) for part in ("source", "reserve", "test")}, repeated
 
 

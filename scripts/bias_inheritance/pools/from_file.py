@@ -11,7 +11,8 @@ group's share of its label, so that mixes of different γ have the same composit
 import hashlib
 from collections import Counter
 
-from bias_inheritance.data import contrasts, tables
+from bias_inheritance.data import contrasts, formats, tables
+from bias_inheritance.data.values import near, spelled
 from bias_inheritance.plumbing import provenance
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -32,7 +33,7 @@ def is_file(bias):
 
 def files_read(bias):
     """The files of a bias type; [] if its samples do not come from files."""
-    return tables.files_read(bias["source"]) if is_file(bias) else []
+    return formats.files_read(bias["source"]) if is_file(bias) else []
 
 
 def digests(bias):
@@ -54,7 +55,7 @@ def check(bias, domain, needed):
 
     Checks that need the originals (repeats, overlap with the test set) are made by `pool`. Large files are left to it too.
     """
-    if tables.is_large(bias["source"]):
+    if formats.is_large(bias["source"]):
         return
     usable = len(read(bias, domain)[0])
     if usable < needed:
@@ -68,13 +69,13 @@ def _source(bias):
 def labels_of(domain):
     """{value: name} of a domain's labels: the names themselves, and the values in the data if the domain renames them."""
     listed = domain["labels"]
-    renamed = {tables.spelled(value): name for value, name in listed.items()} if isinstance(listed, dict) else {}
+    renamed = {spelled(value): name for value, name in listed.items()} if isinstance(listed, dict) else {}
     return renamed | {name: name for name in contrasts.labels(domain)}
 
 
 def groups_of(domain):
     """{value: name} of a domain's groups, including the values used in the data (`value`)."""
-    renamed = {tables.spelled(value): name for value, name in contrasts.group_values(domain).items()}
+    renamed = {spelled(value): name for value, name in contrasts.group_values(domain).items()}
     return renamed | {name: name for name in domain["groups"]}
 
 
@@ -90,7 +91,7 @@ def read(bias, domain):
         if unknown:
             count = table.counts[f"{column}s"][unknown[0]]
             raise UserError(
-                f"{name}: {count} samples have the {column} {unknown[0]!r}{f', and {len(unknown) - 1} more {column}s are unknown' if unknown[1:] else ''}{tables.near(unknown[0], known)}; the domain {domain['name']} has {', '.join(dict.fromkeys(known.values()))}: write {column}s: {{{unknown[0]}: NAME}} under source, or list only those to use"
+                f"{name}: {count} samples have the {column} {unknown[0]!r}{f', and {len(unknown) - 1} more {column}s are unknown' if unknown[1:] else ''}{near(unknown[0], known)}; the domain {domain['name']} has {', '.join(dict.fromkeys(known.values()))}: write {column}s: {{{unknown[0]}: NAME}} under source, or list only those to use"
             )
         names = list(dict.fromkeys(known.values()))
         place = [names.index(known[value]) for value in table.names[column]]
@@ -200,8 +201,8 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None, other
 
 def _samples(table):
     """The samples of a table in order, read in batches."""
-    for start in range(0, len(table), tables.BATCH):
-        yield from table.take(range(start, min(start + tables.BATCH, len(table))))
+    for start in range(0, len(table), formats.BATCH):
+        yield from table.take(range(start, min(start + formats.BATCH, len(table))))
 
 
 def _kinds(order, strata):

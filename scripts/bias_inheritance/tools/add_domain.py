@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from bias_inheritance.data import columns, contrasts, tables
+from bias_inheritance.data import columns, contrasts, formats, splitting, tables
+from bias_inheritance.data.values import near
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -102,7 +103,7 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
     reference = reference or max(groups, key=table.counts["groups"].get)
     if reference not in groups:
         raise UserError(
-            f"--reference {reference}: no such group{tables.near(reference, groups)}; groups are {', '.join(groups)}"
+            f"--reference {reference}: no such group{near(reference, groups)}; groups are {', '.join(groups)}"
         )
     split, originals = _sizes(table)
     domain = {
@@ -140,7 +141,7 @@ def path_in_catalog(file, root):
     """A path as written in the catalog: relative to the project if the file is inside it."""
     path = Path(file).expanduser()
     if not path.exists():
-        raise UserError(f"{file}: there is no such file{tables.near_file(path)}")
+        raise UserError(f"{file}: there is no such file{formats.near_file(path)}")
     path = path.resolve()
     return os.path.relpath(path, root) if path.is_relative_to(Path(root).resolve()) else str(path)
 
@@ -153,7 +154,7 @@ def _sizes(table):
     labels, groups = len(table.names["label"]), len(table.names["group"])
     sizes = {}
     for reserve in RESERVES:
-        parts = tables.split(table, {"test": TEST, "reserve": reserve}, 0)
+        parts = splitting.split(table, {"test": TEST, "reserve": reserve}, 0)
         source, kept = (min(map(len, table.strata(parts[part]).values())) for part in ("source", "reserve"))
         most = min(ORIGINALS, source * labels * groups, kept * labels)
         sizes[reserve] = most - most % labels
