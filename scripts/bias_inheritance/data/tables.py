@@ -99,11 +99,11 @@ class Table:
         ]
 
 
-def read(spec, folder=None, required=("text", "label", "group"), name="data", dropped=None):
+def read(spec, folder=None, required=("text", "label", "group"), name="data", dropped=None, all_listed=True):
     """The Table of a specification. Relative paths are relative to `folder`, by default the project's root.
 
     required: columns without which a row is dropped. name: location of the specification, for messages. dropped: a list to
-    which (reason, place, text) of every dropped row is appended. counts: rows, kept, reasons {reason: rows}, cut (texts
+    which (reason, place, text) of every dropped row is appended. all_listed: whether every listed value must occur. counts: rows, kept, reasons {reason: rows}, cut (texts
     shortened), labels and groups {name: rows kept}, unlisted {column: {value: rows}}; rows = kept + the sum of the
     reasons. Reasons: empty text, missing label, missing group, unlisted label, unlisted group, no majority, broken
     characters, duplicate, contradiction. Raises UserError for likely user mistakes.
@@ -182,7 +182,7 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data", dr
     chunks.append(pa.array(texts, pa.string()))
     id_chunks.append(pa.array(ids, pa.string()))
     for value in values.values():
-        value.check()
+        value.check(all_listed)
 
     keys = np.array(keys, dtype=np.uint64)
     lines = np.array(lines, dtype=np.int32)

@@ -108,9 +108,11 @@ class Values:
             self.names.append(text)
         return self.names.index(text)
 
-    def check(self):
-        """Raise UserError for listed values without rows, and without a list for values that differ only in case or space."""
+    def check(self, all_listed):
+        """Raise UserError for listed values without rows if `all_listed`, and without a list for values that differ only in case or space."""
         if self.listed is not None:
+            if not all_listed:
+                return
             seen = {spelled(value) for (_, value), code in self.codes.items() if code >= 0}
             for value in self.listed:
                 if value not in seen and self.codes:

@@ -475,7 +475,10 @@ class Dataset(Keys):
     corpus: Text
     domain: Text = required("a file of catalog/domains")
     language: Text
-    labels: Words = required("{label in the file: option that is scored}")
+    columns: Columns = required("which column holds the text, and the label unless `votes` give it")
+    votes: Votes = optional("gives the label, in place of columns.label")
+    values: Words = optional("{value in the file: label}, where they differ")
+    labels: Words = required("{label: option that is scored}")
     positive: Names = required("labels that detect something")
     question: Text
     licence: Text
@@ -484,11 +487,12 @@ class Dataset(Keys):
 
 class FileDataset(Dataset):
     file: Text = required("in data_dir")
-    text: Text = required("the field that holds the text")
 
 
 class HubDataset(Dataset):
-    hub: mapping(id=Text, revision=Text, files=Text, text=Text, label=Text, values=Words)
+    hub: Text = required("id of a data set of the hub")
+    revision: Text = required("its commit or branch")
+    splits: Names = optional("the data's own splits that are read; all without it")
 
 
 class LabelledTexts(Task):
