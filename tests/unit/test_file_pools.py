@@ -382,7 +382,14 @@ def test_files_of_the_four_writers_are_read(tmp_path, write):
     assert counts["asked"] == counts["source_rows"]
 
 
-def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, monkeypatch):
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with an empty catalog, to which the commands write."""
+    monkeypatch.setattr(catalog, "CATALOG", tmp_path / "project" / "catalog")
+    return tmp_path / "project"
+
+
+def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, project):
     """Accents by nationality: labels and groups have the same names, and the synthetic samples have no group column."""
     names = ["german", "indian"]
     real = [
@@ -394,9 +401,51 @@ def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, monkeypatch
         {"words": f"{text(1000 + number)} says the indian", "accent": names[number % 2]} for number in range(60)
     ]
     files.write_jsonl(tmp_path / "synthetic.jsonl", synthetic)
-    root = tmp_path / "project"
-    monkeypatch.setattr(catalog, "CATALOG", root / "catalog")
-    list(add_domain.add_domain("accents", tmp_path / "real.jsonl", label="accent", group="nationality", root=root))
-    list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "accents", root=root))
-    written = yaml.safe_load((root / "catalog" / "biases" / "bought.yaml").read_text())
+    list(add_domain.add_domain("accents", tmp_path / "real.jsonl", label="accent", group="nationality", root=project))
+    list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "accents", root=project))
+    written = yaml.safe_load((project / "catalog" / "biases" / "bought.yaml").read_text())
     assert written["source"]["columns"] == {"text": "words", "label": "accent"}
+
+
+def test_labels_and_groups_of_a_file_are_renamed_and_long_texts_cut_by_options(project, tmp_path):
+    real = [
+        {"text": text(number), "stars": [1, "1", 5][number % 3], "accent": "ab"[number // 3 % 2]}
+        for number in range(180)
+    ]
+    real[0]["text"] += " word" * 20_000
+    files.write_jsonl(tmp_path / "real.jsonl", real)
+    with pytest.raises(UserError, match=r"a text of .* characters; .* \(--longest-text of add-domain and add-pool\)"):
+        list(add_domain.add_domain("stars", tmp_path / "real.jsonl", root=project))
+    with pytest.raises(
+        UserError, match=r"the label \"1\" is a text.*list it under catalog/domains/stars.yaml: labels to make"
+    ):
+        list(add_domain.add_domain("stars", tmp_path / "real.jsonl", longest_text=500, root=project))
+    labels = {1: "bad", 5: "good"}
+    list(add_domain.add_domain("stars", tmp_path / "real.jsonl", longest_text=500, labels=labels, root=project))
+    domain = yaml.safe_load((project / "catalog/domains/stars.yaml").read_text())
+    assert domain["labels"] == labels and domain["data"]["longest_text"] == 500
+
+    samples = [
+        {"text": text(1000 + number), "kind": ["poor", "fine"][number % 2], "from": number // 2 % 2}
+        for number in range(60)
+    ]
+    files.write_jsonl(tmp_path / "synthetic.jsonl", samples)
+    with pytest.raises(UserError, match=r"30 samples have the label 'poor'.*\(--labels of add-pool\)"):
+        list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "stars", label="kind", root=project))
+    named = {"labels": {"poor": "bad", "fine": "good"}, "groups": {0: "a", 1: "b"}}
+    list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "stars", **named, root=project))
+    source = yaml.safe_load((project / "catalog/biases/bought.yaml").read_text())["source"]
+    assert {key: source[key] for key in named} == named
+    assert source["columns"] == {"text": "text", "label": "kind", "group": "from"}
+
+
+def test_a_study_of_fifty_labels_and_twenty_groups_has_a_text_of_each_as_far_as_there_are(project, tmp_path):
+    real = [
+        {"text": text(number), "topic": f"topic {number % 50}", "country": f"country {number // 50 % 20}"}
+        for number in range(10_000)
+    ]
+    files.write_jsonl(tmp_path / "real.jsonl", real)
+    list(add_domain.add_domain("many", tmp_path / "real.jsonl", root=project))
+    study = yaml.safe_load((project / "studies/many.yaml").read_text())
+    assert study["originals"] == 250  # associated-100 takes all texts of a label from one group of the reserve, 5 each
+    assert study["evaluation"]["items"] == {"classification": 1000}

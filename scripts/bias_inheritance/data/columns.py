@@ -116,6 +116,8 @@ def class_column(seen, role, where, exclude=()):
                 f"texts of others, or name another column with --{role}"
             )
     known = [path for path, column in seen.items() if path not in exclude and is_class(column, MOST[role])]
+    other = "group" if role == "label" else "label"
+    known = [path for path in known if resembles(path, role) >= resembles(path, other)] or known
     if not known:
         raise UserError(
             f"{where}: no column holds from 2 to {MOST[role]} different {role}s; columns are {', '.join(seen)}: "

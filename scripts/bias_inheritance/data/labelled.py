@@ -73,7 +73,7 @@ def check(domain, data_dir=None):
     """
     spec, place = _specification(domain), f"catalog/domains/{domain['name']}.yaml: data"
     if not domain["data"].get("twins") and not formats.is_large(spec, data_dir):
-        tables.check(tables.read(spec, data_dir, name=place), place)
+        tables.check(_table(domain, data_dir), place)
 
 
 def has_reserve(domain):
@@ -139,7 +139,7 @@ def load_table(domain, data_dir=None):
     {split: texts that are near-duplicates of texts in another split}.
     """
     place, data = f"catalog/domains/{domain['name']}.yaml: data", domain["data"]
-    table = tables.read(_specification(domain), data_dir, name=place)
+    table = _table(domain, data_dir)
     tables.check(table, place)
     splits, left_out = {}, {}
     parts, repeated = _parts(table, data.get("split", SPLIT), place)
@@ -165,6 +165,11 @@ def load_table(domain, data_dir=None):
         ]
     more = {"left_out": left_out, "repeated": repeated}
     return splits, {**table.counts, **{name: counted for name, counted in more.items() if counted}}
+
+
+def _table(domain, data_dir):
+    place = f"catalog/domains/{domain['name']}.yaml: "
+    return tables.read(_specification(domain), data_dir, name=f"{place}data", classes=place)
 
 
 def _specification(domain):

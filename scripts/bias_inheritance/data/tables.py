@@ -99,11 +99,14 @@ class Table:
         ]
 
 
-def read(spec, folder=None, required=("text", "label", "group"), name="data", dropped=None, all_listed=True):
+def read(
+    spec, folder=None, required=("text", "label", "group"), name="data", dropped=None, all_listed=True, classes=None
+):
     """The Table of a specification. Relative paths are relative to `folder`, by default the project's root.
 
     required: columns without which a row is dropped. name: location of the specification, for messages. dropped: a list to
-    which (reason, place, text) of every dropped row is appended. all_listed: whether every listed value must occur. counts: rows, kept, reasons {reason: rows}, cut (texts
+    which (reason, place, text) of every dropped row is appended. all_listed: whether every listed value must occur.
+    classes: location of the keys `labels` and `groups`, by default `name`. counts: rows, kept, reasons {reason: rows}, cut (texts
     shortened), labels and groups {name: rows kept}, unlisted {column: {value: rows}}; rows = kept + the sum of the
     reasons. Reasons: empty text, missing label, missing group, unlisted label, unlisted group, no majority, broken
     characters, duplicate, contradiction. Raises UserError for likely user mistakes.
@@ -117,7 +120,10 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data", dr
     raters = {f"vote {number}": column for number, column in enumerate(votes["columns"])} if votes else {}
     if ("label" in paths) == bool(votes):
         raise UserError(f"{name}: give either columns.label or votes; one of them says what a text's label is")
-    values = {column: Values(name, column, spec.get(f"{column}s")) for column in ("label", "group")}
+    values = {
+        column: Values(f"{classes or f'{name}.'}{column}s", column, spec.get(f"{column}s"))
+        for column in ("label", "group")
+    }
     reasons, cut, rows = Counter(), 0, 0
     splits, places = {}, {}
     texts, ids, keys, lines, chunks, id_chunks = [], [], [], [], [], []
@@ -138,7 +144,7 @@ def read(spec, folder=None, required=("text", "label", "group"), name="data", dr
         if len(text) > (longest or LONGEST_TEXT):
             if longest is None:
                 raise UserError(
-                    f"{where} {number}: a text of {len(text):,} characters; remove the row, or set {name}.longest_text to cut longer texts there"
+                    f"{where} {number}: a text of {len(text):,} characters; remove the row, or set {name}.longest_text to cut longer texts there (--longest-text of add-domain and add-pool)"
                 )
             text, cut = text[:longest], cut + 1
             folded = " ".join(text.split())

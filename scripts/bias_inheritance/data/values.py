@@ -102,7 +102,7 @@ class Values:
         other = self.places.setdefault(text, (kind, where, number))
         if other[0] != kind:
             raise UserError(
-                f"{where} {number}: the {self.column} {json.dumps(value)} is {kind_of(value)}, and at {other[1]} {other[2]} the same is written as another type; list it under {self.where}.{self.column}s to make both one {self.column} ({text}: {text}), or rename one"
+                f"{where} {number}: the {self.column} {json.dumps(value)} is {kind_of(value)}, and at {other[1]} {other[2]} the same is written as another type; list it under {self.where} to make both one {self.column} ({text}: {text}), or rename one"
             )
         if text not in self.names:
             self.names.append(text)
@@ -126,7 +126,7 @@ class Values:
             other = folded.setdefault(" ".join(text.split()).casefold(), text)
             if other != text:
                 raise UserError(
-                    f"{self.where}: the {self.column}s {other!r} and {text!r} differ only in case or space; list both under {self.where}.{self.column}s with the names that they are to have"
+                    f"{self.where}: the {self.column}s {other!r} and {text!r} differ only in case or space; list both under {self.where} with the names that they are to have"
                 )
 
 
