@@ -210,6 +210,12 @@ def _delimited(place, kind, check_names, roots):
                 twice = [each for each, count in Counter(header).items() if count > 1]
                 if twice:
                     raise UserError(f"{shown(place)}, line {line}: two columns are called {twice[0]!r}; rename one")
+                separator = "\t" if kind == "tsv" else ","
+                other = [sign for sign in ";\t|," if sign != separator and sign in header[0]]
+                if len(header) == 1 and other:
+                    raise UserError(
+                        f"{shown(place)}, line {line}: one column, {short(header[0])!r}, whose parts {other[0]!r} separates; save the file with {separator!r} between cells"
+                    )
                 check_names(header)
             elif len(row) != len(header):
                 cells = ", ".join(repr(short(cell, 30)) for cell in row[:FEW_VALUES])
