@@ -6,6 +6,7 @@ that show them, the source of its texts, and the noun for one of them (`sample`)
 
 import itertools
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -220,8 +221,11 @@ def _at_most(table, rows, most):
 
 
 def draw(samples, count, seed):
-    """D_o: `count` samples balanced over label × group, of distinct twins if there are enough, in seeded order. Raises
-    UserError if a label × group has too few samples."""
+    """D_o: `count` samples balanced over label × group, of distinct twins if there are enough, in seeded order.
+
+    A remainder, of fewer samples than there are combinations, is balanced over labels, then over groups. Raises UserError
+    if a label × group has too few samples.
+    """
     import numpy as np
 
     stream = np.random.default_rng(seed)
@@ -230,7 +234,14 @@ def draw(samples, count, seed):
         sample = samples[index]
         strata.setdefault((sample["label"], sample["group"]), []).append(sample)
     keys = [sorted(strata)[index] for index in stream.permutation(len(strata))]
-    needed = {key: count // len(keys) + (number < count % len(keys)) for number, key in enumerate(keys)}
+    needed = dict.fromkeys(keys, count // len(keys))
+    left, of_label, of_group = list(keys), Counter(), Counter()
+    for _ in range(count % len(keys)):
+        label, group = min(left, key=lambda key: (of_label[key[0]], of_group[key[1]]))
+        left.remove((label, group))
+        needed[label, group] += 1
+        of_label[label] += 1
+        of_group[group] += 1
     chosen, used = [], set()
     for key in keys:
         fresh = [sample for sample in strata[key] if sample["twin"] not in used] + [
