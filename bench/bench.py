@@ -10,6 +10,7 @@ envs/bench-*.txt. Prints a table; writes results/bench/bench.json, the figures i
 """
 
 import argparse
+import csv
 import math
 import os
 import platform
@@ -59,6 +60,7 @@ FULL = {
     "texts": 64,
     "streamed": 6,
     "growth": 4,
+    "rows": 1_000_000,
 }
 QUICK = {
     "train": 16,
@@ -70,6 +72,7 @@ QUICK = {
     "texts": 8,
     "streamed": 1,
     "growth": 1,
+    "rows": 20_000,
 }
 
 
@@ -373,6 +376,32 @@ def dry_run(seeds):
     return {"seconds": seconds, "peak_memory_bytes": usage.ru_maxrss * 1024, "jobs": jobs}
 
 
+# ---- data ----------------------------------------------------------------------------------------------------------
+
+
+def bench_read(size):
+    """Time and memory to read a CSV of labelled texts of a hundred words, split it and draw a D_o, as the steps do."""
+    labels, groups = [f"label {number}" for number in range(5)], [f"group {number}" for number in range(4)]
+    stream, path = random.Random(SEED), WORK / "rows.csv"
+    words = ["".join(stream.choices("abcdefghijklmnopqrstuvwxyz", k=stream.randint(2, 9))) for _ in range(20_000)]
+    WORK.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["text", "label", "group"])
+        for number in range(size["rows"]):
+            table.writerow([" ".join(stream.choices(words, k=100)), labels[number % 5], groups[number // 5 % 4]])
+    domain = {
+        "name": "rows",
+        "data": {"files": str(path), "columns": {"text": "text", "label": "label", "group": "group"}},
+        "labels": labels,
+        "groups": dict.fromkeys(groups, {}),
+    }
+    result = ours({"do": "read", "domain": domain, "count": 3600, "seed": SEED}, f"reading of {size['rows']:,} rows")
+    file_bytes = path.stat().st_size
+    path.unlink()
+    return {**result, "rows": size["rows"], "file_bytes": file_bytes}
+
+
 # ---- growth --------------------------------------------------------------------------------------------------------
 
 
@@ -509,6 +538,10 @@ def table(report):
         lines.append(
             f"- Dry run of the paper's grid ({plan['jobs']:,} jobs): {plan['seconds']:.1f} s (target: < 20 s), {plan['peak_memory_bytes'] / gb:.1f} GB."
         )
+    if read := report.get("read"):
+        lines.append(
+            f"- {read['rows']:,} rows of a hundred words (a CSV of {read['file_bytes'] / 1e6:,.0f} MB) are read, split and drawn from in {read['seconds']:.0f} s (wanted: < 90 s), {read['cpu_seconds']:.0f} s of processor time, {read['peak_memory_bytes'] / gb:.1f} GB (wanted: < 2 GB)."
+        )
     if growth := report.get("growth"):
         words = ", ".join(
             f"{axis} {powers['seconds']:.2f} (memory {powers['peak_memory_bytes']:.2f})"
@@ -549,22 +582,25 @@ def main():
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["finetune", "score", "generate", "overhead", "dry_run", "growth"],
+        choices=["finetune", "score", "generate", "overhead", "dry_run", "read", "growth"],
         help="these parts alone; writes no result",
     )
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     started = time.time()
-    for peer in ("trl", "lm-eval", "transformers", "llama-cpp"):
-        environment(peer)
-    print("preparing the model", flush=True)
-    shared = prepare()
+    if set(arguments.only or ["finetune"]) & {"finetune", "score", "generate"}:
+        for peer in ("trl", "lm-eval", "transformers", "llama-cpp"):
+            environment(peer)
+    if set(arguments.only or ["finetune"]) - {"dry_run", "read"}:
+        print("preparing the model", flush=True)
+        shared = prepare()
     parts = {
         "finetune": lambda: bench_finetune(shared, size),
         "score": lambda: bench_score(shared, size),
         "generate": lambda: bench_generate(shared, size),
         "overhead": lambda: bench_overhead(shared),
         "dry_run": lambda: dry_run(seeds=5),
+        "read": lambda: bench_read(size),
         "growth": lambda: bench_growth(shared, size),
     }
     report = {"date": datetime.now(UTC).date().isoformat(), "machine": hardware(), "versions": versions()}

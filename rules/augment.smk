@@ -62,11 +62,8 @@ rule copy_pool:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
-        test=lambda w: (
-            [f"{path_of(ORIGINALS, w)}/test.jsonl"]
-            if from_file.is_file(catalog.load("bias", w.bias))
-            else []
-        ),
+        real=lambda w: real_texts(w, "source"),
+        test=lambda w: real_texts(w, "test"),
         source=lambda w: from_file.files_read(catalog.load("bias", w.bias)),
     output:
         pool=f"{POOL}/pool.jsonl",

@@ -326,6 +326,12 @@ def bias_constraint(*sources):
     )
 
 
+def real_texts(w, split):
+    """The domain's real texts of a split, with which a pool from files is compared; [] for other pools."""
+    is_file = from_file.is_file(catalog.load("bias", w.bias))
+    return [f"{path_of(ORIGINALS, w)}/{split}.jsonl"] if is_file else []
+
+
 @cache
 def planned_digests(bias):
     """{file: sha256} of a pool's files, {} if it has none; the files are read once per start, not once per job."""

@@ -140,6 +140,6 @@ def test_data_that_give_no_study_are_refused_at_the_start(domain, tmp_path, rows
 
 
 def test_large_files_are_left_to_the_steps(domain, tmp_path, monkeypatch):
-    monkeypatch.setattr(labelled.tables, "LARGE", 1000)
+    monkeypatch.setattr(labelled.formats, "LARGE", 1000)
     files.write_jsonl(tmp_path / "tickets.jsonl", shortened(3))
     labelled.check(tickets.domain(tmp_path, data={"files": str(tmp_path / "tickets.jsonl"), "columns": {}}))

@@ -103,6 +103,19 @@ def test_d_o_is_balanced_and_a_missing_combination_is_told(prepared, tmp_path):
         labelled.load(short)
 
 
+@pytest.mark.parametrize("count", [7, 50, 250, 1000, 1003])
+def test_d_o_is_balanced_over_labels_and_groups_where_it_is_smaller_than_their_combinations(count):
+    listed = [
+        {"twin": number, "label": f"label {number % 50}", "group": f"group {number // 50 % 20}"}
+        for number in range(3000)
+    ]
+    drawn = labelled.draw(listed, count, 1)
+    assert len(drawn) == len({sample["twin"] for sample in drawn}) == count
+    for key, kinds in (("label", 50), ("group", 20)):
+        counts = Counter(sample[key] for sample in drawn)
+        assert set(counts.values()) <= {count // kinds, -(-count // kinds)}
+
+
 def test_a_text_that_a_twin_of_a_test_text_would_repeat_is_not_trained_on(tmp_path):
     """Texts written for all groups alike, no run of eight words without a group's: each is the twin of three others."""
     domain, lines = {**tickets.write(tmp_path), "fixture": False}, []

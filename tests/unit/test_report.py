@@ -293,6 +293,19 @@ def test_a_pool_that_no_row_could_judge_is_told_in_a_sentence(monkeypatch):
     assert answer.summary(facts, "bought", rows) == told
 
 
+def test_a_pool_that_has_beta_but_no_label_probability_was_not_tested():
+    row = {
+        "effect": "level",
+        "verdict": "supported",
+        "margin": 0.02,
+        "model": None,
+        "spec": {"contrast": "german-indian"},
+    }
+    facts = SimpleNamespace(claims=None, gammas=[0.5], title=lambda axis, name: name, placed=lambda said, place: said)
+    told = answer.summary(facts, "bought", {"german-indian": {"level": row}})
+    assert told == "bought, mixed in at γ 0.50, was not tested for german-indian."
+
+
 def test_a_study_without_a_natural_pool_says_so(tmp_path):
     config = simulated_study.configuration(bias=["contrastive-explicit", "balanced"], seed=[1, 2], task=TASKS[:1])
     told = first_screen(written(tmp_path, config)[1])

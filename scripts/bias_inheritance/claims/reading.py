@@ -99,9 +99,14 @@ def pools_from_files(claims):
 
 
 def deciding(effects):
-    """The deciding row of a contrast or group: relative to as much real text, if the study has it."""
+    """The deciding row of a contrast or group: relative to as much real text, if the study has it, else to the originals.
+
+    Without a label probability there is only the row of β, by which `safety` is not tested.
+    """
     natural = effects.get("natural")
-    return natural if natural and natural["verdict"] != "not tested" else effects.get("augmentation", natural)
+    if natural and natural["verdict"] != "not tested":
+        return natural
+    return effects.get("augmentation") or natural or effects["level"]
 
 
 def safety(claims, row):
@@ -109,8 +114,8 @@ def safety(claims, row):
 
     A gap that changes in either direction is not safe; a group whose score increases gains.
     """
+    if row["effect"] == "level" or row["verdict"] == "not tested":
+        return "not tested"
     if row["verdict"] == "contradicted":
         return "gains" if "group" in row["spec"] and row["estimate"] > 0 else "not safe"
-    if row["verdict"] == "supported" and not unseen(claims, row):
-        return "safe"
-    return "not tested" if row["verdict"] == "not tested" else "unseen"
+    return "safe" if row["verdict"] == "supported" and not unseen(claims, row) else "unseen"

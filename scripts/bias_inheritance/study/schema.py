@@ -475,7 +475,10 @@ class Dataset(Keys):
     corpus: Text
     domain: Text = required("a file of catalog/domains")
     language: Text
-    labels: Words = required("{label in the file: scored option}")
+    columns: Columns = required("the columns of the text and, unless `votes` determine it, of the label")
+    votes: Votes = optional("determines the label, instead of columns.label")
+    values: Words = optional("{value in the file: label}, if they differ")
+    labels: Words = required("{label: scored option}")
     positive: Names = required("labels that count as a detection")
     question: Text
     licence: Text
@@ -484,11 +487,12 @@ class Dataset(Keys):
 
 class FileDataset(Dataset):
     file: Text = required("in data_dir")
-    text: Text = required("the field with the text")
 
 
 class HubDataset(Dataset):
-    hub: mapping(id=Text, revision=Text, files=Text, text=Text, label=Text, values=Words)
+    hub: Text = required("id of a data set of the hub")
+    revision: Text = required("its commit or branch")
+    splits: Names = optional("the data's own splits that are read; all without it")
 
 
 class LabelledTexts(Task):
