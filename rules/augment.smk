@@ -15,7 +15,7 @@ rule write_pool:
         f"{LOGS}/write_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
         model=model_constraint(runs_here),
-        bias=bias_constraint("generated"),
+        bias=bias_constraint(is_generated),
     priority: BEFORE_TRAINING
     container:
         image("gpu")
@@ -54,7 +54,7 @@ rule rewrite_pool:
         f"{LOGS}/rewrite_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
         model=model_constraint(runs_here),
-        bias=bias_constraint("generated"),
+        bias=bias_constraint(grid.later_prompts),
     priority: BEFORE_TRAINING
     container:
         image("gpu")
@@ -68,7 +68,9 @@ rule rewrite_pool:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                **pool_parameters(w, grid.augmented_count(grid.originals_of(config, w.domain), w.gamma)),
+                **pool_parameters(
+                    w, grid.augmented_count(grid.originals_of(config, w.domain), w.gamma), int(w.round) + 1
+                ),
                 **writer_parameters(w),
                 "cell": {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
             }
@@ -80,7 +82,7 @@ rule rewrite_pool:
 use rule write_pool as write_pool_served with:
     wildcard_constraints:
         model=model_constraint(grid.served),
-        bias=bias_constraint("generated"),
+        bias=bias_constraint(is_generated),
     localrule: True
     container:
         image("cpu")
@@ -89,7 +91,7 @@ use rule write_pool as write_pool_served with:
 use rule rewrite_pool as rewrite_pool_served with:
     wildcard_constraints:
         model=model_constraint(grid.served),
-        bias=bias_constraint("generated"),
+        bias=bias_constraint(grid.later_prompts),
     localrule: True
     container:
         image("cpu")
@@ -113,7 +115,7 @@ rule copy_pool:
     log:
         f"{LOGS}/copy_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
-        bias=bias_constraint("originals", "reserve", "file"),
+        bias=bias_constraint(lambda name: not is_generated(name)),
     priority: BEFORE_TRAINING
     localrule: True
     container:

@@ -39,7 +39,7 @@ rule finetune:
                 "alignment": alignment_of(w),
                 "seed": int(w.seed),
             },
-            axes=["model", "domain", "gamma", "mitigation", "seed"],
+            axes=["model", "domain", "gamma", "mitigation", "seed", "round"],
         ),
     shell:
         step_command("{params.script}")
@@ -64,5 +64,5 @@ use rule finetune as finetune_served with:
                 "settings": grid.finetune_settings(config, w.model, w.domain),
                 "seed": int(w.seed),
             },
-            axes=["model", "domain", "gamma", "mitigation", "seed"],
+            axes=["model", "domain", "gamma", "mitigation", "seed", "round"],
         ),

@@ -13,7 +13,12 @@ LEAFED = 6  # items of a task that are embedded
 ANSWERS = 6  # cells whose answers stand side by side
 PANELS = 6  # pools whose projection is drawn
 PLACE = ["model", "domain", "bias"]
-FORMS = {"packed": "NF4, packed 4-bit", "dequantised": "NF4-rounded weights, dequantised", "api": "behind a server"}
+FORMS = {
+    "packed": "NF4, packed 4-bit",
+    "dequantised": "NF4-rounded weights, dequantised",
+    "plain": "bf16 weights, not quantised",
+    "api": "behind a server",
+}
 
 
 def pools(facts):

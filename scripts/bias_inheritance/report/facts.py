@@ -12,7 +12,7 @@ from bias_inheritance.tasks import metrics
 
 ALL = "all"  # seeds or contrasts together, in inheritance.csv
 # metrics that say something of the run itself
-FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean")
+FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean", "macro_f1_mean_second_prompt")
 MOST_GROUPS = 8  # panels of a figure by group; its table holds all
 EXTREMES = {"largest_gap": "largest gap", "worst_group": "worst group", "all": "all items"}
 BASELINES = {"untuned": "Untuned model", "original": "Originals alone"}

@@ -189,7 +189,7 @@ class Grid(Keys):
 
 class Rounds(Keys):
     count: int = required("rounds of augmentation and training", ge=1, le=100)
-    arm: Literal["replace", "accumulate"] = required("which pools the mix of a round draws on")
+    arm: Literal["replace", "accumulate-subsample", "accumulate"] = required("which pools the mix of a round draws on")
     start: Literal["base", "continue"] = required("what a round trains from")
 
 
@@ -230,6 +230,7 @@ class DomainSettings(Keys):
 class Evaluation(Keys):
     items: dict[str, Items | None] = required("most items per task, in the task's own unit; null: all")
     items_per_dataset: Items | None = required("the same per dataset, for tasks that `items` does not name")
+    second_prompt: int = required("texts per dataset to ask by a task's second prompt too", ge=0, le=10**7)
     datasets: Names | None = required("datasets of the culture tasks; null: all that are files")
     bootstrap: int = required("replicates of the within-run intervals", ge=100, le=10**6)
 
@@ -334,6 +335,9 @@ class Bias(Keys):
     plant: Share = optional("share of the compared groups' samples that is relabelled")
     shift: Literal[True] = optional("copies are changed in style and length")
     associate: Share = optional("how far the group follows the label: 0 independent, 1 one group per label")
+    later_rounds: Text = optional(
+        "the generated pool with whose prompts the tuned model writes the later rounds of a copied one"
+    )
 
 
 # ---- catalog/domains -----------------------------------------------------------------------------------------------
@@ -477,6 +481,7 @@ class Dataset(Keys):
     language: Text
     labels: Words = required("{label in the file: option that is scored}")
     positive: Names = required("labels that detect something")
+    words: Words = optional("{label in the file: option of the second prompt}")
     question: Text
     licence: Text
     origin: Text
@@ -492,7 +497,8 @@ class HubDataset(Dataset):
 
 
 class LabelledTexts(Task):
-    prompt: template("text", "question")
+    prompt: template("text", "question", "options")
+    second_prompt: template("text", "question", "options") = optional("asks for `words` of the datasets")
     longest_text: Count = required("characters at which longer texts are cut")
     datasets: Annotated[dict[FolderName, by_key(file=FileDataset, hub=HubDataset)], Field(min_length=1)]
 
@@ -673,9 +679,9 @@ class Model(Keys):
 
 class LocalModel(Model):
     source: by_key(package=Package, hub=Hub, random=Random, api=Api)
-    form: mapping(cpu=Literal["dequantised"], cuda=Literal["dequantised", "packed"]) = required(
-        "the NF4 base on each device"
-    )
+    form: by_shape(
+        Literal["plain"], mapping=mapping(cpu=Literal["dequantised"], cuda=Literal["dequantised", "packed"])
+    ) = required("the NF4 base on each device; plain: the base in bf16, not quantised")
     finetune: LocalTraining
 
 
@@ -823,7 +829,9 @@ class Contrast(Keys):
     effect: Effect = required("of what the contrast is: a cell minus its control, or `level`, the score itself")
     mitigation: Text = optional("default none")
     gamma: Gammas = optional("lowest and highest γ that count; default every γ above 0")
-    over: Literal["mean", "gamma", "round"] = optional("mean over γ (default), slope over γ or over rounds")
+    over: Literal["mean", "gamma", "round", "last-step", "step-change"] = optional(
+        "mean over γ (default); slope over γ or over rounds; change in the last round; that minus the change in round 2"
+    )
     at: Positive = optional("gives a slope as the change over this much γ or this many rounds; default 1")
     minus: Minus = optional("subtracts the same contrast of another outcome, pool or mitigation")
     than: mapping(biases=Names) = optional("subtracts the same contrast, `minus` included, of these pools")
