@@ -40,7 +40,11 @@ def drawn(project, bias, number):
 
 @pytest.mark.parametrize(
     ("arm", "third"),
-    [("replace", {3: 12}), ("accumulate-subsample", {1: 4, 2: 4, 3: 4}), ("accumulate", {1: 12, 2: 12, 3: 12})],
+    [
+        ("accumulate", {1: 12, 2: 12, 3: 12}),
+        pytest.param("accumulate-subsample", {1: 4, 2: 4, 3: 4}, marks=pytest.mark.long),
+        pytest.param("replace", {3: 12}, marks=pytest.mark.long),
+    ],
 )
 def test_a_stop_in_round_two_repeats_nothing_and_more_rounds_run_alone(arm, third, tmp_path):
     project = copy_project(tmp_path / "project")
