@@ -336,6 +336,16 @@ def test_a_grid_in_which_no_claim_can_get_a_verdict_is_told(config, changes, tol
     assert found == [] if told is None else found[0].startswith(start + told)
 
 
+def test_a_study_of_rounds_without_real_text_in_all_of_them_is_told(config):
+    told = "warning: later rounds of associated-100 are no real text, so β is measured against `original`; add faithful"
+    config["grid"] |= {"bias": ["neutral", "associated-100"]}
+    assert told not in checks.warnings(config)
+    config["rounds"]["count"] = 2
+    assert told in checks.warnings(config)
+    config["grid"]["bias"].append("faithful")
+    assert told not in checks.warnings(config)
+
+
 def test_a_pool_of_mitigated_need_not_be_in_the_grid(config):
     config["grid"]["bias"] = ["contrastive-explicit", "balanced"]
     checks.check(config, [("config.yaml", config)])

@@ -156,7 +156,7 @@ def _faults_of_bias(bias):
         text = "originals alone gives plain copies of D_o, which only a negative-control may be; add associate or shift, or use reserve"
         yield ["source"], text
     if "later_rounds" in bias:
-        generated = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
+        generated = [name for name in catalog.names("bias") if catalog.load("bias", name).get("source") == "generated"]
         if bias["source"] == "generated":
             yield (
                 ["later_rounds"],
@@ -567,6 +567,11 @@ def warnings(config):
     untreated = set(config["grid"]["mitigation"]) - {cell["mitigation"] for cell in grid.cells(config)}
     if untreated and any(config["grid"]["gamma"]):
         lines.append(f"no cell is trained with {', '.join(sorted(untreated))}: no pool of grid.bias is mitigated")
+    carried = [name for name in config["grid"]["bias"] if "later_rounds" in catalog.load("bias", name)]
+    if carried and config["rounds"]["count"] > 1 and grid.real_text(config) is None:
+        lines.append(
+            f"later rounds of {', '.join(carried)} are no real text, so β is measured against `original`; add faithful"
+        )
     reason = _no_verdict(config)
     if reason:
         lines.append(f"no claim of catalog/claims.yaml can get a verdict: {reason}")
