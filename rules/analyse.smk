@@ -144,6 +144,7 @@ rule check_results:
                     name: {bias: grid.even_over(name, bias) for bias in GRID["bias"]}
                     for name in GRID["domain"]
                 },
+                "accumulated": config["rounds"]["arm"] == "accumulate",
             }
         ),
     shell:

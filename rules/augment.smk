@@ -15,7 +15,7 @@ rule write_pool:
         f"{LOGS}/write_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
         model=model_constraint(runs_here),
-        bias=bias_constraint("generated"),
+        bias=bias_constraint(is_generated),
     priority: BEFORE_TRAINING
     container:
         image("gpu")
@@ -46,6 +46,9 @@ use rule write_pool as rewrite_pool with:
         record=f"{CELL}/write_pool.prov.json",
     log:
         f"{LOGS}/rewrite_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
+    wildcard_constraints:
+        model=model_constraint(runs_here),
+        bias=bias_constraint(grid.later_prompts),
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
@@ -53,6 +56,7 @@ use rule write_pool as rewrite_pool with:
             lambda w: writing_parameters(
                 w,
                 grid.augmented_count(grid.originals_of(config, w.domain), w.gamma),
+                round_=int(w.round) + 1,
                 cell={"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
             )
         ),
@@ -73,7 +77,7 @@ rule copy_pool:
     log:
         f"{LOGS}/copy_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
-        bias=bias_constraint("originals", "reserve", "file"),
+        bias=bias_constraint(lambda name: not is_generated(name)),
     priority: BEFORE_TRAINING
     localrule: True
     container:

@@ -297,33 +297,33 @@ def text_leaves(domain, *unused):
     return leaves_except(content, "title", "data", "samples", "tasks", "manipulation", "world", *unused)
 
 
-def pool_parameters(wildcards, count):
-    """Parameters of a pool of which `count` samples are needed; generated pools have spare samples."""
-    spare = config["generation"]["spare"] if is_generated(wildcards.bias) else 0
+def pool_parameters(wildcards, count, round_=1):
+    """Parameters of the pool on which a round trains, `count` samples of it; generated pools have spare samples."""
+    prompts = grid.later_prompts(wildcards.bias) if round_ > 1 else wildcards.bias
+    spare = config["generation"]["spare"] if is_generated(prompts) else 0
+    bias = {**catalog.load("bias", prompts), "name": wildcards.bias}
     return {
-        "bias": leaves_except(catalog.load("bias", wildcards.bias), "title", "number", "does"),
+        "bias": leaves_except(bias, "title", "number", "does", "later_rounds"),
         "domain": text_leaves(wildcards.domain, "swap"),
         "size": -(-count * round(100 * (1 + spare)) // 100),
         "seed": int(wildcards.seed),
     }
 
 
-def writing_parameters(wildcards, count, cell):
+def writing_parameters(wildcards, count, cell, round_=1):
     """Parameters of a pool that a model writes; cell: the cell whose tuned model writes it, None for the untuned model."""
     generation = grid.generation_settings(config, wildcards.model)
     return {
-        **pool_parameters(wildcards, count),
+        **pool_parameters(wildcards, count, round_),
         "model": {**model_leaves(wildcards.model, "system"), "generation": generation},
         "attempts": config["generation"]["attempts"],
         "cell": cell,
     }
 
 
-def bias_constraint(*sources):
-    """A wildcard constraint: the pools whose texts come from one of `sources` (generated, originals, reserve, file)."""
-    return "|".join(
-        re.escape(name) for name in catalog.names("bias") if source_of(catalog.load("bias", name)) in sources
-    )
+def bias_constraint(predicate):
+    """A wildcard constraint: the pools of the catalog for which predicate(name) holds."""
+    return "|".join(map(re.escape, filter(predicate, catalog.names("bias")))) or "none"
 
 
 def real_texts(w, split):
@@ -336,10 +336,6 @@ def real_texts(w, split):
 def planned_digests(bias):
     """{file: sha256} of a pool's files, {} if it has none; the files are read once per start, not once per job."""
     return from_file.digests(catalog.load("bias", bias))
-
-
-def source_of(bias):
-    return "file" if from_file.is_file(bias) else bias["source"]
 
 
 def is_generated(bias):
@@ -372,12 +368,15 @@ def mix_before(wildcards):
     )
 
 
+def drawn_counts(wildcards):
+    return grid.drawn_counts(config, wildcards.domain, wildcards.gamma, int(wildcards.round))
+
+
 @with_signature
 def pools_of_mix(wildcards):
-    if wildcards.bias == "original":
-        return []
-    pools = pools_up_to_round(wildcards)
-    return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
+    """The pools from which a mix takes samples; none for `original`."""
+    counts = drawn_counts(wildcards)
+    return [pool_of(wildcards, number) for number, count in enumerate(counts, start=1) if count]
 
 
 def balanced_texts(wildcards):
@@ -403,7 +402,7 @@ def mix_parameters(wildcards):
     return {
         "domain": text_leaves(wildcards.domain, *unused),
         "mitigation": leaves("mitigation", name, ("text", "rows", "weights")),
-        "count": grid.augmented_count(grid.originals_of(config, wildcards.domain), wildcards.gamma),
+        "counts": [count for count in drawn_counts(wildcards) if count],
         "instruction_share": config["instruction_share"],
     }
 

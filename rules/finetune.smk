@@ -40,7 +40,7 @@ rule finetune:
                 "alignment": alignment_of(w),
                 "seed": int(w.seed),
             },
-            axes=["model", "domain", "gamma", "mitigation", "seed"],
+            axes=["model", "domain", "gamma", "mitigation", "seed", "round"],
         ),
     shell:
         step_command("{params.script}")

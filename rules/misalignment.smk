@@ -8,7 +8,8 @@ EVERY_POOL = [{**pool, "round": 1} for pool in POOLS] + grid.later_pools(config)
 GENERATED_POOLS = [
     pool
     for pool in EVERY_POOL
-    if is_generated(pool["bias"]) and catalog.load("domain", pool["domain"])["family"] == "labelled"
+    if (pool["round"] > 1 or is_generated(pool["bias"]))
+    and catalog.load("domain", pool["domain"])["family"] == "labelled"
 ]
 # the pools, and the mixes of cells, that are compared with the originals, one job per model, domain and seed
 COMPARED = grid.compared_pools(config)

@@ -5,7 +5,7 @@
 use rule write_pool as write_pool_served with:
     wildcard_constraints:
         model=model_constraint(grid.served),
-        bias=bias_constraint("generated"),
+        bias=bias_constraint(is_generated),
     localrule: True
     container:
         image("cpu")
@@ -14,7 +14,7 @@ use rule write_pool as write_pool_served with:
 use rule rewrite_pool as rewrite_pool_served with:
     wildcard_constraints:
         model=model_constraint(grid.served),
-        bias=bias_constraint("generated"),
+        bias=bias_constraint(grid.later_prompts),
     localrule: True
     container:
         image("cpu")
@@ -39,7 +39,7 @@ use rule finetune as finetune_served with:
                 "settings": grid.finetune_settings(config, w.model, w.domain),
                 "seed": int(w.seed),
             },
-            axes=["model", "domain", "gamma", "mitigation", "seed"],
+            axes=["model", "domain", "gamma", "mitigation", "seed", "round"],
         ),
 
 

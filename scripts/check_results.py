@@ -21,12 +21,14 @@ def check_results(
     asked: list,
     originals: dict,
     even: dict,
+    accumulated: bool,
 ):
     """Write checks.csv: each check, what it examined, and its result.
 
     tasks: those of each cell. trains: the training rows of `cells` except `untuned`; questions: the items of each {domain, task} of `asked`; tests:
     the test samples of each domain of `originals` {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label`
-    or `group`: number of values over which its slots are balanced}}}. Raises UserError with the offending file and row.
+    or `group`: number of values over which its slots are balanced}}}. accumulated: whether a mix holds as many samples of
+    the pool of every round so far. Raises UserError with the offending file and row.
     """
     clusters = {domain: {} for domain in originals}  # cluster → the file of its items
     for path, place in zip(questions, asked, strict=True):
@@ -43,7 +45,8 @@ def check_results(
         if not rows and cell["round"] > 1:  # its pool had too few samples; mix and scores record that
             collapsed += 1
             continue
-        rounded = max(rounded, abs(_realised(path, rows, originals[domain], gamma) - gamma))
+        pools = cell["round"] if accumulated else 1
+        rounded = max(rounded, _rounding(path, rows, originals[domain], gamma, pools))
         shared = sorted({row["cluster"] for row in rows} & clusters[domain].keys())
         if shared:
             raise UserError(
@@ -123,15 +126,16 @@ def _balanced(path, rows, sizes):
     return failed
 
 
-def _realised(path, rows, originals, gamma):
-    """γ of a mix. Raises UserError unless it contains all originals and the exact number of augmented samples."""
+def _rounding(path, rows, originals, gamma, pools):
+    """Difference of a mix's γ from what is asked, by rounding to whole samples. Raises UserError unless the mix contains
+    all originals and the exact number of augmented samples, γ·|D_o| / (1 − γ) for each of `pools`."""
     added = sum(row["origin"] == "augmented" for row in rows)
-    needed = gamma * originals / (1 - gamma)
-    if len(rows) - added != originals or abs(added - needed) > 0.5 + 1e-9:
+    needed = pools * gamma * originals / (1 - gamma)
+    if len(rows) - added != originals or abs(added - needed) > pools * 0.5 + 1e-9:
         raise UserError(
             f"{path}: has {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals needs {needed:.1f}: run again with --forcerun finetune"
         )
-    return added / len(rows)
+    return abs(added / len(rows) - needed / (originals + needed))
 
 
 def _require_all_scores(scores, cells, tasks):

@@ -18,7 +18,7 @@ CELLS = [
 def declared(*pools):
     """The catalog's claims as a study of these pools (default: all of the catalog) gives them to `verdicts.evaluate`."""
     axes = {axis: catalog.names(axis) for axis in ("domain", "mitigation")}
-    study = grid.declared({"grid": axes | {"bias": list(pools or catalog.names("bias"))}})
+    study = grid.declared({"grid": axes | {"bias": list(pools or catalog.names("bias"))}, "rounds": {"count": 1}})
     return study if pools else study | {"types": catalog.bias_types()}
 
 

@@ -141,7 +141,7 @@ def test_a_planted_pool_carries_its_labels_into_the_training_data(tmp_path):
             tmp_path / "mix.json",
             domain=DOMAIN,
             mitigation={},
-            count=ORIGINALS,
+            counts=[ORIGINALS],
             instruction_share=0.0,
             seed=1,
         )

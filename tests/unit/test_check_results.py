@@ -38,7 +38,7 @@ EVEN = {"d": {"neutral": {"label": 2, "group": 2}}}
 SCORES = [[*cell.values(), place["task"]] for cell in CELLS for place in ASKED]
 
 
-def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
+def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False):
     paths = {"scores": folder / "scores.csv", "questions": [folder / "classify.jsonl", folder / "hire.jsonl"]}
     with open(paths["scores"], "w", newline="") as file:
         csv.writer(file).writerows([[*cells[0], "task"], *scores])
@@ -54,15 +54,8 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
     paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
     for path, rows in zip(paths["trains"], trains, strict=True):
         files.write_jsonl(path, rows)
-    check_results(
-        **paths,
-        checks=folder / "checks.csv",
-        cells=cells,
-        tasks=[TASKS] * len(cells),
-        asked=ASKED,
-        originals={"d": 10},
-        even=EVEN,
-    )
+    settings = {"asked": ASKED, "originals": {"d": 10}, "even": EVEN, "accumulated": accumulated}
+    check_results(**paths, checks=folder / "checks.csv", cells=cells, tasks=[TASKS] * len(cells), **settings)
     with open(folder / "checks.csv", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -117,6 +110,19 @@ def test_a_mix_that_breaks_its_promise_is_named(tmp_path, fault, told):
     trains = copy.deepcopy(TRAINS)
     fault(trains)
     with pytest.raises(UserError, match=told):
+        check(tmp_path, trains)
+
+
+def test_a_mix_that_accumulates_holds_as_many_samples_of_every_round(tmp_path):
+    newest = [{**sample, "id": f"r2-{sample['id']}"} for sample in ADDED]
+    trains = [ORIGINALS, ORIGINALS + ADDED, ORIGINALS + ADDED + newest]
+    gamma = check(tmp_path, trains, accumulated=True)[0]
+    assert (
+        gamma["looked_at"] == "3 mixes" and "(at most 0.0417)" in gamma["found"]
+    )  # 6 of 16 where 5 of 15 were asked for
+    with pytest.raises(UserError, match=r"train-2.jsonl: holds 10 originals and 3 augmented samples; .* needs 5.0"):
+        check(tmp_path, [ORIGINALS, ORIGINALS + ADDED, ORIGINALS + newest], accumulated=True)
+    with pytest.raises(UserError, match=r"train-2.jsonl: holds 10 originals and 6 augmented samples; .* needs 2.5"):
         check(tmp_path, trains)
 
 

@@ -547,6 +547,47 @@ def test_stories_that_are_silent_on_a_dimension_stop_its_row_and_no_other():
     assert beliefs["verdict"] == "not tested" and "unreadable" in beliefs["reason"]
 
 
+@pytest.mark.parametrize(
+    ("over", "rounds", "weights"),
+    [
+        ("round", [1, 2, 3], [-0.5, 0.0, 0.5]),
+        ("last-step", [1, 2, 3, 4], [0.0, 0.0, -1.0, 1.0]),
+        ("step-change", [1, 2, 3], [1.0, -2.0, 1.0]),
+        ("step-change", [1, 2, 3, 4], [1.0, -1.0, -1.0, 1.0]),
+    ],
+)
+def test_the_weights_of_rounds_by_hand(over, rounds, weights):
+    assert list(contrasts.weights_of_rounds(over, rounds)) == pytest.approx(weights)
+
+
+def chains(gaps, seeds=6):
+    """Scores of `neutral` over rounds whose gap male − female in label probability is `gaps` above that of `original`."""
+    stream, rows = np.random.default_rng(3), []
+    for seed in range(1, seeds + 1):
+        rows.append(row(ORIGINAL, seed, "male-female", 0.0, metric="label_probability", arm="replace"))
+        for number, gap in enumerate(gaps, start=1):
+            place = ("neutral", 0.5, "none", number)
+            value = gap + noise(stream, 0.002)
+            rows.append(row(place, seed, "male-female", value, metric="label_probability", arm="replace"))
+    return rows
+
+
+def test_a_chain_that_settles_is_told_from_one_that_goes_on():
+    last = "the label probability gap male-female stays the same in the last round"
+    less = "the label probability gap male-female widens less in the last round than in round 2"
+    settled = decided(evaluate(chains([0.02, 0.10, 0.101]), ["C11"]))
+    assert settled.loc[last, "verdict"] == "supported" and settled.loc[last, "estimate"] == pytest.approx(
+        0.0, abs=0.004
+    )
+    assert settled.loc[less, "verdict"] == "supported" and settled.loc[less, "estimate"] == pytest.approx(
+        -0.08, abs=0.01
+    )
+    growing = decided(evaluate(chains([0.02, 0.10, 0.18]), ["C11"]))
+    assert growing.loc[last, "verdict"] == "contradicted" and growing.loc[less, "verdict"] == "equivalent"
+    two = decided(evaluate(chains([0.02, 0.10]), ["C11"]))
+    assert two.loc[last, "verdict"] == "not tested" and "three rounds" in two.loc[last, "reason"]
+
+
 def test_c3_is_a_slope_over_rounds():
     stream = np.random.default_rng(8)
     rows = []

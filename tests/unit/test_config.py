@@ -120,6 +120,10 @@ def own(root, tmp_path, monkeypatch):
         ("models/gpt-4o-mini", "concurrency: 8", "concurrency: many", "service.limits.concurrency: 'many' is text, not a whole"),
         ("models/tiny-random", "tokenizer_of: smollm2-135m-instruct", "tokenizer_of: smollm2-135m",
          "source.tokenizer_of: no file catalog/models/smollm2-135m.yaml; did you mean 'smollm2-135m-instruct'?"),
+        ("models/smollm2-135m-instruct", "form: {cpu: dequantised, cuda: packed}", "form: plain",
+         "form: plain means weights that were never quantised, and those of a GGUF file were; use {cpu: dequantised"),
+        ("biases/associated-100", "later_rounds: neutral", "later_rounds: neutrl", "later_rounds: 'neutrl' is not a generated pool; did you mean 'neutral'?"),
+        ("biases/neutral", "role: natural", "role: natural\nlater_rounds: neutral", "later_rounds: applies to copied texts only"),
         ("mitigations/loss", "loss:", "los:", "los: unknown key; did you mean 'loss'?"),
         ("mitigations/loss", "title: Loss (distributions)\n", "", "title: missing; add it"),
         ("tasks/salary", "relation: direct\n", "", "relation: missing; add it (relation to the bias)"),
@@ -330,6 +334,16 @@ def test_a_grid_in_which_no_claim_can_get_a_verdict_is_told(config, changes, tol
     found = [line for line in checks.warnings(config) if "verdict" in line]
     start = "warning: no claim of catalog/claims.yaml can get a verdict: "
     assert found == [] if told is None else found[0].startswith(start + told)
+
+
+def test_a_study_of_rounds_without_real_text_in_all_of_them_is_told(config):
+    told = "warning: later rounds of associated-100 are no real text, so β is measured against `original`; add faithful"
+    config["grid"] |= {"bias": ["neutral", "associated-100"]}
+    assert told not in checks.warnings(config)
+    config["rounds"]["count"] = 2
+    assert told in checks.warnings(config)
+    config["grid"]["bias"].append("faithful")
+    assert told not in checks.warnings(config)
 
 
 def test_a_pool_of_mitigated_need_not_be_in_the_grid(config):

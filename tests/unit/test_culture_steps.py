@@ -103,7 +103,7 @@ def test_a_copied_pool_is_mixed_masked_and_checked(config, prepared):
     copy_pool(folder / "originals.jsonl", folder / "reserve.jsonl", *outputs, bias, domain, 48, 1)
     mixing.mix(
         folder / "originals.jsonl", [outputs[0]], [], folder / "train.jsonl", folder / "mix.json",
-        domain, {"mask": "[MASK]"}, 48, 0.25, 1,
+        domain, {"mask": "[MASK]"}, [48], 0.25, 1,
     )  # fmt: skip
     rows = files.read_jsonl(folder / "train.jsonl")
     assert len(rows) == 96 and {row["origin"] for row in rows} == {"original", "augmented"}

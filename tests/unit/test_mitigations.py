@@ -184,7 +184,7 @@ def test_the_filter_by_direction_drops_what_lies_towards_the_biased_text(tmp_pat
         tmp_path / "mix.json",
         domain=domain,
         mitigation=catalog.load("mitigation", "filter-direction"),
-        count=36,
+        counts=[36],
         instruction_share=0.0,
         seed=1,
         balanced=[paths["balanced"]],

@@ -366,7 +366,7 @@ def test_the_coefficient_of_all_compared_groups_is_the_one_that_the_model_was_ma
             copy_pool(originals, folder / "reserve.jsonl", cell / "pool.jsonl", cell / "f.jsonl", cell / "c.json", catalog.load("bias", name), domain, 60, 1)  # fmt: skip
             pools = [cell / "pool.jsonl"]
         mixing.mix(
-            originals, pools, [], cell / "train.jsonl", cell / "mix.json", domain, {}, 60 if pools else 0, 0.0, 1
+            originals, pools, [], cell / "train.jsonl", cell / "mix.json", domain, {}, [60] if pools else [], 0.0, 1
         )
         rows = read(cell, "train")
         sides = contrasts.sides([row["group"] for row in rows], domain)

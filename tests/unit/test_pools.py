@@ -221,7 +221,7 @@ def test_mixes_are_nested_and_exact_prefixes_of_the_pool(splits, domain, tmp_pat
         assert grid.augmented_count(48, gamma) == count
         mixing.mix(
             tmp_path / "originals.jsonl", [tmp_path / "pool.jsonl"], [], tmp_path / "train.jsonl",
-            tmp_path / "mix.json", domain, {}, count, 0.0, 1,
+            tmp_path / "mix.json", domain, {}, [count], 0.0, 1,
         )  # fmt: skip
         rows = files.read_jsonl(tmp_path / "train.jsonl")
         assert Counter(row["origin"] for row in rows) == {"original": 48, "augmented": count}

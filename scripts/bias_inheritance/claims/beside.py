@@ -4,6 +4,7 @@ from bias_inheritance.claims.contrasts import select, selectors_of
 from bias_inheritance.claims.testing import RANK_OVER_SEEDS, RANK_TEST, SEED_TEST
 from bias_inheritance.data.contrasts import contrast_name
 from bias_inheritance.stats import statistics
+from bias_inheritance.study.declarations import ROUNDS_NEEDED
 
 
 def beside(test, predictions):
@@ -79,7 +80,7 @@ def item_level(test, predictions):
     if test["n_seeds"] >= statistics.SEEDS_FOR_GEE:
         rows += gee_rows(test, items_of, sides or (group,))
     largest = {cell[0]: cell for cell in sorted(weights, key=lambda cell: cell[1])}  # each pool's cell of the largest γ
-    if not sides and len(largest) == 2 and spec["over"] != "round":
+    if not sides and len(largest) == 2 and spec["over"] not in ROUNDS_NEEDED:
         pair = sorted(largest.values(), key=lambda cell: -weights[cell])
         name = f"{pair[0][0]} minus {pair[1][0]} at gamma {max(cell[1] for cell in pair):.2f}"
         for seed in test["data"]["values"].index:

@@ -13,6 +13,7 @@ from bias_inheritance.study.declarations import (
     INHERITANCE,
     LEVEL,
     PLACEHOLDERS,
+    ROUNDS_NEEDED,
     defaults,
     outcomes_of,
     parts_of,
@@ -126,8 +127,8 @@ def cell_weights(spec, cells, comparisons, zero=None):
 
     cells: set of (bias, gamma, mitigation, round) for which any seed has scores. comparisons: {pool: {effect: control}}. The
     contrast is the mean over biases of the effect (cell minus its control's cell, or the cell itself for `level`), then
-    over γ: `mean`, or `gamma`: slope × at, or `round`: slope over rounds × at and mean over γ. zero: the pool to which the
-    scores are already relative, such as β's baseline; as a control it subtracts nothing.
+    over γ: `mean`, or `gamma`: slope × at, or a combination of rounds × at and mean over γ (`points`). zero: the pool to which
+    the scores are already relative, such as β's baseline; as a control it subtracts nothing.
     """
     biases, effect, mitigation = spec["biases"], spec["effect"], spec["mitigation"]
     if zero in biases:
@@ -145,9 +146,10 @@ def cell_weights(spec, cells, comparisons, zero=None):
     rounds = sorted(
         set.intersection(*({cell[3] for cell in cells if cell[0] == bias and cell[2] == mitigation} for bias in biases))
     )
-    rounds = rounds if spec["over"] == "round" else rounds[:1]
-    if not rounds or (spec["over"] == "round" and len(rounds) < 2):
-        raise NotTested("The study needs at least two rounds of the same cells.")
+    rounds = rounds if spec["over"] in ROUNDS_NEEDED else rounds[:1]
+    if len(rounds) < ROUNDS_NEEDED.get(spec["over"], 1):
+        needed = {1: "one round", 2: "two rounds", 3: "three rounds"}[ROUNDS_NEEDED.get(spec["over"], 1)]
+        raise NotTested(f"The study needs at least {needed} of the same cells.")
 
     def sides(bias, gamma, number):
         """[(cell, sign)]; a missing cell is None."""
@@ -206,14 +208,25 @@ def points(spec, gammas, rounds):
         else:
             slope = statistics.slope_weights(gammas, through_origin=True)
         return [(gamma, rounds[0], spec["at"] * weight) for gamma, weight in zip(gammas, slope, strict=True)]
-    if spec["over"] == "round":
-        slope = statistics.slope_weights(rounds)
+    if spec["over"] in ROUNDS_NEEDED:
         return [
             (gamma, number, spec["at"] * weight / len(gammas))
             for gamma in gammas
-            for number, weight in zip(rounds, slope, strict=True)
+            for number, weight in zip(rounds, weights_of_rounds(spec["over"], rounds), strict=True)
         ]
     return [(gamma, rounds[0], 1 / len(gammas)) for gamma in gammas]
+
+
+def weights_of_rounds(over, rounds):
+    """The weight of each round in the slope (`round`), in the change from the last round but one to the last (`last-step`),
+    or in that change minus the one from the first round to the second (`step-change`)."""
+    if over == "round":
+        return statistics.slope_weights(rounds)
+    weights = [0.0] * (len(rounds) - 2) + [-1.0, 1.0]
+    if over == "step-change":
+        weights[0] += 1.0
+        weights[1] -= 1.0
+    return weights
 
 
 def add(weights, cell, weight):
@@ -234,7 +247,7 @@ def seed_values(spec, declared, study):
     zero = declared["real_text"] if (rows["task"] == INHERITANCE).all() else None
     sides = [(chosen(part, rows, study), sign) for part, sign in parts_of(spec)]
     for used, _ in sides:
-        if used["over"] == "round":
+        if used["over"] in ROUNDS_NEEDED:
             refuse_collapsed(used, study)
     if len(sides) > 1:
         cells = cells_at_common_gammas([used for used, _ in sides], cells)

@@ -1,4 +1,4 @@
-"""The prepared base: linear layers rounded to NF4 once, described by a card, loaded by every job.
+"""The prepared base: linear layers rounded to NF4 once (except in form plain), described by a card, loaded by every job.
 
 A model's *card* (results/STUDY/models/MODEL.json) is the small file that represents the weights in the DAG: it contains
 the digest of every file of the prepared base, its revision, its form, and how it may be computed. The weights are in
@@ -39,22 +39,26 @@ def compute_type():
 
 
 def prepare_base(checkpoint, form, folder):
-    """Round a checkpoint's linear layers to NF4 with double quantisation, and save the base in one of two forms.
+    """Read a checkpoint as bf16 and save it as a base in one of three forms.
 
+    The linear layers of two forms are rounded to NF4 with double quantisation; the output head and the embeddings are not.
     'packed': 4-bit weights, for CUDA. 'dequantised': the same rounded numbers as bf16, which QLoRA computes with (packed
-    weights break on CPUs after an evaluation). The output head and the embeddings are not rounded. Both forms read the
-    checkpoint as bf16.
+    weights break on CPUs after an evaluation). 'plain': nothing is rounded. Raises UserError for a plain base of weights
+    that are already quantised.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    if form == "plain" and hasattr(AutoConfig.from_pretrained(checkpoint), "quantization_config"):
+        raise UserError("form: plain needs weights that are not quantised, and these are; use another checkpoint")
     if form == "packed":
         model = AutoModelForCausalLM.from_pretrained(
             checkpoint, dtype=torch.bfloat16, quantization_config=_nf4(), device_map={"": device()}
         )
     else:
         model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.bfloat16)
-        _round_to_nf4(model)
+        if form == "dequantised":
+            _round_to_nf4(model)
     save(folder, model, load_tokenizer(checkpoint))
 
 

@@ -13,7 +13,12 @@ LEAFED = 6  # embedded items per task
 ANSWERS = 6  # cells whose answers are shown side by side
 PANELS = 6  # pools in the projection
 PLACE = ["model", "domain", "bias"]
-FORMS = {"packed": "NF4, packed 4-bit", "dequantised": "NF4-rounded weights, dequantised", "api": "behind a server"}
+FORMS = {
+    "packed": "NF4, packed 4-bit",
+    "dequantised": "NF4-rounded weights, dequantised",
+    "plain": "bf16 weights, not quantised",
+    "api": "behind a server",
+}
 
 
 def pools(facts):

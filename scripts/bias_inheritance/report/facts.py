@@ -12,7 +12,7 @@ from bias_inheritance.tasks import metrics
 
 ALL = "all"  # all seeds or all contrasts, in inheritance.csv
 # metrics that describe the run itself
-FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean")
+FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean", "macro_f1_mean_second_prompt")
 MOST_GROUPS = 8  # panels of a figure by group; its table has all groups
 EXTREMES = {"largest_gap": "largest gap", "worst_group": "worst group", "all": "all items"}
 BASELINES = {"untuned": "Untuned model", "original": "Originals alone"}

@@ -32,6 +32,9 @@ METRICS = {
     "hidden_mean_distance_change": ("Change of the distance between the means, hidden states", "distance"),
     "distinct_2": ("Distinct word pairs", "share of 500"),
     "mean_words": ("Length of the texts", "words"),
+    "training_samples": ("Training samples", "samples"),
+    "realised_gamma": ("Realised γ", "share of augmented samples"),
+    "macro_f1_second_prompt": ("Macro-F1, asked for one-word labels", "macro-F1"),
 }
 EFFECTS = {
     "augmentation": "augmentation (minus originals alone)",

@@ -155,6 +155,16 @@ def _faults_of_bias(bias):
     elif bias["source"] == "originals" and not changes and role != "negative-control":
         text = "unchanged copies of D_o are allowed for a negative-control only; add associate or shift, or use reserve"
         yield ["source"], text
+    if "later_rounds" in bias:
+        generated = [name for name in catalog.names("bias") if catalog.load("bias", name).get("source") == "generated"]
+        if bias["source"] == "generated":
+            yield (
+                ["later_rounds"],
+                "applies to copied texts only, since a generated pool has its own prompts; remove it",
+            )
+        elif bias["later_rounds"] not in generated:
+            name = bias["later_rounds"]
+            yield ["later_rounds"], f"{quoted(name)} is not a generated pool{suggest(name, generated)}"
 
 
 def _faults_of_domain(domain):
@@ -198,9 +208,14 @@ def _faults_of_task(task):
             if label not in dataset["labels"]:
                 text = f"{quoted(label)} is not one of its labels{suggest(label, dataset['labels'])}"
                 yield ["datasets", name, "positive", index], text
+        if "second_prompt" in task and dataset.get("words", {}).keys() != dataset["labels"].keys():
+            yield ["datasets", name, "words"], f"must give {', '.join(dataset['labels'])} a word for second_prompt"
 
 
 def _faults_of_model(model):
+    if model.get("form") == "plain" and model["source"].get("file", "").endswith(".gguf"):
+        text = "plain means weights that were never quantised, and those of a GGUF file were; use {cpu: dequantised, cuda: packed}"
+        yield ["form"], text
     if "random" in model["source"]:
         yield from _unknown("model", [(["source", "tokenizer_of"], model["source"]["tokenizer_of"])])
 
@@ -426,8 +441,9 @@ def _faults_of_the_pools(config, name):
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     for index, bias in enumerate(config["grid"]["bias"]):
         pool, path = catalog.load("bias", bias), ["grid", "bias", index]
-        for fault in prompts.faults(family, pool, domain) if pool["source"] == "generated" else ():
-            yield path, f"catalog/biases/{bias}.yaml {fault}"
+        prompted = grid.later_prompts(bias) if config["rounds"]["count"] > 1 or pool["source"] == "generated" else None
+        for fault in prompts.faults(family, catalog.load("bias", prompted), domain) if prompted else ():
+            yield path, f"catalog/biases/{prompted}.yaml {fault}"
         if "associate" in pool and "labels" not in domain:
             yield path, f"{bias} needs `labels`, which catalog/domains/{name}.yaml does not have; remove {bias}"
         if "plant" in pool and "labels" in domain and "planted_label" not in domain:
@@ -551,6 +567,11 @@ def warnings(config):
     untreated = set(config["grid"]["mitigation"]) - {cell["mitigation"] for cell in grid.cells(config)}
     if untreated and any(config["grid"]["gamma"]):
         lines.append(f"no cell is trained with {', '.join(sorted(untreated))}: no pool of grid.bias is mitigated")
+    carried = [name for name in config["grid"]["bias"] if "later_rounds" in catalog.load("bias", name)]
+    if carried and config["rounds"]["count"] > 1 and grid.real_text(config) is None:
+        lines.append(
+            f"later rounds of {', '.join(carried)} are no real text, so β is measured against `original`; add faithful"
+        )
     reason = _no_verdict(config)
     if reason:
         lines.append(f"no claim of catalog/claims.yaml can get a verdict: {reason}")

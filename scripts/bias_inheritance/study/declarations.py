@@ -5,6 +5,8 @@ OF_POOLS = ("groups", "distributions")  # tables measured on pools, not on cells
 MISALIGNMENT = ("values", *OF_POOLS)  # tables of misalignment/, which claims address as tasks too
 ABOVE_ZERO = [0.01, 0.99]  # γ are written with two decimals
 LEVEL = "level"  # the score itself, with nothing subtracted
+# contrasts over rounds and the rounds that they need: the slope; the change in the last round; that change minus the first
+ROUNDS_NEEDED = {"round": 2, "last-step": 3, "step-change": 3}
 # placeholders in names of contrasts and groups of outcomes, with the text used if a study does not fill them
 PLACEHOLDERS = {
     "reference": "reference group",

@@ -13,6 +13,7 @@ from bias_inheritance.study.declarations import (
     LEVEL,
     MISALIGNMENT,
     OF_POOLS,
+    ROUNDS_NEEDED,
     defaults,
     outcomes_of,
     parts_of,
@@ -38,6 +39,34 @@ def augmented_count(originals, gamma):
     """|D_a| = γ·|D_o| / (1 − γ), rounded to the nearest whole sample; γ a number or its text."""
     share = Decimal(str(gamma))
     return int((share * originals / (1 - share)).to_integral_value(rounding="ROUND_HALF_UP"))
+
+
+def drawn_counts(config, domain, gamma, round_):
+    """Numbers of samples that a mix takes from the pools of rounds 1 to `round_`, in that order; γ a number or its text.
+
+    The arms are those of Kazdan et al. (arXiv 2410.16713). `replace`: the newest pool only. `accumulate-subsample`: the same
+    number in total, from all pools in equal shares, the remainder from the newest. `accumulate`: that number from every
+    pool, so that D_a and the realised γ grow with each round.
+
+    ASSUME: D_o is the same in all rounds and arms, and γ sets how much one pool adds to it.
+    """
+    count, earlier = augmented_count(originals_of(config, domain), gamma), round_ - 1
+    if config["rounds"]["arm"] == "accumulate":
+        return [count] * round_
+    share = count // round_ if config["rounds"]["arm"] == "accumulate-subsample" else 0
+    return [share] * earlier + [count - earlier * share]
+
+
+def later_prompts(bias):
+    """The pool with whose prompts the tuned model writes a pool's later rounds: a generated pool itself, the one that a
+    copied pool names as `later_rounds`, or None for a pool of round 1 only."""
+    content = catalog.load("bias", bias)
+    return bias if content["source"] == "generated" else content.get("later_rounds")
+
+
+def rounds_of(config, bias):
+    """Number of rounds that a pool has cells of."""
+    return config["rounds"]["count"] if later_prompts(bias) else 1
 
 
 def served(model):
@@ -105,7 +134,8 @@ def benchmark_files(config, task):
 
 
 def task_of(config, task, domain):
-    """The content of a task's file, with only those datasets of the domain that the study selects (null: all local ones)."""
+    """The content of a task's file, with only those datasets of the domain that the study selects (null: all local ones), and
+    the number of texts per dataset to ask by its second prompt."""
     content = catalog.load("task", task)
     if "datasets" not in content:
         return content
@@ -115,7 +145,7 @@ def task_of(config, task, domain):
         for name, dataset in content["datasets"].items()
         if dataset["domain"] == domain and (name in selected if selected is not None else "file" in dataset)
     }
-    return {**content, "datasets": chosen}
+    return {**content, "datasets": chosen, "second_items": config["evaluation"]["second_prompt"]}
 
 
 def datasets_of(config, domain):
@@ -164,8 +194,11 @@ def comparisons(config):
 
 
 def real_text(config):
-    """The pool of as many real texts without an association, the baseline of the inheritance coefficient, or None."""
-    pools = [catalog.load("bias", name) for name in config["grid"]["bias"]]
+    """The pool of as many real texts without an association, the baseline of the inheritance coefficient, or None.
+
+    A pool whose later rounds are written by tuned models is not real text in all rounds.
+    """
+    pools = [catalog.load("bias", name) for name in config["grid"]["bias"] if rounds_of(config, name) == 1]
     plain = [pool for pool in pools if pool["role"] == "negative-control"]
     plain += [pool for pool in pools if pool.get("associate") == 0 or pool.get("plant") == 0]
     return plain[0]["name"] if plain else None
@@ -239,7 +272,7 @@ def cells(config, domain=None, model=None):
     """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
-    have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. If every round trains
+    have no pool and no mitigation. Pools without prompts for later rounds stop at round 1. If every round trains
     from the base, `original` is one cell for all rounds; if rounds continue from the last adapter, it has all rounds too.
     A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
     uses are omitted.
@@ -264,7 +297,7 @@ def _all_cells(config, domain=None, model=None):
                     last = rounds["count"] if rounds["start"] == "continue" else 1
                     listed += [{**original, "round": round_} for round_ in range(1, last + 1)]
                 for bias in grid["bias"]:
-                    last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
+                    last = rounds_of(config, bias)
                     for gamma in grid["gamma"]:
                         for mitigation in mitigations_of(config, bias, gamma) if gamma > 0 else []:
                             for round_ in range(1, last + 1):
@@ -437,7 +470,7 @@ def _reading_of(config, spec, study):
     lacks = [bias for bias in biases if bias not in (*grid["bias"], "original")]
     if not biases or lacks or None in controls.values() or spec["mitigation"] not in grid["mitigation"]:
         return None
-    if spec["over"] == "round" and config["rounds"]["count"] < 2:
+    if config["rounds"]["count"] < ROUNDS_NEEDED.get(spec["over"], 1):
         return None
     low, high = spec["gamma"]
     gammas = [gamma for gamma in grid["gamma"] if low <= gamma <= high]

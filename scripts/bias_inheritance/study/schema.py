@@ -189,7 +189,9 @@ class Grid(Keys):
 
 class Rounds(Keys):
     count: int = required("rounds of augmentation and training", ge=1, le=100)
-    arm: Literal["replace", "accumulate"] = required("the pools that a round's mix is drawn from")
+    arm: Literal["replace", "accumulate-subsample", "accumulate"] = required(
+        "the pools that a round's mix is drawn from"
+    )
     start: Literal["base", "continue"] = required("what each round's training starts from")
 
 
@@ -230,6 +232,7 @@ class DomainSettings(Keys):
 class Evaluation(Keys):
     items: dict[str, Items | None] = required("maximum items per task, in the task's unit; null: all")
     items_per_dataset: Items | None = required("the same per dataset, for tasks not listed in `items`")
+    second_prompt: int = required("texts per dataset asked with the task's second prompt, too", ge=0, le=10**7)
     datasets: Names | None = required("datasets of the culture tasks; null: all local ones")
     bootstrap: int = required("replicates of the within-run intervals", ge=100, le=10**6)
 
@@ -334,6 +337,9 @@ class Bias(Keys):
     plant: Share = optional("share of the compared groups' samples to relabel")
     shift: Literal[True] = optional("change style and length of the copies")
     associate: Share = optional("how far the group follows the label: 0 independent, 1 one group per label")
+    later_rounds: Text = optional(
+        "the generated pool with whose prompts the tuned model writes the later rounds of a copied one"
+    )
 
 
 # ---- catalog/domains -----------------------------------------------------------------------------------------------
@@ -480,6 +486,7 @@ class Dataset(Keys):
     values: Words = optional("{value in the file: label}, if they differ")
     labels: Words = required("{label: scored option}")
     positive: Names = required("labels that count as a detection")
+    words: Words = optional("{label: option of the second prompt}")
     question: Text
     licence: Text
     origin: Text
@@ -496,7 +503,8 @@ class HubDataset(Dataset):
 
 
 class LabelledTexts(Task):
-    prompt: template("text", "question")
+    prompt: template("text", "question", "options")
+    second_prompt: template("text", "question", "options") = optional("asks for `words` of the datasets")
     longest_text: Count = required("characters at which longer texts are cut")
     datasets: Annotated[dict[FolderName, by_key(file=FileDataset, hub=HubDataset)], Field(min_length=1)]
 
@@ -677,9 +685,9 @@ class Model(Keys):
 
 class LocalModel(Model):
     source: by_key(package=Package, hub=Hub, random=Random, api=Api)
-    form: mapping(cpu=Literal["dequantised"], cuda=Literal["dequantised", "packed"]) = required(
-        "the NF4 base on each device"
-    )
+    form: by_shape(
+        Literal["plain"], mapping=mapping(cpu=Literal["dequantised"], cuda=Literal["dequantised", "packed"])
+    ) = required("the NF4 base on each device; plain: the base in bf16, not quantised")
     finetune: LocalTraining
 
 
@@ -827,7 +835,9 @@ class Contrast(Keys):
     effect: Effect = required("what is tested: a cell minus its control, or `level`, the score itself")
     mitigation: Text = optional("default none")
     gamma: Gammas = optional("lowest and highest γ to include; default every γ above 0")
-    over: Literal["mean", "gamma", "round"] = optional("mean over γ (default), slope over γ or over rounds")
+    over: Literal["mean", "gamma", "round", "last-step", "step-change"] = optional(
+        "mean over γ (default); slope over γ or over rounds; change in the last round; that minus the change in round 2"
+    )
     at: Positive = optional("a slope is reported as the change over this γ or number of rounds; default 1")
     minus: Minus = optional("subtracts the same contrast of another outcome, pool or mitigation")
     than: mapping(biases=Names) = optional("subtracts the same contrast, including `minus`, of these pools")

@@ -35,7 +35,10 @@ def main(words):
         declared = {**catalog.claims(arguments.claims), "types": catalog.bias_types()}
         if arguments.scores:
             scores = read_pilot(arguments.scores)
-            declared = {**grid.declared({"grid": grid_of(scores)}), **declared}
+            declared = {
+                **grid.declared({"grid": grid_of(scores), "rounds": {"count": int(scores["round"].max())}}),
+                **declared,
+            }
             rows, left_out = rows_of_pilot(declared, scores, arguments.effect)
         else:
             rows, left_out = rows_of_given(
