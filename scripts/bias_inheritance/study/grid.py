@@ -4,9 +4,10 @@ import json
 from decimal import Decimal
 from functools import cache
 from importlib import import_module
-from itertools import product
+from itertools import pairwise, product
 
 from bias_inheritance.data import benchmarks, contrasts
+from bias_inheritance.stats import inheritance
 from bias_inheritance.study import catalog
 from bias_inheritance.study.declarations import (
     INHERITANCE,
@@ -157,7 +158,8 @@ def contrasts_of(config):
 
 def declared(config):
     """The claims of the catalog, with the study's bias types, natural pools, pools from files, mitigations, contrasts of
-    its domains, controls of each pool, and the baseline of the inheritance coefficient."""
+    its domains, controls of each pool, and the baseline of the inheritance coefficient; of a study with looks also
+    `looks`: the seeds at each, the spending function, and the number of the current one."""
     natural = [name for name in config["grid"]["bias"] if catalog.load("bias", name)["role"] == "natural"]
     derived = {
         "types": types_of(config),
@@ -168,6 +170,8 @@ def declared(config):
         "comparisons": comparisons(config),
         "real_text": real_text(config),
     }
+    if "look" in (config.get("looks") or {}):
+        derived["looks"] = {key: config["looks"][key] for key in ("seeds", "spending", "look")}
     return {**catalog.claims(), **derived}
 
 
@@ -221,13 +225,18 @@ def cells(config, domain=None, model=None):
     have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. If every round trains
     from the base, `original` is one cell for all rounds; if rounds continue from the last adapter, it has all rounds too.
     A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
-    uses are omitted.
+    uses are omitted; with `looks`, cells of a seed that joins after every contrast that uses them was decided.
     """
     listed = _all_cells(config, domain, model)
-    if not config["claimed_only"]:
-        return listed
-    read = set().union(*(reading["cells"] for reading in claim_readings(config).values()))
-    return [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
+    if config["claimed_only"]:
+        read = set().union(*(reading["cells"] for reading in claim_readings(config).values()))
+        listed = [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
+    decided = _decided_cells(config)
+    return [
+        cell
+        for cell in listed
+        if cell["bias"] in ("untuned", "original") or place(cell) not in decided.get(cell["seed"], ())
+    ]
 
 
 def _all_cells(config, domain=None, model=None):
@@ -272,11 +281,12 @@ def pools(config):
         for bias in grid["bias"]
         for seed in grid["seed"]
     ]
-    if not config["claimed_only"]:
+    if not config["claimed_only"] and not _look(config)["decided"]:
         return listed
-    used = {(cell["model"], cell["domain"], cell["bias"]) for cell in cells(config)}
-    used = used.union(*(reading["pools"] for reading in claim_readings(config).values()))
-    return [pool for pool in listed if (pool["model"], pool["domain"], pool["bias"]) in used]
+    used = {tuple(cell[axis] for axis in ("model", "domain", "bias", "seed")) for cell in cells(config)}
+    for seed, readings in _open_readings(config).items():
+        used |= {(*pool, seed) for reading in readings for pool in reading["pools"]}
+    return [pool for pool in listed if tuple(pool.values()) in used]
 
 
 def later_pools(config):
@@ -323,31 +333,69 @@ def generation_settings(config, model):
 
 
 def claim_readings(config):
-    """{claim: {cells, pools, tasks}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only`.
+    """{claim: {cells, pools, tasks}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only` and
+    of what looks have decided.
 
     cells: set of (model, domain, bias, gamma, mitigation), gamma as in paths, including controls and the baseline of β;
     pools: set of (model, domain, bias); tasks: set of (domain, task). A contrast whose pool, control, mitigation, task or
     second round is not in the study cannot be tested, and has no inputs.
     """
-    return _claim_readings(json.dumps({**config, "claimed_only": False}, sort_keys=True))
+    readings = {}
+    for (claim, _), reading in contrast_readings(config).items():
+        total = readings.setdefault(claim, {kind: set() for kind in reading})
+        for kind, places in reading.items():
+            total[kind] |= places
+    return readings
+
+
+def contrast_readings(config):
+    """{(claim, name of the contrast as declared): {cells, pools, tasks}}, which `claim_readings` joins by claim."""
+    return _contrast_readings(json.dumps({**config, "claimed_only": False, "looks": None}, sort_keys=True))
 
 
 @cache
-def _claim_readings(text):
+def _contrast_readings(text):
     config = json.loads(text)
     study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
     for claim, entry in study["claims"].items():
-        reading = readings.setdefault(claim, {"cells": set(), "pools": set(), "tasks": set()})
         models = [name for name in config["grid"]["model"] if name in entry.get("models", [name]) and tunable(name)]
         for contrast in entry["contrasts"]:
+            reading = readings[claim, contrast["name"]] = {"cells": set(), "pools": set(), "tasks": set()}
             for sides in [] if "rule" in contrast else _tests_of(contrast, study):
                 parts = [_reading_of(config, side, study) for side in sides]
                 if None not in parts:
                     for part, (model, kind) in product(parts, product(models, ("cells", "pools"))):
                         reading[kind] |= {(model, *place) for place in part[kind]}
                     reading["tasks"] |= set().union(*(part["tasks"] for part in parts)) if models else set()
-        reading["cells"] &= there
+            reading["cells"] &= there
     return readings
+
+
+def _look(config):
+    """`looks` as `looks.narrowed` leaves it, or as of a study in which no look has decided anything."""
+    return {"seeds": [len(config["grid"]["seed"])], "decided": []} | (config.get("looks") or {})
+
+
+def _open_readings(config):
+    """{seed: readings of the contrasts that were open when the seed joined}."""
+    look, seeds = _look(config), config["grid"]["seed"]
+    decided = {(claim, name): number for claim, name, number in look["decided"]}
+    readings, open_ = contrast_readings(config), {}
+    for number, (first, last) in enumerate(pairwise([0, *look["seeds"]]), start=1):
+        still = [reading for key, reading in readings.items() if decided.get(key, number) >= number]
+        open_ |= dict.fromkeys(seeds[first:last], still)
+    return open_
+
+
+def _decided_cells(config):
+    """{seed: places of cells that contrasts use, all of which were decided before the seed joined}."""
+    if not _look(config)["decided"]:
+        return {}
+    used = set().union(*(reading["cells"] for reading in contrast_readings(config).values()))
+    return {
+        seed: used.difference(*(reading["cells"] for reading in readings))
+        for seed, readings in _open_readings(config).items()
+    }
 
 
 def place(cell):
@@ -398,10 +446,12 @@ def _reading_of(config, spec, study):
             continue
         tasks = all_tasks_of(config, domain)
         answered = [name for name in tasks if name == task]
-        subtracted = set(controls.values())
+        subtracted, along = set(controls.values()), set()
         if task == INHERITANCE:
             answered = [name for name in tasks if catalog.load("task", name)["kind"] == "classification"][:1]
             subtracted.add(study["real_text"] or "original")
+            directions = inheritance.directions({name: catalog.load("bias", name) for name in grid["bias"]})
+            along = {axis for bias in biases for kind, axis in directions.get(bias, []) if kind == selector["metric"]}
         elif task == "values":
             answered = tasks[:1]  # any task will do: opinion questions are asked in addition to a cell's tasks
         if answered:
@@ -412,6 +462,8 @@ def _reading_of(config, spec, study):
                 read(domain, control, "none")
                 # if the control has mitigated cells, these are subtracted
                 read(domain, control, spec["mitigation"])
+            for bias in along:
+                read(domain, bias, "none")
     return reading if any(reading.values()) else None
 
 
