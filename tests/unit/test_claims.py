@@ -920,6 +920,7 @@ def test_analyse_writes_both_tables(tmp_path):
         folders,
         [],
         [],
+        [],
         tmp_path / "effects.csv",
         tmp_path / "claims.csv",
         declared,
