@@ -57,6 +57,8 @@ onstart:
 
 onsuccess:
     end_run()
+    for line in looks.lines(config, RESULTS):
+        print(line)
     print_report_path()
 
 

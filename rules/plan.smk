@@ -81,7 +81,7 @@ def leaves_of(step, wildcards):
 
 
 if workflow.is_main_process:
-    for line in [*checks.warnings(config), *looks.lines(config), *costs.estimate(config)]:
+    for line in [*checks.warnings(config), *looks.lines(config, RESULTS), *costs.estimate(config)]:
         print(line, file=sys.stderr)
     write_plan()
     progress.when_idle(print_report_path)

@@ -33,7 +33,7 @@ def narrowed(config, results):
                 f"looks: {file} was planned as {planned}; looks are declared before a run, so restore them, or give the "
                 "study another name"
             )
-        if not _open(config, closed["decided"]):
+        if not open_contrasts(config, closed["decided"]):
             break
         now = _at(config, now["looks"]["look"] + 1, closed["decided"])
     return now
@@ -45,11 +45,11 @@ def _at(config, look, decided):
     return {**config, "grid": {**config["grid"], "seed": seeds}, "looks": looks}
 
 
-def _open(config, decided):
-    """Whether a contrast that a study can test is undecided."""
+def open_contrasts(config, decided):
+    """[(claim, contrast)] that a study can test and has not decided."""
     known = {(claim, name) for claim, name, _ in decided}
     readings = grid.contrast_readings(config).items()
-    return any((reading["cells"] or reading["pools"]) and key not in known for key, reading in readings)
+    return [key for key, reading in readings if (reading["cells"] or reading["pools"]) and key not in known]
 
 
 def _refuse_unplanned(results):
@@ -62,14 +62,16 @@ def _refuse_unplanned(results):
             )
 
 
-def lines(config):
-    """One line on which look a study is at; [] without looks."""
+def lines(config, results):
+    """One line on which look a study is at and what it leaves open; [] without looks."""
     design = config["looks"]
     if not design:
         return []
-    last, before = design["look"] == len(design["seeds"]), len(design["decided"])
-    then = "" if last else "; the same command then goes on to the next look, until all claims are decided"
+    file = Path(path(results, design["look"]))
+    decided = files.read_json(file)["decided"] if file.exists() else design["decided"]
+    remaining, last = len(open_contrasts(config, decided)), design["look"] == len(design["seeds"])
+    then = "; run the same command again for the next look" if file.exists() and remaining and not last else ""
     return [
         f"look {design['look']} of {len(design['seeds'])}: {len(config['grid']['seed'])} of {design['seeds'][-1]} seeds, "
-        f"{before} contrasts decided before{then}"
+        f"{remaining} contrasts of claims open{then}"
     ]
