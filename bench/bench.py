@@ -59,6 +59,7 @@ FULL = {
     "texts": 64,
     "streamed": 6,
     "growth": 4,
+    "analysis": 25,
 }
 QUICK = {
     "train": 16,
@@ -70,6 +71,7 @@ QUICK = {
     "texts": 8,
     "streamed": 1,
     "growth": 1,
+    "analysis": 2,
 }
 
 
@@ -103,8 +105,8 @@ def measure(python, script, job, name):
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONWARNINGS": "ignore",
     }
-    if script.name == "bench_ours.py":  # as the Snakefile sets it for every step
-        variables |= warm.MEMORY | {"PYTHONPATH": str(ROOT / "scripts")}
+    if script.parent == BENCH:  # as the Snakefile sets it for every step
+        variables |= warm.MEMORY | {"PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT / 'tests'}"}
     with open(WORK / "jobs" / f"{slug}.log", "w") as log:
         process = subprocess.Popen(
             [python, script, *paths], env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT
@@ -373,6 +375,22 @@ def dry_run(seeds):
     return {"seconds": seconds, "peak_memory_bytes": usage.ru_maxrss * 1024, "jobs": jobs}
 
 
+def bench_analysis(size):
+    """Analyse and report a simulated study of studies/full.yaml with `analysis` seeds, every section and table of it;
+    returns {cells, seconds, peak_memory_bytes}."""
+    job = {"folder": str(WORK / "analysis"), "seeds": size["analysis"]}
+    parts = {
+        part: measure(sys.executable, BENCH / "bench_analysis.py", {**job, "do": part}, f"{part} the full grid")
+        for part in ("simulate", "analyse", "report")
+    }
+    timed = [parts["analyse"], parts["report"]]
+    return {
+        "cells": parts["report"]["cells"],
+        "seconds": sum(part["seconds"] for part in timed),
+        "peak_memory_bytes": max(part["peak_memory_bytes"] for part in timed),
+    }
+
+
 # ---- growth --------------------------------------------------------------------------------------------------------
 
 
@@ -509,6 +527,10 @@ def table(report):
         lines.append(
             f"- Dry run of the paper's grid ({plan['jobs']:,} jobs): {plan['seconds']:.1f} s (wanted: < 20 s), {plan['peak_memory_bytes'] / gb:.1f} GB."
         )
+    if analysis := report.get("analysis"):
+        lines.append(
+            f"- Analysis and report of the full grid ({analysis['cells']:,} simulated cells, every section): {analysis['seconds']:.1f} s (wanted: ≤ 60 s), {analysis['peak_memory_bytes'] / gb:.1f} GB (wanted: ≤ 1.5 GB)."
+        )
     if growth := report.get("growth"):
         words = ", ".join(
             f"{axis} {powers['seconds']:.2f} (memory {powers['peak_memory_bytes']:.2f})"
@@ -551,7 +573,7 @@ def main():
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["finetune", "score", "generate", "overhead", "dry_run", "growth"],
+        choices=["finetune", "score", "generate", "overhead", "dry_run", "analysis", "growth"],
         help="these parts alone; writes no result",
     )
     arguments = parser.parse_args()
@@ -567,6 +589,7 @@ def main():
         "generate": lambda: bench_generate(shared, size),
         "overhead": lambda: bench_overhead(shared),
         "dry_run": lambda: dry_run(seeds=5),
+        "analysis": lambda: bench_analysis(size),
         "growth": lambda: bench_growth(shared, size),
     }
     report = {"date": datetime.now(UTC).date().isoformat(), "machine": hardware(), "versions": versions()}
