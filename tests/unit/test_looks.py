@@ -213,6 +213,8 @@ def test_a_study_ends_at_the_look_that_leaves_no_claim_open(tmp_path):
 
 def test_looks_are_declared_before_a_run(tmp_path):
     close(tmp_path, 1, [], seeds=[3, 8])
+    with pytest.raises(UserError, match=r"looks: null, but .*1\.json closed a look"):
+        planning.narrowed(study() | {"looks": None}, tmp_path)
     with pytest.raises(UserError, match=r"looks: .*1\.json was planned as .*\[3, 8\].*declared before a run"):
         planning.narrowed(study(), tmp_path)
     other = tmp_path / "other"

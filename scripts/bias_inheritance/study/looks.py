@@ -17,10 +17,16 @@ def narrowed(config, results):
     [claim, contrast, look] of what earlier looks decided.
 
     A look that is closed gives way to the next one where a contrast is open that uses a cell or a pool of the study. A
-    configuration without looks is returned as it is. Raises UserError where a closed look was planned otherwise.
+    configuration without looks is returned as it is. Raises UserError where looks were declared after a
+    run, or changed or dropped after one.
     """
     design = config["looks"]
     if not design:
+        if Path(path(results, 1)).exists():
+            raise UserError(
+                f"looks: null, but {path(results, 1)} closed a look of this study; restore the looks that it names, or give the "
+                "study another name"
+            )
         return config
     now = _at(config, 1, [])
     if Path(results, "claims.csv").exists() and not Path(path(results, 1)).exists():
