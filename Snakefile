@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from bias_inheritance.plumbing import files, machine, progress, provenance, warm
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.pools import from_file
-from bias_inheritance.study import catalog, checks, configuration, costs, grid
+from bias_inheritance.study import catalog, checks, configuration, costs, grid, looks
 
 
 configfile: "config.yaml"
@@ -23,6 +23,7 @@ try:
     # Every job on a cluster reads this file again, twice; it trusts what the run checked when it started.
     if workflow.is_main_process:
         checks.check(study, sources)
+    study = looks.narrowed(study, f"results/{study['study']}")
 except UserError as fault:
     sys.exit(str(fault))
 config.update(study)  # Snakemake's own reading leaves numbers in a nested --config text
@@ -41,6 +42,7 @@ rule all:
     input:
         PRODUCTS,
         f"{RESULTS}/ro-crate-metadata.json",
+        CLOSED,
     localrule: True
 
 
@@ -51,6 +53,8 @@ onstart:
 
 onsuccess:
     end_run()
+    for line in looks.lines(config, RESULTS):
+        print(line)
     print_report_path()
 
 

@@ -61,6 +61,7 @@ FULL = {
     "streamed": 6,
     "growth": 4,
     "rows": 1_000_000,
+    "analysis": 25,
 }
 QUICK = {
     "train": 16,
@@ -73,6 +74,7 @@ QUICK = {
     "streamed": 1,
     "growth": 1,
     "rows": 20_000,
+    "analysis": 2,
 }
 
 
@@ -106,8 +108,8 @@ def measure(python, script, job, name):
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONWARNINGS": "ignore",
     }
-    if script.name == "bench_ours.py":  # as the Snakefile sets it for every step
-        variables |= warm.MEMORY | {"PYTHONPATH": str(ROOT / "scripts")}
+    if script.parent == BENCH:  # as the Snakefile sets it for every step
+        variables |= warm.MEMORY | {"PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT / 'tests'}"}
     with open(WORK / "jobs" / f"{slug}.log", "w") as log:
         process = subprocess.Popen(
             [python, script, *paths], env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT
@@ -402,6 +404,22 @@ def bench_read(size):
     return {**result, "rows": size["rows"], "file_bytes": file_bytes}
 
 
+def bench_analysis(size):
+    """Analyse and report a simulated study of studies/full.yaml with `analysis` seeds, every section and table of it;
+    returns {cells, seconds, peak_memory_bytes}."""
+    job = {"folder": str(WORK / "analysis"), "seeds": size["analysis"]}
+    parts = {
+        part: measure(sys.executable, BENCH / "bench_analysis.py", {**job, "do": part}, f"{part} the full grid")
+        for part in ("simulate", "analyse", "report")
+    }
+    timed = [parts["analyse"], parts["report"]]
+    return {
+        "cells": parts["report"]["cells"],
+        "seconds": sum(part["seconds"] for part in timed),
+        "peak_memory_bytes": max(part["peak_memory_bytes"] for part in timed),
+    }
+
+
 # ---- growth --------------------------------------------------------------------------------------------------------
 
 
@@ -542,6 +560,10 @@ def table(report):
         lines.append(
             f"- {read['rows']:,} rows of a hundred words (a CSV of {read['file_bytes'] / 1e6:,.0f} MB) are read, split and drawn from in {read['seconds']:.0f} s (wanted: < 90 s), {read['cpu_seconds']:.0f} s of processor time, {read['peak_memory_bytes'] / gb:.1f} GB (wanted: < 2 GB)."
         )
+    if analysis := report.get("analysis"):
+        lines.append(
+            f"- Analysis and report of the full grid ({analysis['cells']:,} simulated cells, every section): {analysis['seconds']:.1f} s (wanted: ≤ 60 s), {analysis['peak_memory_bytes'] / gb:.1f} GB (wanted: ≤ 1.5 GB)."
+        )
     if growth := report.get("growth"):
         words = ", ".join(
             f"{axis} {powers['seconds']:.2f} (memory {powers['peak_memory_bytes']:.2f})"
@@ -582,7 +604,7 @@ def main():
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["finetune", "score", "generate", "overhead", "dry_run", "read", "growth"],
+        choices=["finetune", "score", "generate", "overhead", "dry_run", "read", "analysis", "growth"],
         help="these parts alone; writes no result",
     )
     arguments = parser.parse_args()
@@ -601,6 +623,7 @@ def main():
         "overhead": lambda: bench_overhead(shared),
         "dry_run": lambda: dry_run(seeds=5),
         "read": lambda: bench_read(size),
+        "analysis": lambda: bench_analysis(size),
         "growth": lambda: bench_growth(shared, size),
     }
     report = {"date": datetime.now(UTC).date().isoformat(), "machine": hardware(), "versions": versions()}

@@ -9,6 +9,10 @@ INHERITING = [
     cell for cell in CELLS if cell["bias"] != "untuned" and CLASSIFIED.get(cell["domain"]) in tasks_of(cell)
 ]
 INHERITANCE = [f"{RESULTS}/inheritance.csv"] if INHERITING else []
+LOOK = config["looks"]["look"] if config["looks"] else 0
+EARLIER_LOOK = [looks.path(RESULTS, LOOK - 1)] if LOOK > 1 else []
+# the file that closes this look
+CLOSED = [looks.path(RESULTS, LOOK)] if LOOK else []
 
 
 rule check_manipulation:
@@ -100,6 +104,7 @@ rule analyse:
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
         misalignment=TABLES,
         inherited=INHERITANCE,
+        earlier=EARLIER_LOOK,
     output:
         effects=f"{RESULTS}/effects.csv",
         verdicts=f"{RESULTS}/claims.csv",

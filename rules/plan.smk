@@ -6,6 +6,9 @@ from types import SimpleNamespace
 RUN = SimpleNamespace()  # what this process holds while it runs jobs: the study's lock, and the display
 
 
+CLOSED_BEFORE = [f"{RESULTS}/looks/{look}{provenance.SUFFIX}" for look in range(1, LOOK)]
+
+
 def write_plan():
     """Write the parameters that the current configuration gives to every existing record to .work/STUDY/plan.json, for
     audit.
@@ -16,7 +19,8 @@ def write_plan():
     steps = [step for step in workflow.rules if "record" in step.output.keys()]
     planned = {}
     for path in sorted(map(str, Path(RESULTS).rglob(f"*{provenance.SUFFIX}"))):
-        planned[path] = None  # unless a step produces it
+        # closed looks stay as they are; of all else, what no step produces is not planned
+        planned[path] = {} if path in CLOSED_BEFORE else None
         for step in steps:
             match = step.output.record.match(path)
             if match:
@@ -33,6 +37,7 @@ def write_plan():
                 "study/configuration",
                 "study/declarations",
                 "study/grid",
+                "study/looks",
                 "study/reading",
             )
         ),
@@ -80,7 +85,7 @@ def leaves_of(step, wildcards):
 
 
 if workflow.is_main_process:
-    for line in [*checks.warnings(config), *costs.estimate(config)]:
+    for line in [*checks.warnings(config), *looks.lines(config, RESULTS), *costs.estimate(config)]:
         print(line, file=sys.stderr)
     write_plan()
     progress.when_idle(print_report_path)

@@ -1,6 +1,7 @@
 """From tables to verdicts: effects, contrasts, families, compound claims, supplementary tests, and refusals."""
 
 import json
+import re
 import shutil
 from itertools import product
 
@@ -963,6 +964,7 @@ def test_analyse_writes_both_tables(tmp_path):
         folders,
         [],
         [],
+        [],
         tmp_path / "effects.csv",
         tmp_path / "claims.csv",
         declared,
@@ -1003,6 +1005,17 @@ def test_power_command(tmp_path):
     (tmp_path / "one.csv").write_text(pd.DataFrame(gender(np.random.default_rng(13), 1)).to_csv(index=False))
     assert "two seeds" in power(tmp_path / "one.csv").stderr
     assert power("--items", 3).returncode == 2
+
+
+def test_power_plans_looks_by_effect_and_for_the_contrasts_of_a_pilot(tmp_path):
+    alone = power("--looks", 3, 5, 8, 12, "--spending", "pocock")
+    seeds = {line.split()[0]: float(line.split()[1]) for line in alone.stdout.splitlines() if re.match(r"\d", line)}
+    assert list(seeds) == ["0", "0.5", "1", "1.5", "2", "3"]
+    assert list(seeds.values()) == sorted(seeds.values(), reverse=True) and seeds["0"] > 11 and seeds["3"] < 5
+    pd.DataFrame(gender(np.random.default_rng(13), 3, gaps={BIAS: 0.4})).to_csv(tmp_path / "scores.csv", index=False)
+    pilot = power(tmp_path / "scores.csv", "--looks", 2, 4)
+    assert pilot.returncode == 0 and "seeds with looks for none" in pilot.stdout
+    assert "--looks must be increasing numbers from 2 on" in power("--looks", 5, 3).stderr
 
 
 def test_power_reads_the_misalignment_of_the_pilot_and_names_what_it_leaves_out(tmp_path):

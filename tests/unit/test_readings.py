@@ -26,7 +26,8 @@ def test_a_mitigation_is_read_with_none_beta_with_its_baseline_and_an_effect_wit
         ("associated-000", "0.50", "none"),
         ("associated-100", "0.50", "none"),
     }
-    assert read(config, "control-null") == {("associated-000", "0.50", "none")}
+    # the projection of a dose needs the strongest one's data too
+    assert read(config, "control-null") == {("associated-000", "0.50", "none"), ("associated-100", "0.50", "none")}
 
 
 def test_a_contrast_without_its_control_task_or_second_round_reads_nothing():

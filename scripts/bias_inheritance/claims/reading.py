@@ -3,6 +3,7 @@
 import math
 import re
 
+from bias_inheritance.claims import looks
 from bias_inheritance.stats import statistics
 from bias_inheritance.study.declarations import defaults, with_values
 
@@ -58,9 +59,12 @@ def unseen(claims, row):
     return not (same if len(same) else known)["verdict"].eq("supported").any()
 
 
-def spread(row, alpha):
+def spread(row, declared):
     """The standard deviation over seeds of a row, computed from its interval; None without an interval."""
     from scipy.stats import t
+
+    look = row.get("look")
+    alpha = looks.level(declared, declared["alpha"], look=int(look) if look == look and look else None)
 
     if row["n_seeds"] < 2 or row["ci_low"] != row["ci_low"]:
         return None
@@ -70,14 +74,14 @@ def spread(row, alpha):
 
 def seeds_to_detect(row, effect, declared):
     """Seeds needed to detect an effect with a row's variance, without Holm's correction; None if too many or unknown."""
-    sd, alpha, power = spread(row, declared["alpha"]), declared["alpha"], declared["power"]
+    sd, alpha, power = spread(row, declared), declared["alpha"], declared["power"]
     return sd and statistics.seeds_needed(lambda n: statistics.power_of(effect, sd, n, alpha) >= power)
 
 
 def seeds_to_exclude(row, claims, declared):
     """Seeds needed to show that a row's effect, if it is 0, is within its margin, at Holm's first step; None as above."""
     tests = sum(bool(spec) and spec["family"] == row["spec"]["family"] for spec in claims["spec"])
-    sd, alpha, power = spread(row, declared["alpha"]), declared["alpha"] / tests, declared["power"]
+    sd, alpha, power = spread(row, declared), declared["alpha"] / tests, declared["power"]
     return sd and statistics.seeds_needed(lambda n: statistics.equivalence_power(row["margin"], sd, n, alpha) >= power)
 
 

@@ -18,6 +18,7 @@ from bias_inheritance.claims.contrasts import (
     selectors_of,
 )
 from bias_inheritance.claims.frames import failed_manipulation
+from bias_inheritance.claims.looks import boundaries, level, overall
 from bias_inheritance.stats import statistics
 from bias_inheritance.study.declarations import PLACEHOLDERS, defaults, outcomes_of, with_values
 
@@ -140,7 +141,7 @@ def measure(test, declared):
         data = (rank_correlation if "with" in spec else seed_values)(spec, declared, study)
     except NotTested as missing:
         return row | {"lacks": str(missing)}
-    result = statistics.seed_test(data["values"].to_numpy(), declared["alpha"])
+    result = statistics.seed_test(data["values"].to_numpy(), level(declared, declared["alpha"]))
     if "with" in spec:
         # with more seeds a t test becomes more certain of the order of these few types, even if it is due to chance
         result |= dict.fromkeys(("sd", "ci_low", "ci_high"), float("nan")) | {"p": data["p"]}
@@ -153,21 +154,27 @@ def measure(test, declared):
 
 
 def adjust(tests, declared):
-    """Add to every test p_adjusted and tost_adjusted (Holm within its family), `tried` (the family's number of tests), p_study
-    (Holm over all tests), and mde, the minimum detectable effect with the declared power at the family's first step.
+    """Add to every test p_overall and tost_overall (over all looks so far; without looks p and p_tost), p_adjusted,
+    tost_adjusted and `tried` (Holm on them within its family, and the family's number of tests), p_study (Holm over all
+    tests), and mde, the minimum detectable effect with the declared power at the family's first step.
 
-    mde is NaN, and `beyond` true, if it exceeds the largest effect that the metric's scale allows.
+    mde is NaN, and `beyond` true, if it exceeds the largest effect that the metric's scale allows. With looks, tests that
+    an earlier look decided count in their family and are not changed.
     """
     tested = [test for test in tests if not test["lacks"]]
-    for test, value in zip(tested, statistics.holm([test["p"] for test in tested]), strict=True):
+    for test in tested:
+        test |= overall(test, declared)
+    for test, value in zip(tested, statistics.holm([test["p_overall"] for test in tested]), strict=True):
         test["p_study"] = float(value)
     for family in dict.fromkeys(test["family"] for test in tested):
         members = [test for test in tested if test["family"] == family]
-        for source, target in (("p", "p_adjusted"), ("p_tost", "tost_adjusted")):
+        for source, target in (("p_overall", "p_adjusted"), ("tost_overall", "tost_adjusted")):
             for test, value in zip(members, statistics.holm([test[source] for test in members]), strict=True):
                 test[target] = float(value)
+        boundaries(members, declared)
         tried = sum(test["p"] == test["p"] for test in members)
-        for test in members:
-            mde = statistics.minimal_effect(test["sd"], test["n"], declared["alpha"] / max(1, tried), declared["power"])
+        alpha = level(declared, declared["alpha"] / max(1, tried))
+        for test in [test for test in members if "decided" not in test]:
+            mde = statistics.minimal_effect(test["sd"], test["n"], alpha, declared["power"])
             beyond = mde > max(map(abs, test["data"].get("reach", (float("inf"),))))
             test |= {"mde": float("nan") if beyond else mde, "beyond": beyond, "tried": tried}

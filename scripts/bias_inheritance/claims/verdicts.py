@@ -2,6 +2,7 @@
 
 from itertools import product
 
+from bias_inheritance.claims import looks
 from bias_inheritance.claims.beside import beside
 from bias_inheritance.claims.testing import adjust, measure, plan, studies_of
 from bias_inheritance.study.declarations import defaults
@@ -25,7 +26,7 @@ COLUMNS = [
 COLUMNS += ["margin", "verdict", "reason", "published", "effect"]
 
 
-def evaluate(declared, scores, manipulation, predictions):
+def evaluate(declared, scores, manipulation, predictions, earlier=None):
     """claims.csv as a frame (COLUMNS): every declared claim, for each model of the study.
 
     declared: as `grid.declared`. scores: as `checked`, the tables of misalignments and of inheritance appended.
@@ -33,31 +34,38 @@ def evaluate(declared, scores, manipulation, predictions):
     predictions:     function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
     group and correct, or None. Row order within a claim: the whole claim if it has several parts, then each contrast,
     followed by its supplementary tests (verdict `beside`).
+    earlier: the closed look before this one (`looks.closed`), in a study with looks. Its decided rows are kept, and the
+    table has the columns looks.COLUMNS too.
     """
     import pandas as pd
 
     studies = studies_of(declared, scores, manipulation)
     tests = [planned for study in studies for planned in plan(declared, study, studies)]
+    looks.carry_over(tests, earlier)
     for test in tests:
-        test |= measure(test, declared)
+        if "decided" not in test:
+            test |= measure(test, declared)
     adjust(tests, declared)
     for test in tests:
-        test |= {"effect": test["spec"]["effect"], **verdict_of(test, declared)}
+        if "decided" not in test:
+            test |= {"effect": test["spec"]["effect"], **looks.at_look(test, verdict_of(test, declared), declared)}
     rows = []
     for claim, study in product(declared["claims"], studies):
         of_claim = [test for test in tests if test["claim"] == claim and test["study"] is study]
         of_claim += none_universal(declared, claim, study, of_claim)
         rows += compound(declared, claim, study, of_claim)
         for test in of_claim:
-            rows += [test, *beside(test, predictions)]
-    blank = dict.fromkeys(COLUMNS, float("nan")) | {"n_seeds": 0, "n_items": 0}
-    return pd.DataFrame(
+            rows += test["decided"] if "decided" in test else [test, *beside(test, predictions)]
+    columns = COLUMNS + (looks.COLUMNS if declared.get("looks") else [])
+    blank = dict.fromkeys(columns, float("nan")) | {"n_seeds": 0, "n_items": 0}
+    table = pd.DataFrame(
         [
-            blank | {key: row[key] for key in COLUMNS if key in row} | {"published": published(row, declared)}
+            blank | {"published": published(row, declared)} | {key: row[key] for key in columns if key in row}
             for row in rows
         ],
-        columns=COLUMNS,
+        columns=columns,
     )
+    return table.astype({"look": "Int64"}) if "look" in columns else table
 
 
 def published(row, declared):
@@ -113,9 +121,9 @@ def verdict_of(test, declared):
             "verdict": "supported" if agrees else "contradicted",
             "reason": f"{size} differs from 0, {claimed} ({how}, p {test['p_adjusted']:.2g} after Holm).",
         }
-    if test["p"] < alpha:
+    if test["p_overall"] < alpha:
         # the interval excludes 0: the row is inconclusive only because of the correction
-        doubt = f"{size} differs from 0 on its own ({how}, p {test['p']:.2g}), but not after Holm's correction for the {test['tried']} tests of its family (p {test['p_adjusted']:.2g})"
+        doubt = f"{size} differs from 0 on its own ({how}, p {test['p_overall']:.2g}), but not after Holm's correction for the {test['tried']} tests of its family (p {test['p_adjusted']:.2g})"
     else:
         doubt = f"{size} is not significantly different from 0 ({how}, p {test['p_adjusted']:.2g} after Holm)"
     if "with" in spec:
@@ -206,6 +214,7 @@ def compound(declared, claim, study, tests):
         )
     effects = {part["spec"]["effect"] for part in parts if "rule" not in part["spec"]}
     whole = _row(claim, f"whole claim{study['label']}", WHOLE, verdict, reason)
+    whole |= looks.of_whole(parts, verdict)
     return [whole | ({"effect": effects.pop()} if len(effects) == 1 else {})]
 
 

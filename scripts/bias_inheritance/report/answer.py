@@ -261,7 +261,19 @@ def chance(facts):
     share = 100 * (1 - (1 - facts.declared["alpha"]) ** families)
     sentence = f"Holm's correction is applied within each of {families} families, so without any effect some row would still be "
     sentence += f"decided in up to {share:.0f}% of such studies; p study is adjusted over all {words.counted(len(tested), 'test')}."
-    return sentence if families > 1 else ""
+    return " ".join([*planned_looks(facts), *([sentence] if families > 1 else [])])
+
+
+def planned_looks(facts):
+    """[what the study declared of its looks, and which one this is]; [] without looks."""
+    design = facts.declared["looks"]
+    if not design:
+        return []
+    seeds, spending = words.listed(map(str, design["seeds"])), design["spending"]
+    return [
+        f"Looks were planned before the run, at {seeds} seeds (α spent as {spending}); this is look {design['look']} of "
+        f"{len(design['seeds'])}. Intervals, p family and p study hold over all looks so far, and what a look decided stays decided."
+    ]
 
 
 def published(facts):
@@ -308,6 +320,9 @@ def claims(facts):
     columns |= {"Verdict": lambda row: judged(facts, row), "Reason": lambda row: reason(facts, row)}
     columns |= {"Estimate": "estimate", "95% interval": "interval", "p": "p", "p family": "p_adjusted"}
     columns |= {"p study": "p_study", "Test": "test", "Measured by": "metric_text", "Seeds": "n_seeds"}
+    if facts.declared["looks"]:
+        columns["Decided at look"] = lambda row: int(row["look"]) if words.known(row["look"]) else "–"
+        columns["Boundary"] = lambda row: words.p_value(row["boundary"])
     columns |= {"Items": "n_items", "Detectable effect": "mde", "Margin": "margin"}
     folds = []
     for name, rows in facts.claims.assign(metric_text=facts.claims["metric"]).groupby("claim", sort=False):

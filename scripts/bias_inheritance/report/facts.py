@@ -41,6 +41,7 @@ class Facts:
     digest: str = ""
 
     def __post_init__(self):
+        self.declared = self.declared | {"looks": self.config.get("looks")}
         self.claims = reading.joined_with_declarations(self.tables["claims"], self.declared)
         self.rounds = self.config["rounds"]["count"]
         self.gammas = sorted(gamma for gamma in self.config["grid"]["gamma"] if gamma > 0)

@@ -347,6 +347,9 @@ def _faults_of_the_grid(config):
     for index, gamma in enumerate(config["mitigated_gamma"] or []):
         if gamma not in axes["gamma"]:
             yield ["mitigated_gamma", index], f"{gamma} is not in grid.gamma"
+    if config["looks"] and config["looks"]["seeds"][-1] != len(axes["seed"]):
+        text = f"ends at {config['looks']['seeds'][-1]} seeds, but grid.seed lists {len(axes['seed'])}; the last look takes all"
+        yield ["looks", "seeds"], text
     if "none" not in axes["mitigation"]:
         yield ["grid", "mitigation"], "add none, which every mitigation is compared with"
     size = math.prod(map(len, axes.values())) // len(axes["task"]) * config["rounds"]["count"]

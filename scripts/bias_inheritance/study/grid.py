@@ -4,9 +4,10 @@ import json
 from decimal import Decimal
 from functools import cache
 from importlib import import_module
-from itertools import product
+from itertools import pairwise, product
 
 from bias_inheritance.data import benchmarks, contrasts
+from bias_inheritance.stats import inheritance
 from bias_inheritance.study import catalog
 from bias_inheritance.study.declarations import (
     INHERITANCE,
@@ -211,7 +212,8 @@ def contrasts_of(config):
 
 def declared(config):
     """The claims of the catalog, with the study's bias types, natural pools, pools from files, mitigations, contrasts of
-    its domains, controls of each pool, and the baseline of the inheritance coefficient."""
+    its domains, controls of each pool, and the baseline of the inheritance coefficient; of a study with looks also
+    `looks`: the seeds at each, the spending function, and the number of the current one."""
     natural = [name for name in config["grid"]["bias"] if catalog.load("bias", name)["role"] == "natural"]
     derived = {
         "types": types_of(config),
@@ -222,6 +224,8 @@ def declared(config):
         "comparisons": comparisons(config),
         "real_text": real_text(config),
     }
+    if "look" in (config.get("looks") or {}):
+        derived["looks"] = {key: config["looks"][key] for key in ("seeds", "spending", "look")}
     return {**catalog.claims(), **derived}
 
 
@@ -275,13 +279,18 @@ def cells(config, domain=None, model=None):
     have no pool and no mitigation. Pools without prompts for later rounds stop at round 1. If every round trains
     from the base, `original` is one cell for all rounds; if rounds continue from the last adapter, it has all rounds too.
     A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
-    uses are omitted.
+    uses are omitted; with `looks`, cells of a seed that joins after every contrast that uses them was decided.
     """
     listed = _all_cells(config, domain, model)
-    if not config["claimed_only"]:
-        return listed
-    read = claimed_tasks(config)
-    return [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
+    if config["claimed_only"]:
+        read = claimed_tasks(config)
+        listed = [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
+    decided = _decided_cells(config)
+    return [
+        cell
+        for cell in listed
+        if cell["bias"] in ("untuned", "original") or place(cell) not in decided.get(cell["seed"], ())
+    ]
 
 
 def _all_cells(config, domain=None, model=None):
@@ -326,10 +335,12 @@ def pools(config):
         for bias in grid["bias"]
         for seed in grid["seed"]
     ]
-    if not config["claimed_only"]:
+    if not config["claimed_only"] and not _look(config)["decided"]:
         return listed
-    used = {place(cell)[:3] for cell in cells(config)} | {pool[:3] for pool in _claimed_pools(config)}
-    return [pool for pool in listed if (pool["model"], pool["domain"], pool["bias"]) in used]
+    used = {(*place(cell)[:3], cell["seed"]) for cell in cells(config)}
+    for seed, readings in _open_readings(config).items():
+        used |= {(*pool[:3], seed) for reading in readings for pool in reading["pools"]}
+    return [pool for pool in listed if tuple(pool.values()) in used]
 
 
 def later_pools(config):
@@ -397,24 +408,39 @@ def generation_settings(config, model):
 
 
 def claim_readings(config):
-    """{claim: {answers, pools}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only`.
+    """{claim: {answers, pools}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only` and of what
+    looks have decided.
 
     answers: set of (model, domain, bias, gamma, mitigation, task), gamma as in paths, including controls and the baseline
     of β; the task `values` stands for opinion questions. pools: set of (model, domain, bias, table of pools). A contrast
     whose pool, control, mitigation, task or second round is not in the study cannot be tested, and has no inputs.
     """
-    return _claim_readings(json.dumps(config))
+    readings = {}
+    for (claim, _), reading in contrast_readings(config).items():
+        total = readings.setdefault(claim, {kind: set() for kind in reading})
+        for kind, entries in reading.items():
+            total[kind] |= entries
+    return readings
+
+
+def contrast_readings(config):
+    """{(claim, name of the contrast as declared): {answers, pools}}, which `claim_readings` joins by claim."""
+    return _contrast_readings(_without_looks(config))
 
 
 def claimed_tasks(config):
     """{place of a cell: tasks} that some claim uses in a study; places as of `place`."""
-    return _claimed_tasks(json.dumps(config))
+    return _claimed_tasks(_without_looks(config))
+
+
+def _without_looks(config):
+    return json.dumps({**config, "looks": None})
 
 
 @cache
 def _claimed_tasks(text):
     tasks = {}
-    for reading in _claim_readings(text).values():
+    for reading in _contrast_readings(text).values():
         for *cell, task in reading["answers"]:
             tasks.setdefault(tuple(cell), set()).add(task)
     return tasks
@@ -422,24 +448,52 @@ def _claimed_tasks(text):
 
 def _claimed_pools(config):
     """{(model, domain, bias, table of pools)} that some claim uses in a study."""
-    return set().union(*(reading["pools"] for reading in claim_readings(config).values()))
+    return set().union(*(reading["pools"] for reading in contrast_readings(config).values()))
 
 
 @cache
-def _claim_readings(text):
+def _contrast_readings(text):
     config = json.loads(text)
     study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
     for claim, entry in study["claims"].items():
-        reading = readings.setdefault(claim, {"answers": set(), "pools": set()})
         models = [name for name in config["grid"]["model"] if name in entry.get("models", [name]) and tunable(name)]
         for contrast in entry["contrasts"]:
+            reading = readings[claim, contrast["name"]] = {"answers": set(), "pools": set()}
             for sides in [] if "rule" in contrast else _tests_of(contrast, study):
                 parts = [_reading_of(config, side, study) for side in sides]
                 if None not in parts:
                     for part, model, kind in product(parts, models, reading):
                         reading[kind] |= {(model, *entry) for entry in part[kind]}
-        reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in there}
+            reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in there}
     return readings
+
+
+def _look(config):
+    """`looks` as `looks.narrowed` leaves it, or as of a study in which no look has decided anything."""
+    return {"seeds": [len(config["grid"]["seed"])], "decided": []} | (config.get("looks") or {})
+
+
+def _open_readings(config):
+    """{seed: readings of the contrasts that were open when the seed joined}."""
+    look, seeds = _look(config), config["grid"]["seed"]
+    decided = {(claim, name): number for claim, name, number in look["decided"]}
+    readings, open_ = contrast_readings(config), {}
+    for number, (first, last) in enumerate(pairwise([0, *look["seeds"]]), start=1):
+        still = [reading for key, reading in readings.items() if decided.get(key, number) >= number]
+        open_ |= dict.fromkeys(seeds[first:last], still)
+    return open_
+
+
+def _decided_cells(config):
+    """{seed: places of cells that contrasts use, all of which were decided before the seed joined}."""
+    if not _look(config)["decided"]:
+        return {}
+    used = _places(contrast_readings(config).values())
+    return {seed: used - _places(readings) for seed, readings in _open_readings(config).items()}
+
+
+def _places(readings):
+    return {answer[:5] for reading in readings for answer in reading["answers"]}
 
 
 def place(cell):
@@ -489,10 +543,12 @@ def _reading_of(config, spec, study):
             reading["pools"] |= {(domain, bias, task) for bias in biases if task != "groups" or _names_groups(domain)}
             continue
         answered = [name for name in all_tasks_of(config, domain) if name == task]
-        subtracted = set(controls.values())
+        subtracted, along = set(controls.values()), set()
         if task == INHERITANCE:
             answered = classification_tasks(config, domain)[:1]
             subtracted.add(study["real_text"] or "original")
+            directions = inheritance.directions({name: catalog.load("bias", name) for name in grid["bias"]})
+            along = {axis for bias in biases for kind, axis in directions.get(bias, []) if kind == selector["metric"]}
         elif task == "values":
             answered = [task]
         for name in answered:
@@ -502,6 +558,8 @@ def _reading_of(config, spec, study):
                 read(domain, control, "none", name)
                 # if the control has mitigated cells, these are subtracted
                 read(domain, control, spec["mitigation"], name)
+            for bias in along:
+                read(domain, bias, "none", name)
     return reading if any(reading.values()) else None
 
 

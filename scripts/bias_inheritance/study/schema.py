@@ -6,6 +6,7 @@ dictionaries that were read from it. A field without a default is a required key
 
 from functools import cache
 from inspect import isclass
+from itertools import pairwise
 from string import Formatter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -54,6 +55,13 @@ def each_once(values):
         if value in seen:
             raise worded(f"{quoted(value)} is listed twice; remove one")
         seen.add(value)
+    return values
+
+
+def increasing(values):
+    for earlier, later in pairwise(values):
+        if later <= earlier:
+            raise worded(f"{later} does not follow {earlier}; list increasing numbers")
     return values
 
 
@@ -187,6 +195,13 @@ class Grid(Keys):
     task: Names = required("files of catalog/tasks")
 
 
+class Looks(Keys):
+    seeds: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(increasing)] = required(
+        "number of seeds at each look, the last one all of grid.seed"
+    )
+    spending: Literal["obrien-fleming", "pocock"] = required("how α is spent over the looks")
+
+
 class Rounds(Keys):
     count: int = required("rounds of augmentation and training", ge=1, le=100)
     arm: Literal["replace", "accumulate-subsample", "accumulate"] = required(
@@ -254,6 +269,7 @@ class Study(Keys):
         "values of grid.gamma at which mitigations are trained; null: all"
     )
     claimed_only: bool = required("whether to omit cells, tasks of cells and analyses of pools that no claim uses")
+    looks: Looks | None = required("interim analyses planned before the run; null: one analysis, of all seeds")
     originals: Originals = required("|D_o|, the original samples of every cell")
     sentences: int | None = required("sentences to keep of each text; null: all", ge=1, le=1000)
     domains: dict[str, DomainSettings] = required("overrides for single domains")
