@@ -211,7 +211,7 @@ def test_full_disk_and_read_only_results(finished, tmp_path):
         assert not list(results.rglob("*.tmp")) and not list(results.rglob("*.prov.json")), "half a result"
         mount("-o", "remount,size=10m,ro", str(results))
         told = failing(project, target)
-        assert "Read-only file system" in told or "no permission to write" in told
+        assert "Read-only file system" in told or "no permission to read or write" in told
         assert "results" in told and "Traceback" not in told
         mount("-o", "remount,size=10m,rw", str(results))
         run(project, target)
@@ -228,17 +228,24 @@ def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
     import errno
 
     import pandas as pd
+    import tokenizers
     import torch
     from bias_inheritance.plumbing import files, step
     from safetensors.torch import save_file
 
     mount("-t", "tmpfs", "-o", "size=40k", "none", str(tmp_path))
     weights = [torch.nn.Parameter(torch.randn(100, 1000))]
+    words = {f"word-{number:08}": number for number in range(10_000)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="word-00000000"))
     frame = pd.DataFrame({"text": [os.urandom(500).hex() for _ in range(200)]})
 
     def parquet(path):
         with files.replacing(path) as temporary:
             frame.to_parquet(temporary, index=False)
+
+    def pytorch(path):
+        with open(path, "wb") as file:
+            torch.save(weights, file)
 
     def journal(path):
         files.Journal(path).append([{"text": "x" * 100_000}])
@@ -247,6 +254,8 @@ def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
         lambda path: save_file({"a": weights[0].detach()}, path),
         lambda path: files.write_csv(path, frame),
         parquet,
+        pytorch,
+        lambda path: tokenizer.save(str(path)),
         lambda path: files.write_text(path, "x" * 100_000),
         lambda path: shutil.copyfile("/dev/zero", path),
         journal,
