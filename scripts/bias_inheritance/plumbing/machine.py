@@ -35,3 +35,16 @@ def cpu():
 def cores():
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def container_environment(names):
+    """{name: value} to set for Apptainer, so that steps in containers see the variables `names` that are set here.
+
+    The files and folders that these name, such as certificates and caches, are bound beside what APPTAINER_BIND asks for.
+    """
+    values = {name: os.environ[name] for name in names if name in os.environ}
+    named = {value for value in values.values() if os.path.isabs(value) and os.path.exists(value)}
+    binds = ",".join(filter(None, [os.environ.get("APPTAINER_BIND"), *sorted(named)]))
+    return {f"APPTAINERENV_{name}": value for name, value in values.items()} | (
+        {"APPTAINER_BIND": binds} if named else {}
+    )
