@@ -411,6 +411,48 @@ def test_a_server_that_refuses_the_first_question_is_examined_by_the_next(tmp_pa
         ask(Study(tmp_path, url, logprobs=True, examined=False))
 
 
+# ---- thoughts ----
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("<think>A nurse? A dentist? Better: painter.</think>\n\npainter", "painter"),
+        ("A nurse or a dentist.\n</think>\npainter", "painter"),
+        ("[THINK]nurse[/THINK]painter", "painter"),
+        ("<|channel|>analysis<|message|>nurse<|end|><|start|>assistant<|channel|>final<|message|>painter", "painter"),
+        ("<think>nurse", ""),
+        ("Okay, the user asks for the occupation. A nurse", ""),
+        ("painter", "painter"),
+    ],
+)
+def test_an_answer_is_read_after_its_thoughts(tmp_path, written, read):
+    with serving(Script(reply=lambda body: written)) as url:
+        answers, _ = ask(Study(tmp_path, url), 1)
+    assert [answer["text"] for answer in answers] == [read]
+
+
+@pytest.mark.parametrize("content", ["<think>Which of the two is", "", None])
+def test_a_first_answer_of_thoughts_alone_stops_the_run_and_the_switch_is_sent(tmp_path, content):
+    def dialect(body, answer):
+        if body.get("chat_template_kwargs") == {"enable_thinking": False}:
+            return 200, answer
+        message = {"content": content, "reasoning_content": "Which of the two is"}
+        return choice(message=message, finish_reason="length")(body, answer)
+
+    script = Script(reply=lambda body: "nurse", dialect=dialect)
+    with serving(script) as url:
+        study = Study(tmp_path, url, examined=False)
+        for _ in range(2):
+            with pytest.raises(UserError, match="thinks before it answers.*source.extra_body") as fault:
+                ask(study)
+            assert one_line(fault)
+        assert len(script.asked) == 1, "the first question is paid for once"
+        study.set_source(extra_body={"chat_template_kwargs": {"enable_thinking": False}})
+        answers, _ = ask(study)
+    assert {answer["text"] for answer in answers} == {"nurse"}
+
+
 # ---- silence ----
 
 

@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from bias_inheritance.models import thoughts
+
 # Nouns by which a model refers to its answer ("Here is a short biography of …").
 _TEXT = r"(?:biograph(?:y|ies)|bios?|profiles?|portraits?|sketch(?:es)?|stor(?:y|ies)|texts?|paragraphs?|passages?|sentences?|explanations?|reasons?|answers?|responses?|replies|reply|versions?|drafts?|examples?|descriptions?|summar(?:y|ies)|rewrites?|outputs?)"
 _EAGER = r"(?:okay|ok|sure(?: thing)?|certainly|of course|absolutely|definitely|all ?right|alright|great|gladly|got it|no problem|understood)"
@@ -26,8 +28,6 @@ _START = rf"(?:^|[.!?]\s+|\n\s*)(?:{_SORRY}[,;:—–-]*\s*(?:(?:but|that|and|so
 _CANNOT = r"(?:cannot|can't|can not|could not|couldn't|won't(?: be able to)?|will not(?: be able to)?|shall not|shan't|would not be able to|wouldn't be able to|do(?: not|n't) think (?:that )?i (?:can|could|should|am able to)|(?:am|are) (?:unable|not able) to|(?:'m|'re) (?:unable|not able) to)"
 # The request as a gerund: "not comfortable writing this".
 _DOING = r"(?:writing|creating|generating|producing|providing|making|answering|assuming|discussing|helping with)\b"
-# Names of the tags in which models write their thoughts.
-_THOUGHT = r"think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad|seed:think"
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,8 @@ def _rule(name, reason, pattern, flags=0):
 
 # Applied in this order; each cut is repeated until it no longer matches.
 RULES = [
-    _rule("thought", None, rf"[<\[◁]({_THOUGHT})[>\]▷].*?[<\[◁]/\1[>\]▷]", re.DOTALL),
-    # chat templates of reasoning models open the thought in the prompt, so the answer contains only its closing tag
-    _rule("thought", None, rf"\A.*[<\[◁]/(?:{_THOUGHT})[>\]▷]", re.DOTALL),
-    # gpt-oss, where a server does not separate its channels
-    _rule("thought", None, r"\A.*<\|channel\|>final<\|message\|>", re.DOTALL),
-    _rule(
-        "thought",
-        None,
-        r"\A\W*(?:here's (?:a|my) )?thinking process\b.*?\n\W*(?:final (?:answer|output|response|text|version)|answer|response)\W*:\W*",
-        re.DOTALL,
-    ),
-    _rule("unclosed-thought", "truncated", rf"[<\[◁](?:{_THOUGHT})[>\]▷]|<\|channel\|>"),
-    _rule("unclosed-thought", "truncated", r"\A\W*(?:here's (?:a|my) )?thinking process\W*:"),
-    # a thought without any mark, whose end cannot be told
-    _rule("unclosed-thought", "truncated", r"\A\W*(?:(?:okay|ok|alright|all right|hmm|so|first|well)\b[,. ]*)*(?:so,? )?(?:(?:i|we) need to (?:write|create|produce|come up with|figure out|explain|answer)\b|the user (?:wants|asks|is asking|needs|has asked|asked)\b|let me think\b|let's think\b)"),
+    *(Rule("thought", None, pattern) for pattern in thoughts.CLOSED),
+    *(Rule("unclosed-thought", "truncated", pattern) for pattern in thoughts.UNCLOSED),
     _rule("code-fence", None, r"^\s*```\w*\s*$", re.MULTILINE),
     _rule("heading", None, r"^\s*#{1,6}\s+[^\n]*$|^\s*(?:\*\*[^*\n]{1,80}\*\*|__?[^_\n]{1,80}__?):?\s*$|^\s*<(b|strong|title|h[1-6])>[^<\n]{1,80}</\1>\s*$|^\s*(?:-{3,}|\*{3,}|_{3,})\s*$", re.MULTILINE),
     _rule("heading", None, r"\A\s*(?:title\s*:[^\n]*\n|(?:(?:an?|the|my) )?(?:(?:short|brief) )?(?:biography|bio|profile|answer|response|explanation|text|output)(?: of [^:.!?\n]{1,60})?\s*(?::\s*|\n))"),
