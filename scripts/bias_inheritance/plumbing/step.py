@@ -238,7 +238,7 @@ def _record(name, arguments, inputs, outputs, basis, started):
         "started": _timestamp(started),
         "ended": _timestamp(time.time()),
         "seconds": round(time.time() - started, 3),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": _peak_memory(),
         **notes,
     }
 
@@ -301,3 +301,8 @@ def _machine():
 
 def _timestamp(seconds):
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _peak_memory():
+    """Bytes; the system counts in bytes on macOS and in KB elsewhere."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
