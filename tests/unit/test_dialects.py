@@ -116,6 +116,36 @@ def test_a_listing_that_is_silently_absent_is_told_before_a_pool_is_paid_for(tmp
         assert len(study.server().write(["a", "b", "c"], [1, 2, 3])) == 3
 
 
+def listing_of(*tokens):
+    """A dialect whose listings have these tokens, the first with the alternative `dentist` in the same spelling."""
+
+    def dialect(body, answer):
+        places = [
+            {"token": token, "logprob": -0.2, "top_logprobs": [{"token": token, "logprob": -0.2}]} for token in tokens
+        ]
+        places[0]["top_logprobs"].append({"token": tokens[0].replace("nurse", "dentist"), "logprob": -2.0})
+        return choice(logprobs={"content": places})(body, answer)
+
+    return dialect
+
+
+@pytest.mark.parametrize("token", ["nurse", " nurse", "Ġnurse", "▁nurse"])
+def test_tokens_as_the_vocabulary_has_them_are_read(tmp_path, token):
+    with serving(Script(reply=lambda body: "nurse", dialect=listing_of(token, "<|im_end|>"))) as url:
+        answers, _ = ask(Study(tmp_path, url, logprobs=True), 1)
+    logprobs = answers[0]["logprobs"]
+    assert logprobs[LABELS.index("nurse")] == pytest.approx(-0.2)
+    assert logprobs[LABELS.index("dentist")] == pytest.approx(-2.0)
+
+
+@pytest.mark.parametrize("tokens", [("<think>", "nurse"), ("token_id:41", "token_id:7"), ("The", " answer")])
+def test_a_listing_of_other_tokens_than_the_answers_is_told_at_the_first_answer(tmp_path, tokens):
+    script = Script(reply=lambda body: "nurse", dialect=listing_of(*tokens))
+    with serving(script) as url, pytest.raises(UserError, match="tokens that do not begin its answer") as fault:
+        ask(Study(tmp_path, url, logprobs=True, examined=False))
+    assert "source.logprobs: false" in one_line(fault) and len(script.asked) == 1
+
+
 def test_a_single_answer_without_listing_counts_as_unreadable(tmp_path):
     def dialect(body, answer):
         if "3" in body["messages"][-1]["content"]:

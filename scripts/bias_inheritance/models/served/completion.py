@@ -44,6 +44,8 @@ def read(text):
         raise Malformed(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
     usage = content.get("usage") if isinstance(content.get("usage"), dict) else {}
     listed, unlisted = listing(first.get("logprobs"))
+    if listed:
+        listed, unlisted = spelled(listed, written)
     reason = str(finish).lower()
     return {
         "id": content.get("id"),
@@ -95,6 +97,33 @@ def listing(logprobs):
         if mass > 1 + EXCESS:
             return None, f"numbers that are no log-probabilities (their exponentials add up to {mass:.2f})"
     return places, None
+
+
+def spelled(places, text):
+    """(places with the tokens as text, None), or (None, what is wrong) where the tokens taken do not begin the text.
+
+    Some servers list tokens as the vocabulary has them ("Ġnurse", "▁nurse"), others those of a thought that they leave
+    out of the text, or numbers.
+    """
+    text = text.strip()
+    for change in (str, _from_vocabulary):
+        first = next(filter(None, (change(place["token"]).strip() for place in places)), "")
+        partial = "\ufffd" in first or first.startswith("bytes:")  # the beginning of a character
+        if partial or text.startswith(first) or first.startswith(text):
+            return [
+                {
+                    **place,
+                    "token": change(place["token"]),
+                    "top": [[change(token), logprob] for token, logprob in place["top"]],
+                }
+                for place in places
+            ], None
+    return None, f"tokens that do not begin its answer ({places[0]['token'][:20]!r} for {text[:20]!r})"
+
+
+def _from_vocabulary(token):
+    """A token's text from its name in a vocabulary of bytes (GPT-2) or of pieces (SentencePiece)."""
+    return token.replace("Ġ", " ").replace("Ċ", "\n").replace("▁", " ")
 
 
 def _place(place):
