@@ -258,6 +258,14 @@ def test_an_answer_that_breaks_off_may_have_been_paid_and_its_beginning_is_told(
     assert study.account()["usd"] > 0
 
 
+@pytest.mark.parametrize("change", [{"message": None}, {"message": "nurse"}, {"message": {"content": 7}}])
+def test_a_first_answer_of_another_shape_is_told_at_once(tmp_path, change):
+    script = Script(dialect=choice(**change))
+    with serving(script) as url, pytest.raises(UserError, match="another shape.*check source.base_url") as fault:
+        Study(tmp_path, url).server().write(["a"], [1])
+    assert one_line(fault) and len(script.asked) == 1
+
+
 def test_a_request_that_never_left_is_free(tmp_path):
     with serving(Script()) as url:
         pass

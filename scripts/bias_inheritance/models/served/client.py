@@ -364,6 +364,10 @@ class Server:
         except openai.APIConnectionError as fault:
             said = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
         except (completion.Malformed, ValueError) as fault:
+            if isinstance(fault, completion.NoCompletion) and not self.answered:
+                raise UserError(
+                    f"{self.where()} answers in another shape than a chat completion's ({self.told(str(fault))}); check source.base_url in {self.file}"
+                ) from None
             said = f"an answer that cannot be read ({self.told(str(fault))})"
         raise TransientFailure(said, asked_to_wait, self.silence.last())
 

@@ -25,7 +25,11 @@ STATUSES = {
 
 
 class Malformed(Exception):
-    """A server's answer that cannot be read, though its status says that all is well."""
+    """A server's answer that cannot be read, though its status says that all is well; it broke off, most likely."""
+
+
+class NoCompletion(Malformed):
+    """A whole answer that holds no message where a chat completion has it."""
 
 
 def read(text):
@@ -33,15 +37,18 @@ def read(text):
 
     Returns {id, model, text, refused, finish, finished, listed, unlisted, prompt_tokens, completion_tokens}. finish: the
     server's own word for the end; listed: see `listing`, and unlisted what stood in its place. Counts of tokens are
-    None where the server gives none. Raises Malformed where there is no message.
+    None where the server gives none. Raises Malformed where there is no message, NoCompletion if the answer is whole.
     """
     try:
         content = json.loads(text)
+    except ValueError as fault:
+        raise Malformed(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
+    try:
         first = content["choices"][0]
         message, finish = first["message"], first.get("finish_reason")
         written, refusal = text_of(message.get("content")), text_of(message.get("refusal"))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as fault:
-        raise Malformed(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
+    except (KeyError, IndexError, TypeError, AttributeError) as fault:
+        raise NoCompletion(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
     usage = content.get("usage") if isinstance(content.get("usage"), dict) else {}
     listed, unlisted = listing(first.get("logprobs"))
     if listed:
