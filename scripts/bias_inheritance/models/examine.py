@@ -26,12 +26,12 @@ def examine(model):
         probe = Probe(model)
     except Exception as fault:  # a package that its code needs, a cache that it does not have, …
         raise UserError(f"{_kind(model)} does not run on this machine ({_line(fault)}); use another model") from None
-    for check in (probe.losses, probe.texts):
+    tree = not _report("options are scored one by one", probe.problem(probe.tree))
+    for check in (probe.losses, probe.texts) if tree else (probe.losses, probe.texts, probe.one_by_one):
         if problem := probe.problem(check):
             raise UserError(
                 f"{_kind(model)} gives other log-probabilities in batches than for one text alone ({problem}); use another model"
             )
-    tree = not _report("options are scored one by one", probe.problem(probe.tree))
     kernels = tree and _accelerate(model) and not _report("no CPU kernels", probe.problem_of_any())
     return {"cpu_kernels": kernels, "option_tree": tree}
 
@@ -91,7 +91,7 @@ def _kind(model):
 class Probe:
     """Short made-up texts and the log-probabilities that the model itself gives them.
 
-    losses, texts and tree are checks: each returns the largest difference from them, in nats per token.
+    losses, texts, tree and one_by_one are checks: each returns the largest difference from them, in nats per token.
     """
 
     def __init__(self, model):
@@ -142,9 +142,15 @@ class Probe:
         return self._difference(-losses)
 
     def tree(self):
+        return self._options(tree=True)
+
+    def one_by_one(self):
+        return self._options(tree=False)
+
+    def _options(self, tree):
         import torch
 
-        rows = scoring.option_logprobs(self.model, self.opening, self.prompts, self.options, tree=True)
+        rows = scoring.option_logprobs(self.model, self.opening, self.prompts, self.options, tree=tree)
         return self._difference(torch.tensor([value for row in rows for value in row]))
 
     def texts(self):
