@@ -44,8 +44,12 @@ ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID[
 PASSED = [
     *warm.MEMORY,
     "CUDA_VISIBLE_DEVICES",
+    "CURL_CA_BUNDLE",
+    "HF_DATASETS_CACHE",
     "HF_ENDPOINT",
     "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_HUB_DISABLE_XET",
     "HF_HUB_OFFLINE",
     "HF_TOKEN",
     "OPENAI_BASE_URL",
@@ -53,6 +57,7 @@ PASSED = [
     "OPENBLAS_L2_SIZE",
     "REQUESTS_CA_BUNDLE",
     "SLURM_JOB_ID",
+    "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 ]
 PASSED += [
@@ -78,7 +83,7 @@ wildcard_constraints:
 
 
 if IN_CONTAINERS:
-    os.environ.update({f"APPTAINERENV_{name}": os.environ[name] for name in PASSED if name in os.environ})
+    os.environ.update(machine.container_environment(PASSED))
     if ON_GPU:
         os.environ.update(APPTAINER_NV="1")
 

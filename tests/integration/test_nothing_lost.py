@@ -17,9 +17,9 @@ from projects import copy_project, run, start
 WITH_A_CLOCK = ("training.csv", "report.html", ".prov.json", "ro-crate-metadata.json")
 
 
-def tables(project):
+def tables(project, study="one"):
     """{relative path: bytes} of every result without a clock in it."""
-    folder = project / "results" / "one"
+    folder = project / "results" / study
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -27,25 +27,35 @@ def tables(project):
     }
 
 
-def journal_of(project):
-    """The rows of the pool's one journal: every finished attempt of a batch."""
-    (journal,) = (project / ".work" / "one" / "write_pool").glob("*/journal.jsonl")
+def records_of(journal):
+    """The records of a journal: in a pool's, every finished attempt of a batch."""
     return [json.loads(line) for line in journal.read_text().splitlines()]
 
 
-def assert_same(project, finished):
-    """The results are those of the undisturbed run, byte for byte; each attempt was made once; audit is content."""
-    here, there = tables(project), tables(finished)
-    assert here.keys() == there.keys()
-    assert [name for name in here if here[name] != there[name]] == []
-    rows, undisturbed = journal_of(project), journal_of(finished)
-    assert len({(row["batch"], row["attempt"]) for row in rows}) == len(rows), "an attempt was made twice"
-    assert rows == undisturbed
-    for journal in (project / ".work" / "one" / "predict").glob("*/*.jsonl"):
-        portions = [json.loads(line)["portion"] for line in journal.read_text().splitlines()]
+def journal_of(project):
+    """The records of the one-cell study's only pool."""
+    (journal,) = (project / ".work" / "one" / "write_pool").glob("*/journal.jsonl")
+    return records_of(journal)
+
+
+def assert_same(project, finished, study="one"):
+    """The results are those of the undisturbed run, byte for byte; each record was made once; audit passes."""
+    results, undisturbed = tables(project, study), tables(finished, study)
+    assert results.keys() == undisturbed.keys()
+    assert [name for name in results if results[name] != undisturbed[name]] == []
+    journals = sorted((finished / ".work" / study / "write_pool").glob("*/journal.jsonl"))
+    assert journals
+    for journal in journals:
+        rows = records_of(project / journal.relative_to(finished))
+        assert len({(row["batch"], row["attempt"]) for row in rows}) == len(rows), (
+            f"{journal}: an attempt was made twice"
+        )
+        assert rows == records_of(journal)
+    for journal in (project / ".work" / study / "predict").glob("*/*.jsonl"):
+        portions = [row["portion"] for row in records_of(journal)]
         assert len(set(portions)) == len(portions), f"{journal}: a portion was asked twice"
-    asked = bias_inheritance("audit", "results/one", project=project)
-    assert asked.returncode == 0, asked.stdout
+    audit = bias_inheritance("audit", f"results/{study}", project=project)
+    assert audit.returncode == 0, audit.stdout
 
 
 def size_of(project, pattern):
@@ -141,6 +151,26 @@ def test_twenty_kills(finished, tmp_path, seed):
     assert_same(project, finished)
 
 
+@pytest.mark.long
+def test_twenty_kills_of_the_smoke_study(tmp_path):
+    """The whole smoke study, its process group killed 20 times, each time at a random moment within one of its jobs."""
+    undisturbed, project = copy_project(tmp_path / "undisturbed"), copy_project(tmp_path / "project")
+    smoke, words = "studies/smoke.yaml", ("--cores", "2")
+    run(undisturbed, *words, configfile=smoke)
+    jobs = len(list((undisturbed / "results" / "smoke").rglob("*.prov.json")))
+    chance = random.Random(1)
+    for done in sorted(chance.sample(range(jobs - 2), 20)):
+        process = start(project, *words, configfile=smoke)
+        while process.poll() is None and len(list((project / "results" / "smoke").rglob("*.prov.json"))) < done:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 3))
+        assert process.poll() is None, f"it ended before job {done} of {jobs}"
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    run(project, *words, configfile=smoke)
+    assert_same(project, undisturbed, "smoke")
+
+
 def test_two_runs_at_once(finished, tmp_path):
     """The second run reports the first, which continues undisturbed."""
     project = copy_project(tmp_path / "project")
@@ -181,7 +211,7 @@ def test_full_disk_and_read_only_results(finished, tmp_path):
         assert not list(results.rglob("*.tmp")) and not list(results.rglob("*.prov.json")), "half a result"
         mount("-o", "remount,size=10m,ro", str(results))
         told = failing(project, target)
-        assert "Read-only file system" in told or "no permission to write" in told
+        assert "Read-only file system" in told or "no permission to read or write" in told
         assert "results" in told and "Traceback" not in told
         mount("-o", "remount,size=10m,rw", str(results))
         run(project, target)
@@ -198,17 +228,24 @@ def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
     import errno
 
     import pandas as pd
+    import tokenizers
     import torch
     from bias_inheritance.plumbing import files, step
     from safetensors.torch import save_file
 
     mount("-t", "tmpfs", "-o", "size=40k", "none", str(tmp_path))
     weights = [torch.nn.Parameter(torch.randn(100, 1000))]
+    words = {f"word-{number:08}": number for number in range(10_000)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="word-00000000"))
     frame = pd.DataFrame({"text": [os.urandom(500).hex() for _ in range(200)]})
 
     def parquet(path):
         with files.replacing(path) as temporary:
             frame.to_parquet(temporary, index=False)
+
+    def pytorch(path):
+        with open(path, "wb") as file:
+            torch.save(weights, file)
 
     def journal(path):
         files.Journal(path).append([{"text": "x" * 100_000}])
@@ -217,6 +254,8 @@ def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
         lambda path: save_file({"a": weights[0].detach()}, path),
         lambda path: files.write_csv(path, frame),
         parquet,
+        pytorch,
+        lambda path: tokenizer.save(str(path)),
         lambda path: files.write_text(path, "x" * 100_000),
         lambda path: shutil.copyfile("/dev/zero", path),
         journal,

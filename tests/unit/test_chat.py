@@ -20,6 +20,11 @@ TEMPLATES = {
     "{% if turn.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}{{ turn.content }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>"
     "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}",
+    # Granite, DeepSeek-V3.1: another name of the switch, here on by default
+    "another switch": TURNS.replace(
+        "{{ turn.content", "{% if turn.role == 'assistant' %}</think>{% endif %}{{ turn.content"
+    )
+    + "{% if add_generation_prompt %}<|assistant|>{{ '</think>' if thinking is false else '<think>' }}{% endif %}",
     # DeepSeek-R1: always a thought, which a conversation leaves out afterwards
     "unswitched thinking": TURNS + "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}",
     # Qwen3-Thinking: always a thought, which a conversation shows empty afterwards
@@ -68,16 +73,27 @@ def rendered(template, system=None, user="Hello", answer="nurse"):
 
 
 @pytest.mark.parametrize(
-    "template, date", [("date_string", TEMPLATE_DATE), ("strftime_now", "Friday 26 July 2024")], ids=lambda name: name
+    "template, date",
+    [
+        ("date_string", TEMPLATE_DATE),
+        ("strftime_now", "Friday 26 July 2024"),
+        (TEMPLATES["strftime_now"].replace("now(", "now(format="), "Friday 26 July 2024"),
+    ],
 )
 def test_a_template_with_a_date_renders_the_same_every_day(template, date):
     prompt = f"<|system|>Today is {date}.<|end|><|user|>Hello<|end|><|assistant|>"
     assert rendered(template) == (prompt, "nurse<|end|>", "<|end|>")
 
 
-def test_thinking_is_switched_off_in_prompts_and_answers_alike():
-    prompt = "<|user|>Hello<|end|>\n<|assistant|><think>\n\n</think>\n\n"
-    assert rendered("switched thinking") == (prompt, "nurse<|end|>", "<|end|>")
+@pytest.mark.parametrize(
+    ("template", "prompt"),
+    [
+        ("switched thinking", "<|user|>Hello<|end|>\n<|assistant|><think>\n\n</think>\n\n"),
+        ("another switch", "<|user|>Hello<|end|><|assistant|></think>"),
+    ],
+)
+def test_thinking_is_switched_off_in_prompts_and_answers_alike(template, prompt):
+    assert rendered(template) == (prompt, "nurse<|end|>", "<|end|>")
 
 
 @pytest.mark.parametrize("template", ["unswitched thinking", "shown thinking", "channels", "no generation prompt"])

@@ -116,6 +116,36 @@ def test_a_listing_that_is_silently_absent_is_told_before_a_pool_is_paid_for(tmp
         assert len(study.server().write(["a", "b", "c"], [1, 2, 3])) == 3
 
 
+def listing_of(*tokens):
+    """A dialect whose listings have these tokens, the first with the alternative `dentist` in the same spelling."""
+
+    def dialect(body, answer):
+        places = [
+            {"token": token, "logprob": -0.2, "top_logprobs": [{"token": token, "logprob": -0.2}]} for token in tokens
+        ]
+        places[0]["top_logprobs"].append({"token": tokens[0].replace("nurse", "dentist"), "logprob": -2.0})
+        return choice(logprobs={"content": places})(body, answer)
+
+    return dialect
+
+
+@pytest.mark.parametrize("token", ["nurse", " nurse", "Ġnurse", "▁nurse"])
+def test_tokens_as_the_vocabulary_has_them_are_read(tmp_path, token):
+    with serving(Script(reply=lambda body: "nurse", dialect=listing_of(token, "<|im_end|>"))) as url:
+        answers, _ = ask(Study(tmp_path, url, logprobs=True), 1)
+    logprobs = answers[0]["logprobs"]
+    assert logprobs[LABELS.index("nurse")] == pytest.approx(-0.2)
+    assert logprobs[LABELS.index("dentist")] == pytest.approx(-2.0)
+
+
+@pytest.mark.parametrize("tokens", [("<think>", "nurse"), ("token_id:41", "token_id:7"), ("The", " answer")])
+def test_a_listing_of_other_tokens_than_the_answers_is_told_at_the_first_answer(tmp_path, tokens):
+    script = Script(reply=lambda body: "nurse", dialect=listing_of(*tokens))
+    with serving(script) as url, pytest.raises(UserError, match="tokens that do not begin its answer") as fault:
+        ask(Study(tmp_path, url, logprobs=True, examined=False))
+    assert "source.logprobs: false" in one_line(fault) and len(script.asked) == 1
+
+
 def test_a_single_answer_without_listing_counts_as_unreadable(tmp_path):
     def dialect(body, answer):
         if "3" in body["messages"][-1]["content"]:
@@ -226,6 +256,14 @@ def test_an_answer_that_breaks_off_may_have_been_paid_and_its_beginning_is_told(
         with pytest.raises(UserError, match="it begins '{"):
             study.server().write(["a"], [1])
     assert study.account()["usd"] > 0
+
+
+@pytest.mark.parametrize("change", [{"message": None}, {"message": "nurse"}, {"message": {"content": 7}}])
+def test_a_first_answer_of_another_shape_is_told_at_once(tmp_path, change):
+    script = Script(dialect=choice(**change))
+    with serving(script) as url, pytest.raises(UserError, match="another shape.*check source.base_url") as fault:
+        Study(tmp_path, url).server().write(["a"], [1])
+    assert one_line(fault) and len(script.asked) == 1
 
 
 def test_a_request_that_never_left_is_free(tmp_path):
@@ -409,6 +447,48 @@ def test_a_server_that_refuses_the_first_question_is_examined_by_the_next(tmp_pa
     script = Script(faults=lambda number: "filtered" if number == 0 else None, dialect=choice(logprobs=None))
     with serving(script) as url, pytest.raises(UserError, match="source.logprobs: false"):
         ask(Study(tmp_path, url, logprobs=True, examined=False))
+
+
+# ---- thoughts ----
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("<think>A nurse? A dentist? Better: painter.</think>\n\npainter", "painter"),
+        ("A nurse or a dentist.\n</think>\npainter", "painter"),
+        ("[THINK]nurse[/THINK]painter", "painter"),
+        ("<|channel|>analysis<|message|>nurse<|end|><|start|>assistant<|channel|>final<|message|>painter", "painter"),
+        ("<think>nurse", ""),
+        ("Okay, the user asks for the occupation. A nurse", ""),
+        ("painter", "painter"),
+    ],
+)
+def test_an_answer_is_read_after_its_thoughts(tmp_path, written, read):
+    with serving(Script(reply=lambda body: written)) as url:
+        answers, _ = ask(Study(tmp_path, url), 1)
+    assert [answer["text"] for answer in answers] == [read]
+
+
+@pytest.mark.parametrize("content", ["<think>Which of the two is", "", None])
+def test_a_first_answer_of_thoughts_alone_stops_the_run_and_the_switch_is_sent(tmp_path, content):
+    def dialect(body, answer):
+        if body.get("chat_template_kwargs") == {"enable_thinking": False}:
+            return 200, answer
+        message = {"content": content, "reasoning_content": "Which of the two is"}
+        return choice(message=message, finish_reason="length")(body, answer)
+
+    script = Script(reply=lambda body: "nurse", dialect=dialect)
+    with serving(script) as url:
+        study = Study(tmp_path, url, examined=False)
+        for _ in range(2):
+            with pytest.raises(UserError, match="thinks before it answers.*source.extra_body") as fault:
+                ask(study)
+            assert one_line(fault)
+        assert len(script.asked) == 1, "the first question is paid for once"
+        study.set_source(extra_body={"chat_template_kwargs": {"enable_thinking": False}})
+        answers, _ = ask(study)
+    assert {answer["text"] for answer in answers} == {"nurse"}
 
 
 # ---- silence ----

@@ -67,6 +67,22 @@ def test_gpus_are_asked_of_the_driver(monkeypatch, fails, names):
     assert gpus.visible() == names
 
 
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+        ("1, 0", ["1", "0"]),
+        ("0,-1,1", ["0"]),
+        ("GPU-8f2a,MIG-3c", ["GPU-8f2a", "MIG-3c"]),
+    ],
+)
+def test_names_are_read_as_cuda_reads_them(monkeypatch, chosen, names):
+    devices(monkeypatch, chosen)
+    assert gpus.visible() == names
+
+
 def test_without_a_device_nothing_is_taken(monkeypatch, tmp_path):
     devices(monkeypatch, "")
     assert gpus.claim(tmp_path) is None

@@ -1,5 +1,6 @@
 """The tree and environment of a step in its record."""
 
+import errno
 import io
 import json
 import logging
@@ -28,6 +29,31 @@ def tree(tmp_path, monkeypatch):
     git("commit", "--quiet", "--message", "x")
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     return tmp_path
+
+
+def raised_while(handling, error):
+    """`error` as it is raised while `handling` is handled, as PyTorch's writer does."""
+    try:
+        try:
+            raise handling
+        except Exception:
+            raise error  # noqa: B904
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    [
+        (OSError(errno.ENOSPC, "kein Platz"), errno.ENOSPC),
+        (Exception("I/O error: No space left on device (os error 28)"), errno.ENOSPC),
+        (raised_while(OSError(errno.EDQUOT, "quota"), RuntimeError("unexpected pos 704 vs 598")), errno.EDQUOT),
+        (RuntimeError("the server said: Permission denied, No space left on device"), None),
+        (ValueError("x"), None),
+    ],
+)
+def test_the_number_behind_an_error_is_read_and_its_words_are_not(fault, number):
+    assert step.error_number(fault) == number
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ PROBE = "Perhaps"  # an answer that no template contains
 class Chat:
     """Renders a model's chat template: user text to prompt tokens, and an answer to its tokens.
 
-    Thinking is switched off if the template has a switch (`enable_thinking`), and dates are fixed. system: a system prompt,
+    Thinking is switched off if the template has a switch (`enable_thinking`, `thinking`), and dates are fixed. system: a system prompt,
     "" for an empty one, None for the template's default. end: the token that ends an answer.
     Raises UserError for unsupported templates; the message names the key `system` if changing it helps.
     """
@@ -86,6 +86,7 @@ class Chat:
             [*self.opening, *turns],
             tokenize=tokenize,
             enable_thinking=False,
+            thinking=False,  # the same switch in templates of Granite and DeepSeek
             date_string=TEMPLATE_DATE,
             chat_template=self.template,
             **options,
@@ -102,7 +103,9 @@ def fixed_template(tokenizer):
     except ValueError as fault:
         raise UserError(f"{str(fault).split('. ')[0]}; use the model's instruct version") from None
     date = datetime.strptime(TEMPLATE_DATE, "%d %b %Y")
-    fixed = re.sub(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda call: repr(date.strftime(call[2])), template)
+    fixed = re.sub(
+        r"strftime_now\(\s*(?:format\s*=\s*)?(['\"])(.*?)\1\s*\)", lambda call: repr(date.strftime(call[2])), template
+    )
     if "strftime_now(" in fixed:
         raise UserError("the chat template prints today's date in a way that cannot be fixed; use another model")
     return fixed

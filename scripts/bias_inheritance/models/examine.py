@@ -28,12 +28,12 @@ def examine(model):
         probe = Probe(model)
     except Exception as fault:  # a package that its code needs, a missing cache, …
         raise UserError(f"{_kind(model)} does not run on this machine ({_line(fault)}); use another model") from None
-    for check in (probe.losses, probe.texts):
+    tree = not _report("options are scored one by one", probe.problem(probe.tree))
+    for check in (probe.losses, probe.texts) if tree else (probe.losses, probe.texts, probe.one_by_one):
         if problem := probe.problem(check):
             raise UserError(
                 f"{_kind(model)} gives different log-probabilities in batches than for a single text ({problem}); use another model"
             )
-    tree = not _report("options are scored one by one", probe.problem(probe.tree))
     kernels = tree and _accelerate(model) and not _report("no CPU kernels", probe.problem_of_any())
     return {"cpu_kernels": kernels, "option_tree": tree}
 
@@ -93,7 +93,7 @@ def _kind(model):
 class Probe:
     """Short invented texts with their reference log-probabilities from the model itself.
 
-    The checks losses, texts and tree each return the largest difference from the reference, in nats per token.
+    The checks losses, texts, tree and one_by_one each return the largest difference from the reference, in nats per token.
     """
 
     def __init__(self, model):
@@ -144,9 +144,15 @@ class Probe:
         return self._difference(-losses)
 
     def tree(self):
+        return self._options(tree=True)
+
+    def one_by_one(self):
+        return self._options(tree=False)
+
+    def _options(self, tree):
         import torch
 
-        rows = scoring.option_logprobs(self.model, self.opening, self.prompts, self.options, tree=True)
+        rows = scoring.option_logprobs(self.model, self.opening, self.prompts, self.options, tree=tree)
         return self._difference(torch.tensor([value for row in rows for value in row]))
 
     def texts(self):

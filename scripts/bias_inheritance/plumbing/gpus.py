@@ -1,7 +1,9 @@
 """One GPU per job: a job that needs one claims a free GPU and hides all others; other jobs see no GPU."""
 
 import ctypes
+import itertools
 import os
+import re
 import time
 from pathlib import Path
 
@@ -13,7 +15,9 @@ def visible():
     """Names of the GPUs that this process may use, from CUDA_VISIBLE_DEVICES (all if it is unset)."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return [name for name in chosen.split(",") if name]
+        # CUDA takes what stands before the first name that is none, such as -1
+        names = (name.strip() for name in chosen.split(","))
+        return list(itertools.takewhile(re.compile(r"\d+$|GPU-|MIG-").match, names))
     return [str(number) for number in range(_count())]
 
 

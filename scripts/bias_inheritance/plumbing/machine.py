@@ -5,16 +5,44 @@ import platform
 from pathlib import Path
 
 SHARE = 0.9  # of the memory, for jobs; the rest is for Snakemake and the system
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def memory_mb():
-    """Memory in MB: the machine's, or the limit of a container or batch system if that is lower."""
-    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in map(Path, CGROUP_LIMITS):
-        text = path.read_text().strip() if path.is_file() else ""
-        sizes += [int(text)] if text.isdigit() else []
-    return min(sizes) // 10**6
+    """Memory in MB: the machine's, or less where a container or a batch system allows this process less."""
+    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 10**6]
+    return min(sizes + _cgroup_limits_mb() + _slurm_limits_mb())
+
+
+def _cgroup_limits_mb():
+    """What the control groups of this process and those above them allow; in a container the topmost is its own."""
+    try:
+        lines = OWN_CGROUPS.read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, name = (CGROUPS / "memory", "memory.limit_in_bytes") if controllers else (CGROUPS, "memory.max")
+        own = top / group.lstrip("/")
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(top) and (folder / name).is_file():
+                text = (folder / name).read_text().strip()
+                limits += [int(text) // 10**6] if text.isdigit() else []
+    return limits
+
+
+def _slurm_limits_mb():
+    """What a SLURM allocation grants this node, which not every cluster enforces by control groups."""
+    granted = {name: os.environ.get(f"SLURM_{name}", "") for name in ("MEM_PER_NODE", "MEM_PER_CPU", "CPUS_ON_NODE")}
+    number = {name: int(text) for name, text in granted.items() if text.isdigit() and int(text)}
+    per_cpu = (
+        number["MEM_PER_CPU"] * number["CPUS_ON_NODE"] if {"MEM_PER_CPU", "CPUS_ON_NODE"} <= number.keys() else None
+    )
+    return [limit for limit in (number.get("MEM_PER_NODE"), per_cpu) if limit]
 
 
 def memory_of_jobs_mb():
@@ -35,3 +63,16 @@ def cpu():
 def cores():
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def container_environment(names):
+    """{name: value} to set for Apptainer, so that steps in containers see the variables `names` that are set here.
+
+    The files and folders that these name, such as certificates and caches, are bound beside what APPTAINER_BIND asks for.
+    """
+    values = {name: os.environ[name] for name in names if name in os.environ}
+    named = {value for value in values.values() if os.path.isabs(value) and os.path.exists(value)}
+    binds = ",".join(filter(None, [os.environ.get("APPTAINER_BIND"), *sorted(named)]))
+    return {f"APPTAINERENV_{name}": value for name, value in values.items()} | (
+        {"APPTAINER_BIND": binds} if named else {}
+    )

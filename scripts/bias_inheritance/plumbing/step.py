@@ -17,6 +17,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import resource
 import signal
 import socket
@@ -135,7 +136,9 @@ def run(function):
         if number in (errno.ENOSPC, errno.EDQUOT):
             sys.exit(f"{name}: the disk is full ({place}); free some space and run the same command again")
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
-            sys.exit(f"{name}: no permission to write {place}; fix the folder's permissions and run again")
+            sys.exit(
+                f"{name}: no permission to read or write {place}; fix its permissions and run the same command again"
+            )
         raise
 
 
@@ -145,11 +148,18 @@ def _stop(*_):
 
 
 def error_number(fault):
-    """The system's error number in an exception, or None; libraries in Rust or C++ report it only as text."""
-    if isinstance(fault, OSError) and fault.errno:
-        return fault.errno
-    known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
-    return next((number for number in known if os.strerror(number) in str(fault)), None)
+    """The system's error number behind an exception, or None.
+
+    It is that of the exception or of one that it was raised from; libraries in Rust (safetensors, tokenizers) give it only
+    in their text, as "(os error 28)".
+    """
+    while fault is not None:
+        if isinstance(fault, OSError) and fault.errno:
+            return fault.errno
+        if named := re.search(r"\(os error (\d+)\)", str(fault)):
+            return int(named[1])
+        fault = fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+    return None
 
 
 def _parse(function, kinds):
@@ -228,7 +238,7 @@ def _record(name, arguments, inputs, outputs, basis, started):
         "started": _timestamp(started),
         "ended": _timestamp(time.time()),
         "seconds": round(time.time() - started, 3),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": _peak_memory(),
         **notes,
     }
 
@@ -291,3 +301,8 @@ def _machine():
 
 def _timestamp(seconds):
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _peak_memory():
+    """Bytes; the system counts in bytes on macOS and in KB elsewhere."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

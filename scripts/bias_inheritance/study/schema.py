@@ -627,6 +627,7 @@ class Api(Keys):
     logprobs: bool = required("whether the server lists the likeliest tokens")
     fine_tuning: bool = required("whether the provider can tune it")
     parameters: RequestParameters = optional()
+    extra_body: dict[Text, Any] = optional()
 
 
 class TextGeneration(Keys):

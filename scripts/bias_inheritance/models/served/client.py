@@ -21,6 +21,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from bias_inheritance.models import thoughts
 from bias_inheritance.models.served import completion, options
 from bias_inheritance.models.served.account import Account, read_terms
 from bias_inheritance.models.served.address import base_url, key_of
@@ -151,7 +152,8 @@ class Server:
             if self._lists(row):
                 logprobs, bounds = options.listed_logprobs(answer["listed"] or [], row["options"])
                 ended, self.bounds = None, self.bounds + bounds
-            answers.append({"logprobs": logprobs, "text": answer["text"], "finished": ended})
+            text = thoughts.answer_after(answer["text"]) or ""
+            answers.append({"logprobs": logprobs, "text": text, "finished": ended})
         return answers
 
     def _lists(self, row):
@@ -200,6 +202,7 @@ class Server:
                     if again or request.key not in self.answered:
                         self._ask(request)
                     self.used[request.key] = self.answered[request.key]
+                    self._refuse_thoughts(self.answered[request.key])
                     files.write_json(path, self.answered[request.key])
                     if not again:
                         print(f"{self.where()}: {described(self.answered[request.key])}", flush=True)
@@ -208,6 +211,14 @@ class Server:
                 f"{self.where()} has not answered the first request of the study, which another job sent; run the same command again later"
             ) from None
         return files.read_json(path)
+
+    def _refuse_thoughts(self, row):
+        """Raise UserError for a first answer that was cut off before anything but thoughts was written."""
+        if row["finished"] or row["refused"] or thoughts.answer_after(row["text"]):
+            return
+        raise UserError(
+            f"{self.where()} thinks before it answers, and {CHOICE_TOKENS} tokens were not enough for both; switch thinking off at the server or by source.extra_body in {self.file}, such as {{chat_template_kwargs: {{enable_thinking: false}}}} for vLLM and llama.cpp"
+        )
 
     # ---- asking ----
 
@@ -229,6 +240,8 @@ class Server:
                     value = min(value, change.get("max", value))
                     value = body[change.get("name", name)] = max(value, change.get("min", value))
                     most = value if name == "max_tokens" else most
+        if extra := self.source.get("extra_body"):
+            body["extra_body"] = extra
         # requests that differ in their seed alone are different ones, whether the server is told the seed or not
         unsent = {} if "seed" in body else {"seed": seed}
         return Request(provenance.digest({"url": self.url, "body": body, **unsent}), body, most)
@@ -351,6 +364,10 @@ class Server:
         except openai.APIConnectionError as fault:
             said = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
         except (completion.Malformed, ValueError) as fault:
+            if isinstance(fault, completion.NoCompletion) and not self.answered:
+                raise UserError(
+                    f"{self.where()} answers in another shape than a chat completion's ({self.told(str(fault))}); check source.base_url in {self.file}"
+                ) from None
             said = f"an answer that cannot be read ({self.told(str(fault))})"
         raise TransientFailure(said, asked_to_wait, self.silence.last())
 

@@ -25,7 +25,11 @@ STATUSES = {
 
 
 class Malformed(Exception):
-    """A server's answer that cannot be read, though its status says that all is well."""
+    """A server's answer that cannot be read, though its status says that all is well; it broke off, most likely."""
+
+
+class NoCompletion(Malformed):
+    """A whole answer that holds no message where a chat completion has it."""
 
 
 def read(text):
@@ -33,17 +37,22 @@ def read(text):
 
     Returns {id, model, text, refused, finish, finished, listed, unlisted, prompt_tokens, completion_tokens}. finish: the
     server's own word for the end; listed: see `listing`, and unlisted what stood in its place. Counts of tokens are
-    None where the server gives none. Raises Malformed where there is no message.
+    None where the server gives none. Raises Malformed where there is no message, NoCompletion if the answer is whole.
     """
     try:
         content = json.loads(text)
+    except ValueError as fault:
+        raise Malformed(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
+    try:
         first = content["choices"][0]
         message, finish = first["message"], first.get("finish_reason")
         written, refusal = text_of(message.get("content")), text_of(message.get("refusal"))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as fault:
-        raise Malformed(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
+    except (KeyError, IndexError, TypeError, AttributeError) as fault:
+        raise NoCompletion(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
     usage = content.get("usage") if isinstance(content.get("usage"), dict) else {}
     listed, unlisted = listing(first.get("logprobs"))
+    if listed:
+        listed, unlisted = spelled(listed, written)
     reason = str(finish).lower()
     return {
         "id": content.get("id"),
@@ -95,6 +104,33 @@ def listing(logprobs):
         if mass > 1 + EXCESS:
             return None, f"numbers that are no log-probabilities (their exponentials add up to {mass:.2f})"
     return places, None
+
+
+def spelled(places, text):
+    """(places with the tokens as text, None), or (None, what is wrong) where the tokens taken do not begin the text.
+
+    Some servers list tokens as the vocabulary has them ("Ġnurse", "▁nurse"), others those of a thought that they leave
+    out of the text, or numbers.
+    """
+    text = text.strip()
+    for change in (str, _from_vocabulary):
+        first = next(filter(None, (change(place["token"]).strip() for place in places)), "")
+        partial = "\ufffd" in first or first.startswith("bytes:")  # the beginning of a character
+        if partial or text.startswith(first) or first.startswith(text):
+            return [
+                {
+                    **place,
+                    "token": change(place["token"]),
+                    "top": [[change(token), logprob] for token, logprob in place["top"]],
+                }
+                for place in places
+            ], None
+    return None, f"tokens that do not begin its answer ({places[0]['token'][:20]!r} for {text[:20]!r})"
+
+
+def _from_vocabulary(token):
+    """A token's text from its name in a vocabulary of bytes (GPT-2) or of pieces (SentencePiece)."""
+    return token.replace("Ġ", " ").replace("Ċ", "\n").replace("▁", " ")
 
 
 def _place(place):
