@@ -101,8 +101,8 @@ def one_sided(rows):
         (copied, r"train-1.jsonl, row 13: a-00002 repeats the test text t-1 of .*test.jsonl; .* --forcerun write_pool"),
         (copied_in_part, r"train-0.jsonl, row 4: o-00003 repeats the test text t-1"),
         (one_sided, r"train-1.jsonl: has 2 samples of nurse and male but 0 of another kind, with 0 failed slots"),
-        (added, r"train-1.jsonl: holds 10 originals and 4 augmented samples; γ 0.20 of 10 originals needs 2.5"),
-        (lost, r"train-0.jsonl: holds 9 originals and 0 augmented"),
+        (added, r"train-1.jsonl: has 10 originals and 4 augmented samples; γ 0.20 of 10 originals needs 2.5"),
+        (lost, r"train-0.jsonl: has 9 originals and 0 augmented"),
         (leaked, r"train-1.jsonl: trains on classify-2, a test item of .*classify.jsonl; fix"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_text_that_no_task_asks_about_and_a_turn_of_phrase_are_no_overlap(tmp_
 
 
 def test_an_empty_mix_of_round_1_did_not_collapse(tmp_path):
-    with pytest.raises(UserError, match="train-1.jsonl: holds 0 originals"):
+    with pytest.raises(UserError, match="train-1.jsonl: has 0 originals"):
         check(tmp_path, [ORIGINALS, [], []])
 
 
