@@ -11,6 +11,10 @@ CLASSIFIED = {
 }
 INHERITING = [cell for cell in CELLS if cell["bias"] != "untuned" and cell["domain"] in CLASSIFIED]
 INHERITANCE = [f"{RESULTS}/inheritance.csv"] if INHERITING else []
+# what pools announce before training, and what came of it; by outcomes of catalog/claims.yaml that all tasks of labels have
+COMPARED_POOLS = POOLS if "distributions" in config["misalignment"] else []
+FORESIGHT = [f"{RESULTS}/foresight.csv"] if INHERITANCE or COMPARED_POOLS else []
+FORESEEN = ["probability-gap", "congruence"]
 
 
 rule check_manipulation:
@@ -93,6 +97,34 @@ rule measure_inheritance:
         ),
     shell:
         step_command("measure_inheritance")
+
+
+rule foresee:
+    input:
+        scores=f"{RESULTS}/scores.csv",
+        points=[f"{RESULTS}/inheritance_points.csv"] if INHERITANCE else [],
+        means=[comparison_path({**pool, "round": 1}, "means.json") for pool in COMPARED_POOLS],
+    output:
+        table=f"{RESULTS}/foresight.csv",
+        record=f"{RESULTS}/foresight.prov.json",
+    log:
+        f"{LOGS}/foresee.log",
+    localrule: True
+    container:
+        image("cpu")
+    params:
+        code=code("foresee"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "pools": COMPARED_POOLS,
+                "outcomes": {name: catalog.claims()["outcomes"][name] for name in FORESEEN},
+                "comparisons": grid.comparisons(config),
+                "pairs": grid.contrasts_of(config),
+            }
+        ),
+    shell:
+        step_command("foresee")
 
 
 rule analyse:

@@ -40,7 +40,7 @@ rule write_pool:
 
 rule rewrite_pool:
     input:
-        card=CARD,
+        card=card_of_student,
         adapter=f"{CELL}/adapter",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         earlier=pools_up_to_round,

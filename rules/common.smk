@@ -19,6 +19,8 @@ CELL = f"{RESULTS}/cells/{{model}}/{{domain}}/{{bias}}/gamma-{{gamma}}/{{mitigat
 CARD = f"{RESULTS}/models/{{model}}.json"
 ORIGINALS = f"{RESULTS}/originals/{{domain}}"
 GRID = config["grid"]
+MODELS = grid.models(config)
+STUDENTS = grid.students(config)
 CELLS = grid.cells(config)
 POOLS = grid.pools(config)
 LONGEST_LINE = (
@@ -30,7 +32,7 @@ SOURCES = {}  # cache of code files read for the digests of steps
 BEFORE_TRAINING = 3
 MEMORY_OF_JOBS = machine.memory_of_jobs_mb() if workflow.local_exec else None
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
-ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
+ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in MODELS)
 # Environment variables passed into containers; `--cleanenv` removes all others. OPENBLAS_* select the kernels of numpy,
 # on which the last digit of a sum depends.
 PASSED = [
@@ -47,9 +49,7 @@ PASSED = [
     "SLURM_JOB_ID",
     "SSL_CERT_FILE",
 ]
-PASSED += [
-    key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
-]
+PASSED += [key for model in MODELS if (key := catalog.load("model", model).get("service", {}).get("key"))]
 for variable, value in warm.MEMORY.items():
     os.environ.setdefault(variable, value)
 
@@ -179,9 +179,17 @@ def compact(value):
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
+@with_signature
+def card_of_student(wildcards):
+    return CARD.format(model=grid.model_of(wildcards.model))
+
+
 def path_of(pattern, cell, **more):
     """A results path for one cell or pool of the grid, given as a dict or as wildcards."""
-    return pattern.format(**{**dict(cell.items()), **more})
+    place = {**dict(cell.items()), **more}
+    if pattern == POOL:
+        place = {key: place[key] for key in ("model", "domain", "bias", "seed")}
+    return pattern.format(**(grid.stored(place) if "model" in place else place))
 
 
 def pool_of(wildcards, round_):
@@ -203,12 +211,17 @@ def added_texts_path(cell):
     return pool_of(cell, cell["round"])
 
 
+def comparison_path(pool, name):
+    """A file about a pool as its student reads it; unlike the pool, it is not shared by students."""
+    return f"{POOL.format(**pool)}/{name}" if pool["round"] == 1 else pool_sibling_path(pool, name)
+
+
 def family_of(domain):
     return import_module(f"bias_inheritance.data.{catalog.load('domain', domain)['family']}")
 
 
 def resources_of(wildcards):
-    return catalog.load("model", wildcards.model)["resources"]
+    return catalog.load("model", grid.model_of(wildcards.model))["resources"]
 
 
 def model_resource(key):
@@ -216,7 +229,7 @@ def model_resource(key):
 
     A plain value if it is the same for all models of the study, since Snakemake calls functions several times per job.
     """
-    values = {catalog.load("model", model)["resources"][key] for model in GRID["model"]}
+    values = {catalog.load("model", model)["resources"][key] for model in MODELS}
     return (
         values.pop() if len(values) == 1 else with_signature(lambda wildcards: resources_of(wildcards)[key])
     )
@@ -239,8 +252,9 @@ def memory(wildcards, attempt, beside=0):
 
 
 def model_constraint(predicate):
-    """A wildcard constraint: the models of the catalog for which predicate(name) holds."""
-    return "|".join(re.escape(name) for name in catalog.names("model") if predicate(name)) or "none"
+    """A wildcard constraint: the students whose model predicate(name) holds for."""
+    names = "|".join(re.escape(name) for name in catalog.names("model") if predicate(name)) or "none"
+    return f"(?:{names})(?:@[^/@]+)?"
 
 
 def runs_here(model):
@@ -334,7 +348,11 @@ def card_place(pool):
         if pool["round"] > 1
         else None
     )
-    return {**{key: pool[key] for key in ("model", "domain", "bias", "seed")}, "cell": cell}
+    return {
+        **{key: pool[key] for key in ("domain", "bias", "seed")},
+        "model": grid.model_of(pool["model"]),
+        "cell": cell,
+    }
 
 
 @with_signature
@@ -403,7 +421,8 @@ def mix_parameters(wildcards):
 
 
 def model_leaves(name, *keys):
-    """A model's name and the leaves of its file that a step uses."""
+    """A model's name and the leaves of its file that a step uses; of a student's model for a student."""
+    name = grid.model_of(name)
     return {"name": name, **leaves("model", name, keys)}
 
 

@@ -3,7 +3,7 @@
 
 rule finetune:
     input:
-        card=CARD,
+        card=card_of_student,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
         before=mix_before,

@@ -48,7 +48,7 @@ rule prepare_opinions:
 
 rule predict_opinions:
     input:
-        card=CARD,
+        card=card_of_student,
         adapter=adapter_of,
         questions=f"{RESULTS}/misalignment/opinions.jsonl",
     output:
@@ -157,15 +157,16 @@ rule prepare_embedder:
 
 rule compare_pool:
     input:
-        card=CARD,
+        card=card_of_student,
         embedder_card=f"{RESULTS}/misalignment/embedder.json",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        pool=f"{POOL}/pool.jsonl",
+        pool=lambda w: pool_of(w, 1),
         trains=lambda w: [f"{path_of(CELL, cell)}/train.jsonl" for cell in cells_of_pool(w)],
         adapters=lambda w: [f"{path_of(CELL, cell)}/adapter" for cell in cells_of_pool(w)],
     output:
         found_rows=f"{POOL}/distributions.json",
         points=f"{POOL}/projection.json",
+        means=f"{POOL}/means.json",
         record=f"{POOL}/compare_pool.prov.json",
     log:
         f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
@@ -188,7 +189,7 @@ rule compare_pool:
 
 use rule compare_pool as compare_later_pool with:
     input:
-        card=CARD,
+        card=card_of_student,
         embedder_card=f"{RESULTS}/misalignment/embedder.json",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pool=f"{CELL}/pool.jsonl",
@@ -197,6 +198,7 @@ use rule compare_pool as compare_later_pool with:
     output:
         found_rows=f"{CELL}/distributions.json",
         points=f"{CELL}/projection.json",
+        means=f"{CELL}/means.json",
         record=f"{CELL}/compare_pool.prov.json",
     log:
         f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
@@ -210,8 +212,8 @@ use rule compare_pool as compare_later_pool with:
 
 rule measure_distributions:
     input:
-        found=[pool_sibling_path(pool, "distributions.json") for pool in EVERY_POOL],
-        points=[pool_sibling_path(pool, "projection.json") for pool in EVERY_POOL],
+        found=[comparison_path(pool, "distributions.json") for pool in EVERY_POOL],
+        points=[comparison_path(pool, "projection.json") for pool in EVERY_POOL],
     output:
         table=f"{RESULTS}/misalignment/distributions.csv",
         projection=f"{RESULTS}/misalignment/projection.csv",

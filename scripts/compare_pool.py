@@ -23,6 +23,7 @@ def compare_pool(
     adapters: Inputs,
     found_rows: Output,
     points: Output,
+    means: Output,
     domain: dict,
     model: dict,
     embedder: dict,
@@ -30,7 +31,8 @@ def compare_pool(
     cells: list,
     permutations: int,
 ):
-    """Write rows of distributions.csv (`found_rows`) and points of projection.csv of one pool and the cells trained on it.
+    """Write rows of distributions.csv (`found_rows`) and points of projection.csv of one pool and the cells trained on it, and
+    the mean vectors of its texts and of the originals by group (`means`), from which foresight.csv is made.
 
     Metrics are those of `twosample.compare`: on sentence embeddings under their plain names, on the model's mean last
     hidden state with the prefix hidden_ (local models only). The pool's rows compare its texts with the originals, under
@@ -66,8 +68,11 @@ def compare_pool(
     pairs = [family.pair(sample, domain, False) for sample in samples.values()]
     augmented = [False] * len(old) + [True] * len(new)
     vectors, chosen, is_new = compare(place, list(samples), augmented, texts, pairs, network)
+    means_of_kind = {}
     for prefix, embedded in vectors.items():
-        dots += projected({**place, "representation": "hidden" if prefix else "sentence"}, embedded, chosen, is_new)
+        kind = "hidden" if prefix else "sentence"
+        dots += projected({**place, "representation": kind}, embedded, chosen, is_new)
+        means_of_kind[kind] = means_by_group(embedded, chosen, is_new)
     for number, (cell, train, adapter) in enumerate(zip(cells, trains, adapters, strict=True), start=1):
         trained = files.read_jsonl(train)
         # counterfactuals are not in any pool; their twin is their source
@@ -81,6 +86,7 @@ def compare_pool(
         progress.update(number, len(cells), "cells")
     files.write_json(found_rows, rows)
     files.write_json(points, dots)
+    files.write_json(means, means_of_kind)
     step.note(device=base.device())
 
 
@@ -100,6 +106,18 @@ def stratum(sample, grouped):
     """The permutation stratum of a sample: its true label (not a planted one), and its group if one was requested."""
     label = sample.get("true_label", sample["label"])
     return f"{label}/{sample['group']}" if grouped else label
+
+
+def means_by_group(vectors, samples, augmented):
+    """{original, augmented: {group: mean vector}} of the samples whose group is clear."""
+    members = {}
+    for place, (sample, new) in enumerate(zip(samples, augmented, strict=True)):
+        if sample["group"] is not None:
+            members.setdefault("augmented" if new else "original", {}).setdefault(sample["group"], []).append(place)
+    return {
+        origin: {group: vectors[places].mean(0).tolist() for group, places in of_group.items()}
+        for origin, of_group in members.items()
+    }
 
 
 def projected(place, vectors, samples, augmented):

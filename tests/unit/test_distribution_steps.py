@@ -83,6 +83,7 @@ def compare(place, card_path, domain):
             [place / cell["mitigation"] / "adapter" for cell in cells],
             place / f"{name}.json",
             place / f"{name}-points.json",
+            place / f"{name}-means.json",
             domain=domain,
             model=MODEL,
             embedder={"max_tokens": 64, "batch_size": 8},

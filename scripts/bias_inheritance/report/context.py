@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from bias_inheritance.data import opinions
 from bias_inheritance.report import figures, words
-from bias_inheritance.report.facts import seed_means
+from bias_inheritance.report.facts import ALL, seed_means
 from bias_inheritance.report.parts import OVER_SEEDS, fold, listing, quote, section, table, text
 from bias_inheritance.study import grid
 
@@ -157,7 +157,28 @@ def related(facts, correlations):
     return fold("Relation of misalignments to effects", listing(facts, caption, rows, columns, "correlations"))
 
 
-MISALIGNMENTS = {"values": values, "groups": groups, "distributions": distributions, "correlations": related}
+def foreseen(facts, foresight):
+    """Do the texts of a pool tell, before anything is trained, what its cells will show?"""
+    over_pools, of_pools = (foresight[(foresight["bias"] == ALL) == summary] for summary in (True, False))
+    columns = {"Known before training": "predictor", "Shift that came": "outcome"}
+    of = {"Of": lambda row: facts.placed("All pools", row)}
+    rho = {"Correlation": "rho", "95% interval": "interval", "Seeds": "n_seeds", "Pools": "n_pools"}
+    caption = "Spearman's correlation over pools of what their texts announce with the shift of the models trained on them, seed by seed; its t interval over seeds holds for these pools only. Association: of label and group in the mix; direction: projection of the mean embedding on the direction from balanced to biased text of other seeds."
+    each = {"Pool": "bias", "Seed": "seed", **columns, "Predicted": "predicted", "Came": "came"}
+    return fold(
+        "Before training: can the shift be foreseen?",
+        listing(facts, caption, over_pools.dropna(subset=["rho"]), of | columns | rho, "foresight"),
+        listing(facts, "foresight.csv: each pool and seed, at the largest γ without mitigation.", facts.ordered(of_pools), each),
+    )  # fmt: skip
+
+
+MISALIGNMENTS = {
+    "values": values,
+    "groups": groups,
+    "distributions": distributions,
+    "correlations": related,
+    "foresight": foreseen,
+}
 
 
 # Whether to believe it
@@ -241,12 +262,14 @@ def methods(facts):
 
 def model_settings(facts):
     cards = {card["model"]: card for card in facts.cards}
-    for name in facts.config["grid"]["model"]:
+    for name in grid.models(facts.config):
         leaves, card = facts.names["model"][name], cards.get(name, {})
         origin = next((leaves["source"][key] for key in ("hub", "package", "model") if key in leaves["source"]), None)
         told = [origin or "random weights", f"revision {card.get('revision')}", FORMS.get(card.get("form"))]
         told.append(f"computes in {card['compute']}" if card.get("compute") else None)
         yield f"Model: {leaves['title']}", ", ".join(filter(None, told))
+    for name in grid.students(facts.config):
+        leaves = facts.names["model"][name]
         for domain, settings in facts.settings.get(name, {}).items():
             lora = "LoRA, loss on the answer alone; " if "rank" in settings else ""
             title = facts.placed("Fine-tuning", {"model": name, "domain": domain})

@@ -158,7 +158,8 @@ TITLES = {
     "kind": lambda value: KINDS.get(value, value),
     "gamma": lambda value: f"{value:.2f}",
     "contrast": lambda value: value.replace("-", " − "),
-    "outcome": lambda value: value.replace("-", " "),
+    "outcome": lambda value: value.replace("-", " ").replace("_", " "),
+    "predictor": lambda value: sentence(value.replace("_", " ")),
     "passed": lambda value: {"true": "passed", "false": "failed"}.get(str(value).lower(), "not checked"),
     "role": lambda value: ROLES[value],
 }

@@ -22,6 +22,7 @@ LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 # of cells and tables, or a word of claims
 FIXED_NAMES = {
     "bias": ["original", "untuned", "types", "natural", "files"],
+    "model": [grid.STUDENT],
     "mitigation": ["mitigations"],
     "task": [*declarations.MISALIGNMENT, declarations.INHERITANCE],
 }
@@ -304,6 +305,8 @@ def _names(config):
     """Names in the configuration that no file of the catalog has."""
     for kind in catalog.FOLDERS:
         yield from _unknown(kind, [(["grid", kind, index], name) for index, name in enumerate(config["grid"][kind])])
+    writers = [(["grid", "writer", index], name) for index, name in enumerate(config["grid"]["writer"])]
+    yield from _unknown("model", [(path, name) for path, name in writers if name != grid.STUDENT])
     yield from _unknown("bias", [(["mitigated", index], name) for index, name in enumerate(config["mitigated"] or [])])
     yield from _unknown("task", [(["evaluation", "items", name], name) for name in config["evaluation"]["items"]])
     yield from _unknown("domain", [(["domains", name], name) for name in config["domains"]])
@@ -364,7 +367,7 @@ def _faults_of_the_data(config):
         except UserError as fault:
             yield ["grid", "task", index], str(fault)
     invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
-    hub = [name for name in config["grid"]["model"] if "hub" in catalog.load("model", name)["source"]]
+    hub = [name for name in grid.models(config) if "hub" in catalog.load("model", name)["source"]]
     if invented and hub:
         text = f"null gives {', '.join(invented)} the project's invented fixtures, which are not meant for {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or remove the domains from grid.domain"
         yield ["data_dir"], text
@@ -479,8 +482,14 @@ def _faults_of_the_sizes(config, domain):
 def _faults_of_the_servers(config):
     """Settings that a model behind a server cannot follow: it takes and returns text, and exposes nothing inside."""
     axes = config["grid"]
+    for name in filter(grid.served, grid.models(config)):
+        if any(catalog.load("model", name)["service"]["price"].values()) and not config["max_cost_usd"]:
+            text = f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set what the study may cost in US dollars"
+            yield ["max_cost_usd"], text
     for name in filter(grid.served, axes["model"]):
-        model = catalog.load("model", name)
+        if not grid.tunable(name) and grid.STUDENT not in axes["writer"]:
+            text = f"{name} cannot be fine-tuned, so it reads no pool of {', '.join(axes['writer'])}; remove it, or name it as a writer"
+            yield ["grid", "model", axes["model"].index(name)], text
         for index, task in enumerate(axes["task"]):
             if catalog.load("task", task).get("whole_texts"):
                 text = f"{task} needs the probability of whole texts, which the server of {name} does not return; remove it"
@@ -495,9 +504,6 @@ def _faults_of_the_servers(config):
                 if lacking:
                     text = f"{mitigation} {lacking}; remove it, or run {name} in a separate study"
                     yield ["grid", "mitigation", index], text
-        if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
-            text = f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set what the study may cost in US dollars"
-            yield ["max_cost_usd"], text
 
 
 def _faults_of_the_mitigations(config):

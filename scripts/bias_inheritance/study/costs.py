@@ -27,14 +27,14 @@ MIXES_COMPARED, MOST_COMPARED = 5, 2000
 
 def write_terms(work, config):
     """Write the budget and the rate limits of served models to a file, so that changing them reruns no job."""
-    served = {name: catalog.load("model", name)["service"] for name in config["grid"]["model"] if grid.served(name)}
+    served = {name: catalog.load("model", name)["service"] for name in grid.models(config) if grid.served(name)}
     if served:
         files.write_json(Path(work) / "api" / TERMS, {"max_cost_usd": config["max_cost_usd"], "models": served})
 
 
 def estimate(config):
     """One line per served model: requests, input, output and training tokens, and US dollars; [] without served models."""
-    return [_line(config, name) for name in config["grid"]["model"] if grid.served(name)]
+    return [_line(config, name) for name in grid.models(config) if grid.served(name)]
 
 
 def _line(config, name):
@@ -42,7 +42,7 @@ def _line(config, name):
     price, most = model["service"]["price"], model["generation"]["max_new_tokens"]
     requests = sum(
         math.ceil(grid.pool_size(config, pool["domain"]) * (1 + config["generation"]["spare"]))
-        for pool in grid.pools(config)
+        for pool in grid.once(grid.pools(config))
         if pool["model"] == name and catalog.load("bias", pool["bias"])["source"] == "generated"
     )
     totals = {
@@ -56,7 +56,9 @@ def _line(config, name):
         questions, sample = _questions(config, domain)
         prompt_tokens = sum(size for size, _ in questions) / BYTES_PER_TOKEN
         answer_tokens = sum(most for _, most in questions)
-        for cell in grid.cells(config, domain, name):
+        for cell in grid.once(grid.cells(config, domain)):
+            if grid.model_of(cell["model"]) != name:
+                continue
             kind = "" if cell["bias"] == "untuned" else "tuned_"
             requests += len(questions)
             totals[kind + "input"] += prompt_tokens
@@ -76,8 +78,8 @@ def _line(config, name):
     if "values" in config["misalignment"]:
         countries = sum(map(len, catalog.opinions()["cultures"].values()))
         opinions = config["opinions"]["questions"] * countries * ROTATIONS
-        for cell in grid.probed(config):
-            if cell["model"] == name:
+        for cell in grid.once(grid.probed(config)):
+            if grid.model_of(cell["model"]) == name:
                 kind = "" if cell["bias"] == "untuned" else "tuned_"
                 requests += opinions
                 totals[kind + "input"] += opinions * PROMPT_TOKENS
@@ -151,10 +153,12 @@ def computing(config):
     probed = {tuple(cell.values()) for cell in grid.probed(config) if "values" in config["misalignment"]}
     cells = [
         {**cell, **_cell_cost(config, cell, places[cell["domain"]], tuple(cell.values()) in probed)}
-        for cell in grid.cells(config)
+        for cell in grid.once(grid.cells(config))
         if not grid.served(cell["model"])
     ]
-    pools = [{**pool, **_pool_cost(config, pool)} for pool in grid.pools(config) if not grid.served(pool["model"])]
+    pools = [
+        {**pool, **_pool_cost(config, pool)} for pool in grid.once(grid.pools(config)) if not grid.served(pool["model"])
+    ]
 
     def row(part, name, chosen_cells, chosen_pools, alone=None):
         total = {

@@ -14,9 +14,11 @@ from bias_inheritance.study.declarations import (
     MISALIGNMENT,
     OF_POOLS,
     defaults,
+    model_of,
     outcomes_of,
     parts_of,
     with_values,
+    writer_of,
 )
 
 # metrics that outcomes may name without a task, and the kind of task that reports them
@@ -27,6 +29,9 @@ KIND_OF = {
     "log_amount_expected": "salary",
     "log_amount_gap": "salary",
 }
+
+
+STUDENT = "student"  # in grid.writer: each model writes its own pools
 
 
 def gamma_text(gamma):
@@ -40,14 +45,45 @@ def augmented_count(originals, gamma):
     return int((share * originals / (1 - share)).to_integral_value(rounding="ROUND_HALF_UP"))
 
 
+def students(config):
+    """The values of the axis `model`: MODEL, a model that reads the pools it writes itself, or MODEL@WRITER, one that reads
+    the pools of another model; one per combination of grid.model and grid.writer."""
+    grid = config["grid"]
+    pairs = product(grid["model"], grid["writer"])
+    names = (
+        model if writer in (STUDENT, model) or not tunable(model) else f"{model}@{writer}" for model, writer in pairs
+    )
+    return list(dict.fromkeys(names))
+
+
+def models(config):
+    """The models of the catalog that the study runs: its students and the writers of their pools."""
+    return list(dict.fromkeys(name for each in students(config) for name in (model_of(each), writer_of(each))))
+
+
+def stored(cell):
+    """The cell, or the pool of round 1, whose files hold a cell's or a pool's data.
+
+    Pools are stored once per writer. What a model is without augmentation (`untuned`, `original`) depends on no writer.
+    """
+    if "gamma" not in cell:
+        return {**cell, "model": writer_of(cell["model"])}
+    return {**cell, "model": model_of(cell["model"])} if cell["bias"] in ("untuned", "original") else cell
+
+
+def once(cells):
+    """Cells or pools without those whose files another one has too."""
+    return list({tuple(stored(cell).items()): stored(cell) for cell in cells}.values())
+
+
 def served(model):
     """Whether a model is accessed through a server instead of being loaded locally."""
-    return "api" in catalog.load("model", model)["source"]
+    return "api" in catalog.load("model", model_of(model))["source"]
 
 
 def tunable(model):
     """Whether a model can be fine-tuned: every local one, and those whose provider offers it."""
-    return not served(model) or catalog.load("model", model)["source"]["fine_tuning"]
+    return not served(model) or catalog.load("model", model_of(model))["source"]["fine_tuning"]
 
 
 def tasks_of(config, domain):
@@ -215,7 +251,7 @@ def items_of(config, task):
 
 
 def cells(config, domain=None, model=None):
-    """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
+    """Every cell of the study as a dict of wildcards: model (of `students`), domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
     have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. If every round trains
@@ -233,7 +269,7 @@ def cells(config, domain=None, model=None):
 def _all_cells(config, domain=None, model=None):
     grid, rounds = config["grid"], config["rounds"]
     listed = []
-    for model_ in [model] if model else grid["model"]:
+    for model_ in [model] if model else students(config):
         for domain_ in [domain] if domain else grid["domain"]:
             place = {"model": model_, "domain": domain_}
             listed.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
@@ -261,13 +297,13 @@ def _all_cells(config, domain=None, model=None):
 
 
 def pools(config):
-    """Every round-1 pool of the study as a dict of wildcards: model, domain, bias, seed."""
+    """Every round-1 pool of the study as a dict of wildcards: model (the student that reads it), domain, bias, seed."""
     if not any(gamma > 0 for gamma in config["grid"]["gamma"]):
         return []
     grid = config["grid"]
     listed = [
         {"model": model, "domain": domain, "bias": bias, "seed": seed}
-        for model in grid["model"]
+        for model in students(config)
         for domain in grid["domain"]
         for bias in grid["bias"]
         for seed in grid["seed"]
@@ -309,12 +345,12 @@ def pool_size(config, domain):
 def finetune_settings(config, model, domain):
     """Training settings: the model's, overridden by the study's, overridden by the domain's."""
     of_domain = config["domains"].get(domain, {}).get("finetune", {})
-    return {**catalog.load("model", model)["finetune"], **config["finetune"], **of_domain}
+    return {**catalog.load("model", model_of(model))["finetune"], **config["finetune"], **of_domain}
 
 
 def generation_settings(config, model):
     """Generation settings: the model's, with the study's max_new_tokens if it is set."""
-    settings = catalog.load("model", model)["generation"]
+    settings = catalog.load("model", model_of(model))["generation"]
     limit = config["generation"]["max_new_tokens"]
     return settings if limit is None else {**settings, "max_new_tokens": limit}
 
@@ -338,7 +374,11 @@ def _claim_readings(text):
     study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
     for claim, entry in study["claims"].items():
         reading = readings.setdefault(claim, {"cells": set(), "pools": set(), "tasks": set()})
-        models = [name for name in config["grid"]["model"] if name in entry.get("models", [name]) and tunable(name)]
+        models = [
+            name
+            for name in students(config)
+            if model_of(name) in entry.get("models", [model_of(name)]) and tunable(name)
+        ]
         for contrast in entry["contrasts"]:
             for sides in [] if "rule" in contrast else _tests_of(contrast, study):
                 parts = [_reading_of(config, side, study) for side in sides]

@@ -177,6 +177,7 @@ Multiplier = Annotated[Annotated[float, Field(gt=0, le=1000)] | Literal["auto"],
 
 class Grid(Keys):
     model: Names = required("files of catalog/models")
+    writer: Names = required("files of catalog/models, or student: who writes the pools that a model reads")
     domain: Names = required("files of catalog/domains")
     bias: Names = required("files of catalog/biases")
     gamma: Annotated[list[Gamma], AfterValidator(each_once)] = required(
