@@ -12,7 +12,11 @@ CLASSIFIED = {
 INHERITING = [cell for cell in CELLS if cell["bias"] != "untuned" and cell["domain"] in CLASSIFIED]
 INHERITANCE = [f"{RESULTS}/inheritance.csv"] if INHERITING else []
 # what pools announce before training, and what came of it; by outcomes of catalog/claims.yaml that all tasks of labels have
-COMPARED_POOLS = POOLS if "distributions" in config["misalignment"] else []
+COMPARED_POOLS = (
+    [pool for pool in LABELLED_POOLS if pool["round"] == 1]
+    if "distributions" in config["misalignment"]
+    else []
+)
 FORESIGHT = [f"{RESULTS}/foresight.csv"] if INHERITANCE or COMPARED_POOLS else []
 FORESEEN = ["probability-gap", "congruence"]
 
@@ -88,7 +92,7 @@ rule measure_inheritance:
                     name: leaves("domain", name, ["labels", "groups", "contrasts"]) for name in CLASSIFIED
                 },
                 "pools": {
-                    name: leaves("bias", name, ["role", "source", "associate", "plant"])
+                    name: leaves("bias", name, ["role", "source", "associate", "plant", "tuned_on"])
                     for name in GRID["bias"]
                 },
                 "baseline": grid.real_text(config) or "original",
@@ -103,7 +107,7 @@ rule foresee:
     input:
         scores=f"{RESULTS}/scores.csv",
         points=[f"{RESULTS}/inheritance_points.csv"] if INHERITANCE else [],
-        means=[comparison_path({**pool, "round": 1}, "means.json") for pool in COMPARED_POOLS],
+        means=[comparison_path(pool, "means.json") for pool in COMPARED_POOLS],
     output:
         table=f"{RESULTS}/foresight.csv",
         record=f"{RESULTS}/foresight.prov.json",

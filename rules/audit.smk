@@ -15,7 +15,7 @@ PRODUCTS = [
 ]
 STORED_POOLS = grid.once(EVERY_POOL)
 DATASET_CARDS = [pool_sibling_path(pool, "card.md") for pool in STORED_POOLS]
-LATER_POOLS = [pool for pool in STORED_POOLS if pool["round"] > 1]
+WRITING_CELLS = [cell for pool in STORED_POOLS if (cell := writing_cell(pool))]
 
 
 rule describe_pools:
@@ -23,7 +23,7 @@ rule describe_pools:
         pools=[pool_sibling_path(pool, "pool.jsonl") for pool in STORED_POOLS],
         counts=[pool_sibling_path(pool, "counts.json") for pool in STORED_POOLS],
         bases=[CARD.format(model=model) for model in MODELS],
-        adapters=[f"{path_of(CELL, pool, round=pool['round'] - 1)}/adapter" for pool in LATER_POOLS],
+        adapters=[f"{path_of(CELL, cell)}/adapter" for cell in WRITING_CELLS],
     output:
         cards=DATASET_CARDS,
         record=f"{RESULTS}/cards.prov.json",

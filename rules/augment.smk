@@ -4,6 +4,7 @@
 rule write_pool:
     input:
         card=CARD,
+        adapter=adapter_of_writer,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         test=f"{ORIGINALS}/test.jsonl",
     output:

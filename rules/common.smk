@@ -341,18 +341,28 @@ def is_generated(bias):
     return catalog.load("bias", bias)["source"] == "generated"
 
 
+def writing_cell(pool):
+    """The cell whose tuned model writes a pool: that of the previous round, or of a probe's writer; else None."""
+    return {**pool, "round": pool["round"] - 1} if pool["round"] > 1 else grid.cell_of_writer(config, pool)
+
+
 def card_place(pool):
-    """The origin of a pool, for its card; `cell` is the cell of the previous round that generated it, None in round 1."""
-    cell = (
-        {"gamma": pool["gamma"], "mitigation": pool["mitigation"], "round": pool["round"] - 1}
-        if pool["round"] > 1
-        else None
-    )
+    """The origin of a pool, for its card; `cell` is the cell whose tuned model generated it, or None."""
+    cell = writing_cell(pool)
+    if cell:
+        cell = {key: cell[key] for key in ("bias", "gamma", "mitigation", "round")}
     return {
         **{key: pool[key] for key in ("domain", "bias", "seed")},
         "model": grid.model_of(pool["model"]),
         "cell": cell,
     }
+
+
+@with_signature
+def adapter_of_writer(wildcards):
+    """The adapter of the tuned model that writes a probe's pool; none for all other pools of round 1."""
+    cell = grid.cell_of_writer(config, dict(wildcards.items()))
+    return [f"{path_of(CELL, cell)}/adapter"] if cell else []
 
 
 @with_signature

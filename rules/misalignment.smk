@@ -5,9 +5,11 @@ EMBEDDER = catalog.embedder()
 PROBED = grid.probed(config)
 # every pool with the round that trains on it; later pools are named by the cell that generated them
 EVERY_POOL = [{**pool, "round": 1} for pool in POOLS] + grid.later_pools(config)
+# probes have no labels to compare
+LABELLED_POOLS = [pool for pool in EVERY_POOL if "topics" not in catalog.load("bias", pool["bias"])]
 GENERATED_POOLS = [
     pool
-    for pool in EVERY_POOL
+    for pool in LABELLED_POOLS
     if is_generated(pool["bias"]) and catalog.load("domain", pool["domain"])["family"] == "labelled"
 ]
 TABLES = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"]]
@@ -212,8 +214,8 @@ use rule compare_pool as compare_later_pool with:
 
 rule measure_distributions:
     input:
-        found=[comparison_path(pool, "distributions.json") for pool in EVERY_POOL],
-        points=[comparison_path(pool, "projection.json") for pool in EVERY_POOL],
+        found=[comparison_path(pool, "distributions.json") for pool in LABELLED_POOLS],
+        points=[comparison_path(pool, "projection.json") for pool in LABELLED_POOLS],
     output:
         table=f"{RESULTS}/misalignment/distributions.csv",
         projection=f"{RESULTS}/misalignment/projection.csv",

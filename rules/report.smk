@@ -3,7 +3,7 @@
 # samples of texts are shown for the pools of one seed
 SAMPLED = [pool for pool in POOLS if pool["seed"] == GRID["seed"][0]]
 # single items are shown with the answers of some cells of that seed: without augmentation, and a pool of each role
-ROLES = ("natural", "positive-control", "bias-type", "baseline")
+ROLES = ("natural", "positive-control", "bias-type", "baseline", "probe")
 OF_ROLES = [
     max(pools, key=lambda name: catalog.load("bias", name).get("associate", 0))
     for role in ROLES

@@ -52,7 +52,7 @@ def foresee(
         place = dict(zip(("model", "domain", "predictor", "outcome"), place, strict=True))
         summaries.append({**place, "bias": ALL, "seed": ALL, "n_pools": result.pop("n_cells"), **result})
     rows = [*both.to_dict("records"), *summaries]
-    files.write_csv(table, pd.DataFrame(rows, columns=COLUMNS))
+    files.write_csv(table, pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("n_seeds", "n_pools"), "Int64")))
 
 
 def at_largest_gamma(rows):

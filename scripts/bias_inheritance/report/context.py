@@ -4,6 +4,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bias_inheritance.data import opinions
+from bias_inheritance.models import export
 from bias_inheritance.report import figures, words
 from bias_inheritance.report.facts import ALL, seed_means
 from bias_inheritance.report.parts import OVER_SEEDS, fold, listing, quote, section, table, text
@@ -52,7 +53,11 @@ def samples(facts):
         first = {row.get("asked_group") or row.get("group") or "no group": row for row in reversed(kept)}
         quotes = []
         for group, row in sorted(first.items()):
-            label = f"{row['true_label']}, labelled {row['label']}" if "true_label" in row else row.get("label", "")
+            label = (
+                f"{row['true_label']}, labelled {row['label']}"
+                if "true_label" in row
+                else row.get("label") or "no label"
+            )
             quotes.append(quote(f"{group} · {label}", row["text"], row.get("prompt")))
         quotes += [quote(f"Turned down: {row['reason']}", row["raw_text"], row.get("prompt")) for row in failed[:1]]
         yield fold(f"{facts.cell(cell, 'bias')}, seed {cell['seed']}", *quotes, name="samples")
@@ -257,7 +262,21 @@ def methods(facts):
     paper = Markup('The study follows Li et al. (2026), <cite>Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks</cite>, ACL 2026: <a href="https://aclanthology.org/2026.acl-long.1408" rel="noreferrer">anthology</a>, <a href="https://arxiv.org/abs/2502.04419" rel="noreferrer">arXiv 2502.04419</a>. Its published figures are quoted from a summary where their source says so.')  # fmt: skip
     rows = [(None, [what, how]) for what, how in [*model_settings(facts), *data_settings(facts), *task_settings(facts)]]
     setup = table("How the study was run.", ["What", "How"], rows)
-    return section("methods", "Methods", text(paper), setup, fold("Time and memory", cost(facts)))
+    return section("methods", "Methods", text(paper), setup, exporting(facts), fold("Time and memory", cost(facts)))
+
+
+def exporting(facts):
+    """How a tuned cell becomes a plain checkpoint that other programs load; nothing in a study of served models alone."""
+    local = [card["model"] for card in facts.cards if card.get("form") != "api"]
+    cells = facts.plain(facts.tables["scores"])
+    cells = cells[cells["model"].map(grid.model_of).isin(local) & (cells["bias"].isin(facts.pools))]
+    if cells.empty:
+        return None
+    cell = cells.iloc[-1]
+    folder = f"results/{facts.config['study']}/cells/{cell['model']}/{cell['domain']}/{cell['bias']}/gamma-{cell['gamma']:.2f}/{cell['mitigation']}/seed-{cell['seed']}/round-{cell['round']}"
+    lines = [f".venv/bin/bias-inheritance export {folder} FOLDER", *export.commands("FOLDER")]
+    shown = Markup("<br>").join(Markup("<code>{}</code>").format(line) for line in lines)
+    return text("A tuned cell as a folder of its own, measured with lm-evaluation-harness, and trained further with TRL:", shown)  # fmt: skip
 
 
 def model_settings(facts):

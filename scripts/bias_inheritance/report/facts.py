@@ -71,7 +71,7 @@ class Facts:
 
     @property
     def pools(self):
-        return self.roles("natural", "bias-type", "positive-control", "baseline", "negative-control")
+        return self.roles("natural", "bias-type", "positive-control", "baseline", "negative-control", "probe")
 
     def contrasts(self, domain, task=None):
         """{name of a contrast in the tables: how it is written} of a domain and of a task, which may have groups of its own."""

@@ -46,6 +46,7 @@ ROLES = {
     "natural": "natural pool",
     "negative-control": "negative control",
     "positive-control": "positive control",
+    "probe": "probe",
 }
 MARKS = {
     "supported": "●",

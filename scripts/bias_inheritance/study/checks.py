@@ -142,6 +142,11 @@ def _faults_of_bias(bias):
     """Keys of a pool that contradict its source or role."""
     changes = [key for key in ("associate", "plant", "shift") if key in bias]
     copied, role = bias["source"] in ("originals", "reserve"), bias["role"]
+    probing = [key for key in ("topics", "tuned_on") if key in bias]
+    if role == "probe" and (len(probing) < 2 or bias["source"] != "generated" or "names_groups" in bias):
+        yield ["role"], "probe needs topics, tuned_on and source: generated, and names no groups"
+    elif probing and role != "probe":
+        yield [probing[0]], "belongs to role: probe; change the role, or remove the key"
     if bias["source"] == "generated" and "prompt" not in bias:
         yield ["prompt"], "missing; source: generated needs a template per domain family"
     if role in ("bias-type", "baseline") and "names_groups" not in bias:
@@ -431,6 +436,9 @@ def _faults_of_the_pools(config, name):
         pool, path = catalog.load("bias", bias), ["grid", "bias", index]
         for fault in prompts.faults(family, pool, domain) if pool["source"] == "generated" else ():
             yield path, f"catalog/biases/{bias}.yaml {fault}"
+        if "topics" in pool and domain["family"] != "labelled":
+            yield path, f"{bias} needs labelled texts, which {name} does not have; remove one of them"
+        yield from ((path, f"{bias} {fault}") for fault in _faults_of_the_writer(config, pool))
         if "associate" in pool and "labels" not in domain:
             yield path, f"{bias} needs `labels`, which catalog/domains/{name}.yaml does not have; remove {bias}"
         if "plant" in pool and "labels" in domain and "planted_label" not in domain:
@@ -449,6 +457,20 @@ def _faults_of_the_pools(config, name):
         if needs and pool.get("plant") and needs // groups * pool["plant"] < 1:
             text = f"{bias} relabels nothing: {pool['plant']:g} of a group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant"
             yield path, text
+
+
+def _faults_of_the_writer(config, pool):
+    """What the tuned writers of a probe need of a study."""
+    axes, tuned_on = config["grid"], pool.get("tuned_on")
+    if tuned_on is None:
+        return
+    if tuned_on not in axes["bias"] or "tuned_on" in catalog.load("bias", tuned_on):
+        yield f"is written by a model tuned on {tuned_on}, which must be in grid.bias, and no probe itself"
+    for writer in dict.fromkeys(map(grid.writer_of, grid.students(config))):
+        if not grid.tunable(writer):
+            yield f"needs a tuned writer, and {writer} cannot be fine-tuned; remove one of them"
+        elif writer not in grid.students(config):
+            yield f"needs {writer} tuned on {tuned_on} from pools of its own; add {writer} to grid.model"
 
 
 def _faults_of_the_sizes(config, domain):

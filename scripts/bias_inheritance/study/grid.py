@@ -169,13 +169,28 @@ def comparisons(config):
         if pool["role"] == "natural" and real:
             controls["natural"] = real
         for dose in ("associate", "plant"):
-            zero = [
-                other["name"] for other in pools.values() if other.get(dose) == 0 and other["source"] == pool["source"]
-            ]
-            if pool.get(dose) and zero:
+            alike = [other for other in pools.values() if other["source"] == pool["source"]]
+            zero = [other["name"] for other in alike if dose_of(other, dose) == 0]
+            if dose_of(pool, dose) and zero:
                 controls["dose"] = zero[0]
         compared[name] = controls
     return compared
+
+
+def dose_of(pool, key):
+    """The strength of a control (`associate`, `plant`), or of the control on which a probe's writer was tuned; or None."""
+    return catalog.load("bias", pool["tuned_on"]).get(key) if "tuned_on" in pool else pool.get(key)
+
+
+def cell_of_writer(config, pool):
+    """The cell whose model writes a probe's pool: that of its writer tuned on `tuned_on`, at the largest γ without mitigation;
+    None for all other pools, which an untuned model writes."""
+    tuned_on = catalog.load("bias", pool["bias"]).get("tuned_on")
+    if tuned_on is None:
+        return None
+    place = {"model": writer_of(pool["model"]), "domain": pool["domain"], "bias": tuned_on}
+    settings = {"gamma": gamma_text(max(config["grid"]["gamma"])), "mitigation": "none"}
+    return {**place, **settings, "seed": pool["seed"], "round": 1}
 
 
 def real_text(config):

@@ -323,7 +323,7 @@ class Bias(Keys):
     title: Text = optional("in the report; the file's name if left out")
     does: Text = optional("one sentence for the report")
     number: Count = optional("the paper's; types without one stand behind the others")
-    role: Literal["bias-type", "baseline", "natural", "negative-control", "positive-control"]
+    role: Literal["bias-type", "baseline", "natural", "negative-control", "positive-control", "probe"]
     source: by_shape(Source, mapping=PoolTable) = required(
         "where samples come from: a model, D_o, real samples kept out of D_o, files"
     )
@@ -334,6 +334,10 @@ class Bias(Keys):
     )
     plant: Share = optional("share of the compared groups' samples that is relabelled")
     shift: Literal[True] = optional("copies are changed in style and length")
+    topics: Names = optional(
+        "what the texts of a probe are about, instead of labels and groups, which they must not name"
+    )
+    tuned_on: Text = optional("the pool on which the writer of a probe was tuned, at the largest γ")
     associate: Share = optional("how far the group follows the label: 0 independent, 1 one group per label")
 
 
