@@ -10,9 +10,9 @@ import pytest
 import simulated_study
 import yaml
 from bias_inheritance.claims.reading import picks
+from bias_inheritance.models import export
 from bias_inheritance.plumbing import records
 from bias_inheritance.plumbing.provenance import ROOT
-from bias_inheritance.models import export
 from bias_inheritance.report import answer, words
 from bias_inheritance.report.facts import seed_means
 from bias_inheritance.study import catalog
