@@ -350,7 +350,7 @@ def card_place(pool):
     """The origin of a pool, for its card; `cell` is the cell whose tuned model generated it, or None."""
     cell = writing_cell(pool)
     if cell:
-        cell = {key: cell[key] for key in ("bias", "gamma", "mitigation", "round")}
+        cell = {key: cell[key] for key in ("gamma", "mitigation", "round")}
     return {
         **{key: pool[key] for key in ("domain", "bias", "seed")},
         "model": grid.model_of(pool["model"]),

@@ -50,8 +50,8 @@ def describe_pool(pool, counts, base, adapter, card, bias, domain, model, seed, 
     """Write card.md (Markdown with front matter for the Hub) from the pool and its specification.
 
     base, model: the generator's model card, and its title, licence and generation settings; empty for a copied pool.
-    adapter, cell: the generator's adapter, and {bias, gamma, mitigation, round} of the cell in which it was trained; empty for
-    a pool that the untuned model generated.
+    adapter, cell: the generator's adapter, and {gamma, mitigation, round} of the cell in which it was trained; empty for a
+    pool that the untuned model generated.
     """
     samples, count = files.read_jsonl(pool), files.read_json(counts)
     lines = [
@@ -65,7 +65,7 @@ def describe_pool(pool, counts, base, adapter, card, bias, domain, model, seed, 
         "",
         f"The type *{bias['name']}* {bias['does']}.",
         *_slant(bias, domain),
-        *(_inherited(cell) if cell else []),
+        *(_inherited(bias, cell) if cell else []),
         "",
         "## How it was made",
         "",
@@ -192,12 +192,12 @@ def _slant(bias, domain):
         yield "Style and length of the texts were changed by rule; labels and groups are as they were."
 
 
-def _inherited(cell):
-    """Lines on pools of later rounds: the bias that the generator inherited from the pools it was trained on."""
+def _inherited(bias, cell):
+    """Lines on pools of tuned models: the bias that the generator inherited from the pools it was trained on."""
     yield ""
     yield (
-        f"Its writer was tuned on {cell['bias']} (γ {cell['gamma']}, mitigation {cell['mitigation']}, up to round "
-        f"{cell['round']}): whatever it inherited there may be in these texts as well."
+        f"Its writer was tuned on {bias.get('tuned_on', 'pools of the rounds before')} (γ {cell['gamma']}, mitigation "
+        f"{cell['mitigation']}, round {cell['round']}): whatever it inherited from them may be in these texts as well."
     )
 
 

@@ -23,6 +23,8 @@ JOBS = {  # cells × (finetune, predict, score) and what comes once
     "studies/dial.yaml": {"finetune": 40, "predict": 41, "write_pool": None, "copy_pool": 35},
     "studies/misalignment.yaml": {"finetune": 34, "predict_opinions": 35, "write_pool": 10, "compare_pool": 14},
     "studies/mitigations.yaml": {"finetune": 72, "predict": 73, "write_pool": 9, "copy_pool": 6},
+    # two students: the probes and copies of one writer
+    "studies/subliminal.yaml": {"finetune": 50, "predict": 52, "write_pool": 10, "copy_pool": 10},
     "studies/smoke.yaml": {"finetune": 26, "predict": 27, "write_pool": 6, "copy_pool": 6},
 }
 

@@ -269,7 +269,7 @@ def cells(config, domain=None, model=None):
     """Every cell of the study as a dict of wildcards: model (of `students`), domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
-    have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. If every round trains
+    have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1, and so do probes. If every round trains
     from the base, `original` is one cell for all rounds; if rounds continue from the last adapter, it has all rounds too.
     A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
     uses are omitted.
@@ -294,7 +294,8 @@ def _all_cells(config, domain=None, model=None):
                     last = rounds["count"] if rounds["start"] == "continue" else 1
                     listed += [{**original, "round": round_} for round_ in range(1, last + 1)]
                 for bias in grid["bias"]:
-                    last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
+                    pool = catalog.load("bias", bias)
+                    last = rounds["count"] if pool["source"] == "generated" and pool["role"] != "probe" else 1
                     for gamma in grid["gamma"]:
                         for mitigation in mitigations_of(config, bias, gamma) if gamma > 0 else []:
                             for round_ in range(1, last + 1):
