@@ -265,7 +265,7 @@ def items_of(config, task):
     return config["evaluation"]["items"].get(task, default)
 
 
-def cells(config, domain=None, model=None):
+def cells(config, domain=None):
     """Every cell of the study as a dict of wildcards: model (of `students`), domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
@@ -274,21 +274,21 @@ def cells(config, domain=None, model=None):
     A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
     uses are omitted.
     """
-    listed = _all_cells(config, domain, model)
+    listed = _all_cells(config, domain)
     if not config["claimed_only"]:
         return listed
     read = set().union(*(reading["cells"] for reading in claim_readings(config).values()))
     return [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
 
 
-def _all_cells(config, domain=None, model=None):
+def _all_cells(config, domain=None):
     grid, rounds = config["grid"], config["rounds"]
     listed = []
-    for model_ in [model] if model else students(config):
+    for student in students(config):
         for domain_ in [domain] if domain else grid["domain"]:
-            place = {"model": model_, "domain": domain_}
+            place = {"model": student, "domain": domain_}
             listed.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
-            for seed in grid["seed"] if tunable(model_) else []:
+            for seed in grid["seed"] if tunable(student) else []:
                 if 0 in grid["gamma"]:
                     original = {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed}
                     last = rounds["count"] if rounds["start"] == "continue" else 1
@@ -458,6 +458,8 @@ def _reading_of(config, spec, study):
         if task == INHERITANCE:
             answered = [name for name in tasks if catalog.load("task", name)["kind"] == "classification"][:1]
             subtracted.add(study["real_text"] or "original")
+            # the axis along which a probe is measured
+            subtracted |= {pool["tuned_on"] for bias in biases if "tuned_on" in (pool := _pool(bias))}
         elif task == "values":
             answered = tasks[:1]  # any task will do: opinion questions are asked in addition to a cell's tasks
         if answered:
@@ -469,6 +471,11 @@ def _reading_of(config, spec, study):
                 # if the control has mitigated cells, these are subtracted
                 read(domain, control, spec["mitigation"])
     return reading if any(reading.values()) else None
+
+
+def _pool(bias):
+    """The content of a pool's file; {} of `original`."""
+    return {} if bias == "original" else catalog.load("bias", bias)
 
 
 def _names_groups(domain):
