@@ -146,7 +146,7 @@ def _faults_of_bias(bias):
     if role == "probe" and (len(probing) < 2 or bias["source"] != "generated" or "names_groups" in bias):
         yield ["role"], "probe needs topics, tuned_on and source: generated, and names no groups"
     elif probing and role != "probe":
-        yield [probing[0]], "belongs to role: probe; change the role, or remove the key"
+        yield ["role"], f"{role} goes without {probing[0]}; use probe, or remove the key"
     if bias["source"] == "generated" and "prompt" not in bias:
         yield ["prompt"], "missing; source: generated needs a template per domain family"
     if role in ("bias-type", "baseline") and "names_groups" not in bias:
