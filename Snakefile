@@ -30,7 +30,7 @@ config.update(study)  # Snakemake's own reading leaves numbers in a nested --con
 
 
 stages = "common data augment finetune evaluate misalignment analyse report audit plan".split()
-if any(map(grid.served, config["grid"]["model"])):
+if any(map(grid.served, grid.models(config))):
     stages.append("served")
 for stage in stages:
 

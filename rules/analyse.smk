@@ -13,6 +13,10 @@ LOOK = config["looks"]["look"] if config["looks"] else 0
 EARLIER_LOOK = [looks.path(RESULTS, LOOK - 1)] if LOOK > 1 else []
 # the file that closes this look
 CLOSED = [looks.path(RESULTS, LOOK)] if LOOK else []
+# what pools predict before training, and the measured shift, in outcomes that every domain with labels has
+COMPARED_SEEDS = COMPARISONS if "distributions" in config["misalignment"] else {}
+FORESIGHT = [f"{RESULTS}/foresight.csv"] if INHERITANCE or COMPARED_SEEDS else []
+FORESEEN = ["probability-gap", "congruence"]
 
 
 rule check_manipulation:
@@ -86,7 +90,7 @@ rule measure_inheritance:
                     name: leaves("domain", name, ["labels", "groups", "contrasts"]) for name in CLASSIFIED
                 },
                 "pools": {
-                    name: leaves("bias", name, ["role", "source", "associate", "plant"])
+                    name: leaves("bias", name, ["role", "source", "associate", "plant", "tuned_on"])
                     for name in GRID["bias"]
                 },
                 "baseline": grid.real_text(config) or "original",
@@ -95,6 +99,34 @@ rule measure_inheritance:
         ),
     shell:
         step_command("measure_inheritance")
+
+
+rule foresee:
+    input:
+        scores=f"{RESULTS}/scores.csv",
+        points=[f"{RESULTS}/inheritance_points.csv"] if INHERITANCE else [],
+        means=[f"{folder}/means.json" for folder in COMPARED_SEEDS],
+    output:
+        table=f"{RESULTS}/foresight.csv",
+        record=f"{RESULTS}/foresight.prov.json",
+    log:
+        f"{LOGS}/foresee.log",
+    localrule: True
+    container:
+        image("cpu")
+    params:
+        code=code("foresee"),
+        paths=paths,
+        parameters=parameters(
+            lambda w: {
+                "compared": list(COMPARED_SEEDS.values()),
+                "outcomes": {name: catalog.claims()["outcomes"][name] for name in FORESEEN},
+                "comparisons": grid.comparisons(config),
+                "pairs": grid.contrasts_of(config),
+            }
+        ),
+    shell:
+        step_command("foresee")
 
 
 rule analyse:

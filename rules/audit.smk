@@ -11,17 +11,19 @@ PRODUCTS = [
     *([f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else []),
     *MISALIGNMENT,
     *INHERITANCE,
+    *FORESIGHT,
 ]
-DATASET_CARDS = [pool_sibling_path(pool, "card.md") for pool in EVERY_POOL]
-LATER_POOLS = [pool for pool in EVERY_POOL if pool["round"] > 1]
+STORED_POOLS = grid.once(EVERY_POOL)
+DATASET_CARDS = [pool_sibling_path(pool, "card.md") for pool in STORED_POOLS]
+WRITING_CELLS = [cell for pool in STORED_POOLS if (cell := writing_cell(pool))]
 
 
 rule describe_pools:
     input:
-        pools=[pool_sibling_path(pool, "pool.jsonl") for pool in EVERY_POOL],
-        counts=[pool_sibling_path(pool, "counts.json") for pool in EVERY_POOL],
-        bases=[CARD.format(model=model) for model in GRID["model"]],
-        adapters=[f"{path_of(CELL, pool, round=pool['round'] - 1)}/adapter" for pool in LATER_POOLS],
+        pools=[pool_sibling_path(pool, "pool.jsonl") for pool in STORED_POOLS],
+        counts=[pool_sibling_path(pool, "counts.json") for pool in STORED_POOLS],
+        bases=[CARD.format(model=model) for model in MODELS],
+        adapters=[f"{path_of(CELL, cell)}/adapter" for cell in WRITING_CELLS],
     output:
         cards=DATASET_CARDS,
         record=f"{RESULTS}/cards.prov.json",
@@ -35,7 +37,7 @@ rule describe_pools:
         paths=paths,
         parameters=parameters(
             lambda w: {
-                "described": [card_place(pool) for pool in EVERY_POOL],
+                "described": [card_place(pool) for pool in STORED_POOLS],
                 "biases": {name: catalog.load("bias", name) for name in GRID["bias"]},
                 "domains": {
                     name: domain_leaves(
@@ -57,7 +59,7 @@ rule describe_pools:
                         **model_leaves(name, "title", "licence"),
                         "generation": grid.generation_settings(config, name),
                     }
-                    for name in GRID["model"]
+                    for name in MODELS
                 },
             }
         ),

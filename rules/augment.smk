@@ -4,6 +4,7 @@
 rule write_pool:
     input:
         card=CARD,
+        adapter=adapter_of_writer,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         test=f"{ORIGINALS}/test.jsonl",
     output:
@@ -34,7 +35,7 @@ rule write_pool:
 
 use rule write_pool as rewrite_pool with:
     input:
-        card=CARD,
+        card=card_of_student,
         adapter=f"{CELL}/adapter",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         earlier=pools_up_to_round,

@@ -27,6 +27,8 @@ TASK_AXES = (
     "gamma",
     "mitigation",
 )  # wildcards on which the tasks of a cell depend
+MODELS = grid.models(config)
+STUDENTS = grid.students(config)
 CELLS = grid.cells(config)
 POOLS = grid.pools(config)
 LONGEST_LINE = (
@@ -38,7 +40,7 @@ SOURCES = {}  # cache of code files read for the digests of steps
 BEFORE_TRAINING = 3
 MEMORY_OF_JOBS = machine.memory_of_jobs_mb() if workflow.local_exec else None
 IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
-ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in GRID["model"])
+ON_GPU = any(catalog.load("model", model)["resources"]["gpu"] for model in MODELS)
 # Environment variables passed into containers; `--cleanenv` removes all others. OPENBLAS_* select the kernels of numpy,
 # on which the last digit of a sum depends.
 PASSED = [
@@ -60,9 +62,7 @@ PASSED = [
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 ]
-PASSED += [
-    key for model in GRID["model"] if (key := catalog.load("model", model).get("service", {}).get("key"))
-]
+PASSED += [key for model in MODELS if (key := catalog.load("model", model).get("service", {}).get("key"))]
 for variable, value in warm.MEMORY.items():
     os.environ.setdefault(variable, value)
 
@@ -193,9 +193,17 @@ def compact(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+@with_signature
+def card_of_student(wildcards):
+    return CARD.format(model=grid.model_of(wildcards.model))
+
+
 def path_of(pattern, cell, **more):
     """A results path for one cell or pool of the grid, given as a dict or as wildcards."""
-    return pattern.format(**{**dict(cell.items()), **more})
+    place = {**dict(cell.items()), **more}
+    if pattern == POOL:
+        place = {key: place[key] for key in ("model", "domain", "bias", "seed")}
+    return pattern.format(**(grid.stored(place) if "model" in place else place))
 
 
 def pool_of(wildcards, round_):
@@ -222,7 +230,7 @@ def family_of(domain):
 
 
 def resources_of(wildcards):
-    return catalog.load("model", wildcards.model)["resources"]
+    return catalog.load("model", grid.model_of(wildcards.model))["resources"]
 
 
 def model_resource(key):
@@ -230,7 +238,7 @@ def model_resource(key):
 
     A plain value if it is the same for all models of the study, since Snakemake calls functions several times per job.
     """
-    values = {catalog.load("model", model)["resources"][key] for model in GRID["model"]}
+    values = {catalog.load("model", model)["resources"][key] for model in MODELS}
     return (
         values.pop() if len(values) == 1 else with_signature(lambda wildcards: resources_of(wildcards)[key])
     )
@@ -253,8 +261,9 @@ def memory(wildcards, attempt, beside=0):
 
 
 def model_constraint(predicate):
-    """A wildcard constraint: the models of the catalog for which predicate(name) holds."""
-    return "|".join(re.escape(name) for name in catalog.names("model") if predicate(name)) or "none"
+    """A wildcard constraint: the students whose model predicate(name) holds for."""
+    names = "|".join(re.escape(name) for name in catalog.names("model") if predicate(name)) or "none"
+    return f"(?:{names})(?:@[^/@]+)?"
 
 
 def runs_here(model):
@@ -347,14 +356,28 @@ def is_generated(bias):
     return catalog.load("bias", bias)["source"] == "generated"
 
 
+def writing_cell(pool):
+    """The cell whose tuned model writes a pool: that of the previous round, or of a probe's writer; else None."""
+    return {**pool, "round": pool["round"] - 1} if pool["round"] > 1 else grid.cell_of_writer(config, pool)
+
+
 def card_place(pool):
-    """The origin of a pool, for its card; `cell` is the cell of the previous round that generated it, None in round 1."""
-    cell = (
-        {"gamma": pool["gamma"], "mitigation": pool["mitigation"], "round": pool["round"] - 1}
-        if pool["round"] > 1
-        else None
-    )
-    return {**{key: pool[key] for key in ("model", "domain", "bias", "seed")}, "cell": cell}
+    """The origin of a pool, for its card; `cell` is the cell whose tuned model generated it, or None."""
+    cell = writing_cell(pool)
+    if cell:
+        cell = {key: cell[key] for key in ("gamma", "mitigation", "round")}
+    return {
+        **{key: pool[key] for key in ("domain", "bias", "seed")},
+        "model": grid.model_of(pool["model"]),
+        "cell": cell,
+    }
+
+
+@with_signature
+def adapter_of_writer(wildcards):
+    """The adapter of the tuned model that writes a probe's pool; none for all other pools of round 1."""
+    cell = grid.cell_of_writer(config, dict(wildcards.items()))
+    return [f"{path_of(CELL, cell)}/adapter"] if cell else []
 
 
 @with_signature
@@ -413,7 +436,8 @@ def mix_parameters(wildcards):
 
 
 def model_leaves(name, *keys):
-    """A model's name and the leaves of its file that a step uses."""
+    """A model's name and the leaves of its file that a step uses; of a student's model for a student."""
+    name = grid.model_of(name)
     return {"name": name, **leaves("model", name, keys)}
 
 

@@ -3,7 +3,7 @@
 
 rule predict:
     input:
-        card=CARD,
+        card=card_of_student,
         adapter=adapter_of,
         questions=items_of_tasks,
     output:

@@ -3,7 +3,7 @@
 
 rule finetune:
     input:
-        card=CARD,
+        card=card_of_student,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
         # functions of wildcards only where the study needs them: each is evaluated for every job

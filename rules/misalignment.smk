@@ -9,13 +9,16 @@ GENERATED_POOLS = [
     pool
     for pool in EVERY_POOL
     if (pool["round"] > 1 or is_generated(pool["bias"]))
-    and catalog.load("domain", pool["domain"])["family"] == "labelled"
+    # probes have no groups
+    and not grid.is_probe(pool["bias"]) and catalog.load("domain", pool["domain"])["family"] == "labelled"
 ]
 # the pools, and the mixes of cells, that are compared with the originals, one job per model, domain and seed
 COMPARED = grid.compared_pools(config)
 COMPARED_CELLS = grid.compared_cells(config)
 COMPARISON = f"{RESULTS}/misalignment/{{model}}/{{domain}}/seed-{{seed}}"
-COMPARISONS = list(dict.fromkeys(path_of(COMPARISON, pool) for pool in COMPARED))
+COMPARISONS = {  # {folder of a job's files: its student, domain and seed}
+    COMPARISON.format(**pool): {axis: pool[axis] for axis in ("model", "domain", "seed")} for pool in COMPARED
+}
 TABLES = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"]]
 # misalignments that are correlated with effects; without groups, whose shares are fixed by design in bias types
 RELATED = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"] if name != "groups"]
@@ -54,7 +57,7 @@ rule prepare_opinions:
 
 rule predict_opinions:
     input:
-        card=CARD,
+        card=card_of_student,
         adapter=adapter_of,
         questions=f"{RESULTS}/misalignment/opinions.jsonl",
     output:
@@ -155,7 +158,7 @@ rule prepare_embedder:
 
 rule compare_pools:
     input:
-        card=CARD,
+        card=card_of_student,
         embedder_card=f"{RESULTS}/misalignment/embedder.json",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=lambda w: [pool_of(pool, pool["round"]) for pool in of_seed(COMPARED, w)],
@@ -164,6 +167,7 @@ rule compare_pools:
     output:
         found_rows=f"{COMPARISON}/distributions.json",
         points=f"{COMPARISON}/projection.json",
+        means=f"{COMPARISON}/means.json",
         record=f"{COMPARISON}/compare_pools.prov.json",
     log:
         f"{LOGS}/compare_pools/{{model}}-{{domain}}-{{seed}}.log",

@@ -3,7 +3,7 @@
 # samples of texts are shown for the pools of one seed
 SAMPLED = [pool for pool in POOLS if pool["seed"] == GRID["seed"][0]]
 # single items are shown with the answers of some cells of that seed: without augmentation, and a pool of each role
-ROLES = ("natural", "positive-control", "bias-type", "baseline")
+ROLES = ("natural", "positive-control", "bias-type", "baseline", "probe")
 OF_ROLES = [
     max(pools, key=lambda name: catalog.load("bias", name).get("associate", 0))
     for role in ROLES
@@ -26,6 +26,17 @@ SAID = {
     "model": ("title", "source", "generation"),
     "task": ("title", "kind", "relation", "primary", "position_limit", "contrasts"),
 }
+
+
+def said_of_model(student):
+    """The leaves of a model's file that the report shows; of a student with another writer, that writer's decoding."""
+    model, writer = (
+        leaves("model", name, SAID["model"]) for name in (grid.model_of(student), grid.writer_of(student))
+    )
+    if model == writer:
+        return model
+    title = f"{model['title']}, texts by {writer['title']}"
+    return {**model, "title": title, "generation": writer["generation"]}
 
 
 rule write_config:
@@ -58,6 +69,7 @@ rule report:
         checked=f"{RESULTS}/checks.csv",
         resolved=f"{RESULTS}/config.yaml",
         declared="catalog/claims.yaml",
+        foreseen=FORESIGHT,
         inherited=[*INHERITANCE, *([f"{RESULTS}/inheritance_points.csv"] if INHERITANCE else [])],
         quality=[f"{RESULTS}/quality.csv"] if config["rounds"]["count"] > 1 else [],
         misalignment=[
@@ -68,7 +80,7 @@ rule report:
                 else []
             ),
         ],
-        cards=[CARD.format(model=model) for model in GRID["model"]],
+        cards=[CARD.format(model=model) for model in MODELS],
         pools=[f"{path_of(POOL, pool)}/pool.jsonl" for pool in SAMPLED],
         failures=[f"{path_of(POOL, pool)}/failures.jsonl" for pool in SAMPLED],
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in ANSWERED],
@@ -88,17 +100,18 @@ rule report:
                 "sampled": SAMPLED,
                 "answered": ANSWERED,
                 "settings": {
-                    model: {
-                        domain: grid.finetune_settings(config, model, domain) for domain in GRID["domain"]
+                    student: {
+                        domain: grid.finetune_settings(config, student, domain) for domain in GRID["domain"]
                     }
-                    for model in GRID["model"]
-                    if grid.tunable(model)
+                    for student in STUDENTS
+                    if grid.tunable(student)
                 },
                 "comparisons": grid.comparisons(config),
                 "names": {
                     axis: {name: leaves(axis, name, keys) for name in GRID[axis]}
                     for axis, keys in SAID.items()
-                },
+                }
+                | {"model": {name: said_of_model(name) for name in [*MODELS, *STUDENTS]}},
             }
         ),
     shell:

@@ -23,6 +23,7 @@ def compare_pools(
     adapters: Inputs,
     found_rows: Output,
     points: Output,
+    means: Output,
     domain: dict,
     model: dict,
     embedder: dict,
@@ -31,7 +32,8 @@ def compare_pools(
     permutations: int,
 ):
     """Write rows of distributions.csv (`found_rows`) and points of projection.csv of the pools of one model, domain and
-    seed, and of cells trained on them.
+    seed, and of cells trained on them; also {pool: {representation: mean vectors}} of the pools of round 1 (`means`, see
+    `means_by_group`), from which foresight.csv is computed.
 
     Metrics are those of `twosample.compare`: on sentence embeddings under their plain names, on the model's mean last
     hidden state with the prefix hidden_ (local models only). A pool's rows compare its texts with the originals, under
@@ -77,7 +79,7 @@ def compare_pools(
     old = files.read_jsonl(originals)
     # ASSUME: pools with the requested groups of D_o are compared with D_o within label and group, others within label
     several_groups = len({sample["group"] for sample in old}) > 1
-    old_vectors, samples_of_pool, grouped = None, {}, {}
+    old_vectors, samples_of_pool, grouped, means_of_pool = None, {}, {}, {}
     for place, path in zip(places, pools, strict=True):
         new = files.read_jsonl(path)
         samples = {sample["id"]: sample for sample in old + new}
@@ -92,8 +94,13 @@ def compare_pools(
         new_vectors = embed_samples(chosen[is_new.count(False) :])
         vectors = {prefix: np.concatenate([old_vectors[prefix], new_vectors[prefix]]) for prefix in old_vectors}
         compare(place, vectors, chosen, is_new, by_groups)
-        for prefix, embedded in vectors.items():
-            dots += projected({**place, "representation": "hidden" if prefix else "sentence"}, embedded, chosen, is_new)
+        of_kind = {"hidden" if prefix else "sentence": embedded for prefix, embedded in vectors.items()}
+        for kind, embedded in of_kind.items():
+            dots += projected({**place, "representation": kind}, embedded, chosen, is_new)
+        if place["round"] == 1:
+            means_of_pool[place["bias"]] = {
+                kind: means_by_group(embedded, chosen, is_new) for kind, embedded in of_kind.items()
+            }
         advance()
     for cell, train, adapter in zip(cells, trains, adapters, strict=True):
         trained = files.read_jsonl(train)
@@ -112,6 +119,7 @@ def compare_pools(
         advance()
     files.write_json(found_rows, rows)
     files.write_json(points, dots)
+    files.write_json(means, means_of_pool)
     step.note(device=base.device())
 
 
@@ -131,6 +139,18 @@ def stratum(sample, grouped):
     """The permutation stratum of a sample: its true label (not a planted one), and its group if one was requested."""
     label = sample.get("true_label", sample["label"])
     return f"{label}/{sample['group']}" if grouped else label
+
+
+def means_by_group(vectors, samples, augmented):
+    """{original, augmented: {group: mean vector}} of the samples whose group is known."""
+    members = {}
+    for place, (sample, new) in enumerate(zip(samples, augmented, strict=True)):
+        if sample["group"] is not None:
+            members.setdefault("augmented" if new else "original", {}).setdefault(sample["group"], []).append(place)
+    return {
+        origin: {group: vectors[places].mean(0).tolist() for group, places in of_group.items()}
+        for origin, of_group in members.items()
+    }
 
 
 def projected(place, vectors, samples, augmented):

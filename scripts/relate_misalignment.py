@@ -1,14 +1,12 @@
 """Relate misalignment to effects: per cell, the misalignment of values and distributions against its effect (C4)."""
 
 from bias_inheritance.claims import contrasts, frames
+from bias_inheritance.claims.relations import CELL, correlation, effects_of, informative
 from bias_inheritance.data import opinions
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.step import Input, Inputs, Output
-from bias_inheritance.stats import statistics
 
 POOL = ["model", "domain", "bias", "seed", "round"]
-CELL = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
-FEWEST = 4  # minimum number of cells per seed for a rank correlation
 GAPS = ["mmd", "auc", "mean_distance", "hidden_mmd", "hidden_auc", "hidden_mean_distance"]
 
 
@@ -52,14 +50,6 @@ def relate_misalignment(
     files.write_csv(correlations, pd.DataFrame(rows, columns=columns))
 
 
-def informative(scores):
-    """The scores without those of runs (cell or control) on tasks for which they are uninformative."""
-    on = ["model", "domain", "task", "bias", "gamma", "mitigation", "seed", "round"]
-    flagged = scores[(scores["metric"] == "uninformative") & (scores["value"] == 1)]
-    keys = set(flagged[on].itertuples(index=False, name=None))
-    return scores[[key not in keys for key in scores[on].itertuples(index=False, name=None)]]
-
-
 def worked(effects, manipulation, types):
     """The effects of bias types that passed their manipulation check, per model and domain."""
     import numpy as np
@@ -72,21 +62,6 @@ def worked(effects, manipulation, types):
     }
     rows = effects[["model", "domain", "bias"]].itertuples(index=False, name=None)
     return effects[np.array([place in passed for place in rows], dtype=bool)]
-
-
-def effects_of(scores, outcomes, comparisons):
-    """Per cell, outcome and control: the mean effect over the outcome's selectors, harm positive."""
-    import pandas as pd
-
-    effects = frames.effects(scores, comparisons)
-    means = []
-    for name, selectors in outcomes.items():
-        rows = pd.concat(
-            [effects.iloc[:0].assign(weight=1.0), *(contrasts.select(effects, selector) for selector in selectors)]
-        )
-        rows = rows.assign(outcome=name, value=rows["weight"] * rows["value"])
-        means.append(rows.groupby([*CELL, "outcome", "effect", "control"], as_index=False)["value"].mean())
-    return pd.concat(means)
 
 
 def joined(effects, measured):
@@ -108,23 +83,6 @@ def gaps(table):
     """The distances of a pool from the originals."""
     rows = table[table["metric"].isin(GAPS) & (table["mitigation"].isna() | (table["round"] > 1))]
     return rows[[*CELL, "metric", "value"]].rename(columns={"metric": "misalignment", "value": "amount"})
-
-
-def correlation(points):
-    """{rho, ci_low, ci_high, n_seeds, n_cells}: mean Spearman correlation of amount and value per seed; None if undefined."""
-    from scipy.stats import spearmanr
-
-    by_seed, cells = [], 0
-    for _, of_seed in points.dropna(subset=["amount", "value"]).groupby("seed"):
-        cells = max(cells, len(of_seed))
-        if len(of_seed) >= FEWEST and of_seed["amount"].nunique() > 1 and of_seed["value"].nunique() > 1:
-            by_seed.append(spearmanr(of_seed["amount"], of_seed["value"]).statistic)
-    blank = dict.fromkeys(("rho", "ci_low", "ci_high"))
-    if not by_seed:
-        return {**blank, "n_seeds": 0, "n_cells": cells}
-    result = statistics.seed_test(by_seed)
-    bounds = {"ci_low": max(-1.0, result["ci_low"]), "ci_high": min(1.0, result["ci_high"])}
-    return {"rho": result["estimate"], **bounds, "n_seeds": len(by_seed), "n_cells": cells}
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ def report(
     checked: Input,
     resolved: Input,
     declared: Input,
+    foreseen: Inputs,
     inherited: Inputs,
     quality: Inputs,
     misalignment: Inputs,
@@ -39,13 +40,13 @@ def report(
 ):
     """Write report.html.
 
-    resolved: the study's config.yaml; declared: catalog/claims.yaml; checked: checks.csv. inherited: inheritance.csv and
-    inheritance_points.csv; quality: quality.csv; misalignment: its tables; all if the study has them. pools, failures and
-    predictions: in the order of their wildcards in `sampled` and `answered`. names:
+    resolved: the study's config.yaml; declared: catalog/claims.yaml; checked: checks.csv. foreseen: foresight.csv;
+    inherited: inheritance.csv and inheritance_points.csv; quality: quality.csv; misalignment: its tables; all if the study
+    has them. pools, failures and predictions: in the order of their wildcards in `sampled` and `answered`. names:
     {axis: {name: leaves of its catalog file}}. settings: {model: {domain: training settings}}. comparisons: {pool:
     {effect: control}}. Records are read from the folder of the results.
     """
-    paths = [scores, effects, claims, manipulation, *inherited, *quality, *misalignment]
+    paths = [scores, effects, claims, manipulation, *foreseen, *inherited, *quality, *misalignment]
     tables = {path.stem: read_table(path) for path in paths}
     tables |= {"pools": read_table(pools_table), "checks": read_table(checked)}
     others = [pools_table, checked, resolved, declared, *cards, *pools, *failures, *predictions]

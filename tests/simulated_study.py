@@ -15,6 +15,7 @@ from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.stats import inheritance, statistics
 from bias_inheritance.study import catalog, grid
+from foresee import foresee
 from measure_inheritance import COLUMNS, POINTS, over_seeds
 from relate_misalignment import relate_misalignment
 
@@ -136,6 +137,7 @@ def _write(folder, config, seed, datasets, misalignment):
         "checked": folder / "checks.csv",
         "resolved": folder / "config.yaml",
         "declared": ROOT / "catalog" / "claims.yaml",
+        "foreseen": _foresight(folder, inherited, config),
         "inherited": inherited,
         "quality": _quality(folder, cells, config, stream) if rounds > 1 else [],
         "misalignment": tables,
@@ -153,6 +155,14 @@ def _write(folder, config, seed, datasets, misalignment):
         "sampled": first,
         "names": names(config, datasets),
     }
+
+
+def _foresight(folder, inherited, config):
+    outcomes = {name: catalog.claims()["outcomes"][name] for name in ("probability-gap", "congruence")}
+    pairs = grid.contrasts_of(config)
+    table, points = folder / "foresight.csv", inherited[1:]
+    foresee(folder / "scores.csv", points, [], table, [], outcomes, grid.comparisons(config), pairs)
+    return [table]
 
 
 def names(config, datasets=0):

@@ -26,6 +26,8 @@ JOBS = {  # cells × (finetune, predict, score) and what comes once
     "studies/rounds.yaml": {"finetune": 22, "predict": 23, "write_pool": 2, "copy_pool": 6, "rewrite_pool": 12},
     "studies/paper-rounds.yaml": {"finetune": 55, "predict": 56, "write_pool": 5, "copy_pool": 15, "rewrite_pool": 30},
     "studies/paper-models.yaml": {"finetune": 174, "predict": 176, "write_pool": 66, "copy_pool": 18},
+    # two students: the probes and copies of one writer
+    "studies/subliminal.yaml": {"finetune": 50, "predict": 52, "write_pool": 10, "copy_pool": 10},
     "studies/smoke.yaml": {"finetune": 26, "predict": 27, "write_pool": 6, "copy_pool": 6},
 }
 

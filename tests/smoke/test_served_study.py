@@ -71,3 +71,23 @@ def test_a_served_study_runs_costs_what_its_records_say_and_tells_no_key(tmp_pat
         for path in (project / folder).rglob("*"):
             assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
     assert KEY not in ran.stdout + ran.stderr + again.stdout + again.stderr
+
+
+def test_a_served_model_writes_the_pool_of_a_local_student(tmp_path):
+    project = copy_project(tmp_path / "project")
+    grid = {**CONFIG["grid"], "model": ["tiny-random"], "writer": ["gpt-4o-mini"], "mitigation": ["none"]}
+    grid["task"] = ["occupation-classification"]
+    (project / "studies" / "served.yaml").write_text(yaml.safe_dump({**CONFIG, "grid": grid}))
+    script = Script(polls=0)
+    with serving(script) as url:
+        ran = snakemake(project, url)
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    assert script.creations == 0  # nothing is tuned there
+    results = project / "results" / STUDY
+    pool = files.read_jsonl(results / "pools/gpt-4o-mini/gender/neutral/seed-1/pool.jsonl")
+    cell = results / "cells/tiny-random@gpt-4o-mini/gender/neutral/gamma-0.50/none/seed-1/round-1"
+    added = [row["id"] for row in files.read_jsonl(cell / "train.jsonl") if row["origin"] == "augmented"]
+    assert added == [row["id"] for row in pool] and len(added) == 12
+    header, *rows = (results / "scores.csv").read_text().splitlines()
+    assert {row.split(",")[header.split(",").index("model")] for row in rows} == {"tiny-random@gpt-4o-mini"}
+    assert not (results / "cells/gpt-4o-mini").exists()

@@ -157,6 +157,8 @@ def own(root, tmp_path, monkeypatch):
         ("domains/gender", "neutral_noun: specialist\n", "neutral_noun: specialist\nlabel_word: {}\n", "label_word: unknown key; did you mean 'label_words'?"),
         ("domains/gender", "  nurse: [nurse, ", "  nurses: [nurse, ", "label_words.nurses: 'nurses' is not one of the domain's labels"),
         ("domains/gender", "cultures: {arabic:", "cultures: {arab:", "cultures.arab: resources/names.csv has no names of it"),
+        ("biases/subliminal-000", "extends: subliminal-100", "extends: subliminal-100\nrole: natural", "role: natural does not allow topics; use probe"),
+        ("biases/subliminal-100", "source: generated", "source: reserve", "role: probe needs topics, tuned_on and "),
         ("biases/shifted", "shift: true", "shift: false", "shift: False is not one of True"),
         ("tasks/salary", "  {text}", "  {texts}", "prompt: nothing fills {texts}; did you mean 'text'?"),
         ("tasks/spam", "  spamdetect:", "  ../spamdetect:", "datasets.../spamdetect: '../spamdetect' is not a valid folder name"),

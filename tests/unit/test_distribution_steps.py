@@ -84,6 +84,7 @@ def compare(place, card_path, domain):
             [place / cell["mitigation"] / "adapter" for cell in cells],
             place / f"{name}.json",
             place / f"{name}-points.json",
+            place / f"{name}-means.json",
             domain=domain,
             model=MODEL,
             embedder={"max_tokens": 64, "batch_size": 8},
@@ -124,11 +125,18 @@ def test_a_pool_and_its_cells_are_compared_each_under_its_own_model(compare):
     assert loss["hidden_mean_distance"] < none["hidden_mean_distance"]
 
 
-def test_a_pool_is_compared_alike_alone_and_beside_others(compare):
+def test_a_pool_is_compared_alike_alone_and_beside_others(compare, place):
     """Also where its cells are compared: a cell belongs to the pool of its bias."""
     both, _ = compare("pools", CELLS, ("balanced", "neutral"))
     assert [row for row in both if row["bias"] == "neutral"] == compare("both", CELLS)[0]
     assert [row for row in both if row["bias"] == "balanced"] == compare("balanced", [], ("balanced",))[0]
+    means = files.read_json(place / "pools-means.json")
+    assert list(means) == ["balanced", "neutral"]
+    assert means["neutral"] == files.read_json(place / "both-means.json")["neutral"]
+    assert {kind: set(of_kind) for kind, of_kind in means["neutral"].items()} == {
+        "sentence": {"original", "augmented"},
+        "hidden": {"original", "augmented"},
+    }
 
 
 def test_no_adapter_is_left_in_the_base(compare, card_path):

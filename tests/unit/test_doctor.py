@@ -38,6 +38,7 @@ def test_what_needs_none_of_it_lacks_none_of_it(root):
     assert "ok       data: 12 files" in lines
 
 
+LIGHT = {"grid": {"model": ["smollm2-135m-instruct"], "writer": ["student"]}}
 NODES = ["64000 (null)", "32000 gpu:a100:4"]
 
 
@@ -121,7 +122,7 @@ def test_a_server_that_will_not_do_is_lacking(study, monkeypatch, wrong):
 def test_the_jobs_that_run_at_once_fit_into_memory(monkeypatch, cores, memory_mb, says):
     monkeypatch.setattr(machine, "memory_mb", lambda: memory_mb)
     monkeypatch.setattr(machine, "cores", lambda: cores)
-    assert doctor.check_memory({"grid": {"model": ["smollm2-135m-instruct"]}}).endswith(f"model: {says}")
+    assert doctor.check_memory(LIGHT).endswith(f"model: {says}")
     monkeypatch.setattr(machine, "memory_mb", lambda: 4_000)
     with pytest.raises(doctor.Missing, match="3.6 GB for jobs, one that loads the model needs 4.5 GB"):
-        doctor.check_memory({"grid": {"model": ["smollm2-135m-instruct"]}})
+        doctor.check_memory(LIGHT)

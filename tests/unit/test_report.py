@@ -10,6 +10,7 @@ import pytest
 import simulated_study
 import yaml
 from bias_inheritance.claims.reading import picks
+from bias_inheritance.models import export
 from bias_inheritance.plumbing import records
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.report import answer, words
@@ -384,3 +385,24 @@ def test_an_arxiv_number_becomes_a_link_and_the_rest_is_escaped():
     assert (
         linked.startswith("&lt;b&gt; <a href=") and 'abs/2502.04419"' in linked and linked.endswith(", from a summary")
     )
+
+
+# What the pools announced, and what a cell is good for afterwards
+
+
+def test_what_was_foreseen_stands_beside_what_came(study):
+    folder, _, page = study
+    rows = pd.read_csv(folder / "foresight.csv")
+    (over_pools,) = rows[(rows["seed"] == "all") & (rows["outcome"] == "model_association")].to_dict("records")
+    assert over_pools["rho"] > 0.5 and over_pools["n_pools"] >= 4  # the simulated models inherit in proportion
+    said = text_of(page, "why")
+    assert "Before training: can the shift be foreseen?" in said
+    assert words.number(over_pools["rho"]) in said and "model association" in said
+
+
+def test_the_commands_that_export_a_cell_are_those_of_the_tool(study):
+    said = text_of(study[2], "methods")
+    for command in export.commands("FOLDER"):
+        assert command in said
+    (cell,) = re.findall(r"bias-inheritance export (\S+) FOLDER", said)
+    assert re.fullmatch(r"results/demo/cells/[^/]+/gender/[^/]+/gamma-0\.50/none/seed-4/round-1", cell)

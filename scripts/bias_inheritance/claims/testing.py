@@ -20,7 +20,7 @@ from bias_inheritance.claims.contrasts import (
 from bias_inheritance.claims.frames import failed_manipulation
 from bias_inheritance.claims.looks import boundaries, level, overall
 from bias_inheritance.stats import statistics
-from bias_inheritance.study.declarations import PLACEHOLDERS, defaults, outcomes_of, with_values
+from bias_inheritance.study.declarations import PLACEHOLDERS, defaults, model_of, outcomes_of, with_values
 
 SEED_TEST = "paired t over seeds"
 RANK_TEST = "permutation of bias types"
@@ -51,8 +51,8 @@ def plan(declared, study, studies):
     """
     tests = []
     for claim, entry in declared["claims"].items():
-        models = entry.get("models", [study["model"]])
-        with_model = [other for other in studies if other["model"] in models] or studies[:1]
+        models = entry.get("models", [model_of(study["model"])])
+        with_model = [other for other in studies if model_of(other["model"]) in models] or studies[:1]
         if not any(study is other for other in with_model):
             continue
         for contrast in entry["contrasts"]:
@@ -136,7 +136,7 @@ def measure(test, declared):
         "p_tost": float("nan"),
     }
     try:
-        if study["model"] not in spec["models"]:
+        if model_of(study["model"]) not in spec["models"]:
             raise NotTested(f"The study has no model {' or '.join(spec['models'])}.")
         data = (rank_correlation if "with" in spec else seed_values)(spec, declared, study)
     except NotTested as missing:

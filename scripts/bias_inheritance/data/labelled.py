@@ -260,7 +260,10 @@ def draw(samples, count, seed):
 
 
 def attributes(bias, domain):
-    """{attribute: values} over which a pool is balanced; the group is None if the prompt names none."""
+    """{attribute: values} over which a pool is balanced; the group is None if the prompt names none, and the label is None for
+    a probe, whose texts are about other topics."""
+    if "topics" in bias:
+        return {"label": [None], "group": [None], "topic": bias["topics"]}
     named = bias.get("names_groups")
     groups = list(domain["groups"]) if named else [None]
     more = {"age": list(domain["ages"])} if named and "ages" in domain else {}
@@ -276,6 +279,8 @@ def values(domain, attributes, stream):
     the slot.
     """
     label, group = attributes["label"], attributes["group"]
+    if label is None:
+        return {"topic": attributes["topic"]}
     words = {"sample": domain.get("sample", SAMPLE), "label": label, "a_label": with_article(label)}
     if group is None:
         return words
@@ -323,15 +328,25 @@ def shown_group(text, domain):
 def read(text, finished, requested, domain):
     """({text}, None) for a usable text, or ({text}, reason). A text that shows no group is kept, and counted.
 
-    text: an answer after the gate. Reasons: empty, truncated, wrong-group.
+    text: an answer after the gate. Reasons: empty, truncated, wrong-group; for a probe also named (`names_anything`).
     """
     text = opening(texts.whole_sentences(text, finished), domain.get("sentences"))
     if len(text.split()) < texts.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
+    if requested["label"] is None:
+        return {"text": text}, "named" if names_anything(text, domain) else None
     shown = shown_group(text, domain)
     if requested["asked_group"] and shown and shown != requested["asked_group"]:
         return {"text": text}, "wrong-group"
     return {"text": text}, None
+
+
+def names_anything(text, domain):
+    """Whether a text has a label's or a group's name, a label word, or a cue of a group or culture (words, pronouns, names)."""
+    named = [*contrasts.labels(domain), *domain["groups"]]
+    named += filter(None, (contrasts.described(domain, group).get("noun") for group in domain["groups"]))
+    stated = re.search(rf"\b(?:{cues.pattern(named, [])})\b", text)
+    return bool(stated or hide_labels(text, domain)[1] or mask({"text": text}, domain, "")[1])
 
 
 def finish(sample, requested, domain):
@@ -415,8 +430,10 @@ def shift(sample):
 
 
 def pair(sample, domain, instruct):
-    """(user text, answer) of a training sample: text → label, or instruction → text."""
+    """(user text, answer) of a training sample: text → label, or instruction → text; without a label, prompt → text."""
     label = sample["label"]
+    if label is None:
+        return sample["prompt"], sample["text"]
     if instruct:
         instruction = domain.get("instruction", INSTRUCTION)
         noun = domain.get("sample", SAMPLE)

@@ -177,7 +177,7 @@ def beta_figure(facts):
     if not len(betas) or not len(everything):
         return None
     chosen = facts.plain(betas).drop_duplicates(PLACE)
-    order = facts.roles("natural", "positive-control", "negative-control", "baseline", "bias-type")
+    order = facts.roles("natural", "positive-control", "negative-control", "baseline", "bias-type", "probe")
     keys = ["model", "domain", "gamma", "mitigation", "round", "seed", "contrast", "label"]
     dots, lines = [], []
     for row in facts.ordered(chosen, "bias", order).head(PANELS).to_dict("records"):

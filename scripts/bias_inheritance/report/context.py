@@ -4,8 +4,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from bias_inheritance.data import opinions
+from bias_inheritance.models import export
 from bias_inheritance.report import figures, words
-from bias_inheritance.report.facts import seed_means
+from bias_inheritance.report.facts import ALL, seed_means
 from bias_inheritance.report.parts import OVER_SEEDS, fold, listing, quote, section, table, text
 from bias_inheritance.study import grid
 
@@ -60,7 +61,11 @@ def samples(facts):
         first = {row.get("asked_group") or row.get("group") or "no group": row for row in reversed(kept)}
         quotes = []
         for group, row in sorted(first.items()):
-            label = f"{row['true_label']}, labelled {row['label']}" if "true_label" in row else row.get("label", "")
+            label = (
+                f"{row['true_label']}, labelled {row['label']}"
+                if "true_label" in row
+                else row.get("label") or "no label"
+            )
             quotes.append(quote(f"{group} · {label}", row["text"], row.get("prompt")))
         quotes += [quote(f"Rejected: {row['reason']}", row["raw_text"], row.get("prompt")) for row in failed[:1]]
         yield fold(f"{facts.cell(cell, 'bias')}, seed {cell['seed']}", *quotes, name="samples")
@@ -165,7 +170,28 @@ def related(facts, correlations):
     return fold("Relation of misalignments to effects", listing(facts, caption, rows, columns, "correlations"))
 
 
-MISALIGNMENTS = {"values": values, "groups": groups, "distributions": distributions, "correlations": related}
+def foreseen(facts, foresight):
+    """Do the texts of a pool predict, before any training, what its cells show?"""
+    over_pools, of_pools = (foresight[(foresight["bias"] == ALL) == summary] for summary in (True, False))
+    columns = {"Predictor": "predictor", "Outcome": "outcome"}
+    of = {"Of": lambda row: facts.placed("All pools", row)}
+    rho = {"Correlation": "rho", "95% interval": "interval", "Seeds": "n_seeds", "Pools": "n_pools"}
+    caption = "Spearman's correlation over pools, seed by seed, between predictions from their texts and the measured shift of the models trained on them; the t interval over seeds applies to these pools only. Association: of label and group in the mix. Direction: projection of the mean embedding on the direction from balanced to biased text of other seeds."
+    each = {"Pool": "bias", "Seed": "seed", **columns, "Predicted": "predicted", "Measured": "came"}
+    return fold(
+        "Can the shift be predicted before training?",
+        listing(facts, caption, over_pools.dropna(subset=["rho"]), of | columns | rho, "foresight"),
+        listing(facts, "foresight.csv: each pool and seed, at the largest γ without mitigation.", facts.ordered(of_pools), each),
+    )  # fmt: skip
+
+
+MISALIGNMENTS = {
+    "values": values,
+    "groups": groups,
+    "distributions": distributions,
+    "correlations": related,
+    "foresight": foreseen,
+}
 
 
 # Checks
@@ -244,17 +270,33 @@ def methods(facts):
     paper = Markup('The study follows Li et al. (2026), <cite>Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks</cite>, ACL 2026: <a href="https://aclanthology.org/2026.acl-long.1408" rel="noreferrer">anthology</a>, <a href="https://arxiv.org/abs/2502.04419" rel="noreferrer">arXiv 2502.04419</a>. Its published figures are quoted from a summary where their source says so.')  # fmt: skip
     rows = [(None, list(setting)) for setting in [*model_settings(facts), *data_settings(facts), *task_settings(facts)]]
     setup = table("Settings of the study.", ["Item", "Setting"], rows)
-    return section("methods", "Methods", text(paper), setup, fold("Time and memory", cost(facts)))
+    return section("methods", "Methods", text(paper), setup, exporting(facts), fold("Time and memory", cost(facts)))
+
+
+def exporting(facts):
+    """The commands that export a tuned cell as a checkpoint that other programs load; None for served models only."""
+    local = [card["model"] for card in facts.cards if card.get("form") != "api"]
+    cells = facts.plain(facts.tables["scores"])
+    cells = cells[cells["model"].map(grid.model_of).isin(local) & (cells["bias"].isin(facts.pools))]
+    if cells.empty:
+        return None
+    cell = cells.iloc[-1]
+    folder = f"results/{facts.config['study']}/cells/{cell['model']}/{cell['domain']}/{cell['bias']}/gamma-{cell['gamma']:.2f}/{cell['mitigation']}/seed-{cell['seed']}/round-{cell['round']}"
+    lines = [f".venv/bin/bias-inheritance export {folder} FOLDER", *export.commands("FOLDER")]
+    shown = Markup("<br>").join(Markup("<code>{}</code>").format(line) for line in lines)
+    return text("To export a tuned cell, evaluate it with lm-evaluation-harness, and train it further with TRL:", shown)
 
 
 def model_settings(facts):
     cards = {card["model"]: card for card in facts.cards}
-    for name in facts.config["grid"]["model"]:
+    for name in grid.models(facts.config):
         leaves, card = facts.names["model"][name], cards.get(name, {})
         origin = next((leaves["source"][key] for key in ("hub", "package", "model") if key in leaves["source"]), None)
         details = [origin or "random weights", f"revision {card.get('revision')}", FORMS.get(card.get("form"))]
         details.append(f"computes in {card['compute']}" if card.get("compute") else None)
         yield f"Model: {leaves['title']}", ", ".join(filter(None, details))
+    for name in grid.students(facts.config):
+        leaves = facts.names["model"][name]
         for domain, settings in facts.settings.get(name, {}).items():
             lora = "LoRA, loss on the answer only; " if "rank" in settings else ""
             title = facts.placed("Fine-tuning", {"model": name, "domain": domain})

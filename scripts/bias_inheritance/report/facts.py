@@ -8,6 +8,7 @@ from bias_inheritance.claims import reading
 from bias_inheritance.data.contrasts import by_name
 from bias_inheritance.report import parts, words
 from bias_inheritance.stats import statistics
+from bias_inheritance.study import grid
 from bias_inheritance.tasks import metrics
 
 ALL = "all"  # all seeds or all contrasts, in inheritance.csv
@@ -55,7 +56,8 @@ class Facts:
 
     def placed(self, title, row):
         """A title with the row's domain and model, if the study has several of them."""
-        several = [axis for axis in ("domain", "model") if axis in row and len(self.config["grid"][axis]) > 1]
+        values = {"domain": self.config["grid"]["domain"], "model": grid.students(self.config)}
+        several = [axis for axis in values if axis in row and len(values[axis]) > 1]
         return " · ".join([title, *(self.title(axis, row[axis]) for axis in several)])
 
     def roles(self, *roles):
@@ -70,7 +72,7 @@ class Facts:
 
     @property
     def pools(self):
-        return self.roles("natural", "bias-type", "positive-control", "baseline", "negative-control")
+        return self.roles("natural", "bias-type", "positive-control", "baseline", "negative-control", "probe")
 
     def contrasts(self, domain, task=None):
         """{contrast name in the tables: displayed form} for a domain and a task, which may have its own groups."""

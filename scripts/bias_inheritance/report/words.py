@@ -49,6 +49,7 @@ ROLES = {
     "natural": "natural pool",
     "negative-control": "negative control",
     "positive-control": "positive control",
+    "probe": "probe",
 }
 MARKS = {
     "supported": "●",
@@ -161,7 +162,8 @@ TITLES = {
     "kind": lambda value: KINDS.get(value, value),
     "gamma": lambda value: f"{value:.2f}",
     "contrast": lambda value: value.replace("-", " − "),
-    "outcome": lambda value: value.replace("-", " "),
+    "outcome": lambda value: value.replace("-", " ").replace("_", " "),
+    "predictor": lambda value: sentence(value.replace("_", " ")),
     "passed": lambda value: {"true": "passed", "false": "failed"}.get(str(value).lower(), "not checked"),
     "role": lambda value: ROLES[value],
 }

@@ -151,9 +151,9 @@ def directions(pools):
     pools: {name: leaves of its catalog file}. A pool has a β if it can have an association: its groups are chosen by the
     model or given by a file (role natural), or set by a control (`associate` or `plant` above 0). All other pools are
     balanced over label × group by design, so that their own Δx is 0 or chance; their Δy is projected on another pool's Δx.
-    All doses of a control are projected on the strongest dose, an axis that is also defined at dose 0. Other pools are
-    projected on a natural pool (generated ones first), else on the strongest associated, else the strongest planted pool;
-    without any of these nothing is measured.
+    All doses of a control are projected on the strongest dose, an axis that is also defined at dose 0, and so are probes whose
+    writer is tuned on one of them. Other pools are projected on a natural pool (generated ones first), else on the strongest
+    associated, else the strongest planted pool; without any of these nothing is measured.
     """
 
     def strongest(dial):
@@ -165,9 +165,10 @@ def directions(pools):
     common = natural[0] if natural else strongest("associate") or strongest("plant")
     measured = {}
     for name, pool in pools.items():
-        dial = next((dial for dial in ("associate", "plant") if dial in pool), None)
+        origin = pools.get(pool.get("tuned_on"), pool)
+        dial = next((dial for dial in ("associate", "plant") if dial in origin), None)
         axis = strongest(dial) if dial else common
-        expected = name in natural or bool(dial and pool[dial])
+        expected = name in natural or bool(dial and pool.get(dial))
         measured[name] = [("beta", name)] if expected else []
         if axis and axis != name and name not in natural:
             measured[name].append(("projection", axis))

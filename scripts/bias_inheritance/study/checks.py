@@ -22,6 +22,7 @@ LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
 # names with a fixed meaning in cells and tables, and keywords of claims
 FIXED_NAMES = {
     "bias": ["original", "untuned", "types", "natural", "files"],
+    "model": [grid.STUDENT],
     "mitigation": ["mitigations"],
     "task": [*declarations.MISALIGNMENT, declarations.INHERITANCE],
 }
@@ -141,6 +142,11 @@ def _faults_of_bias(bias):
     """Keys of a pool that contradict its source or role."""
     changes = [key for key in ("associate", "plant", "shift") if key in bias]
     copied, role = bias["source"] in ("originals", "reserve"), bias["role"]
+    probing = [key for key in ("topics", "tuned_on") if key in bias]
+    if role == "probe" and (len(probing) < 2 or bias["source"] != "generated" or "names_groups" in bias):
+        yield ["role"], "probe needs topics, tuned_on and source: generated, and no names_groups"
+    elif probing and role != "probe":
+        yield ["role"], f"{role} does not allow {probing[0]}; use probe, or remove the key"
     if bias["source"] == "generated" and "prompt" not in bias:
         yield ["prompt"], "missing; source: generated needs a template per domain family"
     if role in ("bias-type", "baseline") and "names_groups" not in bias:
@@ -156,7 +162,10 @@ def _faults_of_bias(bias):
         text = "unchanged copies of D_o are allowed for a negative-control only; add associate or shift, or use reserve"
         yield ["source"], text
     if "later_rounds" in bias:
-        generated = [name for name in catalog.names("bias") if catalog.load("bias", name).get("source") == "generated"]
+        sources = {name: catalog.load("bias", name) for name in catalog.names("bias")}
+        generated = [
+            name for name, pool in sources.items() if pool.get("source") == "generated" and pool.get("role") != "probe"
+        ]
         if bias["source"] == "generated":
             yield (
                 ["later_rounds"],
@@ -319,6 +328,8 @@ def _names(config):
     """Names in the configuration without a file in the catalog."""
     for kind in catalog.FOLDERS:
         yield from _unknown(kind, [(["grid", kind, index], name) for index, name in enumerate(config["grid"][kind])])
+    writers = [(["grid", "writer", index], name) for index, name in enumerate(config["grid"]["writer"])]
+    yield from _unknown("model", [(path, name) for path, name in writers if name != grid.STUDENT])
     yield from _unknown("bias", [(["mitigated", index], name) for index, name in enumerate(config["mitigated"] or [])])
     yield from _unknown("task", [(["evaluation", "items", name], name) for name in config["evaluation"]["items"]])
     yield from _unknown("domain", [(["domains", name], name) for name in config["domains"]])
@@ -382,7 +393,7 @@ def _faults_of_the_data(config):
         except UserError as fault:
             yield ["grid", "task", index], str(fault)
     invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
-    hub = [name for name in config["grid"]["model"] if "hub" in catalog.load("model", name)["source"]]
+    hub = [name for name in grid.models(config) if "hub" in catalog.load("model", name)["source"]]
     if invented and hub:
         text = f"null selects invented fixtures for {', '.join(invented)}, which are not meant for {', '.join(hub)}; give the folder with the data (docs/culture.md), or remove the domains from grid.domain"
         yield ["data_dir"], text
@@ -444,9 +455,13 @@ def _faults_of_the_pools(config, name):
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     for index, bias in enumerate(config["grid"]["bias"]):
         pool, path = catalog.load("bias", bias), ["grid", "bias", index]
-        prompted = grid.later_prompts(bias) if config["rounds"]["count"] > 1 or pool["source"] == "generated" else None
+        later = grid.later_prompts(bias) if config["rounds"]["count"] > 1 else None
+        prompted = bias if pool["source"] == "generated" else later
         for fault in prompts.faults(family, catalog.load("bias", prompted), domain) if prompted else ():
             yield path, f"catalog/biases/{prompted}.yaml {fault}"
+        if "topics" in pool and domain["family"] != "labelled":
+            yield path, f"{bias} needs labelled texts, which {name} does not have; remove one of them"
+        yield from ((path, f"{bias} {fault}") for fault in _faults_of_the_writer(config, pool))
         if "associate" in pool and "labels" not in domain:
             yield path, f"{bias} needs `labels`, which catalog/domains/{name}.yaml does not have; remove {bias}"
         if "plant" in pool and "labels" in domain and "planted_label" not in domain:
@@ -465,6 +480,20 @@ def _faults_of_the_pools(config, name):
         if needs and pool.get("plant") and needs // groups * pool["plant"] < 1:
             text = f"{bias} relabels nothing: {pool['plant']:g} of a group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant"
             yield path, text
+
+
+def _faults_of_the_writer(config, pool):
+    """Requirements of a probe's tuned writers on a study."""
+    axes, tuned_on = config["grid"], pool.get("tuned_on")
+    if tuned_on is None:
+        return
+    if tuned_on not in axes["bias"] or "tuned_on" in catalog.load("bias", tuned_on):
+        yield f"is written by a model tuned on {tuned_on}, which must be in grid.bias and must not be a probe"
+    for writer in dict.fromkeys(map(grid.writer_of, grid.students(config))):
+        if not grid.tunable(writer):
+            yield f"needs a tuned writer, and {writer} cannot be fine-tuned; remove one of them"
+        elif writer not in grid.students(config):
+            yield f"needs {writer} tuned on {tuned_on} from pools of its own; add {writer} to grid.model"
 
 
 def _faults_of_the_sizes(config, domain):
@@ -498,8 +527,14 @@ def _faults_of_the_sizes(config, domain):
 def _faults_of_the_servers(config):
     """Settings that a served model does not support, since only its text is accessible."""
     axes = config["grid"]
+    for name in filter(grid.served, grid.models(config)):
+        if any(catalog.load("model", name)["service"]["price"].values()) and not config["max_cost_usd"]:
+            text = f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set the study's budget in US dollars"
+            yield ["max_cost_usd"], text
     for name in filter(grid.served, axes["model"]):
-        model = catalog.load("model", name)
+        if not grid.tunable(name) and grid.STUDENT not in axes["writer"]:
+            text = f"{name} cannot be fine-tuned, so it cannot read pools of {', '.join(axes['writer'])}; remove it, or make it a writer"
+            yield ["grid", "model", axes["model"].index(name)], text
         for index, task in enumerate(axes["task"]):
             if catalog.load("task", task).get("whole_texts"):
                 text = f"{task} needs the probability of whole texts, which the server of {name} does not return; remove it"
@@ -514,9 +549,6 @@ def _faults_of_the_servers(config):
                 if lacking:
                     text = f"{mitigation} {lacking}; remove it, or run {name} in a separate study"
                     yield ["grid", "mitigation", index], text
-        if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
-            text = f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set the study's budget in US dollars"
-            yield ["max_cost_usd"], text
 
 
 def _faults_of_the_mitigations(config):

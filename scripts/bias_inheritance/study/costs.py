@@ -27,14 +27,14 @@ MOST_COMPARED = 1000  # texts per origin in a comparison of distributions (scrip
 
 def write_terms(work, config):
     """Write the budget and the rate limits of served models to a file, so that changing them reruns no job."""
-    served = {name: catalog.load("model", name)["service"] for name in config["grid"]["model"] if grid.served(name)}
+    served = {name: catalog.load("model", name)["service"] for name in grid.models(config) if grid.served(name)}
     if served:
         files.write_json(Path(work) / "api" / TERMS, {"max_cost_usd": config["max_cost_usd"], "models": served})
 
 
 def estimate(config):
     """One line per served model: requests, input, output and training tokens, and US dollars; [] without served models."""
-    return [_line(config, name) for name in config["grid"]["model"] if grid.served(name)]
+    return [_line(config, name) for name in grid.models(config) if grid.served(name)]
 
 
 def _line(config, name):
@@ -42,7 +42,7 @@ def _line(config, name):
     price, most = model["service"]["price"], model["generation"]["max_new_tokens"]
     requests = sum(
         math.ceil(grid.pool_size(config, pool["domain"]) * (1 + config["generation"]["spare"]))
-        for pool in grid.pools(config)
+        for pool in grid.once(grid.pools(config))
         if pool["model"] == name and catalog.load("bias", pool["bias"])["source"] == "generated"
     )
     totals = {
@@ -54,7 +54,9 @@ def _line(config, name):
     }
     for domain in config["grid"]["domain"]:
         items, sample = _items(config, domain)
-        for cell in grid.cells(config, domain, name):
+        for cell in grid.once(grid.cells(config, domain)):
+            if grid.model_of(cell["model"]) != name:
+                continue
             questions = _questions(items, grid.tasks_of_cell(config, cell))
             prompt_tokens = sum(size for size, _ in questions) / BYTES_PER_TOKEN
             answer_tokens = sum(most for _, most in questions)
@@ -77,8 +79,8 @@ def _line(config, name):
     if "values" in config["misalignment"]:
         countries = sum(map(len, catalog.opinions()["cultures"].values()))
         opinions = config["opinions"]["questions"] * countries * ROTATIONS
-        for cell in grid.probed(config):
-            if cell["model"] == name:
+        for cell in grid.once(grid.probed(config)):
+            if grid.model_of(cell["model"]) == name:
                 kind = "" if cell["bias"] == "untuned" else "tuned_"
                 requests += opinions
                 totals[kind + "input"] += opinions * PROMPT_TOKENS
@@ -151,16 +153,16 @@ def computing(config):
     at the throughput in docs/slurm.md (an 8B model in 4 bits); for other models only the proportions are meaningful.
     """
     domain_costs = {domain: _domain_costs(config, domain) for domain in config["grid"]["domain"]}
-    probed = {tuple(cell.values()) for cell in grid.probed(config) if "values" in config["misalignment"]}
+    probed = {tuple(cell.values()) for cell in grid.once(grid.probed(config)) if "values" in config["misalignment"]}
     cells = [
         {**cell, **_cell_cost(config, cell, domain_costs[cell["domain"]], tuple(cell.values()) in probed)}
-        for cell in grid.cells(config)
+        for cell in grid.once(grid.cells(config))
         if not grid.served(cell["model"])
     ]
     compared = _comparison_seconds(config)
     pools = [
-        {**pool, **_pool_cost(config, pool, compared.get(_pool_key(pool), 0.0))}
-        for pool in grid.pools(config)
+        {**pool, **_pool_cost(config, pool, compared[_pool_key(pool)])}
+        for pool in grid.once(grid.pools(config))
         if not grid.served(pool["model"])
     ]
 
@@ -189,10 +191,12 @@ def computing(config):
 
 
 def _read_by(reading, cells, pools):
-    """(cells, pools) of a study that a claim uses, including the pools of its cells."""
-    places = {answer[:5] for answer in reading["answers"]}
+    """(cells, pools) of a study that a claim uses, as stored, including the pools of its cells."""
+    axes = ("model", "domain", "bias", "gamma", "mitigation")
+    places = {grid.place(grid.stored(dict(zip(axes, cell, strict=True)))) for *cell, _ in reading["answers"]}
     chosen = [cell for cell in cells if grid.place(cell) in places]
-    used = {grid.place(cell)[:3] for cell in chosen} | {pool[:3] for pool in reading["pools"]}
+    used = [grid.place(cell)[:3] for cell in chosen] + [pool[:3] for pool in reading["pools"]]
+    used = {(grid.writer_of(student), domain, bias) for student, domain, bias in used}
     return chosen, [pool for pool in pools if (pool["model"], pool["domain"], pool["bias"]) in used]
 
 
@@ -238,22 +242,24 @@ def _cell_cost(config, cell, domain_costs, probed):
 
 
 def _comparison_seconds(config):
-    """{pool's key: seconds} to compare pools of round 1, and the mixes of cells trained on them, with the originals.
+    """{key of a stored pool: seconds} to compare pools of round 1, and the mixes of cells trained on them, with the originals.
 
-    A job loads the model and reads the originals once for all pools of its seed.
+    A job loads its student and reads the originals once for all pools of a seed.
     """
+    seconds = Counter()
     if "distributions" not in config["misalignment"]:
-        return {}
+        return seconds
     pools = [pool for pool in grid.compared_pools(config) if pool["round"] == 1]
     jobs = Counter((pool["model"], pool["domain"], pool["seed"]) for pool in pools)
     mixes = Counter(map(_pool_key, grid.compared_cells(config)))
-    seconds, text_seconds = {}, ITEM_SECONDS + PROMPT_TOKENS * PROMPT_TOKEN_SECONDS
+    text_seconds = ITEM_SECONDS + PROMPT_TOKENS * PROMPT_TOKEN_SECONDS
     for pool in pools:
         originals = min(MOST_COMPARED, grid.originals_of(config, pool["domain"]))
         added = min(MOST_COMPARED, grid.pool_size(config, pool["domain"]))
         once = LOADING_SECONDS + originals * text_seconds
         texts = added + mixes[_pool_key(pool)] * (originals + added)
-        seconds[_pool_key(pool)] = once / jobs[pool["model"], pool["domain"], pool["seed"]] + texts * text_seconds
+        share = once / jobs[pool["model"], pool["domain"], pool["seed"]]
+        seconds[_pool_key({**pool, "model": grid.writer_of(pool["model"])})] += share + texts * text_seconds
     return seconds
 
 

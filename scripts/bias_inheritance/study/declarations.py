@@ -44,3 +44,16 @@ def parts_of(spec):
     minus = {key: value for key, value in spec.get("minus", {}).items() if key != "outcome"}
     parts = [(spec, 1.0), *([(spec | minus, -1.0)] if minus else [])]
     return parts + [(part | spec["than"], -sign) for part, sign in parts if "than" in spec]
+
+
+# ---- values of the axis `model`: MODEL, or MODEL@WRITER for one that reads the pools of another model ----------------
+
+
+def model_of(student):
+    """The model of the catalog that a student is."""
+    return student.partition("@")[0]
+
+
+def writer_of(student):
+    """The model of the catalog that writes a student's pools."""
+    return student.rpartition("@")[2]

@@ -16,9 +16,11 @@ from bias_inheritance.study.declarations import (
     OF_POOLS,
     ROUNDS_NEEDED,
     defaults,
+    model_of,
     outcomes_of,
     parts_of,
     with_values,
+    writer_of,
 )
 
 # metrics that outcomes may name without a task, and the kind of task that reports them
@@ -29,6 +31,9 @@ KIND_OF = {
     "log_amount_expected": "salary",
     "log_amount_gap": "salary",
 }
+
+
+STUDENT = "student"  # in grid.writer: each model writes its own pools
 
 
 def gamma_text(gamma):
@@ -58,11 +63,16 @@ def drawn_counts(config, domain, gamma, round_):
     return [share] * earlier + [count - earlier * share]
 
 
+def is_probe(bias):
+    """Whether a pool's texts are about topics other than the domain's, without labels and groups, by a tuned writer."""
+    return catalog.load("bias", bias)["role"] == "probe"
+
+
 def later_prompts(bias):
     """The pool with whose prompts the tuned model writes a pool's later rounds: a generated pool itself, the one that a
-    copied pool names as `later_rounds`, or None for a pool of round 1 only."""
+    copied pool names as `later_rounds`, or None for a pool of round 1 only, such as a probe."""
     content = catalog.load("bias", bias)
-    return bias if content["source"] == "generated" else content.get("later_rounds")
+    return bias if content["source"] == "generated" and not is_probe(bias) else content.get("later_rounds")
 
 
 def rounds_of(config, bias):
@@ -70,14 +80,45 @@ def rounds_of(config, bias):
     return config["rounds"]["count"] if later_prompts(bias) else 1
 
 
+def students(config):
+    """The values of the axis `model`, one per combination of grid.model and grid.writer: MODEL for a model that reads the
+    pools it writes itself, MODEL@WRITER for one that reads the pools of another model."""
+    grid = config["grid"]
+    pairs = product(grid["model"], grid["writer"])
+    names = (
+        model if writer in (STUDENT, model) or not tunable(model) else f"{model}@{writer}" for model, writer in pairs
+    )
+    return list(dict.fromkeys(names))
+
+
+def models(config):
+    """The models of the catalog that the study runs: its students and the writers of their pools."""
+    return list(dict.fromkeys(name for each in students(config) for name in (model_of(each), writer_of(each))))
+
+
+def stored(cell):
+    """The cell, or the pool of round 1, with the model in whose folder its files are.
+
+    Pools are stored once per writer. A model without augmented data (`untuned`, `original`) does not depend on a writer.
+    """
+    if "gamma" not in cell:
+        return {**cell, "model": writer_of(cell["model"])}
+    return {**cell, "model": model_of(cell["model"])} if cell["bias"] in ("untuned", "original") else cell
+
+
+def once(cells):
+    """Cells or pools as stored, each once, also if several students share it."""
+    return list({tuple(stored(cell).items()): stored(cell) for cell in cells}.values())
+
+
 def served(model):
     """Whether a model is accessed through a server instead of being loaded locally."""
-    return "api" in catalog.load("model", model)["source"]
+    return "api" in catalog.load("model", model_of(model))["source"]
 
 
 def tunable(model):
     """Whether a model can be fine-tuned: every local one, and those whose provider offers it."""
-    return not served(model) or catalog.load("model", model)["source"]["fine_tuning"]
+    return not served(model) or catalog.load("model", model_of(model))["source"]["fine_tuning"]
 
 
 def tasks_of(config, domain):
@@ -185,13 +226,28 @@ def comparisons(config):
         if pool["role"] == "natural" and real:
             controls["natural"] = real
         for dose in ("associate", "plant"):
-            zero = [
-                other["name"] for other in pools.values() if other.get(dose) == 0 and other["source"] == pool["source"]
-            ]
-            if pool.get(dose) and zero:
+            alike = [other for other in pools.values() if other["source"] == pool["source"]]
+            zero = [other["name"] for other in alike if dose_of(other, dose) == 0]
+            if dose_of(pool, dose) and zero:
                 controls["dose"] = zero[0]
         compared[name] = controls
     return compared
+
+
+def dose_of(pool, key):
+    """The strength of a control (`associate`, `plant`), or of the control on which a probe's writer is tuned; or None."""
+    return catalog.load("bias", pool["tuned_on"]).get(key) if "tuned_on" in pool else pool.get(key)
+
+
+def cell_of_writer(config, pool):
+    """The cell whose tuned model writes a probe's pool: the writer's cell of `tuned_on`, at the largest γ without mitigation;
+    None for all other pools, which an untuned model writes."""
+    tuned_on = catalog.load("bias", pool["bias"]).get("tuned_on")
+    if tuned_on is None:
+        return None
+    place = {"model": writer_of(pool["model"]), "domain": pool["domain"], "bias": tuned_on}
+    settings = {"gamma": gamma_text(max(config["grid"]["gamma"])), "mitigation": "none"}
+    return {**place, **settings, "seed": pool["seed"], "round": 1}
 
 
 def real_text(config):
@@ -272,8 +328,8 @@ def items_of(config, task):
     return config["evaluation"]["items"].get(task, default)
 
 
-def cells(config, domain=None, model=None):
-    """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
+def cells(config, domain=None):
+    """Every cell of the study as a dict of wildcards: model (of `students`), domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
     have no pool and no mitigation. Pools without prompts for later rounds stop at round 1. If every round trains
@@ -281,7 +337,7 @@ def cells(config, domain=None, model=None):
     A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
     uses are omitted; with `looks`, cells of a seed that joins after every contrast that uses them was decided.
     """
-    listed = _all_cells(config, domain, model)
+    listed = _all_cells(config, domain)
     if config["claimed_only"]:
         read = claimed_tasks(config)
         listed = [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
@@ -293,14 +349,14 @@ def cells(config, domain=None, model=None):
     ]
 
 
-def _all_cells(config, domain=None, model=None):
+def _all_cells(config, domain=None):
     grid, rounds = config["grid"], config["rounds"]
     listed = []
-    for model_ in [model] if model else grid["model"]:
+    for student in students(config):
         for domain_ in [domain] if domain else grid["domain"]:
-            place = {"model": model_, "domain": domain_}
+            place = {"model": student, "domain": domain_}
             listed.append({**place, "bias": "untuned", "gamma": "0.00", "mitigation": "none", "seed": 0, "round": 0})
-            for seed in grid["seed"] if tunable(model_) else []:
+            for seed in grid["seed"] if tunable(student) else []:
                 if 0 in grid["gamma"]:
                     original = {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed}
                     last = rounds["count"] if rounds["start"] == "continue" else 1
@@ -324,13 +380,13 @@ def _all_cells(config, domain=None, model=None):
 
 
 def pools(config):
-    """Every round-1 pool of the study as a dict of wildcards: model, domain, bias, seed."""
+    """Every round-1 pool of the study as a dict of wildcards: model (the student that reads it), domain, bias, seed."""
     if not any(gamma > 0 for gamma in config["grid"]["gamma"]):
         return []
     grid = config["grid"]
     listed = [
         {"model": model, "domain": domain, "bias": bias, "seed": seed}
-        for model in grid["model"]
+        for model in students(config)
         for domain in grid["domain"]
         for bias in grid["bias"]
         for seed in grid["seed"]
@@ -363,8 +419,12 @@ def probed(config):
 
 def compared_pools(config):
     """The pools whose texts are compared with the originals, each with the `round` that trains on it: those of round 1
-    (wildcards of a pool) and of later rounds (wildcards of a cell); with `claimed_only`, only those that a claim uses."""
+    (wildcards of a pool) and of later rounds (wildcards of a cell); with `claimed_only`, only those that a claim uses.
+
+    Probes have no labels within which to compare them.
+    """
     listed = [{**pool, "round": 1} for pool in pools(config)] + later_pools(config)
+    listed = [pool for pool in listed if not is_probe(pool["bias"])]
     read = _claimed_pools(config)
     return [
         pool
@@ -378,7 +438,8 @@ def compared_cells(config):
     with `claimed_only`, since no claim can use them."""
     if config["claimed_only"]:
         return []
-    return [cell for cell in probed(config) if cell["round"] == 1 and cell["bias"] != "original"]
+    chosen = [cell for cell in probed(config) if cell["round"] == 1 and cell["bias"] != "original"]
+    return [cell for cell in chosen if not is_probe(cell["bias"])]
 
 
 def originals_of(config, domain):
@@ -394,12 +455,12 @@ def pool_size(config, domain):
 def finetune_settings(config, model, domain):
     """Training settings: the model's, overridden by the study's, overridden by the domain's."""
     of_domain = config["domains"].get(domain, {}).get("finetune", {})
-    return {**catalog.load("model", model)["finetune"], **config["finetune"], **of_domain}
+    return {**catalog.load("model", model_of(model))["finetune"], **config["finetune"], **of_domain}
 
 
 def generation_settings(config, model):
     """Generation settings: the model's, with the study's max_new_tokens if it is set."""
-    settings = catalog.load("model", model)["generation"]
+    settings = catalog.load("model", model_of(model))["generation"]
     limit = config["generation"]["max_new_tokens"]
     return settings if limit is None else {**settings, "max_new_tokens": limit}
 
@@ -456,7 +517,11 @@ def _contrast_readings(text):
     config = json.loads(text)
     study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
     for claim, entry in study["claims"].items():
-        models = [name for name in config["grid"]["model"] if name in entry.get("models", [name]) and tunable(name)]
+        models = [
+            name
+            for name in students(config)
+            if model_of(name) in entry.get("models", [model_of(name)]) and tunable(name)
+        ]
         for contrast in entry["contrasts"]:
             reading = readings[claim, contrast["name"]] = {"answers": set(), "pools": set()}
             for sides in [] if "rule" in contrast else _tests_of(contrast, study):

@@ -185,6 +185,7 @@ Multiplier = Annotated[Annotated[float, Field(gt=0, le=1000)] | Literal["auto"],
 
 class Grid(Keys):
     model: Names = required("files of catalog/models")
+    writer: Names = required("files of catalog/models, or student: who writes the pools that a model reads")
     domain: Names = required("files of catalog/domains")
     bias: Names = required("files of catalog/biases")
     gamma: Annotated[list[Gamma], AfterValidator(each_once)] = required(
@@ -341,7 +342,7 @@ class Bias(Keys):
     title: Text = optional("in the report; default the file's name")
     does: Text = optional("one sentence for the report")
     number: Count = optional("the paper's; types without one are listed last")
-    role: Literal["bias-type", "baseline", "natural", "negative-control", "positive-control"]
+    role: Literal["bias-type", "baseline", "natural", "negative-control", "positive-control", "probe"]
     source: by_shape(Source, mapping=PoolTable) = required(
         "where samples come from: a model, D_o, real samples kept out of D_o, files"
     )
@@ -352,6 +353,8 @@ class Bias(Keys):
     )
     plant: Share = optional("share of the compared groups' samples to relabel")
     shift: Literal[True] = optional("change style and length of the copies")
+    topics: Names = optional("topics of a probe's texts, which must not name labels or groups")
+    tuned_on: Text = optional("the pool on which the writer of a probe is tuned, at the largest γ")
     associate: Share = optional("how far the group follows the label: 0 independent, 1 one group per label")
     later_rounds: Text = optional(
         "the generated pool with whose prompts the tuned model writes the later rounds of a copied one"

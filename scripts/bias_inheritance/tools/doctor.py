@@ -50,7 +50,7 @@ def main(words):
         sound += [check(f"image {role}", check_image, config, role) for role in roles(config)]
     else:
         sound.append(check("PyTorch", check_torch, config))
-    sound += [check(f"model {name}", check_model, name) for name in [*config["grid"]["model"], *embedders(config)]]
+    sound += [check(f"model {name}", check_model, name) for name in [*models(config), *embedders(config)]]
     if arguments.ask:
         sound += [check(f"server of {name}", ask_server, config, name) for name in served(config)]
     sound.append(check("data", check_data, config, faults))
@@ -147,8 +147,14 @@ def model(name):
     return catalog.embedder() if name == catalog.embedder()["name"] else catalog.load("model", name)
 
 
+def models(config):
+    from bias_inheritance.study import grid
+
+    return grid.models(config)
+
+
 def resources(config):
-    return [model(name)["resources"] for name in config["grid"]["model"]]
+    return [model(name)["resources"] for name in models(config)]
 
 
 def needs_gpu(config):
@@ -168,10 +174,9 @@ def embedders(config):
 def describe(config):
     from bias_inheritance.study import grid
 
-    axes = config["grid"]
     return (
-        f"{config['study']}: {len(grid.cells(config))} cells and {len(grid.pools(config))} pools of "
-        f"{', '.join(axes['model'])} in {', '.join(axes['domain'])}"
+        f"{config['study']}: {len(grid.once(grid.cells(config)))} cells and {len(grid.once(grid.pools(config)))} pools of "
+        f"{', '.join(grid.students(config))} in {', '.join(config['grid']['domain'])}"
     )
 
 
@@ -179,11 +184,11 @@ def check_disk(config):
     from bias_inheritance.study import grid
 
     needed = 0
-    for name in config["grid"]["model"]:
+    for name in grid.models(config):
         if grid.served(name):
             continue
         memory = model(name)["resources"]["mem_mb"]
-        cells = len(grid.cells(config, model=name))
+        cells = sum(grid.model_of(cell["model"]) == name for cell in grid.once(grid.cells(config)))
         fetched = (ROOT / "models" / name).exists()
         needed += memory * (cells * DISK_OF_CELL + (0 if fetched else DISK_OF_MODEL)) / 1000
     free = shutil.disk_usage(ROOT).free / 1e9
@@ -235,7 +240,7 @@ def check_model(name):
 def served(config):
     from bias_inheritance.study import grid
 
-    return [name for name in config["grid"]["model"] if grid.served(name)]
+    return [name for name in grid.models(config) if grid.served(name)]
 
 
 def ask_server(config, name):

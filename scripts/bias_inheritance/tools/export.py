@@ -13,7 +13,7 @@ from bias_inheritance.models import base, export
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.pools import collapse
-from bias_inheritance.study import catalog
+from bias_inheritance.study import catalog, grid
 
 
 def main(words):
@@ -49,7 +49,7 @@ def resolve_cell(cell):
             f"{cell}: not the folder of a cell; name results/STUDY/cells/MODEL/DOMAIN/BIAS/gamma-G/MITIGATION/seed-S/round-R"
         )
     model, bias, name = parts[at + 1], parts[at + 3], "/".join(parts[at - 1 :])
-    path = Path(*parts[:at]) / "models" / f"{model}.json"
+    path = Path(*parts[:at]) / "models" / f"{grid.model_of(model)}.json"
     if not path.is_file():
         raise UserError(f"{cell}: {path} is missing; run the study first")
     card, adapter = base.read_card(path), cell / "adapter"

@@ -15,6 +15,7 @@ from pathlib import Path
 from bias_inheritance.plumbing import audit, files, provenance, records
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.records import plain
+from bias_inheritance.study import grid
 
 
 def main(words):
@@ -110,7 +111,8 @@ def read_row(study, name, number):
 
 def score_file(study, row):
     """The score file of a cell from which a row of scores.csv was copied."""
-    cell = f"{row['model']}/{row['domain']}/{row['bias']}/gamma-{float(row['gamma']):.2f}/{row['mitigation']}"
+    model = grid.stored(row)["model"]
+    cell = f"{model}/{row['domain']}/{row['bias']}/gamma-{float(row['gamma']):.2f}/{row['mitigation']}"
     name = f"{study.name}/cells/{cell}/seed-{row['seed']}/round-{row['round']}/scores/{row['task']}.json"
     if name not in study.makers:
         raise UserError(f"{name}: no record lists it as an output; run audit on {study.folder}")
