@@ -70,7 +70,7 @@ def test_a_pool_is_written_once_and_read_by_both_students(results):
         assert own == other
         records = [files.read_json(cell(results, model, bias) / "finetune.prov.json") for model in (WRITER, OTHER)]
         pools = [[entry["path"] for entry in record["inputs"]["pools"]] for record in records]
-        assert pools[0] == pools[1] == [f"probe/pools/{WRITER}/gender/{bias}/seed-1/pool.jsonl"]
+        assert pools[0] == pools[1] == [f"results/probe/pools/{WRITER}/gender/{bias}/seed-1/pool.jsonl"]
         assert [record["parameters"]["model"]["name"] for record in records] == ["tiny-random", "tiny-sibling"]
 
 
