@@ -120,9 +120,9 @@ def test_a_mix_that_accumulates_holds_as_many_samples_of_every_round(tmp_path):
     assert (
         gamma["looked_at"] == "3 mixes" and "(at most 0.0417)" in gamma["found"]
     )  # 6 of 16 where 5 of 15 were asked for
-    with pytest.raises(UserError, match=r"train-2.jsonl: holds 10 originals and 3 augmented samples; .* needs 5.0"):
+    with pytest.raises(UserError, match=r"train-2.jsonl: has 10 originals and 3 augmented samples; .* needs 5.0"):
         check(tmp_path, [ORIGINALS, ORIGINALS + ADDED, ORIGINALS + newest], accumulated=True)
-    with pytest.raises(UserError, match=r"train-2.jsonl: holds 10 originals and 6 augmented samples; .* needs 2.5"):
+    with pytest.raises(UserError, match=r"train-2.jsonl: has 10 originals and 6 augmented samples; .* needs 2.5"):
         check(tmp_path, trains)
 
 

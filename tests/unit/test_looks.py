@@ -82,7 +82,8 @@ def scores(seeds, effect=0.2, tail=0.0, cells=CELLS, noise=0.002):
 
 
 def declared(look=None):
-    study = {"grid": {"domain": ["gender"], "mitigation": ["none"], "bias": ["contrastive-explicit", "balanced"]}}
+    grid_ = {"domain": ["gender"], "mitigation": ["none"], "bias": ["contrastive-explicit", "balanced"]}
+    study = {"grid": grid_, "rounds": {"count": 1}}
     if look:
         study["looks"] = DESIGN | {"look": look, "decided": []}
     return grid.declared(study)
