@@ -5,12 +5,13 @@ EMBEDDER = catalog.embedder()
 PROBED = grid.probed(config)
 # every pool with the round that trains on it; later pools are named by the cell that generated them
 EVERY_POOL = [{**pool, "round": 1} for pool in POOLS] + grid.later_pools(config)
+# pools whose shares of groups can be measured; probes have no groups
 GENERATED_POOLS = [
     pool
     for pool in EVERY_POOL
     if (pool["round"] > 1 or is_generated(pool["bias"]))
-    # probes have no groups
-    and not grid.is_probe(pool["bias"]) and catalog.load("domain", pool["domain"])["family"] == "labelled"
+    and not grid.is_probe(pool["bias"])
+    and catalog.load("domain", pool["domain"])["family"] == "labelled"
 ]
 # the pools, and the mixes of cells, that are compared with the originals, one job per model, domain and seed
 COMPARED = grid.compared_pools(config)

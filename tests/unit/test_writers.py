@@ -81,3 +81,23 @@ def test_writers_are_checked_at_the_start(config, models, writers, expected):
     wrong = with_models(config, models, writers) | {"max_cost_usd": 5}
     with pytest.raises(UserError, match=expected):
         checks.check(wrong, [("config.yaml", wrong)])
+
+
+def test_claims_of_a_student_count_the_cells_and_pools_that_it_reads(config):
+    trainings = [
+        {row["name"]: row["trainings"] for row in costs.computing(with_models(config, [TINY], [writer])) if row["part"] == "claim"}
+        for writer in ("student", EMBEDDED)
+    ]  # fmt: skip
+    assert trainings[0] == trainings[1] and any(trainings[0].values())
+
+
+def test_a_pool_is_compared_once_per_student_and_its_writer_has_the_cost(config):
+    compared = config | {"misalignment": ["distributions"]}
+    hours = []
+    for models in ([EMBEDDED], [EMBEDDED, TINY]):
+        two = with_models(compared, models, [EMBEDDED])
+        assert len(grid.compared_pools(two)) == len(models) * len(grid.once(grid.pools(two)))
+        (row,) = (row for row in costs.computing(two) if row["part"] == "study")
+        (plain,) = (row for row in costs.computing(two | {"misalignment": []}) if row["part"] == "study")
+        hours.append(row["hours"] - plain["hours"])
+    assert hours[1] == pytest.approx(2 * hours[0])

@@ -173,7 +173,7 @@ def _faults_of_bias(bias):
             )
         elif bias["later_rounds"] not in generated:
             name = bias["later_rounds"]
-            yield ["later_rounds"], f"{quoted(name)} is not a generated pool{suggest(name, generated)}"
+            yield ["later_rounds"], f"{quoted(name)} is not a generated pool, or is a probe{suggest(name, generated)}"
 
 
 def _faults_of_domain(domain):
