@@ -13,8 +13,8 @@ PROBE = "Perhaps"  # an answer that no template writes by itself
 class Chat:
     """Renders a model's chat template: user text to prompt tokens, and an answer to the tokens that must follow.
 
-    Thinking is switched off where the template has a switch (`enable_thinking`, `thinking`), and dates are fixed. system: a system
-    prompt, "" for an empty one, None for the template's own. end: the token that ends an answer.
+    Thinking is switched off where the template has a switch (`enable_thinking`, `thinking`), and dates are fixed. system:
+    a system prompt, "" for an empty one, None for the template's own. end: the token that ends an answer.
     Raises UserError for a template that this cannot be done with; the message names the key `system` where that helps.
     """
 
