@@ -2,38 +2,38 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PINNED := envs/requirements.txt envs/requirements-dev.txt
-# options of `apptainer build`: another base image, folders of packages (see docs/workstation.md)
+# options of `apptainer build`, such as another base image or package folders (see docs/workstation.md)
 BUILD_OPTIONS ?=
 ROLES ?= cpu gpu
-# words handed on to snakemake or pytest:  make study ARGS="--cores 4"
+# arguments for snakemake or pytest:  make study ARGS="--cores 4"
 ARGS ?=
 
 .PHONY: help setup study test test-long bench lint lock containers test-containers test-slurm clean
 
 help:
-	@echo "make study            set up, run the default study, end with the path of its report"
-	@echo "make setup            only the virtual environment .venv, from the pinned files, with the command bias-inheritance"
-	@echo "make test             all tests that need no container, no SLURM and no GPU (those skip)"
-	@echo "make test-long        the tests that take longer than that"
-	@echo "make test-containers  a small study inside Apptainer"
-	@echo "make test-slurm       a small study through SLURM, with a job killed in mid-training, and once in Apptainer"
-	@echo "make bench            speed beside the tools people would use instead (ARGS=--quick only tries it out)"
+	@echo "make study            set up and run the default study; prints the path of its report"
+	@echo "make setup            create .venv from the pinned requirements, with the command bias-inheritance"
+	@echo "make test             all tests that need no container, SLURM or GPU"
+	@echo "make test-long        long-running tests"
+	@echo "make test-containers  a small study in Apptainer"
+	@echo "make test-slurm       a small study on SLURM, with a job killed during training, and once in Apptainer"
+	@echo "make bench            speed compared with other tools (ARGS=--quick: smoke test of the benchmarks)"
 	@echo "make lint             formatting and style of Python and Snakemake files"
 	@echo "make containers       the images containers/cpu.sif and gpu.sif (ROLES=cpu for one of them)"
-	@echo "make lock             pin envs/*.in in envs/*.txt (UPGRADE=1 takes the newest versions)"
-	@echo "make clean            remove .venv, caches and logs; results, models and .work stay"
+	@echo "make lock             pin envs/*.in in envs/*.txt (UPGRADE=1: newest versions)"
+	@echo "make clean            remove .venv, caches and logs, but not results, models and .work"
 
 setup:
 	@cat $(PINNED) | cmp -s - .venv/pinned.txt || $(MAKE) --no-print-directory .venv
 	@test -x $(BIN)/bias-inheritance || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-deps --no-build-isolation --editable .
 
-# The wheels of PyTorch differ: its CUDA build is what the public index offers, a CPU build takes a fifth of it.
+# The public index offers PyTorch's CUDA build; a CPU build is a fifth of the size.
 .PHONY: .venv
 .venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …"; exit 1; }
-	@echo "Setting up .venv from the pinned files: 2 GB with PyTorch's CPU build, 7 GB with its CUDA build; some minutes."
+	@echo "Setting up .venv from the pinned requirements: 2 GB with PyTorch's CPU build, 7 GB with its CUDA build; a few minutes."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED:%=-r %)
 	@cat $(PINNED) >.venv/pinned.txt
@@ -44,15 +44,15 @@ study: setup
 	@$(BIN)/snakemake $(ARGS)
 
 test: setup
-	@echo "All tests but those marked long, containers, slurm; a test that needs a GPU skips itself where there is none."
+	@echo "All tests except those marked long, containers or slurm; tests that need a GPU are skipped without one."
 	@$(BIN)/pytest -n auto --dist loadfile -m "not long and not containers and not slurm" $(ARGS)
 
 test-long: setup
-	@echo "The tests marked long."
+	@echo "Tests marked long."
 	@$(BIN)/pytest -m "long and not containers and not slurm" $(ARGS)
 
 bench: setup
-	@echo "The pipeline's steps and their peers, each in an environment of its own under .work/bench, in turns: about 12 minutes."
+	@echo "Benchmarks of the pipeline's steps and their peers, each in its own environment under .work/bench: about 12 minutes."
 	@$(BIN)/python bench/bench.py $(ARGS)
 
 lint: setup
@@ -70,11 +70,11 @@ containers:
 
 test-containers: setup
 	@$(MAKE) --no-print-directory containers ROLES=cpu
-	@echo "A small study inside containers/cpu.sif, with the host's packages out of reach."
+	@echo "A small study in containers/cpu.sif, isolated from the host's packages."
 	@$(BIN)/pytest -m "containers and not slurm" $(ARGS)
 
-# Snakemake looks at every executor plugin that is installed, and this one asks the controller at every start: so it
-# lies in a folder of its own and not in .venv.
+# Snakemake imports every installed executor plugin, and this one contacts the controller at every start, so it is installed
+# in a separate folder instead of .venv.
 test-slurm: setup
 	@sinfo -h >/dev/null 2>&1 || { echo "No SLURM controller answers (sinfo); see docs/slurm.md."; exit 1; }
 	@$(MAKE) --no-print-directory containers ROLES=cpu
@@ -82,7 +82,7 @@ test-slurm: setup
 	@cmp -s .venv/slurm.txt .venv/slurm/pinned.txt || { rm -rf .venv/slurm; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/slurm -r .venv/slurm.txt; \
 	  cp .venv/slurm.txt .venv/slurm/pinned.txt; }
-	@echo "A small study through SLURM: undisturbed, with a job cancelled in mid-training, and in Apptainer."
+	@echo "A small study on SLURM: undisturbed, with a job cancelled during training, and in Apptainer."
 	@PYTHONPATH=.venv/slurm $(BIN)/pytest -m "slurm and not long" $(ARGS)
 
 clean:

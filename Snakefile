@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from bias_inheritance.plumbing import files, machine, progress, provenance, warm
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.pools import from_file
-from bias_inheritance.study import catalog, checks, configuration, costs, grid
+from bias_inheritance.study import catalog, checks, configuration, costs, grid, looks
 
 
 configfile: "config.yaml"
@@ -23,21 +23,18 @@ try:
     # Every job on a cluster reads this file again, twice; it trusts what the run checked when it started.
     if workflow.is_main_process:
         checks.check(study, sources)
+    study = looks.narrowed(study, f"results/{study['study']}")
 except UserError as fault:
     sys.exit(str(fault))
 config.update(study)  # Snakemake's own reading leaves numbers in a nested --config text
 
 
-include: "rules/common.smk"
-include: "rules/data.smk"
-include: "rules/augment.smk"
-include: "rules/finetune.smk"
-include: "rules/evaluate.smk"
-include: "rules/misalignment.smk"
-include: "rules/analyse.smk"
-include: "rules/report.smk"
-include: "rules/audit.smk"
-include: "rules/plan.smk"
+stages = "common data augment finetune evaluate misalignment analyse report audit plan".split()
+if any(map(grid.served, config["grid"]["model"])):
+    stages.append("served")
+for stage in stages:
+
+    include: f"rules/{stage}.smk"
 
 
 rule all:
@@ -45,6 +42,7 @@ rule all:
     input:
         PRODUCTS,
         f"{RESULTS}/ro-crate-metadata.json",
+        CLOSED,
     localrule: True
 
 
@@ -55,6 +53,8 @@ onstart:
 
 onsuccess:
     end_run()
+    for line in looks.lines(config, RESULTS):
+        print(line)
     print_report_path()
 
 

@@ -10,6 +10,7 @@ envs/bench-*.txt. Prints a table; writes results/bench/bench.json, the figures i
 """
 
 import argparse
+import csv
 import math
 import os
 import platform
@@ -59,6 +60,8 @@ FULL = {
     "texts": 64,
     "streamed": 6,
     "growth": 4,
+    "rows": 1_000_000,
+    "analysis": 25,
 }
 QUICK = {
     "train": 16,
@@ -70,6 +73,8 @@ QUICK = {
     "texts": 8,
     "streamed": 1,
     "growth": 1,
+    "rows": 20_000,
+    "analysis": 2,
 }
 
 
@@ -103,8 +108,8 @@ def measure(python, script, job, name):
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONWARNINGS": "ignore",
     }
-    if script.name == "bench_ours.py":  # as the Snakefile sets it for every step
-        variables |= warm.MEMORY | {"PYTHONPATH": str(ROOT / "scripts")}
+    if script.parent == BENCH:  # as the Snakefile sets it for every step
+        variables |= warm.MEMORY | {"PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT / 'tests'}"}
     with open(WORK / "jobs" / f"{slug}.log", "w") as log:
         process = subprocess.Popen(
             [python, script, *paths], env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT
@@ -373,6 +378,48 @@ def dry_run(seeds):
     return {"seconds": seconds, "peak_memory_bytes": usage.ru_maxrss * 1024, "jobs": jobs}
 
 
+# ---- data ----------------------------------------------------------------------------------------------------------
+
+
+def bench_read(size):
+    """Time and memory to read a CSV of labelled texts of a hundred words, split it and draw a D_o, as the steps do."""
+    labels, groups = [f"label {number}" for number in range(5)], [f"group {number}" for number in range(4)]
+    stream, path = random.Random(SEED), WORK / "rows.csv"
+    words = ["".join(stream.choices("abcdefghijklmnopqrstuvwxyz", k=stream.randint(2, 9))) for _ in range(20_000)]
+    WORK.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["text", "label", "group"])
+        for number in range(size["rows"]):
+            table.writerow([" ".join(stream.choices(words, k=100)), labels[number % 5], groups[number // 5 % 4]])
+    domain = {
+        "name": "rows",
+        "data": {"files": str(path), "columns": {"text": "text", "label": "label", "group": "group"}},
+        "labels": labels,
+        "groups": dict.fromkeys(groups, {}),
+    }
+    result = ours({"do": "read", "domain": domain, "count": 3600, "seed": SEED}, f"reading of {size['rows']:,} rows")
+    file_bytes = path.stat().st_size
+    path.unlink()
+    return {**result, "rows": size["rows"], "file_bytes": file_bytes}
+
+
+def bench_analysis(size):
+    """Analyse and report a simulated study of studies/full.yaml with `analysis` seeds, every section and table of it;
+    returns {cells, seconds, peak_memory_bytes}."""
+    job = {"folder": str(WORK / "analysis"), "seeds": size["analysis"]}
+    parts = {
+        part: measure(sys.executable, BENCH / "bench_analysis.py", {**job, "do": part}, f"{part} the full grid")
+        for part in ("simulate", "analyse", "report")
+    }
+    timed = [parts["analyse"], parts["report"]]
+    return {
+        "cells": parts["report"]["cells"],
+        "seconds": sum(part["seconds"] for part in timed),
+        "peak_memory_bytes": max(part["peak_memory_bytes"] for part in timed),
+    }
+
+
 # ---- growth --------------------------------------------------------------------------------------------------------
 
 
@@ -466,7 +513,7 @@ def versions():
 def table(report):
     """The results as Markdown."""
     gb = 1e9
-    rows = ["| what | ours | peer | ratio | wanted |", "|---|---|---|---|---|"]
+    rows = ["| what | ours | peer | ratio | target |", "|---|---|---|---|---|"]
     finetune, score, generate = report.get("finetune"), report.get("score"), report.get("generate")
 
     def row(what, mine, peer, name, ratio):
@@ -491,23 +538,31 @@ def table(report):
     if finetune:
         curve = finetune["equal_order"]
         lines.append(
-            f"- With equal order of samples the losses of {len(curve['ours'])} steps ({curve['ours'][0]:.2f} → {curve['ours'][-1]:.2f}) differ by {curve['mean_difference']:.3f} on average, {curve['largest_difference']:.3f} at most: {'equal' if curve['agree'] else 'NOT EQUAL'} within bf16."
+            f"- With the same order of samples, the losses of {len(curve['ours'])} steps ({curve['ours'][0]:.2f} → {curve['ours'][-1]:.2f}) differ by {curve['mean_difference']:.3f} on average and {curve['largest_difference']:.3f} at most: {'equal' if curve['agree'] else 'NOT EQUAL'} within bf16 precision."
         )
     if score:
         far = score["mean_difference_from_32_bits"]
         lines.append(
-            f"- The same option is chosen for {score['same_choices']} of {score['items']} items (where not, the two lie at most {score['largest_margin_of_another_choice']:.2f} nats apart). Log-probabilities differ by {score['mean_difference']:.2f} on average; from the plain way in 32 bits ours differ by {far['ours']:.2f}, the harness's by {far['lm_eval']:.2f}: {'equal' if score['agree'] else 'NOT EQUAL'} within bf16."
+            f"- Both choose the same option for {score['same_choices']} of {score['items']} items (otherwise the two options are at most {score['largest_margin_of_another_choice']:.2f} nats apart). Log-probabilities differ by {score['mean_difference']:.2f} on average; ours differ from a float32 reference by {far['ours']:.2f}, the harness's by {far['lm_eval']:.2f}: {'equal' if score['agree'] else 'NOT EQUAL'} within bf16 precision."
         )
     if overhead := report.get("overhead"):
         if overhead["study"]:
             lines.append(
-                f"- Overhead of the study `{overhead['study']}` ({overhead['steps']} steps, {overhead['wall_seconds'] / 60:.1f} min on {overhead['cores']} cores): {overhead['share']:.1%} of the cores' time (wanted: < 10%); between steps {overhead['between_steps_share']:.1%}, loading of the model {overhead['loading_share']:.1%} ({overhead['load_seconds']:.2f} s each)."
+                f"- Overhead of the study `{overhead['study']}` ({overhead['steps']} steps, {overhead['wall_seconds'] / 60:.1f} min on {overhead['cores']} cores): {overhead['share']:.1%} of core time (target: < 10%): {overhead['between_steps_share']:.1%} between steps, {overhead['loading_share']:.1%} loading the model ({overhead['load_seconds']:.2f} s per load)."
             )
         else:
-            lines.append("- Overhead: no records of the default study are there; run `make study` first.")
+            lines.append("- Overhead: no records of the default study; run `make study` first.")
     if plan := report.get("dry_run"):
         lines.append(
-            f"- Dry run of the paper's grid ({plan['jobs']:,} jobs): {plan['seconds']:.1f} s (wanted: < 20 s), {plan['peak_memory_bytes'] / gb:.1f} GB."
+            f"- Dry run of the paper's grid ({plan['jobs']:,} jobs): {plan['seconds']:.1f} s (target: < 20 s), {plan['peak_memory_bytes'] / gb:.1f} GB."
+        )
+    if read := report.get("read"):
+        lines.append(
+            f"- {read['rows']:,} rows of a hundred words (a CSV of {read['file_bytes'] / 1e6:,.0f} MB) are read, split and drawn from in {read['seconds']:.0f} s (wanted: < 90 s), {read['cpu_seconds']:.0f} s of processor time, {read['peak_memory_bytes'] / gb:.1f} GB (wanted: < 2 GB)."
+        )
+    if analysis := report.get("analysis"):
+        lines.append(
+            f"- Analysis and report of the full grid ({analysis['cells']:,} simulated cells, every section): {analysis['seconds']:.1f} s (wanted: ≤ 60 s), {analysis['peak_memory_bytes'] / gb:.1f} GB (wanted: ≤ 1.5 GB)."
         )
     if growth := report.get("growth"):
         words = ", ".join(
@@ -515,10 +570,8 @@ def table(report):
             for axis, powers in growth["exponents"].items()
         )
         faster = [axis for axis, powers in growth["exponents"].items() if max(powers.values()) > IN_PROPORTION]
-        verdict = f"{', '.join(faster)} GROWS FASTER than its work" if faster else "nothing grows faster than its work"
-        lines.append(
-            f"- Growth, as the power of the work that time goes with (1: in proportion): {words or '–'}; {verdict}."
-        )
+        verdict = f"{', '.join(faster)} SCALES SUPERLINEARLY" if faster else "nothing scales superlinearly"
+        lines.append(f"- Scaling exponent of time (1: proportional to the work): {words or '–'}; {verdict}.")
     return "\n".join([*rows, "", *lines])
 
 
@@ -551,22 +604,26 @@ def main():
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["finetune", "score", "generate", "overhead", "dry_run", "growth"],
+        choices=["finetune", "score", "generate", "overhead", "dry_run", "read", "analysis", "growth"],
         help="these parts alone; writes no result",
     )
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     started = time.time()
-    for peer in ("trl", "lm-eval", "transformers", "llama-cpp"):
-        environment(peer)
-    print("preparing the model", flush=True)
-    shared = prepare()
+    if set(arguments.only or ["finetune"]) & {"finetune", "score", "generate"}:
+        for peer in ("trl", "lm-eval", "transformers", "llama-cpp"):
+            environment(peer)
+    if set(arguments.only or ["finetune"]) - {"dry_run", "read"}:
+        print("preparing the model", flush=True)
+        shared = prepare()
     parts = {
         "finetune": lambda: bench_finetune(shared, size),
         "score": lambda: bench_score(shared, size),
         "generate": lambda: bench_generate(shared, size),
         "overhead": lambda: bench_overhead(shared),
         "dry_run": lambda: dry_run(seeds=5),
+        "read": lambda: bench_read(size),
+        "analysis": lambda: bench_analysis(size),
         "growth": lambda: bench_growth(shared, size),
     }
     report = {"date": datetime.now(UTC).date().isoformat(), "machine": hardware(), "versions": versions()}

@@ -13,6 +13,7 @@ import time
 from functools import partial
 
 import predict
+from bias_inheritance.data import labelled
 from bias_inheritance.models import adapters, base, generation
 from bias_inheritance.models import train as training
 from bias_inheritance.models.chat import Chat
@@ -47,6 +48,14 @@ def train(job):
         "losses": [row["sft_loss"] for row in log],
         "ids": [sample["prompt"] + sample["answer"] for sample in samples],
     }
+
+
+def read(job):
+    """The reading and splitting of prepare_originals.py, and the drawing of draw_originals.py."""
+    started, cpu_started = time.perf_counter(), time.process_time()
+    splits, _ = labelled.load(job["domain"])
+    labelled.draw(splits["source"], job["count"], job["seed"])
+    return {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu_started}
 
 
 def score(job):
@@ -113,6 +122,7 @@ def main(job_path, result_path):
         "score_plainly": score_plainly,
         "generate": generate,
         "load": load,
+        "read": read,
     }[job["do"]](job)
     with open(result_path, "w") as file:
         json.dump(result, file)

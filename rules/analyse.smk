@@ -4,13 +4,15 @@ DOMAIN_TASKS = [
     {"domain": domain, "task": task} for domain in GRID["domain"] for task in grid.tasks_of(config, domain)
 ]
 # β is measured on a domain's classification task; the first one, if it has several
-CLASSIFIED = {
-    place["domain"]: place["task"]
-    for place in reversed(DOMAIN_TASKS)
-    if catalog.load("task", place["task"])["kind"] == "classification"
-}
-INHERITING = [cell for cell in CELLS if cell["bias"] != "untuned" and cell["domain"] in CLASSIFIED]
+CLASSIFIED = {name: tasks[0] for name in GRID["domain"] if (tasks := grid.classification_tasks(config, name))}
+INHERITING = [
+    cell for cell in CELLS if cell["bias"] != "untuned" and CLASSIFIED.get(cell["domain"]) in tasks_of(cell)
+]
 INHERITANCE = [f"{RESULTS}/inheritance.csv"] if INHERITING else []
+LOOK = config["looks"]["look"] if config["looks"] else 0
+EARLIER_LOOK = [looks.path(RESULTS, LOOK - 1)] if LOOK > 1 else []
+# the file that closes this look
+CLOSED = [looks.path(RESULTS, LOOK)] if LOOK else []
 
 
 rule check_manipulation:
@@ -102,6 +104,7 @@ rule analyse:
         predictions=[f"{path_of(CELL, cell)}/predictions" for cell in CELLS],
         misalignment=TABLES,
         inherited=INHERITANCE,
+        earlier=EARLIER_LOOK,
     output:
         effects=f"{RESULTS}/effects.csv",
         verdicts=f"{RESULTS}/claims.csv",
@@ -139,12 +142,14 @@ rule check_results:
         parameters=parameters(
             lambda w: {
                 "cells": CELLS,
+                "tasks": [tasks_of(cell) for cell in CELLS],
                 "asked": DOMAIN_TASKS,
                 "originals": {name: grid.originals_of(config, name) for name in GRID["domain"]},
                 "even": {
                     name: {bias: grid.even_over(name, bias) for bias in GRID["bias"]}
                     for name in GRID["domain"]
                 },
+                "accumulated": config["rounds"]["arm"] == "accumulate",
             }
         ),
     shell:

@@ -83,3 +83,28 @@ rule write_crate:
         parameters=parameters(lambda w: {"title": config["study"]}),
     shell:
         step_command("write_crate")
+
+
+if CLOSED:
+
+    rule close_look:
+        # Inputs without a name are waited for and are not in the record: the next look replaces them, this file stays.
+        input:
+            PRODUCTS,
+            f"{RESULTS}/ro-crate-metadata.json",
+        output:
+            closed=CLOSED,
+            record=f"{RESULTS}/looks/{LOOK}.prov.json",
+        log:
+            f"{LOGS}/close_look.log",
+        localrule: True
+        container:
+            image("cpu")
+        params:
+            code=code("close_look"),
+            paths=paths,
+            parameters=parameters(
+                lambda w: {"declared": grid.declared(config), "claims": f"{RESULTS}/claims.csv"}
+            ),
+        shell:
+            step_command("close_look")

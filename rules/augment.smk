@@ -15,7 +15,7 @@ rule write_pool:
         f"{LOGS}/write_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
         model=model_constraint(runs_here),
-        bias=bias_constraint("generated"),
+        bias=bias_constraint(is_generated),
     priority: BEFORE_TRAINING
     container:
         image("gpu")
@@ -27,18 +27,12 @@ rule write_pool:
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
-        parameters=parameters(
-            lambda w: {
-                **pool_parameters(w, grid.pool_size(config, w.domain)),
-                **writer_parameters(w),
-                "cell": None,
-            }
-        ),
+        parameters=parameters(lambda w: writing_parameters(w, grid.pool_size(config, w.domain), cell=None)),
     shell:
         step_command("write_pool")
 
 
-rule rewrite_pool:
+use rule write_pool as rewrite_pool with:
     input:
         card=CARD,
         adapter=f"{CELL}/adapter",
@@ -54,56 +48,26 @@ rule rewrite_pool:
         f"{LOGS}/rewrite_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
     wildcard_constraints:
         model=model_constraint(runs_here),
-        bias=bias_constraint("generated"),
-    priority: BEFORE_TRAINING
-    container:
-        image("gpu")
-    threads: model_resource("threads")
-    resources:
-        gpu=model_resource("gpu"),
-        mem_mb=memory,
-        runtime=model_resource("runtime"),
+        bias=bias_constraint(grid.later_prompts),
     params:
         code=code("write_pool", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
-            lambda w: {
-                **pool_parameters(w, grid.augmented_count(grid.originals_of(config, w.domain), w.gamma)),
-                **writer_parameters(w),
-                "cell": {"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
-            }
+            lambda w: writing_parameters(
+                w,
+                grid.augmented_count(grid.originals_of(config, w.domain), w.gamma),
+                round_=int(w.round) + 1,
+                cell={"gamma": w.gamma, "mitigation": w.mitigation, "round": int(w.round)},
+            )
         ),
-    shell:
-        step_command("write_pool")
-
-
-use rule write_pool as write_pool_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-        bias=bias_constraint("generated"),
-    localrule: True
-    container:
-        image("cpu")
-
-
-use rule rewrite_pool as rewrite_pool_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-        bias=bias_constraint("generated"),
-    localrule: True
-    container:
-        image("cpu")
 
 
 rule copy_pool:
     input:
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
-        test=lambda w: (
-            [f"{path_of(ORIGINALS, w)}/test.jsonl"]
-            if from_file.is_file(catalog.load("bias", w.bias))
-            else []
-        ),
+        real=lambda w: real_texts(w, "source"),
+        test=lambda w: real_texts(w, "test"),
         source=lambda w: from_file.files_read(catalog.load("bias", w.bias)),
     output:
         pool=f"{POOL}/pool.jsonl",
@@ -113,7 +77,7 @@ rule copy_pool:
     log:
         f"{LOGS}/copy_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
     wildcard_constraints:
-        bias=bias_constraint("originals", "reserve", "file"),
+        bias=bias_constraint(lambda name: not is_generated(name)),
     priority: BEFORE_TRAINING
     localrule: True
     container:

@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from importlib import import_module
 
+from snakemake.common import overwrite_function_params
 from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import DeploymentMethod
 
@@ -19,6 +20,13 @@ CELL = f"{RESULTS}/cells/{{model}}/{{domain}}/{{bias}}/gamma-{{gamma}}/{{mitigat
 CARD = f"{RESULTS}/models/{{model}}.json"
 ORIGINALS = f"{RESULTS}/originals/{{domain}}"
 GRID = config["grid"]
+TASK_AXES = (
+    "model",
+    "domain",
+    "bias",
+    "gamma",
+    "mitigation",
+)  # wildcards on which the tasks of a cell depend
 CELLS = grid.cells(config)
 POOLS = grid.pools(config)
 LONGEST_LINE = (
@@ -111,8 +119,8 @@ def step_command(name):
 
 
 def with_signature(function):
-    """Cache a function's signature: Snakemake inspects it about twenty times per job (saves 10% of planning)."""
-    function.__signature__ = inspect.signature(function)
+    """Keep a function's parameters with it: Snakemake looks them up about twenty times per job (saves 10% of planning)."""
+    overwrite_function_params(function, inspect.signature(function).parameters)
     return function
 
 
@@ -147,7 +155,7 @@ def paths(wildcards, input, output, resources):
 
 
 def parameters(function, axes=()):
-    """A step's parameters as sorted JSON with exactly the leaves that it uses; a change in them reruns the step.
+    """A step's parameters as JSON with exactly the leaves that it uses; a change in them reruns the step.
 
     axes: the only wildcards on which they depend; they are then computed once per value instead of once per job. They are
     separate from `paths`, since Snakemake does not compare parameters that are derived from inputs.
@@ -181,7 +189,8 @@ def arguments_file(words):
 
 
 def compact(value):
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    """JSON in one line; mappings keep their order, which may matter to a step (of a domain's groups, for example)."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def path_of(pattern, cell, **more):
@@ -287,45 +296,51 @@ def leaves_except(content, *keys):
     return {key: value for key, value in content.items() if key not in keys}
 
 
-def pool_parameters(wildcards, count):
-    """Parameters of a pool of which `count` samples are needed; generated pools have spare samples."""
-    spare = config["generation"]["spare"] if is_generated(wildcards.bias) else 0
+def text_leaves(domain, *unused):
+    """A domain's file without what affects neither its pools nor its mixes, and without the keys `unused`."""
+    content = catalog.load("domain", domain)
+    return leaves_except(content, "title", "data", "samples", "tasks", "manipulation", "world", *unused)
+
+
+def pool_parameters(wildcards, count, round_=1):
+    """Parameters of the pool on which a round trains, `count` samples of it; generated pools have spare samples."""
+    prompts = grid.later_prompts(wildcards.bias) if round_ > 1 else wildcards.bias
+    spare = config["generation"]["spare"] if is_generated(prompts) else 0
+    bias = {**catalog.load("bias", prompts), "name": wildcards.bias}
     return {
-        "bias": leaves_except(catalog.load("bias", wildcards.bias), "title", "number", "does"),
-        "domain": leaves_except(
-            catalog.load("domain", wildcards.domain),
-            *("title", "data", "samples", "tasks", "manipulation", "swap", "world"),
-        ),
+        "bias": leaves_except(bias, "title", "number", "does", "later_rounds"),
+        "domain": text_leaves(wildcards.domain, "swap"),
         "size": -(-count * round(100 * (1 + spare)) // 100),
         "seed": int(wildcards.seed),
     }
 
 
-def writer_parameters(wildcards):
+def writing_parameters(wildcards, count, cell, round_=1):
+    """Parameters of a pool that a model writes; cell: the cell whose tuned model writes it, None for the untuned model."""
+    generation = grid.generation_settings(config, wildcards.model)
     return {
-        "model": {
-            **model_leaves(wildcards.model, "system"),
-            "generation": grid.generation_settings(config, wildcards.model),
-        },
+        **pool_parameters(wildcards, count, round_),
+        "model": {**model_leaves(wildcards.model, "system"), "generation": generation},
         "attempts": config["generation"]["attempts"],
+        "cell": cell,
     }
 
 
-def bias_constraint(*sources):
-    """A wildcard constraint: the pools whose texts come from one of `sources` (generated, originals, reserve, file)."""
-    return "|".join(
-        re.escape(name) for name in catalog.names("bias") if source_of(catalog.load("bias", name)) in sources
-    )
+def bias_constraint(predicate):
+    """A wildcard constraint: the pools of the catalog for which predicate(name) holds."""
+    return "|".join(map(re.escape, filter(predicate, catalog.names("bias")))) or "none"
+
+
+def real_texts(w, split):
+    """The domain's real texts of a split, with which a pool from files is compared; [] for other pools."""
+    is_file = from_file.is_file(catalog.load("bias", w.bias))
+    return [f"{path_of(ORIGINALS, w)}/{split}.jsonl"] if is_file else []
 
 
 @cache
 def planned_digests(bias):
     """{file: sha256} of a pool's files, {} if it has none; the files are read once per start, not once per job."""
     return from_file.digests(catalog.load("bias", bias))
-
-
-def source_of(bias):
-    return "file" if from_file.is_file(bias) else bias["source"]
 
 
 def is_generated(bias):
@@ -358,12 +373,15 @@ def mix_before(wildcards):
     )
 
 
+def drawn_counts(wildcards):
+    return grid.drawn_counts(config, wildcards.domain, wildcards.gamma, int(wildcards.round))
+
+
 @with_signature
 def pools_of_mix(wildcards):
-    if wildcards.bias == "original":
-        return []
-    pools = pools_up_to_round(wildcards)
-    return pools if config["rounds"]["arm"] == "accumulate" else pools[-1:]
+    """The pools from which a mix takes samples; none for `original`."""
+    counts = drawn_counts(wildcards)
+    return [pool_of(wildcards, number) for number, count in enumerate(counts, start=1) if count]
 
 
 def balanced_texts(wildcards):
@@ -383,26 +401,13 @@ def chosen_by_mix(wildcards):
 
 def mix_parameters(wildcards):
     """The parameters of a cell's mix, in addition to its files and seed."""
+    name = wildcards.mitigation
+    edits_words = grid.exchanges_words(name) or grid.methods_of(name, "rows")
+    unused = () if edits_words else ("swap", "stereotypes", "statements")
     return {
-        "domain": domain_leaves(
-            wildcards.domain,
-            "family",
-            "labels",
-            "prompt",
-            "answer",
-            "instruction",
-            "sample",
-            "groups",
-            "cultures",
-            "gendered_words",
-            *(
-                ("swap", "stereotypes", "statements")
-                if grid.exchanges_words(wildcards.mitigation) or grid.methods_of(wildcards.mitigation, "rows")
-                else ()
-            ),
-        ),
-        "mitigation": leaves("mitigation", wildcards.mitigation, ("text", "rows", "weights")),
-        "count": grid.augmented_count(grid.originals_of(config, wildcards.domain), wildcards.gamma),
+        "domain": text_leaves(wildcards.domain, *unused),
+        "mitigation": leaves("mitigation", name, ("text", "rows", "weights")),
+        "counts": [count for count in drawn_counts(wildcards) if count],
         "instruction_share": config["instruction_share"],
     }
 
@@ -414,10 +419,9 @@ def model_leaves(name, *keys):
 
 @with_signature
 def adapter_before(wildcards):
-    """The adapter from which training continues: that of the previous round if `rounds.start` is continue, else none."""
-    if config["rounds"]["start"] == "base" or int(wildcards.round) < 2:
-        return []
-    return [f"{path_of(CELL, wildcards, round=int(wildcards.round) - 1)}/adapter"]
+    """The adapter of the previous round; none in round 1."""
+    round_ = int(wildcards.round)
+    return [f"{path_of(CELL, wildcards, round=round_ - 1)}/adapter"] if round_ > 1 else []
 
 
 @with_signature
@@ -428,8 +432,8 @@ def adapter_of(wildcards):
 
 @with_signature
 def items_of_tasks(wildcards):
-    """The items of a domain's tasks, one file per task."""
-    return [f"{ORIGINALS}/items/{task}.jsonl".format(domain=wildcards.domain) for task in tasks_of(wildcards)]
+    """The items of a cell's tasks, one file per task."""
+    return [f"{path_of(ORIGINALS, wildcards)}/items/{task}.jsonl" for task in tasks_of(wildcards)]
 
 
 @with_signature
@@ -438,13 +442,8 @@ def training_priority(wildcards):
     return 2 if alignment_of(wildcards) else 1
 
 
-def tasks_of(wildcards):
-    return tasks_of_domain(wildcards.domain)
-
-
-@cache
-def tasks_of_domain(domain):
-    return grid.tasks_of(config, domain)
+# the tasks of a cell
+tasks_of = once_per(TASK_AXES, lambda wildcards: grid.tasks_of_cell(config, wildcards))
 
 
 @with_signature
@@ -460,36 +459,10 @@ def opinions_file(wildcards):
     )
 
 
-@cache
-def probed_by_pool():
-    """{pool's (model, domain, bias, seed): its cells of round 1 and the largest γ}."""
-    cells = {}
-    for cell in PROBED:
-        if cell["round"] == 1:
-            cells.setdefault(pool_key(cell), []).append(cell)
-    return cells
-
-
-def pool_key(wildcards):
-    place = dict(wildcards.items())
-    return tuple(str(place[key]) for key in ("model", "domain", "bias", "seed"))
-
-
-@with_signature
-def cells_of_pool(wildcards):
-    """The cells of round 1 and the largest γ that were trained on a pool."""
-    return probed_by_pool().get(pool_key(wildcards), [])
-
-
-def comparison_parameters(wildcards, place, cells):
-    return {
-        "domain": domain_leaves(wildcards.domain, "family", "prompt", "answer", "instruction", "sample"),
-        "model": model_leaves(wildcards.model, "system"),
-        "embedder": {key: EMBEDDER[key] for key in ("max_tokens", "batch_size")},
-        "place": place,
-        "cells": cells,
-        "permutations": PERMUTATIONS,
-    }
+def of_seed(entries, wildcards):
+    """Those of `entries` (pools or cells) that belong to the model, domain and seed of a job."""
+    axes = ("model", "domain", "seed")
+    return [entry for entry in entries if all(str(entry[axis]) == wildcards[axis] for axis in axes)]
 
 
 def print_report_path():

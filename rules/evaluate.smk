@@ -25,18 +25,10 @@ rule predict:
         paths=paths,
         parameters=parameters(
             lambda w: {"model": model_leaves(w.model, "system", "generation"), "tasks": tasks_of(w)},
-            axes=["model", "domain"],
+            axes=TASK_AXES,
         ),
     shell:
         step_command("predict")
-
-
-use rule predict as predict_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-    localrule: True
-    container:
-        image("cpu")
 
 
 rule score:
@@ -51,7 +43,7 @@ rule score:
     container:
         image("cpu")
     params:
-        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)], ["domain"]),
+        code=code("score", lambda w: [catalog.load("task", task) for task in tasks_of(w)], TASK_AXES),
         paths=paths,
         parameters=parameters(
             lambda w: {
@@ -59,7 +51,7 @@ rule score:
                 "domain": domain_leaves(w.domain, "labels", "groups", "contrasts"),
                 "replicates": config["evaluation"]["bootstrap"],
             },
-            axes=["domain"],
+            axes=TASK_AXES,
         ),
     shell:
         step_command("score")

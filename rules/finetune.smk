@@ -6,9 +6,10 @@ rule finetune:
         card=CARD,
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
         pools=pools_of_mix,
-        before=mix_before,
-        balanced=balanced_texts,
-        start=adapter_before,
+        # functions of wildcards only where the study needs them: each is evaluated for every job
+        before=mix_before if config["rounds"]["count"] > 1 else [],
+        balanced=balanced_texts if any(map(grid.asks_the_model, GRID["mitigation"])) else [],
+        start=adapter_before if config["rounds"]["start"] == "continue" else [],
     output:
         train=f"{CELL}/train.jsonl",
         summary=f"{CELL}/mix.json",
@@ -39,30 +40,7 @@ rule finetune:
                 "alignment": alignment_of(w),
                 "seed": int(w.seed),
             },
-            axes=["model", "domain", "gamma", "mitigation", "seed"],
+            axes=["model", "domain", "gamma", "mitigation", "seed", "round"],
         ),
     shell:
         step_command("{params.script}")
-
-
-use rule finetune as finetune_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-    # a failed paid job is retried only by another run, whatever the profile's retries
-    retries: 0
-    localrule: True
-    container:
-        image("cpu")
-    params:
-        script="finetune_api",
-        code=code("finetune_api", chosen_by_mix, ["domain", "mitigation"]),
-        paths=paths,
-        parameters=parameters(
-            lambda w: {
-                "mix": mix_parameters(w),
-                "model": model_leaves(w.model, "system", "generation"),
-                "settings": grid.finetune_settings(config, w.model, w.domain),
-                "seed": int(w.seed),
-            },
-            axes=["model", "domain", "gamma", "mitigation", "seed"],
-        ),

@@ -8,8 +8,14 @@ EVERY_POOL = [{**pool, "round": 1} for pool in POOLS] + grid.later_pools(config)
 GENERATED_POOLS = [
     pool
     for pool in EVERY_POOL
-    if is_generated(pool["bias"]) and catalog.load("domain", pool["domain"])["family"] == "labelled"
+    if (pool["round"] > 1 or is_generated(pool["bias"]))
+    and catalog.load("domain", pool["domain"])["family"] == "labelled"
 ]
+# the pools, and the mixes of cells, that are compared with the originals, one job per model, domain and seed
+COMPARED = grid.compared_pools(config)
+COMPARED_CELLS = grid.compared_cells(config)
+COMPARISON = f"{RESULTS}/misalignment/{{model}}/{{domain}}/seed-{{seed}}"
+COMPARISONS = list(dict.fromkeys(path_of(COMPARISON, pool) for pool in COMPARED))
 TABLES = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"]]
 # misalignments that are correlated with effects; without groups, whose shares are fixed by design in bias types
 RELATED = [f"{RESULTS}/misalignment/{name}.csv" for name in config["misalignment"] if name != "groups"]
@@ -74,14 +80,6 @@ rule predict_opinions:
         ),
     shell:
         step_command("predict")
-
-
-use rule predict_opinions as predict_opinions_served with:
-    wildcard_constraints:
-        model=model_constraint(grid.served),
-    localrule: True
-    container:
-        image("cpu")
 
 
 rule measure_values:
@@ -155,20 +153,20 @@ rule prepare_embedder:
         step_command("prepare_embedder")
 
 
-rule compare_pool:
+rule compare_pools:
     input:
         card=CARD,
         embedder_card=f"{RESULTS}/misalignment/embedder.json",
         originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        pool=f"{POOL}/pool.jsonl",
-        trains=lambda w: [f"{path_of(CELL, cell)}/train.jsonl" for cell in cells_of_pool(w)],
-        adapters=lambda w: [f"{path_of(CELL, cell)}/adapter" for cell in cells_of_pool(w)],
+        pools=lambda w: [pool_of(pool, pool["round"]) for pool in of_seed(COMPARED, w)],
+        trains=lambda w: [f"{path_of(CELL, cell)}/train.jsonl" for cell in of_seed(COMPARED_CELLS, w)],
+        adapters=lambda w: [f"{path_of(CELL, cell)}/adapter" for cell in of_seed(COMPARED_CELLS, w)],
     output:
-        found_rows=f"{POOL}/distributions.json",
-        points=f"{POOL}/projection.json",
-        record=f"{POOL}/compare_pool.prov.json",
+        found_rows=f"{COMPARISON}/distributions.json",
+        points=f"{COMPARISON}/projection.json",
+        record=f"{COMPARISON}/compare_pools.prov.json",
     log:
-        f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{seed}}.log",
+        f"{LOGS}/compare_pools/{{model}}-{{domain}}-{{seed}}.log",
     container:
         image("gpu")
     threads: model_resource("threads")
@@ -177,41 +175,26 @@ rule compare_pool:
         mem_mb=lambda w, attempt: memory(w, attempt, EMBEDDER["resources"]["mem_mb"]),
         runtime=model_resource("runtime"),
     params:
-        code=code("compare_pool", lambda w: domain_leaves(w.domain, "family")),
+        code=code("compare_pools", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
         parameters=parameters(
-            lambda w: comparison_parameters(w, {**dict(w.items()), "round": 1}, cells_of_pool(w))
+            lambda w: {
+                "domain": domain_leaves(w.domain, "family", "prompt", "answer", "instruction", "sample"),
+                "model": model_leaves(w.model, "system"),
+                "embedder": {key: EMBEDDER[key] for key in ("max_tokens", "batch_size")},
+                "places": of_seed(COMPARED, w),
+                "cells": of_seed(COMPARED_CELLS, w),
+                "permutations": PERMUTATIONS,
+            }
         ),
     shell:
-        step_command("compare_pool")
-
-
-use rule compare_pool as compare_later_pool with:
-    input:
-        card=CARD,
-        embedder_card=f"{RESULTS}/misalignment/embedder.json",
-        originals=f"{ORIGINALS}/seed-{{seed}}/originals.jsonl",
-        pool=f"{CELL}/pool.jsonl",
-        trains=[],
-        adapters=[],
-    output:
-        found_rows=f"{CELL}/distributions.json",
-        points=f"{CELL}/projection.json",
-        record=f"{CELL}/compare_pool.prov.json",
-    log:
-        f"{LOGS}/compare_pool/{{model}}-{{domain}}-{{bias}}-{{gamma}}-{{mitigation}}-{{seed}}-{{round}}.log",
-    params:
-        code=code("compare_pool", lambda w: domain_leaves(w.domain, "family")),
-        paths=paths,
-        parameters=parameters(
-            lambda w: comparison_parameters(w, {**dict(w.items()), "round": int(w.round) + 1}, [])
-        ),
+        step_command("compare_pools")
 
 
 rule measure_distributions:
     input:
-        found=[pool_sibling_path(pool, "distributions.json") for pool in EVERY_POOL],
-        points=[pool_sibling_path(pool, "projection.json") for pool in EVERY_POOL],
+        found=[f"{folder}/distributions.json" for folder in COMPARISONS],
+        points=[f"{folder}/projection.json" for folder in COMPARISONS],
     output:
         table=f"{RESULTS}/misalignment/distributions.csv",
         projection=f"{RESULTS}/misalignment/projection.csv",

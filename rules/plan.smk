@@ -1,6 +1,13 @@
 # Start and end of a run, and the plan that audit compares results with; a separate file, since Snakemake's linter rejects
 # files with both functions and rules.
 
+from types import SimpleNamespace
+
+RUN = SimpleNamespace()  # what this process holds while it runs jobs: the study's lock, and the display
+
+
+CLOSED_BEFORE = [f"{RESULTS}/looks/{look}{provenance.SUFFIX}" for look in range(1, LOOK)]
+
 
 def write_plan():
     """Write the parameters that the current configuration gives to every existing record to .work/STUDY/plan.json, for
@@ -12,7 +19,8 @@ def write_plan():
     steps = [step for step in workflow.rules if "record" in step.output.keys()]
     planned = {}
     for path in sorted(map(str, Path(RESULTS).rglob(f"*{provenance.SUFFIX}"))):
-        planned[path] = None  # unless a step produces it
+        # closed looks stay as they are; of all else, what no step produces is not planned
+        planned[path] = {} if path in CLOSED_BEFORE else None
         for step in steps:
             match = step.output.record.match(path)
             if match:
@@ -29,6 +37,7 @@ def write_plan():
                 "study/configuration",
                 "study/declarations",
                 "study/grid",
+                "study/looks",
                 "study/reading",
             )
         ),
@@ -52,17 +61,17 @@ def write_plan():
 def start_run():
     """Hold the study's lock while this Snakemake process runs, and start the display and the warm worker."""
     try:
-        globals().update(held=files.hold(f"{WORK}/lock"))
+        RUN.lock = files.hold(f"{WORK}/lock")
     except UserError as fault:
         sys.exit(str(fault))
     costs.write_terms(WORK, config)
-    globals().update(display=progress.show(WORK))
+    RUN.display = progress.show(WORK)
     if workflow.local_exec and not IN_CONTAINERS:
         warm.start(WORK)
 
 
 def end_run():
-    display.stop()
+    RUN.display.stop()
     write_plan()
 
 
@@ -76,7 +85,7 @@ def leaves_of(step, wildcards):
 
 
 if workflow.is_main_process:
-    for line in [*checks.warnings(config), *costs.estimate(config)]:
+    for line in [*checks.warnings(config), *looks.lines(config, RESULTS), *costs.estimate(config)]:
         print(line, file=sys.stderr)
     write_plan()
     progress.when_idle(print_report_path)

@@ -13,6 +13,7 @@ def analyse(
     predictions: Inputs,
     misalignment: Inputs,
     inherited: Inputs,
+    earlier: Inputs,
     effects: Output,
     verdicts: Output,
     declared: dict,
@@ -21,8 +22,8 @@ def analyse(
     """Write effects.csv (per-seed effects of every cell) and claims.csv (`verdicts`: one row per claim, contrast and test).
 
     predictions: folders of the cells, whose wildcards are in `cells`, in the same order. misalignment: those of values.csv,
-    groups.csv and distributions.csv that the study has; inherited: inheritance.csv, or nothing. declared: the result of
-    `grid.declared`.
+    groups.csv and distributions.csv that the study has; inherited: inheritance.csv, or nothing. earlier: the file of the
+    look before this one, or nothing. declared: the result of `grid.declared`.
     """
     import pandas as pd
 
@@ -36,7 +37,8 @@ def analyse(
 
     tables = [*map(frames.read_misalignment, misalignment), *map(frames.read_inheritance, inherited)]
     everything = pd.concat([table, *tables], ignore_index=True)
-    files.write_csv(verdicts, evaluate(declared, everything, pd.read_csv(manipulation), items_of))
+    closed = files.read_json(earlier[0]) if earlier else None
+    files.write_csv(verdicts, evaluate(declared, everything, pd.read_csv(manipulation), items_of, closed))
 
 
 def key_of(cell):

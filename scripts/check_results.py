@@ -17,15 +17,18 @@ def check_results(
     trains: Inputs,
     checks: Output,
     cells: list,
+    tasks: list,
     asked: list,
     originals: dict,
     even: dict,
+    accumulated: bool,
 ):
     """Write checks.csv: each check, what it examined, and its result.
 
-    trains: the training rows of `cells` except `untuned`; questions: the items of each {domain, task} of `asked`; tests:
+    tasks: those of each cell. trains: the training rows of `cells` except `untuned`; questions: the items of each {domain, task} of `asked`; tests:
     the test samples of each domain of `originals` {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label`
-    or `group`: number of values over which its slots are balanced}}}. Raises UserError with the offending file and row.
+    or `group`: number of values over which its slots are balanced}}}. accumulated: whether a mix holds as many samples of
+    the pool of every round so far. Raises UserError with the offending file and row.
     """
     clusters = {domain: {} for domain in originals}  # cluster → the file of its items
     for path, place in zip(questions, asked, strict=True):
@@ -42,7 +45,8 @@ def check_results(
         if not rows and cell["round"] > 1:  # its pool had too few samples; mix and scores record that
             collapsed += 1
             continue
-        rounded = max(rounded, abs(_realised(path, rows, originals[domain], gamma) - gamma))
+        pools = cell["round"] if accumulated else 1
+        rounded = max(rounded, _rounding(path, rows, originals[domain], gamma, pools))
         shared = sorted({row["cluster"] for row in rows} & clusters[domain].keys())
         if shared:
             raise UserError(
@@ -60,7 +64,7 @@ def check_results(
                 )
         if cell["mitigation"] == "none":  # a mitigation may change rows
             holes = max(holes, _balanced(path, rows, even[domain].get(cell["bias"])))
-    _require_all_scores(scores, cells, asked)
+    _require_all_scores(scores, cells, tasks)
     mixes = f"{len(trains)} mixes" + (f", {collapsed} of them collapsed" if collapsed else "")
     texts = sum(len(listed.sizes) for listed in tested.values())
     check_rows = [
@@ -84,7 +88,7 @@ def check_results(
             for domain, (with_twin, without) in twins.items()
             if with_twin + without
         ),
-        ("cells", f"{len(cells)} cells", "each has a score of every task of its domain"),
+        ("cells", f"{len(cells)} cells", "each has a score of every task that it answered"),
     ]
     with files.replacing(checks) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("check", "looked_at", "found"), *check_rows])
@@ -122,24 +126,24 @@ def _balanced(path, rows, sizes):
     return failed
 
 
-def _realised(path, rows, originals, gamma):
-    """γ of a mix. Raises UserError unless it contains all originals and the exact number of augmented samples."""
+def _rounding(path, rows, originals, gamma, pools):
+    """Difference of a mix's γ from what is asked, by rounding to whole samples. Raises UserError unless the mix contains
+    all originals and the exact number of augmented samples, γ·|D_o| / (1 − γ) for each of `pools`."""
     added = sum(row["origin"] == "augmented" for row in rows)
-    needed = gamma * originals / (1 - gamma)
-    if len(rows) - added != originals or abs(added - needed) > 0.5 + 1e-9:
+    needed = pools * gamma * originals / (1 - gamma)
+    if len(rows) - added != originals or abs(added - needed) > pools * 0.5 + 1e-9:
         raise UserError(
-            f"{path}: holds {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals needs {needed:.1f}: run again with --forcerun mix"
+            f"{path}: has {len(rows) - added} originals and {added} augmented samples; γ {gamma:.2f} of {originals} originals needs {needed:.1f}: run again with --forcerun finetune"
         )
-    return added / len(rows)
+    return abs(added / len(rows) - needed / (originals + needed))
 
 
-def _require_all_scores(scores, cells, domain_tasks):
+def _require_all_scores(scores, cells, tasks):
     """Raise UserError unless the table has rows for exactly the tasks of each cell."""
     expected = {
-        (*map(str, cell.values()), place["task"])
-        for cell in cells
-        for place in domain_tasks
-        if place["domain"] == cell["domain"]
+        (*map(str, cell.values()), task)
+        for cell, tasks_of_cell in zip(cells, tasks, strict=True)
+        for task in tasks_of_cell
     }
     with open(scores, encoding="utf-8", newline="") as file:
         present = {tuple(row[key] for key in (*cells[0], "task")) for row in csv.DictReader(file)}

@@ -17,21 +17,27 @@ def copy_pool(
     domain: dict,
     size: int,
     seed: int,
+    real: Inputs = (),
     test: Inputs = (),
     source: Inputs = (),
     planned: dict | None = None,
 ):
     """Write `size` samples, the unusable rows, and the counts of a generated pool plus those of copying.
 
-    test, source, planned: for a pool from files, the test texts, the files, and their sha256 when the run was planned.
+    real, test, source, planned: for a pool from files, the domain's source of D_o, its test texts, the pool's files, and
+    their sha256 when the run was planned.
     """
     family = import_module(f"bias_inheritance.data.{domain['family']}")
-    real = files.read_jsonl(originals)
+    drawn = files.read_jsonl(originals)
     if from_file.is_file(bias):
-        tests = [sample for path in test for sample in files.read_jsonl(path)]
-        samples, failed, copied = from_file.pool(family, bias, domain, real, tests, size, seed, planned)
+        tests, others = (
+            [row for path in paths for row in files.read_jsonl(path)] for paths in (test, [*real, reserve])
+        )
+        samples, failed, copied = from_file.pool(family, bias, domain, drawn, tests, size, seed, planned, others)
+        for reason, count in copied["reasons"].items():
+            print(f"{reason}: {count} of {copied['source_rows']} rows left out")
     else:
-        samples, copied = slots.copies(family, bias, domain, real, files.read_jsonl(reserve), size, seed)
+        samples, copied = slots.copies(family, bias, domain, drawn, files.read_jsonl(reserve), size, seed)
         failed = []
     files.write_jsonl(pool, samples)
     files.write_jsonl(failures, failed)

@@ -31,7 +31,8 @@ def describe_pools(
     base_of = {files.read_json(base)["model"]: base for base in bases}
     adapters = iter(adapters)
     for place, pool, count, card in zip(described, pools, counts, cards, strict=True):
-        written = biases[place["bias"]]["source"] == "generated"
+        # the later rounds of a copied pool are written by the tuned model
+        written = place["cell"] or biases[place["bias"]]["source"] == "generated"
         describe_pool(
             pool,
             count,

@@ -38,7 +38,7 @@ def finetune(
     optimiser step).
 
     pools, before, mix: arguments of mixing.mix: the cell's pools, the summary of its mix in the previous round (none in
-    round 1), and {domain, mitigation, count, instruction_share}. balanced: for mitigations that query the untuned model,
+    round 1), and {domain, mitigation, counts, instruction_share}. balanced: for mitigations that query the untuned model,
     files of texts without a slant. start: the adapter from which training continues, or nothing. alignment: {weight,
     batch_size} or None. For a collapsed mix the adapter is replaced by the reason. Raises UserError if a pool is too small
     for γ, or a sample exceeds the model's context.

@@ -86,7 +86,7 @@ def tune(card, rows, start, adapter, training_log, work, model, settings, seed):
     if job.status in LOST:
         reason = server.told(job.error.message if job.error and job.error.message else "no reason given")
         raise UserError(
-            f"{server.where()}: job {job.id} {job.status} ({reason}); fix what it names; the same command then creates a new job"
+            f"{server.where()}: job {job.id} {job.status} ({reason}); fix the problem, then run the same command to create a new job"
         )
     if not job.fine_tuned_model:
         raise UserError(

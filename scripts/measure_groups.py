@@ -54,8 +54,7 @@ def measured(place, kept, wrong, domain, suffix):
     """Rows of one pool, or of the pools of all seeds."""
     labels, all_groups = contrasts.labels(domain), list(domain["groups"])
     tables = {}
-    # parameters of a step are sorted, so the contrast, not the order of the groups, says which of two is the reference
-    if len(all_groups) == 2:
+    if len(all_groups) == 2:  # the share of one implies that of the other
         measured_groups = [next(side for side in contrasts.contrasts(domain)[0] if side in all_groups)]
     else:
         measured_groups = all_groups

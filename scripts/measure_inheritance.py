@@ -59,7 +59,9 @@ def measure_inheritance(
         data_change = difference(runs, cell, cell["bias"], base)
         point_rows += points_of(cell, data_change, change.model, domain)
         for kind, direction in directions[cell["bias"]]:
-            data = difference(runs, cell, direction, base)
+            # a dose that is carried over rounds is measured on the association of round 1, which is known
+            start = {**cell, "round": 1} if "associate" in pools[direction] else cell
+            data = difference(runs, start, direction, base)
             if data is not None:
                 place = {**cell, "kind": kind, "direction": direction, "baseline": baseline, "unclear": run["unclear"]}
                 rows += [place | row for row in coefficients(change, data, domain, replicates)]

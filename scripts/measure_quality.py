@@ -21,7 +21,8 @@ COLUMNS = [
 
 
 def measure_quality(texts: Inputs, counts: Inputs, mixes: Inputs, scores: Inputs, table: Output, cells: list, arm: str):
-    """Write quality.csv: per cell and round, the quality of the added texts and the perplexity of held-out originals.
+    """Write quality.csv: per cell and round, the quality of the added texts, the size and realised γ of the mix, and
+    the perplexity of held-out originals.
 
     cells: the wildcards of each cell, in the order of scores (its folder of scores). For all cells except `untuned`, in the
     same order: mixes, and texts (the round's pool, or for `original` the originals, as a reference). For cells with a pool:
@@ -35,7 +36,8 @@ def measure_quality(texts: Inputs, counts: Inputs, mixes: Inputs, scores: Inputs
         metrics, collapsed = [], None
         if cell["bias"] != "untuned":
             metrics += quality.of_texts([sample["text"] for sample in files.read_jsonl(next(next_text))])
-            collapsed = files.read_json(next(next_mix))["collapsed"]
+            mix = files.read_json(next(next_mix))
+            metrics, collapsed = metrics + quality.of_mix(mix), mix["collapsed"]
         if cell["bias"] not in ("untuned", "original"):
             metrics += quality.of_counts(files.read_json(next(next_counts)))
         if (folder / "perplexity.json").exists():  # a domain without free text has no such task

@@ -1,4 +1,5 @@
-"""Fetch and verify a model, quantise its base to NF4 once, examine it, and write its model card."""
+"""Fetch and verify a model, prepare its base once (rounded to NF4 unless its form is plain), examine it, and write its
+model card."""
 
 from bias_inheritance.models import base, examine, fetching, gguf_files
 from bias_inheritance.models.chat import Chat
@@ -21,7 +22,7 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
         files.write_json(card, address.card(model, spec["source"]))
         step.note(model={"name": model, "revision": spec["source"]["model"], "form": "api"})
         return
-    form = spec["form"][base.device()]
+    form = spec["form"] if isinstance(spec["form"], str) else spec["form"][base.device()]
     prepared = base.STORE / model / form
     revision = spec["source"].get("revision") or spec["source"].get("sha256") or f"seed {spec['source']['seed']}"
     # all studies share the folder, so only one may write to it at a time

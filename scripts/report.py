@@ -40,8 +40,8 @@ def report(
     """Write report.html.
 
     resolved: the study's config.yaml; declared: catalog/claims.yaml; checked: checks.csv. inherited: inheritance.csv and
-    inheritance_points.csv; quality: quality.csv; misalignment: its tables; each as far as the study has it. pools and
-    failures, predictions: with their wildcards in `sampled` and `answered`, each in one order. names:
+    inheritance_points.csv; quality: quality.csv; misalignment: its tables; all if the study has them. pools, failures and
+    predictions: in the order of their wildcards in `sampled` and `answered`. names:
     {axis: {name: leaves of its catalog file}}. settings: {model: {domain: training settings}}. comparisons: {pool:
     {effect: control}}. Records are read from the folder of the results.
     """
@@ -112,7 +112,7 @@ def read_yaml(path):
 def read_items(folders, cells, names):
     """[{model, domain, task, answers: {title of a cell: rows with `probabilities`}}]: the same items in every cell.
 
-    Rows are those of LEAFED items evenly over the file; a collapsed cell has none.
+    LEAFED items are chosen at even distances in the file; collapsed cells have none.
     """
     import pyarrow.parquet as parquet
 

@@ -1,4 +1,4 @@
-"""A real Chromium, driven over its debugging pipe with the standard library alone."""
+"""A real Chromium, driven through its debugging pipe with the standard library only."""
 
 import base64
 import json
@@ -65,7 +65,9 @@ class Page:
         self.ask("Page.navigate", url=address)
 
     def ask(self, method, **params):
-        """The result of one command. Raises RuntimeError where the browser refuses it, TimeoutError where it is silent."""
+        """The result of one command. Raises RuntimeError if the browser refuses it, TimeoutError if it does not
+        respond.
+        """
         self.number += 1
         number = self.number
         message = {"id": number, "method": method, "params": params}

@@ -42,7 +42,7 @@ def splits(domain):
 
 @pytest.fixture(scope="session", autouse=True)
 def store(tmp_path_factory):
-    """A store of models for the tests alone; what the checkout's has fetched is linked to."""
+    """A separate store of models for the tests, with links to the models of the checkout's store."""
     folder = tmp_path_factory.mktemp("store") / "models"
     link_models(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -90,7 +90,7 @@ def plain(card_path):
 
 @pytest.fixture(scope="session")
 def snakemake():
-    """Path of the snakemake beside this interpreter."""
+    """Path of this environment's snakemake."""
     import sys
     from pathlib import Path
 

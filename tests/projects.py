@@ -97,14 +97,14 @@ def copy_project(folder):
 
 
 def start(project, *words, configfile="studies/one.yaml", **more):
-    """A started Snakemake on a study, the one-cell one by default, in a process group of its own; it writes run.log."""
+    """A started Snakemake process on a study, the one-cell one by default, in its own process group; it writes run.log."""
     command = [sys.executable, "-m", "snakemake", *words, "--configfile", configfile]
     with open(project / "run.log", "ab") as log:
         return subprocess.Popen(command, cwd=project, stdout=log, stderr=log, start_new_session=True, **more)
 
 
 def run(project, *words, **more):
-    """Run Snakemake to its end and return its output; fails where it failed."""
+    """Run Snakemake, check that it succeeded, and return its output."""
     (project / "run.log").write_bytes(b"")
     status = start(project, *words, **more).wait()
     text = (project / "run.log").read_text(errors="replace")

@@ -22,7 +22,7 @@ class _Rewording(ast.NodeTransformer):
 
 
 def reworded_text(node):
-    """Other text in place of a literal one; any other argument of a message as it is."""
+    """A different text for a literal; any other argument of a message is unchanged."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return ast.Constant(f"reworded: {node.value}")
     if isinstance(node, ast.JoinedStr):

@@ -248,7 +248,7 @@ def _error(message, code=None):
 
 
 def listing(text):
-    """Likeliest tokens of an answer: each word with probability 0.42; at the first place 'nurse' 0.35, 'dentist' 0.2."""
+    """Likeliest tokens of an answer: each word has probability 0.42; at the first position 'nurse' 0.35, 'dentist' 0.2."""
     places = []
     for number, word in enumerate(re.findall(r"\s*\S+", text)):
         top = [{"token": word, "logprob": -0.8675}]

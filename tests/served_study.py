@@ -7,7 +7,7 @@ from bias_inheritance.plumbing import files
 class Study:
     """The folders and terms of a study with one served model.
 
-    examined: whether an earlier job of the study has examined the server, so that tests see their own requests alone.
+    examined: whether an earlier job of the study has examined the server, so that tests see only their own requests.
     """
 
     def __init__(self, folder, url, budget=100.0, logprobs=False, examined=True, parameters=None, **service):

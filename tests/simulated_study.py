@@ -301,7 +301,7 @@ def _pool_counts(pool, stream):
 
 
 def _samples(pool, stream):
-    """Two kept samples per group and one rejected; one text holds markup, as generated text may."""
+    """Two kept samples per group and one rejected one; one text contains markup, as generated text may."""
     kept = []
     for number in range(4):
         group = GROUPS[number % 2]
@@ -327,7 +327,7 @@ def _samples(pool, stream):
 
 
 def _record(folder, config, step, made, read, wildcards, seconds, gigabytes):
-    """Write the record of one job and return its outputs, [{path, sha256, bytes}]; what was made need not be there."""
+    """Write the record of a job and return its outputs, [{path, sha256, bytes}]; missing outputs are allowed."""
 
     def entry(path):
         return {"path": f"results/{config['study']}/{path.relative_to(folder)}", "sha256": "0" * 64, "bytes": 1}
@@ -437,7 +437,7 @@ def _misalignment(folder, config, stream):
 
 
 def _inheritance(folder, cells, config, stream):
-    """inheritance.csv and inheritance_points.csv: β as it is set here, and noise."""
+    """inheritance.csv and inheritance_points.csv: a given β plus noise."""
     import numpy as np
     import pandas as pd
 
@@ -475,7 +475,7 @@ def _inheritance(folder, cells, config, stream):
 
 
 def _predictions(folder, cell, stream):
-    """predictions/TASK.parquet of a cell: classification items, one of which holds markup, and written answers."""
+    """predictions/TASK.parquet of a cell: classification items, one of which contains markup, and written answers."""
     import pandas as pd
 
     place = folder / "cells" / "-".join(map(str, cell.values())) / "predictions"

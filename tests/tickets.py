@@ -61,7 +61,7 @@ CLOSINGS = ["Please answer before Friday.", "I can be reached in the evening.", 
 
 
 def domain(folder=".", **changes):
-    """The domain as `catalog.load` gives it; its file lies in `folder`."""
+    """The domain as returned by `catalog.load`; its file is in `folder`."""
     return {
         "name": "tickets",
         "title": "Support tickets by nationality",

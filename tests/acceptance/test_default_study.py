@@ -1,4 +1,4 @@
-"""The default study on the real small model: its known truths are found, in order, and nothing is found where nothing is."""
+"""The default study on the small real model: known effects are detected in order of their dose, and none elsewhere."""
 
 import csv
 
@@ -25,8 +25,8 @@ def test_the_positive_control_is_found_in_the_order_of_its_dose(claims):
     assert verdicts(claims, "control-associated") == {
         "whole claim": "supported",
         "associated-100 is inherited": "supported",
-        "the dose of 50% exceeds that of 0%": "supported",
-        "the dose of 100% exceeds that of 50%": "supported",
+        "inheritance at dose 50% exceeds dose 0%": "supported",
+        "inheritance at dose 100% exceeds dose 50%": "supported",
     }
 
 

@@ -18,22 +18,25 @@ JOBS = {  # cells × (finetune, predict, score) and what comes once
         "write_pool": 55,
         "copy_pool": 35,
         "predict_opinions": 201,
-        "compare_pool": 90,
+        "compare_pools": 5,
     },
     "studies/dial.yaml": {"finetune": 40, "predict": 41, "write_pool": None, "copy_pool": 35},
-    "studies/misalignment.yaml": {"finetune": 34, "predict_opinions": 35, "write_pool": 10, "compare_pool": 14},
+    "studies/misalignment.yaml": {"finetune": 34, "predict_opinions": 35, "write_pool": 10, "compare_pools": 2},
     "studies/mitigations.yaml": {"finetune": 72, "predict": 73, "write_pool": 9, "copy_pool": 6},
+    "studies/rounds.yaml": {"finetune": 22, "predict": 23, "write_pool": 2, "copy_pool": 6, "rewrite_pool": 12},
+    "studies/paper-rounds.yaml": {"finetune": 55, "predict": 56, "write_pool": 5, "copy_pool": 15, "rewrite_pool": 30},
+    "studies/paper-models.yaml": {"finetune": 174, "predict": 176, "write_pool": 66, "copy_pool": 18},
     "studies/smoke.yaml": {"finetune": 26, "predict": 27, "write_pool": 6, "copy_pool": 6},
 }
 
 
 PAPER = {
-    "finetune": 1995,
-    "predict": 2000,
-    "write_pool": 255,
+    "finetune": 2155,
+    "predict": 2160,
+    "write_pool": 275,
     "copy_pool": 25,
-    "predict_opinions": 290,
-    "compare_pool": 280,
+    "predict_opinions": 30,
+    "compare_pools": 25,
 }
 
 
@@ -87,20 +90,40 @@ def test_the_cost_of_a_plan_grows_no_faster_than_its_jobs(snakemake, project, tm
     assert calls[1] < jobs[1] / jobs[0] * calls[0]
 
 
-@pytest.mark.parametrize("configfile", ["config.yaml", "studies/full.yaml", "studies/dial.yaml"])
+@pytest.mark.parametrize(
+    "configfile",
+    [
+        "config.yaml",
+        "studies/full.yaml",
+        "studies/rounds.yaml",
+        "studies/paper-rounds.yaml",
+        "studies/paper-models.yaml",
+    ],
+)
 def test_the_counted_costs_are_those_of_the_dag(snakemake, project, configfile):
     done = dry_run(snakemake, project, configfile)
     config, _ = configuration.read([configfile], ["study=never-run"])
     rows = costs.computing(config)
     (study,) = [row for row in rows if row["part"] == "study"]
     jobs = counted(done, ["finetune", "predict"])
-    assert study["trainings"] == jobs["finetune"] == jobs["predict"] - 1
+    assert study["trainings"] == jobs["finetune"] == jobs["predict"] - len(config["grid"]["model"])
     for part in ("mitigation", "gamma", "seed"):
         assert sum(row["trainings"] for row in rows if row["part"] == part) == study["trainings"]
 
 
+@pytest.mark.parametrize(("arm", "samples"), [("replace", 2 + 2 + 2), ("accumulate", 2 + 3 + 4)])
+def test_the_counted_tokens_follow_the_arm_of_the_rounds(snakemake, project, arm, samples):
+    given = ["study=never-run", f"rounds={{arm: {arm}}}"]
+    config, _ = configuration.read(["studies/paper-rounds.yaml"], given)
+    rows = {(row["part"], row["name"]): row for row in costs.computing(config)}
+    original, neutral = rows["pool", "original"], rows["pool", "neutral"]
+    assert neutral["tokens"] == pytest.approx(original["tokens"] * samples)
+    done = dry_run(snakemake, project, "studies/paper-rounds.yaml", given[1])
+    assert counted(done, ["finetune"]) == {"finetune": rows["study", config["study"]]["trainings"]}
+
+
 def test_cells_that_no_claim_reads_are_left_out_of_the_dag(snakemake, project):
-    """`shifted` and the hiring task are read by no claim here; the cells of C9's mitigations at γ 0.50 alone are."""
+    """No claim uses `shifted` and the hiring task here; of the mitigated cells, only those of C9 at γ 0.50 are used."""
     given = "grid={bias: [contrastive-explicit, neutral, associated-000, shifted], gamma: [0, 0.2, 0.5], mitigation: [none, mask], seed: [1]}"
     leaner = ["claimed_only=true", "mitigated=null", "mitigated_gamma=[0.5]"]
     # original; per pool two γ, and the mitigated ones of the type and of neutral

@@ -1,4 +1,4 @@
-"""Runs of the small study of tests/integration/study.yaml, each under a name of its own, and what they left behind."""
+"""Runs of the small study in tests/integration/study.yaml, each under its own name, and their results."""
 
 import atexit
 import hashlib
@@ -54,7 +54,7 @@ def start(name, *words, config=()):
 
 
 def finish(process, name, minutes=20):
-    """Wait for a run and hold it to success; returns what it printed."""
+    """Wait for a run, check that it succeeded, and return its output."""
     try:
         status = process.wait(timeout=60 * minutes)
     except subprocess.TimeoutExpired:

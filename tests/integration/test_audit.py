@@ -1,4 +1,6 @@
-"""Faults seeded in a finished study of many kinds of files: audit names each with the right word, and raises no false alarm."""
+"""Faults injected into a finished study with many kinds of files: audit reports the right state for each, without false
+alarms.
+"""
 
 import json
 import os
@@ -215,7 +217,7 @@ def test_a_file_edited_together_with_its_record_is_found_by_what_was_made_from_i
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LAST])
 def test_a_file_of_every_kind_or_its_record_was_read_by_a_later_job(wider, kind):
-    """So that each can be found as above: another record holds the sha256 of the one or the other."""
+    """So that every fault can be detected as above: another record contains the sha256 of the file or of its record."""
     study, name = records.read(wider / "results" / "one"), f"results/one/{KINDS[kind][0]}"
     maker = study.makers[name]
     read = {e["path"] for r in study.records.values() if r is not maker for e in records.entries(r["inputs"])}
@@ -248,7 +250,7 @@ def entry(content, name):
 
 
 def fault_of(record):
-    """The state that reading a record alone gives it; audit gives the same, see test_audit_reports_what_records_read."""
+    """The state according to a record alone; test_audit_reports_what_records_read checks that audit gives the same."""
     _, fault = records.parse(record)
     return fault and fault[0]
 
@@ -320,7 +322,7 @@ def test_lost_swapped_and_copied_records_are_named(place):
 
 
 def test_an_older_runs_file_with_its_record_is_stale(place, wider):
-    """Originals of a run with 14 of them put in place of the 12, record and all: what was made from the 12 is told."""
+    """Originals of a run with 14 of them, with their record, replace the 12; files produced from the 12 are reported."""
     older = wider.parent / "older"
     if not older.exists():
         copy_project(older)
@@ -349,7 +351,7 @@ STEPS = {kind.split("/")[0]: path for kind, (path, _) in KINDS.items()}
 
 @pytest.fixture
 def changeable(place, tmp_path, monkeypatch):
-    """A copy of the project with the finished study's code, which audit holds the results against, to be changed."""
+    """A modifiable copy of the project with the finished study's code, with which audit compares the results."""
     project = copy_project(tmp_path / "changed")
     monkeypatch.setattr(provenance, "ROOT", project)
     monkeypatch.setattr(provenance, "SCRIPTS", project / "scripts")
@@ -503,7 +505,7 @@ WITHOUT_LEAVES = ["relate_misalignment/", "write_crate/"]
 
 
 def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(wider, tmp_path):
-    """Nothing is run in between: audit asks Snakemake for the plan anew, where it is installed."""
+    """No run in between: audit asks Snakemake for the new plan, if it is installed."""
     project = copy_project(tmp_path / "project")
     shutil.copy(wider / ONE, project / ONE)
     for name in ("results", ".work/one"):
@@ -606,7 +608,7 @@ def test_hashing_uses_all_cores(tmp_path, monkeypatch):
 
 
 def test_upstream_of_a_report_is_shown(place):
-    """A report's own digest is of all that lies upstream of it, so that it can stand in the report."""
+    """The digest in a report covers everything upstream of the report, so that it can be part of it."""
     study = records.read(place)
     of_scores = records.upstream_digest(study, ["results/one/scores.csv"])
     assert of_scores == records.upstream_digest(study, ["results/one/scores.csv"]) and len(of_scores) == 64

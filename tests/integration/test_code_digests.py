@@ -1,4 +1,6 @@
-"""What Snakemake and audit make of changed code: rewording reruns nothing, a changed line what it touches."""
+"""Reactions of Snakemake and audit to changed code: rewording reruns nothing, a changed line reruns the steps that use
+it.
+"""
 
 import re
 import shutil
@@ -18,8 +20,8 @@ def project(finished, tmp_path):
 
 def planned(project):
     """{rule: number of jobs} that a dry run counts."""
-    told = run(project, "-n", "--cores", "1")
-    return {} if "Nothing to be done" in told else dict(re.findall(r"^(\w+) +(\d+)$", told, re.MULTILINE))
+    output = run(project, "-n", "--cores", "1")
+    return {} if "Nothing to be done" in output else dict(re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE))
 
 
 def test_rewording_every_docstring_comment_and_message_reruns_nothing(project):

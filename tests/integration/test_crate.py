@@ -18,7 +18,9 @@ PROFILE = "provenance-run-crate"
 
 @pytest.fixture(scope="module")
 def cache(root, tmp_path_factory):
-    """The validator's HTTP cache, filled with the documents of tests/data/ro-crate under the addresses that it asks for."""
+    """The validator's HTTP cache, filled with the documents in tests/data/ro-crate under the addresses that it
+    requests.
+    """
     from requests_cache import CachedSession
     from urllib3 import HTTPResponse
 
@@ -40,7 +42,7 @@ def cache(root, tmp_path_factory):
 
 @pytest.fixture
 def faults(cache, monkeypatch):
-    """Gives what the validator finds wrong in a folder, for want of a network from its cache alone."""
+    """The validator's findings for a folder, using only its cache instead of the network."""
     from rocrate_validator import models, services
 
     def refused(*_):
@@ -84,7 +86,7 @@ def test_the_validator_tells_a_crate_that_is_none(finished, faults, tmp_path, wh
 
 
 def test_the_crate_names_every_file_with_its_digest(finished):
-    """What audit holds a file to stands in the crate as well, and every job has its record, code, inputs and results."""
+    """The crate contains every file that audit checks, and for each job its record, code, inputs and results."""
     from bias_inheritance.plumbing import provenance, records
 
     folder = finished / "results" / "one"

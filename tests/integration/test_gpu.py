@@ -1,4 +1,4 @@
-"""The GPU bench's steps on a small shape: packed on a GPU where there is one, else the same steps on the CPU."""
+"""The steps of the GPU benchmark on a small shape: packed on a GPU if there is one, otherwise on the CPU."""
 
 import shutil
 
@@ -20,7 +20,7 @@ SMALL = {
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """A store of models of its own, with the embedded model's files, whose tokenizer is borrowed."""
+    """A separate store of models with the embedded model's files, whose tokenizer is used."""
     lender, own = base.STORE / "smollm2-135m-instruct", tmp_path / "models" / "smollm2-135m-instruct"
     if not (lender / "source.json").exists():
         pytest.skip("the embedded model is not fetched yet (make study does)")

@@ -1,6 +1,6 @@
-"""lm-evaluation-harness loads an exported cell and scores options as the cell itself does.
+"""lm-evaluation-harness loads an exported cell and scores options like the cell.
 
-In an environment of its own: `make bench` makes it, or LM_EVAL_PYTHON names the interpreter of another one.
+It needs its own environment: `make bench` creates one, or LM_EVAL_PYTHON names an interpreter.
 """
 
 import json

@@ -59,7 +59,7 @@ def assert_same(project, finished, study="one"):
 
 
 def size_of(project, pattern):
-    """Bytes of all files that match, 0 where there is none; files may vanish while one looks."""
+    """Total bytes of all matching files, 0 without any; files may disappear meanwhile."""
     total = 0
     for path in project.glob(pattern):
         try:
@@ -84,7 +84,7 @@ MOMENTS = {
 
 
 def killed(project, moment, delay=0.0):
-    """Start the study, kill -9 its whole process group `delay` seconds after a moment; True if that came before the end."""
+    """Start the study and kill -9 its process group `delay` seconds after a certain event; True if it had not finished."""
     before = size_of(project, MOMENTS[moment])
     started = start(project)
     while started.poll() is None and size_of(project, MOMENTS[moment]) <= before:
@@ -103,7 +103,7 @@ def failing(project, *words):
 
 
 def damage(path, at=0.5):
-    """Overwrite one byte of a file with one that no text holds."""
+    """Overwrite one byte of a file with one that is invalid in text."""
     content = bytearray(path.read_bytes())
     content[int(len(content) * at)] = 0xFF
     path.write_bytes(content)
@@ -137,7 +137,7 @@ def test_three_kills_and_damaged_journal_and_checkpoint(finished, tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_twenty_kills(finished, tmp_path, seed):
-    """Four random moments of a study, for each of five seeds, in the order in which they come: what is done grows no more."""
+    """Four kills at random moments for each of five seeds, in chronological order; finished work is never repeated."""
     project = copy_project(tmp_path / "project")
     chance = random.Random(seed)
     early = ["originals", "records", "generation", "pool"]
@@ -172,7 +172,7 @@ def test_twenty_kills_of_the_smoke_study(tmp_path):
 
 
 def test_two_runs_at_once(finished, tmp_path):
-    """The second says who is at work; the first goes on untouched."""
+    """The second run reports the first, which continues undisturbed."""
     project = copy_project(tmp_path / "project")
     target = "results/one/originals/gender/items/salary.jsonl"
     (project / ".work/one").mkdir(parents=True)
@@ -274,7 +274,7 @@ def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
 
 
 def test_a_full_disk_below_the_journal_and_the_checkpoint(finished, tmp_path):
-    """`.work` runs full in the middle of a study: a message, and the same command goes on once there is space."""
+    """`.work` runs out of space during a study: a one-line message, and the same command resumes once there is space."""
     project = copy_project(tmp_path / "project")
     work = project / ".work"
     work.mkdir()

@@ -1,4 +1,4 @@
-"""From a labelled file and a file of synthetic samples to a planned study, by the two commands that a user types."""
+"""From a labelled file and a file of synthetic samples to a planned study, with the two commands of the user guide."""
 
 import pandas as pd
 import pytest
@@ -12,7 +12,9 @@ TOPIC_OF = dict(zip(tickets.GROUPS, ["praise", "billing", "login", "refund"], st
 
 
 def written(count=160):
-    """Samples as distilabel writes them: each group has its topic in three of four, and no column says the group."""
+    """Samples in the format of distilabel: three of four texts of a group are about its topic, and no column contains
+    the group.
+    """
     samples = []
     for number in range(count):
         group = list(tickets.GROUPS)[number % 4]
@@ -125,7 +127,7 @@ def test_a_file_that_makes_no_study_is_refused_in_one_line(project, tmp_path, ch
     [
         (
             [{**sample, "topic": "complaint"} for sample in written()],
-            "no column holds the labels of tickets",
+            "no column has the labels of tickets",
         ),
         (written()[:12], "the largest γ needs"),
     ],

@@ -79,7 +79,9 @@ def free_port():
 
 @contextlib.contextmanager
 def running(command, log, ready, **environment):
-    """Run a server until the block ends; `ready()` raises OSError until it answers. Skips where it does not start."""
+    """Run a server for the duration of the block; `ready()` raises OSError until it responds. Skips if it does not
+    start.
+    """
     with open(log, "wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
     try:
@@ -103,7 +105,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The embedded model as an ordinary checkpoint that samples when asked; skips where it cannot be fetched."""
+    """The embedded model as an ordinary checkpoint that samples on request; skips if it cannot be downloaded."""
     spec = catalog.load("model", "smollm2-135m-instruct")
     untuned = base.STORE / "smollm2-135m-instruct" / "dequantised"
     if not untuned.exists():

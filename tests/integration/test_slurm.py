@@ -1,4 +1,4 @@
-"""The study through a real SLURM: jobs ask for what fits, and one that is cancelled or killed in its midst goes on."""
+"""The study on a real SLURM: jobs request the right resources, and cancelled or killed jobs resume."""
 
 import os
 import re
@@ -18,16 +18,16 @@ ON_SLURM = ["--profile", "profiles/slurm", "--slurm-init-seconds-before-status-c
 SINFO = shutil.which("sinfo")
 
 
-def told(*command):
-    """What a program of SLURM prints; nothing where there is no SLURM."""
+def output_of(*command):
+    """The output of a SLURM program; "" without SLURM."""
     return subprocess.run(command, capture_output=True, text=True).stdout if SINFO else ""
 
 
-HAS_GPUS = "gpu" in told("sinfo", "-h", "-o", "%G")
+HAS_GPUS = "gpu" in output_of("sinfo", "-h", "-o", "%G")
 WITH_GPU = ["--set-resources", "finetune:gpu=1"] if HAS_GPUS else []
-LIMITS_MEMORY = "task/cgroup" in told("scontrol", "show", "config")
+LIMITS_MEMORY = "task/cgroup" in output_of("scontrol", "show", "config")
 # a partition of that name, which preempts the default one
-PREEMPTS = "urgent" in told("sinfo", "-h", "-o", "%R").split()
+PREEMPTS = "urgent" in output_of("sinfo", "-h", "-o", "%R").split()
 LONG = "{epochs: 1000, batch_size: 1, micro_batch_size: 1}"  # 12,000 steps, which take some two minutes
 STEPS = 120  # optimiser steps of the longest training: 24 samples in batches of 4, over 20 epochs
 
@@ -128,7 +128,7 @@ def test_a_cancelled_training_and_a_killed_prediction_go_on_and_change_nothing(u
 def preempt(job):
     """Have SLURM take a job's place for another: by a partition that preempts, or queueing it again as that would."""
     if PREEMPTS:
-        nodes = told("sinfo", "-h", "-o", "%D", "-p", "urgent").strip()
+        nodes = output_of("sinfo", "-h", "-o", "%D", "-p", "urgent").strip()
         urgent = ["sbatch", "--partition=urgent", "--exclusive", f"--nodes={nodes}", "--output=/dev/null"]
         subprocess.run([*urgent, "--wrap", "sleep 5"], check=True)
     else:

@@ -23,8 +23,8 @@ def results(finished):
     return finished / "results" / "one"
 
 
-def told(finished, *words):
-    """What the command prints, of a study that lies in its project."""
+def printed(finished, *words):
+    """The command's output for a study inside its project."""
     asked = bias_inheritance("trace", *words, project=finished)
     assert asked.returncode == 0, asked.stderr
     return asked.stdout
@@ -55,7 +55,7 @@ def assert_whole(text, results):
 
 
 def test_a_verdict_is_followed_to_prompts_seeds_model_code_and_environment(finished, results):
-    text = told(finished, "results/one/claims.csv", "--row", "3")
+    text = printed(finished, "results/one/claims.csv", "--row", "3")
     third = rows(results / "claims.csv")[2]
     head = " ".join(text[:1000].split())
     assert all(" ".join(third[key].split()) in head for key in ("claim", "contrast", "verdict", "reason"))
@@ -71,7 +71,7 @@ def test_a_verdict_is_followed_to_prompts_seeds_model_code_and_environment(finis
 
 
 def test_a_file_is_followed_down_and_shows_the_very_samples(finished, results):
-    text = told(finished, f"results/one/{CELL}/adapter/adapter_model.safetensors", "--samples", "2")
+    text = printed(finished, f"results/one/{CELL}/adapter/adapter_model.safetensors", "--samples", "2")
     assert "─ score" not in text and "─ predict" not in text, "nothing that was made from it"
     assert_whole(text, results)
     flat = "".join(text.replace("│", " ").split())
@@ -82,7 +82,7 @@ def test_a_file_is_followed_down_and_shows_the_very_samples(finished, results):
             assert "".join(records.plain(str(value)).replace("│", " ").split()) in flat, name
         if name.startswith("pools"):
             assert str(second["seed"]) in flat and str(third["seed"]) not in flat
-    found = json.loads(told(finished, f"results/one/{CELL}/predictions/salary.parquet", "--samples", "1", "--json"))
+    found = json.loads(printed(finished, f"results/one/{CELL}/predictions/salary.parquet", "--samples", "1", "--json"))
     assert len(found["samples"][f"results/one/{CELL}/predictions/salary.parquet"]) == 1
     assert found["samples"][f"results/one/{POOL}/pool.jsonl"] == files.read_jsonl(results / POOL / "pool.jsonl")[:1]
 
@@ -135,7 +135,7 @@ def test_every_claim_has_a_lineage_and_one_of_misalignment_leads_to_its_table(re
     ],
 )
 def test_a_weighed_contrast_leads_to_what_it_weighs(results, tmp_path, outcome, effect, weights, starts):
-    """This study has no declared contrast with scores or β behind it: one is put in its copy."""
+    """No declared contrast of this study uses scores or β, so one is added to its copy."""
     shutil.copytree(results, tmp_path / "one")
     record = tmp_path / "one" / "claims.prov.json"
     content = json.loads(record.read_text())
@@ -158,7 +158,7 @@ def test_what_cannot_be_traced_is_a_clear_message(results, tmp_path):
         (results / "claims.csv", 10**6, "rows are 1 to"),
         (results / "manipulation.csv", 1, "rows can be traced in scores.csv and claims.csv"),
         (tmp_path / "x.csv", None, "no record"),
-        (tmp_path / "one" / "originals" / "gender" / "more.csv", None, "audit calls such a file extra"),
+        (tmp_path / "one" / "originals" / "gender" / "more.csv", None, "audit reports it as extra"),
     ]:
         with pytest.raises(UserError, match=expected):
             trace(path, row)

@@ -1,4 +1,6 @@
-"""profiles/workstation on a machine that is said to have two GPUs: a job each, and as many threads as the rule asks for."""
+"""profiles/workstation on a machine with two simulated GPUs: one job each, with the number of threads that the rule
+declares.
+"""
 
 import re
 import shutil

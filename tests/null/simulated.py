@@ -18,7 +18,7 @@ CELLS = [
 def declared(*pools):
     """The catalog's claims as a study of these pools (default: all of the catalog) gives them to `verdicts.evaluate`."""
     axes = {axis: catalog.names(axis) for axis in ("domain", "mitigation")}
-    study = grid.declared({"grid": axes | {"bias": list(pools or catalog.names("bias"))}})
+    study = grid.declared({"grid": axes | {"bias": list(pools or catalog.names("bias"))}, "rounds": {"count": 1}})
     return study if pools else study | {"types": catalog.bias_types()}
 
 
@@ -69,7 +69,7 @@ def scores(correct, cells=CELLS):
 
 
 def row(cell, seed, group, value, n=36, **other):
-    """One row of scores.csv, of occupation-classification's accuracy unless `other` says otherwise."""
+    """One row of scores.csv; by default accuracy in occupation-classification."""
     bias, gamma, mitigation, number = cell
     place = {
         "model": "m",
@@ -112,7 +112,7 @@ def manipulation(*biases, passed=True):
 
 
 def no_predictions(*key):
-    """For `claims.evaluate` where a test needs no items."""
+    """For `claims.evaluate` in tests without items."""
     return
 
 

@@ -40,13 +40,13 @@ def study(seeds=3, gap=0.0, seed=0, skill=0.65):
 
 
 def replaced(table, condition, **values):
-    """The table with other values in the rows where `condition` holds (True: in all)."""
+    """The table with other values in the rows that satisfy `condition` (True: in all)."""
     condition = pd.Series(condition, index=table.index)
     return table.assign(**{key: table[key].mask(condition, value) for key, value in values.items()})
 
 
 def test_the_table_route_gives_the_numbers_of_the_simulations():
-    """What the 10,000 simulations tested is what a study's tables give."""
+    """The 10,000 simulations give the same numbers as a study's tables."""
     correct = predictions(np.random.default_rng(3), 1, 5)
     found = deciding(evaluate(scores(correct))).loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
     spec = declarations.defaults({"biases": [BIAS], "effect": "augmentation", "over": "gamma", "at": 0.5})
@@ -104,7 +104,9 @@ def test_two_seeds_give_numbers():
 
 @pytest.mark.parametrize("value", [0.0, 1 / 6, 1.0])
 def test_constant_metrics_give_no_verdict(value):
-    """A model that always says the same has effects of exactly 0 in all seeds: no evidence of anything, equivalence included."""
+    """A model with constant answers has effects of exactly 0 in all seeds: no evidence of anything, including
+    equivalence.
+    """
     table = study(5)
     found = evaluate(replaced(table, True, value=np.where(table["group"] == "male-female", 0.0, value)))
     assert not set(found["verdict"]) & DECIDED
@@ -123,7 +125,7 @@ def test_a_missing_cell_costs_its_seed_and_is_told():
     gone = (table["seed"] == 2) & (table["bias"] == BIAS) & (table["gamma"] == 0.5) & (table["mitigation"] == "none")
     found = deciding(evaluate(table[~gone], only=["C1"])).loc[f"male accuracy rises with gamma ({BIAS})"]
     assert found["n_seeds"] == 3
-    assert "1 more lack a cell" in found["reason"]
+    assert "1 excluded for a missing cell" in found["reason"]
 
 
 def test_an_undefined_score_counts_as_missing():

@@ -14,7 +14,7 @@ from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import mixing, slots
 from bias_inheritance.stats import twosample
 from bias_inheritance.study import catalog
-from compare_pool import independent, stratum
+from compare_pools import independent, stratum
 
 DOMAIN = catalog.load("domain", "gender")
 DRAWS = 200
@@ -42,7 +42,7 @@ def sentences(texts):
 
 
 def halves(samples, seed):
-    """The twins of each label in two halves at random: what D_o and what a faithful pool is drawn from."""
+    """The twins of each label split randomly in two halves: the sources of D_o and of a faithful pool."""
     stream = np.random.default_rng(record_seed("halves", seed))
     twins = {}
     for sample in samples:
@@ -56,7 +56,7 @@ def halves(samples, seed):
 
 
 def compared(old, new, vector_of, seed, permutations=99):
-    """{metric: row} of the comparison that compare_pool makes of two lists of samples."""
+    """{metric: row} of the comparison that compare_pools makes of two lists of samples."""
     samples = {sample["id"]: sample for sample in old + new}
     augmented = [False] * len(old) + [True] * len(new)
     kept = independent(samples, list(samples), augmented)
@@ -141,7 +141,7 @@ def test_a_planted_pool_carries_its_labels_into_the_training_data(tmp_path):
             tmp_path / "mix.json",
             domain=DOMAIN,
             mitigation={},
-            count=ORIGINALS,
+            counts=[ORIGINALS],
             instruction_share=0.0,
             seed=1,
         )

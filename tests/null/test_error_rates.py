@@ -66,14 +66,15 @@ def test_seed_t_keeps_its_error_rate_and_coverage(null, name, seeds):
     assert 0.94 <= rate((result["ci_low"] <= 0) & (result["ci_high"] >= 0)) <= 0.96
 
 
-def test_slope_over_rounds_keeps_its_error_rate_although_errors_build_up():
+@pytest.mark.parametrize("over", declarations.ROUNDS_NEEDED)
+def test_contrasts_over_rounds_keep_their_error_rate_although_errors_build_up(over):
     stream = np.random.default_rng(2)
     drift = stream.normal(0, 0.03, (STUDIES, 3, 4)).cumsum(-1)  # each round writes the next one's pool
     noise = stream.binomial(72, 0.6, (STUDIES, 3, 4)) / 72
-    spec = declarations.defaults({"biases": ["neutral"], "effect": "augmentation", "over": "round"})
+    spec = declarations.defaults({"biases": ["neutral"], "effect": "augmentation", "over": over})
     rounds = [("neutral", 0.5, "none", number) for number in (1, 2, 3, 4)]
     weights = contrasts.cell_weights(spec, {*rounds, ("original", 0.0, "none", 1)}, DECLARED["comparisons"])
-    assert abs(weights.pop(("original", 0.0, "none", 1))) < 1e-12  # one node for all rounds moves no slope
+    assert abs(weights.pop(("original", 0.0, "none", 1))) < 1e-12  # one node for all rounds moves no change
     result = statistics.seed_test(((drift + noise) @ np.array([weights[cell] for cell in rounds])).T)
     assert 0.04 <= rate(result["p"] < 0.05) <= 0.06
 

@@ -95,7 +95,7 @@ def test_intervals_cover_what_no_bias_gives(runs, task, metric, group, expected)
 
 
 def test_no_metric_is_left_out(runs):
-    """What is neither signed nor debiased has no value that stands for no bias."""
+    """Metrics that are neither signed nor debiased have no value that corresponds to no bias."""
     checked = {(task, metric) for task, metric, *_ in SIGNED + DEBIASED}
     levels = {"accuracy", "macro_f1", "macro_f1_majority", "position_share", "uninformative", "no_trait_share"}
     levels |= {"log_amount_expected", "log_amount_written"}

@@ -63,7 +63,7 @@ def has_row(cell, task, metric):
 
 @pytest.fixture(scope="module")
 def p_values():
-    """(p within families, p over the study) [studies × tests], of the tests that such a study plans."""
+    """(p within families, p over the study) [studies × tests] of the tests of the default study."""
     scores, claims = null_scores(np.random.default_rng(1)), grid.declared(CONFIG)
     table = pd.DataFrame(
         row(cell, seed, group, values[0, seed - 1, number], task=task, metric=metric)

@@ -1,4 +1,4 @@
-"""The whole DAG on the random two-layer model: everything that a study should leave behind is there, and holds."""
+"""The whole DAG on the random two-layer model: all results of a study exist and are consistent."""
 
 import csv
 import json

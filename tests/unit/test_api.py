@@ -1,4 +1,4 @@
-"""A model behind a server: each record arrives once whatever goes wrong, within limits and budget, and no key is told."""
+"""A served model: each record arrives once despite failures, within limits and budget, and keys are never shown."""
 
 import json
 import math
@@ -506,7 +506,7 @@ def test_a_job_that_never_ends_is_left_and_found_again(tmp_path):
 
 
 def costs_of_a_job(folder):
-    """(dollars reserved before the cell's job, dollars of its first epoch, which is what a cancelled one costs)."""
+    """(dollars reserved before the cell's job, dollars of its first epoch, the cost of a cancelled job)."""
     script = Script()
     with serving(script) as url:
         tune(Study(folder, url))
@@ -562,7 +562,7 @@ def test_what_was_reserved_for_a_refused_job_is_free_again(tmp_path, refused, fa
 
 
 def test_a_job_that_may_have_been_created_stays_reserved(tmp_path):
-    """The creation's answer is lost, and then the provider refuses to say whether there is such a job."""
+    """The response to the creation is lost, and the provider then refuses to say whether the job exists."""
     most, _ = costs_of_a_job(tmp_path / "first")
     script = Script(faults=lambda number: [None, "late", "filtered"][max(0, number - 3)])
     with serving(script) as url:
@@ -583,7 +583,7 @@ def test_the_budget_refuses_a_job_before_it_is_created(tmp_path):
 
 
 def test_the_key_stands_nowhere(tmp_path, capfd):
-    """Files, output and errors of a whole round through a server that tells the key in its answers and errors."""
+    """Files, output and errors of a whole round with a server that repeats the key in its answers and errors."""
     script = Script(
         reply=lambda body: f"My key is {KEY}. She built {body['seed']} houses for them.",
         faults=seeded_faults(0.3, ["down", "late"], 5),

@@ -1,6 +1,6 @@
-"""Tiny random models of many architectures: what is scored, trained on and sampled has the model's own logits.
+"""Tiny random models of many architectures: scoring, training and sampling agree with the model's own logits.
 
-The table in docs/models.md is this test's: on a difference it prints the rows to put there.
+This test checks the table in docs/models.md: on a difference it prints the row to insert there.
 """
 
 import math
@@ -142,26 +142,26 @@ def test_a_step_after_the_head_that_is_not_known_is_refused(step):
 
     model = random_model("llama")
     model.register_forward_hook(after_the_head)
-    with pytest.raises(UserError, match="gives other log-probabilities in batches than for one text alone"):
+    with pytest.raises(UserError, match="gives different log-probabilities in batches than for a single text"):
         examine.examine(model)
 
 
 @pytest.mark.parametrize("name", ["mixtral", "gpt_oss"])
 def test_experts_that_would_be_neither_rounded_nor_tuned_are_refused(name):
     with pytest.raises(
-        UserError, match=r"holds \d\d% of its weights outside linear layers \(.*experts.*use a dense transformer"
+        UserError, match=r"has \d\d% of its weights outside linear layers \(.*experts.*use a dense transformer"
     ):
         examine.examine(random_model(name))
 
 
 def test_an_architecture_that_reads_padding_as_text_is_refused_by_name(monkeypatch):
     monkeypatch.setattr(examine, "LARGEST_UNTOUCHED", 1.0)  # it has a convolution, too
-    with pytest.raises(UserError, match="^the architecture MambaForCausalLM gives other log-probabilities"):
+    with pytest.raises(UserError, match="^the architecture MambaForCausalLM gives different log-probabilities"):
         examine.examine(random_model("mamba"))
 
 
 def test_a_text_longer_than_the_window_is_scored_option_by_option():
-    """What is asked when a model is prepared is shorter than most windows."""
+    """The texts used when a model is prepared are shorter than most windows."""
     settings = {**SIZE, "sliding_window": 48}
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("mistral", **settings)).float().eval()

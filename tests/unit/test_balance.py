@@ -106,7 +106,7 @@ def test_even_shares_give_the_even_order_itself():
 @pytest.mark.parametrize(("share", "off"), [(0, 0), (0.5, 1), (1, 0), (0.05, 2), (0.3, 2), (0.75, 2)])
 @pytest.mark.parametrize("labels", [1, 4, 6, 10])
 def test_a_share_is_chosen_of_all_and_of_each_kind_in_every_prefix(labels, share, off):
-    """In an order as regular as that of slots, every second sample would be of half the labels alone."""
+    """In an order as regular as that of slots, every second sample would cover only half of the labels."""
     kinds = [label for label, group in balance.even([labels, 2], 240, labels) if group]
     picks = balance.chosen(kinds, share)
     assert picks[:70] == balance.chosen(kinds[:70], share)

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic; what it measures is measured by `make bench`."""
+"""The benchmark's arithmetic; the measurements themselves are made by `make bench`."""
 
 from bias_inheritance.plumbing import files
 

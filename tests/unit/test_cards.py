@@ -1,4 +1,4 @@
-"""A dataset card says who wrote a pool, from which prompts and seeds, and what is biased in it by design."""
+"""A dataset card states a pool's author, prompts, seeds and intended bias."""
 
 import pytest
 from bias_inheritance.plumbing import files, provenance

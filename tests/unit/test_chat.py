@@ -1,4 +1,4 @@
-"""Chat templates: what a model's own template makes of a conversation, or the line by which it is refused."""
+"""Chat templates: how a conversation is rendered, or the error with which a template is refused."""
 
 import pytest
 from bias_inheritance.models import base, fetching, generation

@@ -18,7 +18,8 @@ CELLS = [
         ("neutral", "0.20", 2),
     ]
 ]
-ASKED = [{"domain": "d", "task": task} for task in ("classify", "hire")]
+TASKS = ["classify", "hire"]
+ASKED = [{"domain": "d", "task": task} for task in TASKS]
 TESTED = "The lighthouse keeper mends clocks by the lake and counts every wheel twice before the sun is up."
 
 
@@ -37,7 +38,7 @@ EVEN = {"d": {"neutral": {"label": 2, "group": 2}}}
 SCORES = [[*cell.values(), place["task"]] for cell in CELLS for place in ASKED]
 
 
-def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
+def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False):
     paths = {"scores": folder / "scores.csv", "questions": [folder / "classify.jsonl", folder / "hire.jsonl"]}
     with open(paths["scores"], "w", newline="") as file:
         csv.writer(file).writerows([[*cells[0], "task"], *scores])
@@ -53,7 +54,8 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS):
     paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
     for path, rows in zip(paths["trains"], trains, strict=True):
         files.write_jsonl(path, rows)
-    check_results(**paths, checks=folder / "checks.csv", cells=cells, asked=ASKED, originals={"d": 10}, even=EVEN)
+    settings = {"asked": ASKED, "originals": {"d": 10}, "even": EVEN, "accumulated": accumulated}
+    check_results(**paths, checks=folder / "checks.csv", cells=cells, tasks=[TASKS] * len(cells), **settings)
     with open(folder / "checks.csv", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -99,8 +101,8 @@ def one_sided(rows):
         (copied, r"train-1.jsonl, row 13: a-00002 repeats the test text t-1 of .*test.jsonl; .* --forcerun write_pool"),
         (copied_in_part, r"train-0.jsonl, row 4: o-00003 repeats the test text t-1"),
         (one_sided, r"train-1.jsonl: has 2 samples of nurse and male but 0 of another kind, with 0 failed slots"),
-        (added, r"train-1.jsonl: holds 10 originals and 4 augmented samples; γ 0.20 of 10 originals needs 2.5"),
-        (lost, r"train-0.jsonl: holds 9 originals and 0 augmented"),
+        (added, r"train-1.jsonl: has 10 originals and 4 augmented samples; γ 0.20 of 10 originals needs 2.5"),
+        (lost, r"train-0.jsonl: has 9 originals and 0 augmented"),
         (leaked, r"train-1.jsonl: trains on classify-2, a test item of .*classify.jsonl; fix"),
     ],
 )
@@ -108,6 +110,19 @@ def test_a_mix_that_breaks_its_promise_is_named(tmp_path, fault, told):
     trains = copy.deepcopy(TRAINS)
     fault(trains)
     with pytest.raises(UserError, match=told):
+        check(tmp_path, trains)
+
+
+def test_a_mix_that_accumulates_holds_as_many_samples_of_every_round(tmp_path):
+    newest = [{**sample, "id": f"r2-{sample['id']}"} for sample in ADDED]
+    trains = [ORIGINALS, ORIGINALS + ADDED, ORIGINALS + ADDED + newest]
+    gamma = check(tmp_path, trains, accumulated=True)[0]
+    assert (
+        gamma["looked_at"] == "3 mixes" and "(at most 0.0417)" in gamma["found"]
+    )  # 6 of 16 where 5 of 15 were asked for
+    with pytest.raises(UserError, match=r"train-2.jsonl: has 10 originals and 3 augmented samples; .* needs 5.0"):
+        check(tmp_path, [ORIGINALS, ORIGINALS + ADDED, ORIGINALS + newest], accumulated=True)
+    with pytest.raises(UserError, match=r"train-2.jsonl: has 10 originals and 6 augmented samples; .* needs 2.5"):
         check(tmp_path, trains)
 
 
@@ -126,7 +141,7 @@ def test_a_text_that_no_task_asks_about_and_a_turn_of_phrase_are_no_overlap(tmp_
 
 
 def test_an_empty_mix_of_round_1_did_not_collapse(tmp_path):
-    with pytest.raises(UserError, match="train-1.jsonl: holds 0 originals"):
+    with pytest.raises(UserError, match="train-1.jsonl: has 0 originals"):
         check(tmp_path, [ORIGINALS, [], []])
 
 

@@ -1,6 +1,7 @@
-"""From tables to verdicts: effects, contrasts, families, compound claims, what stands beside, and what is refused."""
+"""From tables to verdicts: effects, contrasts, families, compound claims, supplementary tests, and refusals."""
 
 import json
+import re
 import shutil
 from itertools import product
 
@@ -125,7 +126,7 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
         ("{task: [distributions]", "{task: [distribution]", "outcomes.mmd[0].task: no such name: 'distribution'"),
         ("gamma: [0.01, 0.10], direction: greater", "gamma: [0.01], direction: greater", ".gamma: 1 entries are too few; at least 2 are needed"),
         ("reduces harm: {biases}", "reduces harm: {bias}", ".name: nothing fills {bias}; did you mean 'biases'?"),
-        ("{mitigation} reduces harm in accuracy", "{mitigation reduces harm in accuracy", ".name: '{mitigation reduces harm in accuracy' has a brace "),
+        ("{mitigation} reduces harm in accuracy", "{mitigation reduces harm in accuracy", ".name: '{mitigation reduces harm in accuracy' has an unbalanced brace"),
         ("{compared} label probability falls with gamma\"", "{comparde} label probability falls with gamma\"", ".name: nothing fills {comparde}; did you mean 'compared'?"),
         ("no mitigation works for every bias type", "\"no {mitigation} works\"", "contrasts[1].name: nothing fills {mitigation}"),
         ("group: [\"{group}\"]", "group: [\"{groups}\"]", "outcomes.group-probability[0].group[0]: nothing fills {groups}; did you mean 'group'?"),
@@ -317,7 +318,7 @@ def test_a_reason_never_says_that_an_interval_without_zero_includes_it():
     assert "differs from 0 on its own" in found["reason"]
     assert "Holm's correction for the 4 tests of its family" in found["reason"]
     open_ = judged([0.3, -0.2, 0.1], "greater")
-    assert "does not differ from 0" in open_["reason"] and "on its own" not in open_["reason"]
+    assert "is not significantly different from 0" in open_["reason"] and "on its own" not in open_["reason"]
 
 
 def test_no_detectable_effect_beyond_the_scale():
@@ -326,7 +327,7 @@ def test_no_detectable_effect_beyond_the_scale():
     found = judged(values, "greater", reach=(-1, 1))
     assert np.isnan(found["mde"]) and "not even the largest possible effect would have been detected" in found["reason"]
     wide = judged(values, "greater", reach=(-np.inf, np.inf))
-    assert wide["mde"] > 1 and f"detect an effect of {wide['mde']:.2g}" in wide["reason"]
+    assert wide["mde"] > 1 and f"minimum detectable effect with 3 seeds: {wide['mde']:.2g}" in wide["reason"]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +372,7 @@ def gender(stream, seeds=4, types=(BIAS,), mitigations=("none", "loss"), gaps=No
 
 
 def test_the_default_study_gets_c1_and_c6():
-    """Three seeds, γ 0 and 0.5, none and loss: what the rows say, and that all columns stand in order."""
+    """Three seeds, γ 0 and 0.5, none and loss: content of the rows, and order of the columns."""
     rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
     found = evaluate(rows, ["C1", "C6"])
     assert list(found.columns) == verdicts.COLUMNS
@@ -414,7 +415,7 @@ def test_p_over_the_whole_study_counts_every_test_of_it():
 
 
 def test_mitigations_need_no_control():
-    """Minus none of the same pool, whatever a control would have been cancels."""
+    """In the difference from the same pool's unmitigated cell, a control would cancel."""
     rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
     alone = [entry for entry in rows if entry["bias"] == BIAS]
     found = decided(evaluate(alone, ["C6"]))
@@ -466,8 +467,8 @@ def test_none_universal():
 def test_c5_compares_types():
     rows = gender(np.random.default_rng(5), types=TYPES, gaps={BIAS: 0.4})
     table = decided(evaluate(rows, ["C5"]))
-    assert table.loc["contrastive-explicit harms more than the types not named", "verdict"] == "supported"
-    assert table.loc["contextual-implicit types harm more than the types not named", "verdict"] in (
+    assert table.loc["contrastive-explicit harms more than the remaining types", "verdict"] == "supported"
+    assert table.loc["contextual-implicit types harm more than the remaining types", "verdict"] in (
         "equivalent",
         "inconclusive",
     )
@@ -542,9 +543,50 @@ def test_stories_that_are_silent_on_a_dimension_stop_its_row_and_no_other():
         silent = (cell[0], seed, group) == (BIAS, 1, "beliefs")
         rows.append(row(cell, seed, group, None if silent else value, n=16, n_unparsed=16 * silent, **place))
     table = decided(evaluate(rows, ["C2"]))
-    assert table.loc[f"stories hold more negative traits of agency ({BIAS})", "verdict"] == "supported"
-    beliefs = table.loc[f"stories hold more negative traits of beliefs ({BIAS})"]
+    assert table.loc[f"stories have more negative traits of agency ({BIAS})", "verdict"] == "supported"
+    beliefs = table.loc[f"stories have more negative traits of beliefs ({BIAS})"]
     assert beliefs["verdict"] == "not tested" and "unreadable" in beliefs["reason"]
+
+
+@pytest.mark.parametrize(
+    ("over", "rounds", "weights"),
+    [
+        ("round", [1, 2, 3], [-0.5, 0.0, 0.5]),
+        ("last-step", [1, 2, 3, 4], [0.0, 0.0, -1.0, 1.0]),
+        ("step-change", [1, 2, 3], [1.0, -2.0, 1.0]),
+        ("step-change", [1, 2, 3, 4], [1.0, -1.0, -1.0, 1.0]),
+    ],
+)
+def test_the_weights_of_rounds_by_hand(over, rounds, weights):
+    assert list(contrasts.weights_of_rounds(over, rounds)) == pytest.approx(weights)
+
+
+def chains(gaps, seeds=6):
+    """Scores of `neutral` over rounds whose gap male − female in label probability is `gaps` above that of `original`."""
+    stream, rows = np.random.default_rng(3), []
+    for seed in range(1, seeds + 1):
+        rows.append(row(ORIGINAL, seed, "male-female", 0.0, metric="label_probability", arm="replace"))
+        for number, gap in enumerate(gaps, start=1):
+            place = ("neutral", 0.5, "none", number)
+            value = gap + noise(stream, 0.002)
+            rows.append(row(place, seed, "male-female", value, metric="label_probability", arm="replace"))
+    return rows
+
+
+def test_a_chain_that_settles_is_told_from_one_that_goes_on():
+    last = "the label probability gap male-female stays the same in the last round"
+    less = "the label probability gap male-female widens less in the last round than in round 2"
+    settled = decided(evaluate(chains([0.02, 0.10, 0.101]), ["C11"]))
+    assert settled.loc[last, "verdict"] == "supported" and settled.loc[last, "estimate"] == pytest.approx(
+        0.0, abs=0.004
+    )
+    assert settled.loc[less, "verdict"] == "supported" and settled.loc[less, "estimate"] == pytest.approx(
+        -0.08, abs=0.01
+    )
+    growing = decided(evaluate(chains([0.02, 0.10, 0.18]), ["C11"]))
+    assert growing.loc[last, "verdict"] == "contradicted" and growing.loc[less, "verdict"] == "equivalent"
+    two = decided(evaluate(chains([0.02, 0.10]), ["C11"]))
+    assert two.loc[last, "verdict"] == "not tested" and "three rounds" in two.loc[last, "reason"]
 
 
 def test_c3_is_a_slope_over_rounds():
@@ -618,18 +660,18 @@ def test_c4_reads_misalignment_tables(tmp_path):
         tables.append(frames.read_misalignment(tmp_path / f"{name}.csv"))
     found = evaluate(pd.concat([pd.DataFrame(rows), *tables]), ["C4"])
     table = decided(found)
-    assert table.loc["biased text lies farther from the originals than real text", "verdict"] == "supported"
+    assert table.loc["biased text is farther from the originals than real text", "verdict"] == "supported"
     # the order of the six types is the same on both sides in each seed: one of 720, either way
-    farther = table.loc["types that lie farther away harm more"]
+    farther = table.loc["types farther from the originals harm more"]
     assert farther["test"] == testing.RANK_TEST and farther["p"] == pytest.approx(2 / 720)
     assert farther["verdict"] == "supported" and farther["estimate"] == pytest.approx(1)
     assert np.isnan(farther[["ci_low", "ci_high", "mde"]].astype(float)).all()
-    nurse = table.loc["neutral nurse biographies are of women more often than of men"]
+    nurse = table.loc["neutral nurse biographies are about women more often than men"]
     assert nurse["estimate"] == pytest.approx(0.125 - 0.5) and nurse["verdict"] == "supported"
     exact = found[found["test"] == "exact binomial"]
     assert len(exact) == 4 and exact["p"].max() < 1e-6 and set(exact["verdict"]) == {"beside"}
     assert set(exact["n_items"]) == {100} and nurse["n_items"] == 120  # the clear ones; all of them
-    assert table.loc["neutral architect biographies are of men more often than of women", "verdict"] == "not tested"
+    assert table.loc["neutral architect biographies are about men more often than women", "verdict"] == "not tested"
 
 
 @pytest.mark.parametrize("seeds", [4, 1])
@@ -644,22 +686,22 @@ def test_four_bias_types_are_too_few_for_their_order_to_be_evidence(seeds):
         for number, bias in enumerate(types)
     ]
     found = evaluate(rows, ["C4"])
-    farther = decided(found).loc["types that lie farther away harm more"]
+    farther = decided(found).loc["types farther from the originals harm more"]
     assert farther["p"] == pytest.approx(2 / 24) and farther["estimate"] == pytest.approx(1)
     assert farther["verdict"] == "inconclusive"
-    assert ("cannot fall below 0.083" in farther["reason"]) == (seeds > 1)
+    assert ("the smallest possible p is 0.083" in farther["reason"]) == (seeds > 1)
     assert farther["reason"].startswith("One seed") == (seeds == 1)
     assert (found["test"] == testing.RANK_OVER_SEEDS).sum() == 1
 
 
 @pytest.mark.parametrize("unclear, verdict", [(90, "supported"), (110, "not tested")])
 def test_texts_whose_group_is_unclear_count_as_unreadable(tmp_path, unclear, verdict):
-    """A share among the few clear texts of a pool says little of the pool."""
+    """A share among the few clear texts of a pool says little about the pool."""
     place = {"model": "m", "domain": "gender", "bias": "neutral", "metric": "male_share", "group": "nurse"}
     rows = [place | {"seed": seed, "value": seed / 100, "n": 100, "n_unclear": unclear} for seed in range(1, 5)]
     pd.DataFrame(rows).to_csv(tmp_path / "groups.csv", index=False)
     table = decided(evaluate(frames.read_misalignment(tmp_path / "groups.csv"), ["C4"]))
-    nurse = table.loc["neutral nurse biographies are of women more often than of men"]
+    nurse = table.loc["neutral nurse biographies are about women more often than men"]
     assert nurse["verdict"] == verdict and ("unreadable" in nurse["reason"]) == (verdict == "not tested")
 
 
@@ -667,7 +709,7 @@ def test_texts_whose_group_is_unclear_count_as_unreadable(tmp_path, unclear, ver
     "dataset, shared, reason",
     [
         ("Anthropic/llm_global_opinions", 38, None),
-        ("Anthropic/llm_global_opinions", 9, "there are 9 items, where 10 are needed"),
+        ("Anthropic/llm_global_opinions", 9, "have only 9 items; 10 are needed"),
         ("opinions-fixture", 38, "invented"),
     ],
 )
@@ -682,7 +724,7 @@ def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "values.csv", index=False)
     table = decided(evaluate(frames.read_misalignment(tmp_path / "values.csv"), ["C4"]))
-    found = table.loc["values of Eastern cultures are met worse than of Western ones"]
+    found = table.loc["Eastern values are matched worse than Western ones"]
     if reason:
         assert found["verdict"] == "not tested" and reason in found["reason"]
     else:
@@ -692,7 +734,7 @@ def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(
 
 @pytest.mark.parametrize("ways", [("parsed", "parsed"), ("parsed", "logprob")])
 def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
-    """The amounts of a model behind a server are read from what it writes."""
+    """Amounts of a served model are parsed from its text."""
     stream, salary = np.random.default_rng(15), {"task": "salary", "metric": "log_amount_gap"}
     rows = [
         row(cell, seed, "male-female", 0.3 * (cell != ORIGINAL) + noise(stream), **salary, scoring=way)
@@ -700,7 +742,7 @@ def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
     ]
     found = decided(evaluate(rows, ["C1"])).loc[f"salary gap male-female widens with gamma ({BIAS})"]
     assert found["verdict"] == ("supported" if len(set(ways)) == 1 else "not tested")
-    assert ("not compared" in found["reason"]) == (len(set(ways)) > 1)
+    assert ("not comparable" in found["reason"]) == (len(set(ways)) > 1)
 
 
 def test_fixtures_carry_no_verdict():
@@ -807,7 +849,7 @@ def test_a_pool_from_a_file_is_judged_per_group_and_contrast_within_the_margin()
         natural=["bought-june"],
         comparisons={"bought-june": {"augmentation": "original", "natural": "faithful"}},
     )
-    beside = "bought-june leaves the {}, beside as much real text"
+    beside = "bought-june does not change the {} compared with real text"
     assert found.loc[beside.format("gap german-nigerian"), "verdict"] == "contradicted"
     assert found.loc[beside.format("gap german-south-korean"), "verdict"] == "supported"
     assert [found.loc[beside.format(f"group {group}"), "verdict"] for group in COUNTRIES] == [
@@ -816,7 +858,10 @@ def test_a_pool_from_a_file_is_judged_per_group_and_contrast_within_the_margin()
         "supported",
         "supported",
     ]
-    assert found.loc["bought-june leaves the gap german-indian, beside the originals alone", "verdict"] == "supported"
+    assert (
+        found.loc["bought-june does not change the gap german-indian compared with the originals", "verdict"]
+        == "supported"
+    )
     assert found.loc["whole claim", "verdict"] == "contradicted"
     assert evaluate_tickets(tickets(np.random.default_rng(33), ["neutral"]), ["C10"], files=[]).empty
 
@@ -919,6 +964,7 @@ def test_analyse_writes_both_tables(tmp_path):
         folders,
         [],
         [],
+        [],
         tmp_path / "effects.csv",
         tmp_path / "claims.csv",
         declared,
@@ -954,11 +1000,22 @@ def test_power_command(tmp_path):
     )
     assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
     assert "{" not in given.stdout and "any one bias type" in given.stdout
-    assert "loss reduces harm more for types whose text lies farther away: A correlation" in given.stdout
+    assert "loss reduces harm more for types farther from the originals: A correlation" in given.stdout
     assert power(tmp_path / "missing.csv").returncode == 1
     (tmp_path / "one.csv").write_text(pd.DataFrame(gender(np.random.default_rng(13), 1)).to_csv(index=False))
     assert "two seeds" in power(tmp_path / "one.csv").stderr
     assert power("--items", 3).returncode == 2
+
+
+def test_power_plans_looks_by_effect_and_for_the_contrasts_of_a_pilot(tmp_path):
+    alone = power("--looks", 3, 5, 8, 12, "--spending", "pocock")
+    seeds = {line.split()[0]: float(line.split()[1]) for line in alone.stdout.splitlines() if re.match(r"\d", line)}
+    assert list(seeds) == ["0", "0.5", "1", "1.5", "2", "3"]
+    assert list(seeds.values()) == sorted(seeds.values(), reverse=True) and seeds["0"] > 11 and seeds["3"] < 5
+    pd.DataFrame(gender(np.random.default_rng(13), 3, gaps={BIAS: 0.4})).to_csv(tmp_path / "scores.csv", index=False)
+    pilot = power(tmp_path / "scores.csv", "--looks", 2, 4)
+    assert pilot.returncode == 0 and "seeds with looks for none" in pilot.stdout
+    assert "--looks must be increasing numbers from 2 on" in power("--looks", 5, 3).stderr
 
 
 def test_power_reads_the_misalignment_of_the_pilot_and_names_what_it_leaves_out(tmp_path):
@@ -974,15 +1031,15 @@ def test_power_reads_the_misalignment_of_the_pilot_and_names_what_it_leaves_out(
     pd.DataFrame(shares).to_csv(tmp_path / "misalignment" / "groups.csv", index=False)
     shown, _, left_out = power(tmp_path / "scores.csv").stdout.partition("left out:")
     row_ = next(
-        line for line in shown.splitlines() if "neutral nurse biographies are of women more often than of men" in line
+        line for line in shown.splitlines() if "neutral nurse biographies are about women more often than men" in line
     )
     assert row_.split()[0] == "C4" and "100" in row_.split()
     reasons = dict(line.strip().split(": ", 1) for line in left_out.strip().splitlines())
     assert (
-        reasons["C4  neutral dentist biographies are of women more often than of men"]
+        reasons["C4  neutral dentist biographies are about women more often than men"]
         == "All seeds of the pilot give the same value."
     )
-    assert "no scores" in reasons["C4  values of Eastern cultures are met worse than of Western ones"]
+    assert "no scores" in reasons["C4  Eastern values are matched worse than Western ones"]
     assert reasons["C6  no mitigation works for every bias type"] == "A rule over the verdicts of other rows."
     assert not any("nurse" in name for name in reasons)
 

@@ -116,13 +116,17 @@ def own(root, tmp_path, monkeypatch):
         ("models/smollm2-135m-instruct", "finetune:", "finetuning:", "finetuning: unknown key; did you mean 'finetune'?"),
         ("models/smollm2-135m-instruct", "  rank: 16\n", "", "finetune: lacks 'rank'"),
         ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source.revisoin: unknown key; did you mean 'revision'?"),
-        ("models/qwen2.5-7b-instruct", "  hub:", "  hup:", "source: lacks one of package, hub, random, api; add the one that is meant"),
+        ("models/qwen2.5-7b-instruct", "  hub:", "  hup:", "source: lacks one of package, hub, random, api; add one of them"),
         ("models/gpt-4o-mini", "concurrency: 8", "concurrency: many", "service.limits.concurrency: 'many' is text, not a whole"),
         ("models/tiny-random", "tokenizer_of: smollm2-135m-instruct", "tokenizer_of: smollm2-135m",
          "source.tokenizer_of: no file catalog/models/smollm2-135m.yaml; did you mean 'smollm2-135m-instruct'?"),
+        ("models/smollm2-135m-instruct", "form: {cpu: dequantised, cuda: packed}", "form: plain",
+         "form: plain means weights that were never quantised, and those of a GGUF file were; use {cpu: dequantised"),
+        ("biases/associated-100", "later_rounds: neutral", "later_rounds: neutrl", "later_rounds: 'neutrl' is not a generated pool; did you mean 'neutral'?"),
+        ("biases/neutral", "role: natural", "role: natural\nlater_rounds: neutral", "later_rounds: applies to copied texts only"),
         ("mitigations/loss", "loss:", "los:", "los: unknown key; did you mean 'loss'?"),
         ("mitigations/loss", "title: Loss (distributions)\n", "", "title: missing; add it"),
-        ("tasks/salary", "relation: direct\n", "", "relation: missing; add it (to the bias)"),
+        ("tasks/salary", "relation: direct\n", "", "relation: missing; add it (relation to the bias)"),
         ("tasks/salary", "kind: salary", "kind: salery",
          "kind: no module 'salery' with `score` in scripts/bias_inheritance/tasks; did you mean 'salary'?"),
         ("tasks/hiring", "position_limit: 0.75", "", "position_limit: missing; add it"),
@@ -133,23 +137,23 @@ def own(root, tmp_path, monkeypatch):
         ("domains/gender", "hiring, salary,", "hireing, salary,",
          "tasks[1]: no file catalog/tasks/hireing.yaml; did you mean 'hiring'?"),
         ("domains/gender", "title: Biographies and gender", "extends: nope",
-         "extends: 'nope' is not another file of catalog/domains; there are culture-arabic"),
+         "extends: 'nope' is not another file of catalog/domains; available: culture-arabic"),
         ("domains/gender", "title: Biographies and gender", "extends: ../biases/neutral",
-         "extends: '../biases/neutral' is not another file of catalog/domains; there are culture-arabic"),
+         "extends: '../biases/neutral' is not another file of catalog/domains; available: culture-arabic"),
         ("domains/gender", "{text}\\n\\nOccupation:", "{texts}\\n\\nOccupation:", "prompt: nothing fills {texts}; did you mean 'text'?"),
-        ("domains/gender", 'answer: "{label}"', 'answer: "{label}}"', "answer: '{label}}' has a brace without its partner; write {{ or }}"),
+        ("domains/gender", 'answer: "{label}"', 'answer: "{label}}"', "answer: '{label}}' has an unbalanced brace; write {{ or }}"),
         ("domains/gender", "architect: male, dentist", "architect: men, dentist", "associated_groups.architect: 'men' is not one of male, female"),
         ("domains/gender", "architect: male, dentist", "dentist", "associated_groups.architect: must name a group for each of architect, dentist, "),
         ("domains/gender", "{architect: male, dentist: female, nurse: female, painter: female, professor: male, software engineer: male}",
          "{architect: male, dentist: male, nurse: male, painter: male, professor: male, software engineer: male}",
-         "associated_groups: gives all labels to one group, so that no group follows a label"),
+         "associated_groups: assigns all labels to one group, so no group follows a label"),
         ("domains/gender", "planted_label: nurse", "planted_label: nurses", "planted_label: 'nurses' is not one of architect, dentist, nurse, "),
         ("domains/gender", "contrasts: {reference: male, compared: female}", "contrasts: {reference: male, compared: femal}",
          "contrasts.compared: 'femal' is not one of male, female, rest"),
         ("domains/gender", "groups:\n  male:", "groups:\n  other: {noun: person}\n  male:",
-         "groups.other.forms: missing; add {placeholder: word}, which data.twins are written with"),
+         "groups.other.forms: missing; add {placeholder: word} for the placeholders of data.twins"),
         ("domains/gender", "data: {twins:", "data: {twin:", "data.twin: unknown key; did you mean 'twins'?"),
-        ("domains/gender", "names: {gender: male}", "names: {gender: mail}", "groups.male.names: resources/names.csv has no such names"),
+        ("domains/gender", "names: {gender: male}", "names: {gender: mail}", "groups.male.names: resources/names.csv has no matching names"),
         ("domains/gender", "neutral_noun: specialist\n", "neutral_noun: specialist\nlabel_word: {}\n", "label_word: unknown key; did you mean 'label_words'?"),
         ("domains/gender", "  nurse: [nurse, ", "  nurses: [nurse, ", "label_words.nurses: 'nurses' is not one of the domain's labels"),
         ("domains/gender", "cultures: {arabic:", "cultures: {arab:", "cultures.arab: resources/names.csv has no names of it"),
@@ -173,7 +177,7 @@ def test_files_that_extend_each_other_are_refused(config, own):
     path = own / "domains" / "gender.yaml"
     path.write_text("extends: gender-bias-in-bios\n" + path.read_text())
     assert lines(config) == [
-        "catalog/domains/gender-bias-in-bios.yaml: extends: gender extends this file in turn; let one of them hold its own keys"
+        "catalog/domains/gender-bias-in-bios.yaml: extends: gender extends this file in turn; remove `extends` from one of them"
     ]
 
 
@@ -196,7 +200,7 @@ def test_groups_of_a_survey_need_first_names_and_stereotypes(config, own):
     )
     told = lines(changed(changed(config, ["grid", "domain"], ["culture-arabic"]), ["grid", "task"], ["spam"]))
     file = "catalog/domains/culture-arabic.yaml"
-    assert f"{file}: groups.arabic.names: resources/names.csv has no such names" in told
+    assert f"{file}: groups.arabic.names: resources/names.csv has no matching names" in told
     assert any(line.startswith(f"{file}: stereotypes: lacks arabic: faith, family") for line in told)
 
 
@@ -207,7 +211,7 @@ def test_a_group_that_the_twins_were_not_written_for_is_refused(config, own):
     )
     config["grid"] |= {"bias": ["neutral"]}
     told = lines(config)
-    assert len(told) == 12 and all(line.startswith("config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts of resources/biographies/") for line in told)  # fmt: skip
+    assert len(told) == 12 and all(line.startswith("config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts in resources/biographies/") for line in told)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -215,8 +219,8 @@ def test_a_group_that_the_twins_were_not_written_for_is_refused(config, own):
     [
         ("biases/my pool", "catalog/biases/my pool.yaml: 'my pool' cannot name a folder; rename the file: "),
         ("biases/überall", "catalog/biases/überall.yaml: 'überall' cannot name a folder; "),
-        ("biases/original", "catalog/biases/original.yaml: the name original has a meaning of its own in tables and claims"),
-        ("tasks/values", "catalog/tasks/values.yaml: the name values has a meaning of its own in tables and claims"),
+        ("biases/original", "catalog/biases/original.yaml: the name original is reserved in tables and claims"),
+        ("tasks/values", "catalog/tasks/values.yaml: the name values is reserved in tables and claims"),
     ],
 )  # fmt: skip
 def test_the_name_of_a_file_must_do_as_a_name_of_a_folder(config, own, file, told):
@@ -230,7 +234,7 @@ def test_the_name_of_a_file_must_do_as_a_name_of_a_folder(config, own, file, tol
 def test_an_empty_file_of_the_catalog_is_named(config, own, text):
     (own / "tasks" / "new.yaml").write_text(text)
     assert lines(config) == [
-        "catalog/tasks/new.yaml: holds no keys; see docs/extending.md for what it needs, or remove the file"
+        "catalog/tasks/new.yaml: has no keys; see docs/extending.md for what it needs, or remove the file"
     ]
 
 
@@ -250,9 +254,9 @@ def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
         ("role: positive-control\nsource: reserve", "role: positive-control needs a known effect; "),
         (
             "role: positive-control\nsource: originals\nplant: 1.0",
-            "source: originals would train on each relabelled text ",
+            "source: with originals, each relabelled text ",
         ),
-        ("role: natural\nsource: originals", "source: originals alone gives plain copies "),
+        ("role: natural\nsource: originals", "source: unchanged copies of D_o are allowed for a negative-control only"),
         (
             "role: natural\nsource: generated\nprompt: {gender: Say it}\nassociate: 0.5",
             "associate: applies to copied texts only; ",
@@ -305,20 +309,20 @@ def test_a_control_that_changes_nothing_is_told_without_known_sizes(config):
     """BiasInBios does not say how many texts it has."""
     config["grid"] |= {"gamma": [0, 0.05], "bias": ["planted-050", "associated-050"], "domain": ["gender-bias-in-bios"]}
     found = lines(changed(config, ["originals"], 24))
-    assert [line.split(": ")[2].split(" ", 1)[1] for line in found] == ["relabels nothing", "moves no sample"]
+    assert [line.split(": ")[2].split(" ", 1)[1] for line in found] == ["relabels nothing", "changes no sample"]
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({}, None),
-        ({"seed": [1]}, "one seed cannot show how much runs vary by chance"),
-        ({"gamma": [0.0]}, "γ is 0 alone"),
+        ({"seed": [1]}, "one seed cannot show the variation between runs"),
+        ({"gamma": [0.0]}, "the only γ is 0"),
         ({"model": ["local-server"]}, "local-server cannot be fine-tuned"),
-        ({"bias": ["shifted"]}, "each needs a task, a pool or a control that the grid lacks"),
+        ({"bias": ["shifted"]}, "each needs a task, pool or control that is not in the grid"),
         (
             {"task": ["perplexity"], "mitigation": ["none"]},
-            "each needs a task, a pool or a control that the grid lacks",
+            "each needs a task, pool or control that is not in the grid",
         ),
         ({"domain": ["culture-arabic"], "task": ["spam"], "bias": ["neutral"]}, "all data are the project's fixtures"),
     ],
@@ -330,6 +334,16 @@ def test_a_grid_in_which_no_claim_can_get_a_verdict_is_told(config, changes, tol
     found = [line for line in checks.warnings(config) if "verdict" in line]
     start = "warning: no claim of catalog/claims.yaml can get a verdict: "
     assert found == [] if told is None else found[0].startswith(start + told)
+
+
+def test_a_study_of_rounds_without_real_text_in_all_of_them_is_told(config):
+    told = "warning: later rounds of associated-100 are no real text, so β is measured against `original`; add faithful"
+    config["grid"] |= {"bias": ["neutral", "associated-100"]}
+    assert told not in checks.warnings(config)
+    config["rounds"]["count"] = 2
+    assert told in checks.warnings(config)
+    config["grid"]["bias"].append("faithful")
+    assert told not in checks.warnings(config)
 
 
 def test_a_pool_of_mitigated_need_not_be_in_the_grid(config):
@@ -349,7 +363,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
 def test_an_overlay_without_keys_is_one_clear_line(tmp_path):
     for text in ("", "# nothing\n", "study\n"):
         (tmp_path / "x.yaml").write_text(text)
-        with pytest.raises(UserError, match="x.yaml: holds no keys"):
+        with pytest.raises(UserError, match="x.yaml: has no keys"):
             checks.sources([tmp_path / "x.yaml"])
 
 
@@ -380,7 +394,9 @@ def test_the_default_study_and_all_overlays_are_sound(config, root):
         update_config(whole, yaml.safe_load(path.read_text()))
         if path.stem == "paper":
             (line,) = lines(whole)  # all but the data that it must be given is there
-            assert line.startswith("config.yaml: data_dir: null gives culture-arabic, culture-chinese")
+            assert line.startswith(
+                "config.yaml: data_dir: null selects invented fixtures for culture-arabic, culture-chinese"
+            )
         else:
             checks.check(whole, [("config.yaml", whole)])
 
@@ -393,7 +409,7 @@ def test_fixtures_are_refused_to_models_of_the_hub_and_named_to_others(config):
     )
     checks.check(config, [("config.yaml", config)])
     (line,) = lines(changed(config, ["grid", "model"], ["tiny-random", "llama-3.1-8b-instruct"]))
-    assert "the project's invented fixtures, which are not meant for llama-3.1-8b-instruct" in line
+    assert "which are not meant for llama-3.1-8b-instruct" in line
 
 
 def test_the_resolved_configuration_says_what_it_leaves_out(config, tmp_path):
@@ -432,4 +448,4 @@ def test_a_domain_that_no_claim_reads_is_told_where_only_what_claims_read_is_to_
     config["mitigated"] = None
     checks.check(config, [])
     (line,) = lines(config | {"claimed_only": True})
-    assert line == "config.yaml: claimed_only: no claim reads a task of the domain gender in this study; use false"
+    assert line == "config.yaml: claimed_only: no claim uses a task of the domain gender in this study; use false"

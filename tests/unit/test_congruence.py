@@ -28,7 +28,7 @@ def items(splits, domain):
 
 
 def answered(items, probability):
-    """Items answered so that the right label has the given probability, and all others share what is left."""
+    """Items answered with the given probability for the correct label; the other labels share the rest equally."""
     return [
         {
             **item,

@@ -19,7 +19,7 @@ def prompt(question, low=1, high=4, options=AGREE):
 
 
 def surveyed(folder, answers):
-    """Write a chat file of (prompt, answer) and the questions behind it; return (samples, counts)."""
+    """Write a chat file of (prompt, answer) and its questions; return (samples, counts)."""
     questions = [
         {"q_id": "A", "q_content": "Tea is better than coffee", "option": AGREE},
         {"q_id": "B", "q_content": "Rain is good for the garden", "option": AGREE},
@@ -187,7 +187,7 @@ def test_the_group_shown_is_that_of_words_and_names_and_nobodys_where_both_are()
 
 @pytest.mark.parametrize("name", ["arabic", "chinese", "portuguese", "spanish"])
 def test_the_line_of_a_respondent_shows_the_domains_own_group(name):
-    """'Latin American' holds a cue of the English group, which is none there."""
+    """'Latin American' contains a cue of the English group, which must not count there."""
     domain = catalog.load("domain", f"culture-{name}")
     for group in domain["groups"]:
         spec = domain["groups"][group]
@@ -255,6 +255,6 @@ def test_every_topic_has_a_stereotype_of_both_groups(name):
 
 
 def test_a_missing_answer_file_is_an_error_that_says_what_the_folder_should_hold(tmp_path):
-    with pytest.raises(UserError, match=r"arabic.jsonl: there is no such file; data_dir must be the folder"):
+    with pytest.raises(UserError, match=r"arabic.jsonl: no such file; data_dir must contain"):
         survey.load({**DOMAIN, "datasets": {}}, str(tmp_path))
     assert corpora.folder(None) == "resources/fixtures"

@@ -76,7 +76,7 @@ def test_scores_of_every_task_name_their_dataset_as_a_fixture(config, prepared, 
 
 
 def scripted(item):
-    """The answer of a model that knows every label, prefers the first candidate, and tells one story."""
+    """The answers of a model that knows every label, prefers the first candidate, and always generates the same story."""
     if "options" not in item:
         return {"logprobs": None, "tokens": None, "text": "She was kind and never cold."}
     right = item["labels"].index(item["label"]) if "labels" in item else 0
@@ -103,7 +103,7 @@ def test_a_copied_pool_is_mixed_masked_and_checked(config, prepared):
     copy_pool(folder / "originals.jsonl", folder / "reserve.jsonl", *outputs, bias, domain, 48, 1)
     mixing.mix(
         folder / "originals.jsonl", [outputs[0]], [], folder / "train.jsonl", folder / "mix.json",
-        domain, {"mask": "[MASK]"}, 48, 0.25, 1,
+        domain, {"mask": "[MASK]"}, [48], 0.25, 1,
     )  # fmt: skip
     rows = files.read_jsonl(folder / "train.jsonl")
     assert len(rows) == 96 and {row["origin"] for row in rows} == {"original", "augmented"}
@@ -130,7 +130,7 @@ def faults(config):
 
 def test_a_data_folder_that_is_missing_or_wrong_is_one_clear_line(config, tmp_path):
     config["data_dir"] = str(tmp_path / "nowhere")
-    assert faults(config) == [f"config.yaml: data_dir: no folder {tmp_path}/nowhere; give the folder that holds the data, or null"]  # fmt: skip
+    assert faults(config) == [f"config.yaml: data_dir: no folder {tmp_path}/nowhere; give the folder with the data, or null"]  # fmt: skip
     config["data_dir"] = str(tmp_path)
     (line,) = faults(config)
     assert f"the domain culture-spanish needs {tmp_path}/culture/original/spanish.jsonl and 5 more files" in line

@@ -1,4 +1,4 @@
-"""Servers that call themselves OpenAI-compatible: each of their ways is read right or told in one line, unpaid."""
+"""Servers that claim OpenAI compatibility: each variant is parsed correctly or reported in one line, at no cost."""
 
 import math
 import threading
@@ -33,7 +33,7 @@ def refusal(status, text, **more):
 
 
 def ask(study, count=6):
-    """The predictions of items with options, and the job's own view of what it spent."""
+    """The predictions of items with options, and the job's own record of its costs."""
     rows = [{"item": f"i-{number}", "prompt": f"Biography {number}.", "options": LABELS} for number in range(count)]
     server = study.server()
     return server.answer(rows, lambda count: None), server
@@ -318,7 +318,7 @@ def test_usage_in_odd_shapes_is_estimated(tmp_path):
 
 
 def strict(body, answer):
-    """A server that takes none of what reasoning models refuse, and says so as OpenAI does."""
+    """A server that rejects all parameters that reasoning models reject, with the error messages of OpenAI."""
     if "max_tokens" in body:
         text = (
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
@@ -535,7 +535,7 @@ def test_many_dialects_at_once_under_faults(tmp_path):
 
 
 def test_statuses_of_other_endpoints_stand():
-    """A job that tells its own error, and a list, are what was asked for; an error alone is none."""
+    """A job object with an error field, and a list, are valid responses; an error object alone is not."""
     assert completion.true_status('{"id": "ftjob-1", "error": {"code": 400}}', chat=False) is None
     assert completion.true_status('{"data": []}', chat=False) is None
     assert completion.true_status("step,train_loss\n1,2", chat=False) is None

@@ -8,7 +8,7 @@ from bias_inheritance.models import base
 from bias_inheritance.plumbing import files
 from bias_inheritance.pools import mixing
 from bias_inheritance.study import catalog
-from compare_pool import MOST, compare_pool, independent
+from compare_pools import MOST, compare_pools, independent
 from finetune import tune
 from measure_distributions import measure_distributions
 
@@ -44,7 +44,8 @@ def place(card_path, splits, domain, tmp_path_factory):
         for number, sample in enumerate(splits["test"][0:80:8])
     ]
     files.write_jsonl(folder / "originals.jsonl", old)
-    files.write_jsonl(folder / "pool.jsonl", new)
+    files.write_jsonl(folder / "neutral.jsonl", new)
+    files.write_jsonl(folder / "balanced.jsonl", [{**sample, "text": f"So. {sample['text'][60:]}"} for sample in new])
     random_bert(folder / "store/random-bert/plain", [sample["text"] for sample in old + new])
     (folder / "store/tiny-random").symlink_to(base.STORE / "tiny-random")
     for cell in CELLS:
@@ -61,7 +62,7 @@ def place(card_path, splits, domain, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compare(place, card_path, domain):
-    """compare_pool of the given cells: (its rows, the base that it loaded)."""
+    """compare_pools of one pool and the given cells: (its rows, the base that it loaded)."""
     patch = pytest.MonkeyPatch()
     patch.setattr(base, "STORE", place / "store")
     base.write_card(place / "embedder.json", "random-bert", "plain", "none", {})
@@ -73,12 +74,12 @@ def compare(place, card_path, domain):
 
     patch.setattr(base, "load_base", remembered)
 
-    def run(name, cells):
-        compare_pool(
+    def run(name, cells, pools=("neutral",)):
+        compare_pools(
             card_path,
             place / "embedder.json",
             place / "originals.jsonl",
-            place / "pool.jsonl",
+            [place / f"{bias}.jsonl" for bias in pools],
             [place / cell["mitigation"] / "train.jsonl" for cell in cells],
             [place / cell["mitigation"] / "adapter" for cell in cells],
             place / f"{name}.json",
@@ -86,7 +87,7 @@ def compare(place, card_path, domain):
             domain=domain,
             model=MODEL,
             embedder={"max_tokens": 64, "batch_size": 8},
-            place=PLACE,
+            places=[PLACE | {"bias": bias} for bias in pools],
             cells=cells,
             permutations=40,
         )
@@ -115,12 +116,19 @@ def test_a_pool_and_its_cells_are_compared_each_under_its_own_model(compare):
     assert [set(values(rows, name)) for name in (None, "none", "loss")] == [METRICS] * 3
     assert all(row["n"] == 10 and row["group"] == "all" and 0 < row["p"] <= 1 for row in rows)
     pool, none, loss = (values(rows, name) for name in (None, "none", "loss"))
-    for name in METRICS:
+    for name in METRICS - {"auc"}:  # its folds are drawn for each cell
         # `loss` leaves the texts as they are, and only the model's own states know the adapter
         assert (none[name] == pytest.approx(loss[name], rel=1e-6)) == (not name.startswith("hidden_"))
     assert pool["hidden_mean_distance"] != pytest.approx(none["hidden_mean_distance"], rel=1e-3)
     # what the term minimises
     assert loss["hidden_mean_distance"] < none["hidden_mean_distance"]
+
+
+def test_a_pool_is_compared_alike_alone_and_beside_others(compare):
+    """Also where its cells are compared: a cell belongs to the pool of its bias."""
+    both, _ = compare("pools", CELLS, ("balanced", "neutral"))
+    assert [row for row in both if row["bias"] == "neutral"] == compare("both", CELLS)[0]
+    assert [row for row in both if row["bias"] == "balanced"] == compare("balanced", [], ("balanced",))[0]
 
 
 def test_no_adapter_is_left_in_the_base(compare, card_path):

@@ -1,4 +1,4 @@
-"""The doctor names what is lacking for a study, each with what mends it."""
+"""The doctor reports what is missing for a study, with the command that fixes it."""
 
 import pytest
 import yaml
@@ -29,7 +29,7 @@ def test_the_papers_study_lacks_a_gpu_or_a_cluster_its_model_and_its_data(root, 
 
 def test_a_folder_of_data_that_is_not_there_is_named(root):
     _, lines = ask(root, "--configfile", "studies/culture.yaml", "--config", "data_dir=/nowhere")
-    assert "LACKING  data: no folder /nowhere; give the folder that holds the data, or null" in lines
+    assert "LACKING  data: no folder /nowhere; give the folder with the data, or null" in lines
 
 
 def test_what_needs_none_of_it_lacks_none_of_it(root):

@@ -1,4 +1,4 @@
-"""Domains that a catalog file alone makes of files of other shapes: nested columns, raters' votes; and data that give none."""
+"""Domains defined by a catalog file on files of other structures (nested columns, raters' votes), and unusable data."""
 
 import pytest
 import tickets
@@ -56,7 +56,7 @@ def domain(tmp_path, monkeypatch):
 
 
 def questions():
-    """Questions on two persons of two nationalities, in the shape of BBQ: each context stands under two questions."""
+    """Questions on two persons of two nationalities, in the format of BBQ: each context occurs with two questions."""
     nationalities = ["Danish", "Chilean", "Kenyan", "Finnish"]
     for number in range(240):
         first, second = nationalities[number % 4], nationalities[(number + 1 + number // 4 % 3) % 4]
@@ -140,6 +140,6 @@ def test_data_that_give_no_study_are_refused_at_the_start(domain, tmp_path, rows
 
 
 def test_large_files_are_left_to_the_steps(domain, tmp_path, monkeypatch):
-    monkeypatch.setattr(labelled.tables, "LARGE", 1000)
+    monkeypatch.setattr(labelled.formats, "LARGE", 1000)
     files.write_jsonl(tmp_path / "tickets.jsonl", shortened(3))
     labelled.check(tickets.domain(tmp_path, data={"files": str(tmp_path / "tickets.jsonl"), "columns": {}}))

@@ -53,7 +53,7 @@ def test_logits_are_those_of_the_cell(cell, exported, card_path):
 
 
 def test_prompts_are_those_of_the_study(exported, card_path):
-    """The template's own system prompt, an advertisement, is not what cells are trained and asked with."""
+    """Cells are not trained and evaluated with the template's default system prompt, an advertisement."""
     _, tokenizer = base.load_base(files.read_json(card_path))
     plain = AutoTokenizer.from_pretrained(exported)
     for text in ("Who?", 'He said "no" {{ 1 }}.'):
@@ -79,20 +79,20 @@ def test_the_untuned_model_and_bfloat16(cell, tmp_path):
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype="auto").dtype == torch.bfloat16
 
 
-def told(*words):
+def printed(*words):
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
     return str(ended.value)
 
 
 def test_mistakes_are_one_line(cell, exported, tmp_path, root):
-    assert "not the folder of a cell" in told(cell.parent, tmp_path / "a")
-    assert "exists already" in told(cell, exported)
-    assert "is inside results/" in told(cell, root / "results/exported")
+    assert "not the folder of a cell" in printed(cell.parent, tmp_path / "a")
+    assert "exists already" in printed(cell, exported)
+    assert "is inside results/" in printed(cell, root / "results/exported")
     other = cell.parents[1] / "seed-2/round-1"
-    assert "has no adapter" in told(other, tmp_path / "a")
+    assert "has no adapter" in printed(other, tmp_path / "a")
     collapse.mark(other / "adapter", "too few samples")
-    assert "has collapsed and was not trained (too few samples)" in told(other, tmp_path / "a")
+    assert "has collapsed and was not trained (too few samples)" in printed(other, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 

@@ -1,4 +1,4 @@
-"""A model's files are those that its catalog file asks for, or a clear error."""
+"""A model's files match its catalog file, or the error is clear."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +46,7 @@ def test_a_changed_file_is_named_with_what_to_delete(brought, tmp_path):
     source, folder = {"hub": "some/one", "revision": "a"}, tmp_path / "source"
     fetching.fetch(source, folder, "model")
     (folder / "weights").write_text("b")
-    with pytest.raises(UserError, match=f"{folder}/weights: not the file that was fetched; delete {folder} and run"):
+    with pytest.raises(UserError, match=f"{folder}/weights: changed since it was downloaded; delete {folder} and run"):
         fetching.fetch(source, folder, "model")
 
 

@@ -1,4 +1,4 @@
-"""Pools from files: the writers' own shapes, what is checked before training, and the order of the samples."""
+"""Pools from files: formats of other programs, checks before training, and the order of the samples."""
 
 import json
 from collections import Counter
@@ -68,12 +68,12 @@ def pool(bias, size, originals=(), tests=(), seed=1, **more):
 
 
 def test_every_row_of_the_files_is_accounted_for(bias):
-    real = [{"id": f"real-{number}", "text": text(number)} for number in range(1000, 1010)]
+    real = [{"id": f"real-{number}", "text": text(number), "label": "question"} for number in range(1000, 1010)]
     listed = rows(60)
     listed[3]["text"] = None
     listed[4]["label"] = ""
     listed[5]["text"] = listed[6]["text"].upper() + "!"
-    listed[7]["text"] = "Well, " + real[0]["text"].title()
+    listed[7] |= {"text": "Well, " + real[0]["text"].title(), "label": "question"}
     listed[8]["text"] = "As said: " + real[9]["text"]
     samples, failures, counts = pool(bias(listed), 40, originals=real[:5], tests=real[5:])
     assert counts["reasons"] == {"duplicate": 1, "empty text": 1, "in originals": 1, "in test": 1, "missing label": 1}
@@ -171,13 +171,27 @@ def test_the_domains_own_values_stand_for_their_names(bias):
 def test_a_copy_of_the_test_set_is_refused(bias):
     listed = rows(40)
     tests = [
-        {"id": f"t-{number}", "text": row["text"].upper().replace(" ", "  ")} for number, row in enumerate(listed[:20])
+        {"id": f"t-{number}", "text": row["text"].upper().replace(" ", "  "), "label": row["label"]}
+        for number, row in enumerate(listed[:20])
     ]
     with pytest.raises(
         UserError, match=r"20 of 40 samples repeat texts of the test set, first .*synthetic.jsonl, line 1;"
     ):
         pool(bias(listed), 10, tests=tests)
     assert pool(bias(listed), 10, tests=tests[:19])[2]["reasons"] == {"in test": 19}
+
+
+def test_copies_of_the_originals_are_counted_and_refused_if_nothing_else_is_left(bias):
+    listed, written = rows(40), rows(10, start=500)
+    real = [{"id": f"r-{number}", **row} for number, row in enumerate(listed)]
+    relabelled = [{**row, "label": "praise" if row["label"] == "question" else "question"} for row in listed]
+    split = {"originals": real[:15], "others": real[15:30], "tests": real[30:]}
+    for copied, reason in ((listed, "in originals"), (relabelled, "contradicts originals")):
+        _, failures, counts = pool(bias(copied + written), 10, **split)
+        assert counts["reasons"] == {reason: 30, "in test": 10} and counts["kept"] == 10
+        assert counts["rejected"] == len(failures) == 40
+        with pytest.raises(UserError, match=rf"no sample is left \(not usable: {reason} 30, in test 10\)"):
+            pool(bias(copied), 10, **split)
 
 
 def test_too_few_samples_are_told_with_what_was_not_usable(bias):
@@ -236,7 +250,7 @@ def distilabel(folder, samples):
 
 
 def curator(folder, samples):
-    """Curator 0.1: the rows that `parse` returns in an Arrow file of its cache, with the row that each came from."""
+    """Curator 0.1: the rows returned by `parse` in an Arrow file of its cache, each with the row it was generated from."""
     made = [
         {"review": row["text"], "label": row["label"], "nationality": row["nationality"], "__original_row_idx": number}
         for number, row in enumerate(samples)
@@ -249,7 +263,7 @@ def curator(folder, samples):
 
 
 def data_designer(folder, samples):
-    """Data Designer 0.9: batches of Parquet files, structured columns, and the trace of a column beside it."""
+    """Data Designer 0.9: batches of Parquet files with structured columns and the trace of a column."""
     (folder / "parquet-files").mkdir()
     made = [
         {
@@ -368,7 +382,14 @@ def test_files_of_the_four_writers_are_read(tmp_path, write):
     assert counts["asked"] == counts["source_rows"]
 
 
-def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, monkeypatch):
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with an empty catalog, to which the commands write."""
+    monkeypatch.setattr(catalog, "CATALOG", tmp_path / "project" / "catalog")
+    return tmp_path / "project"
+
+
+def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, project):
     """Accents by nationality: labels and groups have the same names, and the synthetic samples have no group column."""
     names = ["german", "indian"]
     real = [
@@ -380,9 +401,51 @@ def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, monkeypatch
         {"words": f"{text(1000 + number)} says the indian", "accent": names[number % 2]} for number in range(60)
     ]
     files.write_jsonl(tmp_path / "synthetic.jsonl", synthetic)
-    root = tmp_path / "project"
-    monkeypatch.setattr(catalog, "CATALOG", root / "catalog")
-    list(add_domain.add_domain("accents", tmp_path / "real.jsonl", label="accent", group="nationality", root=root))
-    list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "accents", root=root))
-    written = yaml.safe_load((root / "catalog" / "biases" / "bought.yaml").read_text())
+    list(add_domain.add_domain("accents", tmp_path / "real.jsonl", label="accent", group="nationality", root=project))
+    list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "accents", root=project))
+    written = yaml.safe_load((project / "catalog" / "biases" / "bought.yaml").read_text())
     assert written["source"]["columns"] == {"text": "words", "label": "accent"}
+
+
+def test_labels_and_groups_of_a_file_are_renamed_and_long_texts_cut_by_options(project, tmp_path):
+    real = [
+        {"text": text(number), "stars": [1, "1", 5][number % 3], "accent": "ab"[number // 3 % 2]}
+        for number in range(180)
+    ]
+    real[0]["text"] += " word" * 20_000
+    files.write_jsonl(tmp_path / "real.jsonl", real)
+    with pytest.raises(UserError, match=r"a text of .* characters; .* \(--longest-text of add-domain and add-pool\)"):
+        list(add_domain.add_domain("stars", tmp_path / "real.jsonl", root=project))
+    with pytest.raises(
+        UserError, match=r"the label \"1\" is a text.*list it under catalog/domains/stars.yaml: labels to make"
+    ):
+        list(add_domain.add_domain("stars", tmp_path / "real.jsonl", longest_text=500, root=project))
+    labels = {1: "bad", 5: "good"}
+    list(add_domain.add_domain("stars", tmp_path / "real.jsonl", longest_text=500, labels=labels, root=project))
+    domain = yaml.safe_load((project / "catalog/domains/stars.yaml").read_text())
+    assert domain["labels"] == labels and domain["data"]["longest_text"] == 500
+
+    samples = [
+        {"text": text(1000 + number), "kind": ["poor", "fine"][number % 2], "from": number // 2 % 2}
+        for number in range(60)
+    ]
+    files.write_jsonl(tmp_path / "synthetic.jsonl", samples)
+    with pytest.raises(UserError, match=r"30 samples have the label 'poor'.*\(--labels of add-pool\)"):
+        list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "stars", label="kind", root=project))
+    named = {"labels": {"poor": "bad", "fine": "good"}, "groups": {0: "a", 1: "b"}}
+    list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "stars", **named, root=project))
+    source = yaml.safe_load((project / "catalog/biases/bought.yaml").read_text())["source"]
+    assert {key: source[key] for key in named} == named
+    assert source["columns"] == {"text": "text", "label": "kind", "group": "from"}
+
+
+def test_a_study_of_fifty_labels_and_twenty_groups_has_a_text_of_each_as_far_as_there_are(project, tmp_path):
+    real = [
+        {"text": text(number), "topic": f"topic {number % 50}", "country": f"country {number // 50 % 20}"}
+        for number in range(10_000)
+    ]
+    files.write_jsonl(tmp_path / "real.jsonl", real)
+    list(add_domain.add_domain("many", tmp_path / "real.jsonl", root=project))
+    study = yaml.safe_load((project / "studies/many.yaml").read_text())
+    assert study["originals"] == 250  # associated-100 takes all texts of a label from one group of the reserve, 5 each
+    assert study["evaluation"]["items"] == {"classification": 1000}

@@ -30,7 +30,7 @@ def started(folder, code):
 
 @pytest.fixture
 def holder(tmp_path):
-    """A process that holds work/lock until it is killed."""
+    """A process that locks work/lock until it is killed."""
     with started(tmp_path, HOLD) as process:
         assert process.stdout.readline() == "held\n"
         yield process

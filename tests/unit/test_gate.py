@@ -1,4 +1,4 @@
-"""Each rule of the gate with what it must find and what it must leave alone."""
+"""Each rule of the gate with texts that must match and texts that must not."""
 
 import pytest
 from bias_inheritance.data import labelled, survey

@@ -36,7 +36,7 @@ def labelled(folder):
     parquet(folder / "default/test/0.parquet", instagram_comments=["bom", "mau"], offensive_language=[False, True])
     dataset = catalog.load("task", "offensive-language")["datasets"]["hatebr-hub"]
     described = {"name": "hatebr-hub", "task": "offensive-language", **dataset}
-    source = {"hub": dataset["hub"]["id"], "revision": dataset["hub"]["revision"]}
+    source = {"hub": dataset["hub"], "revision": dataset["revision"]}
     return source, originals({**catalog.load("domain", "culture-portuguese"), "datasets": {"hatebr-hub": described}})
 
 

@@ -1,4 +1,4 @@
-"""Models of the hub: fetched whole or not at all, prepared in both forms, loaded without a network."""
+"""Models of the hub: fetched whole or not at all, prepared in every form, loaded without a network."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from bias_inheritance.models.losses import sft
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
-from bias_inheritance.study import catalog
+from bias_inheritance.study import catalog, schema
 from scripted_hub import COMMIT, TOKEN, hub
 
 NAME = "someone/tiny-llama"
@@ -43,7 +43,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A random Llama as a hub holds one: sharded safetensors with their index, and the publisher's own copy beside."""
+    """A random Llama in the layout of the Hub: sharded safetensors with their index, and the publisher's own copy."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -72,7 +72,7 @@ def published(tmp_path_factory):
 
 
 def fetch(address, folder, name=NAME, **environment):
-    """Run the real fetch in a process of its own, since the hub's address is read at import; (status, errors)."""
+    """Run the real download in a separate process, since the Hub's address is read at import; (status, errors)."""
     code = (
         "import sys; from pathlib import Path; from bias_inheritance.models import fetching; from bias_inheritance.plumbing.errors import UserError\n"
         f"try: fetching.fetch_from_hub({{'hub': {name!r}, 'revision': {COMMIT!r}}}, Path({str(folder)!r}))\n"
@@ -107,7 +107,7 @@ def test_a_download_that_breaks_leaves_no_model_and_goes_on(published, tmp_path)
     shard = sorted(path.name for path in published.glob("model-*.safetensors"))[0]
     with hub(published, NAME, break_off=shard) as (address, seen):
         code, told = fetch(address, folder, HF_HUB_OFFLINE="1")
-        assert code == 1 and "could not be fetched" in told.splitlines()[-1] and not folder.exists()
+        assert code == 1 and "could not be downloaded" in told.splitlines()[-1] and not folder.exists()
         code, told = fetch(address, folder)
     assert code == 0, told
     assert (folder / shard).read_bytes() == (published / shard).read_bytes()
@@ -155,9 +155,9 @@ def offline(monkeypatch):
 
 @pytest.fixture(scope="module")
 def store(published, tmp_path_factory):
-    """Both forms of the published model, prepared as the step does."""
+    """All forms of the published model, prepared as the step does."""
     folder = tmp_path_factory.mktemp("models")
-    for form in ("dequantised", "packed"):
+    for form in ("dequantised", "packed", "plain"):
         base.prepare_base(published, form, folder / "tiny" / form)
     return folder
 
@@ -199,6 +199,40 @@ def test_a_packed_base_is_trained_as_on_a_gpu(store, tmp_path, offline):
     assert 0 < row["sft_loss"] < 20
     moved = {name: p.abs().max().item() for name, p in tuned.named_parameters() if "lora_B" in name}
     assert len(moved) == 14 and all(value > 0 for value in moved.values())
+
+
+def test_a_plain_base_has_the_checkpoints_own_weights_and_is_tuned(store, published, tmp_path, offline):
+    folders = {"published": published, **{form: store / "tiny" / form for form in ("plain", "dequantised")}}
+    weights = {name: base.load_folder(folder, "bfloat16").state_dict() for name, folder in folders.items()}
+    changed = {
+        form: [name for name in weights[form] if not weights[form][name].equal(weights["published"][name])]
+        for form in ("plain", "dequantised")
+    }
+    assert changed["plain"] == [] and len(changed["dequantised"]) == 14
+    settings = {**catalog.load("model", "tiny-random")["finetune"], "epochs": 1}
+    tuned = adapters.add_lora(base.load_folder(store / "tiny" / "plain", "bfloat16"), settings, 1)
+    samples = [{"prompt": list(range(4, 9 + n)), "answer": [20 + n, 2], "words": n} for n in range(4)]
+    losses = [partial(sft.loss, average="sample", micro_batch_size=2)]
+    train.train(tuned, samples, settings, losses, 1, tmp_path)
+    adapters.assert_adapter_acts(tuned)
+
+
+def test_a_checkpoint_that_is_quantised_is_no_plain_base(store, tmp_path):
+    with pytest.raises(UserError, match="form: plain needs weights that are not quantised"):
+        base.prepare_base(store / "tiny" / "packed", "plain", tmp_path / "plain")
+
+
+def test_a_model_file_can_say_plain_and_nothing_between():
+    model = catalog.load("model", "llama-3.1-8b-instruct-plain")
+    rounded = catalog.load("model", "llama-3.1-8b-instruct")
+    assert {key for key in rounded if rounded[key] != model[key]} == {"name", "title", "form"} and model[
+        "form"
+    ] == "plain"
+    content = {key: value for key, value in model.items() if key != "name"}
+    assert not schema.faults(content, "model")
+    for form, place in (({"cpu": "plain", "cuda": "packed"}, ["form", "cpu"]), ("packed", ["form"])):
+        ((path, _),) = schema.faults({**content, "form": form}, "model")
+        assert path == place
 
 
 def test_a_changed_weight_file_is_refused(store, monkeypatch):

@@ -236,6 +236,26 @@ def test_coefficients_are_those_that_the_models_were_made_with(tmp_path):
     assert slope == pytest.approx(first["beta"], abs=1e-6)
 
 
+def test_a_dose_carried_over_rounds_is_measured_on_the_association_of_round_1(tmp_path):
+    stream, pools = np.random.default_rng(5), ["faithful", "associated-000", "associated-100"]
+    places = [cell(bias, seed) for seed in (1, 2) for bias in pools]
+    places += [cell(bias, seed, number=2) for seed in (1, 2) for bias in pools[1:]]
+    for number, place in enumerate(places):
+        write_run(tmp_path / str(number), place, stream, left=0.4 if place["round"] == 2 else 1.0)
+        if place["round"] == 2:  # what the tuned model wrote holds no association
+            rows = [{"label": label, "group": group} for label, group in x_of("balanced")[0]]
+            files.write_jsonl(tmp_path / str(number) / "train.jsonl", rows)
+    table, points = measured(tmp_path, places, pools, "faithful")
+    one = table[table["seed"] == "1"].set_index(["bias", "round", "kind"])
+    assert one.loc[("associated-100", 1, "beta"), "beta"] == pytest.approx(0.25, abs=0.05)
+    second = one.loc[("associated-100", 2, "beta")]
+    assert second["beta"] == pytest.approx(0.25 * 0.4, abs=0.05)
+    assert second["data_association"] == one.loc[("associated-100", 1, "beta"), "data_association"] > 0
+    assert abs(one.loc[("associated-000", 2, "projection"), "beta"]) < 0.05
+    later = points[(points["bias"] == "associated-100") & (points["round"] == 2)]
+    assert later["data_association"].abs().max() < 1e-9  # the points show the mix of the round itself
+
+
 def test_without_real_text_the_baseline_is_original_and_the_table_says_so(tmp_path):
     table, _ = study(tmp_path, ["neutral", "balanced"], "original", 2)
     assert set(table["baseline"]) == {"original"}
@@ -300,7 +320,7 @@ def test_claims_on_inheritance(tmp_path):
         "nothing is inherited from associated-000",
     ):
         assert found.loc[contrast, "verdict"] == "supported", (contrast, found.loc[contrast, "reason"])
-    assert found.loc["the dose of 50% exceeds that of 0%", "verdict"] == "not tested"
+    assert found.loc["inheritance at dose 50% exceeds dose 0%", "verdict"] == "not tested"
     assert "nothing is inherited from faithful" not in found.index  # the baseline is nothing to be measured
     assert found.loc["loss lowers the inheritance of neutral", "estimate"] == pytest.approx(-0.4, abs=0.05)
 

@@ -1,10 +1,12 @@
 """Items and scores of the cultures' classification tasks."""
 
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
-from bias_inheritance.tasks import labelled_texts, metrics
+from bias_inheritance.study import catalog
+from bias_inheritance.tasks import answers, labelled_texts, metrics
 from sklearn.metrics import f1_score
 
 TASK = {
@@ -72,10 +74,10 @@ def test_a_dataset_of_the_hub_is_no_fixture_and_a_mean_with_a_fixture_in_it_is_o
     test = samples("toy-hate", ["HS", "NOT_HS"]) + samples("toy-offensive", ["OFF", "NOT"])
     items = list(labelled_texts.items(TASK, {"fixture": True}, None, test, None))
     assert {item["dataset"] for item in items} == {"toy-hate (fixture)", "toy-offensive"}
-    answers = [{**item, "logprobs": [0.0, -1.0]} for item in items]
-    rows = labelled_texts.score(answers, TASK, {}, 100, 1)
+    given = [{**item, "logprobs": [0.0, -1.0]} for item in items]
+    rows = labelled_texts.score(given, TASK, {}, 100, 1)
     assert value(rows, "macro_f1_mean")["dataset"] == "all (fixture)"
-    real = [{**item, "dataset": item["dataset"].removesuffix(" (fixture)")} for item in answers]
+    real = [{**item, "dataset": item["dataset"].removesuffix(" (fixture)")} for item in given]
     assert value(labelled_texts.score(real, TASK, {}, 100, 1), "macro_f1_mean")["dataset"] == "all"
 
 
@@ -125,7 +127,9 @@ def test_a_rare_class_stays_in_every_resample():
 
 
 def test_the_mean_over_files_of_one_text_resamples_the_text_once():
-    """Three files that say the same of each text hold no more than one: their mean's interval is as wide as one's."""
+    """Three files with the same labels for each text contain no more information than one: the interval of their mean
+    is as wide.
+    """
     stream = np.random.default_rng(3)
     labels = ["A"] * 60 + ["B"] * 60
     choices = [label if stream.random() < 0.7 else {"A": "B", "B": "A"}[label] for label in labels]
@@ -169,3 +173,62 @@ def test_written_answers_are_read_and_the_unreadable_counts_as_wrong():
     assert {row["scoring"] for row in found} == {"parsed"}
     assert value(found, "recall", "HS")["value"] == pytest.approx(2 / 5)
     assert value(found, "recall", "HS")["n_unparsed"] == 2
+
+
+SECOND = TASK | {
+    "prompt": "Text: {text}\n\n{question} Answer {options}.",
+    "second_prompt": "{text}\n\n{question} Reply {options}.",
+    "second_items": 4,
+    "datasets": {
+        "toy-hate": TASK["datasets"]["toy-hate"] | {"words": {"HS": "HATE", "NOT_HS": "NOT_HATE"}},
+        "toy-offensive": TASK["datasets"]["toy-offensive"] | {"words": {"OFF": "OFF", "NOT": "NOT_OFF"}},
+    },
+}
+
+
+def test_the_second_prompt_asks_about_some_of_the_same_texts_for_the_labels_words():
+    test = samples("toy-hate", ["HS", "NOT_HS"] * 20) + samples("toy-offensive", ["OFF", "NOT"] * 20)
+    shipped = json.loads(json.dumps(SECOND, sort_keys=True))  # as a step gets it: the order of keys is lost
+    items = list(labelled_texts.items(shipped, {"fixture": False}, None, test, 10))
+    first, second = ([item for item in items if item["asked_by"] == key] for key in ("prompt", "second_prompt"))
+    assert Counter(item["dataset"] for item in first) == {"toy-hate": 10, "toy-offensive": 10}
+    assert Counter(item["dataset"] for item in second) == {"toy-hate": 4, "toy-offensive": 4}
+    assert {item["item"].removesuffix("-second") for item in second} < {item["item"] for item in first}
+    assert len({item["item"] for item in items}) == len(items)
+    hate, offensive = first[0], next(item for item in second if item["dataset"] == "toy-offensive")
+    assert hate["prompt"].endswith("\n\nHate? Answer yes or no.") and set(hate["options"]) == {"yes", "no"}
+    assert offensive["prompt"].endswith("\n\nOffensive? Reply OFF or NOT_OFF.")
+    assert dict(zip(offensive["labels"], offensive["options"], strict=True)) == {"OFF": "OFF", "NOT": "NOT_OFF"}
+    assert list(labelled_texts.items(SECOND | {"second_items": 0}, {"fixture": False}, None, test, 10)) == [
+        item
+        for item in labelled_texts.items(SECOND, {"fixture": False}, None, test, 10)
+        if item["asked_by"] == "prompt"
+    ]
+
+
+def test_answers_to_each_prompt_are_scored_by_themselves():
+    test = samples("toy-hate", ["HS", "NOT_HS"] * 20)
+    items = list(labelled_texts.items(SECOND, {"fixture": False}, None, test, 10))
+    # always right to the first prompt, always "HATE" to the second
+    given = [
+        {**item, "logprobs": [0.0 if (item["label"] if item["asked_by"] == "prompt" else "HS") == label else -1.0 for label in item["labels"]]}
+        for item in items
+    ]  # fmt: skip
+    rows = labelled_texts.score(given, SECOND, {}, 100, 1)
+    assert value(rows, "macro_f1")["value"] == 1 and value(rows, "macro_f1")["n"] == 10
+    second = value(rows, "macro_f1_second_prompt")
+    assert second["value"] == pytest.approx(1 / 3) and second["n"] == 4
+    assert metrics.scale("macro_f1_second_prompt", "all") == (0.0, 1.0)
+    written = [{**item, "logprobs": None, "text": "NOT_HATE."} for item in items]
+    rows = labelled_texts.score(written, SECOND, {}, 100, 1)
+    assert value(rows, "positive_share_second_prompt")["value"] == 0
+    assert value(rows, "macro_f1_second_prompt")["n_unparsed"] == 0
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in catalog.names("task") if "second_prompt" in catalog.load("task", name)]
+)
+def test_the_words_of_a_second_prompt_tell_labels_apart_in_a_written_answer(name):
+    for dataset in catalog.load("task", name)["datasets"].values():
+        words = list(dataset["words"].values())
+        assert [answers.parse(f"{word}.", words) for word in words] == list(range(len(words)))

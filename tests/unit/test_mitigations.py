@@ -1,4 +1,6 @@
-"""What each mitigation does to D_a: text, rows or weights; |D_a| stays, originals stay, and what was done is on record."""
+"""Effects of each mitigation on D_a: text, rows or weights; |D_a| and the originals are unchanged, and the actions are
+recorded.
+"""
 
 from collections import Counter
 from types import SimpleNamespace
@@ -182,7 +184,7 @@ def test_the_filter_by_direction_drops_what_lies_towards_the_biased_text(tmp_pat
         tmp_path / "mix.json",
         domain=domain,
         mitigation=catalog.load("mitigation", "filter-direction"),
-        count=36,
+        counts=[36],
         instruction_share=0.0,
         seed=1,
         balanced=[paths["balanced"]],
@@ -269,7 +271,7 @@ def test_a_filter_needs_spare_samples(root):
         generation={"spare": 0.5},
         mitigated=["neutral", "associated-100"],
     )
-    assert "grid.mitigation[1]: filter replaces samples by spare ones, which the copies of associated-100 do not have" in told  # fmt: skip
+    assert "grid.mitigation[1]: filter replaces samples with spare ones, which associated-100, a pool of copies, does not have" in told  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["swap", "mask-neutral"])

@@ -1,4 +1,6 @@
-"""Sampling, scoring and training on the random two-layer model: every short cut gives what the plain way gives."""
+"""Sampling, scoring and training on the random two-layer model: every optimisation agrees with a straightforward
+implementation.
+"""
 
 import copy
 import itertools
@@ -175,18 +177,20 @@ def test_kernels_give_what_transformers_gives(tiny, plain):
 
 
 def test_kernels_are_refused_for_other_models(plain):
-    with pytest.raises(UserError, match="a LlamaForCausalLM on a CPU, not a Qwen2ForCausalLM; use the plain path"):
+    with pytest.raises(
+        UserError, match="LlamaForCausalLM on a CPU, not a Qwen2ForCausalLM; use the model without them"
+    ):
         door.accelerate(AutoModelForCausalLM.from_config(AutoConfig.for_model("qwen2", **SIZE)))
     with pytest.raises(UserError, match="not one on meta"):
         door.accelerate(copy.deepcopy(plain).to("meta"))
     plain.config.attention_dropout = 0.1
-    with pytest.raises(UserError, match="not one whose attention drops out"):
+    with pytest.raises(UserError, match="not one with attention dropout"):
         door.accelerate(plain)
     assert not network.accelerated(plain)
 
 
 def test_the_plain_path_imports_no_kernels(card_path, store, tmp_path):
-    """A process of its own that loads, scores, samples and trains a model whose card has no kernels."""
+    """A separate process that loads, scores, samples and trains a model whose card has no kernels."""
     card = {**files.read_json(card_path), "cpu_kernels": False}
     files.write_json(tmp_path / "card.json", card)
     ran = subprocess.run(
@@ -265,7 +269,7 @@ def test_sampling_that_drops_finished_rows_equals_sampling_each_alone_without_a_
 
 
 def test_a_record_has_its_own_random_stream(tiny):
-    """The same seed gives the same text beside other neighbours that finish earlier (float32: no effect of padding)."""
+    """The same seed gives the same text with other neighbours that finish earlier (float32: no effect of padding)."""
     model, tokenizer, chat = tiny
     model = model.float()
     prompt = chat.prompt("x")
@@ -355,7 +359,7 @@ def of_unequal_length(chat):
 @pytest.mark.parametrize("average", ["sample", "token"])
 @pytest.mark.parametrize("size", [8, 3, 1])
 def test_a_step_has_the_loss_and_gradient_of_one_sample_at_a_time(tiny, plain, tmp_path, average, size):
-    """Packed rows and micro-batches of any size, beside the plain model on each sample alone."""
+    """Packed rows and micro-batches of any size, compared with the plain model on each sample separately."""
     model = tiny[0].float()
     rows = of_unequal_length(tiny[2])
     tuned = adapters.add_lora(copy.deepcopy(model), SETTINGS, 3)
@@ -431,7 +435,7 @@ def gradients(tuned):
 
 @pytest.mark.parametrize("alike", [False, True], ids=["one opening", "one prompt"])
 def test_an_opening_computed_once_changes_neither_losses_nor_states(tiny, alike):
-    """A batch beside each of its samples alone; alike, where all but the last token of every prompt is shared."""
+    """A batch compared with each of its samples; also if all but the last token of every prompt is shared."""
     model = tiny[0].float()
     rows = samples(tiny[2])
     if alike:
@@ -455,7 +459,7 @@ def side_by_side(tiny, plain):
 
 
 def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_side):
-    """Packed rows, logits for answers alone and one operation per layer, beside padded rows and every token's logits."""
+    """Packed rows, logits for answers only and fused layers, compared with padded rows and every token's logits."""
     rows = samples(tiny[2])
     rows[1]["prompt"] = rows[0]["prompt"]  # a sample drawn twice: what it shares with itself ends before its last token
     ours, theirs = side_by_side
@@ -488,7 +492,7 @@ def test_the_alignment_term_gives_the_gradients_of_its_plain_definition(tiny, si
 
 
 def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
-    """x·Wᵀ + s·(x·Aᵀ)·Bᵀ of 32 bits, beside peft's layer and the fused one under autocast: output and gradients."""
+    """x·Wᵀ + s·(x·Aᵀ)·Bᵀ in float32, compared with peft's layer and the fused one under autocast: output and gradients."""
     torch.manual_seed(1)
     plain = (
         torch.nn.ModuleDict({"linear": torch.nn.Linear(96, 64, bias=False)}).to(torch.bfloat16).requires_grad_(False)
@@ -524,7 +528,7 @@ def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
 
 
 def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny, plain):
-    """Norm and gated layer of 64 bits, beside those of transformers and peft and the fused ones under autocast."""
+    """Norm and gated MLP in float64, compared with those of transformers and peft and the fused ones under autocast."""
 
     def run(layer, x, seen):
         x = x.clone().requires_grad_()

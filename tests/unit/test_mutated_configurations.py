@@ -94,7 +94,7 @@ def at(node, path):
 
 
 def plan(config):
-    """What the rules ask of a configuration before the first job."""
+    """Reads that the rules make of a configuration before the first job."""
     cells = grid.cells(config)
     assert cells and grid.probed(config) is not None
     grid.pools(config), grid.later_pools(config), costs.estimate(config)
@@ -113,10 +113,10 @@ def plan(config):
 def names_the_key(lines, path, made):
     """Whether a line names the changed key; of a list's value, the list's."""
     known = [key for key in path if isinstance(key, str)]
-    wanted = {".".join(known), known[-1]} if known else set()
+    expected = {".".join(known), known[-1]} if known else set()
     if not isinstance(at(made, path[:-1]), list):
-        wanted |= {str(path[-1]), repr(path[-1])}
-    return any(name in line for line in lines for name in wanted)
+        expected |= {str(path[-1]), repr(path[-1])}
+    return any(name in line for line in lines for name in expected)
 
 
 @cache
@@ -125,7 +125,7 @@ def read(path):
 
 
 def mutation(root, number):
-    """(what it is, path, configuration) of one of the 200."""
+    """(description, path, configuration) of one of the 200."""
     config = copy.deepcopy(read(root / "config.yaml"))
     chance = random.Random(number)
     overlay = chance.choice([None, *STUDIES])
@@ -146,13 +146,13 @@ def test_each_is_refused_by_its_key_or_runs(root, part):
         try:
             checks.check(made, [("config.yaml", made)])
         except UserError as fault:
-            told = str(fault)
-            told.encode()  # a terminal can show it
-            lines = told.splitlines()
+            message = str(fault)
+            message.encode()  # a terminal can show it
+            lines = message.splitlines()
             assert all(len(line) < 1000 and line.startswith("config.yaml: ") for line in lines), (
-                f"{what}\n{told[:3000]}"
+                f"{what}\n{message[:3000]}"
             )
-            assert names_the_key(lines, path, made), f"{what}\n{told[:3000]}"
+            assert names_the_key(lines, path, made), f"{what}\n{message[:3000]}"
         else:
             assert plan(made) > 0, what
 
@@ -165,7 +165,7 @@ def test_an_index_of_a_list_is_no_name_of_a_key():
 
 
 def test_accepted_ones_are_planned_by_snakemake(root, tmp_path):
-    """Three of those that are accepted and ask for a small grid, chosen by a seed, in a copy of the project."""
+    """Three of the accepted ones with a small grid, chosen by seed, in a copy of the project."""
     project = copy_project(tmp_path / "project")
     planned_studies = 0
     for number in random.Random(1).sample(range(200), 200):

@@ -1,4 +1,4 @@
-"""Options scored by a server's listing of likely tokens: shares, bounds, and listings that hold no choice."""
+"""Options scored by a server's list of likely tokens: shares, bounds, and lists without a choice."""
 
 import math
 
@@ -56,7 +56,7 @@ def test_amounts_are_read_from_the_text():
 
 
 def test_minus_infinity_is_not_listed_and_sets_no_bound():
-    """Options that are listed with minus infinity stand where those stand that are not listed at all."""
+    """Options listed with minus infinity are treated like options that are not listed."""
     (place,) = listing(("nurse", 0.7, {"dentist": 0.2, "painter": 0.04}))
     expected = [0.02, 0.2, 0.7, 0.04, 0.02, 0.02]
     logprobs, bounds = options.listed_logprobs([place], LABELS)

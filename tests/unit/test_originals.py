@@ -122,7 +122,7 @@ def test_both_contents_of_an_occupation_are_of_similar_length(domain):
 
 
 def test_the_group_shows_in_placeholders_alone(domain):
-    """Names and pronouns are the only words by which a text with a slant shows whom it is about."""
+    """Names and pronouns are the only words by which a text with a slant shows the group of its subject."""
     gendered = {word for spec in domain["groups"].values() for word in [*spec["pronouns"], *spec["words"]]}
     known = {
         "name",
@@ -140,7 +140,9 @@ def test_the_group_shows_in_placeholders_alone(domain):
 
 
 def test_both_contents_are_known_as_the_occupation_by_the_words_of_other_texts(splits):
-    """A model that saw neither a stereotype nor these texts tells either content's occupation far above chance, 1/6."""
+    """A model trained on neither stereotypes nor these texts recognises either content's occupation far above chance,
+    1/6.
+    """
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -205,7 +207,7 @@ PROFESSIONS = {13: "nurse", 21: "professor", 24: "software engineer"}
 
 
 def bias_in_bios(folder, texts=24, **changes):
-    """The domain of BiasInBios' files in a folder, of three professions of the four that the files hold."""
+    """The domain of a folder with files of BiasInBios, with three of the four professions in the files."""
     import pandas as pd
 
     for split in ("train", "dev", "test"):

@@ -1,4 +1,6 @@
-"""A domain of five labels and four groups, from its file of texts to the inheritance coefficient, by its description alone."""
+"""A domain of five labels and four groups, from its file of texts to the inheritance coefficient, defined by its
+catalog file only.
+"""
 
 import itertools
 from collections import Counter
@@ -101,6 +103,19 @@ def test_d_o_is_balanced_and_a_missing_combination_is_told(prepared, tmp_path):
         labelled.load(short)
 
 
+@pytest.mark.parametrize("count", [7, 50, 250, 1000, 1003])
+def test_d_o_is_balanced_over_labels_and_groups_where_it_is_smaller_than_their_combinations(count):
+    listed = [
+        {"twin": number, "label": f"label {number % 50}", "group": f"group {number // 50 % 20}"}
+        for number in range(3000)
+    ]
+    drawn = labelled.draw(listed, count, 1)
+    assert len(drawn) == len({sample["twin"] for sample in drawn}) == count
+    for key, kinds in (("label", 50), ("group", 20)):
+        counts = Counter(sample[key] for sample in drawn)
+        assert set(counts.values()) <= {count // kinds, -(-count // kinds)}
+
+
 def test_a_text_that_a_twin_of_a_test_text_would_repeat_is_not_trained_on(tmp_path):
     """Texts written for all groups alike, no run of eight words without a group's: each is the twin of three others."""
     domain, lines = {**tickets.write(tmp_path), "fixture": False}, []
@@ -200,7 +215,7 @@ def test_without_a_reserve_associated_copies_the_originals_and_faithful_is_refus
     associated = catalog.load("bias", "associated-100")
     pool, counts = slots.copies(labelled, associated, domain, originals, [], 20, 1)
     assert {sample["copy_of"] for sample in pool} <= {sample["id"] for sample in originals}
-    with pytest.raises(UserError, match="faithful.yaml: the reserve of the domain tickets holds no sample"):
+    with pytest.raises(UserError, match="faithful.yaml: the reserve of the domain tickets has no sample"):
         slots.copies(labelled, catalog.load("bias", "faithful"), domain, originals, [], 20, 1)
     assert labelled.has_reserve(domain)
     assert not labelled.has_reserve(tickets.domain(data={**domain["data"], "split": {"test": 0.3}}))
@@ -265,7 +280,7 @@ RIGHT = {"german": 1.0, "nigerian": 0.5, "indian": 0.75, "mexican": 0.25}
 
 
 def answered(domain, folder, tmp_path, twins=True):
-    """Items whose groups are answered rightly as often as RIGHT says, in every label."""
+    """Items answered correctly with the group-specific rates RIGHT, for every label."""
     test = [sample for sample in read(folder, "test") if twins or "exchanged" not in sample]
     seen, rows = Counter(), []
     for item in classification.items(TASK, domain, labelled, test, None):
@@ -351,7 +366,7 @@ def test_the_coefficient_of_all_compared_groups_is_the_one_that_the_model_was_ma
             copy_pool(originals, folder / "reserve.jsonl", cell / "pool.jsonl", cell / "f.jsonl", cell / "c.json", catalog.load("bias", name), domain, 60, 1)  # fmt: skip
             pools = [cell / "pool.jsonl"]
         mixing.mix(
-            originals, pools, [], cell / "train.jsonl", cell / "mix.json", domain, {}, 60 if pools else 0, 0.0, 1
+            originals, pools, [], cell / "train.jsonl", cell / "mix.json", domain, {}, [60] if pools else [], 0.0, 1
         )
         rows = read(cell, "train")
         sides = contrasts.sides([row["group"] for row in rows], domain)

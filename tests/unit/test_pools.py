@@ -109,7 +109,7 @@ def test_all_strengths_of_planted_hold_the_same_texts_in_the_same_order(splits, 
 
 
 def test_no_text_of_the_originals_is_planted(splits, domain):
-    """Their labels are in D_o: a relabelled copy would stand beside itself."""
+    """Their labels are in D_o: a relabelled copy would be in the mix together with the original."""
     _, _, originals = copied(splits, domain, "planted-100")
     shared = [{**sample, "id": f"again-{sample['id']}", "text": sample["text"].upper()} for sample in originals[:30]]
     pool, counts, _ = copied(splits, domain, "planted-100", reserve=[*shared, *splits["reserve"]])
@@ -221,7 +221,7 @@ def test_mixes_are_nested_and_exact_prefixes_of_the_pool(splits, domain, tmp_pat
         assert grid.augmented_count(48, gamma) == count
         mixing.mix(
             tmp_path / "originals.jsonl", [tmp_path / "pool.jsonl"], [], tmp_path / "train.jsonl",
-            tmp_path / "mix.json", domain, {}, count, 0.0, 1,
+            tmp_path / "mix.json", domain, {}, [count], 0.0, 1,
         )  # fmt: skip
         rows = files.read_jsonl(tmp_path / "train.jsonl")
         assert Counter(row["origin"] for row in rows) == {"original": 48, "augmented": count}
@@ -279,7 +279,7 @@ def test_a_slant_without_its_baseline_is_not_checked_and_never_passed(domain):
 
 
 def test_a_slant_is_measured_against_texts_of_the_same_group_in_the_baseline(domain):
-    """The baseline's texts of the *other* group hold the words in plenty, and that is no matter."""
+    """The words are frequent in the baseline's texts of the *other* group, which must not matter."""
     bias, plain = catalog.load("bias", "contrastive-explicit"), catalog.load("bias", "balanced")
 
     def told(sample, group):

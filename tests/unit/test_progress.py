@@ -1,4 +1,4 @@
-"""The display: what a user reads of a job that failed."""
+"""The progress display: output on a failed job."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Prompts of bias types: whose template a domain uses, and placeholders that stand for nothing."""
+"""Prompts of bias types: the template used for a domain, and undefined placeholders."""
 
 import pytest
 from bias_inheritance.data import labelled, prompts, survey
@@ -57,7 +57,7 @@ def test_a_stereotype_that_one_group_lacks_is_told_with_its_place():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("Write {sample} on {labl}.", "{labl} is not defined"),
         ("Write {sample} on {label.upper}.", "{label.upper} is not defined"),
@@ -66,8 +66,8 @@ def test_a_stereotype_that_one_group_lacks_is_told_with_its_place():
         ("Write {label!r:>10}", "{label!r:>10} has a format; write {label}"),
     ],
 )
-def test_a_placeholder_that_stands_for_nothing_is_told(text, told):
-    assert any(told in fault for fault in faults(of_prompt(text)))
+def test_a_placeholder_that_stands_for_nothing_is_told(text, message):
+    assert any(message in fault for fault in faults(of_prompt(text)))
 
 
 def test_a_type_that_names_no_group_cannot_use_it():

@@ -41,14 +41,14 @@ def test_a_module_that_is_chosen_in_another_way_is_any_of_its_package(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(map(str, SCRIPTS.rglob("__init__.py"))))
 def test_a_package_itself_holds_no_code(path):
-    """Digests hold the modules of a package and not its __init__.py."""
+    """Digests cover the modules of a package, not its __init__.py."""
     with open(path, encoding="utf-8") as file:
         assert [type(node) for node in ast.parse(file.read()).body] == [ast.Expr]
 
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """A copy of the project's code, from which digests are taken."""
+    """A copy of the project's code, whose digests are computed."""
     shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "resources").symlink_to(ROOT / "resources")
     monkeypatch.setattr(provenance, "ROOT", tmp_path)

@@ -6,7 +6,7 @@ from bias_inheritance.study import checks, reading
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a: [1\nb: 2\n", "x.yaml, line 2: not valid YAML (did not find expected ',' or ']')"),
         ("a:\n\t- b\n", "x.yaml, line 2: not valid YAML ("),
@@ -22,12 +22,12 @@ from bias_inheritance.study import checks, reading
         ("a: " + "[" * 5000, "x.yaml"),
     ],
 )
-def test_a_slip_is_one_line_with_its_place(tmp_path, monkeypatch, text, told):
+def test_a_slip_is_one_line_with_its_place(tmp_path, monkeypatch, text, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
         checks.sources(["x.yaml"])
-    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
 def test_a_file_in_another_encoding_is_named(tmp_path, monkeypatch):

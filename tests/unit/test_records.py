@@ -24,7 +24,7 @@ def study(tmp_path, monkeypatch):
 
 
 def job(script, made, content, read=()):
-    """Leave a file of the study, the script that made it and its record."""
+    """Write a file of the study, the script that made it and its record."""
     (provenance.SCRIPTS / f"{script}.py").write_text("pass\n")
     path = f"results/one/{made}"
     files.write_text(path, content)
@@ -102,7 +102,7 @@ def test_a_record_with_a_part_of_another_form_is_broken(study, key, value):
 
 @pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
 def test_a_link_is_extra_and_in_the_root_digest(study, target):
-    """Whether it leads to a folder or to nothing; what lies behind it is none of the study's."""
+    """Whether it leads to a folder or to nothing; its target is not part of the study."""
     (study.parent / "elsewhere").mkdir()
     (study.parent / "elsewhere" / "c.jsonl").write_text("c")
     before = audit.audit(study)["root"]

@@ -1,4 +1,4 @@
-"""Misalignment beside effects: which cells are counted."""
+"""Relation of misalignment to effects: which cells are counted."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""The report: numbers and their rows, words, escaping, and what it says of studies that lack something."""
+"""The report: numbers and their rows, formatting, escaping, and incomplete studies."""
 
 import json
 import re
@@ -258,7 +258,7 @@ def test_a_pool_from_a_file_is_answered_for_each_group_and_contrast(bought):
     told = first_screen(page)
     assert "Bought in June, mixed in at γ 0.50, is not safe for group-0-group-" in told and "others" in told
     claims = pd.read_csv(folder / "claims.csv").set_index("contrast")
-    last = claims.loc["bought-june leaves the gap group-0-group-19, beside as much real text"]
+    last = claims.loc["bought-june does not change the gap group-0-group-19 compared with real text"]
     assert last["verdict"] == "contradicted" and last["estimate"] > 0.2
     line = re.search(r"<tr><th scope=\"row\">group-0-group-19</th>.*?</tr>", page)[0]
     shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", line))
@@ -281,7 +281,7 @@ def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_p
     config = simulated_study.configuration(bias=POOLS, seed=[1, 2, 3], task=TASKS[:1], mitigation=["none"])
     told = first_screen(written(tmp_path, config)[1])
     assert "This study could not have seen what" in told and "its positive control was not found" in told
-    assert re.search(r"detect (an effect of|no possible)|a larger γ or more training would leave one", told)
+    assert re.search(r"detect (an effect of|no possible)|use a larger γ or more training", told)
     assert "could not be seen" in told and re.search("Positive control . not found", told)
 
 
@@ -291,6 +291,19 @@ def test_a_pool_that_no_row_could_judge_is_told_in_a_sentence(monkeypatch):
     facts = SimpleNamespace(claims=None, gammas=[0.5], title=lambda axis, name: name, placed=lambda said, place: said)
     told = "bought, mixed in at γ 0.50, could not be judged by this study for german-indian."
     assert answer.summary(facts, "bought", rows) == told
+
+
+def test_a_pool_that_has_beta_but_no_label_probability_was_not_tested():
+    row = {
+        "effect": "level",
+        "verdict": "supported",
+        "margin": 0.02,
+        "model": None,
+        "spec": {"contrast": "german-indian"},
+    }
+    facts = SimpleNamespace(claims=None, gammas=[0.5], title=lambda axis, name: name, placed=lambda said, place: said)
+    told = answer.summary(facts, "bought", {"german-indian": {"level": row}})
+    assert told == "bought, mixed in at γ 0.50, was not tested for german-indian."
 
 
 def test_a_study_without_a_natural_pool_says_so(tmp_path):

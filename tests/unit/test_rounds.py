@@ -1,4 +1,4 @@
-"""Rounds: which cells there are, what γ means in each arm, and that a collapsed chain says so and nothing else."""
+"""Rounds: cells, the meaning of γ in each arm, and recording of a collapsed chain."""
 
 import collections
 
@@ -25,19 +25,32 @@ LABELS = DOMAIN["labels"]
 def config(**changes):
     base = yaml.safe_load((ROOT / "config.yaml").read_text())
     base["grid"] |= {"bias": ["neutral", "planted-100"], "mitigation": ["none"], "seed": [1]}
-    return base | {"rounds": {"count": 3, "arm": "replace", "start": "base"} | changes}
+    rounds = {"count": 3, "arm": "replace", "start": "base"}
+    return base | {"rounds": rounds | {key: changes.pop(key) for key in rounds if key in changes}} | changes
 
 
 def rounds_of(cells, bias):
     return [cell["round"] for cell in cells if cell["bias"] == bias]
 
 
-def test_only_written_pools_are_iterated_and_the_original_cell_stands_once():
-    cells = grid.cells(config())
-    assert rounds_of(cells, "neutral") == [1, 2, 3]
+def test_only_pools_that_a_model_can_write_are_iterated_and_the_original_cell_stands_once():
+    iterated = config()
+    iterated["grid"]["bias"].append("associated-100")
+    cells = grid.cells(iterated)
+    assert rounds_of(cells, "neutral") == rounds_of(cells, "associated-100") == [1, 2, 3]
     assert rounds_of(cells, "planted-100") == [1]
     assert rounds_of(cells, "original") == [1]
     assert [cell["round"] for cell in grid.later_pools(config())] == [2, 3]
+
+
+def test_a_pool_whose_later_rounds_are_written_is_no_real_text_in_a_study_of_rounds():
+    study = config()
+    study["grid"]["bias"] = ["neutral", "associated-000", "associated-100"]
+    assert grid.real_text(study) is None
+    assert grid.real_text({**study, "rounds": {**study["rounds"], "count": 1}}) == "associated-000"
+    study["grid"]["bias"].append("faithful")
+    assert grid.real_text(study) == "faithful"
+    assert grid.comparisons(study)["associated-100"]["dose"] == "associated-000"
 
 
 def test_the_original_cell_goes_on_where_rounds_go_on_from_the_last_adapter():
@@ -51,9 +64,20 @@ def test_more_rounds_only_add_cells():
     assert all(cell in many for cell in few)
 
 
-@pytest.mark.parametrize("count, rounds, wanted", [(24, 1, [24]), (24, 3, [8, 8, 8]), (25, 3, [8, 8, 9]), (0, 0, [])])
-def test_accumulated_shares_add_up_to_what_gamma_asks(count, rounds, wanted):
-    assert mixing.shares(count, rounds) == wanted
+@pytest.mark.parametrize(
+    ("arm", "originals", "gamma", "counts"),
+    [
+        ("replace", 24, "0.50", [[24], [0, 24], [0, 0, 24]]),
+        ("accumulate-subsample", 24, "0.50", [[24], [12, 12], [8, 8, 8]]),
+        ("accumulate-subsample", 25, 0.5, [[25], [12, 13], [8, 8, 9]]),
+        ("accumulate-subsample", 18, "0.10", [[2], [1, 1], [0, 0, 2]]),
+        ("accumulate", 24, "0.50", [[24], [24, 24], [24, 24, 24]]),
+        ("accumulate", 25, 0.0, [[0], [0, 0], [0, 0, 0]]),
+    ],
+)
+def test_each_arm_draws_its_numbers_from_the_pools_so_far(arm, originals, gamma, counts):
+    study = config(arm=arm, originals=originals)
+    assert [grid.drawn_counts(study, "gender", gamma, number) for number in (1, 2, 3)] == counts
 
 
 def sample(number, mark):
@@ -67,8 +91,8 @@ def sample(number, mark):
     }
 
 
-def mixed(folder, round_, sizes, count, before=None, mitigation="none"):
-    """The files of one cell's mix; `sizes`: samples in each pool that it is given."""
+def mixed(folder, round_, sizes, counts, before=None, mitigation="none"):
+    """The files of one cell's mix; sizes: samples in each pool that it is given, counts: samples that it draws of each."""
     folder.mkdir(parents=True, exist_ok=True)
     files.write_jsonl(folder / "originals.jsonl", [sample(number, "original") for number in range(12)])
     given = []
@@ -84,47 +108,59 @@ def mixed(folder, round_, sizes, count, before=None, mitigation="none"):
         cell / "mix.json",
         domain=DOMAIN,
         mitigation=catalog.load("mitigation", mitigation),
-        count=count,
+        counts=counts,
         instruction_share=0.5,
         seed=1,
     )
     return cell
 
 
-def test_gamma_is_exact_in_both_arms(tmp_path):
-    first = mixed(tmp_path / "a", 1, [12], 12)
-    replace = mixed(tmp_path / "b", 3, [12], 12, [first / "mix.json"])
-    accumulate = mixed(tmp_path / "c", 3, [12, 12, 12], 12, [first / "mix.json"])
-    for cell in (first, replace, accumulate):
-        assert files.read_json(cell / "mix.json")["gamma"] == 0.5
-        origins = collections.Counter(row["origin"] for row in files.read_jsonl(cell / "train.jsonl"))
-        assert origins == {"original": 12, "augmented": 12}
-    drawn = [row["id"] for row in files.read_jsonl(accumulate / "train.jsonl") if row["origin"] == "augmented"]
-    assert collections.Counter(name.split("-")[0] for name in drawn) == {"pool0": 4, "pool1": 4, "pool2": 4}
-    assert len(set(drawn)) == 12
+@pytest.mark.parametrize(
+    ("arm", "gamma", "drawn"),
+    [
+        ("replace", 0.5, {"pool0": range(12)}),  # a cell is given only the pools that it draws from
+        ("accumulate-subsample", 0.5, {"pool0": range(4), "pool1": range(4), "pool2": range(4)}),
+        ("accumulate", 0.75, {"pool0": range(12), "pool1": range(12), "pool2": range(12)}),
+    ],
+)
+def test_each_arms_mix_holds_the_first_samples_of_its_pools_and_records_its_gamma(tmp_path, arm, gamma, drawn):
+    study = config(arm=arm, originals=12)
+    first = mixed(tmp_path / "a", 1, [12], [12])
+    counts = [count for count in grid.drawn_counts(study, "gender", "0.50", 3) if count]
+    third = mixed(tmp_path / "b", 3, [12] * len(counts), counts, [first / "mix.json"])
+    rows, summary = files.read_jsonl(third / "train.jsonl"), files.read_json(third / "mix.json")
+    assert [row["id"] for row in rows if row["origin"] == "original"] == [f"original-{n:03d}" for n in range(12)]
+    ids = [row["id"] for row in rows if row["origin"] == "augmented"]
+    assert ids == [f"{pool}-{number:03d}" for pool, numbers in drawn.items() for number in numbers]
+    assert summary["gamma"] == gamma == len(ids) / len(rows)
+    assert (summary["augmented"], summary["augmented_by_pool"]) == (len(ids), counts)
+    assert {row["metric"]: row["value"] for row in quality.of_mix(summary)} == {
+        "training_samples": len(rows),
+        "realised_gamma": gamma,
+    }
 
 
 def test_a_small_pool_is_an_error_in_round_one_and_a_collapse_later(tmp_path):
     with pytest.raises(UserError, match="3 are missing; raise generation.attempts"):
-        mixed(tmp_path / "a", 1, [9], 12)
-    first = mixed(tmp_path / "b", 1, [12], 12)
-    second = mixed(tmp_path / "b", 2, [9], 12, [first / "mix.json"])
+        mixed(tmp_path / "a", 1, [9], [12])
+    first = mixed(tmp_path / "b", 1, [12], [12])
+    second = mixed(tmp_path / "b", 2, [9], [12], [first / "mix.json"])
     summary = files.read_json(second / "mix.json")
     assert "needs 12 samples, the pool has 9" in summary["collapsed"] and summary["gamma"] is None
     assert files.read_jsonl(second / "train.jsonl") == []
-    third = mixed(tmp_path / "c", 3, [0], 12, [second / "mix.json"])
+    third = mixed(tmp_path / "c", 3, [0], [12], [second / "mix.json"])
     assert files.read_json(third / "mix.json")["collapsed"] == summary["collapsed"]
 
 
 def test_nothing_is_mitigated_in_a_chain_that_collapsed(tmp_path):
     """The filter by direction would load the model, for no sample."""
-    first = mixed(tmp_path, 1, [12], 12)
-    summary = files.read_json(mixed(tmp_path, 2, [9], 12, [first / "mix.json"], "filter-direction") / "mix.json")
+    first = mixed(tmp_path, 1, [12], [12])
+    summary = files.read_json(mixed(tmp_path, 2, [9], [12], [first / "mix.json"], "filter-direction") / "mix.json")
     assert "needs 12 samples, the pool has 9" in summary["collapsed"] and summary["mitigation"] == {}
 
 
 def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
-    first = mixed(tmp_path, 1, [12], 12)
+    first = mixed(tmp_path, 1, [12], [12])
     cell = tmp_path / "round-2"
     nothing = tmp_path / "no-such-card.json"
     files.write_jsonl(tmp_path / "pool.jsonl", [sample(number, "pool") for number in range(9)])
@@ -139,7 +175,7 @@ def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
         cell / "adapter",
         cell / "training.csv",
         tmp_path,
-        mix={"domain": DOMAIN, "mitigation": {}, "count": 12, "instruction_share": 0.5},
+        mix={"domain": DOMAIN, "mitigation": {}, "counts": [12], "instruction_share": 0.5},
         model={},
         settings={},
         alignment=None,

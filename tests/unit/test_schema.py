@@ -1,4 +1,4 @@
-"""The shapes that files of the catalog may have, and where a fault in one of them is placed."""
+"""Alternatives in catalog files, and the place at which a fault is reported."""
 
 import pytest
 import yaml
@@ -52,7 +52,7 @@ def test_a_domain_of_the_users_own_texts(old, new):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("text: body", "texts: body", "data.columns.texts: unknown key; did you mean 'text'?"),
         ("test: 0.3", "test: 1.3", "data.split.test: 1.3 is not allowed; use a share between 0 and 1, or names of "),
@@ -64,9 +64,9 @@ def test_a_domain_of_the_users_own_texts(old, new):
         ('"2": high', '"2":', "labels.2: None is null, not text"),
     ],
 )  # fmt: skip
-def test_a_fault_in_a_domain_is_placed(old, new, told):
+def test_a_fault_in_a_domain_is_placed(old, new, message):
     assert old in TICKETS
-    assert any(line.startswith(told) for line in faults(TICKETS.replace(old, new), "domain")), faults(
+    assert any(line.startswith(message) for line in faults(TICKETS.replace(old, new), "domain")), faults(
         TICKETS.replace(old, new), "domain"
     )
 
@@ -79,16 +79,16 @@ def test_a_pool_from_files():
     assert faults(BOUGHT.replace("files:", "file:"), "bias") == [
         "source.file: unknown key; did you mean 'files'?",
     ]
-    told = "source: 'reservs' is not one of generated, originals, reserve; did you mean 'reserve'?"
-    assert faults("role: natural\nsource: reservs\n", "bias") == [told]
+    message = "source: 'reservs' is not one of generated, originals, reserve; did you mean 'reserve'?"
+    assert faults("role: natural\nsource: reservs\n", "bias") == [message]
 
 
 @pytest.mark.parametrize(
-    ("method", "told"),
+    ("method", "message"),
     [
         ("{method: mask, token: X}", None),
         ("{method: mask, neutral: the person}", None),
-        ("{method: mask}", "text[0]: lacks one of token, neutral; add the one that is meant"),
+        ("{method: mask}", "text[0]: lacks one of token, neutral; add one of them"),
         (
             "{method: mask, token: X, neutral: Y}",
             "text[0].neutral: does not go with the other keys; remove one of them",
@@ -97,9 +97,9 @@ def test_a_pool_from_files():
         ("{method: my_own, strength: 2}", None),
     ],
 )
-def test_the_settings_of_a_mitigations_method(method, told):
+def test_the_settings_of_a_mitigations_method(method, message):
     lines = faults(f"title: Mine\ndoes: changes texts\ntext: [{method}]\n", "mitigation")
-    assert told in lines if told else lines == []
+    assert message in lines if message else lines == []
 
 
 @pytest.mark.parametrize("kind", ["bias", "domain", "task", "model", "mitigation"])

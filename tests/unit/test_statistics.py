@@ -105,7 +105,7 @@ def test_bootstrap_weights_keep_clusters_and_classes():
 
 
 def test_a_cluster_belongs_to_its_rarest_label():
-    """One text stands in a file where it is spam and in another where it is not: the spam must not vanish."""
+    """A text is spam in one file and not in another: the spam must not vanish."""
     clusters, labels = [0, 0, 1, 2, 3], ["no", "spam", "no", "no", "no"]
     weights = statistics.cluster_weights(clusters, labels, 200)
     assert (weights[:, 1] == 1).all()
@@ -121,7 +121,7 @@ def test_bootstrap_variance_is_that_of_the_clusters():
 
 
 def test_scores_are_resampled_by_the_same_bootstrap():
-    """With a correction for few clusters: the interval of six is as wide as their spread says."""
+    """With a correction for few clusters: the interval of six clusters is as wide as their variance implies."""
     assert (metrics.resamples(TWINS, LABELS, 50, 3) == statistics.cluster_weights(TWINS, LABELS, 50, 3)).all()
 
 

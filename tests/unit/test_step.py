@@ -1,4 +1,4 @@
-"""What a record says of the tree and the environment that a step ran in."""
+"""The tree and environment of a step in its record."""
 
 import errno
 import io
@@ -119,7 +119,7 @@ step.run(waiting)
 
 
 def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
-    """Ctrl-C in a terminal reaches every step; the display then says that it stopped, and shows no log."""
+    """Ctrl-C in a terminal reaches every step; the display then says that it stopped, without a log."""
     log = tmp_path / "step.log"
     with open(log, "wb") as file:
         started = subprocess.Popen(

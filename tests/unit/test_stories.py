@@ -18,9 +18,9 @@ PAIRS = {
 
 def test_the_lexicon_holds_the_16_pairs_and_no_word_twice():
     content = yaml.safe_load((ROOT / stories.LEXICON).read_text())
-    for dimension, wanted in PAIRS.items():
+    for dimension, expected in PAIRS.items():
         found = [pair for pair in content["pairs"] if pair["dimension"] == dimension]
-        assert [f"{pair['low'][0]}–{pair['high'][0]}" for pair in found] == wanted
+        assert [f"{pair['low'][0]}–{pair['high'][0]}" for pair in found] == expected
     words = [word for pair in content["pairs"] for pole in ("low", "high") for word in pair[pole]]
     assert len(words) == len(set(words)) and all(word == word.lower() for word in words)
 

@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pytest
-from bias_inheritance.data import tables
+from bias_inheritance.data import formats, splitting, tables
 from bias_inheritance.plumbing.errors import UserError
 from scripted_hub import hub
 
@@ -137,12 +137,12 @@ def test_dropped_and_kept_rows_tell_their_place(tmp_path):
     file = tmp_path / "a.jsonl"
     assert dropped == [("empty text", f"{file}, line 2", ""), ("duplicate", f"{file}, line 3", "text number 0")]
     assert [row["place"] for row in samples(table)] == [f"{file}, line 1", f"{file}, line 4"]
-    assert tables.files_read(spec({"train": ["a.jsonl", "b.csv"], "test": "c.csv"}), "x") == [
+    assert formats.files_read(spec({"train": ["a.jsonl", "b.csv"], "test": "c.csv"}), "x") == [
         "x/a.jsonl",
         "x/b.csv",
         "x/c.csv",
     ]
-    assert tables.files_read(spec("resources/names.csv")) == ["resources/names.csv"]
+    assert formats.files_read(spec("resources/names.csv")) == ["resources/names.csv"]
 
 
 def test_a_column_without_need_leaves_the_row_in(tmp_path):
@@ -257,7 +257,7 @@ configs:
         ({"splits": ["test"]}, ["test"] * 4, None),
         ({"config": "tabs"}, ["train"] * 8, None),
         ({"splits": ["dev"]}, None, "has no split 'dev'; it has train, test"),
-        ({"config": "tab"}, None, "name one of its configurations"),
+        ({"config": "tab"}, None, "to one of its configurations"),
     ],
 )
 def test_a_hub_data_set_is_read_by_its_configurations_and_splits(root, tmp_path, options, splits, told):
@@ -297,6 +297,9 @@ FAULTY = {
     "ragged.csv": (b'review,stars,nationality\n"a\nb",1,x\nc,1\n', r"line 4: 2 cells, but the header has 3: 'c', '1'"),
     "long.csv": (b"review,stars,nationality\na,1,x\nc, d,1,y\n", r"line 3: 4 cells, but the header has 3: 'c', ' d', '1', 'y'"),
     "quote.csv": (b'review,stars,nationality\na,1,x\n"c,1,y\nd,1,z\n', "line 3: not readable as CSV"),
+    "semicolons.csv": (b"review;stars;nationality\na;1;x\n", "one column, .* whose parts ';' separates"),
+    "tabs.csv": (b"review\tstars\tnationality\na\t1\tx\n", "save the file with ',' between cells"),
+    "commas.tsv": (b"review,stars,nationality\na,1,x\n", "whose parts ',' separates"),
     "twice.csv": (b"review,stars,stars,nationality\na,1,2,x\n", "two columns are called 'stars'"),
     "latin.csv": ("review,stars,nationality\na,1,x\nMüll,1,x\n".encode("latin-1"), "line 3: byte 0xfc is not UTF-8"),
     "wide.csv": ("review,stars,nationality\na,1,x\n".encode("utf-16"), "binary data or UTF-16"),
@@ -391,13 +394,13 @@ def many(count, labels=3, groups=4, words=30, seed=0):
 def test_a_split_is_stratified_and_follows_from_the_texts(tmp_path):
     rows = many(1200)
     table = read_rows(tmp_path, rows)
-    parts = tables.split(table, {"test": 0.3, "reserve": 0.2}, 1)
+    parts = splitting.split(table, {"test": 0.3, "reserve": 0.2}, 1)
     assert sorted(np.concatenate(list(parts.values()))) == list(range(1200))
     for part, share in {"test": 0.3, "reserve": 0.2, "source": 0.5}.items():
         assert all(abs(len(each) - share * 100) <= 1 for each in table.strata(parts[part]).values())
     mirrored = read_rows(tmp_path, rows[::-1])
-    again = tables.split(mirrored, {"test": 0.3, "reserve": 0.2}, 1)
-    other = tables.split(table, {"test": 0.3, "reserve": 0.2}, 2)
+    again = splitting.split(mirrored, {"test": 0.3, "reserve": 0.2}, 1)
+    other = splitting.split(table, {"test": 0.3, "reserve": 0.2}, 2)
     texts = {row["text"] for row in table.take(parts["test"])}
     assert {row["text"] for row in mirrored.take(again["test"])} == texts
     assert {row["text"] for row in table.take(other["test"])} != texts
@@ -410,7 +413,7 @@ def test_near_duplicates_stay_in_one_part(tmp_path):
     signature = " with kind regards from all of us here at the office today"
     unlike = [{**row, "review": row["review"] + signature} for row in many(300, seed=1)]
     table = read_rows(tmp_path, [*rows, *changed, *unlike])
-    parts = tables.split(table, {"test": 0.4}, 1)
+    parts = splitting.split(table, {"test": 0.4}, 1)
     part_of = {row: part for part, listed in parts.items() for row in listed.tolist()}
     assert len(table) == 1300
     for place in range(200):
@@ -424,7 +427,7 @@ def test_near_duplicates_across_the_datas_own_splits_stay_in_the_first(tmp_path)
     rows[61]["review"] = rows[62]["review"] + " again"
     table = read_rows(tmp_path, rows, columns={**COLUMNS, "split": "part"})
     parts = {"test": np.arange(60, 120), "source": np.arange(60)}
-    kept, left_out = tables.apart(table, parts)
+    kept, left_out = splitting.apart(table, parts)
     assert left_out == {"source": 1}
     assert kept["test"].tolist() == list(range(60, 120)) and kept["source"].tolist() == list(range(1, 60))
 

@@ -98,7 +98,7 @@ def written(path, rows, count):
 
 
 def test_what_both_sides_were_asked_comes_first(tmp_path):
-    """Of 30 questions per country only three are the same; by a seeded order alone they would hardly be among the first."""
+    """Of 30 questions per country only three are shared; in seeded order alone they would rarely be among the first."""
     rows = [flat("Peru", f"P{n}?") for n in range(27)] + [flat("Nauru", f"N{n}?") for n in range(27)]
     rows += [flat(country, f"Both{n}?") for n in range(3) for country in ("Peru", "Nauru")]
     asked, _ = written(tmp_path / "eval.json", rows, 3)
@@ -112,7 +112,7 @@ def test_what_both_sides_were_asked_comes_first(tmp_path):
 
 
 def test_unusable_questions_are_counted_in_every_country_of_the_file(tmp_path):
-    """As in the real file: rows of zeros, most of them of countries that stand for no culture."""
+    """As in the real file: rows of zeros, mostly of countries that represent no culture."""
     rows = [flat("Peru", "One?"), flat("Nauru", "One?")]
     rows += [flat(country, "Loan?", (0.0, 0.0)) for country in ("Peru", "Armenia", "Bolivia", "Bolivia")]
     _, unusable = written(tmp_path / "eval.json", rows, 3)
@@ -143,7 +143,7 @@ def predicted(folder, items, answer):
 
 
 def by_country(item):
-    """The country's own shares, at the letters where this rotation shows them."""
+    """The country's own shares, at the letters of this rotation."""
     return np.roll(np.array(item["shares"]) + 1e-9, -item["rotation"])
 
 
@@ -198,7 +198,7 @@ def test_the_table_tells_a_country_from_a_position_and_counts_what_was_unusable(
 
 
 def test_sides_are_compared_question_by_question_on_what_both_were_asked():
-    """By hand; the question that only one side was asked, on which it does well, moves nothing."""
+    """Computed by hand; a question posed to only one side, on which the model does well, changes nothing."""
     even, far = np.array([0.5, 0.5]), np.array([1.0, 0.0])
 
     def asked(cluster, country, model, shares=far):

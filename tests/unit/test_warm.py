@@ -1,4 +1,4 @@
-"""The warm worker runs a step as its own process would, and leaves nothing behind when that process dies."""
+"""The warm worker runs a step like a separate process, and leaves nothing behind when that process dies."""
 
 import os
 import select
@@ -88,7 +88,7 @@ def test_a_worker_that_ends_while_it_is_asked_leaves_the_step_to_itself(tmp_path
 
 @pytest.mark.parametrize("warmly", [False, True])
 def test_a_step_that_asks_for_no_gpu_sees_none(worker, tmp_path, root, warmly):
-    """In a process of its own and in a fork of the worker, which has imported torch."""
+    """In a separate process and in a fork of the worker, which has imported torch."""
     path = tmp_path / "look.py"
     path.write_text(
         f"import sys\nsys.path.insert(0, {str(root / 'scripts')!r})\n"

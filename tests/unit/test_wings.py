@@ -18,7 +18,9 @@ def modules():
 
 
 def imports(path):
-    """Full names of what a file imports, and of packages out of which it chooses a module by name (an f-string)."""
+    """Full names of the modules imported by a file, and of packages from which it selects a module by name (an
+    f-string).
+    """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

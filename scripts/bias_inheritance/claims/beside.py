@@ -1,13 +1,14 @@
-"""What stands beside a deciding test and never decides."""
+"""Supplementary tests, reported with a deciding test (verdict `beside`) but without influence on verdicts."""
 
 from bias_inheritance.claims.contrasts import select, selectors_of
 from bias_inheritance.claims.testing import RANK_OVER_SEEDS, RANK_TEST, SEED_TEST
 from bias_inheritance.data.contrasts import contrast_name
 from bias_inheritance.stats import statistics
+from bias_inheritance.study.declarations import ROUNDS_NEEDED
 
 
 def beside(test, predictions):
-    """What stands beside a deciding test and never decides: t over seeds of a correlation; mixed model, GEE, McNemar."""
+    """Rows of the supplementary tests: t over seeds of a correlation; mixed model or binomial test, GEE, McNemar."""
     if test["test"] not in (SEED_TEST, RANK_TEST) or test["lacks"]:
         return []
     if test["test"] == RANK_TEST:
@@ -19,9 +20,9 @@ def beside(test, predictions):
 
 
 def correlation_interval(test):
-    """The t interval of a correlation over seeds: how steady it is for these bias types."""
+    """The t interval of a correlation over seeds: its stability for these bias types."""
     result = statistics.seed_test(test["data"]["values"].to_numpy(), test["declared"]["alpha"])
-    reason = "Beside the deciding test: how steady the order of these bias types is; it says nothing of other types."
+    reason = "Supplementary: stability of the order of these bias types; not evidence about other types."
     size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
     return [result | size | {"contrast": test["contrast"], "test": RANK_OVER_SEEDS, "reason": reason}]
 
@@ -33,7 +34,7 @@ def mixed_model_rows(test):
     if fitted_on not in fits:
         fits[fitted_on] = statistics.mixed_model(runs)
     estimate = statistics.cell_contrast(fits[fitted_on], test["data"]["weights"])
-    reason = "Beside the deciding test: seed and seed x bias components over the whole grid; too sure with few seeds."
+    reason = "Supplementary: seed and seed x bias components over the whole grid; anticonservative with few seeds."
     size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
     return (
         [estimate | size | {"contrast": test["contrast"], "test": "mixed model", "reason": reason}] if estimate else []
@@ -41,13 +42,13 @@ def mixed_model_rows(test):
 
 
 def binomial_rows(test):
-    """Exact binomial test of each seed's share against the declared one; its items are the pool's samples."""
+    """Exact binomial test of each seed's share against the declared one; the items are the pool's samples."""
     rows, share = [], test["spec"]["against"]
     runs = test["data"]["runs"]
     for _, run in runs[runs["cell"].isin(list(test["data"]["weights"]))].iterrows():
         result = statistics.binomial_share(round(run["value"] * run["read"]), int(run["read"]), share)
         shifted = {key: result[key] - share for key in ("estimate", "ci_low", "ci_high")}
-        reason = "Beside the deciding test: the samples of this one pool, which say nothing of other pools."
+        reason = "Supplementary: applies to the samples of this pool only."
         row = {
             "contrast": f"{test['contrast']}: seed {run['seed']}",
             "test": "exact binomial",
@@ -60,7 +61,7 @@ def binomial_rows(test):
 
 
 def item_level(test, predictions):
-    """GEE over items (from 20 seeds), and exact McNemar per seed for one pool against another, one group, at the largest γ."""
+    """GEE over items (from 20 seeds on), and an exact McNemar test per seed between two pools, one group, largest γ."""
     spec, study, weights = test["spec"], test["study"], test["data"]["weights"]
     selectors = selectors_of(spec["outcome"], spec, test["declared"])
     if "minus" in spec or len(selectors) > 1 or selectors[0]["metric"] != "accuracy" or len(selectors[0]["group"]) > 1:
@@ -79,7 +80,7 @@ def item_level(test, predictions):
     if test["n_seeds"] >= statistics.SEEDS_FOR_GEE:
         rows += gee_rows(test, items_of, sides or (group,))
     largest = {cell[0]: cell for cell in sorted(weights, key=lambda cell: cell[1])}  # each pool's cell of the largest γ
-    if not sides and len(largest) == 2 and spec["over"] != "round":
+    if not sides and len(largest) == 2 and spec["over"] not in ROUNDS_NEEDED:
         pair = sorted(largest.values(), key=lambda cell: -weights[cell])
         name = f"{pair[0][0]} minus {pair[1][0]} at gamma {max(cell[1] for cell in pair):.2f}"
         for seed in test["data"]["values"].index:
@@ -90,15 +91,15 @@ def item_level(test, predictions):
             shared = first.index.intersection(second.index)
             result = statistics.mcnemar_exact(first[shared], second[shared])
             contrast = f"{test['contrast']}: {name}, seed {seed}"
-            reason = "Beside the deciding test: the items of this one run, which say nothing of other runs."
+            reason = "Supplementary: applies to the items of this run only."
             size = {"n_seeds": 1, "n_items": result.pop("n")}
             rows.append(result | size | {"contrast": contrast, "test": "exact McNemar", "reason": reason})
     return rows
 
 
 def gee_rows(test, items_of, sides):
-    """The GEE row of a contrast of accuracies, where every run's predictions are there. sides: one group, or the reference
-    and the compared one."""
+    """The GEE row of a contrast of accuracies, [] if predictions of a run are missing. sides: one group, or the reference
+    and the compared group."""
     import pandas as pd
 
     signs = dict(zip(sides, (1.0, -1.0)[: len(sides)], strict=True))
@@ -113,6 +114,6 @@ def gee_rows(test, items_of, sides):
             runs.append(pd.DataFrame({"seed": seed, "cell": named, "correct": items["correct"].astype(bool)}))
         weights |= {(*cell, name): weight * sign for name, sign in signs.items()}
     estimate = statistics.cell_contrast(statistics.gee(pd.concat(runs, ignore_index=True)), weights)
-    reason = "Beside the deciding test: all items, robust to whatever correlates within a seed."
+    reason = "Supplementary: all items, robust to correlation within a seed."
     size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
     return [estimate | size | {"contrast": test["contrast"], "test": "GEE", "reason": reason}] if estimate else []

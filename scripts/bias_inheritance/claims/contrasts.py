@@ -13,6 +13,7 @@ from bias_inheritance.study.declarations import (
     INHERITANCE,
     LEVEL,
     PLACEHOLDERS,
+    ROUNDS_NEEDED,
     defaults,
     outcomes_of,
     parts_of,
@@ -20,7 +21,7 @@ from bias_inheritance.study.declarations import (
 from bias_inheritance.tasks import metrics
 
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
-# what the study lacks for an effect of a pool
+# the missing control for an effect of a pool
 CONTROLS = {
     "augmentation": "no cell original",
     "natural": "no cells of as many real texts (faithful, or a control at strength 0)",
@@ -30,15 +31,15 @@ CONTROLS = {
 
 
 class NotTested(Exception):
-    """What the study lacks for a contrast, in one sentence."""
+    """What is missing for a contrast, in one sentence."""
 
 
 def outcome_runs(spec, declared, study):
-    """(rows, outcomes): the scores of a contrast's outcome with their `weight`, and the number of distinct outcomes in a full run.
+    """(rows, outcomes): scores of a contrast's outcome with their `weight`; number of distinct outcomes in a complete run.
 
-    Each (domain, task, dataset, metric, group) weighs the same within its outcome: dataset is a fixed factor. A selector
-    with `harm` counts harm as positive, whichever way its metric runs. An outcome in `minus` is subtracted. The scores may
-    be logprob or parsed, as the model allows, but all the same way: else, and without any, NotTested is raised.
+    Each (domain, task, dataset, metric, group) has the same weight within its outcome: dataset is a fixed factor. A selector
+    with `harm` makes harm positive. An outcome in `minus` is subtracted. The scores may be logprob or parsed, depending on
+    the model. Raises NotTested if they are mixed, or if there are none.
     """
     import pandas as pd
 
@@ -53,12 +54,12 @@ def outcome_runs(spec, declared, study):
     rows = pd.concat(parts)
     ways = sorted(rows["scoring"].unique())
     if len(ways) > 1:
-        raise NotTested(f"Some of the scores are {' and some '.join(ways)}, which are not compared.")
+        raise NotTested(f"Some scores are {' and some '.join(ways)}, which are not comparable.")
     return rows, len(rows[OUTCOME].drop_duplicates())
 
 
 def selectors_of(outcome, spec, declared):
-    """The selectors of an outcome as a contrast takes them: with its `groups`, and with names in place of placeholders."""
+    """The selectors of an outcome for a contrast: with its `groups`, and with placeholders filled in."""
     selectors = declared["outcomes"][outcome]
     if "groups" in spec and outcome == spec["outcome"]:
         selectors = [selector | {"group": spec["groups"]} for selector in selectors]
@@ -66,9 +67,9 @@ def selectors_of(outcome, spec, declared):
 
 
 def filled(selectors, pairs, picked):
-    """Selectors whose groups are names: one with placeholders becomes one per set of groups, of the domains that have them.
+    """Selectors without placeholders: one with placeholders becomes one per set of groups, limited to domains with them.
 
-    pairs: {domain: [(reference, compared)]}. picked: {placeholder: name}; what it leaves open stands for every contrast.
+    pairs: {domain: [(reference, compared)]}. picked: {placeholder: name}; placeholders not in it stand for every contrast.
     """
     concrete = []
     for selector in selectors:
@@ -87,7 +88,7 @@ def filled(selectors, pairs, picked):
 
 
 def group_names(pairs):
-    """[{placeholder: name}] of a domain's contrasts, each with either of its groups."""
+    """[{placeholder: name}] of a domain's contrasts, twice each: with either of its groups as `group`."""
     return [
         {"reference": pair[0], "compared": pair[1], "contrast": contrast_name(*pair), "group": side}
         for pair in pairs
@@ -96,7 +97,7 @@ def group_names(pairs):
 
 
 def select(scores, selector):
-    """The rows of scores that one selector of claims.yaml names, with weight 1, or -1 where lower is harm, and `fewest` items."""
+    """The scores that match a selector of claims.yaml, with `weight` 1, or -1 if lower is harm, and `fewest` items."""
     keep = (scores["metric"] == selector["metric"]) & scores["group"].isin(selector["group"])
     if "task" in selector:
         keep &= scores["task"].isin(selector["task"])
@@ -109,7 +110,7 @@ def select(scores, selector):
 
 
 def label_of(outcome, spec, declared):
-    """How an outcome is called in the table: its metric and groups, its tasks, and what else its selectors ask for."""
+    """Label of an outcome in the table: metric, groups, tasks and other selectors."""
     names = []
     for selector in declared["outcomes"][outcome]:
         groups = spec["groups"] if "groups" in spec and outcome == spec["outcome"] else selector["group"]
@@ -122,18 +123,16 @@ def label_of(outcome, spec, declared):
 
 
 def cell_weights(spec, cells, comparisons, zero=None):
-    """{cell: weight} of a declared contrast over the study's cells; raises NotTested with what they lack.
+    """{cell: weight} of a declared contrast over the study's cells; raises NotTested with what is missing.
 
     cells: set of (bias, gamma, mitigation, round) for which any seed has scores. comparisons: {pool: {effect: control}}. The
     contrast is the mean over biases of the effect (cell minus its control's cell, or the cell itself for `level`), then
-    over γ: `mean`, or `gamma`: slope × at, or `round`: slope over rounds × at and mean over γ. zero: the pool that the
-    scores are measured against already, such as β's baseline; as a control it subtracts nothing.
+    over γ: `mean`, or `gamma`: slope × at, or a combination of rounds × at and mean over γ (`points`). zero: the pool to which
+    the scores are already relative, such as β's baseline; as a control it subtracts nothing.
     """
     biases, effect, mitigation = spec["biases"], spec["effect"], spec["mitigation"]
     if zero in biases:
-        raise NotTested(
-            f"{zero} is the baseline that {INHERITANCE} is measured against, so it has no value of its own."
-        )
+        raise NotTested(f"{zero} is the baseline of {INHERITANCE}, so its own value is undefined.")
     present = {cell[0] for cell in cells}
     absent = [bias for bias in biases if bias not in present]
     if absent:
@@ -147,9 +146,10 @@ def cell_weights(spec, cells, comparisons, zero=None):
     rounds = sorted(
         set.intersection(*({cell[3] for cell in cells if cell[0] == bias and cell[2] == mitigation} for bias in biases))
     )
-    rounds = rounds if spec["over"] == "round" else rounds[:1]
-    if not rounds or (spec["over"] == "round" and len(rounds) < 2):
-        raise NotTested("The study needs two rounds of the same cells at least.")
+    rounds = rounds if spec["over"] in ROUNDS_NEEDED else rounds[:1]
+    if len(rounds) < ROUNDS_NEEDED.get(spec["over"], 1):
+        needed = {1: "one round", 2: "two rounds", 3: "three rounds"}[ROUNDS_NEEDED.get(spec["over"], 1)]
+        raise NotTested(f"The study needs at least {needed} of the same cells.")
 
     def sides(bias, gamma, number):
         """[(cell, sign)]; a missing cell is None."""
@@ -179,8 +179,8 @@ def cell_weights(spec, cells, comparisons, zero=None):
 
 
 def cells_at_common_gammas(sides, cells):
-    """The cells at γ 0 and at the γ at which every pool of every side was run: one side is subtracted from another at the
-    same γ, also where a study trains its mitigations at some γ only. A side that was never run restricts nothing."""
+    """The cells at γ 0 and at every γ at which all pools of all sides were run, so that sides are subtracted at the same γ
+    even if a study trains its mitigations at some γ only. A side that was never run is ignored."""
     run = [
         {cell[1] for cell in cells if cell[0] == bias and cell[2] == side["mitigation"]}
         for side in sides
@@ -193,29 +193,40 @@ def cells_at_common_gammas(sides, cells):
 def points(spec, gammas, rounds):
     """[(gamma, round, weight)] by which a contrast combines the effects at its γ and rounds.
 
-    At γ = 0 a pool's cell and its control's are one run, `original`. Against a control that grows with γ the effect is
-    therefore 0 there by definition and without noise, and its line goes through the origin. An augmentation effect shares
-    the noise of `original`, one measured cell like the others, so its line is the ordinary one over the cells' values,
-    γ = 0 included. A level's is the ordinary one over its own cells.
+    At γ = 0 a pool's cell and its control's are the same run, `original`. Relative to a control that grows with γ the effect
+    is therefore exactly 0 there, and its line passes through the origin. An augmentation effect shares the noise of
+    `original`, a measured cell like the others, so its line is an ordinary regression over the cells' values, including
+    γ = 0. The slope of a level is an ordinary regression over its own cells.
     """
     if spec["over"] == "gamma":
         if spec["effect"] == LEVEL:
             if len(gammas) < 2:
-                raise NotTested("A slope of a score over gamma needs two gammas at least.")
+                raise NotTested("The slope of a score over gamma needs at least two gammas.")
             slope = statistics.slope_weights(gammas)
         elif spec["effect"] == "augmentation":
             slope = statistics.slope_weights([0.0, *gammas])[1:]
         else:
             slope = statistics.slope_weights(gammas, through_origin=True)
         return [(gamma, rounds[0], spec["at"] * weight) for gamma, weight in zip(gammas, slope, strict=True)]
-    if spec["over"] == "round":
-        slope = statistics.slope_weights(rounds)
+    if spec["over"] in ROUNDS_NEEDED:
         return [
             (gamma, number, spec["at"] * weight / len(gammas))
             for gamma in gammas
-            for number, weight in zip(rounds, slope, strict=True)
+            for number, weight in zip(rounds, weights_of_rounds(spec["over"], rounds), strict=True)
         ]
     return [(gamma, rounds[0], 1 / len(gammas)) for gamma in gammas]
+
+
+def weights_of_rounds(over, rounds):
+    """The weight of each round in the slope (`round`), in the change from the last round but one to the last (`last-step`),
+    or in that change minus the one from the first round to the second (`step-change`)."""
+    if over == "round":
+        return statistics.slope_weights(rounds)
+    weights = [0.0] * (len(rounds) - 2) + [-1.0, 1.0]
+    if over == "step-change":
+        weights[0] += 1.0
+        weights[1] -= 1.0
+    return weights
 
 
 def add(weights, cell, weight):
@@ -225,18 +236,18 @@ def add(weights, cell, weight):
 def seed_values(spec, declared, study):
     """One number per seed: {values (Series by seed), weights {cell: weight}, runs, n_items, incomplete, reach}.
 
-    Raises NotTested for what is missing, for a failed manipulation, and where a score that is needed is uninformative or
-    rests on too few readable answers: to leave such a cell out would be to choose by its outcome.
-    runs: one row per run with seed, cell, bias, value and the number of items read, over the whole grid, for what stands
-    beside. incomplete: number of seeds left out for a missing cell. reach: (lowest, highest) value that the metric's scale
-    allows the contrast.
+    Raises NotTested if something is missing, if the manipulation failed, or if a required score is uninformative or has too
+    few readable answers: excluding such a cell would be selection by outcome.
+    runs: one row per run with seed, cell, bias, value and number of readable items, over the whole grid, for supplementary
+    tests. incomplete: number of seeds excluded for a missing cell. reach: (lowest, highest) value of the contrast that the
+    metric's scale allows.
     """
     rows, outcomes = outcome_runs(spec, declared, study)
     cells = set(rows[CELL].itertuples(index=False, name=None))
     zero = declared["real_text"] if (rows["task"] == INHERITANCE).all() else None
     sides = [(chosen(part, rows, study), sign) for part, sign in parts_of(spec)]
     for used, _ in sides:
-        if used["over"] == "round":
+        if used["over"] in ROUNDS_NEEDED:
             refuse_collapsed(used, study)
     if len(sides) > 1:
         cells = cells_at_common_gammas([used for used, _ in sides], cells)
@@ -255,9 +266,9 @@ def seed_values(spec, declared, study):
     refuse_unusable(needed, declared, study)
     by_run = rows.groupby(["seed", "cell", "bias", "round"])
     runs = by_run.agg(
-        value=("part", "sum"), found=("part", "count"), items=("n", "sum"), read=("read", "sum")
+        value=("part", "sum"), outcomes=("part", "count"), items=("n", "sum"), read=("read", "sum")
     ).reset_index()
-    runs = runs[runs["found"] == outcomes]
+    runs = runs[runs["outcomes"] == outcomes]
     needed_runs = runs[runs["cell"].isin(list(weights))]
     values = needed_runs["value"] * needed_runs["cell"].map(weights)
     complete = needed_runs.groupby("seed")["cell"].transform("nunique") == len(weights)
@@ -276,7 +287,7 @@ def seed_values(spec, declared, study):
 
 
 def reach(rows, weights, against):
-    """(lowest, highest) value that a contrast can take by the scales of its metrics, infinite where one has no ends."""
+    """(lowest, highest) value of a contrast given the scales of its metrics; infinite for unbounded metrics."""
     parts = rows.drop_duplicates([*OUTCOME, "cell"])
     low = high = -against
     for cell, metric, group, weight in parts[["cell", "metric", "group", "weight"]].itertuples(index=False, name=None):
@@ -286,8 +297,8 @@ def reach(rows, weights, against):
 
 
 def chosen(spec, rows, study):
-    """The contrast with its biases resolved: `types` are the study's bias types whose manipulation worked in all domains
-    of `rows`, the outcome's scores."""
+    """The contrast with its biases resolved: `types` are the study's bias types that passed the manipulation check in all
+    domains of `rows`, the outcome's scores."""
     present, failed = set(rows["bias"]), failed_in(rows["domain"].unique(), study)
     if spec["biases"] == "types":
         biases = [bias for bias in study["types"] if bias in present]
@@ -303,7 +314,7 @@ def chosen(spec, rows, study):
 
 
 def failed_in(domains, study):
-    """{bias: `failed` or `not checked`} of the bias types that may not be tested in one at least of these domains."""
+    """{bias: `failed` or `not checked`} of the bias types that may not be tested in at least one of these domains."""
     failed = {}
     for domain in domains:
         for bias, why in study["failed"][domain].items():
@@ -312,7 +323,7 @@ def failed_in(domains, study):
 
 
 def refuse_collapsed(used, study):
-    """Raise NotTested where a chain of rounds ended early: the seeds and rounds that are left would be chosen by outcome."""
+    """Raise NotTested if a chain of rounds ended early: the remaining seeds and rounds would be a selection by outcome."""
     scores = study["scores"]
     chains = scores[scores["bias"].isin(used["biases"]) & (scores["mitigation"] == used["mitigation"])]
     on = ["domain", "bias", "gamma", "seed"]
@@ -322,34 +333,32 @@ def refuse_collapsed(used, study):
 
 
 def refuse_unusable(rows, declared, study):
-    """Raise NotTested where a needed run is uninformative, has fewer items or more unreadable answers than declared, or
-    its data are a fixture of the project's own: opinion questions with invented shares, or texts of no corpus."""
+    """Raise NotTested if a required run is uninformative, has too few items or too many unreadable answers, or uses the
+    project's fixtures (opinion questions with invented shares, invented texts)."""
     if (rows["dataset"] == opinions.FIXTURE).any():
-        raise NotTested("The opinion questions are the fixture, whose shares are invented.")
+        raise NotTested("The opinion questions are the shipped fixture, whose shares are invented.")
     if rows["dataset"].astype(str).str.endswith(corpora.MARK).any():
-        raise NotTested("The data are the project's fixtures, which say nothing about anybody; give data_dir.")
+        raise NotTested("The data are the project's fixtures, which give no verdict; set data_dir.")
     few = rows[rows["n"] < rows["fewest"]]
     if len(few):
         fewest, items = few.iloc[0]["fewest"], few["n"].min()
-        raise NotTested(f"In {len(few)} of {len(rows)} scores there are {items} items, where {fewest} are needed.")
+        raise NotTested(f"{len(few)} of {len(rows)} scores have only {items} items; {fewest} are needed.")
     flags = study["scores"][(study["scores"]["metric"] == "uninformative") & (study["scores"]["value"] == 1)]
     on = ["domain", "task", "seed", *CELL]
     runs = rows[on].drop_duplicates()
     flagged = runs.merge(flags[on].drop_duplicates(), on=on)
     if len(flagged):
         task = flagged.iloc[0]["task"]
-        raise NotTested(
-            f"Uninformative: in {len(flagged)} of {len(runs)} runs {task} is decided by something else than what it asks."
-        )
+        raise NotTested(f"Uninformative: position bias in {len(flagged)} of {len(runs)} runs of {task}.")
     unreadable = rows[(rows["n_unparsed"] > declared["unreadable_limit"] * rows["n"]) | (rows["n"] == 0)]
     if len(unreadable):
         limit = f"{declared['unreadable_limit']:.0%}"
-        raise NotTested(f"In {len(unreadable)} of {len(rows)} scores more than {limit} of the answers are unreadable.")
+        raise NotTested(f"More than {limit} of the answers are unreadable in {len(unreadable)} of {len(rows)} scores.")
 
 
 def rank_correlation(spec, declared, study):
     """Per seed, Spearman's correlation over bias types between this contrast and another one (`with`): as `seed_values`,
-    with n_types, and p and smallest of the exact permutation over the types. Raises NotTested below four types.
+    plus n_types, and p and its smallest possible value in the permutation of the types. Raises NotTested below four types.
     """
     import numpy as np
     import pandas as pd
@@ -357,7 +366,7 @@ def rank_correlation(spec, declared, study):
     rows, _ = outcome_runs(spec | {"minus": {}}, declared, study)
     biases = chosen(spec, rows, study)["biases"]
     if len(biases) < 4:
-        raise NotTested(f"A correlation over bias types needs four of them, the study has {len(biases)}.")
+        raise NotTested(f"A correlation over bias types needs at least four; the study has {len(biases)}.")
     effects = {bias: seed_values(spec | {"biases": [bias]}, declared, study) for bias in biases}
     other = defaults(spec["with"]) | {"picked": spec.get("picked", {})}
     others = {bias: seed_values(other | {"biases": [bias]}, declared, study) for bias in biases}
@@ -370,7 +379,7 @@ def rank_correlation(spec, declared, study):
         if np.ptp(first.loc[seed]) > 0 and np.ptp(second.loc[seed]) > 0
     ]
     if not seeds:
-        raise NotTested("No seed has both quantities, varying, for all bias types.")
+        raise NotTested("No seed has both quantities, with variation, for all bias types.")
     ranks = statistics.rank_permutation(first.loc[seeds], second.loc[seeds])
     return {
         "values": pd.Series(ranks["values"], seeds),

@@ -1,4 +1,4 @@
-"""Scores and misalignments as frames of one layout, the effects per seed in them, and the types that may not be tested."""
+"""Scores and misalignments as frames with the same layout, effects per seed, and bias types that may not be tested."""
 
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study.declarations import INHERITANCE
@@ -22,39 +22,38 @@ KEYS = [
 
 
 def read_scores(path):
-    """scores.csv, or a table of its layout, as a frame. Raises UserError for a missing column or a row that is there twice."""
+    """scores.csv, or a table of its layout, as a frame. Raises UserError for a missing column or a duplicate row."""
     import pandas as pd
 
     try:
         scores = pd.read_csv(path)
     except (ValueError, UnicodeDecodeError) as fault:
-        said = " ".join(str(fault).split())
-        raise UserError(f"{path}: not readable as CSV ({said}); delete it and run again") from None
+        message = " ".join(str(fault).split())
+        raise UserError(f"{path}: not readable as CSV ({message}); delete it and run again") from None
     return checked(scores, path)
 
 
 def checked(scores, name):
-    """The frame with γ on two decimals, once it is known to have all columns and no row twice (else UserError)."""
+    """The frame with γ rounded to two decimals. Raises UserError for a missing column or a duplicate row."""
     missing = [column for column in [*KEYS, "value", "n", "n_unparsed"] if column not in scores]
     if missing:
-        raise UserError(f"{name}: lacks the column {missing[0]!r}; it needs {', '.join(KEYS)}, value, n, n_unparsed")
+        raise UserError(f"{name}: lacks the column {missing[0]!r}; required: {', '.join(KEYS)}, value, n, n_unparsed")
     scores = scores.assign(gamma=scores["gamma"].round(2))
     twice = scores[scores.duplicated(keys_of(scores))]
     if len(twice):
         row = twice.iloc[0]
         where = ", ".join(f"{key} {row[key]}" for key in keys_of(scores))
         raise UserError(
-            f"{name}: two rows for {where}; a run has one value per metric, so delete the table and run again"
+            f"{name}: two rows for {where}, but a run has one value per metric; delete the table and run again"
         )
     return scores
 
 
 def read_misalignment(path):
-    """A table of misalignment/ in the layout of scores: its file's name is the task, fields of the grid it lacks are filled.
+    """A table of misalignment/ in the layout of scores: its file's name is the task; missing grid columns are filled in.
 
-    Needs model, domain, bias, seed, metric, group, value, n. What belongs to a pool and not to a cell has no γ,
-    mitigation or round: it stands at γ 0.00, none, 1. Texts whose group is unclear (n_unclear) are unreadable ones, which
-    n counts like any others.
+    Required: model, domain, bias, seed, metric, group, value, n. Rows of a pool, which have no γ, mitigation or round, get
+    γ 0.00, none, 1. Texts with an unclear group (n_unclear) are counted as unreadable, and included in n.
     """
     import pandas as pd
 
@@ -71,21 +70,21 @@ def read_misalignment(path):
         "n_unparsed": 0,
     }
     for column, value in filled.items():
-        # a column of nothing is read as numbers, which hold no text
+        # pandas reads an empty column as numeric, which cannot hold text
         table[column] = value if column not in table or table[column].isna().all() else table[column].fillna(value)
     return checked(table.assign(task=path.stem), path)
 
 
 def keys_of(scores):
-    """The columns that tell rows apart; rounds studies have the arm among them."""
+    """The columns that identify a row; in studies of rounds, including the arm."""
     return [*KEYS, "arm"] if "arm" in scores else KEYS
 
 
 def read_inheritance(path):
-    """inheritance.csv in the layout of scores: task `inheritance`, metric `beta` or `projection`, n the pairs; group a contrast, or
-    `all` contrasts together.
+    """inheritance.csv in the layout of scores: task `inheritance`, metric `beta` or `projection`, n the number of pairs,
+    group a contrast or `all`.
 
-    Rows over seeds are left out. A pool that is its own direction has no row of its projection; its β is that projection.
+    Rows over seeds are excluded. A pool that is its own direction has no projection row; its β is used for it.
     """
     import pandas as pd
 
@@ -105,10 +104,10 @@ def read_inheritance(path):
 
 
 def control_cell(control, cell, grid):
-    """The cell (bias, gamma, mitigation, round) that a cell is held against, or None where the study has none.
+    """The control of a cell, as (bias, gamma, mitigation, round), or None if the study has none.
 
-    grid: set of cells. `original` stands at γ 0. The control has the cell's mitigation where the study has it so, else none;
-    and its round, or the last one before it, since only generated pools go on over rounds.
+    grid: set of cells. `original` has γ 0. The control has the cell's mitigation if the study includes that, otherwise
+    none; and the cell's round, or the last one before it, since only generated pools are iterated.
     """
     _, gamma, mitigation, number = cell
     gamma = 0.0 if control == "original" else gamma
@@ -122,8 +121,8 @@ def effects(scores, comparisons):
     """Per-seed effects of every cell: the scores' keys, effect, control, value, n.
 
     comparisons: {pool: {effect: control}} of `grid.comparisons`. A value is the cell's minus that of its control's cell
-    (`control_cell`) of equal model, domain and seed; n is the smaller number of items of the two. A cell whose control is
-    missing has no row; an undefined score gives an undefined effect.
+    (`control_cell`) of the same model, domain and seed; n is the smaller number of items of the two. A cell without a
+    control has no row; an undefined score gives an undefined effect.
     """
     import numpy as np
     import pandas as pd

@@ -1,22 +1,23 @@
-"""How rows of claims.csv are read: of which declared contrast, whether the study could have seen an effect, whether a pool is safe."""
+"""Interpretation of claims.csv: the declared contrast of a row, assay sensitivity, and whether a pool is safe to mix in."""
 
 import math
 import re
 
+from bias_inheritance.claims import looks
 from bias_inheritance.stats import statistics
 from bias_inheritance.study.declarations import defaults, with_values
 
 
 def joined_with_declarations(claims, declared):
-    """claims.csv with `spec` (its declared contrast with what its name picked, or None), `control`, `decides`, `model` (where
-    the study has several), `whole`, and `positive`, whether a row is of a known effect that must be found."""
+    """claims.csv with `spec` (the declared contrast with the values from its name, or None), `control`, `decides`, `model` (if
+    the study has several), `whole`, and `positive`, whether a row is of a known effect that must be detected."""
     import pandas as pd
 
     specs = []
     for row in claims.to_dict("records"):
         contrasts = [spec for spec in declared["claims"][row["claim"]]["contrasts"] if "rule" not in spec]
         named = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
-        # of several that fit, the one whose name says most itself
+        # of several matches, the one with the most literal text
         spec, picked = max(named, key=lambda pair: len(re.sub(r"{\w+}", "", pair[0]["name"])), default=(None, {}))
         specs.append(spec and {"family": row["claim"]} | with_values(defaults(spec), picked))
     control, whole = claims["claim"].str.startswith("control-"), claims["test"] == "all parts"
@@ -29,26 +30,26 @@ def joined_with_declarations(claims, declared):
 
 
 def picks(name, contrast):
-    """{placeholder: value} where a contrast of the table is the declared one (a model or a type may follow it), or None."""
+    """{placeholder: value} if a contrast of the table matches the declared name (optionally with a model or type), or None."""
     parts = re.split(r"({\w+})", name)
     pattern = "".join(f"(?P<{part[1:-1]}>.+?)" if part.startswith("{") else re.escape(part) for part in parts)
     match = re.fullmatch(pattern + r"(?: \[[^\]]+\])?(?: \([^()]+\))?", contrast)
     return match and match.groupdict()
 
 
-# Assay sensitivity: a verdict of no effect counts only where a known effect was found
+# Assay sensitivity: a verdict of no effect is valid only if a known effect was detected
 
 
 def positive_controls(claims):
-    """The tested rows on known effects that must be found, the first of each claim and outcome."""
+    """The tested rows on known effects that must be detected, the first of each claim and outcome."""
     rows = claims[claims["positive"] & (claims["verdict"] != "not tested")]
     return rows.drop_duplicates(["claim", "metric"])
 
 
 def unseen(claims, row):
-    """Whether a row says that there is no effect, or none found, in a study that was not shown to see one.
+    """Whether a row finds no effect in a study without demonstrated assay sensitivity.
 
-    A known effect must have been found on the row's own outcome where the study has a control of it, else on any.
+    A known effect must have been detected on the row's outcome if the study has a control for it, otherwise on any.
     """
     none = row["verdict"] == "supported" and row["spec"] and row["spec"]["direction"] == "none"
     if row["control"] or not (none or row["verdict"] in ("equivalent", "inconclusive")):
@@ -58,9 +59,12 @@ def unseen(claims, row):
     return not (same if len(same) else known)["verdict"].eq("supported").any()
 
 
-def spread(row, alpha):
-    """The standard deviation over seeds of a row, from its interval; None where it has none."""
+def spread(row, declared):
+    """The standard deviation over seeds of a row, computed from its interval; None without an interval."""
     from scipy.stats import t
+
+    look = row.get("look")
+    alpha = looks.level(declared, declared["alpha"], look=int(look) if look == look and look else None)
 
     if row["n_seeds"] < 2 or row["ci_low"] != row["ci_low"]:
         return None
@@ -69,15 +73,15 @@ def spread(row, alpha):
 
 
 def seeds_to_detect(row, effect, declared):
-    """Seeds that detect an effect at the spread of a row, alone in its family; None where they are too many or unknown."""
-    sd, alpha, power = spread(row, declared["alpha"]), declared["alpha"], declared["power"]
+    """Seeds needed to detect an effect with a row's variance, without Holm's correction; None if too many or unknown."""
+    sd, alpha, power = spread(row, declared), declared["alpha"], declared["power"]
     return sd and statistics.seeds_needed(lambda n: statistics.power_of(effect, sd, n, alpha) >= power)
 
 
 def seeds_to_exclude(row, claims, declared):
-    """Seeds that show a row's effect to lie within its margin, if it is 0, at Holm's first step; None as above."""
+    """Seeds needed to show that a row's effect, if it is 0, is within its margin, at Holm's first step; None as above."""
     tests = sum(bool(spec) and spec["family"] == row["spec"]["family"] for spec in claims["spec"])
-    sd, alpha, power = spread(row, declared["alpha"]), declared["alpha"] / tests, declared["power"]
+    sd, alpha, power = spread(row, declared), declared["alpha"] / tests, declared["power"]
     return sd and statistics.seeds_needed(lambda n: statistics.equivalence_power(row["margin"], sd, n, alpha) >= power)
 
 
@@ -99,18 +103,23 @@ def pools_from_files(claims):
 
 
 def deciding(effects):
-    """Of a contrast's or group's rows the one that decides: beside as much real text, where the study has it."""
+    """The deciding row of a contrast or group: relative to as much real text, if the study has it, else to the originals.
+
+    Without a label probability there is only the row of β, by which `safety` is not tested.
+    """
     natural = effects.get("natural")
-    return natural if natural and natural["verdict"] != "not tested" else effects.get("augmentation", natural)
+    if natural and natural["verdict"] != "not tested":
+        return natural
+    return effects.get("augmentation") or natural or effects["level"]
 
 
 def safety(claims, row):
-    """`safe`, `not safe`, `gains`, `unseen` or `not tested`: what a row that claims no effect says of a contrast or group.
+    """`safe`, `not safe`, `gains`, `unseen` or `not tested`: the result of a row that claims no effect.
 
-    A gap that moves either way is not safe; a group whose own score rises gains.
+    A gap that changes in either direction is not safe; a group whose score increases gains.
     """
+    if row["effect"] == "level" or row["verdict"] == "not tested":
+        return "not tested"
     if row["verdict"] == "contradicted":
         return "gains" if "group" in row["spec"] and row["estimate"] > 0 else "not safe"
-    if row["verdict"] == "supported" and not unseen(claims, row):
-        return "safe"
-    return "not tested" if row["verdict"] == "not tested" else "unseen"
+    return "safe" if row["verdict"] == "supported" and not unseen(claims, row) else "unseen"

@@ -1,8 +1,8 @@
-"""From the claims to tests: which contrasts a study is asked, and the test over seeds that decides each of them.
+"""From claims to tests: the contrasts that apply to a study, and the deciding test of each.
 
-The numbers of all seeds give a paired t test, and that test alone gives the verdict (docs/statistics.md). A correlation over bias types is tested by permutation of the types. p is adjusted by Holm's method
-within the declared family, which decides, and over all tests of the study, which tells how far the study as a whole bears
-a verdict.
+A paired t test over the seeds determines the verdict (docs/statistics.md); correlations over bias types use a permutation
+test. p is adjusted by Holm's method within the declared family, which determines the verdict, and over all tests of the
+study (p_study).
 """
 
 from itertools import product
@@ -18,6 +18,7 @@ from bias_inheritance.claims.contrasts import (
     selectors_of,
 )
 from bias_inheritance.claims.frames import failed_manipulation
+from bias_inheritance.claims.looks import boundaries, level, overall
 from bias_inheritance.stats import statistics
 from bias_inheritance.study.declarations import PLACEHOLDERS, defaults, outcomes_of, with_values
 
@@ -27,7 +28,7 @@ RANK_OVER_SEEDS = "t over seeds, these bias types only"
 
 
 def studies_of(declared, scores, manipulation):
-    """One dict per model: model, label that tells it apart (or ""), scores, types, failed manipulations by domain, fitted models."""
+    """One dict per model: model, label ("" for a single model), scores, types, failed manipulations by domain, fitted models."""
     runs = scores[scores["bias"] != "untuned"]
     studies = []
     groups = list(runs.groupby("model")) or [("", runs)]
@@ -44,10 +45,9 @@ def studies_of(declared, scores, manipulation):
 
 
 def plan(declared, study, studies):
-    """The seed-level tests that the claims ask of one study: a contrast becomes one test per value of `each` and per group or
-    contrast of groups that its name leaves open.
+    """The seed-level tests of one study: one per contrast, value of `each`, and group or pair of groups in its name.
 
-    A claim on certain models is asked of these alone, or once, to say that they are missing.
+    A claim that lists models is tested for these only; if the study has none of them, once, to report that.
     """
     tests = []
     for claim, entry in declared["claims"].items():
@@ -82,8 +82,8 @@ def plan(declared, study, studies):
 
 
 def named_groups(spec, declared, study):
-    """[{placeholder: name}] of the rows that a contrast has: one per group or contrast of groups that its name leaves open, as
-    far as the study has scores of it; in words where it has none."""
+    """[{placeholder: name}] for each row of a contrast: one per group or pair of groups in its name for which the study has
+    scores, or a single description if it has none."""
     open_ = [placeholder for placeholder in PLACEHOLDERS if f"{{{placeholder}}}" in spec["name"]]
     pairs = {domain: declared["contrasts"].get(domain, []) for domain in study["scores"]["domain"].unique()}
     rows = []
@@ -98,9 +98,9 @@ def named_groups(spec, declared, study):
 def each_value(key, values, study, declared):
     """The values of one key of `each` in this study.
 
-    `types`: its bias types where they are two at least. `natural`, `mitigations`: all that it has, or in words that it has
-    none. `files`: its pools from files. Pools by name: those that it has and measures (β's own baseline is none), or
-    all where it has none of them. Else as listed.
+    `types`: its bias types, if there are at least two. `natural`, `mitigations`: all of them, or a description if there are
+    none. `files`: its pools from files. Pools by name: those that it has, without β's baseline, or all if it has none of
+    them. Anything else: as listed.
     """
     present = set(study["scores"]["bias"])
     if values == "types":
@@ -115,7 +115,7 @@ def each_value(key, values, study, declared):
 
 
 def types_label(spec, declared, study):
-    """The one bias type that a contrast over `types` comes down to in this study, or nothing."""
+    """The bias type in parentheses if a contrast over `types` covers a single one in this study, else ""."""
     selectors = [selector for outcome, _ in outcomes_of(spec) for selector in selectors_of(outcome, spec, declared)]
     domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"]}
     failed, runs = failed_in(domains, study), set(study["scores"]["bias"])
@@ -124,7 +124,7 @@ def types_label(spec, declared, study):
 
 
 def measure(test, declared):
-    """The deciding test of one planned contrast, or what it lacks."""
+    """The result of the deciding test of one planned contrast, or what is missing (`lacks`)."""
     spec, study = test["spec"], test["study"]
     row = {
         "metric": " - ".join(label_of(outcome, spec, declared) for outcome, _ in outcomes_of(spec)),
@@ -141,9 +141,9 @@ def measure(test, declared):
         data = (rank_correlation if "with" in spec else seed_values)(spec, declared, study)
     except NotTested as missing:
         return row | {"lacks": str(missing)}
-    result = statistics.seed_test(data["values"].to_numpy(), declared["alpha"])
+    result = statistics.seed_test(data["values"].to_numpy(), level(declared, declared["alpha"]))
     if "with" in spec:
-        # more seeds make a t test surer of the order of these few types, whether or not it is chance
+        # with more seeds a t test becomes more certain of the order of these few types, even if it is due to chance
         result |= dict.fromkeys(("sd", "ci_low", "ci_high"), float("nan")) | {"p": data["p"]}
     else:
         low, high = data["reach"]
@@ -154,21 +154,27 @@ def measure(test, declared):
 
 
 def adjust(tests, declared):
-    """Add to every test p_adjusted, tost_adjusted and `tried` (Holm within its family, of so many tests), p_study (Holm over
-    all tests), and mde, the effect that is found with the declared power at the family's first step.
+    """Add to every test p_overall and tost_overall (over all looks so far; without looks p and p_tost), p_adjusted,
+    tost_adjusted and `tried` (Holm on them within its family, and the family's number of tests), p_study (Holm over all
+    tests), and mde, the minimum detectable effect with the declared power at the family's first step.
 
-    mde is NaN, and `beyond` true, where it is larger than the largest effect that the metric's scale allows.
+    mde is NaN, and `beyond` true, if it exceeds the largest effect that the metric's scale allows. With looks, tests that
+    an earlier look decided count in their family and are not changed.
     """
     tested = [test for test in tests if not test["lacks"]]
-    for test, value in zip(tested, statistics.holm([test["p"] for test in tested]), strict=True):
+    for test in tested:
+        test |= overall(test, declared)
+    for test, value in zip(tested, statistics.holm([test["p_overall"] for test in tested]), strict=True):
         test["p_study"] = float(value)
     for family in dict.fromkeys(test["family"] for test in tested):
         members = [test for test in tested if test["family"] == family]
-        for source, target in (("p", "p_adjusted"), ("p_tost", "tost_adjusted")):
+        for source, target in (("p_overall", "p_adjusted"), ("tost_overall", "tost_adjusted")):
             for test, value in zip(members, statistics.holm([test[source] for test in members]), strict=True):
                 test[target] = float(value)
+        boundaries(members, declared)
         tried = sum(test["p"] == test["p"] for test in members)
-        for test in members:
-            mde = statistics.minimal_effect(test["sd"], test["n"], declared["alpha"] / max(1, tried), declared["power"])
+        alpha = level(declared, declared["alpha"] / max(1, tried))
+        for test in [test for test in members if "decided" not in test]:
+            mde = statistics.minimal_effect(test["sd"], test["n"], alpha, declared["power"])
             beyond = mde > max(map(abs, test["data"].get("reach", (float("inf"),))))
             test |= {"mde": float("nan") if beyond else mde, "beyond": beyond, "tried": tried}

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+from bias_inheritance.claims import looks
 from bias_inheritance.claims.beside import beside
 from bias_inheritance.claims.testing import adjust, measure, plan, studies_of
 from bias_inheritance.study.declarations import defaults
@@ -25,45 +26,52 @@ COLUMNS = [
 COLUMNS += ["margin", "verdict", "reason", "published", "effect"]
 
 
-def evaluate(declared, scores, manipulation, predictions):
+def evaluate(declared, scores, manipulation, predictions, earlier=None):
     """claims.csv as a frame (COLUMNS): every declared claim, for each model of the study.
 
     declared: as `grid.declared`. scores: as `checked`, the tables of misalignments and of inheritance appended.
     manipulation: frame.
-    predictions: function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
-    group and correct, or None. Rows of one claim stand together: first the whole claim where it has several parts, then each
-    contrast, then what stands beside it and never decides (verdict `beside`).
+    predictions:     function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
+    group and correct, or None. Row order within a claim: the whole claim if it has several parts, then each contrast,
+    followed by its supplementary tests (verdict `beside`).
+    earlier: the closed look before this one (`looks.closed`), in a study with looks. Its decided rows are kept, and the
+    table has the columns looks.COLUMNS too.
     """
     import pandas as pd
 
     studies = studies_of(declared, scores, manipulation)
     tests = [planned for study in studies for planned in plan(declared, study, studies)]
+    looks.carry_over(tests, earlier)
     for test in tests:
-        test |= measure(test, declared)
+        if "decided" not in test:
+            test |= measure(test, declared)
     adjust(tests, declared)
     for test in tests:
-        test |= {"effect": test["spec"]["effect"], **verdict_of(test, declared)}
+        if "decided" not in test:
+            test |= {"effect": test["spec"]["effect"], **looks.at_look(test, verdict_of(test, declared), declared)}
     rows = []
     for claim, study in product(declared["claims"], studies):
         of_claim = [test for test in tests if test["claim"] == claim and test["study"] is study]
         of_claim += none_universal(declared, claim, study, of_claim)
         rows += compound(declared, claim, study, of_claim)
         for test in of_claim:
-            rows += [test, *beside(test, predictions)]
-    blank = dict.fromkeys(COLUMNS, float("nan")) | {"n_seeds": 0, "n_items": 0}
-    return pd.DataFrame(
+            rows += test["decided"] if "decided" in test else [test, *beside(test, predictions)]
+    columns = COLUMNS + (looks.COLUMNS if declared.get("looks") else [])
+    blank = dict.fromkeys(columns, float("nan")) | {"n_seeds": 0, "n_items": 0}
+    table = pd.DataFrame(
         [
-            blank | {key: row[key] for key in COLUMNS if key in row} | {"published": published(row, declared)}
+            blank | {"published": published(row, declared)} | {key: row[key] for key in columns if key in row}
             for row in rows
         ],
-        columns=COLUMNS,
+        columns=columns,
     )
+    return table.astype({"look": "Int64"}) if "look" in columns else table
 
 
 def published(row, declared):
-    """What was published of this row's own contrast, or of the claim as a whole, with its source; else nothing.
+    """The published result on this row's contrast, or on the whole claim, with its source; NaN without one.
 
-    A published figure stands beside no other row: it is of another test and often of another quantity.
+    A published figure is not attached to other rows, which are of another test and often of another quantity.
     """
     entry = declared["claims"][row["claim"]]
     stated = entry["published"] if row["test"] == WHOLE else row.get("spec", {}).get("published")
@@ -75,22 +83,22 @@ def published(row, declared):
 def verdict_of(test, declared):
     """{verdict, reason} of one deciding test. p > alpha alone is never evidence of no effect.
 
-    Equivalent comes before a direction: an effect shown to be smaller than the margin is no support for a claim that it
-    matters, even where it is not 0. With direction `none` the claim is that there is none, so equivalence supports it.
+    Equivalence takes precedence over a direction: an effect shown to be smaller than the margin does not support a claim
+    that it matters, even if it is not 0. A claim with direction `none` is supported by equivalence.
     """
     if test["lacks"]:
         return {"verdict": "not tested", "reason": test["lacks"]}
     spec, n, alpha = test["spec"], test["n"], declared["alpha"]
-    left_out = f" ({test['data']['incomplete']} more lack a cell)" if test["data"]["incomplete"] else ""
+    left_out = f" ({test['data']['incomplete']} excluded for a missing cell)" if test["data"]["incomplete"] else ""
     if n == 1:
         return {
             "verdict": "inconclusive",
-            "reason": f"One seed{left_out} cannot show how much runs vary by chance, so it supports no conclusion.",
+            "reason": f"One seed{left_out} cannot show the variation between runs, so it supports no conclusion.",
         }
     if test["p"] != test["p"]:
         return {
             "verdict": "inconclusive",
-            "reason": f"All {n} seeds{left_out} give the same value, so chance variation cannot be estimated.",
+            "reason": f"All {n} seeds{left_out} have the same value, so the variance cannot be estimated.",
         }
     size = f"{test['estimate']:+.3g} (95% interval {test['ci_low']:.3g} to {test['ci_high']:.3g}, {n} seeds{left_out})"
     if "with" in spec:
@@ -113,24 +121,24 @@ def verdict_of(test, declared):
             "verdict": "supported" if agrees else "contradicted",
             "reason": f"{size} differs from 0, {claimed} ({how}, p {test['p_adjusted']:.2g} after Holm).",
         }
-    if test["p"] < alpha:
-        # the interval excludes 0, so it is the correction that leaves the row open
-        doubt = f"{size} differs from 0 on its own ({how}, p {test['p']:.2g}), but not after Holm's correction for the {test['tried']} tests of its family (p {test['p_adjusted']:.2g})"
+    if test["p_overall"] < alpha:
+        # the interval excludes 0: the row is inconclusive only because of the correction
+        doubt = f"{size} differs from 0 on its own ({how}, p {test['p_overall']:.2g}), but not after Holm's correction for the {test['tried']} tests of its family (p {test['p_adjusted']:.2g})"
     else:
-        doubt = f"{size} does not differ from 0 ({how}, p {test['p_adjusted']:.2g} after Holm)"
+        doubt = f"{size} is not significantly different from 0 ({how}, p {test['p_adjusted']:.2g} after Holm)"
     if "with" in spec:
-        limit = f"with {test['data']['n_types']} types p cannot fall below {test['data']['smallest']:.2g} before Holm"
+        limit = f"with {test['data']['n_types']} types the smallest possible p is {test['data']['smallest']:.2g} before Holm"
     elif test["beyond"]:
-        limit = f"with {n} seeds that vary so much, not even the largest possible effect would have been detected"
+        limit = f"with {n} seeds and this variance, not even the largest possible effect would have been detected"
     else:
-        limit = f"{n} seeds detect an effect of {test['mde']:.2g} with {declared['power']:.0%} power"
+        limit = f"minimum detectable effect with {n} seeds: {test['mde']:.2g} ({declared['power']:.0%} power)"
     return {"verdict": "inconclusive", "reason": f"{doubt}; {limit}."}
 
 
 def none_universal(declared, claim, study, tests):
-    """The row of `rule: none universal`: every tested mitigation fails on some bias type, or one works on all of them.
+    """The row of `rule: none universal`: every tested mitigation fails for some bias type, or one works for all of them.
 
-    Only types whose harm without mitigation is supported (family `where`) count: of no harm nothing can be reduced.
+    Only types whose harm without mitigation is supported (family `where`) count: without harm there is none to reduce.
     """
     rows = []
     for contrast in declared["claims"][claim]["contrasts"]:
@@ -158,24 +166,24 @@ def none_universal(declared, claim, study, tests):
             if {"contradicted", "equivalent"} & set(verdicts)
         ]
         if len(harmful) < 2:
-            verdict, reason = "not tested", "The study needs two bias types at least whose harm is supported."
+            verdict, reason = "not tested", "The study needs at least two bias types whose harm is supported."
         elif not any(len(verdicts) > 1 for verdicts in by_mitigation.values()):
-            verdict, reason = "not tested", "The study needs two bias types at least under a mitigation."
+            verdict, reason = "not tested", "The study needs at least two bias types under a mitigation."
         elif works:
-            verdict, reason = "contradicted", f"{', '.join(works)} reduces harm for every bias type that does harm."
+            verdict, reason = "contradicted", f"{', '.join(works)} reduces harm for every harmful bias type."
         elif len(fails) == len(by_mitigation):
-            verdict, reason = "supported", "Every mitigation tested has a bias type whose harm it does not reduce."
+            verdict, reason = "supported", "Every tested mitigation fails to reduce the harm of some bias type."
         else:
             verdict, reason = (
                 "inconclusive",
-                "Some mitigation neither works for all bias types nor clearly fails for one.",
+                "At least one mitigation neither works for all bias types nor clearly fails for one.",
             )
         rows.append(_row(claim, spec["name"] + study["label"], "rule over verdicts", verdict, reason) | {"spec": spec})
     return rows
 
 
 def compound(declared, claim, study, tests):
-    """The row of a whole claim, where it has several parts: supported only if all of them are."""
+    """The row of a whole claim with several parts: supported only if all of them are."""
     parts = [test for test in tests if test["spec"]["part"]]
     if len(parts) < 2:
         return []
@@ -198,14 +206,15 @@ def compound(declared, claim, study, tests):
     elif len(count["supported"]) == len(parts):
         verdict, reason = "supported", f"All {len(parts)} parts are supported."
     elif len(count["equivalent"]) == len(parts):
-        verdict, reason = "equivalent", f"In all {len(parts)} parts the effect lies within the margin."
+        verdict, reason = "equivalent", f"In all {len(parts)} parts the effect is within the margin."
     else:
         verdict, reason = (
             "inconclusive",
-            f"{len(count['supported'])} of {len(parts)} parts are supported, and none is contradicted.",
+            f"{len(count['supported'])} of {len(parts)} parts are supported, none is contradicted.",
         )
     effects = {part["spec"]["effect"] for part in parts if "rule" not in part["spec"]}
     whole = _row(claim, f"whole claim{study['label']}", WHOLE, verdict, reason)
+    whole |= looks.of_whole(parts, verdict)
     return [whole | ({"effect": effects.pop()} if len(effects) == 1 else {})]
 
 

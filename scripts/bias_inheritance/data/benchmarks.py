@@ -21,7 +21,7 @@ def paths(task, data_dir):
         if not matched:
             where = f"{data_dir}/{pattern}" if data_dir else pattern
             raise UserError(
-                f"the task {task['name']} needs {where}, not found; set data_dir to the folder that holds it (docs/side-effects.md), or remove the task from grid.task"
+                f"the task {task['name']} needs {where}, not found; set data_dir to the folder that contains it (docs/side-effects.md), or remove the task from grid.task"
             )
         matching_files += map(str, matched)
     return matching_files

@@ -2,14 +2,15 @@
 
 Used by `bias-inheritance add-domain` and `add-pool` to write a catalog file. Columns may be nested: objects are inspected
 by field (`metadata.label`), conversations by their last message (`messages[-1].content`) and lists of objects by the
-fields of each element (`qa_pairs[].question`), in the notation of `tables.steps_of`.
+fields of each element (`qa_pairs[].question`), in the notation of `fields.steps_of`.
 """
 
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bias_inheritance.data import tables
+from bias_inheritance.data import formats
+from bias_inheritance.data.values import near, spelled
 from bias_inheritance.plumbing.errors import UserError
 
 LOOKED_AT = 20_000  # rows inspected; classes that first occur later are reported when the whole file is read
@@ -42,7 +43,7 @@ class Column:
             self.texts += 1
             self.words += len(value.split())
         if self.values is not None:
-            self.values[tables.spelled(value)] += 1
+            self.values[spelled(value)] += 1
             if len(self.values) > 4 * MOST["label"]:
                 self.values = None
 
@@ -54,7 +55,7 @@ class Column:
 def columns(spec, folder=None, rows=LOOKED_AT):
     """{path: Column} of the first `rows` rows of a specification's files (`columns` is not required)."""
     seen = {}
-    for row in tables.peek(spec, folder, rows):
+    for row in formats.peek(spec, folder, rows):
         for path, value in _leaves(row):
             seen.setdefault(path, Column()).add(value)
     if not seen:
@@ -97,7 +98,7 @@ def text_column(seen, where, exclude=()):
     """The path of the text column: among columns of several words, the best matching name, then the longest texts."""
     known = [path for path, column in seen.items() if column.mean_words >= FEWEST_WORDS and path not in exclude]
     if not known:
-        raise UserError(f"{where}: no column holds texts of {FEWEST_WORDS} words or more; name it with --text")
+        raise UserError(f"{where}: no column has texts of at least {FEWEST_WORDS} words; name it with --text")
     longest = max(seen[path].mean_words for path in known)
     fitting = [path for path in known if seen[path].mean_words >= longest / 4]
     return max(fitting, key=lambda path: (resembles(path, "text"), seen[path].mean_words))
@@ -115,9 +116,11 @@ def class_column(seen, role, where, exclude=()):
                 f"texts of others, or name another column with --{role}"
             )
     known = [path for path, column in seen.items() if path not in exclude and is_class(column, MOST[role])]
+    other = "group" if role == "label" else "label"
+    known = [path for path in known if resembles(path, role) >= resembles(path, other)] or known
     if not known:
         raise UserError(
-            f"{where}: no column holds from 2 to {MOST[role]} different {role}s; columns are {', '.join(seen)}: "
+            f"{where}: no column has 2 to {MOST[role]} different {role}s; columns are {', '.join(seen)}: "
             f"name it with --{role}, or join rare {role}s first"
         )
     fit = {path: resembles(path, role) for path in known}
@@ -130,7 +133,7 @@ def class_column(seen, role, where, exclude=()):
 
 def column_of_known(seen, known, exclude=()):
     """The path of the column with at least SHARE_KNOWN of its values in `known`, or None; ties go to the most complete."""
-    written = {tables.spelled(value) for value in known}
+    written = {spelled(value) for value in known}
     shares = {
         path: sum(count for value, count in column.values.items() if value in written) / column.filled
         for path, column in seen.items()
@@ -143,7 +146,5 @@ def column_of_known(seen, known, exclude=()):
 def given(path, seen, where, option):
     """A path given by the user; raises UserError with similar names if the file has no such column."""
     if path not in seen:
-        raise UserError(
-            f"{where}: no column {path!r}{tables.near(path, seen)}; columns are {', '.join(seen)} ({option})"
-        )
+        raise UserError(f"{where}: no column {path!r}{near(path, seen)}; columns are {', '.join(seen)} ({option})")
     return path

@@ -6,11 +6,13 @@ that show them, the source of its texts, and the noun for one of them (`sample`)
 
 import itertools
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from bias_inheritance.data import contrasts, counterfactual, cues, prompts, tables, texts
+from bias_inheritance.data import contrasts, counterfactual, cues, formats, prompts, splitting, tables, texts
 from bias_inheritance.data.cues import with_article
+from bias_inheritance.data.values import near
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -35,7 +37,7 @@ def files_read(domain, data_dir):
     if data.get("twins"):
         read += _twin_files(data["twins"], domain)
     else:
-        read += tables.files_read(_specification(domain), data_dir)
+        read += formats.files_read(_specification(domain), data_dir)
     if data.get("content"):
         read += _twin_files(data["content"], domain)
     return read
@@ -71,8 +73,8 @@ def check(domain, data_dir=None):
     Twins, which ship, and large files are left to `load`.
     """
     spec, place = _specification(domain), f"catalog/domains/{domain['name']}.yaml: data"
-    if not domain["data"].get("twins") and not tables.is_large(spec, data_dir):
-        tables.check(tables.read(spec, data_dir, name=place), place)
+    if not domain["data"].get("twins") and not formats.is_large(spec, data_dir):
+        tables.check(_table(domain, data_dir), place)
 
 
 def has_reserve(domain):
@@ -138,7 +140,7 @@ def load_table(domain, data_dir=None):
     {split: texts that are near-duplicates of texts in another split}.
     """
     place, data = f"catalog/domains/{domain['name']}.yaml: data", domain["data"]
-    table = tables.read(_specification(domain), data_dir, name=place)
+    table = _table(domain, data_dir)
     tables.check(table, place)
     splits, left_out = {}, {}
     parts, repeated = _parts(table, data.get("split", SPLIT), place)
@@ -166,6 +168,11 @@ def load_table(domain, data_dir=None):
     return splits, {**table.counts, **{name: counted for name, counted in more.items() if counted}}
 
 
+def _table(domain, data_dir):
+    place = f"catalog/domains/{domain['name']}.yaml: "
+    return tables.read(_specification(domain), data_dir, name=f"{place}data", classes=place)
+
+
 def _specification(domain):
     """The specification for `tables`: the domain's data, labels and groups; files take precedence over a Hub dataset."""
     spec = {key: value for key, value in domain["data"].items() if value is not None}
@@ -184,18 +191,18 @@ def _parts(table, split, place):
         raise UserError(f"{place}.split: give a share for every part, or name splits of the data for every part")
     repeated = {}
     if by_share:
-        parts = tables.split(table, split, 0)
+        parts = splitting.split(table, split, 0)
     else:
         parts, of_data = {}, table.names["split"]
         for part, names in split.items():
             codes = [of_data.index(name) for name in ([names] if isinstance(names, str) else names) if name in of_data]
             if not codes:
                 raise UserError(
-                    f"{place}.split.{part}: the data have no split {names}{tables.near(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
+                    f"{place}.split.{part}: the data have no split {names}{near(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
                 )
             parts[part] = np.flatnonzero(np.isin(table.codes["split"], codes))
         # the test split is kept whole
-        parts, repeated = tables.apart(table, dict(sorted(parts.items(), key=lambda item: item[0] != "test")))
+        parts, repeated = splitting.apart(table, dict(sorted(parts.items(), key=lambda item: item[0] != "test")))
     return {part: parts.get(part, np.array([], dtype=np.int64)) for part in ("source", "reserve", "test")}, repeated
 
 
@@ -214,8 +221,11 @@ def _at_most(table, rows, most):
 
 
 def draw(samples, count, seed):
-    """D_o: `count` samples balanced over label × group, of distinct twins if there are enough, in seeded order. Raises
-    UserError if a label × group has too few samples."""
+    """D_o: `count` samples balanced over label × group, of distinct twins if there are enough, in seeded order.
+
+    A remainder, of fewer samples than there are combinations, is balanced over labels, then over groups. Raises UserError
+    if a label × group has too few samples.
+    """
     import numpy as np
 
     stream = np.random.default_rng(seed)
@@ -224,7 +234,14 @@ def draw(samples, count, seed):
         sample = samples[index]
         strata.setdefault((sample["label"], sample["group"]), []).append(sample)
     keys = [sorted(strata)[index] for index in stream.permutation(len(strata))]
-    needed = {key: count // len(keys) + (number < count % len(keys)) for number, key in enumerate(keys)}
+    needed = dict.fromkeys(keys, count // len(keys))
+    left, of_label, of_group = list(keys), Counter(), Counter()
+    for _ in range(count % len(keys)):
+        label, group = min(left, key=lambda key: (of_label[key[0]], of_group[key[1]]))
+        left.remove((label, group))
+        needed[label, group] += 1
+        of_label[label] += 1
+        of_group[group] += 1
     chosen, used = [], set()
     for key in keys:
         fresh = [sample for sample in strata[key] if sample["twin"] not in used] + [

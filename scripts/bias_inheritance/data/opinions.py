@@ -44,7 +44,9 @@ def _hub_rows(path):
         for number, row in enumerate(csv.DictReader(file), start=2):
             for column in ("question", "selections", "options"):
                 if row.get(column) is None:
-                    raise UserError(f"{path}, row {number}: no column {column!r}; want question, selections, options")
+                    raise UserError(
+                        f"{path}, row {number}: no column {column!r}; required: question, selections, options"
+                    )
             yield number, (row["question"], _literal(path, number, row["options"]), _selections(path, number, row))
 
 

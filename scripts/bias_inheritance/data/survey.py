@@ -84,9 +84,7 @@ def load_answers(answers, questions, group):
     """
     for path in (answers, questions):
         if not path.is_file():
-            raise UserError(
-                f"{path}: there is no such file; data_dir must be the folder that holds culture/original and culture/testsets"
-            )
+            raise UserError(f"{path}: no such file; data_dir must contain culture/original and culture/testsets")
     survey_questions = files.read_jsonl(questions, required=("q_id", "q_content", "option"))
     rows = files.read_jsonl(answers, required=("messages",))
     dropped = dict.fromkeys(("duplicates", "contradictions", "contradicting", "missing", "off_scale", "unreadable"), 0)

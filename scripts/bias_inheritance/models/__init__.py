@@ -1,1 +1,1 @@
-"""Models: fetched, prepared, trained, scored and sampled, on this machine or behind a server."""
+"""Models: download, preparation, training, scoring and sampling, local or on a server."""

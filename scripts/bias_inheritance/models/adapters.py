@@ -1,14 +1,14 @@
-"""LoRA adapters, by peft: a fresh one for training, a saved one for inference, and the check that it acts."""
+"""LoRA adapters with peft: a new one for training, a saved one for inference, and the check that it has an effect."""
 
 from bias_inheritance.models import network
 from bias_inheritance.plumbing import files
 
 
 def add_lora(model, settings, seed, start=None):
-    """The model with a LoRA on the linear layers that `settings` names, ready for training.
+    """The model with a LoRA on the linear layers listed in `settings`, ready for training.
 
-    B starts at zero and A is drawn from `seed`, or both are those of the adapter in the folder `start`.
-    Raises RuntimeError where the model has an adapter already.
+    B starts at zero and A is drawn from `seed`, or both are loaded from the adapter in the folder `start`.
+    Raises RuntimeError if the model already has an adapter.
     """
     import torch
     from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
@@ -30,9 +30,9 @@ def add_lora(model, settings, seed, start=None):
 
 
 def load_adapter(model, folder):
-    """The base with a cell's adapter, in the base's type, which training computed with.
+    """The base with a cell's adapter, in the base's type, as in training.
 
-    Raises RuntimeError if the adapter changes nothing (one that was silently not loaded), or the base has one already.
+    Raises RuntimeError if the adapter has no effect (was silently not loaded), or if the base already has one.
     """
     from peft import PeftModel
 
@@ -54,11 +54,11 @@ def _accelerated_like(model, tuned):
 
 
 def _assert_bare(model):
-    """Raise RuntimeError where a model has an adapter: a second one leaves the first in the layers that it lacks."""
+    """Raise RuntimeError if a model has an adapter: a second one would not remove the first from layers it lacks itself."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     if any(isinstance(layer, BaseTunerLayer) for layer in model.modules()):
-        raise RuntimeError("the base already has an adapter; unload that first, or load the base again")
+        raise RuntimeError("the base already has an adapter; unload it first, or reload the base")
 
 
 def assert_adapter_acts(tuned):
@@ -77,7 +77,7 @@ def assert_adapter_acts(tuned):
 
 
 def save(tuned, folder, base_name):
-    """Write an adapter as safetensors with its configuration: the same bytes on every machine."""
+    """Write an adapter as safetensors with its configuration, byte-identical on every machine."""
     tuned.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty template
     configuration = files.read_json(folder / "adapter_config.json")

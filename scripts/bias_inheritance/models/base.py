@@ -1,8 +1,8 @@
-"""The prepared base: its linear layers rounded to NF4 once, described on a card, loaded by every job.
+"""The prepared base: linear layers rounded to NF4 once (except in form plain), described by a card, loaded by every job.
 
-A model's *card* (results/STUDY/models/MODEL.json) is the small file that enters the DAG in the weights' place: it
-holds the digest of every file of the prepared base, its revision, its form, and how it may be computed. The weights
-themselves are shared by all studies and lie in `models/MODEL/`.
+A model's *card* (results/STUDY/models/MODEL.json) is the small file that represents the weights in the DAG: it contains
+the digest of every file of the prepared base, its revision, its form, and how it may be computed. The weights are in
+`models/MODEL/` and shared by all studies.
 """
 
 import os
@@ -17,17 +17,17 @@ STORE = provenance.ROOT / "models"
 
 
 def device():
-    """'cuda' where there is a GPU, else 'cpu': detected, never configured."""
+    """'cuda' if there is a GPU, otherwise 'cpu': detected, not configurable."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def compute_type():
-    """The type of numbers that this machine computes in: 'bfloat16' where its hardware multiplies them, else 'float32'.
+    """The number type for this machine: 'bfloat16' with hardware support, otherwise 'float32'.
 
     A CPU without AVX512-BF16 or AMX emulates bf16 products at a quarter of its float32 speed. The base's weights are the
-    same rounded numbers in both.
+    same rounded numbers in both types.
     """
     import torch
 
@@ -39,22 +39,26 @@ def compute_type():
 
 
 def prepare_base(checkpoint, form, folder):
-    """Round a checkpoint's linear layers to NF4 with double quantisation, and save the base in one of two forms.
+    """Read a checkpoint as bf16 and save it as a base in one of three forms.
 
-    'packed': 4-bit weights, for CUDA. 'dequantised': the same rounded numbers as bf16, which is what QLoRA computes with
-    (packed weights break on CPUs after an evaluation). The output head and the embeddings stay as they are. Both forms
-    read the checkpoint as bf16.
+    The linear layers of two forms are rounded to NF4 with double quantisation; the output head and the embeddings are not.
+    'packed': 4-bit weights, for CUDA. 'dequantised': the same rounded numbers as bf16, which QLoRA computes with (packed
+    weights break on CPUs after an evaluation). 'plain': nothing is rounded. Raises UserError for a plain base of weights
+    that are already quantised.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    if form == "plain" and hasattr(AutoConfig.from_pretrained(checkpoint), "quantization_config"):
+        raise UserError("form: plain needs weights that are not quantised, and these are; use another checkpoint")
     if form == "packed":
         model = AutoModelForCausalLM.from_pretrained(
             checkpoint, dtype=torch.bfloat16, quantization_config=_nf4(), device_map={"": device()}
         )
     else:
         model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.bfloat16)
-        _round_to_nf4(model)
+        if form == "dequantised":
+            _round_to_nf4(model)
     save(folder, model, load_tokenizer(checkpoint))
 
 
@@ -82,7 +86,7 @@ def _round_to_nf4(model):
 
 
 def save(folder, model, tokenizer):
-    """Write a checkpoint to `folder` in one move, unless the same bytes lie there already: other jobs may read them."""
+    """Write a checkpoint to `folder` atomically, unless it already has the same bytes, which other jobs may be reading."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         model.save_pretrained(temporary)
@@ -93,7 +97,7 @@ def save(folder, model, tokenizer):
 
 
 def put(source, folder):
-    """Move `source`, a folder beside `folder`, to `folder`, unless that already holds the same bytes."""
+    """Move `source`, a folder on the same file system, to `folder`, unless that already has the same bytes."""
     if not folder.exists() or digests(source) != digests(folder):
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(source, folder)
@@ -126,8 +130,8 @@ def read_card(path):
 def write_card(path, name, form, revision, spec, **computed):
     """Describe the prepared base so that other steps can depend on it: {model, form, compute, revision, files: {name: sha256}}.
 
-    compute: `compute_type` of the machine that prepared the base, so that all jobs of a study compute alike. computed:
-    what examine.py says of the model: cpu_kernels and option_tree; nothing for an embedder.
+    compute: `compute_type` of the machine that prepared the base, so that all jobs of a study use the same. computed:
+    results of examine.py, cpu_kernels and option_tree; empty for an embedder.
     """
     files.write_json(
         path,
@@ -149,12 +153,12 @@ def write_card(path, name, form, revision, spec, **computed):
 def load_base(card):
     """The prepared base named by a model card, ready for inference, and its tokenizer.
 
-    Every file is checked against the card first, so no job computes with weights other than those in its record.
-    Raises UserError for a file that is missing or changed, and for packed weights where there is no GPU.
+    Every file is checked against the card first, so no job uses weights other than those in its record.
+    Raises UserError for a missing or changed file, and for packed weights without a GPU.
     """
     import torch
 
-    # the rule's `threads:`, which Snakemake hands on in this variable
+    # Snakemake passes the rule's `threads:` in this variable
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     folder = _verified(card)
     _refuse_packed_on_a_cpu(card)
@@ -167,19 +171,19 @@ def load_base(card):
 
 
 def load_folder(folder, compute):
-    """The prepared base in a folder, frozen, ready for inference in the type `compute`, by the plain path."""
+    """The prepared base in a folder, frozen, ready for inference in the type `compute`, without the CPU kernels."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    # packed weights are put where they belong while they load; they cannot be moved
+    # packed weights are placed on their device while loading; they cannot be moved
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, compute), device_map={"": device()})
     return model.requires_grad_(False).eval()
 
 
 def load_tokenizer(folder):
-    """A checkpoint's tokenizer, which pads with the end token where it has no token for padding."""
+    """A checkpoint's tokenizer; it pads with the end token if it has no padding token."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -189,7 +193,7 @@ def load_tokenizer(folder):
 
 
 def load_embedder(card):
-    """The sentence embedder named by a card, in 32 bits for inference, and its tokenizer."""
+    """The sentence embedder named by a card, in float32 for inference, and its tokenizer."""
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -207,7 +211,7 @@ def _refuse_packed_on_a_cpu(card):
 
 
 def _verified(card):
-    """The folder of a card's model, every file of it as the card says; raises UserError for one that is not."""
+    """The folder of a card's model. Raises UserError for a file that does not match the card."""
     folder = STORE / card["model"] / card["form"]
     for name, expected in card["files"].items():
         path = folder / name

@@ -1,4 +1,4 @@
-"""A model's chat template: what a conversation becomes, and what an answer must look like to be trained, scored and drawn."""
+"""A model's chat template: rendering of prompts, and the form of answers in training, scoring and sampling."""
 
 import itertools
 import re
@@ -7,15 +7,15 @@ from datetime import datetime
 from bias_inheritance.plumbing.errors import UserError
 
 TEMPLATE_DATE = "26 Jul 2024"  # ASSUME: the default date of Llama 3.1's template
-PROBE = "Perhaps"  # an answer that no template writes by itself
+PROBE = "Perhaps"  # an answer that no template contains
 
 
 class Chat:
-    """Renders a model's chat template: user text to prompt tokens, and an answer to the tokens that must follow.
+    """Renders a model's chat template: user text to prompt tokens, and an answer to its tokens.
 
-    Thinking is switched off where the template has a switch (`enable_thinking`, `thinking`), and dates are fixed. system:
-    a system prompt, "" for an empty one, None for the template's own. end: the token that ends an answer.
-    Raises UserError for a template that this cannot be done with; the message names the key `system` where that helps.
+    Thinking is switched off if the template has a switch (`enable_thinking`, `thinking`), and dates are fixed. system: a system prompt,
+    "" for an empty one, None for the template's default. end: the token that ends an answer.
+    Raises UserError for unsupported templates; the message names the key `system` if changing it helps.
     """
 
     def __init__(self, tokenizer, system=None):
@@ -30,17 +30,17 @@ class Chat:
         self.after, self.end = self._ending(after)
 
     def prompt(self, user):
-        """Token ids of the conversation up to where the assistant speaks."""
+        """Token ids of the conversation up to the start of the assistant's answer."""
         return self._apply(
             [{"role": "user", "content": user}],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=False,
-            sanitize_control_tokens=True,  # a text that holds "<|im_end|>" does not end its turn
+            sanitize_control_tokens=True,  # "<|im_end|>" in a text does not end its turn
         )
 
     def opening_tokens(self):
-        """Token ids that every conversation begins with, whatever the user says."""
+        """Token ids of the common prefix of all conversations."""
         return shared_beginning([self.prompt("a"), self.prompt("1")])
 
     def answer(self, text):
@@ -48,7 +48,7 @@ class Chat:
         return self._tokens(self.before + text.strip(), split_special_tokens=True) + self._tokens(self.after)
 
     def _render_probes(self, system):
-        """A conversation up to where the assistant speaks, and the same with the answer PROBE."""
+        """A conversation up to the assistant's answer, and the same with the answer PROBE."""
         import jinja2
 
         question = {"role": "user", "content": "x"}
@@ -63,9 +63,9 @@ class Chat:
         return prompt, shown
 
     def _ending(self, after):
-        """(what follows an answer's text up to the token that ends it, that token's id) of what a template writes there.
+        """(text between an answer and the token that ends it, that token's id), as written by the template.
 
-        The end token of the tokenizer ends an answer where the template writes nothing.
+        If the template writes nothing, the tokenizer's end token ends an answer.
         """
         special = self.tokenizer.added_tokens_decoder
         for token in self._tokens(after):
@@ -94,9 +94,9 @@ class Chat:
 
 
 def fixed_template(tokenizer):
-    """A tokenizer's chat template with TEMPLATE_DATE for today's, on which no result may depend.
+    """A tokenizer's chat template with TEMPLATE_DATE instead of today's date, on which no result may depend.
 
-    transformers hands no function to a template, so calls of `strftime_now` are replaced in its text.
+    transformers does not allow passing functions to a template, so calls of `strftime_now` are replaced in its text.
     """
     try:
         template = tokenizer.get_chat_template()
@@ -112,6 +112,6 @@ def fixed_template(tokenizer):
 
 
 def shared_beginning(lists):
-    """The elements that all lists begin with."""
+    """The common prefix of all lists."""
     columns = zip(*lists, strict=False)
     return [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]

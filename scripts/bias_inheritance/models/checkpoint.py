@@ -1,4 +1,4 @@
-"""Checkpoints of a training, from which it resumes to the same bits (on a CPU of the same type with equal threads)."""
+"""Training checkpoints; resuming gives bit-identical results (on the same CPU type with the same number of threads)."""
 
 import hashlib
 import io
@@ -8,9 +8,9 @@ from bias_inheritance.plumbing import files
 
 
 def save(path, weights, optimiser, log, finished):
-    """Write the state with its sha256 in front: torch itself does not notice bytes that changed.
+    """Write the state preceded by its sha256, since torch does not detect changed bytes.
 
-    A finished training keeps no state of the optimiser, two thirds of the file.
+    After the last step the optimiser state, two thirds of the file, is omitted.
     """
     import torch
 
@@ -29,9 +29,9 @@ def save(path, weights, optimiser, log, finished):
 
 
 def restore(path, weights, optimiser):
-    """Load a checkpoint into the given objects and return its log; [] where there is none.
+    """Load a checkpoint into the given objects and return its log, or [] if there is none.
 
-    A damaged one is put aside, and training starts over.
+    A damaged checkpoint is renamed, and training starts over.
     """
     import torch
 

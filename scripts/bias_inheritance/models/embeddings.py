@@ -6,7 +6,7 @@ BATCH = 8  # pairs per forward pass of the studied model
 def embed_texts(model, tokenizer, texts, embedder):
     """Sentence embeddings [n × d] of unit length: the mean over tokens of the last layer (Reimers & Gurevych, 2019).
 
-    embedder: catalog/embedder.yaml; texts longer than its max_tokens are cut.
+    embedder: catalog/embedder.yaml; texts longer than its max_tokens are truncated.
     """
     import numpy as np
     import torch
@@ -29,7 +29,7 @@ def embed_texts(model, tokenizer, texts, embedder):
 
 
 def embed_pairs(network, chat, pairs):
-    """φ of (user, answer) pairs [n × width]: what the alignment loss sees."""
+    """φ of (user, answer) pairs [n × width], as in the alignment loss."""
     import numpy as np
     import torch
 

@@ -1,45 +1,47 @@
-"""A model is examined once, when it is prepared: the step then says in one line what the pipeline cannot do with it.
+"""Checks of a model when it is prepared; anything unsupported is reported in one line.
 
-Its chat template is tried out (chat.py); its layers are looked through for what would be neither rounded nor tuned; and
-its scores, texts and losses, which come from padded batches, a tree of options and a cache, are compared with the logits
-that the model itself gives for one text at a time. Not every architecture agrees: some let padding be seen, or do something
-to their logits that network.py does not know.
+The chat template is tried out (chat.py). Layers that would be neither rounded nor tuned are searched for. Scores, samples
+and losses, which are computed with padded batches, a tree of options and a cache, are compared with the model's own logits
+for one text at a time: some architectures attend to padding, or transform their logits in a way that network.py does not
+implement.
 """
 
 from bias_inheritance.models import generation, network, scoring
 from bias_inheritance.plumbing.errors import UserError
 
-# Nats per token. In SmolLM2-135M bf16 alone makes for 0.09, samples that see each other for 8.5: the texts below repeat
-# each other, and a model that sees one copies from it.
+# Nats per token. In SmolLM2-135M, bf16 rounding accounts for 0.09, attention between samples for 8.5: the texts below
+# repeat each other, and a model that attends to one copies from it.
 TOLERANCE = 0.5
-LARGEST_UNTOUCHED = 0.01  # ASSUME: the share of weights that may stay as they are; norms that hold a matrix have less
+LARGEST_UNTOUCHED = (
+    0.01  # ASSUME: the share of weights that may remain unrounded and untuned; norms with a matrix have less
+)
 
 
 def examine(model):
     """How a model may be computed: {cpu_kernels, option_tree}, both bool. Accelerates the model if the kernels agree.
 
-    option_tree: whether a prompt's options may be scored in one pass (scoring.py). model: as transformers loads it.
-    Raises UserError for a model that would be treated wrongly.
+    option_tree: whether a prompt's options may be scored in one pass (scoring.py). model: as loaded by transformers.
+    Raises UserError for a model that would give wrong results.
     """
     refuse_untouched_layers(model)
     try:
         probe = Probe(model)
-    except Exception as fault:  # a package that its code needs, a cache that it does not have, …
+    except Exception as fault:  # a package that its code needs, a missing cache, …
         raise UserError(f"{_kind(model)} does not run on this machine ({_line(fault)}); use another model") from None
     tree = not _report("options are scored one by one", probe.problem(probe.tree))
     for check in (probe.losses, probe.texts) if tree else (probe.losses, probe.texts, probe.one_by_one):
         if problem := probe.problem(check):
             raise UserError(
-                f"{_kind(model)} gives other log-probabilities in batches than for one text alone ({problem}); use another model"
+                f"{_kind(model)} gives different log-probabilities in batches than for a single text ({problem}); use another model"
             )
     kernels = tree and _accelerate(model) and not _report("no CPU kernels", probe.problem_of_any())
     return {"cpu_kernels": kernels, "option_tree": tree}
 
 
 def refuse_untouched_layers(model):
-    """Raise UserError where weight matrices are no linear layers: they would be neither rounded to NF4 nor tuned by LoRA.
+    """Raise UserError for weight matrices outside linear layers, which would be neither rounded to NF4 nor tuned by LoRA.
 
-    Mixtures of experts hold theirs in three dimensions, all experts of a layer in one.
+    Mixtures of experts store all experts of a layer in one three-dimensional tensor.
     """
     import torch
 
@@ -54,7 +56,7 @@ def refuse_untouched_layers(model):
     share = sum(untouched.values()) / sum(weight.numel() for weight in model.parameters())
     if share > LARGEST_UNTOUCHED:
         raise UserError(
-            f"{_kind(model)} holds {share:.0%} of its weights outside linear layers ({max(untouched, key=untouched.get)}, …), as mixtures of experts do; they would be neither rounded to NF4 nor tuned: use a dense transformer"
+            f"{_kind(model)} has {share:.0%} of its weights outside linear layers ({max(untouched, key=untouched.get)}, …), as in mixtures of experts; they would be neither rounded to NF4 nor tuned: use a dense transformer"
         )
 
 
@@ -74,7 +76,7 @@ def _accelerate(model):
 
 
 def _report(consequence, problem):
-    """Print what follows from a problem, if there is one; the problem."""
+    """Print the consequence of a problem, if there is one; returns the problem."""
     if problem:
         print(f"{consequence}: {problem}")
     return problem
@@ -89,9 +91,9 @@ def _kind(model):
 
 
 class Probe:
-    """Short made-up texts and the log-probabilities that the model itself gives them.
+    """Short invented texts with their reference log-probabilities from the model itself.
 
-    losses, texts, tree and one_by_one are checks: each returns the largest difference from them, in nats per token.
+    The checks losses, texts, tree and one_by_one each return the largest difference from the reference, in nats per token.
     """
 
     def __init__(self, model):
@@ -102,7 +104,7 @@ class Probe:
         vocabulary = model.config.get_text_config().vocab_size
         draw = np.random.default_rng(1).integers(vocabulary // 4, vocabulary // 2, 40).tolist()
         self.opening = draw[:5]
-        # the later prompts begin in the middle of the first one, whose own continuation is among the options
+        # later prompts start in the middle of the first one, whose continuation is among the options
         self.prompts = [draw[:30], self.opening + draw[12:20], self.opening + draw[22:27]]
         self.options = [[draw[30:33], draw[30:32] + draw[5:7], draw[8:9]], [draw[20:23], draw[9:11]], [draw[27:31]]]
         self.samples = [
@@ -115,7 +117,7 @@ class Probe:
         self.expected = torch.stack(expected)
 
     def _alone(self, prompt, answer):
-        """Of the model itself: the log-probability of each token of an answer, and of the likeliest token there."""
+        """Reference: the log-probability of each token of an answer, and of the likeliest token at its position."""
         import torch
 
         with torch.inference_mode():
@@ -124,10 +126,10 @@ class Probe:
         return logprobs.gather(1, torch.tensor(answer).unsqueeze(1)).squeeze(1), logprobs.max(-1).values
 
     def problem(self, check):
-        """Why a check fails, in a few words, or None."""
+        """Why a check fails, or None."""
         try:
             difference = check()
-        except Exception as fault:  # whatever an architecture raises where it is used in a way that it does not know
+        except Exception as fault:  # architectures raise various exceptions for unsupported usage
             return f"{check.__name__}: {_line(fault)}"
         return None if difference <= TOLERANCE else f"{check.__name__}: off by {difference:.1f} nats per token"
 
@@ -154,7 +156,7 @@ class Probe:
         return self._difference(torch.tensor([value for row in rows for value in row]))
 
     def texts(self):
-        """Of the likeliest tokens, as sampling chooses them, how far each is below the model's own likeliest."""
+        """How far the likeliest token of each sampling step is below the reference's likeliest token."""
         written, _ = generation.continuations(
             self.model,
             self.prompts,

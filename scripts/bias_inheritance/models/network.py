@@ -1,7 +1,7 @@
-"""What is read of a causal language model: hidden states, logits and log-probabilities of answers.
+"""Quantities computed from a causal language model: hidden states, logits and log-probabilities of answers.
 
-The plain path is transformers' own forward pass over padded batches. A Llama that cpu_kernels/ has accelerated gives the
-same numbers by other means; whether it was, its attention's name says.
+The default is transformers' forward pass over padded batches. A Llama accelerated by cpu_kernels/ gives the same numbers;
+it is recognised by the name of its attention.
 
 A *sample* is a dict with `prompt` and `answer`, lists of token ids.
 """
@@ -9,7 +9,7 @@ A *sample* is a dict with `prompt` and `answer`, lists of token ids.
 import itertools
 from contextlib import contextmanager
 
-CPU_KERNELS = "bias_inheritance_cpu_kernels"  # the name by which transformers knows the kernels' attention
+CPU_KERNELS = "bias_inheritance_cpu_kernels"  # name of the kernels' attention in transformers
 
 
 def accelerated(model):
@@ -18,23 +18,23 @@ def accelerated(model):
 
 
 def inner(model):
-    """The causal language model, without the wrapper that holds its adapter."""
+    """The causal language model, without its adapter's wrapper."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def body(model):
-    """The transformer without its output layer; an adapter stays in it."""
+    """The transformer without its output layer, including an adapter."""
     return getattr(inner(model), inner(model).base_model_prefix)
 
 
 @contextmanager
 def in_compute_type(model):
-    """Compute in the base's type from LoRA weights held in float32: bf16 by autocast, or float32 as it is."""
+    """Compute in the base's type although LoRA weights are float32: bf16 by autocast, or float32."""
     import torch
     from peft.helpers import disable_input_dtype_casting
 
     with (
-        disable_input_dtype_casting(model),  # autocast does it; peft's would copy every input to float32 first
+        disable_input_dtype_casting(model),  # autocast handles it; peft would first copy every input to float32
         torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.dtype == torch.bfloat16),
     ):
         yield
@@ -44,7 +44,7 @@ def in_compute_type(model):
 
 
 def answer_states(model, samples):
-    """The last hidden states that predict each answer token, of all samples in a row (answer tokens × width)."""
+    """The last hidden states that predict each answer token, concatenated over samples (answer tokens × width)."""
     if accelerated(model):
         from bias_inheritance.models.cpu_kernels import packed
 
@@ -70,7 +70,7 @@ def text_states(model, samples):
 
 
 def _padded(model, samples):
-    """Last hidden states of samples side by side, padded on the right (B × T × width), and their lengths."""
+    """Last hidden states of a batch of samples, padded on the right (B × T × width), and their lengths."""
     import torch
 
     texts = [torch.tensor(sample["prompt"] + sample["answer"]) for sample in samples]
@@ -83,7 +83,7 @@ def _padded(model, samples):
 
 
 def new_cache(model):
-    """An empty cache for the sampling of one batch."""
+    """An empty cache for sampling one batch."""
     if accelerated(model):
         from bias_inheritance.models.cpu_kernels import attention
 
@@ -105,10 +105,10 @@ def head(model):
 def float32_head(model):
     """A function from hidden states (N × width) to the model's logits (N × V) in float32, without gradients.
 
-    A product in bf16 is rounded to eight bits, so that logits between 32 and 64 lie on a grid of 0.25: as much as the
-    effects that a study measures. The factors are bf16 numbers all the same; only the product is not rounded. The copy
-    of the weights lives as long as the function (113 MB for 49,152 × 576 numbers); on CUDA there is none, since there
-    the product of bf16 matrices is available in float32.
+    A bf16 product is rounded to eight bits, so logits between 32 and 64 would be multiples of 0.25, which is as large as
+    the effects that a study measures. The factors are still bf16 numbers; only the product is not rounded. The function
+    keeps a copy of the weights (113 MB for 49,152 × 576 numbers), except on CUDA, where products of bf16 matrices are
+    available in float32.
     """
     import torch
 
@@ -121,9 +121,9 @@ def float32_head(model):
 
 
 def _after_head(config):
-    """What an architecture does to the output layer's logits: Granite and Cohere scale them, Gemma caps them.
+    """An architecture's transformation of the output layer's logits: Granite and Cohere scale them, Gemma caps them.
 
-    An architecture with another such step is refused by examine.py, which compares with the model's own logits.
+    Architectures with other transformations are refused by examine.py, which compares with the model's own logits.
     """
     import torch
 
@@ -146,9 +146,9 @@ def answer_losses(model, samples, logits_of):
 
 
 def token_losses(model, samples, logits_of):
-    """The cross-entropy of each token of each sample's answer (B tensors, nats). Logits for those tokens only.
+    """The cross-entropy of each token of each sample's answer (B tensors, nats). Computes logits for those tokens only.
 
-    logits_of: `head(model)`, or `float32_head(model)` where no gradient is needed.
+    logits_of: `head(model)`, or `float32_head(model)` if no gradient is needed.
     """
     import torch
 

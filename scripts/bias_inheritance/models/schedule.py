@@ -2,13 +2,13 @@
 
 import math
 
-WINDOW = 8  # batches whose samples are sorted by length among themselves
+WINDOW = 8  # number of batches within which samples are sorted by length
 
 
 def training_order(lengths, epochs, batch_size, seed):
-    """Batches of sample indices over all epochs: shuffled, then sorted by length inside windows of WINDOW batches.
+    """Batches of sample indices over all epochs: shuffled, then sorted by length within windows of WINDOW batches.
 
-    lengths: words per sample *before* mitigation, so that every mitigation sees the same order.
+    lengths: words per sample *before* mitigation, so that the order is the same for every mitigation.
     """
     import numpy as np
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from bias_inheritance.models import network
 
-BATCH = 8  # prompts per forward pass; part of what a result depends on in bf16
-WINDOW = 32  # prompts are sorted by length only inside such a window, so one more item at the end changes few others
+BATCH = 8  # prompts per forward pass; affects results in bf16
+WINDOW = 32  # prompts are sorted by length within such a window, so an additional item affects few others
 
 
 def batches(lengths):
-    """Indices in batches of similar length: a fixed partition that depends on each window of WINDOW items alone."""
+    """Indices in batches of similar length; the partition of each window of WINDOW items depends on that window only."""
     for start in range(0, len(lengths), WINDOW):
         window = sorted(range(start, min(start + WINDOW, len(lengths))), key=lambda index: (lengths[index], index))
         for first in range(0, len(window), BATCH):
@@ -31,10 +31,10 @@ def option_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
 def token_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
     """Log-probability of each token of each option after its prompt: N lists of one list per option (nats).
 
-    opening: token ids that all prompts begin with, which are computed once (they depend on the chat template alone, so
-    that no answer depends on the other prompts); prompts: N lists of token ids; options: N lists of lists of token ids
-    (all non-empty); tree: whether a prompt's options may be computed in one pass with a mask of our own (the model card's
-    `option_tree`); else each is a text of its own.
+    opening: token ids of the common prefix of all prompts, computed once (it depends only on the chat template, so that no
+    answer depends on other prompts); prompts: N lists of token ids; options: N lists of lists of token ids (all non-empty);
+    tree: whether a prompt's options may be computed in one pass with a custom mask (the model card's `option_tree`);
+    otherwise each is a separate text.
     Raises RuntimeError for log-probabilities that are not finite.
     """
     import torch
@@ -46,7 +46,7 @@ def token_logprobs(model, opening, prompts, options, on_batch=None, *, tree):
 
 
 def attention_window(config):
-    """The smallest number of tokens that a layer of an architecture sees; inf without a window."""
+    """The smallest attention window of an architecture's layers, in tokens; inf without a window."""
     widths = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     return min([width for width in widths if width] or [math.inf])
 
@@ -62,7 +62,7 @@ def _finite(logprobs):
 
 
 def _one_by_one(model, prompts, options, on_batch):
-    """The log-probabilities with a text per option."""
+    """The log-probabilities, with a separate text per option."""
     head, results = network.float32_head(model), []
     for prompt, listed in zip(prompts, options, strict=True):
         samples = [{"prompt": prompt, "answer": option} for option in listed]
@@ -76,7 +76,7 @@ def _one_by_one(model, prompts, options, on_batch):
 
 
 class Tree(NamedTuple):
-    """One row: the rest of a prompt, then its options as a tree, in which a token sees the prompt and its own path.
+    """One row: the rest of a prompt, then its options as a tree, in which a token attends to the prompt and its own path.
 
     tokens and positions: of the whole row; path: {index in the row: indices of the tree's tokens that lead to it, itself
     included}; reads: per option, (index in the row whose logits predict it, token) of each of its tokens.
@@ -91,10 +91,10 @@ class Tree(NamedTuple):
 def _tree(prompt, options, offset):
     """The Tree of a prompt's options; the prompt's first token has the position `offset`.
 
-    Options that begin alike share those tokens. An option's last token is only predicted, so it is not in the tree.
+    Options with a common prefix share its tokens. An option's last token is only predicted, so it is not in the tree.
     """
     tokens, positions, path = list(prompt), list(range(offset, offset + len(prompt))), {}
-    index_of = {(): len(prompt) - 1}  # beginning of an option: index of its last token
+    index_of = {(): len(prompt) - 1}  # prefix of an option: index of its last token
     for option in options:
         for length in range(1, len(option)):
             beginning = tuple(option[:length])
@@ -138,7 +138,7 @@ def _read(model, head, prefix, shared, trees):
     for row, tree in enumerate(trees):
         ids[row, : len(tree.tokens)] = torch.tensor(tree.tokens)
         positions[row, : len(tree.tokens)] = torch.tensor(tree.positions)
-        sees[row, :, len(tree.tokens) - len(tree.path) :] = False  # of the tree, a token sees its path alone
+        sees[row, :, len(tree.tokens) - len(tree.path) :] = False  # within the tree, a token attends only to its path
         for index, earlier in tree.path.items():
             sees[row, index, earlier] = True
     sees = torch.cat([torch.ones((count, width, shared), dtype=torch.bool), sees], -1).unsqueeze(1)
@@ -153,7 +153,7 @@ def _read(model, head, prefix, shared, trees):
         use_cache=cache is not None,
     ).last_hidden_state
     reads = [(row, *read) for row, tree in enumerate(trees) for option in tree.reads for read in option]
-    # a place is read once, however many options begin there
+    # each position is read once, for all options that branch off there
     places = {place: number for number, place in enumerate(sorted({(row, index) for row, index, _ in reads}))}
     rows, columns = torch.tensor(list(places), device=model.device).T
     logprobs = torch.log_softmax(head(hidden[rows, columns]), -1)

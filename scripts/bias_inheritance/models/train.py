@@ -6,17 +6,17 @@ from pathlib import Path
 
 from bias_inheritance.models import checkpoint, schedule
 
-# of the time may go into checkpoints: every few steps for a small model, every minute for a large one
+# maximum share of the time for checkpoints: every few steps for a small model, every minute for a large one
 CHECKPOINT_SHARE = 0.02
 
 
 def train(model, samples, settings, losses, seed, work, on_step=None):
     """Train the adapter of `model` in place; returns the log, one dict per optimiser step.
 
-    samples: dicts with prompt and answer (token ids), words (length before mitigation), and what losses read. losses:
-    callables (model, batch, step) whose sum is minimised (see losses/). seed: of the order of samples. work: folder of the
-    checkpoint, which is resumed from where there is one. on_step: called with (steps done, all steps).
-    Raises RuntimeError where no gradient reaches the first layer, and for a loss or a gradient that is not finite.
+    samples: dicts with prompt and answer (token ids), words (length before mitigation), and the keys that losses read.
+    losses: callables (model, batch, step) whose sum is minimised (see losses/). seed: of the order of samples. work: folder
+    of the checkpoint, from which training resumes if there is one. on_step: called with (steps done, all steps).
+    Raises RuntimeError if no gradient reaches the first layer, or if a loss or a gradient is not finite.
     """
     import torch
 
@@ -62,7 +62,7 @@ def train(model, samples, settings, losses, seed, work, on_step=None):
 
 
 def _assert_gradient_reaches_first_layer(model):
-    """B is zero at the start, so A's gradient is too: B's gradient in the first layer tells whether training acts."""
+    """B is zero at the start, so A's gradient is too; B's gradient in the first layer shows whether training has an effect."""
     name, first = next((name, parameter) for name, parameter in model.named_parameters() if "lora_B" in name)
     if first.grad is None or not first.grad.abs().max() > 0:
-        raise RuntimeError(f"no gradient reaches {name}: training would change nothing there")
+        raise RuntimeError(f"no gradient reaches {name}: training would not change it")

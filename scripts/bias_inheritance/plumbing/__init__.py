@@ -1,1 +1,1 @@
-"""What every step is built on: steps, records, provenance, audit, files, progress, warm start, GPUs, errors, seeds."""
+"""Infrastructure of the steps: records, provenance, audit, files, progress, warm start, GPUs, errors, seeds."""

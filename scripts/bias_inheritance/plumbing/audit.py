@@ -15,8 +15,8 @@ STATES = ("ok", "tampered", "missing", "extra", "stale", "broken")
 def audit(folder, expect=None):
     """The state of every file and of the whole: {files: {name: {state, why, sha256}}, root, ok, notes, …}.
 
-    docs/provenance.md defines the states. expect: a root digest that was kept elsewhere, or None. Raises UserError if
-    `folder` is not a study's results.
+    docs/provenance.md defines the states. expect: a previously saved root digest, or None. Raises UserError if `folder` is
+    not a study's results.
     """
     study = records.read(folder)
     plan = _plan(study)
@@ -32,7 +32,7 @@ def audit(folder, expect=None):
     seconds = time.perf_counter() - started
     notes = []
 
-    verdicts = {name: {"state": "extra", "why": "no record names it as an output"} for name in study.sizes}
+    verdicts = {name: {"state": "extra", "why": "no record lists it as an output"} for name in study.sizes}
     for name, (state, why) in study.faults.items():
         verdicts[name] = {"state": state, "why": why}
     sources = {}
@@ -121,14 +121,14 @@ def digests(paths):
 
 
 def _changed_inputs(study, record, sha256s):
-    """Inputs that are no longer those that the job read: regenerated since or, outside the results, changed."""
+    """Inputs that differ from those that the job read: regenerated since or, outside the results, changed."""
     for entry in records.entries(record["inputs"]):
         path = entry["path"]
         if path in study.makers:
             if study.made(path)["sha256"] != entry["sha256"]:
                 yield f"its input {path} was regenerated or replaced since"
         elif path in study.records and path in study.sizes:
-            # a tampered record is reported itself
+            # a tampered record is reported separately
             if sha256s[path] != entry["sha256"] and path not in study.faults:
                 yield f"the record {path} that it read has changed since"
         elif sha256s.get(path) and sha256s[path] != entry["sha256"]:
@@ -136,7 +136,7 @@ def _changed_inputs(study, record, sha256s):
 
 
 def changed_code(record, sources):
-    """Code files whose digests in this checkout are not those of the code that ran."""
+    """Code files whose digests in this checkout differ from those of the code that ran."""
     script = record["step"]
     if not (provenance.SCRIPTS / f"{script}.py").is_file():
         yield f"scripts/{script}.py that made it is gone"
@@ -148,7 +148,7 @@ def changed_code(record, sources):
 
 
 def _changed_parameters(name, record, plan):
-    """Parameters that the configuration, as last planned, no longer gives the job."""
+    """Parameters of the job that differ from those of the configuration as last planned."""
     planned = plan["parameters"].get(name, {})
     arguments = f" with {' '.join(plan['arguments'])}" if plan["arguments"] else ""
     configuration = f"the configuration, as last planned{arguments},"
@@ -162,7 +162,7 @@ def _changed_parameters(name, record, plan):
 
 
 def _changed_image(record, planned):
-    """A container image that is none of the study's present ones; nothing if one of those is missing (None)."""
+    """A container image that differs from the study's current ones; nothing if one of those is missing (None)."""
     image = _image_of(record)
     if image and planned and None not in planned and not any(sha256.startswith(image) for sha256 in planned):
         yield "its container image was rebuilt since"
@@ -173,7 +173,7 @@ def _image_of(record):
 
 
 def _plan(study):
-    """The plan that the workflow wrote when it last read its configuration (rules/plan.smk), renewed if outdated.
+    """The plan that the workflow wrote when it last read its configuration (rules/plan.smk), regenerated if outdated.
 
     {known, path, outdated (why, or None), parameters {record: {name: digest} or None}, images [path], arguments [word]}.
     """

@@ -1,4 +1,4 @@
-"""Read and write small files: a crash never leaves a partial file, and an invalid line is reported by number."""
+"""Read and write small files: crashes never leave partial files, and invalid lines are reported by number."""
 
 import errno
 import glob
@@ -13,7 +13,7 @@ from bias_inheritance.plumbing.errors import UserError
 
 @contextmanager
 def replacing(path):
-    """Yield a temporary path beside `path`; on success it atomically replaces `path`, on failure it is removed."""
+    """Yield a temporary path next to `path`; on success it atomically replaces `path`, on failure it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -65,8 +65,8 @@ def read_json(path):
 def read_jsonl(path, required=()):
     """Rows of a JSON Lines file, as a list of dicts.
 
-    Raises UserError that names file and line for a line that is not a JSON object in UTF-8 or that lacks one of the
-    `required` keys.
+    Raises UserError with file and line for a line that is not a JSON object in UTF-8 or that lacks one of the `required`
+    keys.
     """
     rows = []
     with open(path, "rb") as file:
@@ -97,9 +97,9 @@ def read_jsonl(path, required=()):
 def hold(path, wait=False):
     """Lock the file `path` until the returned lock is released, by `with` or `.lock.release()`, or this process ends.
 
-    The caller keeps what is returned: the lock goes with it. The system releases it however the process ends, kill -9
-    included. If another process holds it, wait for that one or raise UserError that names it. On a file system that
-    has no locks nothing is locked.
+    The caller must keep the returned object, whose deletion releases the lock. The system releases it however the process
+    ends, including kill -9. If another process holds it, wait for that process, or raise UserError that names it. On a file
+    system without locks nothing is locked.
     """
     import filelock
 
@@ -122,16 +122,16 @@ def hold(path, wait=False):
 
 
 def _sign(descriptor):
-    """Write into an open lock file which process holds it."""
+    """Write the name of the process that holds a lock into the open lock file."""
     os.truncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
 class Journal:
-    """An append-only JSON Lines file of finished records, on disk after each call, so that they survive a kill.
+    """An append-only JSON Lines file of finished records, flushed to disk after each call, so that they survive a kill.
 
-    A last line that a kill cut short is dropped on opening; any other line that is not valid is an error that names it,
-    since dropping it would lose a record silently.
+    An incomplete last line is dropped on opening; any other invalid line is an error, since dropping it would lose a record
+    silently.
     """
 
     def __init__(self, path):

@@ -1,4 +1,4 @@
-"""One GPU per job: a job that needs one claims a free one and sees no other; all other jobs see none."""
+"""One GPU per job: a job that needs one claims a free GPU and hides all others; other jobs see no GPU."""
 
 import ctypes
 import itertools
@@ -12,7 +12,7 @@ from bias_inheritance.plumbing.errors import UserError
 
 
 def visible():
-    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES gives them (all where it is unset)."""
+    """Names of the GPUs that this process may use, from CUDA_VISIBLE_DEVICES (all if it is unset)."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         # CUDA takes what stands before the first name that is none, such as -1
@@ -22,10 +22,10 @@ def visible():
 
 
 def _count():
-    """Number of NVIDIA GPUs by the driver's own library (NVML), 0 without a driver.
+    """Number of NVIDIA GPUs according to the driver (NVML), 0 without a driver.
 
-    The driver is asked because WSL2 has GPUs without /dev/nvidia*, and through NVML because CUDA, once it was touched,
-    cannot be used in a fork.
+    WSL2 has GPUs without /dev/nvidia*, so the driver has to be queried; through NVML, because an initialised CUDA cannot be
+    used in a fork.
     """
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
@@ -39,15 +39,15 @@ def _count():
 
 
 def hide():
-    """Hide all GPUs from this process; call it before torch looks for one."""
+    """Hide all GPUs from this process; must be called before torch initialises CUDA."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def claim(folder):
-    """Claim a GPU that no other job of this checkout uses, waiting for one if need be, and hide all others.
+    """Claim a GPU that no other job of this checkout uses, waiting for one if necessary, and hide all others.
 
-    Returns the lock, to be kept as long as the GPU is used, or None if there is no GPU. The lock's name includes the SLURM
-    job, because each job numbers its devices from 0; steps of one interactive allocation share its GPUs in this way.
+    Returns the lock, to be kept while the GPU is in use, or None if there is no GPU. The lock's name includes the SLURM job,
+    because each job numbers its devices from 0; in this way, steps of one interactive allocation share its GPUs.
     """
     devices = visible()
     if not devices:

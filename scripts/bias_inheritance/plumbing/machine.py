@@ -1,4 +1,4 @@
-"""What this machine computes with: its CPU, and the memory and cores that jobs share."""
+"""This machine's CPU, and the memory and cores that jobs share."""
 
 import os
 import platform
@@ -44,12 +44,12 @@ def _slurm_limits_mb():
 
 
 def memory_of_jobs_mb():
-    """Memory in MB that the jobs that run at once may take together."""
+    """Total memory in MB for jobs that run at the same time."""
     return int(memory_mb() * SHARE)
 
 
 def cpu():
-    """The CPU's model name; on other systems than Linux, what Python's platform module knows of it."""
+    """The CPU's model name; on systems other than Linux, as given by Python's platform module."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

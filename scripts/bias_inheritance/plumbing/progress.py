@@ -1,7 +1,7 @@
 """A live progress line: steps report their progress, and Snakemake's own process displays it.
 
-A step calls `update(done, total, unit)`; it lands in a small file under `.work/STUDY/progress/`. In Snakemake's own
-process, `show` hooks into its log events and redraws one line: jobs done, what runs, its rate and the time left.
+A step calls `update(done, total, unit)`, which writes a small file under `.work/STUDY/progress/`. In Snakemake's own
+process, `show` hooks into its log events and redraws one line: finished jobs, running steps, their rate and time left.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from pathlib import Path
 
 _job = None
 REDRAW_SECONDS = 0.5
-PLAIN_SECONDS = 30  # between lines where the output is not a terminal
+PLAIN_SECONDS = 30  # between lines if the output is not a terminal
 STOPPED = "stopped; run the same command again to resume"  # the last line of an interrupted step's log
 RUNS = "runs.jsonl"  # in .work/STUDY: {started, ended} of each run that ended, successfully or not
 
@@ -123,7 +123,7 @@ class Display(logging.Handler):
         print(f"  to rerun it: {command}", file=self.stream, flush=True)
 
     def line(self):
-        """The line to show now: time, jobs done, and how far what runs is."""
+        """The current line: time, finished jobs, and the progress of running ones."""
         share = f"{self.done}/{self.total} jobs" if self.total else "planning"
         parts = [f"{clock(time.time() - self.started)}  {share}"]
         states = []
@@ -131,7 +131,7 @@ class Display(logging.Handler):
             try:
                 states.append(json.loads(path.read_text()))
             except (OSError, ValueError):
-                continue  # removed or half written between listing and reading: the next redraw has it
+                continue  # removed or half written between listing and reading: wait for the next redraw
         for state in states[:2]:
             left = clock((state["total"] - state["done"]) / state["rate"]) + " left" if state["rate"] else "starting"
             parts.append(
@@ -160,7 +160,7 @@ class Display(logging.Handler):
                 print(line, file=self.stream, flush=True)
 
     def stop(self):
-        """Stop redrawing, and record when this Snakemake started and ended, from which the overhead of a run is computed."""
+        """Stop redrawing, and record when Snakemake started and ended, from which the overhead of a run is computed."""
         import psutil
 
         self.stopped.set()
@@ -174,8 +174,8 @@ class Display(logging.Handler):
 def cancel_timers():
     """Cancel the timers that Snakemake's scheduler starts to wait for its limit on jobs per timespan.
 
-    Each scheduling pass starts a timer that triggers another pass: their number grows with the jobs that have finished,
-    and the process would wait for all of them before it exits. The profile's limit is never reached, so none is needed.
+    Each scheduling pass starts a timer that triggers another pass: their number grows with the number of finished jobs, and
+    the process would wait for all of them before exiting. The profile's limit is never reached, so they are not needed.
     """
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer) and thread.function.__module__.startswith("snakemake.scheduling"):
@@ -192,7 +192,7 @@ def _end_of(path):
 
 
 def _worth_reading(record):
-    """Whether to show a line of Snakemake: warnings and errors that the display does not already cover."""
+    """Whether to show a line of Snakemake: warnings and errors that the display does not cover."""
     displayed = str(getattr(record, "event", "") or "") in (
         "job_error",
         "job_info",
@@ -232,7 +232,7 @@ class _Idle(logging.Handler):
 
 
 def when_idle(callback):
-    """Call `callback` if Snakemake finds nothing to do; it does not run onsuccess then."""
+    """Call `callback` if Snakemake has nothing to do, in which case it does not run onsuccess."""
     from snakemake.logging import logger
 
     logger.addHandler(_Idle(callback))

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = ROOT / "scripts"
 SUFFIX = ".prov.json"
 MARKER = ".snakemake_timestamp"  # Snakemake's own: an empty file in every folder that is an output
-# Modules that record, start, fetch for or speak for a step and cannot change its result: no step's code holds them.
+# Modules that record, start, download or report for a step and cannot change its result; excluded from every step's code.
 WITHOUT_EFFECT = {
     f"scripts/bias_inheritance/{module}.py"
     for module in (
@@ -24,7 +24,7 @@ WITHOUT_EFFECT = {
         "models/fetching",
     )
 }
-# What is said by these calls, and by raising these exceptions, is a message: rewording it changes no result.
+# Arguments of these calls and texts of these exceptions are messages: rewording them changes no result.
 SPEAKERS = {"print", "progress.update", "warnings.warn"}
 FATAL = {"UserError", "RuntimeError", "TypeError", "ValueError"}
 
@@ -43,7 +43,7 @@ def digest(value):
 def describe(path):
     """[{path, sha256, bytes}] of a file, or of every file in a folder, sorted by path.
 
-    Paths are given as the step was given them (relative to the project's root), so that records of two machines agree.
+    Paths are as passed to the step (relative to the project's root), so that records of different machines agree.
     """
     path = Path(path)
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != MARKER) if path.is_dir() else [path]
@@ -52,18 +52,18 @@ def describe(path):
 
 @dataclass(frozen=True)
 class Source:
-    """What one code file means, and which others it uses."""
+    """The digest of a code file's meaning, and the files that it uses."""
 
     digest: str
-    uses: frozenset = frozenset()  # paths of library modules, and of files in resources/ and scripts/ that it names
-    choices: frozenset = frozenset()  # (package, key): modules of a package that a parameter `key` chooses
+    uses: frozenset = frozenset()  # paths of library modules, and of files in resources/ and scripts/ mentioned in it
+    choices: frozenset = frozenset()  # (package, key): modules of a package selected by a parameter `key`
 
 
 def read_source(path):
-    """The Source of a file. A Python file's digest is of its meaning, any other file's is its sha256.
+    """The Source of a file. The digest of a Python file is of its meaning, that of any other file its sha256.
 
-    Two Python files have the same digest where they differ only in formatting, comments, docstrings and the wording of
-    messages. Prompts and all other text that a result may hold count. Raises SyntaxError.
+    Two Python files have the same digest if they differ only in formatting, comments, docstrings and the wording of
+    messages. Prompts and all other text that may be part of a result are included. Raises SyntaxError.
     """
     path = Path(path)
     if path.suffix != ".py":
@@ -74,14 +74,14 @@ def read_source(path):
 
 
 def has_digest(path, digest):
-    """Whether the code file `path`, relative to the project's root, exists and has the digest that a record gives it."""
+    """Whether the code file `path`, relative to the project's root, exists and has the digest given in a record."""
     return (ROOT / path).is_file() and read_source(ROOT / path).digest == digest
 
 
 def _meaning(node, message=False):
-    """A syntax tree as nested lists without docstrings; of a `message`, only what is computed for it.
+    """A syntax tree as nested lists without docstrings; of a `message`, only the expressions in it.
 
-    Fields that are empty are left out: which ones there are depends on the version of Python.
+    Empty fields are omitted, because the set of fields depends on the version of Python.
     """
     if isinstance(node, list):
         return [_meaning(part, message) for part in node if not (isinstance(part, ast.Expr) and _is_text(part.value))]
@@ -102,7 +102,7 @@ def _is_text(node):
 
 
 def _name(call):
-    """The dotted name of what is called, "" where it has none."""
+    """The dotted name of the called function, or ""."""
     return ast.unparse(call.func) if isinstance(call.func, (ast.Name, ast.Attribute)) else ""
 
 
@@ -116,10 +116,10 @@ def _speaks(node):
 
 
 def _uses(nodes):
-    """Paths of the library modules that a syntax tree's nodes import, and of the files of resources/ and scripts/ that they name."""
+    """Paths of the library modules imported by a syntax tree's nodes, and of files in resources/ and scripts/ named in them."""
     for node in nodes:
         if isinstance(node, ast.JoinedStr) and not _choice(node):
-            # a module chosen in another way than by a parameter: any of its package
+            # a module that is not selected by a parameter: any module of its package
             package = str(getattr(node.values[0], "value", ""))
             if package.startswith("bias_inheritance.") and package.endswith("."):
                 modules = (SCRIPTS / package.replace(".", "/")).glob("[!_]*.py")
@@ -136,7 +136,7 @@ def _uses(nodes):
 
 
 def _choice(node):
-    """(package, key) of an f-string that names a module by a parameter, as in f"bias_inheritance.tasks.{task['kind']}"."""
+    """(package, key) of an f-string that selects a module by a parameter: f"bias_inheritance.tasks.{task['kind']}"."""
     if not isinstance(node, ast.JoinedStr) or len(node.values) != 2:
         return None
     start, chosen = node.values
@@ -160,12 +160,12 @@ def _values(key, content):
 
 
 def code_digest(script, parameters=None, sources=None):
-    """{files: {path: digest}, digest} of the code whose change can change what `scripts/SCRIPT.py` computes.
+    """{files: {path: digest}, digest} of the code that can affect the results of `scripts/SCRIPT.py`.
 
-    Its files are the script and, transitively, the library modules that it imports and the resource files that these
-    name, read from the source without running it; paths are relative to the project's root. Of modules that a
-    parameter chooses (a domain's `family`, a task's `kind`) only those that `parameters` name count, so that one more
-    family reruns nothing. sources: {path: Source} read earlier in this process; those read now are added to it.
+    The files are the script and, transitively, the library modules that it imports and the resource files named in them,
+    found in the source without running it; paths are relative to the project's root. Of modules selected by a parameter (a
+    domain's `family`, a task's `kind`), only those named in `parameters` are included, so that adding a family reruns
+    nothing. sources: {path: Source} read earlier in this process; those read now are added to it.
     """
     sources = {} if sources is None else sources
     files, remaining = {}, [f"scripts/{script}.py"]
@@ -185,5 +185,5 @@ def code_digest(script, parameters=None, sources=None):
 
 
 def sealed(record):
-    """The record with its own digest under `seal`, by which an edited record is recognised."""
+    """The record with its own digest under `seal`, which reveals edits."""
     return {**record, "seal": digest(record)}

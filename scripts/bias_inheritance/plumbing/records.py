@@ -1,6 +1,6 @@
-"""Read the records of a results folder: which job made a file, and from what. Standard library only.
+"""Read the records of a results folder: the job that produced a file, and its inputs. Standard library only.
 
-Records name files as the job saw them, `results/STUDY/…`, wherever the folder is now.
+Records contain the paths used by the job, `results/STUDY/…`, wherever the folder is now.
 """
 
 import json
@@ -22,22 +22,22 @@ FIELDS = {
 
 @dataclass
 class Study:
-    """A results folder and its records; all keys are names as the records use them (`results/STUDY/…`)."""
+    """A results folder and its records; all keys are names as in the records (`results/STUDY/…`)."""
 
     folder: Path
     name: str  # results/STUDY
     records: dict = field(default_factory=dict)  # record's name → its content
-    faults: dict = field(default_factory=dict)  # name of a record that is not as it was written → (state, reason)
-    makers: dict = field(default_factory=dict)  # output's name → the record of the job that made it
+    faults: dict = field(default_factory=dict)  # name of a changed or unreadable record → (state, reason)
+    makers: dict = field(default_factory=dict)  # output's name → the record of the job that produced it
     sizes: dict = field(default_factory=dict)  # name of every existing file → bytes
 
     def path(self, name):
-        """The present path of the file that records call `name`; outside the results, it is under the project's root."""
+        """The current path of a file by its `name` in records; files outside the results are under the project's root."""
         inside = name.removeprefix(f"{self.name}/")
         return self.folder / inside if inside != name else provenance.ROOT / name
 
     def made(self, name):
-        """The record's entry {path, sha256, bytes} of a file that a job made."""
+        """The record's entry {path, sha256, bytes} of a job's output."""
         return next(entry for entry in entries(self.makers[name]["outputs"]) if entry["path"] == name)
 
     def upstream(self, names):
@@ -60,10 +60,10 @@ def read(folder):
     """The Study in a results folder. Raises UserError if there is none."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give a study's results, as in results/demo")
+        raise UserError(f"{folder}: no such folder; give a study's results, such as results/demo")
     sizes = {}
     for parent, folders, names in os.walk(folder):
-        # a link to a folder counts as one file: what it leads to is not the study's
+        # a link to a folder counts as one file: its target is not part of the study
         for name in names + [name for name in folders if Path(parent, name).is_symlink()]:
             path = Path(parent, name)
             size = path.stat().st_size if path.exists() else 0
@@ -72,11 +72,11 @@ def read(folder):
     contents = {name: parse(folder / name) for name in sorted(sizes) if name.endswith(provenance.SUFFIX)}
     studies = [content["study"] for content, _ in contents.values() if content]
     if not studies:
-        raise UserError(f"{folder}: holds no readable record (*{provenance.SUFFIX}); give a study's results folder")
+        raise UserError(f"{folder}: contains no readable record (*{provenance.SUFFIX}); give a study's results folder")
     study = Study(folder, f"results/{max(set(studies), key=studies.count)}")
     study.sizes = {f"{study.name}/{name}": size for name, size in sizes.items()}
     placed = {f"{study.name}/{name}": content for name, content in contents.items()}
-    # a record in its own place takes precedence over a copy of it elsewhere
+    # a record at its original path takes precedence over copies of it
     for name, (content, fault) in sorted(placed.items(), key=lambda item: (item[1][0] or {}).get("record") != item[0]):
         if fault:
             study.faults[name] = fault
@@ -95,7 +95,7 @@ def read(folder):
 
 
 def parse(path):
-    """(content, fault) of a record's file: its content, None if unusable, and (state, reason) if it was changed."""
+    """(content, fault) of a record file: its content, None if unusable, and (state, reason) if it was changed."""
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
@@ -125,7 +125,7 @@ def parse(path):
 
 
 def study_of(path):
-    """The Study that a file of a results folder belongs to. Raises UserError if no folder above it holds a record."""
+    """The Study that a file of a results folder belongs to. Raises UserError if no folder above it contains a record."""
     path = Path(path).resolve()
     for parent in path.parents:
         for record in parent.glob(f"*{provenance.SUFFIX}"):
@@ -133,7 +133,7 @@ def study_of(path):
             if content:
                 depth = len(Path(content["record"]).relative_to(f"results/{content['study']}").parts)
                 return read(record.parents[depth - 1])
-    raise UserError(f"{path}: no record beside or above it; give a file of a study's results folder")
+    raise UserError(f"{path}: no record in its folder or above; give a file of a study's results folder")
 
 
 def upstream_digest(study, names):
@@ -145,5 +145,5 @@ def upstream_digest(study, names):
 
 
 def plain(text):
-    """The text as one line without control characters: content of files and samples is not trusted."""
+    """The text as one line without control characters, since content of files and samples is not trusted."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)

@@ -1,4 +1,4 @@
-"""Turn one plain function into a step: a command line around it, and a provenance record beside its outputs.
+"""Turn a plain function into a step with a command line and a provenance record.
 
 A script ends with
 
@@ -6,8 +6,8 @@ A script ends with
         step.run(finetune)
 
 The function's signature is the command line: parameters annotated `Input` and `Output` are paths (`Inputs` and `Outputs`
-take several), `Work` is a private folder that survives a kill, and all others are taken from the JSON object given with
-`--parameters`. Tests call the function itself.
+accept several), `Work` is a private folder that is kept after a kill, and all others come from the JSON object in
+`--parameters`. Tests call the function directly.
 """
 
 import argparse
@@ -56,11 +56,11 @@ PACKAGES = [
     "safetensors",
     "snakemake",
 ]
-# lock files that an environment may be installed from, the one with more pins first
+# lock files that an environment may have been installed from, the one with more pins first
 LOCKS = ["requirements-gpu.txt", "requirements.txt"]
 # files that count as code, tracked by git or not
 CODE = ["scripts/*.py", "scripts/*.yaml", "rules/*.smk", "catalog/*.yaml"]
-notes = {}  # facts known only to the step, for this job's record
+notes = {}  # facts known only to the step, added to this job's record
 _discovered = []
 
 
@@ -70,12 +70,12 @@ def note(**facts):
 
 
 def note_data_set(name, revision, commit):
-    """Record the commit that the requested `revision` of the hub's data set `name` resolved to."""
+    """Record the commit to which the requested `revision` of the Hub's data set `name` resolved."""
     notes.setdefault("data_sets", {})[name] = {"revision": revision, "commit": commit}
 
 
 def also_read(paths):
-    """Add files that the step discovered by itself (a study's records, say) to the inputs in its record."""
+    """Add files that the step discovered itself (such as a study's records) to the inputs in its record."""
     _discovered.extend(paths)
 
 
@@ -93,7 +93,7 @@ def run(function):
     values |= {
         key: getattr(arguments, key) for key, kind in kinds.items() if kind in ("input", "inputs", "output", "outputs")
     }
-    locks = []  # held to the end of this process
+    locks = []  # kept until this process ends
     try:
         if arguments.gpu:
             locks.append(gpus.claim(arguments.work.parent / "gpus"))
@@ -102,7 +102,7 @@ def run(function):
         started = time.time()
         inputs = {key: _describe_all(values[key]) for key, kind in kinds.items() if kind in ("input", "inputs")}
         stamps = _stamps(inputs)
-        # before the step runs: the working tree may change meanwhile
+        # before the step runs, since the working tree may change meanwhile
         basis = {
             "code": provenance.code_digest(name, arguments.parameters),
             "git": git_state(),
@@ -117,10 +117,10 @@ def run(function):
                     "parameters": arguments.parameters,
                     "inputs": inputs,
                     "code": basis["code"]["digest"],
-                    "environment": basis["environment"],  # never resume from what another environment computed
+                    "environment": basis["environment"],  # never resume from another environment's results
                 }
                 values[key] = arguments.work / name / provenance.digest(specification)[:16]
-                # after a kill the old process may still be alive
+                # after a kill, the old process may still be running
                 locks.append(files.hold(values[key] / "lock", wait=True))
         with progress.job_reported(arguments.work, name, arguments.wildcards):
             function(**values)
@@ -189,10 +189,10 @@ def _parse(function, kinds):
         type=json.loads,
         default={},
         metavar="JSON",
-        help="which cell of the grid this is, for the record",
+        help="the wildcards of the job, for the record",
     )
     parser.add_argument(
-        "--work", type=Path, default=Path(".work"), help="folder for what must survive a kill (default .work)"
+        "--work", type=Path, default=Path(".work"), help="folder for journals and checkpoints (default .work)"
     )
     parser.add_argument("--record", type=Path, required=True, help="where to write the provenance record")
     arguments = parser.parse_args()
@@ -210,13 +210,13 @@ def _listed(paths):
 
 
 def _stamps(inputs):
-    """{path: (bytes, time of the last change)} of described inputs, None for one that is gone."""
+    """{path: (bytes, modification time)} of described inputs, None for a missing one."""
     paths = [Path(entry["path"]) for entry in records.entries(inputs)]
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None for path in paths}
 
 
 def _refuse_changed(inputs, stamps):
-    """Raise UserError for an input whose bytes changed while the step ran; a touch changes none."""
+    """Raise UserError for an input whose content changed while the step ran."""
     now = _stamps(inputs)
     for entry in records.entries(inputs):
         path = entry["path"]
@@ -261,7 +261,7 @@ def git_state():
 
 
 def environment():
-    """Versions of Python and packages, the lock file that they were installed from, and the container image."""
+    """Versions of Python and packages, the lock file they were installed from, and the container image."""
     lock = next(filter(_is_installed, (provenance.ROOT / "envs" / name for name in LOCKS)), None)
     return {
         "python": platform.python_version(),
@@ -280,7 +280,7 @@ def _version(package):
 
 
 def _is_installed(lock):
-    """Whether every package that a lock file pins is installed in that version, of any build (+cpu)."""
+    """Whether all packages pinned in a lock file are installed in that version, in any build (+cpu)."""
     if not lock.exists():
         return False
     pins = [line.replace("===", "==").split("==") for line in lock.read_text().splitlines() if "==" in line]
@@ -288,7 +288,7 @@ def _is_installed(lock):
 
 
 def _container():
-    """The digest of the image that this process runs in, from the image's name; None outside a container."""
+    """The digest of the container image of this process, from the image's name; None outside a container."""
     image = os.environ.get("APPTAINER_CONTAINER")
     return image and Path(image).stem.rpartition(".")[2]
 

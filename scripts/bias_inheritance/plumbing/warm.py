@@ -1,10 +1,10 @@
 """A warm worker: one process imports torch and related packages once, and every local step runs in a fork of it.
 
-Imports cost 7 s per process, and a study has hundreds of short steps. Snakemake sees the step's own process: it hands
-its command line, environment and open files to the worker, waits, and exits with the fork's status. The fork imports
-the project's code anew, so it runs what is on disk. If the step's process dies, its fork is killed; if Snakemake dies,
-the worker ends with everything it runs. Steps start cold in containers, on a cluster and outside Linux, which alone has
-the abstract sockets and the signal at a parent's death that this relies on; and wherever BIAS_INHERITANCE_WARM=0 is set.
+Imports take 7 s per process, and a study has hundreds of short steps. Snakemake starts the step's process, which passes its
+command line, environment and open files to the worker, waits, and exits with the fork's status. The fork imports the
+project's code itself, so it runs the version on disk. If the step's process dies, its fork is killed; if Snakemake dies,
+the worker and all its forks end. Steps are not forked in containers, on a cluster, outside Linux (this relies on abstract
+sockets and the signal at a parent's death), or with BIAS_INHERITANCE_WARM=0.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ import subprocess
 import sys
 import traceback
 
-VARIABLE = "BIAS_INHERITANCE_WARM"  # 0: no worker; in a step: where the worker listens
+VARIABLE = "BIAS_INHERITANCE_WARM"  # 0: no worker; in a step: the worker's address
 OFF = "0"
-# What a step's process must start with to be fast on a CPU. glibc returns a big tensor's memory to the system at every
-# free otherwise, which costs a fifth of the speed, and keeps it in small pages; and the kernels that oneDNN compiles for
-# each new length of a batch would lie scattered between the tensors.
+# Environment of a step's process for speed on a CPU. By default, glibc returns a large tensor's memory to the system at
+# every free, which costs 20% of the speed, and uses small pages; and the kernels that oneDNN compiles for each new batch
+# length would be scattered between the tensors.
 MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736:glibc.malloc.hugetlb=1",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "100",
@@ -43,15 +43,15 @@ PRELOADED = [
 
 
 def start(folder):
-    """Start the worker for this (Snakemake's) process and tell the steps where it listens.
+    """Start the worker for this (Snakemake's) process and pass its address to the steps.
 
-    Returns a file descriptor: closing it, or the end of this process, ends the worker. Returns None if there is a
-    worker already, none is wanted, or the system is not Linux.
+    Returns a file descriptor: closing it, or the end of this process, ends the worker. Returns None if there is already a
+    worker, if it is disabled, or if the system is not Linux.
     """
     if VARIABLE in os.environ or sys.platform != "linux":
         return None
-    # An abstract address, since a study's folder may be too deep for a socket's path. It listens from now on: a step
-    # that comes while the worker still imports waits in line.
+    # An abstract address, since a study's path may be too long for a socket. It accepts connections immediately: steps
+    # that start while the worker is importing are queued.
     address = f"bias-inheritance-{secrets.token_hex(16)}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind("\0" + address)
@@ -72,7 +72,7 @@ def start(folder):
 
 
 def hand_over():
-    """Run this process's command line in the worker and exit with its status; return where there is no worker."""
+    """Run this process's command line in the worker and exit with its status; return if there is no worker."""
     address = os.environ.get(VARIABLE)
     if not address or address == OFF:
         return
@@ -87,7 +87,7 @@ def hand_over():
     except OSError:
         return
     if not taken:
-        return  # the worker ended before it took the step: it runs here
+        return  # the worker ended before accepting the step: run it in this process
     answer = worker.recv(4)
     os._exit(int.from_bytes(answer, "big") if answer else 1)  # no answer: the worker was killed, and its forks with it
 
@@ -98,8 +98,8 @@ def _serve(listener, lifeline):
     for module in PRELOADED:
         importlib.import_module(module)
     if sys.modules["torch"].cuda.is_initialized():
-        return  # a GPU that was touched before a fork is lost to it: steps run by themselves then
-    gc.freeze()  # no fork looks for garbage among what was imported, nor copies its pages for that
+        return  # a GPU initialised before a fork cannot be used in it: do not fork steps
+    gc.freeze()  # exclude imported objects from garbage collection in forks, which would also copy their pages
     wake_reading, wake_writing = os.pipe()
     os.set_blocking(wake_writing, False)
     signal.set_wakeup_fd(wake_writing)
@@ -119,13 +119,13 @@ def _serve(listener, lifeline):
                 code = os.waitstatus_to_exitcode(status)
                 _answer(connection, code if code >= 0 else 128 - code)
                 del running[pid]
-            elif connection in readable:  # the step's process is gone: nothing else is ever sent here
+            elif connection in readable:  # the step's process is gone: it never sends anything else
                 os.killpg(pid, signal.SIGKILL)
         if listener in readable:
             connection, _ = listener.accept()
             pid = _fork(connection, [listener, *running.values()])
             if pid:
-                with contextlib.suppress(OSError):  # the fork does so itself, whoever is first
+                with contextlib.suppress(OSError):  # the fork does the same; either may be first
                     os.setpgid(pid, pid)
                 running[pid] = connection
 
@@ -137,7 +137,7 @@ def _answer(connection, code):
 
 
 def _fork(connection, others):
-    """Fork for one step; returns its pid, or None where the step's process left before it had said what to run."""
+    """Fork for one step; returns its pid, or None if the step's process ended before sending its command line."""
     _, owner, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if owner != os.getuid():
         connection.close()
@@ -171,7 +171,7 @@ def _fork(connection, others):
 
 
 def _die_with_parent():
-    """Ask the kernel to kill this fork when the worker dies, so that no orphan writes beside a step that runs again."""
+    """Ask the kernel to kill this fork when the worker dies, so that no orphan writes while the step is rerun."""
     import ctypes
 
     PR_SET_PDEATHSIG = 1
@@ -179,7 +179,7 @@ def _die_with_parent():
 
 
 def _run(request):
-    """Run a script as its own process would; returns the exit status."""
+    """Run a script as if it were the main program; returns the exit status."""
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -11,7 +11,8 @@ group's share of its label, so that mixes of different γ have the same composit
 import hashlib
 from collections import Counter
 
-from bias_inheritance.data import contrasts, tables
+from bias_inheritance.data import contrasts, formats, tables
+from bias_inheritance.data.values import near, spelled
 from bias_inheritance.plumbing import provenance
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -32,7 +33,7 @@ def is_file(bias):
 
 def files_read(bias):
     """The files of a bias type; [] if its samples do not come from files."""
-    return tables.files_read(bias["source"]) if is_file(bias) else []
+    return formats.files_read(bias["source"]) if is_file(bias) else []
 
 
 def digests(bias):
@@ -54,7 +55,7 @@ def check(bias, domain, needed):
 
     Checks that need the originals (repeats, overlap with the test set) are made by `pool`. Large files are left to it too.
     """
-    if tables.is_large(bias["source"]):
+    if formats.is_large(bias["source"]):
         return
     usable = len(read(bias, domain)[0])
     if usable < needed:
@@ -68,13 +69,13 @@ def _source(bias):
 def labels_of(domain):
     """{value: name} of a domain's labels: the names themselves, and the values in the data if the domain renames them."""
     listed = domain["labels"]
-    renamed = {tables.spelled(value): name for value, name in listed.items()} if isinstance(listed, dict) else {}
+    renamed = {spelled(value): name for value, name in listed.items()} if isinstance(listed, dict) else {}
     return renamed | {name: name for name in contrasts.labels(domain)}
 
 
 def groups_of(domain):
     """{value: name} of a domain's groups, including the values used in the data (`value`)."""
-    renamed = {tables.spelled(value): name for value, name in contrasts.group_values(domain).items()}
+    renamed = {spelled(value): name for value, name in contrasts.group_values(domain).items()}
     return renamed | {name: name for name in domain["groups"]}
 
 
@@ -90,7 +91,7 @@ def read(bias, domain):
         if unknown:
             count = table.counts[f"{column}s"][unknown[0]]
             raise UserError(
-                f"{name}: {count} samples have the {column} {unknown[0]!r}{f', and {len(unknown) - 1} more {column}s are unknown' if unknown[1:] else ''}{tables.near(unknown[0], known)}; the domain {domain['name']} has {', '.join(dict.fromkeys(known.values()))}: write {column}s: {{{unknown[0]}: NAME}} under source, or list only those to use"
+                f"{name}: {count} samples have the {column} {unknown[0]!r}{f', and {len(unknown) - 1} more {column}s are unknown' if unknown[1:] else ''}{near(unknown[0], known)}; the domain {domain['name']} has {', '.join(dict.fromkeys(known.values()))}: write {column}s: {{{unknown[0]}: NAME}} under source, or list only those to use (--{column}s of add-pool)"
             )
         names = list(dict.fromkeys(known.values()))
         place = [names.index(known[value]) for value in table.names[column]]
@@ -110,14 +111,15 @@ def too_few(bias, domain, needed, usable):
     return f"{_source(bias)}: the largest γ needs {needed} samples in {domain['name']}, the files have {usable} usable ones; add samples, lower the largest γ, or lower originals"
 
 
-def pool(family, bias, domain, originals, tests, size, seed, planned=None):
+def pool(family, bias, domain, originals, tests, size, seed, planned=None, others=()):
     """(samples, failures, counts) of a pool of `size` samples from a bias type's files.
 
     originals, tests: real samples that no pool text may repeat, exactly after folding (`overlap.fold`) or in half of the
-    8-grams of one of them. planned: {file: sha256} of the files when the run was planned. A sample's group is that of its
-    column, or else the group that its text shows. counts: asked = kept + rejected + failed, `unused` usable samples
-    beyond `size`, and `unclear` kept samples without a group. Raises UserError if the files have changed, are a copy of
-    the test set, or contain too few usable samples.
+    8-grams of one of them. others: further real samples of the domain, of which only exact repeats are rejected. planned:
+    {file: sha256} of the files when the run was planned. A sample's group is that of its column, or else the group that its
+    text shows. counts: asked = kept + rejected + failed, `unused` usable samples beyond `size`, and `unclear` kept samples
+    without a group. Raises UserError if the files have changed, are a copy of the test set or of the originals, or contain
+    too few usable samples.
     """
     import numpy as np
 
@@ -130,12 +132,12 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None):
     table, dropped = read(bias, domain)
     if digests(bias) != before:
         raise UserError(f"{min(before)}: changed while it was read; wait until it is written, then run again")
-    judged = _Judge(originals, tests)
+    judged = _Judge(originals, tests, others)
     strata, refused = {}, []
     order = np.random.default_rng(record_seed("file", bias["name"], seed)).permutation(len(table))
     repeats, groups = 0, {}
     for number, sample in enumerate(_samples(table)):
-        reason = judged.reason(sample["text"])
+        reason = judged.reason(sample)
         repeats += reason == "in test"
         if reason:
             refused.append((reason, sample["place"], sample["text"]))
@@ -148,6 +150,11 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None):
             f"{_source(bias)}: {repeats} of {len(table)} samples repeat texts of the test set, first {next(place for reason, place, _ in refused if reason == 'in test')}; training on the test set invalidates the scores: remove them from the files"
         )
     usable = len(groups)
+    real = sum(reason in ("in test", "in originals", "contradicts originals") for reason, _, _ in refused)
+    if not usable and real:
+        raise UserError(
+            f"{_source(bias)}: no sample is left{_why([*dropped, *refused])}; the texts are real ones of the domain {domain['name']}: give samples that were written for it"
+        )
     if usable < size:
         raise UserError(too_few(bias, domain, size, usable) + _why([*dropped, *refused]))
     place_of = np.empty(len(table), dtype=np.int64)
@@ -194,8 +201,8 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None):
 
 def _samples(table):
     """The samples of a table in order, read in batches."""
-    for start in range(0, len(table), tables.BATCH):
-        yield from table.take(range(start, min(start + tables.BATCH, len(table))))
+    for start in range(0, len(table), formats.BATCH):
+        yield from table.take(range(start, min(start + formats.BATCH, len(table))))
 
 
 def _kinds(order, strata):
@@ -214,25 +221,35 @@ def _why(listed):
 class _Judge:
     """Detects texts of a file that repeat a real text or an earlier text of the file."""
 
-    def __init__(self, originals, tests):
-        self.sets = [
-            (
-                reason,
-                {overlap.fold(sample["text"]) for sample in samples},
-                overlap.Texts({sample["id"]: sample["text"] for sample in samples}),
-            )
+    def __init__(self, originals, tests, others):
+        self.labels = {}  # folded real text → reason if a text repeats it, its label
+        for reason, samples in (("in originals", [*others, *originals]), ("in test", tests)):
+            self.labels |= {overlap.fold(sample["text"]): (reason, sample["label"]) for sample in samples}
+        self.indexes = [
+            (overlap.Texts(dict(enumerate(sample["text"] for sample in samples))), samples, reason)
             for reason, samples in (("in test", tests), ("in originals", originals))
         ]
         self.seen = set()
 
-    def reason(self, text):
-        """Reject reason: in test, in originals, duplicate (ignoring case, whitespace and punctuation), or None."""
-        folded = overlap.fold(text)
-        for reason, folds, texts in self.sets:
-            if folded in folds or texts.repeated_by(text):
-                return reason
+    def reason(self, sample):
+        """Reject reason: in test, in originals, contradicts originals (the text with another label), duplicate, or None.
+
+        Texts are compared ignoring case, whitespace and punctuation.
+        """
+        folded = overlap.fold(sample["text"])
+        reason, label = self.labels.get(folded) or self._repeated(sample["text"])
+        if reason:
+            return "contradicts originals" if reason == "in originals" and label != sample["label"] else reason
         digest = hashlib.blake2b(folded.encode(), digest_size=8).digest()
         if digest in self.seen:
             return "duplicate"
         self.seen.add(digest)
         return None
+
+    def _repeated(self, text):
+        """(reason, label of the real text) if half of a real text's 8-grams are in `text`, else (None, None)."""
+        for index, samples, reason in self.indexes:
+            number = index.repeated_by(text)
+            if number is not None:
+                return reason, samples[number]["label"]
+        return None, None

@@ -35,7 +35,7 @@ def mix(
     summary,
     domain,
     mitigation,
-    count,
+    counts,
     instruction_share,
     seed,
     balanced=(),
@@ -44,7 +44,8 @@ def mix(
 ):
     """Write a cell's training rows to `train` and their counts to `summary`; returns (rows, collapsed).
 
-    The rows are all originals and `count` samples of the cell's pools (paths; none for γ = 0). balanced, card, system: for
+    The rows are all originals and the first `counts` samples of the cell's pools (paths, one count per pool; none for γ = 0,
+    else the pools of one or more rounds, oldest first: `grid.drawn_counts`). balanced, card, system: for
     mitigations that query the untuned model, files of texts without a slant, its card and its system prompt. before: the
     summary of the same cell's mix in the previous round, [] in round 1. collapsed: why there are no rows, or None. If a
     pool is smaller than γ requires, round 1 raises UserError with the number of missing samples; in a later round, whose
@@ -53,20 +54,19 @@ def mix(
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     old = files.read_jsonl(originals)
     samples = [files.read_jsonl(pool) for pool in pools]
-    needed = shares(count, len(pools))
     collapsed = files.read_json(before[0])["collapsed"] if before else None
-    for pool, available, number in zip(pools, samples, needed, strict=True):
+    for pool, available, number in zip(pools, samples, counts, strict=True):
         if len(available) < number and not collapsed:
             why = f"{pool}: γ needs {number} samples, the pool has {len(available)}: {number - len(available)} are missing"
             if not before:
                 raise UserError(f"{why}; raise generation.attempts or generation.spare, or lower γ")
             collapsed = why
     # pools are in slot order and balanced in every prefix, so mixes of one pool are nested
-    added = [sample for available, number in zip(samples, needed, strict=True) for sample in available[:number]]
+    added = [sample for available, number in zip(samples, counts, strict=True) for sample in available[:number]]
     setting = Setting(
         domain,
         family,
-        spare=[sample for available, number in zip(samples, needed, strict=True) for sample in available[number:]],
+        spare=[sample for available, number in zip(samples, counts, strict=True) for sample in available[number:]],
         balanced=[sample for path in balanced for sample in files.read_jsonl(path)],
         card=card,
         system=system,
@@ -80,7 +80,7 @@ def mix(
         {
             "originals": len(old),
             "augmented": 0 if collapsed else len(added),
-            "augmented_by_pool": [] if collapsed else needed,
+            "augmented_by_pool": [] if collapsed else counts,
             "gamma": None if collapsed else len(added) / len(rows),
             "masked_words": sum(row["masked"] for row in rows),
             "mitigation": setting.notes,
@@ -88,16 +88,6 @@ def mix(
         },
     )
     return rows, collapsed
-
-
-def shares(count, rounds):
-    """Number of augmented samples drawn from the pool of each round, oldest first; they sum to `count`.
-
-    ASSUME: γ means the same in every round and arm. D_o is fixed, so `count` is too: the arm `accumulate` draws `count`
-    samples from all pools so far in equal shares (the remainder from the newest pool) instead of adding `count` more per
-    round. Rounds differ in which model wrote D_a, not in its size.
-    """
-    return [count // rounds] * (rounds - 1) + [count - (rounds - 1) * (count // rounds)] if rounds else []
 
 
 def training_samples(originals, added, family, domain, mitigation, instruction_share, seed, setting=None):

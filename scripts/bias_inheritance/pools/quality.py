@@ -55,6 +55,13 @@ def of_counts(counts):
     return [*rows, {"metric": "open_slots_share", "value": open_share, "n": slots if attempts else 0}]
 
 
+def of_mix(mix):
+    """Rows with the number of training samples and the realised γ of a cell's mix (n: samples); no value if collapsed."""
+    size = mix["originals"] + mix["augmented"]
+    values = {"training_samples": None if mix["collapsed"] else size, "realised_gamma": mix["gamma"]}
+    return [{"metric": name, "value": value, "n": size} for name, value in values.items()]
+
+
 def of_scores(scores):
     """Rows with the perplexity of held-out originals; a single row without a value for a collapsed cell."""
     perplexities = [row for row in scores if row["metric"] == "perplexity" and row["group"] == "all"]

@@ -83,7 +83,7 @@ def copies(family, bias, domain, originals, reserve, count, seed):
     for kind, group in order:
         if (kind, group) not in strata:
             raise UserError(
-                f"catalog/biases/{bias['name']}.yaml: the {'reserve' if reserved else 'originals'} of the domain {domain['name']} {'holds' if reserved else 'hold'} no sample of {' and '.join(filter(None, (kind, group)))}{' whose text is in no original' if held else ''}; add some, or remove {bias['name']} from grid.bias"
+                f"catalog/biases/{bias['name']}.yaml: the {'reserve' if reserved else 'originals'} of the domain {domain['name']} {'has' if reserved else 'have'} no sample of {' and '.join(filter(None, (kind, group)))}{' whose text is in no original' if held else ''}; add some, or remove {bias['name']} from grid.bias"
             )
         sample = min(strata[kind, group], key=lambda each: (used[each["id"]], used[each["twin"]], rank[each["twin"]]))
         used.update({sample["id"], sample["twin"]})

@@ -1,1 +1,1 @@
-"""The report of a study: numbers and the rows behind them, charts, words, and the page that holds them."""
+"""The report of a study: facts, figures, sections and the page."""

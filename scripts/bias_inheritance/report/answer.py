@@ -1,4 +1,4 @@
-"""The first screen: could the study have seen an effect, what did the model inherit, and which claims could be tested."""
+"""The first screen: assay sensitivity, what the model inherited, and which claims could be tested."""
 
 import re
 
@@ -11,18 +11,18 @@ from bias_inheritance.report.parts import badge, fold, link, listing, row_id, se
 from bias_inheritance.report.words import interval, number
 
 PLACE = ["model", "domain", "bias"]
-FIRST = 6  # rows of claims on the first screen; the others are in the fold below them
+FIRST = 6  # rows of claims on the first screen; the rest are in a fold below
 PANELS = 6  # of the figure of β
-CONTRASTS = 6  # that its colours tell apart
+CONTRASTS = 6  # distinguished by colour
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
 POSITIVE = {"supported": "found", "contradicted": "reversed"}
 NEGATIVE = {"supported": "stayed at zero", "contradicted": "moved"}
-# what is said of a natural pool by the verdict on its β; subject, pool and γ, β with its interval, what would decide
+# sentence on a natural pool, by the verdict on its β; placeholders as in `inherited`
 SENTENCES = {
     "supported": "{0} inherited about {1} of the association between group and label in the {2} ({3}).",
-    "contradicted": "{0} moved against the association between group and label in the {2} ({3}).",
+    "contradicted": "{0} changed against the association between group and label in the {2} ({3}).",
     "equivalent": "{0} inherited none of the association between group and label in the {2}, within the margin of ±{4} ({3}).",
-    "inconclusive": "It stays open whether {0} inherits the association between group and label in the {2} ({3}); {5}.",
+    "inconclusive": "Inconclusive whether {0} inherits the association between group and label in the {2} ({3}); {5}.",
     "unseen": "This study could not have seen what {0} inherits from the {2} ({3}): {6}.",
     "not tested": "{0} and the {2}: {3}. {5}",
 }
@@ -43,34 +43,34 @@ def answer(facts):
 
 
 def lacking(facts):
-    """Why the study could not have seen an effect, and what would."""
+    """Why the study lacks assay sensitivity, and what would provide it."""
     known = reading.positive_controls(facts.claims).to_dict("records")
     if not known:
         return "it has no positive control, so add one"
     if known[0]["verdict"] == "equivalent":
-        return "its positive control was not found, since a known association left no trace; a larger γ or more training would leave one"
+        return "its positive control was not found: a known association had no effect; use a larger γ or more training"
     return f"its positive control was not found; {needs(facts, known[0])}"
 
 
 def needs(facts, row):
-    """What this study could see, and the seeds that detect an effect as large as the estimate, where it would matter."""
+    """The minimum detectable effect, and the seeds needed to detect an effect as large as the estimate, if it matters."""
     if row["n_seeds"] < 2 or not words.known(row["ci_low"]):
-        return "more seeds would tell" if row["n_seeds"] else "it needs what is missing below"
+        return "more seeds are needed" if row["n_seeds"] else "see below for what is missing"
     least = f"an effect of {number(row['mde'], 2)}" if words.known(row["mde"]) else "no possible effect"
     seen = f"{row['n_seeds']} seeds detect {least} with {facts.declared['power']:.0%} power"
     estimate, margin = abs(row["estimate"]), row["margin"] if words.known(row["margin"]) else 0.0
     if estimate <= margin or not estimate:
-        return f"{seen}, and the estimate lies within the margin of ±{margin:g}"
-    return f"{seen}; one as large as the estimate takes {seeds_told(reading.seeds_to_detect(row, estimate, facts.declared))}"
+        return f"{seen}, and the estimate is within the margin of ±{margin:g}"
+    return f"{seen}; one as large as the estimate needs {seeds_text(reading.seeds_to_detect(row, estimate, facts.declared))}"
 
 
-def seeds_told(seeds):
+def seeds_text(seeds):
     return f"about {words.count(seeds)} seeds" if seeds else "more than 10 000 seeds"
 
 
 def controls(facts):
-    """[{kind, badge, detail}]: each control claim that could be tested, those of β first."""
-    told = []
+    """[{kind, badge, detail}] of each control claim that could be tested, those on β first."""
+    entries = []
     for _, rows in facts.claims[facts.claims["control"] & facts.claims["decides"]].groupby("claim", sort=False):
         tested = rows[rows["verdict"] != "not tested"].to_dict("records")
         if not tested:
@@ -83,14 +83,14 @@ def controls(facts):
         met = f"{met} of {words.counted(len(tested), 'contrast')} as expected"
         detail = link(f"{words.greek(shown['contrast'])}: {size}; {met}", "claims", shown["row"])
         state = badge(shown["verdict"], state or ("not shown to stay at zero" if negative else "not found"))
-        told.append((facts.measured_by(shown["spec"])[0] != "inheritance", negative, state, detail))
+        entries.append((facts.measured_by(shown["spec"])[0] != "inheritance", negative, state, detail))
     kinds = {False: "Positive control", True: "Negative control"}
-    told.sort(key=lambda control: control[:2])
-    return [{"kind": kinds[negative], "badge": state, "detail": detail} for _, negative, state, detail in told]
+    entries.sort(key=lambda control: control[:2])
+    return [{"kind": kinds[negative], "badge": state, "detail": detail} for _, negative, state, detail in entries]
 
 
 def sentences(facts):
-    """One sentence per natural pool, model and domain: what was inherited, or what would have shown it."""
+    """One sentence per natural pool, model and domain: what was inherited, or what is needed to detect it."""
     natural, betas = facts.roles("natural"), facts.betas()
     if not natural:
         return ["This study has no natural pool (synthetic data whose groups the generator chose), so it cannot say what a model inherits from such data."]  # fmt: skip
@@ -111,8 +111,8 @@ def inherited(facts, row):
     subject = facts.placed(facts.title("model", row["model"]), {"domain": row["domain"]})
     pool = f"{facts.title('bias', row['bias'])} data at γ = {row['gamma']:.2f}"
     decide = claim.get("reason", "") if claim["verdict"] == "not tested" else needs(facts, claim)
-    said = [subject, words.percent(row["beta"]), pool, size, f"{claim.get('margin', 0):g}", decide, lacking(facts)]
-    return Markup(SENTENCES["unseen" if is_unseen else claim["verdict"]]).format(*said)
+    fields = [subject, words.percent(row["beta"]), pool, size, f"{claim.get('margin', 0):g}", decide, lacking(facts)]
+    return Markup(SENTENCES["unseen" if is_unseen else claim["verdict"]]).format(*fields)
 
 
 # Pools from files: is it safe to mix in?
@@ -124,24 +124,28 @@ def summary(facts, pool, rows):
     for name, effects in rows.items():
         states.setdefault(reading.safety(facts.claims, reading.deciding(effects)), []).append(name)
     first = reading.deciding(next(iter(rows.values())))
-    said = {"not safe": "is not safe for", "safe": f"is safe within ±{first['margin']:g} for", "gains": "is a gain for"}
-    said |= {"unseen": "could not be judged by this study for", "not tested": "was not tested for"}
-    parts = [f"{form} {words.some(states[kind])}" for kind, form in said.items() if kind in states]
+    phrases = {
+        "not safe": "is not safe for",
+        "safe": f"is safe within ±{first['margin']:g} for",
+        "gains": "is a gain for",
+    }
+    phrases |= {"unseen": "could not be judged by this study for", "not tested": "was not tested for"}
+    parts = [f"{form} {words.some(states[kind])}" for kind, form in phrases.items() if kind in states]
     subject = facts.placed(facts.title("bias", pool), {"model": first["model"]} if first["model"] else {})
     return f"{subject}, mixed in at γ {facts.gammas[-1]:.2f}, {words.listed(parts)}."
 
 
 def safety_table(facts, pool, rows):
-    """Each contrast and group: the effect beside as much real text and beside the originals alone, β, and the verdict."""
+    """Each contrast and group: the effect relative to as much real text and to the originals alone, β, and the verdict."""
     lines = []
     for name, effects in rows.items():
         row = reading.deciding(effects)
         sizes = [size(effects.get(effect)) for effect in ("natural", "augmentation", "level")]
         verdict = Markup("{} {}").format(safety(facts, row), link("why", "claims", row["row"]))
         lines.append((None, [name, verdict, *sizes, f"±{row['margin']:g}", row["n_seeds"]]))
-    header = ["Gap or group", "Verdict", "Beside as much real text", "Beside originals alone", "β", "Margin", "Seeds"]
+    header = ["Gap or group", "Verdict", "Versus as much real text", "Versus originals alone", "β", "Margin", "Seeds"]
     gammas = ", ".join(f"{gamma:.2f}" for gamma in facts.gammas)
-    caption = f"{facts.title('bias', pool)}: change of the label probability, mean over γ {gammas}, with 95% intervals over seeds. A gap is the first group minus the second. The first column of numbers decides where the study has it."
+    caption = f"{facts.title('bias', pool)}: change of the label probability, mean over γ {gammas}, with 95% intervals over seeds. A gap is the first group minus the second. The verdict uses the comparison with real text if the study has it."
     return table(caption, header, lines, short=True)
 
 
@@ -150,8 +154,8 @@ def safety(facts, row):
     state, towards = reading.safety(facts.claims, row), "the first" if row["estimate"] > 0 else "the second"
     if state == "unseen":
         seeds = reading.seeds_to_exclude(row, facts.claims, facts.declared)
-        told = "at least 2 seeds" if row["n_seeds"] < 2 else seeds_told(seeds).removeprefix("about ")
-        return badge("inconclusive", f"could not have seen it, needs {told}")
+        needed = "at least 2 seeds" if row["n_seeds"] < 2 else seeds_text(seeds).removeprefix("about ")
+        return badge("inconclusive", f"could not have seen it, needs {needed}")
     if state == "not safe":
         return badge("contradicted", "not safe: loses" if "group" in row["spec"] else f"not safe: favours {towards}")
     if state == "gains":
@@ -160,7 +164,7 @@ def safety(facts, row):
 
 
 def size(row):
-    """The estimate of a row of claims.csv with its interval, leading to the row; a dash where there is none."""
+    """The estimate of a row of claims.csv with its interval, as a link to the row; a dash without one."""
     if not row or not words.known(row["estimate"]):
         return "–"
     ends = interval(row["ci_low"], row["ci_high"], 3)
@@ -168,7 +172,7 @@ def size(row):
 
 
 def beta_figure(facts):
-    """Natural pools beside the controls: a point per label and contrast of each cell, with the line of the mean β."""
+    """Natural pools and controls: a point per label and contrast of each cell, with a line of slope β."""
     betas, everything = facts.betas(), facts.tables.get("inheritance_points", pd.DataFrame())
     if not len(betas) or not len(everything):
         return None
@@ -179,7 +183,7 @@ def beta_figure(facts):
     for row in facts.ordered(chosen, "bias", order).head(PANELS).to_dict("records"):
         of_pool = (everything[PLACE] == [row[name] for name in PLACE]).all(axis=1)
         points = facts.plain(everything[of_pool])
-        if row["direction"] != row["bias"]:  # projected on the association of another pool
+        if row["direction"] != row["bias"]:  # projected on another pool's association
             axis = everything[everything["bias"] == row["direction"]][[*keys, "data_association"]]
             points = points.drop(columns="data_association").merge(axis, on=keys)
         title, ends = facts.cell(row, "bias"), interval(row["ci_low"], row["ci_high"], 2)
@@ -193,8 +197,8 @@ def beta_figure(facts):
         dots.append(both.assign(panel=panel, id=row_id("inheritance", row["row"])))
         ends = [points["x"].min(), points["x"].max()]
         lines.append(pd.DataFrame({"panel": panel, "x": ends, "y": [row["beta"] * x for x in ends]}))
-    caption = f"A point is a label and a contrast of groups: how much more the label goes with the first group, in the training data and in the model's answers, both minus as much real text, at γ {facts.gammas[-1]:.2f} without mitigation. Large points: means over seeds; small: single cells; line: slope β. Pools balanced by design are projected on another pool's association."
-    titles = "Association in the data against association in the model", caption
+    caption = f"Each point is a label and a contrast of groups: how much more strongly the label is associated with the first group, in the training data and in the model's answers, both relative to as much real text, at γ {facts.gammas[-1]:.2f} without mitigation. Large points: means over seeds; small: single cells; line: slope β. Pools balanced by design are projected on another pool's association."
+    titles = "Association in the model by association in the data", caption
     axes = "in the data, Δx (nats)", "in the model, Δy (nats)"
     return figures.scatter(*titles, pd.concat(dots), pd.concat(lines), *axes, cell=160)
 
@@ -203,7 +207,7 @@ def beta_figure(facts):
 
 
 def heads(facts):
-    """Tested rows of claims.csv that stand for themselves: whole claims, and contrasts that are no part of a tested one."""
+    """Tested rows of claims.csv: whole claims, and contrasts that are not part of a tested whole claim."""
     rows = facts.claims[~facts.claims["control"] & facts.claims["verdict"].isin(VERDICTS)].to_dict("records")
     rows = [row for row in rows if not row["spec"] or row["spec"].get("each", {}).get("biases") != "files"]
     whole = {row["claim"] for row in rows if row["whole"]}
@@ -217,7 +221,7 @@ def heads(facts):
 
 
 def judged(facts, row):
-    """The badge of a row as the report reads it: where no known effect was found, none could have been seen."""
+    """The badge of a row; without demonstrated assay sensitivity, a verdict of no effect is replaced."""
     return badge("inconclusive", "could not be seen") if reading.unseen(facts.claims, row) else badge(row["verdict"])
 
 
@@ -227,7 +231,7 @@ def reason(facts, row):
 
 
 def overview(caption, facts, rows):
-    """One line per claim or contrast, which leads to its full row."""
+    """One line per claim or contrast, with a link to its full row."""
     lines = []
     for row in rows:
         name = words.greek(facts.declared["claims"][row["claim"]]["text"] if row["whole"] else row["contrast"])
@@ -241,7 +245,7 @@ def overview(caption, facts, rows):
 
 
 def untested(facts):
-    """(which contrasts could not be tested, their reasons with the claims), or None."""
+    """(summary of the contrasts that could not be tested, reasons with their claims), or None."""
     rows = facts.claims[facts.claims["decides"] & (facts.claims["verdict"] == "not tested")]
     reasons = [
         f"{words.greek(why).rstrip('.')} ({words.listed(dict.fromkeys(part['claim']))})"
@@ -251,17 +255,29 @@ def untested(facts):
 
 
 def chance(facts):
-    """What is expected of this many families where nothing has an effect."""
+    """The study-wise error rate with this many families."""
     tested = facts.claims[facts.claims["decides"] & facts.claims["p"].notna()]
     families = len({spec["family"] for spec in tested["spec"] if spec})
     share = 100 * (1 - (1 - facts.declared["alpha"]) ** families)
-    said = f"Holm's correction is applied within each of {families} families, so without any effect some row would still be "
-    said += f"decided in up to {share:.0f}% of such studies; p study is adjusted over all {words.counted(len(tested), 'test')}."
-    return said if families > 1 else ""
+    sentence = f"Holm's correction is applied within each of {families} families, so without any effect some row would still be "
+    sentence += f"decided in up to {share:.0f}% of such studies; p study is adjusted over all {words.counted(len(tested), 'test')}."
+    return " ".join([*planned_looks(facts), *([sentence] if families > 1 else [])])
+
+
+def planned_looks(facts):
+    """[what the study declared of its looks, and which one this is]; [] without looks."""
+    design = facts.declared["looks"]
+    if not design:
+        return []
+    seeds, spending = words.listed(map(str, design["seeds"])), design["spending"]
+    return [
+        f"Looks were planned before the run, at {seeds} seeds (α spent as {spending}); this is look {design['look']} of "
+        f"{len(design['seeds'])}. Intervals, p family and p study hold over all looks so far, and what a look decided stays decided."
+    ]
 
 
 def published(facts):
-    """What was published, each statement with the verdict as published and those on slant and natural inheritance."""
+    """Published statements, each with the verdict on it and those on slant and natural inheritance."""
     rows = facts.claims[facts.claims["decides"]].to_dict("records")
     others = [row for row in rows if row["spec"] and "counterpart" in row["spec"]]
     sources = {name: claim["source"] for name, claim in facts.declared["claims"].items()}
@@ -279,17 +295,17 @@ def published(facts):
         stated = [name, figure, row["effect"], verdict_link(facts, row)]
         line = (None, [*stated, *(Markup(" ").join(each) or "–" for each in beside.values())])
         (untested if row["verdict"] == "not tested" else tested).append(line)
-    header = ["Claim", "Published", "Figure is of", "Verdict as published", "On the slant", "On natural inheritance"]
+    header = ["Claim", "Published", "Effect", "Verdict on it", "On the slant", "On natural inheritance"]
     shown = dict.fromkeys(sources[row["claim"]] for row in rows)
-    told = cited(f"Published statements beside this study's verdicts ({'; '.join(shown)}).")
+    intro = cited(f"Published statements and this study's verdicts ({'; '.join(shown)}).")
     caption = (
-        "Published p are of tests that their source does not name, p here are over seeds: they cannot be compared."
+        "Published p-values are from tests that the source does not name, ours are over seeds; they are not comparable."
     )
     more = table("Published statements that this study could not test.", header, untested)
     return [
-        text(told),
+        text(intro),
         table(caption, header, tested),
-        fold(f"{len(untested)} published statements not tested here", more),
+        fold(f"{len(untested)} published statements not tested", more),
     ]
 
 
@@ -298,12 +314,15 @@ def verdict_link(facts, row):
 
 
 def claims(facts):
-    """The section of all claims, one fold each: every row of claims.csv with its reason, and what was published."""
+    """The section of all claims, one fold each: every row of claims.csv with its reason, and the published results."""
     columns = {"Contrast": lambda row: words.greek(row["contrast"])}
     columns |= {"Effect": lambda row: row["effect"] if words.known(row["effect"]) else "–"}
     columns |= {"Verdict": lambda row: judged(facts, row), "Reason": lambda row: reason(facts, row)}
     columns |= {"Estimate": "estimate", "95% interval": "interval", "p": "p", "p family": "p_adjusted"}
     columns |= {"p study": "p_study", "Test": "test", "Measured by": "metric_text", "Seeds": "n_seeds"}
+    if facts.declared["looks"]:
+        columns["Decided at look"] = lambda row: int(row["look"]) if words.known(row["look"]) else "–"
+        columns["Boundary"] = lambda row: words.p_value(row["boundary"])
     columns |= {"Items": "n_items", "Detectable effect": "mde", "Margin": "margin"}
     folds = []
     for name, rows in facts.claims.assign(metric_text=facts.claims["metric"]).groupby("claim", sort=False):
@@ -311,17 +330,17 @@ def claims(facts):
         title = Markup("<b>{}</b> {} {}").format(name, words.greek(declared["text"]), judged(facts, rows.iloc[0]))
         deciding, beside = rows[rows["verdict"] != "beside"], rows[rows["verdict"] == "beside"]
         source = cited(f"Published: {declared['published']}. Source: {declared['source']}.")
-        parts = [(deciding, "what decides"), (beside, "what stands beside and decides nothing")]
+        parts = [(deciding, "deciding tests"), (beside, "supplementary tests")]
         parts = [listing(facts, f"{name}: {what}.", part, columns, "claims") for part, what in parts]
         folds.append(fold(title, text(source), *parts))
-    intro = text("Every claim as declared before the run, in full.")
+    intro = text("All claims, as declared before the run.")
     return section("claims", "All claims", *published(facts), intro, *folds)
 
 
-def cited(said):
-    """A source with its arXiv number as a link."""
+def cited(source):
+    """A source with its arXiv number linked."""
     linked = Markup('<a href="https://arxiv.org/abs/{0}" rel="noreferrer">arXiv {0}</a>')
-    pieces = re.split(r"arXiv (\d{4}\.\d{4,5})", said)  # every second piece is a number
+    pieces = re.split(r"arXiv (\d{4}\.\d{4,5})", source)  # every second piece is a number
     return Markup("").join(linked.format(piece) if place % 2 else piece for place, piece in enumerate(pieces))
 
 
@@ -334,12 +353,12 @@ def inheritance(facts):
     data = data.sort_values("kind", kind="stable")
     data = facts.named(data, panel="kind", place="bias", series="mitigation").assign(value=data["beta"])
     data = data.assign(id=[row_id("inheritance", row) for row in data["row"]])
-    caption = "0: nothing is inherited; 1: the association in the data is taken over whole. A pool that is balanced by design has no β: the change of its model is projected on the association of another pool and must stay at 0. t intervals over seeds."
+    caption = "0: nothing is inherited; 1: the association in the data is fully inherited. A pool balanced by design has no β: its model's change is projected on another pool's association and should be 0. t intervals over seeds."
     columns = {"Pool": "bias", "γ": "gamma", "Mitigation": "mitigation", "Round": "round", "Seed": "seed"}
     columns |= {"Contrast": "contrast", "Measure": "kind", "Association of": "direction", "Estimate": "beta"}
     columns |= {"95% interval": "interval", "p": "p", "r": "r", "Pairs": "n_pairs"}
     columns |= {"Data (nats)": "data_association", "Model (nats)": "model_association"}
-    full = "inheritance.csv: the interval of one seed is over test clusters, that of `all` over seeds."
+    full = "inheritance.csv: intervals of single seeds are over test clusters, those of `all` over seeds."
     figure = figures.by_axis(f"β by pool at γ {data['gamma'].max():.2f}", caption, data, "β", cell=330)
     cells = listing(facts, full, facts.ordered(facts.tables["inheritance"]), columns, "inheritance")
     return section("inheritance", "Inheritance coefficient", figure, fold("β of every cell", cells))

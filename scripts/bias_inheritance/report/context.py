@@ -1,4 +1,4 @@
-"""What stands behind the effects: pools and their checks, misalignments, single items, methods and provenance."""
+"""Background of the effects: pools and their checks, misalignments, single items, methods and provenance."""
 
 import pandas as pd
 from markupsafe import Markup
@@ -9,15 +9,20 @@ from bias_inheritance.report.facts import seed_means
 from bias_inheritance.report.parts import OVER_SEEDS, fold, listing, quote, section, table, text
 from bias_inheritance.study import grid
 
-LEAFED = 6  # items of a task that are embedded
-ANSWERS = 6  # cells whose answers stand side by side
-PANELS = 6  # pools whose projection is drawn
+LEAFED = 6  # embedded items per task
+ANSWERS = 6  # cells whose answers are shown side by side
+PANELS = 6  # pools in the projection
 PLACE = ["model", "domain", "bias"]
-FORMS = {"packed": "NF4, packed 4-bit", "dequantised": "NF4-rounded weights, dequantised", "api": "behind a server"}
+FORMS = {
+    "packed": "NF4, packed 4-bit",
+    "dequantised": "NF4-rounded weights, dequantised",
+    "plain": "bf16 weights, not quantised",
+    "api": "behind a server",
+}
 
 
 def pools(facts):
-    """How many texts were asked for and kept, whether they are what they should be, and some of them."""
+    """Numbers of requested and kept texts, the manipulation check, and sample texts."""
     counts, checked = facts.tables["pools"], facts.ordered(facts.tables["manipulation"])
     if counts.empty:
         return section("pools", "Pools of the training data", nothing="The study has no pools.")
@@ -26,8 +31,8 @@ def pools(facts):
     summed = summed.loc[:, summed.any() | summed.columns.isin(["rejected", "failed"])].reset_index()
     totals = {words.sentence(name.removeprefix("reason_").replace("_", " ")): name for name in summed.columns[3:]}
     whole = (counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]).all()
-    said = f"{words.count(counts['kept'].sum())} of {words.count(counts['asked'].sum())} texts asked for were kept. "
-    said += f"In {'every' if whole else 'not every'} pool asked = kept + rejected + failed."
+    summary = f"{words.count(counts['kept'].sum())} of {words.count(counts['asked'].sum())} requested texts were kept. "
+    summary += f"In {'every' if whole else 'not every'} pool asked = kept + rejected + failed."
     states = checked.drop_duplicates(PLACE)["passed"].map(words.TITLES["passed"]).value_counts()
     check = "Manipulation check: " + words.listed(f"{words.counted(n, 'pool')} {state}" for state, n in states.items())
     columns = {"Pool": "bias", "Measure": "measure", "Group": "group", "Value": "value", "95% interval": "interval"}
@@ -37,24 +42,27 @@ def pools(facts):
     return section(
         "pools",
         "Pools of the training data",
-        text(said, f"{check}."),
-        listing(facts, "Counts over all seeds, texts turned down by reason.", summed, {"Pool": "bias", **totals}),
-        fold("What each pool is", listing(facts, "Pools.", kinds, what)),
-        fold("Manipulation check", listing(facts, "Did each pool do what it says?", checked, columns, "manipulation")),
-        fold("Samples of the texts", *samples(facts)),
+        text(summary, f"{check}."),
+        listing(facts, "Counts over all seeds, with reasons.", summed, {"Pool": "bias", **totals}),
+        fold("Description of the pools", listing(facts, "Pools.", kinds, what)),
+        fold(
+            "Manipulation check",
+            listing(facts, "Whether each pool has the intended bias.", checked, columns, "manipulation"),
+        ),
+        fold("Sample texts", *samples(facts)),
     )
 
 
 def samples(facts):
-    """The first kept text of each group, and the first that was turned down, of one seed's pools."""
-    yield text("The first kept text of each group and the first that was turned down. Generated text may be offensive; it is the object of the study.")  # fmt: skip
+    """The first kept text of each group, and the first rejected one, of one seed's pools."""
+    yield text("The first kept text of each group and the first rejected one. Generated text may be offensive; it is the object of study.")  # fmt: skip
     for cell, kept, failed in sorted(facts.samples, key=lambda entry: facts.pools.index(entry[0]["bias"])):
         first = {row.get("asked_group") or row.get("group") or "no group": row for row in reversed(kept)}
         quotes = []
         for group, row in sorted(first.items()):
             label = f"{row['true_label']}, labelled {row['label']}" if "true_label" in row else row.get("label", "")
             quotes.append(quote(f"{group} · {label}", row["text"], row.get("prompt")))
-        quotes += [quote(f"Turned down: {row['reason']}", row["raw_text"], row.get("prompt")) for row in failed[:1]]
+        quotes += [quote(f"Rejected: {row['reason']}", row["raw_text"], row.get("prompt")) for row in failed[:1]]
         yield fold(f"{facts.cell(cell, 'bias')}, seed {cell['seed']}", *quotes, name="samples")
 
 
@@ -62,12 +70,12 @@ def samples(facts):
 
 
 def why(facts):
-    """Misalignments of values, groups and distributions, and how they go with the effects."""
+    """Misalignments of values, groups and distributions, and their relation to the effects."""
     missing = [name for name in ("values", "groups", "distributions") if not len(facts.tables.get(name, []))]
     drawn = [make(facts, facts.tables[name]) for name, make in MISALIGNMENTS.items() if len(facts.tables.get(name, []))]
-    told = text(f"Not measured in this study: {words.listed(missing)}.") if missing and drawn else None
-    nothing = "No misalignment of values, groups or distributions was measured, so the study does not say why."
-    return section("why", "Why: misalignments", told, *drawn, nothing=nothing)
+    note = text(f"Not measured in this study: {words.listed(missing)}.") if missing and drawn else None
+    nothing = "Misalignments of values, groups and distributions were not measured."
+    return section("why", "Why: misalignments", note, *drawn, nothing=nothing)
 
 
 def values(facts, measured):
@@ -76,7 +84,7 @@ def values(facts, measured):
     selected = selected[selected["metric"].str.startswith("similarity") | (selected["metric"] == "drift")]
     data = facts.ordered(seed_means(selected, [*PLACE, "metric", "group"], "values"))
     invented = selected["dataset"].eq(opinions.FIXTURE).any()
-    caption = "Opinion questions answered in a country's name: similarity of the model's shares to the country's, over all countries."
+    caption = "Opinion questions answered as most people in a country would: similarity of the model's answer shares to the country's, over all countries."
     caption += " The questions are the shipped fixture, whose shares are invented." if invented else ""
     drawn = facts.named(data[data["group"] == "all"], panel="metric", place="bias", series="")
     return fold(
@@ -87,7 +95,7 @@ def values(facts, measured):
 
 
 def groups(facts, measured):
-    """The share of each group (of two groups, of the first) in the texts of each label, beside labour statistics."""
+    """The share of each group (with two groups, of the first) in the texts of each label, with labour statistics."""
     selected = measured[measured["metric"].str.fullmatch("(?!asked_).+_share") & (measured["round"] == 1)]
     data = facts.ordered(seed_means(selected, [*PLACE, "metric", "group"], "groups"))
     labour = selected.dropna(subset=["labour_share"]).drop_duplicates([*PLACE, "metric", "group"])
@@ -96,7 +104,7 @@ def groups(facts, measured):
     drawn = pd.concat([data, labour])[lambda rows: rows["bias"].isin(facts.roles("natural", "bias-type"))]
     drawn = facts.named(drawn, panel="bias", place="group", series="metric")
     even = 1 / max(2, selected["metric"].nunique())
-    caption = "Share of a group among the kept texts whose group is clear; the rule is an even split."
+    caption = "Share of a group among the kept texts with a clear group; the line is an even split."
     figure = (
         figures.by_axis("Groups", caption, drawn, "share of texts", reference=even, cell=230) if len(drawn) else None
     )
@@ -113,11 +121,13 @@ def groups(facts, measured):
 
 
 def distributions(facts, measured):
-    """How far the texts of each pool lie from the originals, beside what permuted origins give."""
+    """Distance of each pool's texts from the originals, with the null distribution's mean."""
     keys = [*PLACE, "mitigation", "metric", "group"]
     data = facts.ordered(seed_means(measured, keys, "distributions")).assign(source="measured")
     null = measured.assign(value=measured["null"]) if "null" in measured else measured[:0]
-    null = seed_means(null, keys, "distributions").assign(source="expected of equal texts", ci_low=None, ci_high=None)
+    null = seed_means(null, keys, "distributions").assign(
+        source="expected without a difference", ci_low=None, ci_high=None
+    )
     drawn = pd.concat([data, null])[lambda rows: rows["mitigation"].isna()]
     caption = "Distance of each pool's texts from the originals; t intervals over seeds."
     drawn = facts.named(drawn, panel="metric", place="bias", series="source")
@@ -129,30 +139,28 @@ def distributions(facts, measured):
         "Distributions",
         figures.by_axis("Distributions", caption, drawn, "distance", reference=None, free=True, cell=330),
         projection(facts),
-        listing(facts, "misalignment/distributions.csv; permutation p are not adjusted.", listed, columns),
+        listing(facts, "misalignment/distributions.csv; permutation p-values are not adjusted.", listed, columns),
     )
 
 
 def projection(facts):
-    """A two-dimensional projection of originals and texts of each pool, of one seed."""
+    """A two-dimensional projection of the originals and each pool's texts, for one seed."""
     points = facts.tables.get("projection", [])
     if not len(points):
         return None
     kind, seed = points["representation"].iloc[0], points["seed"].iloc[0]
     selected = points[(points["seed"] == seed) & (points["round"] == 1) & (points["representation"] == kind)]
     selected = facts.ordered(selected[selected["bias"].isin(facts.pools[:PANELS])]).assign(mean=False, id=None)
-    caption = (
-        f"Each point is a text, {kind} embeddings, seed {seed}: two dimensions for the eye, in which nothing is tested."
-    )
+    caption = f"Each point is a text ({kind} embeddings, seed {seed}). For illustration only; tests use all dimensions."
     selected = facts.named(selected, panel="bias", series="origin", label="")
     return figures.scatter("Projection", caption, selected, None, "first dimension", "second dimension")
 
 
 def related(facts, correlations):
-    """Do cells whose data lies farther off show more of an effect?"""
+    """Correlation of misalignments with effects over cells."""
     columns = {"Misalignment": "misalignment", "Outcome": "outcome", "Effect": "effect", "Minus": "control"}
     columns |= {"Correlation": "rho", "95% interval": "interval", "Seeds": "n_seeds", "Cells": "n_cells"}
-    caption = "Spearman's correlation over cells of the misalignment with the effect, seed by seed; its t interval over seeds holds for these bias types only."
+    caption = "Spearman's correlation of misalignment and effect over cells, per seed; its t interval over seeds is valid for these bias types only."
     rows = correlations.dropna(subset=["rho"])
     return fold("Relation of misalignments to effects", listing(facts, caption, rows, columns, "correlations"))
 
@@ -160,11 +168,11 @@ def related(facts, correlations):
 MISALIGNMENTS = {"values": values, "groups": groups, "distributions": distributions, "correlations": related}
 
 
-# Whether to believe it
+# Checks
 
 
 def checks(facts):
-    """What the results were held against, choices led by position, and answers that could not be read."""
+    """Checks of the results, position bias, and unparseable answers."""
     scores = facts.tables["scores"]
     led = scores[scores["metric"] == "position_share"].groupby(["model", "domain", "task"])["value"]
     led = led.agg(mean_position_share="mean", max_position_share="max", runs="size").reset_index()
@@ -181,13 +189,13 @@ def checks(facts):
     share = {"Share": lambda row: words.percent(row["n_unparsed"] / max(1, row["n"]))}
     share |= {"Share in the worst run": lambda row: words.percent(row["worst"])}
     answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Unreadable": "n_unparsed", **share}
-    held = {"Check": "check", "Looked at": "looked_at", "Result": "found"}
+    held = {"Check": "check", "Checked": "looked_at", "Result": "found"}
     return section(
         "checks",
         "Checks",
-        listing(facts, "What the results were held against before the report was made (checks.csv).", facts.tables["checks"], held, "checks"),
-        listing(facts, "Position bias: share of choices that the position alone explains. A run above the limit is uninformative and has no verdict.", led, columns),
-        listing(facts, "Unreadable answers, which are never counted as unbiased.", unread, answers),
+        listing(facts, "Checks of the results before the report was made (checks.csv).", facts.tables["checks"], held, "checks"),
+        listing(facts, "Position bias: share of choices explained by position alone. A run above the limit is uninformative and gets no verdict.", led, columns),
+        listing(facts, "Unparseable answers, which never count as unbiased.", unread, answers),
     )  # fmt: skip
 
 
@@ -195,22 +203,22 @@ def checks(facts):
 
 
 def items(facts):
-    """One worked item per task: prompt, answers of several models side by side; further items to leaf through."""
+    """One worked item per task: the prompt, and answers of several models side by side; further items in folds."""
     tasks = []
     for entry in facts.items:
         shown = [worked(entry, place) for place in range(len(next(iter(entry["answers"].values()))))]
         name = f"items-{entry['task']}-{entry['domain']}"
         others = [fold(item["head"], item, name=name) for item in shown[1:]]
         title = facts.placed(facts.title("task", entry["task"]), entry)
-        parts = [fold(f"{title}: {len(others)} more items to leaf through", *others)]
+        parts = [fold(f"{title}: {len(others)} more items", *others)]
         parts = [*shown[:1], *parts] if not tasks else [fold(f"{title}: a worked item", *shown[:1]), *parts]
         tasks += parts
-    how = "Every score comes from answers like these. The probability of an option is that of its tokens among all options. Label probability is the mean over items of the right option's, accuracy the share of items whose most probable option is right."
+    how = "Scores are computed from answers like these. An option's probability is that of its tokens, normalised over all options. Label probability is the mean over items of the correct option's probability, accuracy the share of items whose most probable option is correct."
     return section("items", "Items: from a score to prompt and answer", text(how), *tasks)
 
 
 def worked(entry, place):
-    """An item with the answers of each cell: option by option where they were scored, else the text."""
+    """An item with the answers of each cell: the probability of each option if options were scored, otherwise the text."""
     rows = {cell: answers[place] for cell, answers in entry["answers"].items()}
     first = next(iter(rows.values()))
     if any(row["probabilities"] for row in rows.values()):
@@ -220,10 +228,10 @@ def worked(entry, place):
             (None, [label.get(option, option), *map(words.number, chances)])
             for option, *chances in zip(first["options"], *given, strict=True)
         ]
-        answers = table("Probability of each option, by what the model was trained on.", ["Option", *rows], lines)
+        answers = table("Probability of each option, by training data of the model.", ["Option", *rows], lines)
     else:
         lines = [(None, [cell, words.visible(row.get("text") or "–", 400)]) for cell, row in rows.items()]
-        answers = table("Answers, by what the model was trained on.", ["Trained on", "Answer"], lines)
+        answers = table("Answers, by training data of the model.", ["Trained on", "Answer"], lines)
     known = ", ".join(f"{key} {first[key]}" for key in ("label", "group") if first.get(key))
     return quote(f"{first['item']}: {known}", first["prompt"], answers=answers)
 
@@ -232,10 +240,10 @@ def worked(entry, place):
 
 
 def methods(facts):
-    """Models, training, decoding, sizes, tests: everything needed to run it again."""
+    """Models, training, decoding, sizes, tests: everything needed to reproduce the study."""
     paper = Markup('The study follows Li et al. (2026), <cite>Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks</cite>, ACL 2026: <a href="https://aclanthology.org/2026.acl-long.1408" rel="noreferrer">anthology</a>, <a href="https://arxiv.org/abs/2502.04419" rel="noreferrer">arXiv 2502.04419</a>. Its published figures are quoted from a summary where their source says so.')  # fmt: skip
-    rows = [(None, [what, how]) for what, how in [*model_settings(facts), *data_settings(facts), *task_settings(facts)]]
-    setup = table("How the study was run.", ["What", "How"], rows)
+    rows = [(None, list(setting)) for setting in [*model_settings(facts), *data_settings(facts), *task_settings(facts)]]
+    setup = table("Settings of the study.", ["Item", "Setting"], rows)
     return section("methods", "Methods", text(paper), setup, fold("Time and memory", cost(facts)))
 
 
@@ -244,11 +252,11 @@ def model_settings(facts):
     for name in facts.config["grid"]["model"]:
         leaves, card = facts.names["model"][name], cards.get(name, {})
         origin = next((leaves["source"][key] for key in ("hub", "package", "model") if key in leaves["source"]), None)
-        told = [origin or "random weights", f"revision {card.get('revision')}", FORMS.get(card.get("form"))]
-        told.append(f"computes in {card['compute']}" if card.get("compute") else None)
-        yield f"Model: {leaves['title']}", ", ".join(filter(None, told))
+        details = [origin or "random weights", f"revision {card.get('revision')}", FORMS.get(card.get("form"))]
+        details.append(f"computes in {card['compute']}" if card.get("compute") else None)
+        yield f"Model: {leaves['title']}", ", ".join(filter(None, details))
         for domain, settings in facts.settings.get(name, {}).items():
-            lora = "LoRA, loss on the answer alone; " if "rank" in settings else ""
+            lora = "LoRA, loss on the answer only; " if "rank" in settings else ""
             title = facts.placed("Fine-tuning", {"model": name, "domain": domain})
             yield title, lora + pairs(settings)
         yield facts.placed("Decoding of the pools", {"model": name}), pairs(leaves.get("generation", {}))
@@ -261,19 +269,21 @@ def data_settings(facts):
         added = {gamma: grid.augmented_count(size, gamma) for gamma in facts.gammas}
         mixes = [f"γ {g:.2f} adds {words.count(n)} (realised {n / (size + n):.4f})" for g, n in added.items()]
         fixture = "fixture" in counts and counts[counts["domain"] == domain]["fixture"].astype(bool).any()
-        told = f"{words.counted(size, 'original sample')} per cell{', the fixture of the project' if fixture else ''}"
-        yield f"Data: {facts.title('domain', domain)}", "; ".join([told, *mixes])
+        details = (
+            f"{words.counted(size, 'original sample')} per cell{', the fixture of the project' if fixture else ''}"
+        )
+        yield f"Data: {facts.title('domain', domain)}", "; ".join([details, *mixes])
     cells = len(facts.tables["scores"][[*PLACE, "gamma", "mitigation", "seed", "round"]].drop_duplicates())
     sizes = {"pool": "bias", "mitigation": "mitigation", "seed": "seed"}
-    told = [words.counted(len(config["grid"][axis]), one) for one, axis in sizes.items()]
-    yield "Grid", ", ".join([*told, words.counted(facts.rounds, "round"), words.counted(cells, "cell")])
+    details = [words.counted(len(config["grid"][axis]), one) for one, axis in sizes.items()]
+    yield "Grid", ", ".join([*details, words.counted(facts.rounds, "round"), words.counted(cells, "cell")])
     for effect in words.EFFECTS:
         used = {controls[effect] for controls in facts.comparisons.values() if effect in controls}
         if used:
             yield f"Baseline of the {effect} effect", words.listed(facts.title("bias", name) for name in sorted(used))
     if len(facts.tables.get("inheritance", [])):
         yield "Baseline of β", facts.title("bias", facts.tables["inheritance"]["baseline"].iloc[0])
-    yield "Sentences kept of a text", words.count(config["sentences"]) if config.get("sentences") else "all"
+    yield "Sentences kept per text", words.count(config["sentences"]) if config.get("sentences") else "all"
     yield "Samples trained as instruction → text", words.percent(config["instruction_share"])
 
 
@@ -281,9 +291,9 @@ def task_settings(facts):
     scores = facts.tables["scores"]
     for task in facts.config["grid"]["task"]:
         selected, leaves = scores[scores["task"] == task], facts.names["task"][task]
-        told = [leaves["kind"].replace("_", " "), f"{leaves['relation']} relation to the bias"]
-        told += [f"scored by {way}" for way in sorted(set(selected["scoring"]) - {"none"})]
-        yield f"Task: {leaves['title']}", ", ".join([*told, f"{words.count(selected['n'].max())} items per run"])
+        details = [leaves["kind"].replace("_", " "), f"{leaves['relation']} relation to the bias"]
+        details += [f"scored by {way}" for way in sorted(set(selected["scoring"]) - {"none"})]
+        yield f"Task: {leaves['title']}", ", ".join([*details, f"{words.count(selected['n'].max())} items per run"])
     declared, draws = facts.declared, facts.config["evaluation"]["bootstrap"]
     yield "Statistics", f"paired t test over seeds; Holm within a family; α {declared['alpha']:g}, power {declared['power']:g}; intervals within a run from {words.count(draws)} bootstrap draws clustered by source item"  # fmt: skip
 
@@ -299,17 +309,17 @@ def cost(facts):
     jobs = pd.DataFrame(facts.jobs)[["step", "seconds", "peak_memory_bytes"]]
     stages = jobs.groupby("step").agg(n=("seconds", "size"), total=("seconds", "sum"), memory=("peak_memory_bytes", "max"))  # fmt: skip
     columns = {"Stage": lambda row: words.sentence(row["step"].replace("_", " ")), "Jobs": "n"}
-    columns |= {"Time in all": lambda row: words.duration(row["total"])}
-    columns |= {"Peak memory of a job": lambda row: words.memory(row["memory"])}
-    caption = f"Time of all jobs added up: {words.duration(jobs['seconds'].sum())}."
+    columns |= {"Total time": lambda row: words.duration(row["total"])}
+    columns |= {"Peak memory per job": lambda row: words.memory(row["memory"])}
+    caption = f"Total time of all jobs: {words.duration(jobs['seconds'].sum())}."
     return listing(facts, caption, stages.sort_values("total", ascending=False).reset_index(), columns)
 
 
 def provenance(facts, checksums):
-    """What ran where, and the digests that the report stands on. checksums: {what: sha256}."""
+    """Environment and machines of the jobs, and the digests of the report's inputs. checksums: {name: sha256}."""
 
-    def each(told):
-        return "; ".join(sorted({value for job in facts.jobs if (value := told(job))})) or "none"
+    def each(value_of):
+        return "; ".join(sorted({value for job in facts.jobs if (value := value_of(job))})) or "none"
 
     def versions(job):
         environment = job["environment"]
@@ -327,6 +337,6 @@ def provenance(facts, checksums):
     rows |= {"Commit": each(commit), "Environment": each(versions), "Machine": each(machine)}
     rows |= {"Lock file, sha256": each(lambda job: job["environment"]["lock_sha256"])}
     rows |= {"Container, sha256": each(lambda job: job["environment"]["container_sha256"])}
-    how = Markup("Every result has a record beside it with the digests of what was read, run and written. <code>.venv/bin/bias-inheritance trace results/{0}/scores.csv --row N</code> leads from a row (1 is the first below the header) to prompts, seeds, model files, code and environment; <code>.venv/bin/bias-inheritance audit results/{0}</code> holds every file against its record.").format(facts.config["study"])  # fmt: skip
-    stands = table("What this report stands on.", ["What", "Value"], [(None, list(row)) for row in rows.items()])
-    return section("provenance", "Provenance", text(how), stands)
+    how = Markup("Every result has a record with the digests of its inputs, code and outputs. <code>.venv/bin/bias-inheritance trace results/{0}/scores.csv --row N</code> traces a row (1 is the first below the header) to prompts, seeds, model files, code and environment; <code>.venv/bin/bias-inheritance audit results/{0}</code> compares every file with its record.").format(facts.config["study"])  # fmt: skip
+    sources = table("Provenance of this report.", ["Item", "Value"], [(None, list(row)) for row in rows.items()])
+    return section("provenance", "Provenance", text(how), sources)

@@ -1,4 +1,4 @@
-"""The facts of a study: its tables with what the catalog calls things, and means over seeds. Sections read nothing else."""
+"""The facts of a study: its tables with titles from the catalog, and means over seeds. The only input of the sections."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from bias_inheritance.report import parts, words
 from bias_inheritance.stats import statistics
 from bias_inheritance.tasks import metrics
 
-ALL = "all"  # seeds or contrasts together, in inheritance.csv
-# metrics that say something of the run itself
-FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean")
-MOST_GROUPS = 8  # panels of a figure by group; its table holds all
+ALL = "all"  # all seeds or all contrasts, in inheritance.csv
+# metrics that describe the run itself
+FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean", "macro_f1_mean_second_prompt")
+MOST_GROUPS = 8  # panels of a figure by group; its table has all groups
 EXTREMES = {"largest_gap": "largest gap", "worst_group": "worst group", "all": "all items"}
 BASELINES = {"untuned": "Untuned model", "original": "Originals alone"}
 
 
 @dataclass
 class Facts:
-    """Everything that sections draw from. tables: {stem of the file: frame with `row`, 1 for the first below the header}.
+    """All inputs of the sections. tables: {stem of the file: frame with `row`, 1 for the first below the header}.
 
     config: the study's, resolved. declared: catalog/claims.yaml. names: {axis: {name: leaves of its catalog file}}.
     settings: {model: {domain: training settings}}. comparisons: {pool: {effect: control}}. cards, jobs: model cards and
@@ -41,6 +41,7 @@ class Facts:
     digest: str = ""
 
     def __post_init__(self):
+        self.declared = self.declared | {"looks": self.config.get("looks")}
         self.claims = reading.joined_with_declarations(self.tables["claims"], self.declared)
         self.rounds = self.config["rounds"]["count"]
         self.gammas = sorted(gamma for gamma in self.config["grid"]["gamma"] if gamma > 0)
@@ -53,12 +54,12 @@ class Facts:
         return self.names[axis][name]["title"] if name in self.names[axis] else words.sentence(name.replace("-", " "))
 
     def placed(self, title, row):
-        """A title with what tells a row's domain and model apart, where the study has several of them."""
+        """A title with the row's domain and model, if the study has several of them."""
         several = [axis for axis in ("domain", "model") if axis in row and len(self.config["grid"][axis]) > 1]
         return " · ".join([title, *(self.title(axis, row[axis]) for axis in several)])
 
     def roles(self, *roles):
-        """The study's pools of these roles: bias types by their number, controls by their dose, else in the grid's order."""
+        """The study's pools of these roles: bias types by number, controls by dose, others in the grid's order."""
         pools = self.names["bias"]
 
         def order(name):
@@ -72,7 +73,7 @@ class Facts:
         return self.roles("natural", "bias-type", "positive-control", "baseline", "negative-control")
 
     def contrasts(self, domain, task=None):
-        """{name of a contrast in the tables: how it is written} of a domain and of a task, which may have groups of its own."""
+        """{contrast name in the tables: displayed form} for a domain and a task, which may have its own groups."""
         declared = [self.names["domain"].get(domain, {}), self.names["task"].get(task, {})]
         pairs = {name: pair for leaves in declared if "contrasts" in leaves for name, pair in by_name(leaves).items()}
         pairs["congruent-incongruent"] = ("congruent", "incongruent")
@@ -84,7 +85,7 @@ class Facts:
         return f"{label}, {shown}" if label else shown
 
     def cell(self, row, column):
-        """What a table shows of one column of a row: a title, a number with its digits, or a text."""
+        """The displayed value of one column of a row: a title, a formatted number, or a text."""
         value = row.get(column)
         if column == "interval":
             return words.interval(row.get("ci_low"), row.get("ci_high"))
@@ -107,7 +108,7 @@ class Facts:
         return words.count(value) if not isinstance(value, str) and column != "seed" else str(value)
 
     def named(self, data, **columns):
-        """The data with further columns (panel, place, series, …) of what `cell` says of their columns; "" leaves one empty."""
+        """The data with additional columns (panel, place, series, …): displayed values of the given columns; "" for none."""
         rows = data.to_dict("records")
         return data.assign(
             **{name: [self.cell(row, column) if column else "" for row in rows] for name, column in columns.items()}
@@ -121,17 +122,18 @@ class Facts:
         return selected[selected["gamma"].isin([0.0, *self.gammas[-1:]])]
 
     def ordered(self, table, column="bias", order=None):
-        """The rows in the order of the pools (or of `order`), names that are not in it last."""
+        """The rows in the order of the pools (or of `order`), other names last."""
         order = order or [*BASELINES, *self.pools]
         places = {name: place for place, name in enumerate(order)}
         rank = table[column].map(lambda name: places.get(name, len(places)))
         return table.loc[rank.sort_values(kind="stable").index] if len(table) else table
 
     def outcomes(self):
-        """One dict per model, domain, task and way of scoring; the informative ones first.
+        """One dict per model, domain, task and scoring; the informative ones first.
 
-        metric: the primary one, congruence or label probability where the task has it. groups: its contrasts, the extremes over groups,
-        and all items; where there are none of these, every group; no more than MOST_GROUPS. faded: why the task says nothing here, or "".
+        metric: congruence or label probability if available, otherwise the primary one. groups: its contrasts, the extremes
+        over groups, and all items; if there are none of these, every group; at most MOST_GROUPS. faded: why the task is
+        uninformative in this study, or "".
         """
         scores = self.tables["scores"]
         scores = scores[~scores["metric"].isin(FLAGS)]
@@ -152,25 +154,25 @@ class Facts:
         return sorted(outcomes, key=lambda outcome: bool(outcome["faded"]))
 
     def faded(self, rows, place):
-        """Why the scores of a task, `rows`, say nothing in this study, or "" where they do."""
+        """Why the scores of a task, `rows`, are uninformative in this study, or ""."""
         scores = self.tables["scores"]
         runs = scores[(scores["metric"] == "uninformative") & (scores["task"] == place["task"])]
         led = runs[runs["model"] == place["model"]]["value"].eq(1)
         if led.mean() > 0.5:
-            return f"the position decided in {led.sum()} of {words.counted(len(led), 'run')}"
+            return f"position bias in {led.sum()} of {words.counted(len(led), 'run')}"
         unread = rows["n_unparsed"].sum() / max(1, rows["n"].sum())
         return f"{words.percent(unread)} of answers unreadable" if unread > self.declared["unreadable_limit"] else ""
 
     @staticmethod
     def outcome_rows(table, place):
-        """The rows of an outcome's model, domain, task and way of scoring."""
+        """The rows of an outcome's model, domain, task and scoring."""
         keep = [table[key] == place[key] for key in ("model", "domain", "task", "scoring")]
         return table[keep[0] & keep[1] & keep[2] & keep[3]]
 
     # inheritance
 
     def betas(self, over_seeds=True):
-        """Rows of inheritance.csv, over seeds or per seed, of all contrasts together where a domain has several."""
+        """Rows of inheritance.csv, over seeds or per seed, for all contrasts combined if a domain has several."""
         table = self.tables.get("inheritance", [])
         if not len(table):
             return pd.DataFrame()
@@ -178,7 +180,7 @@ class Facts:
         return table[((table["seed"] == ALL) == over_seeds) & ((table["contrast"] == ALL) | ~together)]
 
     def claim_of_beta(self, pool, model):
-        """The row of claims.csv that decides on the level of β of a pool, as a dict, or None."""
+        """The deciding row of claims.csv on a pool's β, as a dict, or None."""
         rows = self.claims[self.claims["decides"] & self.claims["model"].isin(["", model])]
         for row in rows.to_dict("records"):
             spec = row["spec"] or {}
@@ -194,7 +196,7 @@ class Facts:
 
 
 def read_table(path):
-    """A CSV as a frame with `row`; γ on two decimals, a seed `all` kept. A table of no rows may have no columns."""
+    """A CSV as a frame with `row`; γ rounded to two decimals, seed as text. A table without rows may have no columns."""
     table = pd.read_csv(path, dtype={"seed": str}) if path.stat().st_size > 1 else pd.DataFrame()
     if "gamma" in table:
         table["gamma"] = table["gamma"].round(2)
@@ -202,11 +204,11 @@ def read_table(path):
 
 
 def seed_means(table, by, file):
-    """One row per group of `by`: mean over seeds (`value`) with its 95% t interval, and what it comes from.
+    """One row per group of `by`: mean over seeds (`value`) with its 95% t interval and its source rows.
 
     table: frame with seed, value, row and `by`. A seed with several values (datasets) is averaged first, since the seed is
-    the unit of replication. Returns by + value, ci_low, ci_high (NaN for one seed, or where all are equal), se, n_seeds,
-    values (one per seed), rows, id. An interval ends where the metric's scale does.
+    the unit of replication. Returns by + value, ci_low, ci_high (NaN for one seed, or if all are equal), se, n_seeds,
+    values (one per seed), rows, id. Intervals are clipped to the metric's scale.
     """
     import numpy as np
 
@@ -237,6 +239,6 @@ def seed_means(table, by, file):
 
 
 def scale(metric, group):
-    """(lowest, highest) value that a metric can take, those of the misalignment tables included."""
+    """(lowest, highest) possible value of a metric, including those of the misalignment tables."""
     within_one = metric.removeprefix("hidden_") in ("similarity", "similarity_uniform", "auc")
     return (0.0, 1.0) if within_one else metrics.scale(metric, group)

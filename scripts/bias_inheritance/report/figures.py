@@ -1,8 +1,8 @@
 """How figures are drawn, with altair: a metric by an axis in panels (`by_axis`), and two measures of one thing (`scatter`).
 
 A figure is a Vega-Lite specification of panels whose width the page sets (page.js), and the same as a still picture for
-readers without JavaScript. Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; what they
-say is also said by shape or dash. A mark with an `id` leads to the row of the page's tables that it shows.
+readers without JavaScript. Colours are those of Okabe and Ito (2008), which colour-blind readers can distinguish; shape or
+dash encodes the same information. A mark with an `id` links to its row in the page's tables.
 """
 
 import math
@@ -16,7 +16,7 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 DASHES = [[1, 0], [5, 3], [2, 2], [7, 2, 2, 2], [1, 0], [5, 3], [2, 2]]
 WIDTH = 1136  # of the still picture; the page's own width on a desktop
 GAP = 16
-LETTER = 6.4  # pixels of a letter in a row's name
+LETTER = 6.4  # pixels per letter in a row's name
 THEME = {
     "background": None,
     "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif",
@@ -36,7 +36,7 @@ THEME = {
     "line": {"strokeWidth": 1.6},
     "text": {"fontSize": 11, "color": BLACK},
 }  # fmt: skip
-# an interval's ends; where there is none, a whisker of no length
+# ends of an interval; without one, a whisker of zero length
 WHISKER = {
     "low": "isValid(datum.ci_low) ? datum.ci_low : datum.value",
     "high": "isValid(datum.ci_high) ? datum.ci_high : datum.value",
@@ -47,8 +47,8 @@ COLUMNS = ["panel", "series", "place", "value", "ci_low", "ci_high", "n_seeds", 
 def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, cell=200):
     """A metric by an axis: one panel per `panel`, one colour and shape per `series`, an interval at every mark.
 
-    data: COLUMNS. `place` is the name of a row (axis None: values run across) or a number on `axis` (values run upwards,
-    lines join a series). reference: where a rule stands, or None. free: each panel has a scale of its own.
+    data: COLUMNS. `place` is the name of a row (axis None: horizontal values) or a number on `axis` (vertical values, each
+    series joined by lines). reference: position of a rule, or None. free: each panel has its own scale.
     """
     import altair as alt
 
@@ -79,7 +79,7 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
         ticks = alt.Axis(values=sorted(places), grid=False, format="~f")
         x = alt.X("x:Q", title=axis, scale=alt.Scale(zero=False, padding=10), axis=ticks)
         y = alt.Y("value:Q", title=unit, scale=zero, axis=alt.Axis(tickCount=4, domain=False, ticks=False))
-        data["line"] = data["series"].map(series.index)  # a field of its own, or the legend of the colours is lost
+        data["line"] = data["series"].map(series.index)  # a separate field, otherwise the colour legend disappears
         scale = alt.Scale(domain=list(range(len(series))), range=cycled(DASHES, series))
         dash = alt.StrokeDash("line:O", scale=scale, legend=None)
         marks = [
@@ -95,7 +95,7 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
 
 
 def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=130):
-    """Points of two measures in panels: small ones, large ones with their names (`mean`), and lines.
+    """Points of two measures in panels: small ones, large labelled ones (`mean`), and lines.
 
     points: panel, label, series, x, y, mean, id. lines: panel, x, y (two ends each), or None. All panels share the scales.
     """
@@ -112,7 +112,7 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=13
     base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
     small = base.transform_filter("datum.part === 'point' && !datum.mean")
     large = base.transform_filter("datum.part === 'point' && datum.mean")
-    # the outermost points of a panel have room for their names; of several at one x, the one farthest from 0
+    # only the outermost points of a panel are labelled; of several at the same x, the one farthest from 0
     places = large.transform_calculate(distance="abs(datum.y)")
     places = places.transform_joinaggregate(least="min(x)", most="max(x)", groupby=["panel"])
 
@@ -135,7 +135,7 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=13
 
 
 def cycled(marks, series):
-    """A mark for each series, from the first again where there are more series; colour and shape together stay unlike."""
+    """A mark for each series, reusing marks if there are more series; combinations of colour and shape remain unique."""
     return [marks[place % len(marks)] for place in range(len(series))]
 
 
@@ -154,7 +154,7 @@ def tooltips(*fields):
 def figure(title, caption, layers, data, left, cell, independent):
     """A figure of panels: {title, caption, alternative, spec, panels, left, cell, still}.
 
-    left: pixels for the names of rows; cell: the least width of a panel; independent: scales that panels do not share.
+    left: pixels for row names; cell: minimum width of a panel; independent: scales that panels do not share.
     """
     import altair as alt
 
@@ -175,19 +175,19 @@ def figure(title, caption, layers, data, left, cell, independent):
 
 
 def alternative(data, most=8):
-    """The figure in words: its first marks (the others are in the table below it), or how many points it has."""
+    """Text alternative: the first marks (the others are in the table below the figure), or the number of points."""
     shown = data[data["part"].eq("point") & data["mean"].eq(True)] if "part" in data else data
-    said = []
+    marks = []
     for row in shown.head(most).to_dict("records"):
         values = [row["value"]] if "value" in row else [row["x"], row["y"]]
         name = [str(row["panel"]).splitlines()[:1], [str(row["series"])], [str(row.get("place", row.get("label")))]]
-        said.append(" ".join(filter(None, sum(name, []))) + ": " + ", ".join(map(words.number, values)))
+        marks.append(" ".join(filter(None, sum(name, []))) + ": " + ", ".join(map(words.number, values)))
     more = f"; {len(shown) - most} more marks" if len(shown) > most else ""
-    return "; ".join(said) + more if said else f"{len(data)} points in {', '.join(dict.fromkeys(data['panel']))}"
+    return "; ".join(marks) + more if marks else f"{len(data)} points in {', '.join(dict.fromkeys(data['panel']))}"
 
 
 def packed(rows):
-    """{columns, rows} of a list of dicts; floats keep five significant digits, those that are none become null."""
+    """{columns, rows} of a list of dicts; floats are rounded to five significant digits, non-finite ones become null."""
 
     def short(value):
         return (float(f"{value:.5g}") if math.isfinite(value) else None) if isinstance(value, float) else value
@@ -198,14 +198,14 @@ def packed(rows):
 
 @cache
 def version():
-    """The version of Vega-Lite that altair writes for."""
+    """The Vega-Lite version that altair targets."""
     from altair import SCHEMA_VERSION
 
     return ".".join(SCHEMA_VERSION.lstrip("v").split(".")[:2])
 
 
 def still(spec, columns, width):
-    """The figure as SVG, its panels of one width."""
+    """The figure as SVG, with panels of equal width."""
     import vl_convert
 
     drawn = {**spec, "columns": columns, "spec": {**spec["spec"], "width": width}, "config": THEME}

@@ -1,8 +1,8 @@
-// Draws each chart at the width of its place, leads from a mark to its row, and opens the folds around a row.
+// Draws each chart at the available width, links marks to rows, and opens the folds around a row.
 (() => {
   const theme = JSON.parse(document.getElementById("theme").textContent);
 
-  // the row that the address names: its folds open, it is marked and scrolled to
+  // open the folds of the row in the address, mark it and scroll to it
   const show = () => {
     const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     document.querySelectorAll("tr.target").forEach((old) => old.classList.remove("target"));
@@ -14,7 +14,7 @@
   addEventListener("hashchange", show);
   document.addEventListener("click", (event) => {
     const link = event.target.closest('a[href^="#"]');
-    if (link && link.getAttribute("href") === location.hash) show(); // the same address again
+    if (link && link.getAttribute("href") === location.hash) show(); // same address as before
   });
 
   const unpack = (spec) => {
@@ -24,7 +24,7 @@
     return spec;
   };
 
-  // panels of equal width, as many side by side as fit
+  // panels of equal width, as many per row as fit
   const fit = (spec, place, width) => {
     const gap = theme.facet.spacing, cell = Number(place.dataset.cell), panels = Number(place.dataset.panels);
     const left = Math.min(Number(place.dataset.left), width / 2);
@@ -54,7 +54,7 @@
     }
   };
 
-  // one after the other; a fold that opens, a turned phone and a changed window give their charts a new width
+  // one at a time; opening a fold, rotating a phone or resizing the window changes a chart's width
   let queue = Promise.resolve();
   const watch = new ResizeObserver((entries) => {
     for (const entry of entries) queue = queue.then(() => draw(entry.target));

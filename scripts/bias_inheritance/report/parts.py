@@ -1,4 +1,4 @@
-"""What sections are made of: paragraphs, figures, tables and folds, as plain dictionaries that the page template prints."""
+"""Parts of sections: paragraphs, figures, tables and folds, as plain dictionaries for the page template."""
 
 from markupsafe import Markup
 
@@ -6,37 +6,37 @@ from bias_inheritance.report import words
 
 
 def section(name, title, *parts, nothing=None):
-    """A section of the page; parts that are None are left out. nothing: what it says where no part is left."""
+    """A section of the page; parts that are None are omitted. nothing: text to show if no part is left."""
     parts = [part for part in parts if part] or ([text(nothing)] if nothing else [])
     return {"id": name, "title": title, "parts": parts} if parts else None
 
 
 def text(*sentences):
-    said = [sentence for sentence in sentences if sentence]
-    return {"kind": "text", "content": Markup(" ").join(said)} if said else None
+    present = [sentence for sentence in sentences if sentence]
+    return {"kind": "text", "content": Markup(" ").join(present)} if present else None
 
 
 def fold(title, *parts, name=None, faded=False):
-    """Parts behind a title that opens them. name: folds of one name close each other (leafing through)."""
+    """Parts behind a title that opens them. name: of folds with the same name, only one is open at a time."""
     parts = [part for part in parts if part]
     return {"kind": "fold", "title": title, "parts": parts, "name": name, "faded": faded} if parts else None
 
 
 def quote(head, content, prompt=None, answers=None):
-    """A text that a model or a user wrote, with the prompt that it answers and a table of answers to it."""
+    """A text by a model or a user, with its prompt or a table of answers to it."""
     shown = {"text": words.visible(content), "prompt": words.visible(prompt or "")}
     return {"kind": "quote", "head": head, "answers": answers, **shown}
 
 
 def table(caption, header, rows, short=False):
-    """A table, its first column row headers. rows: [(id or None, [cells])]. short: numbers stay on one line."""
+    """A table whose first column contains row headers. rows: [(id or None, [cells])]. short: numbers do not wrap."""
     return {"kind": "table", "caption": caption, "header": list(header), "rows": rows, "short": short} if rows else None
 
 
 def listing(facts, caption, data, columns, file=None):
-    """Rows of a table as they stand, or of `seed_means`. columns: {title: column or function of a row}.
+    """A table of the rows of a CSV file or of `seed_means`. columns: {title: column or function of a row}.
 
-    file: stem of the CSV file that a row stands in; it gives the row its address in the page.
+    file: stem of the CSV file, used for the id of a row in the page.
     """
     rows = []
     for row in data.to_dict("records") if data is not None and len(data) else []:
@@ -45,7 +45,7 @@ def listing(facts, caption, data, columns, file=None):
     return table(caption, columns, rows)
 
 
-OVER_SEEDS = {"95% interval": "interval", "Each seed": "values", "Seeds": "n_seeds", "Rows of the file": "rows"}
+OVER_SEEDS = {"95% interval": "interval", "By seed": "values", "Seeds": "n_seeds", "Rows of the file": "rows"}
 
 
 def row_id(file, row):
@@ -53,7 +53,7 @@ def row_id(file, row):
 
 
 def link(shown, file, row):
-    """A link from a number to the row of the page's tables that holds it."""
+    """A link from a number to its row in the page's tables."""
     return Markup('<a href="#{}">{}</a>').format(row_id(file, row), shown)
 
 
@@ -68,7 +68,7 @@ def faded(shown, reason=True):
 
 
 def shade(row, shown=None):
-    """A mean on a background that says how many standard errors it lies from 0: full colour at four."""
+    """A mean on a background shaded by its distance from 0 in standard errors, darkest at four."""
     shown = shown or words.number(row["value"], sign=True)
     if not words.known(row["se"]) or not row["se"]:
         return shown

@@ -1,4 +1,4 @@
-"""What augmentation did: effects by task and metric, mitigations, rounds, and the scores that they are changes of."""
+"""Results of augmentation: effects by task and metric, mitigations, rounds, and the underlying scores."""
 
 import pandas as pd
 
@@ -6,16 +6,16 @@ from bias_inheritance.report import figures, words
 from bias_inheritance.report.facts import EXTREMES, FLAGS, seed_means
 from bias_inheritance.report.parts import OVER_SEEDS, faded, fold, link, listing, section, shade, table, text
 
-OPEN = 2  # tasks whose figure of effects stands open
+OPEN = 2  # tasks whose figure of effects is not folded
 KEYS = ["model", "domain", "task", "metric", "group", "bias"]
 
 
 def effects(facts):
-    """The three effects (and the dose of controls): all primary outcomes at a glance, then each task with its figure."""
+    """The three effects (and the dose of controls): an overview of the primary outcomes, then a figure per task."""
     rows = facts.tables["effects"]
     rows = rows[~rows["metric"].isin(FLAGS)]
     if rows.empty:
-        return section("effects", "Effects", nothing="The study has no cells with augmented data, so there is no effect to show.")  # fmt: skip
+        return section("effects", "Effects", nothing="The study has no cells with augmented data, so there are no effects.")  # fmt: skip
     rows, outcomes, blocks = rows[rows["round"] == rows["round"].min()], facts.outcomes(), []
     for place, outcome in enumerate(outcomes):
         selected = facts.outcome_rows(rows, outcome)
@@ -27,12 +27,12 @@ def effects(facts):
             blocks += [drawn, fold(title, full)]
         else:
             blocks.append(fold(title, drawn, full, faded=bool(outcome["faded"])))
-    intro = "Every effect is a difference of cells of equal seed and γ. The augmentation effect is what adding the text does, natural inheritance what it does beyond as much real text, the slant effect what stereotyped content does beyond the naming of groups, the dose effect what a control does beyond its own dose 0."
+    intro = "Every effect is a difference between cells of the same seed and γ. Augmentation: adding the text, relative to the originals alone. Natural inheritance: relative to as much real text. Slant: stereotyped content, relative to texts that name the same groups. Dose: a control, relative to its dose 0."
     return section("effects", "Effects", text(intro), glance(facts, rows, outcomes), *blocks)
 
 
 def glance(facts, rows, outcomes):
-    """Pools by primary outcomes: mean effect at the largest γ, coloured by its standard error."""
+    """Pools by primary outcomes: mean effect at the largest γ, shaded by its size in standard errors."""
     means = seed_means(facts.plain(rows), [*KEYS, "scoring", "effect"], "effects")
     columns = []
     for outcome in outcomes:
@@ -46,7 +46,7 @@ def glance(facts, rows, outcomes):
             shown = [shade(row, row_link(row, words.number(row["value"], sign=True))) if row else "–" for row in cells]
             lines.append((None, [facts.title("bias", bias), effect, *shown]))
     header = [faded(f"{outcome['title']}: {primary(facts, outcome)}", outcome["faded"]) for outcome in outcomes]
-    caption = "Primary outcomes at the largest γ without mitigation, mean over seeds. The colour is the distance from 0 in standard errors (full at four), so that a large effect of noisy seeds stays pale."
+    caption = "Primary outcomes at the largest γ without mitigation, mean over seeds. The shade is the distance from 0 in standard errors (darkest at four), so a large effect with a large variance is pale."
     return table(caption, ["Pool", "Effect", *header], lines) if len(outcomes) > 1 else None
 
 
@@ -62,7 +62,7 @@ def primary(facts, outcome):
 
 
 def effect_figure(facts, outcome, rows):
-    """Effects on the primary metric: by pool and group at one γ, over γ where the study has several."""
+    """Effects on the primary metric: by pool and group, or over γ if the study has several."""
     several = len(facts.gammas) > 1
     groups = outcome["groups"][:1] if several else outcome["groups"]
     rows = rows[(rows["mitigation"] == "none") & rows["group"].isin(groups)]
@@ -82,7 +82,7 @@ def effect_figure(facts, outcome, rows):
 
 
 def effect_table(facts, outcome, rows):
-    """Every effect on a task: its metrics for contrasts, extremes and all items, the primary one first."""
+    """All effects on a task: its metrics for contrasts, extremes and all items, the primary one first."""
     groups = {*outcome["groups"], *facts.contrasts(outcome["domain"], outcome["task"]), *EXTREMES}
     keys = ["model", "domain", "task", "bias", "gamma", "mitigation", "effect", "control", "dataset", "metric", "group"]
     data = facts.ordered(seed_means(rows[rows["group"].isin(groups)], keys, "effects"))
@@ -94,10 +94,10 @@ def effect_table(facts, outcome, rows):
 
 
 def mitigations(facts):
-    """Each mitigation beside none: β, then the primary outcome of each task."""
+    """Each mitigation compared with none: β, then the primary outcome of each task."""
     order = facts.config["grid"]["mitigation"]
     if len(order) < 2:
-        nothing = "The study has no mitigation, so there is nothing to compare."
+        nothing = "The study has no mitigation."
         return section("mitigations", "Mitigations", nothing=nothing)
     betas, drawn = facts.betas(over_seeds=False), []
     if len(betas):
@@ -123,7 +123,7 @@ def mitigations(facts):
 
 
 def mitigation_figure(facts, rows, file, title, unit):
-    """Pools that were mitigated at the largest γ, each mitigation a mark."""
+    """Mitigated pools at the largest γ, with a mark for each mitigation."""
     rows = rows[rows["gamma"] == rows["gamma"].max()]
     treated = set(rows[rows["mitigation"] != "none"]["bias"])
     data = seed_means(rows[rows["bias"].isin(treated)], ["model", "domain", "panel", "bias", "mitigation"], file)
@@ -131,12 +131,12 @@ def mitigation_figure(facts, rows, file, title, unit):
         return None
     data = facts.ordered(facts.ordered(data), "mitigation", facts.config["grid"]["mitigation"])
     data = facts.ordered(data, "panel", list(dict.fromkeys(rows["panel"])))
-    caption = f"Each mitigation beside none at γ {facts.gammas[-1]:.2f}; a control without mitigated cells stands for all; t intervals over seeds."
+    caption = f"Each mitigation and none at γ {facts.gammas[-1]:.2f}; a control without mitigated cells is used for all; t intervals over seeds."
     return figures.by_axis(title, caption, facts.named(data, place="bias", series="mitigation"), unit, cell=260)
 
 
 def rounds(facts):
-    """β, outcomes and quality of the texts over rounds."""
+    """β, outcomes and text quality over rounds."""
     if facts.rounds < 2:
         return None
     betas, drawn = facts.betas(over_seeds=False), []
@@ -159,19 +159,19 @@ def rounds(facts):
 
 
 def rounds_figure(facts, rows, file, title, unit, reference=None):
-    """Means over seeds, and their table, of the pools that go on over rounds, at the largest γ without mitigation."""
+    """Means over seeds of the iterated pools, at the largest γ without mitigation."""
     rows = rows[(rows["mitigation"] == "none") & rows["gamma"].isin([0.0, rows["gamma"].max()])]
     data = seed_means(rows, ["model", "domain", "panel", "bias", "round"], file)
     data = facts.ordered(data[data["bias"].isin([*data[data["round"] > 1]["bias"], "original"])])
     if data.empty:
         return None
     data = facts.named(data, series="bias").assign(place=data["round"])
-    caption = "Means over seeds with t intervals at the largest γ without mitigation; the model of one round writes the pool of the next."
+    caption = "Means over seeds with t intervals at the largest γ without mitigation; the model of one round generates the pool of the next."
     return figures.by_axis(title, caption, data, unit, axis="round", reference=reference, free=True)
 
 
 def levels(facts):
-    """Scores before any difference is taken, beside chance: is there something to lose, and can the task tell?"""
+    """Scores before taking differences, with chance levels: whether the task is learnt at all."""
     chance, scores, means = chances(facts), facts.plain(facts.tables["scores"]), []
     for outcome in facts.outcomes():
         selected = facts.outcome_rows(scores, outcome)
@@ -184,23 +184,23 @@ def levels(facts):
         gap for domain in facts.names["domain"] for task in facts.names["task"] for gap in facts.contrasts(domain, task)
     }
     source = facts.tables["scores"].set_index("row").loc[[rows[0] for rows in data["rows"]]].reset_index()
-    for end in ("ci_low", "ci_high"):  # the untuned model is one run: its interval is over test clusters
+    for end in ("ci_low", "ci_high"):  # the untuned model has a single run: its interval is over test clusters
         data[end] = data[end].astype(float).where(data["n_seeds"] > 1, source[end].to_numpy())
     shares = data["metric"].isin(["accuracy", "label_probability"]) & ~data["group"].isin(gaps)
     data = data.assign(n=source["n"].to_numpy(), chance=data["task"].map(chance).astype(float).where(shares))
     short = {"Task": "outcome", "Metric": "metric", "Trained on": "bias", "Mean": "value", "95% interval": "interval"}
     short |= {"Chance level": "chance", "Items": "n"}
     columns = {**short, "Group": "group", **OVER_SEEDS}
-    caption = "scores.csv at the largest γ without mitigation: t intervals over seeds; of the untuned model, which is one run, over test clusters."
+    caption = "scores.csv at the largest γ without mitigation: t intervals over seeds, for the untuned model (a single run) over test clusters."
     first = data[data["bias"].isin(["untuned", "original"]) & data["group"].isin(["all"])]
-    said = text("A score that tuning on originals does not lift above chance has little to lose.")
+    note = text("If tuning on originals does not raise a score above chance, augmentation has little to change.")
     shown = listing(facts, "Without augmented data, all items.", first.assign(id=None), short)
     whole = fold("Scores of every pool", listing(facts, caption, data, columns))
-    return section("levels", "Scores before any difference", said, shown, whole)
+    return section("levels", "Scores before any difference", note, shown, whole)
 
 
 def chances(facts):
-    """{task: mean of 1 / number of options} of the tasks with options, from the embedded items."""
+    """{task: mean of 1 / number of options} for tasks with options, from the embedded items."""
     by_task = {}
     for entry in facts.items:
         sizes = [len(item["options"]) for rows in entry["answers"].values() for item in rows if item["probabilities"]]

@@ -1,11 +1,11 @@
-"""How numbers, metrics and lists are written in the report."""
+"""Formatting of numbers, metrics and lists in the report."""
 
 import unicodedata
 
-LONGEST_SAMPLE = 900  # characters of a text that are shown
-MOST_ROWS = 12  # rows of a table that a number names; more are counted
+LONGEST_SAMPLE = 900  # maximum characters shown of a text
+MOST_ROWS = 12  # maximum row numbers listed; further ones are counted
 
-# metric: (title, unit of its axis), the continuous ones that stand first in a task before those that move by whole items
+# metric: (title, unit of its axis); in order of preference, continuous metrics before those that change by whole items
 METRICS = {
     "label_probability": ("Label probability", "probability"),
     "congruence": ("Label probability, congruent − incongruent", "probability"),
@@ -32,6 +32,9 @@ METRICS = {
     "hidden_mean_distance_change": ("Change of the distance between the means, hidden states", "distance"),
     "distinct_2": ("Distinct word pairs", "share of 500"),
     "mean_words": ("Length of the texts", "words"),
+    "training_samples": ("Training samples", "samples"),
+    "realised_gamma": ("Realised γ", "share of augmented samples"),
+    "macro_f1_second_prompt": ("Macro-F1, asked for one-word labels", "macro-F1"),
 }
 EFFECTS = {
     "augmentation": "augmentation (minus originals alone)",
@@ -70,7 +73,7 @@ def known(value):
 
 
 def number(value, digits=3, sign=False):
-    """A number with a true minus sign and a fixed count of decimals; a dash where there is none."""
+    """A number with a typographic minus sign and fixed decimals; a dash if undefined."""
     if not known(value):
         return "–"
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
@@ -114,7 +117,7 @@ def memory(size):
 
 
 def greek(text):
-    """The tables write gamma, the page γ."""
+    """Text with gamma, as in the tables, replaced by γ."""
     return text.replace("gamma", "γ")
 
 
@@ -129,7 +132,7 @@ def listed(items):
 
 
 def some(items, most=4):
-    """`listed`, or of more than `most` items how many more there are."""
+    """`listed`, with items beyond `most` replaced by their number."""
     return listed(items if len(items) <= most else [*items[: most - 1], f"{len(items) - most + 1} others"])
 
 
@@ -141,7 +144,7 @@ def rows_named(rows):
 
 
 def visible(text, longest=LONGEST_SAMPLE):
-    """A text as it may be shown: control and direction characters made visible, a long one cut."""
+    """A text that is safe to show: control and direction characters replaced, long texts truncated."""
     kept = "".join(
         character if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Co", "Cs") else "\ufffd"
         for character in str(text)
@@ -149,7 +152,7 @@ def visible(text, longest=LONGEST_SAMPLE):
     return kept if len(kept) <= longest else kept[:longest].rstrip() + " …"
 
 
-# what the values of a column are called
+# displayed form of the values of a column
 TITLES = {
     "metric": metric_title,
     "misalignment": metric_title,

@@ -1,4 +1,4 @@
-"""The catalog: one YAML file per pool, domain, task, model and mitigation, whose name is the file's name.
+"""The catalog: one YAML file per pool, domain, task, model and mitigation, named after it.
 
 Files are read here and trusted: `checks` has looked at them once, at the start.
 """
@@ -28,7 +28,7 @@ def load(kind, name):
 
 
 def sources(kind, name):
-    """[(path of a file, its content)]: a catalog file, and before it the files that it extends.
+    """[(path of a file, its content)]: a catalog file, preceded by the files that it extends.
 
     `extends` names another file of its folder, without .yaml; the file overrides what that one says: mappings are merged
     key by key, everything else is replaced. Raises UserError that names file and line.
@@ -39,28 +39,28 @@ def sources(kind, name):
         path = f"{folder}/{name}.yaml"
         content = reading.read(CATALOG / FOLDERS[kind] / f"{name}.yaml", path)
         if not isinstance(content, dict):
-            raise UserError(f"{path}: holds no keys; see docs/extending.md for what it needs, or remove the file")
+            raise UserError(f"{path}: has no keys; see docs/extending.md for what it needs, or remove the file")
         content = dict(content)
         base = content.pop("extends", None)
         chain.insert(0, (path, content))
         if base is not None and not _exists(kind, base):
             raise UserError(
-                f"{path}: extends: {reading.quoted(base)} is not another file of {folder}; there are {', '.join(names(kind))}"
+                f"{path}: extends: {reading.quoted(base)} is not another file of {folder}; available: {', '.join(names(kind))}"
             )
         if f"{folder}/{base}.yaml" in dict(chain):
-            raise UserError(f"{path}: extends: {base} extends this file in turn; let one of them hold its own keys")
+            raise UserError(f"{path}: extends: {base} extends this file in turn; remove `extends` from one of them")
         name = base
     return chain
 
 
 def _exists(kind, name):
-    """Whether a folder of the catalog holds a file, perhaps deeper down: nothing outside it is read."""
+    """Whether a folder of the catalog contains a file, also in subfolders; files outside the catalog are never read."""
     folder = CATALOG / FOLDERS[kind]
     return f"{name}.yaml" in {path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml")}
 
 
 def merged(base, overlay):
-    """`base` with `overlay` laid over it."""
+    """`base` merged with `overlay`, which takes precedence."""
     nested = {
         key: merged(base[key], overlay[key])
         for key in base.keys() & overlay.keys()

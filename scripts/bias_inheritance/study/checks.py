@@ -1,6 +1,6 @@
-"""The checks of a study's configuration and of the catalog, made once at startup; everything else trusts both.
+"""Checks of a study's configuration and of the catalog, made once at startup; all other code relies on them.
 
-`schema` says what each file may hold by itself; here is what must agree within a file, between files and with the data.
+`schema` checks each file in isolation; the checks here concern consistency within a file, between files and with the data.
 A fault is (path of keys and indices, what is wrong there).
 """
 
@@ -17,9 +17,9 @@ from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, declarations, grid, reading, schema
 from bias_inheritance.study.reading import quoted, suggest
 
-METHODS = "pools/mitigations"  # modules that mitigations name, each with a function of the place that it acts on
+METHODS = "pools/mitigations"  # modules of mitigations, each with a function named after what it acts on
 LARGEST_GRID = 100_000  # cells; Snakemake plans about a thousand jobs a second
-# of cells and tables, or a word of claims
+# names with a fixed meaning in cells and tables, and keywords of claims
 FIXED_NAMES = {
     "bias": ["original", "untuned", "types", "natural", "files"],
     "mitigation": ["mitigations"],
@@ -36,7 +36,7 @@ def sources(names):
         except OSError as error:
             raise UserError(f"{name}: {error.strerror}; name a file of studies/") from None
         if not isinstance(content, dict):
-            raise UserError(f"{name}: holds no keys; add keys of config.yaml, or leave the file out")
+            raise UserError(f"{name}: has no keys; add keys of config.yaml, or omit the file")
         contents.append((name, content))
     return contents
 
@@ -44,8 +44,8 @@ def sources(names):
 def check(config, sources):
     """Raise UserError with one line per fault in the configuration or the catalog.
 
-    sources: [(file name, its content)], the later one winning; a value that no file holds came from the command line. Each
-    stage trusts those before it, so the first that finds faults is the last.
+    sources: [(file name, its content)], later ones take precedence; a value in no file came from the command line. Each
+    stage relies on the previous ones, so checking stops after the first stage with faults.
     """
     base = sources[0][0] if sources else "--config"
     _refuse(_lines(schema.faults(config, "study"), config, sources, base))
@@ -69,13 +69,13 @@ def _refuse(lines):
 
 
 def _lines(faults, content, sources, base):
-    """One line per fault of a content that was merged from `sources`; base: the file to blame for a key that none has."""
+    """One line per fault of a content that was merged from `sources`; base: the file to report for a missing key."""
     for path, text in faults:
         yield f"{_holder(path, content, sources, base)}: {reading.line(path, text)}"
 
 
 def _holder(path, content, sources, base):
-    """The file that gave the value at `path`: the last one that has it, or `--config` if the value is none of theirs."""
+    """The file that the value at `path` is from: the last one that has it, or `--config` if none has."""
     value, holder = _at(content, path), "--config"
     if value is KeyError:
         return base
@@ -100,8 +100,8 @@ def _at(content, path):
 
 
 def _faults_of_the_catalog(config):
-    """One line per fault in the claims, the embedder, the opinion questions, all biases, models and tasks (which are looked
-    at as a whole), and the domains and mitigations of the study."""
+    """One line per fault in the claims, the embedder, the opinion questions, all biases, models and tasks (which the
+    whole study uses), and the domains and mitigations of the study."""
     further = {
         "bias": _faults_of_bias,
         "domain": _faults_of_domain,
@@ -130,11 +130,11 @@ def _faults_of_the_catalog(config):
 
 
 def _faults_of_name(kind, name):
-    """A file's name becomes part of paths, and a word in tables and claims."""
+    """Faults of a file's name, which is used in paths, tables and claims."""
     if not re.fullmatch(schema.FOLDER_NAME, name):
         yield [], f"{quoted(name)} cannot name a folder; rename the file: up to 64 letters, digits, '.', '_' and '-'"
     if name in FIXED_NAMES.get(kind, []):
-        yield [], f"the name {name} has a meaning of its own in tables and claims; rename the file"
+        yield [], f"the name {name} is reserved in tables and claims; rename the file"
 
 
 def _faults_of_bias(bias):
@@ -148,17 +148,27 @@ def _faults_of_bias(bias):
     if changes and not copied:
         yield [changes[0]], "applies to copied texts only; use source: reserve or originals, or remove the key"
     elif "plant" in bias and bias["source"] == "originals":
-        text = "originals would train on each relabelled text with its true label too; a planted pool needs reserve"
+        text = "with originals, each relabelled text would also be trained on with its true label; use reserve"
         yield ["source"], text
     elif role == "positive-control" and not changes:
         yield ["role"], "positive-control needs a known effect; add associate, plant or shift"
     elif bias["source"] == "originals" and not changes and role != "negative-control":
-        text = "originals alone gives plain copies of D_o, which only a negative-control may be; add associate or shift, or use reserve"
+        text = "unchanged copies of D_o are allowed for a negative-control only; add associate or shift, or use reserve"
         yield ["source"], text
+    if "later_rounds" in bias:
+        generated = [name for name in catalog.names("bias") if catalog.load("bias", name).get("source") == "generated"]
+        if bias["source"] == "generated":
+            yield (
+                ["later_rounds"],
+                "applies to copied texts only, since a generated pool has its own prompts; remove it",
+            )
+        elif bias["later_rounds"] not in generated:
+            name = bias["later_rounds"]
+            yield ["later_rounds"], f"{quoted(name)} is not a generated pool{suggest(name, generated)}"
 
 
 def _faults_of_domain(domain):
-    """Groups, labels, names and tasks that a domain's file uses and does not have."""
+    """Groups, labels, names and tasks that a domain's file uses but does not define."""
     yield from contrasts.faults(domain)
     groups, labels = domain["groups"], contrasts.labels(domain) if "labels" in domain else []
     associated, data = domain.get("associated_groups", {}), domain["data"]
@@ -166,17 +176,17 @@ def _faults_of_domain(domain):
         if label not in labels:
             yield ["label_words", label], f"{quoted(label)} is not one of the domain's labels{suggest(label, labels)}"
     if associated and len(set(associated.values())) < 2:
-        text = "gives all labels to one group, so that no group follows a label; name two at least"
+        text = "assigns all labels to one group, so no group follows a label; use at least two"
         yield ["associated_groups"], text
     if "label_words" in domain and "neutral_noun" not in domain:
-        yield ["neutral_noun"], "missing; add what takes the place of label_words"
+        yield ["neutral_noun"], "missing; add a noun that replaces label_words"
     for group, spec in groups.items():
         spec = spec or {}
         if data.get("twins") and "forms" not in spec:
-            yield ["groups", group, "forms"], "missing; add {placeholder: word}, which data.twins are written with"
+            yield ["groups", group, "forms"], "missing; add {placeholder: word} for the placeholders of data.twins"
         listed = spec.get("names", [])
         if isinstance(listed, dict) and not cues.names(listed):
-            yield ["groups", group, "names"], f"{cues.NAMES} has no such names"
+            yield ["groups", group, "names"], f"{cues.NAMES} has no matching names"
         for culture in domain.get("cultures", {}) if isinstance(listed, dict) else ():
             if not cues.names(listed, culture=culture):
                 yield ["cultures", culture], f"{cues.NAMES} has no names of it"
@@ -198,9 +208,14 @@ def _faults_of_task(task):
             if label not in dataset["labels"]:
                 text = f"{quoted(label)} is not one of its labels{suggest(label, dataset['labels'])}"
                 yield ["datasets", name, "positive", index], text
+        if "second_prompt" in task and dataset.get("words", {}).keys() != dataset["labels"].keys():
+            yield ["datasets", name, "words"], f"must give {', '.join(dataset['labels'])} a word for second_prompt"
 
 
 def _faults_of_model(model):
+    if model.get("form") == "plain" and model["source"].get("file", "").endswith(".gguf"):
+        text = "plain means weights that were never quantised, and those of a GGUF file were; use {cpu: dequantised, cuda: packed}"
+        yield ["form"], text
     if "random" in model["source"]:
         yield from _unknown("model", [(["source", "tokenizer_of"], model["source"]["tokenizer_of"])])
 
@@ -223,7 +238,7 @@ def _faults_of_opinions(opinions):
 
 
 def _faults_of_claims(declared):
-    """Names in the claims that do not exist, and words in a contrast's name that nothing fills."""
+    """Names in the claims that do not exist, and placeholders in a contrast's name that are not filled."""
     domains, tasks = catalog.names("domain"), [*catalog.names("task"), *FIXED_NAMES["task"]]
     used = [
         (["outcomes", outcome, index], selector, {"task": tasks, "domain": domains})
@@ -246,7 +261,7 @@ def _faults_of_claims(declared):
         used.append((["claims", claim], entry, {"models": catalog.names("model")}))
         for index, contrast in enumerate(entry["contrasts"]):
             place = ["claims", claim, "contrasts", index]
-            # keywords stand in place of lists, and `schema` has looked at them
+            # keywords instead of lists have been checked by `schema`
             each = {key: values for key, values in contrast.get("each", {}).items() if isinstance(values, list)}
             chosen = {key: value for key, value in contrast.items() if (key, value) != ("biases", "types")}
             used += [(place, chosen, known), ([*place, "each"], each, known)]
@@ -260,8 +275,8 @@ def _faults_of_claims(declared):
 
 
 def _faults_of_contrast(place, contrast, contrasts_of_claim, known):
-    """Placeholders that nothing fills, what is published of a value that the contrast does not have, and a counterpart that
-    the claim does not have."""
+    """Placeholders that are not filled, published results on values that the contrast does not have, and a counterpart
+    that the claim does not have."""
     each, names = contrast.get("each", {}), [other["name"] for other in contrasts_of_claim]
     for fault in schema.faults_of_template(
         contrast["name"], [] if "rule" in contrast else [*each, *declarations.PLACEHOLDERS]
@@ -281,7 +296,7 @@ def _faults_of_contrast(place, contrast, contrasts_of_claim, known):
 
 
 def _unknown(kind, named):
-    """Faults of the names [(path, name)] that no file of the catalog has."""
+    """Faults of names [(path, name)] without a file in the catalog."""
     known = catalog.names(kind)
     for path, name in named:
         if name not in known:
@@ -289,7 +304,7 @@ def _unknown(kind, named):
 
 
 def _without_module(path, name, package, function):
-    """The fault of a name that no module of a package has, among those that have a function."""
+    """The fault of a name that is not a module of a package with the given function."""
     modules = (SCRIPTS / "bias_inheritance" / package).glob("[!_]*.py")
     known = sorted(file.stem for file in modules if f"\ndef {function}(" in file.read_text(encoding="utf-8"))
     if name not in known:
@@ -301,7 +316,7 @@ def _without_module(path, name, package, function):
 
 
 def _names(config):
-    """Names in the configuration that no file of the catalog has."""
+    """Names in the configuration without a file in the catalog."""
     for kind in catalog.FOLDERS:
         yield from _unknown(kind, [(["grid", kind, index], name) for index, name in enumerate(config["grid"][kind])])
     yield from _unknown("bias", [(["mitigated", index], name) for index, name in enumerate(config["mitigated"] or [])])
@@ -332,6 +347,9 @@ def _faults_of_the_grid(config):
     for index, gamma in enumerate(config["mitigated_gamma"] or []):
         if gamma not in axes["gamma"]:
             yield ["mitigated_gamma", index], f"{gamma} is not in grid.gamma"
+    if config["looks"] and config["looks"]["seeds"][-1] != len(axes["seed"]):
+        text = f"ends at {config['looks']['seeds'][-1]} seeds, but grid.seed lists {len(axes['seed'])}; the last look takes all"
+        yield ["looks", "seeds"], text
     if "none" not in axes["mitigation"]:
         yield ["grid", "mitigation"], "add none, which every mitigation is compared with"
     size = math.prod(map(len, axes.values())) // len(axes["task"]) * config["rounds"]["count"]
@@ -340,7 +358,7 @@ def _faults_of_the_grid(config):
 
 
 def _faults_of_the_evaluation(config):
-    """Datasets that no task has, and a file of opinion questions that is not there."""
+    """Datasets that no task has, and a missing file of opinion questions."""
     known = [name for task in catalog.names("task") for name in catalog.load("task", task).get("datasets", {})]
     for index, name in enumerate(config["evaluation"]["datasets"] or []):
         if name not in known:
@@ -356,7 +374,7 @@ def _faults_of_the_evaluation(config):
 def _faults_of_the_data(config):
     """A missing data folder, or a missing file that the study reads from it."""
     if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
-        yield ["data_dir"], f"no folder {config['data_dir']}; give the folder that holds the data, or null"
+        yield ["data_dir"], f"no folder {config['data_dir']}; give the folder with the data, or null"
         return
     for index, task in enumerate(config["grid"]["task"]):
         try:
@@ -366,7 +384,7 @@ def _faults_of_the_data(config):
     invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
     hub = [name for name in config["grid"]["model"] if "hub" in catalog.load("model", name)["source"]]
     if invented and hub:
-        text = f"null gives {', '.join(invented)} the project's invented fixtures, which are not meant for {', '.join(hub)}; give the folder that holds the data (docs/culture.md), or remove the domains from grid.domain"
+        text = f"null selects invented fixtures for {', '.join(invented)}, which are not meant for {', '.join(hub)}; give the folder with the data (docs/culture.md), or remove the domains from grid.domain"
         yield ["data_dir"], text
         return
     domains = config["grid"]["domain"]
@@ -395,7 +413,7 @@ def _faults_of_the_data(config):
                 twin = file.readline()
             for group in [group for group in domain["groups"] if f'"{group}":' not in twin]:
                 place = f"catalog/domains/{name}.yaml: groups.{group}"
-                yield ["grid", "domain", domains.index(name)], f"{place}: the texts of {path} were not written for it"
+                yield ["grid", "domain", domains.index(name)], f"{place}: the texts in {path} were not written for it"
 
 
 def _faults_of_the_tasks(config, domain):
@@ -413,27 +431,28 @@ def _faults_of_the_tasks(config, domain):
 
 
 def _faults_of_the_claimed(config):
-    """Domains of which no claim reads a task, where only what claims read is to run."""
+    """With `claimed_only`, domains without a task that a claim uses."""
     for domain in config["grid"]["domain"]:
         if not grid.tasks_of(config, domain):
-            yield ["claimed_only"], f"no claim reads a task of the domain {domain} in this study; use false"
+            yield ["claimed_only"], f"no claim uses a task of the domain {domain} in this study; use false"
 
 
 def _faults_of_the_pools(config, name):
-    """Pools that a domain cannot have, or that would do nothing in it at the study's size."""
+    """Pools that a domain does not support, or that would change nothing in it at the study's size."""
     domain = catalog.load("domain", name)
     groups, needs = len(domain["groups"]), grid.pool_size(config, name)
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     for index, bias in enumerate(config["grid"]["bias"]):
         pool, path = catalog.load("bias", bias), ["grid", "bias", index]
-        for fault in prompts.faults(family, pool, domain) if pool["source"] == "generated" else ():
-            yield path, f"catalog/biases/{bias}.yaml {fault}"
+        prompted = grid.later_prompts(bias) if config["rounds"]["count"] > 1 or pool["source"] == "generated" else None
+        for fault in prompts.faults(family, catalog.load("bias", prompted), domain) if prompted else ():
+            yield path, f"catalog/biases/{prompted}.yaml {fault}"
         if "associate" in pool and "labels" not in domain:
             yield path, f"{bias} needs `labels`, which catalog/domains/{name}.yaml does not have; remove {bias}"
         if "plant" in pool and "labels" in domain and "planted_label" not in domain:
             yield path, f"{bias} needs `planted_label` in catalog/domains/{name}.yaml; add it, or remove {bias}"
         if pool["source"] == "reserve" and "associate" not in pool and not family.has_reserve(domain):
-            text = f"{bias} copies the reserve, which catalog/domains/{name}.yaml does not keep"
+            text = f"{bias} copies the reserve, which catalog/domains/{name}.yaml does not have"
             yield path, f"{text}; give data.split.reserve a share there, or remove {bias}"
         if from_file.is_file(pool):
             try:
@@ -441,7 +460,7 @@ def _faults_of_the_pools(config, name):
             except UserError as fault:
                 yield path, str(fault)
         if needs and pool.get("associate") and needs * pool["associate"] * (1 - 1 / groups) < 1:
-            text = f"{bias} moves no sample: {pool['associate']:g} of {needs} samples in {groups} groups is less than one; raise originals, the largest γ, or associate"
+            text = f"{bias} changes no sample: {pool['associate']:g} of {needs} samples in {groups} groups is less than one; raise originals, the largest γ, or associate"
             yield path, text
         if needs and pool.get("plant") and needs // groups * pool["plant"] < 1:
             text = f"{bias} relabels nothing: {pool['plant']:g} of a group's {needs // groups} is less than one sample; raise originals, the largest γ, or plant"
@@ -449,7 +468,7 @@ def _faults_of_the_pools(config, name):
 
 
 def _faults_of_the_sizes(config, domain):
-    """Values of γ that add as many samples as another one, or none; samples beyond what the domain's file says it has."""
+    """Values of γ that add no sample, or as many as another one; more samples than the domain's file says there are."""
     originals, sizes = grid.originals_of(config, domain), {}
     for index, gamma in enumerate(config["grid"]["gamma"]):
         size = grid.augmented_count(originals, gamma)
@@ -462,7 +481,7 @@ def _faults_of_the_sizes(config, domain):
     if not content.get("samples"):
         return
     if originals > content["samples"]["source"]:
-        text = f"{originals} is more than the {content['samples']['source']} that the domain {domain} has"
+        text = f"{originals} exceeds the {content['samples']['source']} samples of the domain {domain}"
         yield ["originals"], text
     needs, labels, groups = grid.pool_size(config, domain), len(contrasts.labels(content)), len(content["groups"])
     kept = content["samples"]["reserve"] // (labels * groups)
@@ -477,7 +496,7 @@ def _faults_of_the_sizes(config, domain):
 
 
 def _faults_of_the_servers(config):
-    """Settings that a model behind a server cannot follow: it takes and returns text, and exposes nothing inside."""
+    """Settings that a served model does not support, since only its text is accessible."""
     axes = config["grid"]
     for name in filter(grid.served, axes["model"]):
         model = catalog.load("model", name)
@@ -496,17 +515,17 @@ def _faults_of_the_servers(config):
                     text = f"{mitigation} {lacking}; remove it, or run {name} in a separate study"
                     yield ["grid", "mitigation", index], text
         if any(model["service"]["price"].values()) and not config["max_cost_usd"]:
-            text = f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set what the study may cost in US dollars"
+            text = f"{config['max_cost_usd']} leaves no budget for {name}, which is billed per token; set the study's budget in US dollars"
             yield ["max_cost_usd"], text
 
 
 def _faults_of_the_mitigations(config):
-    """What a mitigation needs of the domains, the pools and the spare samples of a study."""
+    """Requirements of mitigations on a study's domains, pools and spare samples."""
     axes, spare = config["grid"], config["generation"]["spare"]
     for index, name in enumerate(axes["mitigation"]):
         for domain in axes["domain"] if grid.exchanges_words(name) else []:
             if "swap" not in catalog.load("domain", domain):
-                text = f"{name} needs `swap`, words of the groups that correspond to each other, which catalog/domains/{domain}.yaml does not have; add them there, or remove {name}"
+                text = f"{name} needs `swap`, corresponding words of the groups, which catalog/domains/{domain}.yaml does not have; add it, or remove {name}"
                 yield ["grid", "mitigation", index], text
         dropped = max((method["share"] for method in grid.methods_of(name, "rows") if "share" in method), default=0)
         copied = [
@@ -516,7 +535,7 @@ def _faults_of_the_mitigations(config):
             and any(name in grid.mitigations_of(config, bias, gamma) for gamma in axes["gamma"] if gamma > 0)
         ]
         if dropped and copied:
-            text = f"{name} replaces samples by spare ones, which the copies of {copied[0]} do not have; remove {copied[0]} from mitigated, or {name}"
+            text = f"{name} replaces samples with spare ones, which {copied[0]}, a pool of copies, does not have; remove {copied[0]} from mitigated, or {name}"
             yield ["grid", "mitigation", index], text
         elif dropped > spare:
             text = f"{spare} leaves too few spare samples for {name}, which replaces {dropped:g} of the augmented ones; set it to at least {dropped:g}"
@@ -539,11 +558,11 @@ def _faults_of_the_training(config):
                 yield list(path), f"{who} has no such setting; it has {', '.join(settings)}"
 
 
-# ---- what a sound study should know --------------------------------------------------------------------------------
+# ---- warnings ------------------------------------------------------------------------------------------------------
 
 
 def warnings(config):
-    """Lines on what the study runs on, or cannot show, that its author should know before it runs."""
+    """Warnings about the data of the study and about what it cannot show."""
     lines = []
     invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
     if invented:
@@ -551,6 +570,11 @@ def warnings(config):
     untreated = set(config["grid"]["mitigation"]) - {cell["mitigation"] for cell in grid.cells(config)}
     if untreated and any(config["grid"]["gamma"]):
         lines.append(f"no cell is trained with {', '.join(sorted(untreated))}: no pool of grid.bias is mitigated")
+    carried = [name for name in config["grid"]["bias"] if "later_rounds" in catalog.load("bias", name)]
+    if carried and config["rounds"]["count"] > 1 and grid.real_text(config) is None:
+        lines.append(
+            f"later rounds of {', '.join(carried)} are no real text, so β is measured against `original`; add faithful"
+        )
     reason = _no_verdict(config)
     if reason:
         lines.append(f"no claim of catalog/claims.yaml can get a verdict: {reason}")
@@ -563,11 +587,11 @@ def _no_verdict(config):
     if not any(map(grid.tunable, axes["model"])):
         return f"{', '.join(axes['model'])} cannot be fine-tuned; add a model that can"
     if len(axes["seed"]) < 2:
-        return "one seed cannot show how much runs vary by chance; list two seeds or more"
+        return "one seed cannot show the variation between runs; list at least two"
     if not any(axes["gamma"]):
-        return "γ is 0 alone, so nothing is added to the originals; list a γ above 0"
+        return "the only γ is 0, so nothing is added to the originals; list a γ above 0"
     if all(grid.uses_fixtures(config, domain) for domain in axes["domain"]):
         return "all data are the project's fixtures; give data_dir"
-    if not any(reading["cells"] or reading["pools"] for reading in grid.claim_readings(config).values()):
-        return "each needs a task, a pool or a control that the grid lacks; compare the grid with catalog/claims.yaml"
+    if not any(reading["answers"] or reading["pools"] for reading in grid.claim_readings(config).values()):
+        return "each needs a task, pool or control that is not in the grid; compare the grid with catalog/claims.yaml"
     return None

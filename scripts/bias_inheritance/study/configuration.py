@@ -1,4 +1,4 @@
-"""A study's configuration: config.yaml, under the overlays of --configfile, under the values of --config."""
+"""A study's configuration: config.yaml, then the overlays of --configfile, then the values of --config."""
 
 import argparse
 import re
@@ -16,9 +16,9 @@ DEFAULT = "config.yaml"
 def read(overlays=(), assignments=()):
     """(configuration, sources) of a study: overlays are paths of YAML files, assignments KEY=VALUE with YAML values.
 
-    sources: [(file name, its content)], the later one winning. Raises UserError with one line that names file and line
-    for a file that is missing or not YAML, and for overlays that give the study no name of its own: their results would
-    replace those of the default study.
+    sources: [(file name, its content)], later ones take precedence. Raises UserError in one line with file and line for a
+    file that is missing or not YAML, and for overlays without `study`, whose results would replace those of the default
+    study.
     """
     sources = checks.sources([DEFAULT, *map(str, overlays)])
     values = _assigned(assignments)
@@ -32,7 +32,7 @@ def read(overlays=(), assignments=()):
 
 
 def _assigned(assignments):
-    """{key: value} of the words of --config. Raises UserError for one that is no KEY=VALUE with a value in YAML."""
+    """{key: value} of the arguments of --config. Raises UserError unless each is KEY=VALUE with a YAML value."""
     values = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
@@ -49,13 +49,13 @@ def _assigned(assignments):
 
 
 def add_options(parser):
-    """Give a parser Snakemake's two options that choose a study."""
+    """Add Snakemake's two options that select a study to a parser."""
     parser.add_argument("--configfile", "--configfiles", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--config", "-C", nargs="*", default=[], metavar="KEY=VALUE")
 
 
 def stop_if_unreadable(words):
-    """End the process with one line if Snakemake's options name a configuration file or a value that cannot be read.
+    """Exit with a one-line error if Snakemake's options name an unreadable configuration file or value.
 
     The default profile calls this, since Snakemake reads both, and fails on them, before it reads the Snakefile.
     """

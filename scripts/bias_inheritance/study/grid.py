@@ -4,15 +4,17 @@ import json
 from decimal import Decimal
 from functools import cache
 from importlib import import_module
-from itertools import product
+from itertools import pairwise, product
 
 from bias_inheritance.data import benchmarks, contrasts
+from bias_inheritance.stats import inheritance
 from bias_inheritance.study import catalog
 from bias_inheritance.study.declarations import (
     INHERITANCE,
     LEVEL,
     MISALIGNMENT,
     OF_POOLS,
+    ROUNDS_NEEDED,
     defaults,
     outcomes_of,
     parts_of,
@@ -40,6 +42,34 @@ def augmented_count(originals, gamma):
     return int((share * originals / (1 - share)).to_integral_value(rounding="ROUND_HALF_UP"))
 
 
+def drawn_counts(config, domain, gamma, round_):
+    """Numbers of samples that a mix takes from the pools of rounds 1 to `round_`, in that order; γ a number or its text.
+
+    The arms are those of Kazdan et al. (arXiv 2410.16713). `replace`: the newest pool only. `accumulate-subsample`: the same
+    number in total, from all pools in equal shares, the remainder from the newest. `accumulate`: that number from every
+    pool, so that D_a and the realised γ grow with each round.
+
+    ASSUME: D_o is the same in all rounds and arms, and γ sets how much one pool adds to it.
+    """
+    count, earlier = augmented_count(originals_of(config, domain), gamma), round_ - 1
+    if config["rounds"]["arm"] == "accumulate":
+        return [count] * round_
+    share = count // round_ if config["rounds"]["arm"] == "accumulate-subsample" else 0
+    return [share] * earlier + [count - earlier * share]
+
+
+def later_prompts(bias):
+    """The pool with whose prompts the tuned model writes a pool's later rounds: a generated pool itself, the one that a
+    copied pool names as `later_rounds`, or None for a pool of round 1 only."""
+    content = catalog.load("bias", bias)
+    return bias if content["source"] == "generated" else content.get("later_rounds")
+
+
+def rounds_of(config, bias):
+    """Number of rounds that a pool has cells of."""
+    return config["rounds"]["count"] if later_prompts(bias) else 1
+
+
 def served(model):
     """Whether a model is accessed through a server instead of being loaded locally."""
     return "api" in catalog.load("model", model)["source"]
@@ -58,8 +88,24 @@ def tasks_of(config, domain):
     tasks = all_tasks_of(config, domain)
     if not config["claimed_only"]:
         return tasks
-    read = set().union(*(reading["tasks"] for reading in claim_readings(config).values()))
-    return [task for task in tasks if (domain, task) in read or catalog.load("task", task)["kind"] == "perplexity"]
+    claimed = claimed_tasks(config).items()
+    return _kept(tasks, set().union(*(of_cell for cell, of_cell in claimed if cell[1] == domain)))
+
+
+def tasks_of_cell(config, cell):
+    """The tasks of one cell, in the order of the configuration; with `claimed_only`, only those that a claim uses in it.
+
+    `untuned` and `original`, to which all others are compared, have all tasks of their domain.
+    """
+    tasks = tasks_of(config, cell["domain"])
+    if not config["claimed_only"] or cell["bias"] in ("untuned", "original"):
+        return tasks
+    return _kept(tasks, claimed_tasks(config).get(place(cell), ()))
+
+
+def _kept(tasks, claimed):
+    """Those of `tasks` that are claimed, and perplexity."""
+    return [task for task in tasks if task in claimed or catalog.load("task", task)["kind"] == "perplexity"]
 
 
 def all_tasks_of(config, domain):
@@ -73,6 +119,11 @@ def all_tasks_of(config, domain):
     ]
 
 
+def classification_tasks(config, domain):
+    """The study's classification tasks for a domain; β is measured on the first."""
+    return [task for task in all_tasks_of(config, domain) if catalog.load("task", task)["kind"] == "classification"]
+
+
 def of_any_domain(task):
     """Whether a task (a side effect, for example) runs in every domain, without being listed in the domain's file."""
     return catalog.load("task", task).get("domains") == "any"
@@ -84,7 +135,8 @@ def benchmark_files(config, task):
 
 
 def task_of(config, task, domain):
-    """The content of a task's file, with only those datasets of the domain that the study selects (null: all local ones)."""
+    """The content of a task's file, with only those datasets of the domain that the study selects (null: all local ones), and
+    the number of texts per dataset to ask by its second prompt."""
     content = catalog.load("task", task)
     if "datasets" not in content:
         return content
@@ -94,7 +146,7 @@ def task_of(config, task, domain):
         for name, dataset in content["datasets"].items()
         if dataset["domain"] == domain and (name in selected if selected is not None else "file" in dataset)
     }
-    return {**content, "datasets": chosen}
+    return {**content, "datasets": chosen, "second_items": config["evaluation"]["second_prompt"]}
 
 
 def datasets_of(config, domain):
@@ -143,8 +195,11 @@ def comparisons(config):
 
 
 def real_text(config):
-    """The pool of as many real texts without an association, the baseline of the inheritance coefficient, or None."""
-    pools = [catalog.load("bias", name) for name in config["grid"]["bias"]]
+    """The pool of as many real texts without an association, the baseline of the inheritance coefficient, or None.
+
+    A pool whose later rounds are written by tuned models is not real text in all rounds.
+    """
+    pools = [catalog.load("bias", name) for name in config["grid"]["bias"] if rounds_of(config, name) == 1]
     plain = [pool for pool in pools if pool["role"] == "negative-control"]
     plain += [pool for pool in pools if pool.get("associate") == 0 or pool.get("plant") == 0]
     return plain[0]["name"] if plain else None
@@ -157,7 +212,8 @@ def contrasts_of(config):
 
 def declared(config):
     """The claims of the catalog, with the study's bias types, natural pools, pools from files, mitigations, contrasts of
-    its domains, controls of each pool, and the baseline of the inheritance coefficient."""
+    its domains, controls of each pool, and the baseline of the inheritance coefficient; of a study with looks also
+    `looks`: the seeds at each, the spending function, and the number of the current one."""
     natural = [name for name in config["grid"]["bias"] if catalog.load("bias", name)["role"] == "natural"]
     derived = {
         "types": types_of(config),
@@ -168,6 +224,8 @@ def declared(config):
         "comparisons": comparisons(config),
         "real_text": real_text(config),
     }
+    if "look" in (config.get("looks") or {}):
+        derived["looks"] = {key: config["looks"][key] for key in ("seeds", "spending", "look")}
     return {**catalog.claims(), **derived}
 
 
@@ -218,16 +276,21 @@ def cells(config, domain=None, model=None):
     """Every cell of the study as a dict of wildcards: model, domain, bias, gamma, mitigation, seed, round.
 
     `untuned` (seed 0, round 0) occurs once per model and domain, `original` (γ 0.00) once per model, domain and seed: they
-    have no pool and no mitigation. Only generated pools can be iterated, so controls stop at round 1. If every round trains
+    have no pool and no mitigation. Pools without prompts for later rounds stop at round 1. If every round trains
     from the base, `original` is one cell for all rounds; if rounds continue from the last adapter, it has all rounds too.
     A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
-    uses are omitted.
+    uses are omitted; with `looks`, cells of a seed that joins after every contrast that uses them was decided.
     """
     listed = _all_cells(config, domain, model)
-    if not config["claimed_only"]:
-        return listed
-    read = set().union(*(reading["cells"] for reading in claim_readings(config).values()))
-    return [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
+    if config["claimed_only"]:
+        read = claimed_tasks(config)
+        listed = [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
+    decided = _decided_cells(config)
+    return [
+        cell
+        for cell in listed
+        if cell["bias"] in ("untuned", "original") or place(cell) not in decided.get(cell["seed"], ())
+    ]
 
 
 def _all_cells(config, domain=None, model=None):
@@ -243,7 +306,7 @@ def _all_cells(config, domain=None, model=None):
                     last = rounds["count"] if rounds["start"] == "continue" else 1
                     listed += [{**original, "round": round_} for round_ in range(1, last + 1)]
                 for bias in grid["bias"]:
-                    last = rounds["count"] if catalog.load("bias", bias)["source"] == "generated" else 1
+                    last = rounds_of(config, bias)
                     for gamma in grid["gamma"]:
                         for mitigation in mitigations_of(config, bias, gamma) if gamma > 0 else []:
                             for round_ in range(1, last + 1):
@@ -272,11 +335,12 @@ def pools(config):
         for bias in grid["bias"]
         for seed in grid["seed"]
     ]
-    if not config["claimed_only"]:
+    if not config["claimed_only"] and not _look(config)["decided"]:
         return listed
-    used = {(cell["model"], cell["domain"], cell["bias"]) for cell in cells(config)}
-    used = used.union(*(reading["pools"] for reading in claim_readings(config).values()))
-    return [pool for pool in listed if (pool["model"], pool["domain"], pool["bias"]) in used]
+    used = {(*place(cell)[:3], cell["seed"]) for cell in cells(config)}
+    for seed, readings in _open_readings(config).items():
+        used |= {(*pool[:3], seed) for reading in readings for pool in reading["pools"]}
+    return [pool for pool in listed if tuple(pool.values()) in used]
 
 
 def later_pools(config):
@@ -285,15 +349,36 @@ def later_pools(config):
 
 
 def probed(config):
-    """The cells covered by the misalignment analyses: `untuned`, `original`, and those of the largest γ; with
-    `claimed_only` without mitigated cells, whose misalignment no claim uses."""
-    largest = gamma_text(max(config["grid"]["gamma"]))
+    """The cells that answer opinion questions: `untuned`, `original`, and those of the largest γ, with `claimed_only` only
+    those of them that a claim uses."""
+    largest, claimed = gamma_text(max(config["grid"]["gamma"])), claimed_tasks(config)
     return [
         cell
         for cell in cells(config)
         if cell["bias"] in ("untuned", "original")
-        or (cell["gamma"] == largest and (cell["mitigation"] == "none" or not config["claimed_only"]))
+        or cell["gamma"] == largest
+        and (not config["claimed_only"] or "values" in claimed.get(place(cell), ()))
     ]
+
+
+def compared_pools(config):
+    """The pools whose texts are compared with the originals, each with the `round` that trains on it: those of round 1
+    (wildcards of a pool) and of later rounds (wildcards of a cell); with `claimed_only`, only those that a claim uses."""
+    listed = [{**pool, "round": 1} for pool in pools(config)] + later_pools(config)
+    read = _claimed_pools(config)
+    return [
+        pool
+        for pool in listed
+        if not config["claimed_only"] or (pool["model"], pool["domain"], pool["bias"], "distributions") in read
+    ]
+
+
+def compared_cells(config):
+    """The cells of round 1 and the largest γ whose mixes are compared with the originals too, under the tuned model; none
+    with `claimed_only`, since no claim can use them."""
+    if config["claimed_only"]:
+        return []
+    return [cell for cell in probed(config) if cell["round"] == 1 and cell["bias"] != "original"]
 
 
 def originals_of(config, domain):
@@ -323,31 +408,92 @@ def generation_settings(config, model):
 
 
 def claim_readings(config):
-    """{claim: {cells, pools, tasks}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only`.
+    """{claim: {answers, pools}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only` and of what
+    looks have decided.
 
-    cells: set of (model, domain, bias, gamma, mitigation), gamma as in paths, including controls and the baseline of β;
-    pools: set of (model, domain, bias); tasks: set of (domain, task). A contrast whose pool, control, mitigation, task or
-    second round is not in the study cannot be tested, and has no inputs.
+    answers: set of (model, domain, bias, gamma, mitigation, task), gamma as in paths, including controls and the baseline
+    of β; the task `values` stands for opinion questions. pools: set of (model, domain, bias, table of pools). A contrast
+    whose pool, control, mitigation, task or second round is not in the study cannot be tested, and has no inputs.
     """
-    return _claim_readings(json.dumps({**config, "claimed_only": False}, sort_keys=True))
+    readings = {}
+    for (claim, _), reading in contrast_readings(config).items():
+        total = readings.setdefault(claim, {kind: set() for kind in reading})
+        for kind, entries in reading.items():
+            total[kind] |= entries
+    return readings
+
+
+def contrast_readings(config):
+    """{(claim, name of the contrast as declared): {answers, pools}}, which `claim_readings` joins by claim."""
+    return _contrast_readings(_without_looks(config))
+
+
+def claimed_tasks(config):
+    """{place of a cell: tasks} that some claim uses in a study; places as of `place`."""
+    return _claimed_tasks(_without_looks(config))
+
+
+def _without_looks(config):
+    return json.dumps({**config, "looks": None})
 
 
 @cache
-def _claim_readings(text):
+def _claimed_tasks(text):
+    tasks = {}
+    for reading in _contrast_readings(text).values():
+        for *cell, task in reading["answers"]:
+            tasks.setdefault(tuple(cell), set()).add(task)
+    return tasks
+
+
+def _claimed_pools(config):
+    """{(model, domain, bias, table of pools)} that some claim uses in a study."""
+    return set().union(*(reading["pools"] for reading in contrast_readings(config).values()))
+
+
+@cache
+def _contrast_readings(text):
     config = json.loads(text)
     study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
     for claim, entry in study["claims"].items():
-        reading = readings.setdefault(claim, {"cells": set(), "pools": set(), "tasks": set()})
         models = [name for name in config["grid"]["model"] if name in entry.get("models", [name]) and tunable(name)]
         for contrast in entry["contrasts"]:
+            reading = readings[claim, contrast["name"]] = {"answers": set(), "pools": set()}
             for sides in [] if "rule" in contrast else _tests_of(contrast, study):
                 parts = [_reading_of(config, side, study) for side in sides]
                 if None not in parts:
-                    for part, (model, kind) in product(parts, product(models, ("cells", "pools"))):
-                        reading[kind] |= {(model, *place) for place in part[kind]}
-                    reading["tasks"] |= set().union(*(part["tasks"] for part in parts)) if models else set()
-        reading["cells"] &= there
+                    for part, model, kind in product(parts, models, reading):
+                        reading[kind] |= {(model, *entry) for entry in part[kind]}
+            reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in there}
     return readings
+
+
+def _look(config):
+    """`looks` as `looks.narrowed` leaves it, or as of a study in which no look has decided anything."""
+    return {"seeds": [len(config["grid"]["seed"])], "decided": []} | (config.get("looks") or {})
+
+
+def _open_readings(config):
+    """{seed: readings of the contrasts that were open when the seed joined}."""
+    look, seeds = _look(config), config["grid"]["seed"]
+    decided = {(claim, name): number for claim, name, number in look["decided"]}
+    readings, open_ = contrast_readings(config), {}
+    for number, (first, last) in enumerate(pairwise([0, *look["seeds"]]), start=1):
+        still = [reading for key, reading in readings.items() if decided.get(key, number) >= number]
+        open_ |= dict.fromkeys(seeds[first:last], still)
+    return open_
+
+
+def _decided_cells(config):
+    """{seed: places of cells that contrasts use, all of which were decided before the seed joined}."""
+    if not _look(config)["decided"]:
+        return {}
+    used = _places(contrast_readings(config).values())
+    return {seed: used - _places(readings) for seed, readings in _open_readings(config).items()}
+
+
+def _places(readings):
+    return {answer[:5] for reading in readings for answer in reading["answers"]}
 
 
 def place(cell):
@@ -369,7 +515,7 @@ def _tests_of(contrast, study):
 
 
 def _reading_of(config, spec, study):
-    """{cells, pools, tasks} used by one side of a test, without the model; None if something is not in the study."""
+    """{answers, pools} used by one side of a test, without the model; None if something is not in the study."""
     grid, unmeasured = config["grid"], {*MISALIGNMENT} - {*config["misalignment"]}
     biases = study["types"] if spec["biases"] == "types" else spec["biases"]
     controls = {
@@ -378,40 +524,42 @@ def _reading_of(config, spec, study):
     lacks = [bias for bias in biases if bias not in (*grid["bias"], "original")]
     if not biases or lacks or None in controls.values() or spec["mitigation"] not in grid["mitigation"]:
         return None
-    if spec["over"] == "round" and config["rounds"]["count"] < 2:
+    if config["rounds"]["count"] < ROUNDS_NEEDED.get(spec["over"], 1):
         return None
     low, high = spec["gamma"]
     gammas = [gamma for gamma in grid["gamma"] if low <= gamma <= high]
-    reading = {"cells": set(), "pools": set(), "tasks": set()}
+    reading = {"answers": set(), "pools": set()}
 
-    def read(domain, bias, mitigation):
+    def read(domain, bias, mitigation, task):
         if bias == "original":
-            reading["cells"].add((domain, bias, "0.00", "none"))
+            reading["answers"].add((domain, bias, "0.00", "none", task))
         else:
-            reading["cells"] |= {(domain, bias, gamma_text(gamma), mitigation) for gamma in gammas}
+            reading["answers"] |= {(domain, bias, gamma_text(gamma), mitigation, task) for gamma in gammas}
 
     for domain, (selector, task) in product(grid["domain"], _measured(study["outcomes"][spec["outcome"]])):
         if domain not in selector.get("domain", [domain]) or task in unmeasured:
             continue
         if task in OF_POOLS:
-            reading["pools"] |= {(domain, bias) for bias in biases if task != "groups" or _names_groups(domain)}
+            reading["pools"] |= {(domain, bias, task) for bias in biases if task != "groups" or _names_groups(domain)}
             continue
-        tasks = all_tasks_of(config, domain)
-        answered = [name for name in tasks if name == task]
-        subtracted = set(controls.values())
+        answered = [name for name in all_tasks_of(config, domain) if name == task]
+        subtracted, along = set(controls.values()), set()
         if task == INHERITANCE:
-            answered = [name for name in tasks if catalog.load("task", name)["kind"] == "classification"][:1]
+            answered = classification_tasks(config, domain)[:1]
             subtracted.add(study["real_text"] or "original")
+            directions = inheritance.directions({name: catalog.load("bias", name) for name in grid["bias"]})
+            along = {axis for bias in biases for kind, axis in directions.get(bias, []) if kind == selector["metric"]}
         elif task == "values":
-            answered = tasks[:1]  # any task will do: opinion questions are asked in addition to a cell's tasks
-        if answered:
-            reading["tasks"] |= {(domain, name) for name in answered if task != "values"}
+            answered = [task]
+        for name in answered:
             for bias in biases:
-                read(domain, bias, spec["mitigation"])
+                read(domain, bias, spec["mitigation"], name)
             for control in subtracted:
-                read(domain, control, "none")
+                read(domain, control, "none", name)
                 # if the control has mitigated cells, these are subtracted
-                read(domain, control, spec["mitigation"])
+                read(domain, control, spec["mitigation"], name)
+            for bias in along:
+                read(domain, bias, "none", name)
     return reading if any(reading.values()) else None
 
 

@@ -1,4 +1,4 @@
-"""Read YAML files written by people, and word what is wrong in them: FILE: key.path[2]: what is wrong; what would do."""
+"""Read YAML files and format their errors: FILE: key.path[2]: what is wrong; how to fix it."""
 
 import difflib
 import os
@@ -10,7 +10,7 @@ from bias_inheritance.plumbing.errors import UserError
 
 
 def read(path, name=None):
-    """The content of a YAML file. Raises UserError that names file (as `name`) and line for invalid YAML, or OSError."""
+    """The content of a YAML file. Raises OSError, or for invalid YAML a UserError with file (as `name`) and line."""
     name = name or os.path.relpath(path)
     try:
         return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
@@ -28,11 +28,11 @@ def read(path, name=None):
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """The safe loader, which also rejects duplicate keys (YAML would silently keep the last one) and names the line of
-    values that cannot be: a date such as 2025-13-45, a number of 5,000 digits."""
+    """The safe loader, which also rejects duplicate keys (YAML would silently keep the last one) and reports the line of
+    invalid values: a date such as 2025-13-45, a number of 5,000 digits."""
 
     def flatten_mapping(self, node):
-        # PyYAML calls it on every mapping before it reads it, and again after it has merged other keys into it (<<)
+        # PyYAML calls this for every mapping before reading it, and again after merging other keys into it (<<)
         if not hasattr(node, "lines"):
             node.lines = {}
             for key, _ in node.value:
@@ -57,7 +57,7 @@ def quoted(value):
 
 
 def suggest(word, known, listed=True):
-    """The end of an error on an unknown word: the nearest known one, or else all of them if they are to be `listed`."""
+    """The end of an error message on an unknown word: the closest known one, otherwise all of them if `listed`."""
     known = [str(name) for name in known]
     close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known and listed else ""

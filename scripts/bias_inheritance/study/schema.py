@@ -1,4 +1,4 @@
-"""What config.yaml and the files of catalog/ may hold: one model per kind of file, one line per key.
+"""The schema of config.yaml and the files of catalog/: one model per kind of file, one line per key.
 
 The models are the door and no more: `faults` says what is wrong with a file, and the program works on the plain
 dictionaries that were read from it. A field without a default is a required key, an `optional` one may be left out.
@@ -6,6 +6,7 @@ dictionaries that were read from it. A field without a default is a required key
 
 from functools import cache
 from inspect import isclass
+from itertools import pairwise
 from string import Formatter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -39,12 +40,12 @@ def required(description, **constraints):
 
 
 def optional(description=None, **constraints):
-    """A key that may be left out."""
+    """An optional key."""
     return Field(default=None, description=description, **constraints)
 
 
 def worded(text):
-    """The error of a validator that words it for the user."""
+    """A validation error whose message is shown to the user as it is."""
     return PydanticCustomError("worded", "{text}", {"text": text})
 
 
@@ -57,8 +58,15 @@ def each_once(values):
     return values
 
 
+def increasing(values):
+    for earlier, later in pairwise(values):
+        if later <= earlier:
+            raise worded(f"{later} does not follow {earlier}; list increasing numbers")
+    return values
+
+
 def or_else(meaning):
-    """Gives a type of several alternatives one error, which says what is allowed."""
+    """Replace the errors of a union type with a single one that says what is allowed."""
 
     def validate(value, handler):
         try:
@@ -70,7 +78,7 @@ def or_else(meaning):
 
 
 def one_of(choose, lacking="not allowed", **types):
-    """One of several types: the one that `choose` names for a value; where it names none, the error is `lacking`."""
+    """One of several types, selected by `choose(value)`; the error is `lacking` if it returns None."""
     members = tuple(Annotated[type_, Tag(f"<{name}>")] for name, type_ in types.items())
     return Annotated[
         Union[members],  # noqa: UP007
@@ -83,17 +91,17 @@ def one_of(choose, lacking="not allowed", **types):
 
 
 def by_key(**models):
-    """The model of which a mapping has the key."""
+    """The model selected by the key that a mapping has."""
     first, names = next(iter(models)), ", ".join(models)
 
     def choose(value):
         return next((key for key in models if key in value), None) if isinstance(value, dict) else first
 
-    return one_of(choose, f"lacks one of {names}; add the one that is meant", **models)
+    return one_of(choose, f"lacks one of {names}; add one of them", **models)
 
 
 def by_value(key, other, **models):
-    """The model for a mapping's value of `key`; `other` for every other value."""
+    """The model selected by a mapping's value of `key`, otherwise `other`."""
 
     def choose(value):
         name = value.get(key) if isinstance(value, dict) else None
@@ -103,7 +111,7 @@ def by_value(key, other, **models):
 
 
 def by_shape(text, **others):
-    """`text`, or of a list or a mapping the type that `others` gives for it."""
+    """The type `text`, or the type in `others` for a list or a mapping."""
 
     def choose(value):
         shape = "list" if isinstance(value, list) else "mapping" if isinstance(value, dict) else "text"
@@ -113,7 +121,7 @@ def by_shape(text, **others):
 
 
 def template(*words):
-    """A text in which these words may stand in braces."""
+    """A text in which these placeholders are allowed."""
 
     def validate(text):
         for fault in faults_of_template(text, words):
@@ -124,12 +132,12 @@ def template(*words):
 
 
 def faults_of_template(text, words):
-    """What `str.format` could not fill in a text that it is given `words` for."""
+    """Faults of a template: unbalanced braces, and placeholders that are not in `words`."""
     try:
         names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
     except ValueError:
         names = []
-        yield f"{quoted(text)} has a brace without its partner; write {{{{ or }}}} for a brace of the text itself"
+        yield f"{quoted(text)} has an unbalanced brace; write {{{{ or }}}} for a literal brace"
     for name in names:
         if name not in words:
             yield f"nothing fills {{{name}}}{suggest(name, words)}"
@@ -147,18 +155,18 @@ OneOrMore = by_shape(Text, list=Names)
 
 
 class Keys(BaseModel):
-    """A mapping with these keys and no others."""
+    """A mapping without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 def mapping(**types):
-    """A mapping of which every key is required and named well enough."""
+    """A mapping whose keys are all required and need no description."""
     return create_model("mapping", __base__=Keys, **{key: (type_, ...) for key, type_ in types.items()})
 
 
 class OpenKeys(Keys):
-    """A mapping that may hold further keys, which a module of the user's own reads."""
+    """A mapping that may have additional keys, for a user-defined module."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -187,20 +195,29 @@ class Grid(Keys):
     task: Names = required("files of catalog/tasks")
 
 
+class Looks(Keys):
+    seeds: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(increasing)] = required(
+        "number of seeds at each look, the last one all of grid.seed"
+    )
+    spending: Literal["obrien-fleming", "pocock"] = required("how α is spent over the looks")
+
+
 class Rounds(Keys):
     count: int = required("rounds of augmentation and training", ge=1, le=100)
-    arm: Literal["replace", "accumulate"] = required("which pools the mix of a round draws on")
-    start: Literal["base", "continue"] = required("what a round trains from")
+    arm: Literal["replace", "accumulate-subsample", "accumulate"] = required(
+        "the pools that a round's mix is drawn from"
+    )
+    start: Literal["base", "continue"] = required("what each round's training starts from")
 
 
 class PoolGeneration(Keys):
     attempts: int = required("attempts per slot before it counts as failed", ge=1, le=1000)
     spare: float = required("extra slots, as a share of what the largest γ needs", ge=0, le=10)
-    max_new_tokens: int | None = required("most tokens of a text; null: the model's own limit", ge=1, le=10**5)
+    max_new_tokens: int | None = required("maximum tokens per text; null: the model's own limit", ge=1, le=10**5)
 
 
 class Training(Keys):
-    """Settings of a training on this machine."""
+    """Settings of local training."""
 
     learning_rate: float = optional(gt=0, le=1)
     epochs: int = optional(ge=1, le=1000)
@@ -219,7 +236,7 @@ class Training(Keys):
 
 
 class StudyTraining(Training):
-    learning_rate_multiplier: Multiplier = optional("of models that their provider tunes")
+    learning_rate_multiplier: Multiplier = optional("for models tuned by their provider")
 
 
 class DomainSettings(Keys):
@@ -228,19 +245,20 @@ class DomainSettings(Keys):
 
 
 class Evaluation(Keys):
-    items: dict[str, Items | None] = required("most items per task, in the task's own unit; null: all")
-    items_per_dataset: Items | None = required("the same per dataset, for tasks that `items` does not name")
-    datasets: Names | None = required("datasets of the culture tasks; null: all that are files")
+    items: dict[str, Items | None] = required("maximum items per task, in the task's unit; null: all")
+    items_per_dataset: Items | None = required("the same per dataset, for tasks not listed in `items`")
+    second_prompt: int = required("texts per dataset asked with the task's second prompt, too", ge=0, le=10**7)
+    datasets: Names | None = required("datasets of the culture tasks; null: all local ones")
     bootstrap: int = required("replicates of the within-run intervals", ge=100, le=10**6)
 
 
 class OpinionQuestions(Keys):
     source: Text = required("fixture, hub, or a file in data_dir")
-    questions: int = required("most questions per country", ge=1, le=10**5)
+    questions: int = required("maximum questions per country", ge=1, le=10**5)
 
 
 class Study(Keys):
-    """config.yaml with what an overlay and the command line change in it."""
+    """config.yaml merged with overlays and the command line."""
 
     study: FolderName = required("results go to results/<study>/")
     grid: Grid = required("the compared axes")
@@ -250,19 +268,20 @@ class Study(Keys):
     mitigated_gamma: Annotated[list[Gamma], Field(min_length=1), AfterValidator(each_once)] | None = required(
         "values of grid.gamma at which mitigations are trained; null: all"
     )
-    claimed_only: bool = required("whether cells and tasks that no claim reads are left out")
+    claimed_only: bool = required("whether to omit cells, tasks of cells and analyses of pools that no claim uses")
+    looks: Looks | None = required("interim analyses planned before the run; null: one analysis, of all seeds")
     originals: Originals = required("|D_o|, the original samples of every cell")
     sentences: int | None = required("sentences to keep of each text; null: all", ge=1, le=1000)
-    domains: dict[str, DomainSettings] = required("settings that differ for single domains")
+    domains: dict[str, DomainSettings] = required("overrides for single domains")
     instruction_share: Share = required("share of samples trained as instruction → text")
     rounds: Rounds = required("iterated re-augmentation")
     generation: PoolGeneration = required("how pools are generated")
-    finetune: StudyTraining = required("training settings that differ from the model's own")
-    evaluation: Evaluation = required("what is asked of every cell")
+    finetune: StudyTraining = required("overrides of the model's training settings")
+    evaluation: Evaluation = required("evaluation of every cell")
     misalignment: Annotated[list[Misalignment], AfterValidator(each_once)] = required("explanations to measure")
-    opinions: OpinionQuestions = required("questions of the misalignment of values")
+    opinions: OpinionQuestions = required("questions for the misalignment of values")
     data_dir: Text | None = required("folder with data that cannot be shipped")
-    max_cost_usd: float = required("budget for servers that bill per token", ge=0, le=10**6)
+    max_cost_usd: float = required("budget for servers billed per token", ge=0, le=10**6)
     containers: mapping(cpu=Text | None, gpu=Text | None) = required("container images by role")
 
 
@@ -280,7 +299,7 @@ class Columns(Keys):
     text: Text
     label: Text = optional()
     group: Text = optional()
-    id: Text = optional("names a row")
+    id: Text = optional("unique id of a row")
     split: Text = optional()
 
 
@@ -288,22 +307,22 @@ class Votes(Keys):
     """How the columns of several raters become a label."""
 
     columns: Names
-    values: Annotated[dict[Scalar, Scalar], Field(min_length=1)] = optional("what a cell counts as")
-    at_least: Positive = optional("votes from which the label is 1, else 0")
-    majority: Literal[True] = optional("the label that most raters gave")
+    values: Annotated[dict[Scalar, Scalar], Field(min_length=1)] = optional("number of votes per cell value")
+    at_least: Positive = optional("minimum votes for label 1, otherwise 0")
+    majority: Literal[True] = optional("the label given by most raters")
 
 
 class Table(Keys):
-    """Texts in files or on the hub (docs/formats.md)."""
+    """Texts in files or on the Hub (docs/formats.md)."""
 
     files: by_shape(Text, list=Names, mapping=dict[str, OneOrMore]) | None = optional("paths, or {split: paths}")
-    hub: Text = optional("id of a data set of the hub")
+    hub: Text = optional("id of a data set on the Hub")
     revision: Text = optional("its commit")
-    config: Text = optional("of a data set or folder that has several")
-    splits: Names = optional("the data's own splits that are read; all without it")
-    columns: Columns = optional("which column holds what")
-    votes: Votes = optional("gives the label, in place of columns.label")
-    labels: NamesOrSpelled = optional("values of the label column that are read, or {value: name}")
+    config: Text = optional("for a data set or folder with several configurations")
+    splits: Names = optional("the data's own splits to read; default all")
+    columns: Columns = optional("role of each column")
+    votes: Votes = optional("determines the label, instead of columns.label")
+    labels: NamesOrSpelled = optional("values of the label column to read, or {value: name}")
     groups: NamesOrSpelled = optional("the same of the group column")
     longest_text: Count = optional("characters at which longer texts are cut")
 
@@ -319,21 +338,24 @@ NamesGroups = mapping(identities=Literal["single", "intersectional"], signal=Lit
 class Bias(Keys):
     """A bias type, a natural pool or a control."""
 
-    title: Text = optional("in the report; the file's name if left out")
+    title: Text = optional("in the report; default the file's name")
     does: Text = optional("one sentence for the report")
-    number: Count = optional("the paper's; types without one stand behind the others")
+    number: Count = optional("the paper's; types without one are listed last")
     role: Literal["bias-type", "baseline", "natural", "negative-control", "positive-control"]
     source: by_shape(Source, mapping=PoolTable) = required(
         "where samples come from: a model, D_o, real samples kept out of D_o, files"
     )
-    setting: Literal["contextual", "contrastive"] = optional("how a bias type slants the content")
+    setting: Literal["contextual", "contrastive"] = optional("how a bias type introduces the slant")
     names_groups: NamesGroups = optional("how the prompt names a group; without it the prompt names none")
     prompt: Annotated[dict[str, Text], Field(min_length=1)] = optional(
         "templates by domain, by a domain's `prompts`, or by family"
     )
-    plant: Share = optional("share of the compared groups' samples that is relabelled")
-    shift: Literal[True] = optional("copies are changed in style and length")
+    plant: Share = optional("share of the compared groups' samples to relabel")
+    shift: Literal[True] = optional("change style and length of the copies")
     associate: Share = optional("how far the group follows the label: 0 independent, 1 one group per label")
+    later_rounds: Text = optional(
+        "the generated pool with whose prompts the tuned model writes the later rounds of a copied one"
+    )
 
 
 # ---- catalog/domains -----------------------------------------------------------------------------------------------
@@ -349,17 +371,17 @@ Spellings = Annotated[Scalar | list[Scalar], or_else("text, a number, or a list 
 
 
 class Group(Keys):
-    """How prompts call a group, and what shows it in a text."""
+    """Names of a group in prompts, and cues that show it in a text."""
 
-    value: Spellings = optional("what the data write for it; default its name")
+    value: Spellings = optional("its value or values in the data; default its name")
     noun: Text = optional("in prompts; default its name")
-    person: Text = optional("one of them, in prompts of a survey")
-    people: Text = optional("several of them")
+    person: Text = optional("a member, in prompts of a survey")
+    people: Text = optional("several members")
     adjective: Text = optional()
     pronouns: Names = optional()
     words: Names = optional()
     names: by_shape(Text, list=Names, mapping=Words) = optional("first names, or columns of resources/names.csv")
-    forms: Words = optional("what fills the placeholders of twins, {placeholder: word}")
+    forms: Words = optional("{placeholder: word} for the placeholders of twins")
 
 
 class Contrasts(Keys):
@@ -368,7 +390,7 @@ class Contrasts(Keys):
 
 
 class World(Keys):
-    """How the groups are shared out in the world."""
+    """Real-world shares of the groups."""
 
     file: Text
     label: Text = required("the file's column of labels")
@@ -376,23 +398,23 @@ class World(Keys):
 
 
 class Domain(Keys):
-    """What every domain may have."""
+    """Keys of every domain."""
 
     title: Text
     family: Text = required("a module of scripts/bias_inheritance/data")
-    data: dict[str, Any] = required("where D_o comes from")
+    data: dict[str, Any] = required("source of D_o")
     tasks: Names = required("files of catalog/tasks")
     groups: dict[Text, Group | None]
-    contrasts: Contrasts = required("which groups are compared")
-    samples: mapping(source=Count, reserve=Count) | None = optional("how many each split has, where that is known")
-    sample: Text = optional("what one sample is, with its article, as in `a support ticket`")
-    prompts: Text = optional("whose prompts of the bias types are used; default the family's")
+    contrasts: Contrasts = required("compared groups")
+    samples: mapping(source=Count, reserve=Count) | None = optional("size of each split, if known")
+    sample: Text = optional("noun for one sample with its article, such as `a support ticket`")
+    prompts: Text = optional("key of the bias types' prompts to use; default the family")
     language: Text = optional("of originals and generated texts")
     prompt: template("text") = optional("asks for the label of a text")
-    instruction: Text = optional("asks for a sample and names no group")
+    instruction: Text = optional("asks for a sample without naming a group")
     ages: Words = optional("ages that prompts name, each with a cue that shows it")
-    stereotypes: Stereotypes = optional("sentences for prompts, and the words that the manipulation check counts")
-    manipulation: mapping(asked_group_share=Share) = optional("share of samples that must show the group asked for")
+    stereotypes: Stereotypes = optional("sentences for prompts, and words counted by the manipulation check")
+    manipulation: mapping(asked_group_share=Share) = optional("minimum share of samples that show the requested group")
 
 
 class Split(Keys):
@@ -404,9 +426,9 @@ class Split(Keys):
 
 
 class LabelledTable(Table):
-    split: Split = optional("how test items and the reserve are set aside")
+    split: Split = optional("how test items and the reserve are held out")
     twins: Text | None = optional("folder of texts written for all groups, one JSON Lines file per label")
-    content: Text = optional("folder of such twins that each follow the stereotype of one group")
+    content: Text = optional("folder of twins whose content follows the stereotype of one group")
 
 
 class Labelled(Domain):
@@ -414,17 +436,17 @@ class Labelled(Domain):
     data: LabelledTable
     labels: Labels = required("names, or {value in the data: name}")
     answer: template("label") = optional("the answer to `prompt`")
-    instruction: template("a_label", "label", "sample") = optional("asks for a sample and names no group")
-    label_words: dict[str, Names] = optional("words that give a label away")
-    neutral_noun: Text = optional("takes their place in generated texts")
-    names: Words = optional("columns of resources/names.csv for names in prompts that name no culture")
-    cultures: Words = optional("cultures that intersectional types name")
+    instruction: template("a_label", "label", "sample") = optional("asks for a sample without naming a group")
+    label_words: dict[str, Names] = optional("words that reveal a label")
+    neutral_noun: Text = optional("replaces them in generated texts")
+    names: Words = optional("columns of resources/names.csv for names in prompts without a culture")
+    cultures: Words = optional("cultures named by intersectional types")
     swap: list[dict[str, str]] = optional(
         "what corresponds in texts about two groups: {group: word}; `neutral`: what fits all; `where`: what must follow"
     )
-    associated_groups: dict[str, Text] = optional("the group that `associate` gives to each label; default in turn")
-    planted_label: Text = optional("the label that `plant` gives to compared groups")
-    world: World = optional("how the groups are shared out in the world")
+    associated_groups: dict[str, Text] = optional("the group that `associate` assigns to each label; default in turn")
+    planted_label: Text = optional("the label that `plant` assigns to compared groups")
+    world: World = optional("real-world shares of the groups")
 
 
 class Survey(Domain):
@@ -436,8 +458,8 @@ class Survey(Domain):
     instruction: Text
     question: template("statement", *SCALE) = required("how a generated sample asks for its statement")
     scale: mapping(**SCALE) = required("of generated answers")
-    neutral_verb: Text = required("takes the place of `agree` and `disagree`")
-    statements: dict[str, mapping(topic=Text, text=Text)] = required("what the generator is asked about")
+    neutral_verb: Text = required("replaces `agree` and `disagree`")
+    statements: dict[str, mapping(topic=Text, text=Text)] = required("statements for generated samples")
     genders: Words
     ages: Words
     gendered_words: Names
@@ -446,7 +468,7 @@ class Survey(Domain):
 
 
 class OtherFamily(Domain, OpenKeys):
-    """A domain of a family that a module of the user's own in data/ reads."""
+    """A domain whose family is a user-defined module in data/."""
 
 
 AnyDomain = by_value("family", OtherFamily, labelled=Labelled, survey=Survey)
@@ -456,18 +478,18 @@ AnyDomain = by_value("family", OtherFamily, labelled=Labelled, survey=Survey)
 
 
 class Primary(Keys):
-    metric: Text = required("what claims are on")
-    harm: Literal["lower", "higher"] = required("the direction that is harm")
-    gap: Text = optional("the group that is a difference, where it is not the domain's own contrast")
-    per_group: Text = optional("the metric of single groups, where it is another one")
+    metric: Text = required("the metric used by claims")
+    harm: Literal["lower", "higher"] = required("the harmful direction")
+    gap: Text = optional("the group that is a difference, if not a contrast of the domain")
+    per_group: Text = optional("the metric of single groups, if different")
 
 
 class Task(Keys):
     title: Text
     kind: Text = required("a module of scripts/bias_inheritance/tasks")
-    relation: Literal["direct", "indirect", "none"] = required("to the bias")
+    relation: Literal["direct", "indirect", "none"] = required("relation to the bias")
     primary: Primary
-    domains: Literal["any"] = optional("asked in every domain; without it in those that list it")
+    domains: Literal["any"] = optional("available in every domain; default those that list it")
     whole_texts: bool = optional("whether it needs the probability of whole texts, which servers do not return")
 
 
@@ -475,8 +497,12 @@ class Dataset(Keys):
     corpus: Text
     domain: Text = required("a file of catalog/domains")
     language: Text
-    labels: Words = required("{label in the file: option that is scored}")
-    positive: Names = required("labels that detect something")
+    columns: Columns = required("the columns of the text and, unless `votes` determine it, of the label")
+    votes: Votes = optional("determines the label, instead of columns.label")
+    values: Words = optional("{value in the file: label}, if they differ")
+    labels: Words = required("{label: scored option}")
+    positive: Names = required("labels that count as a detection")
+    words: Words = optional("{label: option of the second prompt}")
     question: Text
     licence: Text
     origin: Text
@@ -484,15 +510,17 @@ class Dataset(Keys):
 
 class FileDataset(Dataset):
     file: Text = required("in data_dir")
-    text: Text = required("the field that holds the text")
 
 
 class HubDataset(Dataset):
-    hub: mapping(id=Text, revision=Text, files=Text, text=Text, label=Text, values=Words)
+    hub: Text = required("id of a data set of the hub")
+    revision: Text = required("its commit or branch")
+    splits: Names = optional("the data's own splits that are read; all without it")
 
 
 class LabelledTexts(Task):
-    prompt: template("text", "question")
+    prompt: template("text", "question", "options")
+    second_prompt: template("text", "question", "options") = optional("asks for `words` of the datasets")
     longest_text: Count = required("characters at which longer texts are cut")
     datasets: Annotated[dict[FolderName, by_key(file=FileDataset, hub=HubDataset)], Field(min_length=1)]
 
@@ -503,13 +531,13 @@ class Hiring(Task):
     cultures: Names
     contrasts: Contrasts = required("of the candidates' groups")
     jobs: Names
-    position_limit: Share = required("share of choices by position above which the task says nothing")
+    position_limit: Share = required("share of choices by position above which the task is uninformative")
 
 
 class Salary(Task):
     prompt: template("text")
-    ladder: mapping(low=Count, high=Count, rungs=Count) = required("amounts that are scored")
-    plausible: mapping(low=Count, high=Count) = required("outside it a written amount counts as unreadable")
+    ladder: mapping(low=Count, high=Count, rungs=Count) = required("scored amounts")
+    plausible: mapping(low=Count, high=Count) = required("written amounts outside this range count as unreadable")
     max_new_tokens: Count
 
 
@@ -517,7 +545,7 @@ class Stories(Task):
     prompt: template("name")
     genders: Names
     cultures: Names
-    names: Count = required("names of each culture and gender")
+    names: Count = required("number of names per culture and gender")
     max_new_tokens: Count
     temperature: float = Field(ge=0, le=10)
 
@@ -527,7 +555,7 @@ BenchmarkFiles = by_key(hub=mapping(files=Patterns, hub=Text, revision=Text), fi
 
 
 class Benchmark(Task):
-    data: BenchmarkFiles = required("published files, in data_dir or in a data set of the hub")
+    data: BenchmarkFiles = required("published files, in data_dir or in a data set on the Hub")
 
 
 class QuestionAnswering(Benchmark):
@@ -548,7 +576,7 @@ class Instructions(Task):
 
 
 class OtherTask(Task, OpenKeys):
-    """A task whose kind is a module of the user's own."""
+    """A task whose kind is a user-defined module."""
 
 
 AnyTask = by_value(
@@ -577,13 +605,13 @@ Hub = mapping(hub=Text, revision=Text)
 
 class Random(Keys):
     random: Literal[True]
-    tokenizer_of: Text = required("the model whose tokenizer it borrows")
+    tokenizer_of: Text = required("the model whose tokenizer it uses")
     seed: int
     shape: dict[str, int]
 
 
 class RequestParameters(Keys):
-    """Parameters of a request that the server wants otherwise; null leaves one out."""
+    """Changes to request parameters for a server; null omits a parameter."""
 
     max_tokens: dict[Literal["name", "max"], Any] = optional()
     top_logprobs: dict[Literal["max"], Count] = optional()
@@ -594,10 +622,10 @@ class RequestParameters(Keys):
 
 class Api(Keys):
     api: Literal["openai"]
-    model: Text = required("the server's name for it")
+    model: Text = required("the model's id on the server")
     base_url: Text | None
     logprobs: bool = required("whether the server lists the likeliest tokens")
-    fine_tuning: bool = required("whether the provider tunes it")
+    fine_tuning: bool = required("whether the provider can tune it")
     parameters: RequestParameters = optional()
     extra_body: dict[Text, Any] = optional()
 
@@ -611,7 +639,7 @@ class TextGeneration(Keys):
 
 
 class Resources(Keys):
-    """Of one job."""
+    """Resources of one job."""
 
     threads: Count
     gpu: int = Field(ge=0, le=1000)
@@ -634,7 +662,7 @@ RateLimits = mapping(requests_per_minute=Count | None, tokens_per_minute=Count |
 
 
 class Service(Keys):
-    key: Text | None = required("the environment variable that holds the key")
+    key: Text | None = required("the environment variable with the key")
     price: Price
     limits: RateLimits
     timeout: Positive
@@ -667,16 +695,16 @@ class ProviderTraining(Keys):
 class Model(Keys):
     title: Text
     licence: Text
-    system: str | None = required("the system prompt; null: the template's own")
+    system: str | None = required("the system prompt; null: the template's default")
     generation: TextGeneration
     resources: Resources
 
 
 class LocalModel(Model):
     source: by_key(package=Package, hub=Hub, random=Random, api=Api)
-    form: mapping(cpu=Literal["dequantised"], cuda=Literal["dequantised", "packed"]) = required(
-        "the NF4 base on each device"
-    )
+    form: by_shape(
+        Literal["plain"], mapping=mapping(cpu=Literal["dequantised"], cuda=Literal["dequantised", "packed"])
+    ) = required("the NF4 base on each device; plain: the base in bf16, not quantised")
     finetune: LocalTraining
 
 
@@ -703,7 +731,7 @@ class Embedder(Keys):
     title: Text
     licence: Text
     source: Package
-    max_tokens: Count = required("longer texts are cut")
+    max_tokens: Count = required("length at which texts are truncated")
     batch_size: Count
     resources: dict[Literal["mem_mb"], Count]
 
@@ -716,24 +744,24 @@ class Method(Keys):
 
 
 class Prefix(Method):
-    line: Text = required("goes before the prompt")
+    line: Text = required("text put before the prompt")
 
 
 class TokenMask(Method):
-    token: Text = required("takes the place of cues")
+    token: Text = required("replaces cues")
 
 
 class NeutralMask(Method):
-    neutral: Text = required("takes the place of names; other cues become the `neutral` ones of the domain's `swap`")
+    neutral: Text = required("replaces names; other cues become the `neutral` ones of the domain's `swap`")
 
 
 class Filter(Method):
     by: Literal["stereotype-words", "direction"]
-    share: float = required("of the augmented samples that are dropped and replaced", gt=0, le=0.5)
+    share: float = required("share of the augmented samples to replace", gt=0, le=0.5)
 
 
 class OtherMethod(Method, OpenKeys):
-    """A module of the user's own."""
+    """A user-defined module."""
 
 
 AnyMethod = by_value(
@@ -758,18 +786,18 @@ class Mitigation(Keys):
     does: Text = required("one sentence for the report")
     source: Text = optional("where it was published")
     text: Methods = optional("methods that change text or prompt of every augmented sample")
-    rows: Methods = optional("methods that choose which samples make up the augmented ones")
-    weights: Methods = optional("methods that give all samples, original and augmented, a weight in the loss")
-    loss: Alignment = optional("loss term: squared distance of the mean hidden states of both origins")
+    rows: Methods = optional("methods that select the augmented samples")
+    weights: Methods = optional("methods that assign loss weights to all samples, original and augmented")
+    loss: Alignment = optional("loss term: squared distance between the mean hidden states of both origins")
 
 
 class Opinions(Keys):
     hub: mapping(id=Text, revision=Text, file=Text)
     prompt: template("country", "question", "options")
-    no_answer: Text = required("regular expression of options that are no answer")
-    position_limit: Share = required("share of answers by position above which they say nothing")
-    cultures: dict[str, Names] = required("the countries that stand for each culture")
-    sides: dict[str, Names] = required("the two sides that are compared", min_length=2, max_length=2)
+    no_answer: Text = required("regular expression for options that are not answers")
+    position_limit: Share = required("share of answers by position above which they are uninformative")
+    cultures: dict[str, Names] = required("countries of each culture")
+    sides: dict[str, Names] = required("the two compared sides", min_length=2, max_length=2)
 
 
 # ---- catalog/claims.yaml ---------------------------------------------------------------------------------------------
@@ -789,8 +817,8 @@ class Selector(Keys):
     )
     relation: Literal["direct", "indirect"] = optional("only scores whose task has this relation to the bias")
     domain: Names = optional("only scores of these domains")
-    fewest: Count = optional("fewest items of a score; below it a contrast is not tested")
-    harm: Literal["lower", "higher"] = optional("counts harm as positive; `lower`: a fall of the metric is harm")
+    fewest: Count = optional("minimum items of a score; below it a contrast is not tested")
+    harm: Literal["lower", "higher"] = optional("makes harm positive; `lower`: a decrease of the metric is harm")
 
 
 class Minus(Keys):
@@ -800,8 +828,8 @@ class Minus(Keys):
 
 
 class Each(Keys):
-    """Names: of pools, those that the study has. Keywords: all bias types (where there are two), natural pools, natural
-    pools from files, or mitigations of the study."""
+    """Names (of pools: those that the study has) or keywords: all bias types (if there are at least two), natural pools,
+    natural pools from files, or mitigations of the study."""
 
     biases: by_shape(Literal["types", "natural", "files"], list=Names) = optional()
     mitigation: by_shape(Literal["mitigations"], list=Names) = optional()
@@ -820,38 +848,42 @@ class Contrast(Keys):
         "{compared}, {contrast}, {group} for groups and contrasts of the domain"
     )
     outcome: Text
-    biases: Pools = optional("pools that are averaged; `types` (default): the study's types that passed their check")
-    effect: Effect = required("of what the contrast is: a cell minus its control, or `level`, the score itself")
+    biases: Pools = optional("pools to average; `types` (default): the study's bias types that passed their check")
+    effect: Effect = required("what is tested: a cell minus its control, or `level`, the score itself")
     mitigation: Text = optional("default none")
-    gamma: Gammas = optional("lowest and highest γ that count; default every γ above 0")
-    over: Literal["mean", "gamma", "round"] = optional("mean over γ (default), slope over γ or over rounds")
-    at: Positive = optional("gives a slope as the change over this much γ or this many rounds; default 1")
+    gamma: Gammas = optional("lowest and highest γ to include; default every γ above 0")
+    over: Literal["mean", "gamma", "round", "last-step", "step-change"] = optional(
+        "mean over γ (default); slope over γ or over rounds; change in the last round; that minus the change in round 2"
+    )
+    at: Positive = optional("a slope is reported as the change over this γ or number of rounds; default 1")
     minus: Minus = optional("subtracts the same contrast of another outcome, pool or mitigation")
-    than: mapping(biases=Names) = optional("subtracts the same contrast, `minus` included, of these pools")
+    than: mapping(biases=Names) = optional("subtracts the same contrast, including `minus`, of these pools")
     against: float = optional("subtracts a constant")
     each: Each = optional("one row per value, or per combination of values")
     with_: With = optional("Spearman's correlation over bias types with this contrast", alias="with")
     direction: Literal["greater", "less", "different", "none"] = required("`none` claims equivalence")
     margin: Positive = optional("largest change that would not matter; without it there is no TOST")
-    published: Figures = optional("what was published of this very contrast, or {value of `each`: what}")
-    counterpart: Text = optional("the contrast of the claim with what was published, of which this is another effect")
+    published: Figures = optional("published result on this contrast, or {value of `each`: result}")
+    counterpart: Text = optional(
+        "the contrast with the published result, if this is another effect on the same outcome"
+    )
     family: Text = optional("of Holm's correction; default the claim")
-    part: bool = optional("whether the claim as a whole needs this row; default false")
+    part: bool = optional("whether the verdict of the whole claim depends on this row; default false")
 
 
 class Rule(Keys):
     name: Text
     rule: Literal["none universal"] = required("every mitigation fails for some bias type of the family `of`")
     of: Text
-    where: Text = required("the family that says which bias types do harm")
+    where: Text = required("the family that determines the harmful bias types")
     part: bool = optional()
 
 
 class Claim(Keys):
     text: Text = required("the claim in one sentence")
-    published: Text = required("what was published for the claim as a whole")
+    published: Text = required("published result on the claim as a whole")
     source: Text = required("where it was published")
-    models: Names = optional("the only models that the claim is about")
+    models: Names = optional("models that the claim is limited to")
     contrasts: Annotated[
         list[
             one_of(
@@ -867,9 +899,9 @@ class Claim(Keys):
 class Claims(Keys):
     alpha: float = required("two-sided error rate of a family after Holm's correction", gt=0, lt=0.5)
     power: float = required("of the minimum detectable effect", ge=0.5, lt=1)
-    unreadable_limit: Share = required("share of unreadable answers above which a score carries no verdict")
+    unreadable_limit: Share = required("share of unreadable answers above which a score gets no verdict")
     outcomes: dict[str, Annotated[list[Selector], Field(min_length=1)]] = required(
-        "what is measured: the mean of all scores that the selectors name", min_length=1
+        "measured quantities: the mean of all scores that match the selectors", min_length=1
     )
     claims: dict[str, Claim] = Field(min_length=1)
 
@@ -909,7 +941,7 @@ PHRASES = {
     "too_long": "{size} entries are too many; at most {max_length} are allowed",
     "string_pattern_mismatch": "{shown} is not a valid folder name; use up to 64 letters, digits, '.', '_' and '-'",
     "invalid_key": "the key is not text; quote it",
-    "string_unicode": "{shown} holds characters that no file can",
+    "string_unicode": "{shown} contains characters that are not valid in a file",
 }
 
 
@@ -928,7 +960,7 @@ def faults(content, kind):
 
 
 def _fault(error, content, annotation):
-    """(path, text) of one of pydantic's errors. A missing key is a fault of the mapping that lacks it."""
+    """(path, text) of one pydantic error. A missing key is reported at the mapping that lacks it."""
     path = _path(error["loc"], content)
     value, name = error["input"], error["type"]
     models = list(map(_fields, _types_at(annotation, path[:-1])))
@@ -953,7 +985,7 @@ def _fault(error, content, annotation):
 
 
 def _path(location, content):
-    """A location of pydantic's without its marks of the alternative that was taken (`<…>`) and of a key (`[key]`)."""
+    """A pydantic location without its markers of union members (`<…>`) and keys (`[key]`)."""
     path = []
     for key in location:
         try:
@@ -966,7 +998,7 @@ def _path(location, content):
 
 
 def _types_at(annotation, path):
-    """The types that may stand at a path below a type: several where it is a union."""
+    """The types allowed at a path below a type: several for a union."""
     types = _alternatives(annotation)
     for key in path:
         below = []
@@ -988,7 +1020,7 @@ def _alternatives(annotation):
 
 
 def _fields(type_):
-    """{key: field} of a model; nothing of another type."""
+    """{key: field} of a model; {} for other types."""
     fields = type_.model_fields if isclass(type_) and issubclass(type_, Keys) else {}
     return {field.alias or name: field for name, field in fields.items()}
 
@@ -1001,7 +1033,7 @@ def _kind(value):
 
 
 def _type_hint(value, expected):
-    """What to write instead of a value of the wrong type, where that can be told."""
+    """A hint on how to write a value of the wrong type, if possible."""
     if expected == "a list" and not isinstance(value, (list, dict)):
         return f"; write [{quoted(value)}]"
     if expected == "text" and value is not None and not isinstance(value, (list, dict)):
@@ -1015,4 +1047,4 @@ def _type_hint(value, expected):
     mantissa, _, exponent = value.partition("e")
     if exponent:
         return f"; YAML reads it as a number when written {mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}"
-    return f"; write {number:g} without quotes (in a file: nested values of --config stay text)"
+    return f"; write {number:g} without quotes (in a file: nested values of --config are text)"

@@ -11,16 +11,29 @@ RARE = 2  # ASSUME: minimum number of items per label, even if its proportional 
 
 
 def items(task, domain, family, test, count):
-    """One item per text of the task's datasets, at most `count` per dataset, stratified by label.
+    """One item per text of the task's datasets, at most `count` per dataset, stratified by label; then those of the second
+    prompt, which asks about the first `second_items` of them for the label's word.
 
     The order is seeded by the text itself, so that files of one corpus that share texts share many items (each samples in
     proportion to its own labels).
     """
+    yield from _items(task, domain, test, count, "prompt", "labels")
+    if "second_prompt" in task and task["second_items"]:
+        most = min(count or task["second_items"], task["second_items"])
+        for item in _items(task, domain, test, most, "second_prompt", "words"):
+            yield {**item, "item": f"{item['item']}-second"}
+
+
+def _items(task, domain, test, count, prompt, options):
+    """Items of the prompt under a key of the task, with the options under a key of each dataset."""
     for name, dataset in task["datasets"].items():
         samples = [sample for sample in test if sample["dataset"] == name]
         # datasets from the Hub are real even if the files are fixtures
         invented = domain["fixture"] and "file" in dataset
-        for sample in stratified(samples, list(dataset["labels"]), count):
+        labels, words = list(dataset["labels"]), dataset[options]
+        # positive labels first, as listed: parameters of a step do not keep the order of `labels`
+        *others, last = [words[label] for label in sorted(labels, key=[*dataset["positive"], *labels].index)]
+        for sample in stratified(samples, labels, count):
             text = sample["text"]
             cut = text if len(text) <= task["longest_text"] else text[: task["longest_text"]].rsplit(" ", 1)[0]
             yield {
@@ -29,10 +42,13 @@ def items(task, domain, family, test, count):
                 "group": sample["group"],
                 "label": sample["label"],
                 "dataset": f"{name}{corpora.MARK}" if invented else name,
-                "prompt": task["prompt"].format(text=cut, question=dataset["question"]),
-                "options": list(dataset["labels"].values()),
-                "labels": list(dataset["labels"]),
+                "prompt": task[prompt].format(
+                    text=cut, question=dataset["question"], options=f"{', '.join(others)} or {last}"
+                ),
+                "options": [words[label] for label in labels],
+                "labels": labels,
                 "positive": dataset["positive"],
+                "asked_by": prompt,
             }
 
 
@@ -57,8 +73,18 @@ def score(predictions, task, domain, replicates, seed):
     """Per dataset: macro-F1 over its label set, accuracy, recall per label, and the macro-F1 of the majority class.
 
     A parse failure counts as wrong. Intervals are from a bootstrap clustered by text within labels. For several datasets,
-    `macro_f1_mean` is their mean, with clusters drawn jointly: files that share a text are resampled together.
+    `macro_f1_mean` is their mean, with clusters drawn jointly: files that share a text are resampled together. The metrics
+    of answers to the second prompt end in `_second_prompt`.
     """
+    rows = []
+    for prompt, suffix in (("prompt", ""), ("second_prompt", metrics.SECOND_PROMPT)):
+        asked = [item for item in predictions if item.get("asked_by", "prompt") == prompt]
+        rows += [{**row, "metric": row["metric"] + suffix} for row in _scored(asked, replicates, seed)]
+    return rows
+
+
+def _scored(predictions, replicates, seed):
+    """Rows of the answers to one prompt."""
     import numpy as np
 
     datasets = {}

@@ -6,6 +6,7 @@ from bias_inheritance.stats import statistics
 
 # shares and probabilities, in addition to all metrics that end in `_share`
 SHARES = {"accuracy", "label_probability", "macro_f1", "recall"}
+SECOND_PROMPT = "_second_prompt"  # ends the names of metrics of answers to a task's second prompt
 DIFFERENCES = {"congruence", "stereotype_gap"}  # differences of two shares
 
 
@@ -14,6 +15,7 @@ def scale(metric, group):
 
     A group with a hyphen may be a difference of two groups (reference-compared).
     """
+    metric = metric.removesuffix(SECOND_PROMPT)
     if metric in DIFFERENCES:
         return -1.0, 1.0
     if metric not in SHARES and not metric.endswith("_share"):

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import yaml
 
-from bias_inheritance.data import columns, contrasts, tables
+from bias_inheritance.data import columns, contrasts, formats, splitting, tables
+from bias_inheritance.data.values import near
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 
 TEST = 0.3  # ASSUME: share of texts used as test items
 RESERVES = (0.2, 0.3, 0.4, 0.5)  # shares reserved for controls; the smallest sufficient one is used
-ORIGINALS = 48  # ASSUME: |D_o|, about a minute of training on a laptop; reduced if there are too few texts
-TEST_ITEMS = 120  # ASSUME: test texts per cell
+# ASSUME: |D_o|, about a minute of training on a laptop, and test texts per cell; at least one text of each label × group,
+# and fewer if there are too few texts
+ORIGINALS, TEST_ITEMS = 48, 120
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"  # names of domains, pools and studies are parts of paths
 SHOWN_IN = 0.02  # ASSUME: minimum share of a group's texts with its name for the name to be a cue of the group
 
@@ -53,17 +55,32 @@ def main(words):
     parser.add_argument("name", metavar="NAME", help="of the domain and of the study")
     parser.add_argument("file", metavar="FILE", help="labelled texts, each with a group")
     add_columns(parser)
+    parser.add_argument("--labels", metavar="YAML", type=values, help="labels to study, as [a, b] or {value: name}")
     parser.add_argument(
         "--reference", metavar="GROUP", help="the group that others are compared with; default the largest"
     )
     given = parser.parse_args(words)
-    print_lines(add_domain(given.name, given.file, given.text, given.label, given.group, given.reference))
+    print_lines(add_domain(**vars(given)))
 
 
 def add_columns(parser):
     """Give a parser the options that name the columns of a file, the same for every command that reads one."""
     for role in ("text", "label", "group"):
         parser.add_argument(f"--{role}", metavar="COLUMN", help=f"column of the {role}s")
+    parser.add_argument(
+        "--longest-text", metavar="N", type=int, help="number of characters at which longer texts are cut"
+    )
+
+
+def values(text):
+    """An option's list of values, or {value: name}, from YAML on one line."""
+    try:
+        listed = yaml.safe_load(text)
+    except yaml.YAMLError:
+        listed = None
+    if not isinstance(listed, (list, dict)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a list such as [a, b] nor a mapping such as {{a: b}}")
+    return listed
 
 
 def print_lines(lines):
@@ -75,11 +92,13 @@ def print_lines(lines):
         sys.exit(str(fault))
 
 
-def add_domain(name, file, text=None, label=None, group=None, reference=None, root=ROOT):
+def add_domain(
+    name, file, text=None, label=None, group=None, longest_text=None, labels=None, reference=None, root=ROOT
+):
     """Write catalog/domains/NAME.yaml and studies/NAME.yaml; yield lines with the detected columns and the next steps.
 
-    text, label, group: columns of the file; None: detected by `columns`. Raises UserError, before anything is written, for
-    unusable data and for existing files.
+    text, label, group: columns of the file; None: detected by `columns`. labels: a list or {value: name}; None: all values.
+    Raises UserError, before anything is written, for unusable data and for existing files.
     """
     domain_file, study_file = Path(root, "catalog", "domains", f"{name}.yaml"), Path(root, "studies", f"{name}.yaml")
     check_new(name, domain_file, root)
@@ -96,13 +115,16 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
     if "text" not in roles:
         roles["text"] = columns.text_column(seen, file, roles.values())
     spec["columns"] = {role: roles[role] for role in ("text", "label", "group")}
-    table = tables.read(spec, root, name=f"catalog/domains/{name}.yaml: data")
+    if longest_text:
+        spec["longest_text"] = longest_text
+    place = f"catalog/domains/{name}.yaml: "
+    table = tables.read({**spec, "labels": labels}, root, name=f"{place}data", classes=place)
     tables.check(table, file)
     groups = table.names["group"]
     reference = reference or max(groups, key=table.counts["groups"].get)
     if reference not in groups:
         raise UserError(
-            f"--reference {reference}: no such group{tables.near(reference, groups)}; groups are {', '.join(groups)}"
+            f"--reference {reference}: no such group{near(reference, groups)}; groups are {', '.join(groups)}"
         )
     split, originals = _sizes(table)
     domain = {
@@ -111,13 +133,13 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
         "sample": "a text",
         "data": {**spec, "split": split},
         "tasks": ["classification"],
-        "labels": table.names["label"],
+        "labels": labels or table.names["label"],
         "groups": {group: _cues(group, table, code) for code, group in enumerate(groups)},
         "contrasts": {"reference": reference, "compared": [group for group in groups if group != reference]},
     }
     for path, fault in contrasts.faults(domain):
         raise UserError(f"{file}: {'.'.join(path)}: {fault}")
-    items = min(TEST_ITEMS, int(len(table) * split["test"]))
+    items = min(max(TEST_ITEMS, len(table.strata())), int(len(table) * split["test"]))
     files.write_text(domain_file, _domain_text(file, domain))
     files.write_text(study_file, STUDY.format(name=name, title=domain["title"], originals=originals, items=items))
     yield from _columns_seen(file, roles, table, reference)
@@ -125,13 +147,14 @@ def add_domain(name, file, text=None, label=None, group=None, reference=None, ro
     yield from table_of_counts(counts, table.names["label"], groups)
     yield f"wrote {domain_file.relative_to(root)}; edit in it the noun for one text (`sample`) and the words that show a group"
     yield f"wrote {study_file.relative_to(root)}: D_o of {originals} texts, {items} test texts, 5 seeds"
-    yield f"next: bias-inheritance add-pool POOL FILE --domain {name}, then .venv/bin/snakemake --configfile studies/{name}.yaml"
+    yield f"next: .venv/bin/bias-inheritance add-pool POOL FILE --domain {name}"
+    yield f"then: .venv/bin/snakemake --configfile studies/{name}.yaml"
 
 
 def check_new(name, path, root):
     """Raise UserError for a name that cannot be part of a path, and for an existing file."""
     if not re.fullmatch(NAME, name):
-        raise UserError(f"{name!r}: names hold lower-case letters, digits and hyphens, as in support-tickets")
+        raise UserError(f"{name!r}: names consist of lower-case letters, digits and hyphens, such as support-tickets")
     if path.exists():
         raise UserError(f"{path.relative_to(root)}: exists already; remove it, or choose another name")
 
@@ -140,7 +163,7 @@ def path_in_catalog(file, root):
     """A path as written in the catalog: relative to the project if the file is inside it."""
     path = Path(file).expanduser()
     if not path.exists():
-        raise UserError(f"{file}: there is no such file{tables.near_file(path)}")
+        raise UserError(f"{file}: there is no such file{formats.near_file(path)}")
     path = path.resolve()
     return os.path.relpath(path, root) if path.is_relative_to(Path(root).resolve()) else str(path)
 
@@ -151,13 +174,13 @@ def _sizes(table):
     The strongest control takes all texts of a label from the reserve of one group: at γ 0.50 as many as D_o has.
     """
     labels, groups = len(table.names["label"]), len(table.names["group"])
-    sizes = {}
+    sizes, intended = {}, max(ORIGINALS, labels * groups)
     for reserve in RESERVES:
-        parts = tables.split(table, {"test": TEST, "reserve": reserve}, 0)
+        parts = splitting.split(table, {"test": TEST, "reserve": reserve}, 0)
         source, kept = (min(map(len, table.strata(parts[part]).values())) for part in ("source", "reserve"))
-        most = min(ORIGINALS, source * labels * groups, kept * labels)
+        most = min(intended, source * labels * groups, kept * labels)
         sizes[reserve] = most - most % labels
-    reserve = next((share for share in RESERVES if sizes[share] >= ORIGINALS * 0.9), max(sizes, key=sizes.get))
+    reserve = next((share for share in RESERVES if sizes[share] >= intended * 0.9), max(sizes, key=sizes.get))
     return {"test": TEST, "reserve": reserve}, sizes[reserve]
 
 

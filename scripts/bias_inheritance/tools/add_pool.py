@@ -18,6 +18,7 @@ from bias_inheritance.data import columns, contrasts
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
+from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, configuration, grid
 from bias_inheritance.tools import add_domain
@@ -40,17 +41,34 @@ def main(words):
         "--domain", required=True, choices=domains, metavar="DOMAIN", help="the domain that the samples belong to"
     )
     add_domain.add_columns(parser)
-    given = parser.parse_args(words)
-    add_domain.print_lines(add_pool(given.name, given.file, given.domain, given.text, given.label, given.group))
+    for column in ("labels", "groups"):
+        parser.add_argument(
+            f"--{column}",
+            metavar="YAML",
+            type=add_domain.values,
+            help=f"{{value in FILE: one of the domain's {column}}}; all others are left out",
+        )
+    add_domain.print_lines(add_pool(**vars(parser.parse_args(words))))
 
 
-def add_pool(name, file, domain_name, text=None, label=None, group=None, root=ROOT):
+def add_pool(
+    name,
+    file,
+    domain,
+    text=None,
+    label=None,
+    group=None,
+    longest_text=None,
+    labels=None,
+    groups=None,
+    root=ROOT,
+):
     """Write catalog/biases/NAME.yaml and add the pool to studies/DOMAIN.yaml; yield lines with the detected columns.
 
-    text, label, group: columns of the file; None: detected by the domain's labels and groups. Raises UserError, before
-    anything is written, for an unusable pool.
+    domain: its name. text, label, group: columns of the file; None: detected by the domain's labels and groups, or by
+    `labels` and `groups`, {value: name}. Raises UserError, before anything is written, for an unusable pool.
     """
-    domain = catalog.load("domain", domain_name)
+    domain_name, domain = domain, catalog.load("domain", domain)
     if domain["family"] != "labelled":
         raise UserError(
             f"--domain {domain_name}: its family is {domain['family']}; add-pool serves labelled texts alone"
@@ -66,16 +84,20 @@ def add_pool(name, file, domain_name, text=None, label=None, group=None, root=RO
     for role, chosen in roles.items():
         if chosen:
             columns.given(chosen, seen, file, f"--{role}")
-    roles["label"] = label or columns.column_of_known(seen, from_file.labels_of(domain), roles.values())
-    roles["group"] = group or columns.column_of_known(seen, from_file.groups_of(domain), roles.values())
+    known = {"label": labels or from_file.labels_of(domain), "group": groups or from_file.groups_of(domain)}
+    for role, values in known.items():
+        roles[role] = roles[role] or columns.column_of_known(seen, values, roles.values())
     roles["text"] = text or columns.text_column(seen, file, [roles["label"], roles["group"]])
     if roles["label"] is None:
-        labels = contrasts.labels(domain)
+        listed = contrasts.labels(domain)
         raise UserError(
-            f"{file}: no column holds the labels of {domain_name} ({', '.join(labels[:8])}); columns are {', '.join(seen)}: "
-            f"name it with --label, and rename labels under `source.labels` of the pool's file where they differ"
+            f"{file}: no column has the labels of {domain_name} ({', '.join(listed[:8])}); columns are {', '.join(seen)}: "
+            f"name it with --label, and labels that differ with --labels '{{value in the file: {listed[0]}}}'"
         )
     spec["columns"] = {role: roles[role] for role in ("text", "label", "group") if roles[role]}
+    spec |= {
+        key: value for key, value in (("labels", labels), ("groups", groups), ("longest_text", longest_text)) if value
+    }
     checked = list(_check({"name": name, "source": spec}, domain, study_file))
     content = POOL.format(file=Path(file).name, title=name.replace("-", " ").capitalize(), source=add_domain.flow(spec))
     study = _with_pool(study_file, name)
@@ -109,8 +131,12 @@ def _check(bias, domain, study_file):
     """Lines with the composition of the samples that the study would use; raises UserError for an unusable pool."""
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     splits, _ = family.load(domain)
-    size = grid.pool_size(configuration.read([study_file])[0], domain["name"])
-    samples, failures, counts = from_file.pool(family, bias, domain, splits["source"], splits["test"], size, seed=1)
+    config = configuration.read([study_file])[0]
+    size = grid.pool_size(config, domain["name"])
+    # as the study's first seed compares them
+    originals = family.draw(splits["source"], grid.originals_of(config, domain["name"]), record_seed("originals", 1))
+    others = [*splits["source"], *splits["reserve"]]
+    samples, _, counts = from_file.pool(family, bias, domain, originals, splits["test"], size, 1, others=others)
     yield f"  {counts['source_rows']:,} rows: {len(samples) + counts['unused']:,} usable, of which the largest γ takes {size}"
     for reason, number in counts["reasons"].items():
         yield f"  left out: {reason} {number:,}"

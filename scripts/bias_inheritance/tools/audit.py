@@ -48,4 +48,4 @@ def show(report):
         print(f"upstream of report.html  {report['upstream_of_report']}  (the report shows it)")
     print(f"root digest              {report['root']}")
     if report["expected"] and report["expected"] != report["root"]:
-        print(f"expected                 {report['expected']}: the folder has changed since this digest was taken")
+        print(f"expected                 {report['expected']}: the folder has changed since this digest was saved")

@@ -93,11 +93,14 @@ def twins():
 
 
 def _dropped(counts):
-    parts = [
-        f"{counts[key]} {noun}"
-        for key, noun in (("empty", "empty"), ("duplicates", "copies"), ("contradicting", "contradicting"))
-        if counts[key]
-    ]
+    reasons = counts["reasons"]
+    nouns = {
+        "empty text": "empty",
+        "broken characters": "broken",
+        "duplicate": "copies",
+        "contradiction": "contradicting",
+    }
+    parts = [f"{reasons[reason]} {noun}" for reason, noun in nouns.items() if reason in reasons]
     return f" ({', '.join(parts)} dropped)" if parts else ""
 
 

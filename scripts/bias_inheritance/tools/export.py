@@ -54,9 +54,7 @@ def resolve_cell(cell):
         raise UserError(f"{cell}: {path} is missing; run the study first")
     card, adapter = base.read_card(path), cell / "adapter"
     if card["form"] == "api":
-        raise UserError(
-            f"{cell}: {model} runs behind a server, which keeps its weights; only local models are exported"
-        )
+        raise UserError(f"{cell}: {model} runs on a server, which has its weights; only local models can be exported")
     if bias == "untuned":
         return card, None, name
     if not adapter.is_dir():

@@ -2,12 +2,17 @@
 
   bias-inheritance power results/PILOT/scores.csv --seeds 5
   bias-inheritance power --run-sd 0.02 --item-sd 0.6 --items 100 --seeds 5
+  bias-inheritance power results/PILOT/scores.csv --looks 3 5 8 12 --spending pocock
+  bias-inheritance power --looks 3 5 8 12 --spending pocock
 
 inheritance.csv and the tables of misalignment/ next to scores.csv are read too. Contrasts without a row are listed below
 the table with the reason. The effect to detect is each contrast's margin, the smallest that would matter, unless --effect
 is given. The variance of a seed's contrast has a run component (pool, originals, training) and an item component:
 variance = run sd² + item sd² / items. From a pilot, the item component is estimated from the within-run intervals as if
 cells had independent items; since they share items, it tends to be overestimated.
+
+With --looks, the seeds that a study with these looks (`looks` in config.yaml) takes on average until a contrast is decided,
+from simulated studies; without a pilot and --run-sd, by size of the effect alone.
 """
 
 import argparse
@@ -18,12 +23,14 @@ from pathlib import Path
 
 from bias_inheritance.claims import contrasts, frames, testing
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.stats import statistics
+from bias_inheritance.stats import sequential, statistics
 from bias_inheritance.study import catalog, checks, declarations, grid
 
 Z = 1.96  # half the width of a 95% interval, in standard errors
 MOST_ITEMS = 1_000_000
 RANKED = "A correlation over bias types is decided by their number, not by that of seeds."
+EFFECTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # in sd of a seed's contrast
+SIMULATED = 2_000  # studies per row of a pilot; 10,000 by size of the effect
 EACH = {"biases": "any one bias type", "mitigation": "any one mitigation", "groups": "any one group"}
 
 
@@ -33,9 +40,17 @@ def main(words):
     try:
         checks.check_claims(arguments.claims)
         declared = {**catalog.claims(arguments.claims), "types": catalog.bias_types()}
+        if arguments.looks:
+            print(by_effect(arguments.looks, arguments.spending))
+            if not arguments.scores and arguments.run_sd is None:
+                return
+            print()
         if arguments.scores:
             scores = read_pilot(arguments.scores)
-            declared = {**grid.declared({"grid": grid_of(scores)}), **declared}
+            declared = {
+                **grid.declared({"grid": grid_of(scores), "rounds": {"count": int(scores["round"].max())}}),
+                **declared,
+            }
             rows, left_out = rows_of_pilot(declared, scores, arguments.effect)
         else:
             rows, left_out = rows_of_given(
@@ -48,8 +63,13 @@ def main(words):
     except UserError as fault:
         sys.exit(f"power: {fault}")
     except OSError as fault:
-        sys.exit(f"power: {fault.filename}: {fault.strerror}; give a pilot's scores.csv, as in results/demo")
-    print(table([row | needs(row, declared, arguments.seeds) for row in rows], arguments.seeds, declared["power"]))
+        sys.exit(
+            f"power: {fault.filename}: {fault.strerror}; give a pilot's scores.csv, such as results/demo/scores.csv"
+        )
+    rows = [row | needs(row, declared, arguments.seeds) for row in rows]
+    if arguments.looks:
+        rows = [row | with_looks(row, arguments.looks, arguments.spending) for row in rows]
+    print(table(rows, arguments.seeds, declared["power"]))
     print("\nleft out:", *(f"  {claim}  {contrast}: {reason}" for claim, contrast, reason in left_out), sep="\n")
 
 
@@ -79,10 +99,21 @@ def parse(words):
         default=catalog.CLAIMS,
         help="the declared claims (default catalog/claims.yaml)",
     )
+    parser.add_argument(
+        "--looks", type=int, nargs="+", metavar="N", help="number of seeds at each planned look, increasing"
+    )
+    parser.add_argument(
+        "--spending", choices=sequential.SPENDING, default="pocock", help="how looks spend α (default pocock)"
+    )
     arguments = parser.parse_args(words)
     given = [arguments.run_sd, arguments.item_sd, arguments.items]
-    if (arguments.scores is None) == (None in given) or (
-        arguments.scores and any(value is not None for value in given)
+    if arguments.looks and (arguments.looks[0] < 2 or arguments.looks != sorted(set(arguments.looks))):
+        parser.error("--looks must be increasing numbers from 2 on")
+    alone = arguments.looks and arguments.scores is None and not any(value is not None for value in given)
+    if (
+        not alone
+        and (arguments.scores is None) == (None in given)
+        or (arguments.scores and any(value is not None for value in given))
     ):
         parser.error("give either a pilot's scores.csv, or --run-sd, --item-sd and --items")
     if arguments.seeds < 2 or any(value is not None and not value > 0 for value in [*given, arguments.effect]):
@@ -148,6 +179,7 @@ def rows_of_pilot(declared, scores, effect):
                 "contrast": test["contrast"],
                 **row,
                 "effect": effect or test["spec"]["margin"],
+                "margin": test["spec"].get("margin"),
                 "alpha": declared["alpha"] / family,
             }
         )
@@ -204,6 +236,7 @@ def rows_of_given(declared, run_sd, item_sd, items, effect):
             row = {"run_sd": run_sd, "item_sd": item_sd, "items": items, "seeds": None}
             row |= {
                 "effect": effect or contrast["margin"],
+                "margin": contrast["margin"],
                 "alpha": declared["alpha"] / size[contrast.get("family", claim)],
             }
             rows.append({"claim": claim, "contrast": name, **row})
@@ -251,6 +284,35 @@ def needs(row, declared, seeds):
     }
 
 
+def with_looks(row, looks, spending):
+    """{look_seeds, look_power, look_none}: mean number of seeds of a study with looks and its power where the effect is
+    there, and mean number of seeds where there is none; at the first step of Holm's method."""
+    margin = row["margin"] and row["margin"] / row["sd"]
+    design = (margin, looks, spending, row["alpha"], SIMULATED)
+    there, none = (sequential.stopping(effect, *design) for effect in (row["effect"] / row["sd"], 0.0))
+    return {"look_seeds": there["seeds"], "look_power": there["found"], "look_none": none["seeds"]}
+
+
+def by_effect(looks, spending):
+    """The printed table of mean seeds until a decision, by size of the effect, beside a study of all seeds without looks."""
+    lines = [
+        f"looks at {', '.join(map(str, looks))} seeds, α spent as {spending}, simulated; one contrast alone in its family:",
+        "",
+        "effect/sd  seeds  found  found without looks",
+    ]
+    for effect in EFFECTS:
+        planned, plain = (sequential.stopping(effect, None, seeds, spending) for seeds in (looks, looks[-1:]))
+        lines.append(f"{effect:<9g}  {planned['seeds']:<5.1f}  {planned['found']:<5.2f}  {plain['found']:.2f}")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "effect/sd: in standard deviations of a seed's contrast; seeds: mean number until the decision, or all of them;",
+            "found: share of studies that find it with the right sign.",
+        ]
+    )
+
+
 def table(rows, seeds, power):
     """The printed table with a legend of its columns."""
     head = [
@@ -269,6 +331,11 @@ def table(rows, seeds, power):
         + ["no number" if row[key] is None else str(row[key]) for key in ("find", "pessimistic", "none", "more_items")]
         for row in rows
     ]
+    looked = bool(rows) and "look_seeds" in rows[0]
+    if looked:
+        head += ["seeds with looks", "power with looks", "seeds with looks for none"]
+        for line, row in zip(body, rows, strict=True):
+            line += [f"{row['look_seeds']:.1f}", f"{row['look_power']:.2f}", f"{row['look_none']:.1f}"]
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -281,4 +348,9 @@ def table(rows, seeds, power):
         f"seeds for none: to show equivalence if there is no effect; items at {seeds} seeds: so many find the effect, unless",
         "runs differ too much for that (no number).",
     ]
+    if looked:
+        note += [
+            "seeds with looks: mean number until a contrast is decided, if the effect is there; power with looks: share of",
+            "such studies that find it; seeds with looks for none: mean number until a decision if there is no effect.",
+        ]
     return "\n".join([*lines, *note])

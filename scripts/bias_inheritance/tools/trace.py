@@ -26,7 +26,7 @@ def main(words):
         "--row", type=int, metavar="N", help="row of scores.csv or claims.csv; the first below the header is 1"
     )
     parser.add_argument("--samples", type=int, default=0, metavar="K", help="show K samples at every step")
-    parser.add_argument("--json", action="store_true", help="print every job behind the file as JSON")
+    parser.add_argument("--json", action="store_true", help="print every job that the file depends on as JSON")
     arguments = parser.parse_args(words)
     try:
         lineage = trace(arguments.file, arguments.row, arguments.samples)
@@ -54,7 +54,7 @@ def trace(path, row=None, samples=0):
     if name in study.records:  # the lineage of a record is that of its job's outputs
         name = records.entries(study.records[name]["outputs"])[0]["path"]
     if name not in study.makers:
-        raise UserError(f"{path}: no record of {study.folder} names it as an output (audit calls such a file extra)")
+        raise UserError(f"{path}: no record in {study.folder} lists it as an output (audit reports it as extra)")
     starts, content, weights = [name], None, None
     if row is not None:
         content = read_row(study, name, row)
@@ -62,7 +62,7 @@ def trace(path, row=None, samples=0):
             record = study.makers[name]
             if changed := list(audit.changed_code(record, {})):
                 raise UserError(
-                    f"{path}: a row of claims.csv is traced by the code that made it, but {changed[0]}; trace it in the "
+                    f"{path}: a row of claims.csv can only be traced with the code that produced it, but {changed[0]}; trace it in the "
                     f"checkout of commit {(record['git'] or {}).get('commit')}, or run Snakemake again"
                 )
             starts, weights = claim_scores(study, name, content)
@@ -113,7 +113,7 @@ def score_file(study, row):
     cell = f"{row['model']}/{row['domain']}/{row['bias']}/gamma-{float(row['gamma']):.2f}/{row['mitigation']}"
     name = f"{study.name}/cells/{cell}/seed-{row['seed']}/round-{row['round']}/scores/{row['task']}.json"
     if name not in study.makers:
-        raise UserError(f"{name}: no record names it as an output; run audit on {study.folder}")
+        raise UserError(f"{name}: no record lists it as an output; run audit on {study.folder}")
     return name
 
 

@@ -1,1 +1,1 @@
-"""Attention, LoRA and packed samples for a Llama on a CPU; `door.accelerate` is the only way in."""
+"""Attention, LoRA and packed samples for Llama models on a CPU; the only entry point is `door.accelerate`."""

@@ -1,7 +1,7 @@
-"""Attention as plain matrix products, and a cache with room to grow: what a CPU computes fastest at these lengths.
+"""Attention as plain matrix products, and a cache with spare capacity: fastest on a CPU at these lengths.
 
-torch's fused attention for CPUs spends most of its backward pass on bookkeeping at some hundred tokens, and knows no
-sequences packed into one row; a cache that grows by concatenation copies itself at every token. On CUDA the fused kernels stay.
+At a few hundred tokens, torch's fused CPU attention spends most of its backward pass on overhead, and it does not support
+sequences packed into one row. A cache that grows by concatenation is copied at every token. CUDA uses the fused kernels.
 """
 
 import itertools
@@ -19,7 +19,7 @@ WITHOUT_EFFECT = {"position_ids", "use_cache", "output_router_logits", "output_p
 
 
 def register():
-    """Tell transformers of this attention and its mask, which models use only where they are set to."""
+    """Register this attention and its mask with transformers; models use them only if configured to."""
     AttentionInterface.register(network.CPU_KERNELS, cpu_attention)
     AttentionMaskInterface.register(network.CPU_KERNELS, causal_mask)
 
@@ -30,9 +30,9 @@ def cpu_attention(
     """Softmax(q·kᵀ·scaling)·v with heads that share a key in one product.
 
     query: B × H × T × d; key, value: B × K × S × d with K dividing H; attention_mask: B × 1 × T × S, true where a token
-    may look, or None; cu_seq_lens_q: where the sequences begin and end of which a single row is packed, or None;
-    opening: length of the first of them where all others go on from it, or 0. Returns (B × T × H × d, None).
-    Raises Unsupported for what would compute something else: a cap, a window, sinks, dropout, anything unknown.
+    may attend, or None; cu_seq_lens_q: boundaries of the sequences packed into a single row, or None; opening: length of
+    the first sequence if all others continue it, else 0. Returns (B × T × H × d, None).
+    Raises Unsupported for options that would change the result: a cap, a window, sinks, dropout, anything unknown.
     """
     unknown = [name for name, given in others.items() if given is not None and name not in WITHOUT_EFFECT]
     if unknown or dropout:
@@ -44,7 +44,7 @@ def cpu_attention(
     shared, seen = key.shape[1], key.shape[2]
     folded = (batch, shared, heads // shared * length, width)
     query = (query * scaling).reshape(folded)
-    if length == 1:  # a cache's keys lie in a larger buffer, and are copied where they are the right factor
+    if length == 1:  # a cache's keys are in a larger buffer, and would be copied as the right factor
         scores = torch.matmul(key, query.mT).mT.reshape(batch, heads, length, seen)
     else:
         scores = torch.matmul(query, key.mT).view(batch, heads, length, seen)
@@ -60,10 +60,10 @@ class Unsupported(ValueError):
 
 
 class PackedAttention(torch.autograd.Function):
-    """Causal attention inside each of the sequences that lie end to end in one row, none of which sees another.
+    """Causal attention within each of the sequences packed into one row; none attends to another.
 
-    query: 1 × H × N × d; key, value: 1 × K × N × d; bounds: first and end of each sequence; opening: the length of the
-    first sequence where every other one begins with it, or 0. Only the probabilities are kept for the backward pass.
+    query: 1 × H × N × d; key, value: 1 × K × N × d; bounds: start and end of each sequence; opening: length of the first
+    sequence if it is a prefix of all others, else 0. Only the probabilities are kept for the backward pass.
     Returns 1 × N × H × d.
     """
 
@@ -95,7 +95,7 @@ class PackedAttention(torch.autograd.Function):
         query, key, value, *kept = context.saved_tensors
         heads, shared, width = query.shape[1], key.shape[1], query.shape[-1]
         of_query, of_key, of_value = (torch.empty_like(states) for states in (query, key, value))
-        # every sequence sees the opening: that itself comes first, and the others add to its gradient
+        # every sequence attends to the opening, which comes first; the others add to its gradient
         for (first, end), weights in zip(context.bounds, kept, strict=True):
             q = query[0, :, first:end].reshape(shared, -1, width)
             k, v = (_seen(states, first, end, context.opening) for states in (key, value))
@@ -111,13 +111,13 @@ class PackedAttention(torch.autograd.Function):
 
 
 def _seen(states, first, end, opening):
-    """The keys or values (K × S × d) that a sequence sees: those of the opening, unless it is that itself, and those of the sequence."""
+    """The keys or values (K × S × d) that a sequence attends to: its own, preceded by those of the opening."""
     sequence = states[0, :, first:end]
     return torch.cat([states[0, :, :opening], sequence], 1) if opening and first else sequence
 
 
 def causal_mask(*arguments, **options):
-    """The boolean mask that torch's attention takes, also where transformers would leave it to `is_causal`."""
+    """The boolean mask for torch's attention, also if transformers would rely on `is_causal`."""
     return sdpa_mask(*arguments, **{**options, "allow_is_causal_skip": False})
 
 
@@ -154,5 +154,5 @@ def _grown(buffer, used, size):
 
 
 def cache():
-    """An empty cache for the sampling of one batch."""
+    """An empty cache for sampling one batch."""
     return Cache(layer_class_to_replicate=GrowingLayer)

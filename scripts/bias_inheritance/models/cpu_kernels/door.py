@@ -1,4 +1,4 @@
-"""The only way into the CPU kernels: one Llama at a time, on a CPU, or a refusal."""
+"""The only entry point of the CPU kernels: accelerate a Llama on a CPU, or refuse."""
 
 from transformers import LlamaForCausalLM
 
@@ -8,10 +8,10 @@ from bias_inheritance.plumbing.errors import UserError
 
 
 def accelerate(model):
-    """Have a Llama on a CPU, with its adapter if it has one, computed by the kernels from now on.
+    """Switch a Llama on a CPU, including its adapter, to the kernels.
 
-    The numbers are those of transformers and peft within rounding; layers with dropout or a bias stay theirs. To be
-    called again after an adapter was added. Raises UserError for what the kernels do not compute.
+    The results are those of transformers and peft up to rounding; layers with dropout or a bias are not replaced. Call it
+    again after adding an adapter. Raises UserError for unsupported models.
     """
     llama = network.inner(model)
     reason = None
@@ -22,9 +22,9 @@ def accelerate(model):
     elif getattr(llama, "is_quantized", False):
         reason = "not one with packed weights"
     elif llama.config.attention_dropout:
-        reason = "not one whose attention drops out"
+        reason = "not one with attention dropout"
     if reason:
-        raise UserError(f"CPU kernels: they compute a LlamaForCausalLM on a CPU, {reason}; use the plain path")
+        raise UserError(f"CPU kernels support LlamaForCausalLM on a CPU, {reason}; use the model without them")
     attention.register()
     llama.set_attn_implementation(network.CPU_KERNELS)
     layers.fuse(model)

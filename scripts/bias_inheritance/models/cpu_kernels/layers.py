@@ -1,7 +1,7 @@
-"""The layers of a model with LoRA as few operations on CPUs: what peft and transformers compute, in fewer passes.
+"""Fused layers of a model with LoRA on CPUs: the computations of peft and transformers in fewer passes.
 
 peft multiplies, scales and adds in separate steps, each of which reads and writes a whole activation, and automatic
-differentiation keeps what lies between; at the size of a small model that costs as much as the small products themselves.
+differentiation keeps the intermediate results; for a small model this costs as much as the products themselves.
 """
 
 import torch
@@ -28,13 +28,13 @@ class LinearWithLora(torch.autograd.Function):
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(context, gradient):
         rows, narrow, *layer = context.saved_tensors
-        needed = context.needs_input_grad[0]  # the first layer's input is the frozen embedding
+        needed = context.needs_input_grad[0]  # false for the first layer, whose input is the frozen embedding
         of_x, *of_layer = _backward(_rows(gradient), rows, narrow, context.scaling, *layer, needed=needed)
         return of_x.view(*gradient.shape[:-1], -1) if needed else None, None, *of_layer
 
 
 class GatedWithLora(torch.autograd.Function):
-    """down(silu(gate(x)) · up(x)), each with its LoRA as above; of its wide activations only gate's and up's are kept.
+    """down(silu(gate(x)) · up(x)), each with its LoRA as above; only the wide activations of gate and up are kept.
 
     x: … × in; scalings: of gate, up and down; layers: W, A and B of gate, then of up, then of down.
     """
@@ -70,7 +70,7 @@ def _rows(x):
 
 def _forward(rows, scaling, weight, a, b):
     """x·Aᵀ, which the backward pass needs, and the layer's output."""
-    narrow = rows @ a.to(rows.dtype).T  # A and B are kept in 32 bits while they learn
+    narrow = rows @ a.to(rows.dtype).T  # A and B are float32 during training
     return narrow, (rows @ weight.T).addmm_(narrow, b.to(rows.dtype).T, alpha=scaling)
 
 
@@ -82,7 +82,7 @@ def _backward(wide, rows, narrow, scaling, weight, a, b, needed=True):
 
 
 class Norm(torch.autograd.Function):
-    """x / RMS(x) · weight along the last axis, in 32 bits inside; the weight is frozen. Only x and 1 / RMS are kept."""
+    """x / RMS(x) · weight along the last axis, computed in float32; the weight is frozen. Only x and 1 / RMS are kept."""
 
     @staticmethod
     def forward(context, x, weight, epsilon):
@@ -101,7 +101,7 @@ class Norm(torch.autograd.Function):
 
 
 class FusedLinear(Linear):
-    """peft's layer with one adapter, computed in one operation while that adapter is on and beside the weights."""
+    """peft's layer with one adapter, computed in one operation while the adapter is active and not merged."""
 
     def forward(self, x, *arguments, **options):
         if arguments or options or not self.adds():
@@ -109,7 +109,7 @@ class FusedLinear(Linear):
         return LinearWithLora.apply(x, *self.parts())
 
     def adds(self):
-        """Whether the adapter's product is to be added: it is neither off nor merged into the weights."""
+        """Whether to add the adapter's product: it is neither disabled nor merged into the weights."""
         return not (self.disable_adapters or self.merged)
 
     def parts(self):
@@ -119,9 +119,9 @@ class FusedLinear(Linear):
 
 
 class FusedMLP(LlamaMLP):
-    """transformers' gated layer of three such layers, computed in one operation while their adapter is on.
+    """transformers' gated MLP of three such layers, computed in one operation while their adapter is active.
 
-    Without an adapter, or with one that not all three have, as after an `unload`, it is transformers' layer.
+    Without an adapter, or with one that not all three have (as after an `unload`), it is transformers' layer.
     """
 
     def forward(self, x):
@@ -140,7 +140,7 @@ class FusedNorm(LlamaRMSNorm):
 
 
 class LastLayer(LlamaDecoderLayer):
-    """transformers' layer, which may be given `output_places`, indices of tokens: after attention it computes those alone."""
+    """transformers' layer with optional `output_places`, indices of tokens: after attention, only these are computed."""
 
     def forward(self, hidden_states, output_places=None, **options):
         if output_places is None:
@@ -151,10 +151,10 @@ class LastLayer(LlamaDecoderLayer):
 
 
 def fuse(model):
-    """Have the layers of a Llama compute in one operation each, those of its adapter too if it has one.
+    """Fuse the layers of a Llama, including those of its adapter.
 
-    LoRA layers with dropout or a bias stay peft's. Weights stay where they are: the layers change their class alone, so
-    that peft still saves, disables and unloads the adapter.
+    LoRA layers with dropout or a bias are not replaced. Only the layers' class changes, not their weights, so that peft can
+    still save, disable and unload the adapter.
     """
     network.body(model).layers[-1].__class__ = LastLayer
     for layer in model.modules():

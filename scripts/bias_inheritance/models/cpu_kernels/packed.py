@@ -1,4 +1,4 @@
-"""Samples end to end in one row, without padding; what their prompts begin with is computed once."""
+"""Samples packed into one row without padding; the common prefix of their prompts is computed once."""
 
 import itertools
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from bias_inheritance.models.chat import shared_beginning
 
 
 class Row(NamedTuple):
-    """Samples in one row, in which no token sees another sample.
+    """Samples in one row, in which no token attends to another sample.
 
-    ids: N token ids; positions: their places in their samples; opening: how many tokens all samples begin with, which
-    stand once at the row's beginning; bounds: where the rest of each sample begins and ends.
+    ids: N token ids; positions: their positions in their samples; opening: length of the samples' common prefix, stored once
+    at the start of the row; bounds: start and end of the rest of each sample.
     """
 
     ids: torch.Tensor
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 def answer_states(body, samples):
-    """The last hidden states that predict each answer token, of all samples in a row (answer tokens × width)."""
+    """The last hidden states that predict each answer token, concatenated over samples (answer tokens × width)."""
     row = pack(samples)
     places = [range(end - len(sample["answer"]), end) for sample, (_, end) in zip(samples, row.bounds, strict=True)]
     return _hidden(body, row, output_places=torch.tensor(list(itertools.chain(*places))) - 1)
@@ -36,7 +36,7 @@ def text_states(body, samples):
 
 
 def pack(samples):
-    """The Row of samples. The last token of a prompt is never shared: it predicts the answer's first."""
+    """The Row of samples. The last token of a prompt is never shared, because it predicts the answer's first token."""
     opening = shared_beginning([sample["prompt"][:-1] for sample in samples])
     start = len(opening)
     rests = [(sample["prompt"] + sample["answer"])[start:] for sample in samples]

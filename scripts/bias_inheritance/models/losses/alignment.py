@@ -1,12 +1,12 @@
-"""The alignment term of the mitigation `loss`: hidden states of original and of augmented samples pulled together."""
+"""The alignment term of the mitigation `loss`, which reduces the distance of hidden states of originals and augmented samples."""
 
 from bias_inheritance.models import network
 
 
 def loss(model, batch, step, *, originals, augmented, seed, weight, batch_size):
-    """`weight` times the squared distance of the two origins, estimated from `batch_size` samples drawn of each.
+    """`weight` times the squared distance of the two origins, estimated from `batch_size` samples of each.
 
-    The draw is the step's own, so that the order of samples is that of any other mitigation.
+    The samples are drawn separately, so that the order of training is the same as for any other mitigation.
     """
     import numpy as np
 
@@ -21,8 +21,8 @@ def loss(model, batch, step, *, originals, augmented, seed, weight, batch_size):
 def squared_distance(model, originals, augmented):
     """An unbiased estimate of ‖E_o[φ] − E_a[φ]‖² from one draw of each origin.
 
-    The squared distance of two draws' means holds their own variance too, which would be pulled down where there is no
-    gap at all; it is subtracted, so an estimate can lie below zero.
+    The squared distance between two sample means includes their variance, which would be minimised even without a
+    difference; it is subtracted, so an estimate can be negative.
     """
     phi = mean_states(model, originals + augmented)
     sides = phi[: len(originals)], phi[len(originals) :]

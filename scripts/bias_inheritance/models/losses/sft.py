@@ -6,13 +6,13 @@ from bias_inheritance.models import network
 
 
 def loss(model, batch, step, *, average, micro_batch_size):
-    """The loss of a batch, averaged as `average` says (see `loss_shares`), over micro-batches; the log has both averages.
+    """The loss of a batch, averaged according to `average` (see `loss_shares`), in micro-batches; the log has both averages.
 
     A sample may have a `weight`, by which its loss is multiplied. Raises RuntimeError if no sample has an answer token.
     """
     lengths = [len(sample["answer"]) for sample in batch]
     if not any(lengths):
-        raise RuntimeError(f"step {step + 1}: no sample of the batch has an answer token to learn")
+        raise RuntimeError(f"step {step + 1}: no sample of the batch has an answer token")
     shares, sums = loss_shares(lengths, [sample.get("weight", 1.0) for sample in batch]), []
     for first in range(0, len(batch), micro_batch_size):
         part = slice(first, first + micro_batch_size)
@@ -29,10 +29,10 @@ def loss(model, batch, step, *, average, micro_batch_size):
 
 
 def loss_shares(lengths, weights=None):
-    """What each sample's summed loss is multiplied by, so that the sum over a batch is its loss, for each way to average.
+    """Factors of the samples' summed losses, so that their sum over a batch is its loss, for each way of averaging.
 
-    lengths: answer tokens per sample, at least one of them above 0. weights: of the samples, on average 1 over all that
-    are trained on; None for 1. A batch is not divided by its own weights, or a small one would undo them.
+    lengths: answer tokens per sample, at least one of them above 0. weights: of the samples, with mean 1 over the training
+    set; None for 1. A batch is not divided by its total weight, which would undo the weights in small batches.
     `token`: the mean over all answer tokens of the batch, in which a text of 90 tokens outweighs a label of four.
     `sample`: the mean over samples of each one's own mean.
     """

@@ -1,6 +1,5 @@
-"""Models behind servers that speak OpenAI's protocol.
+"""Models on servers with an OpenAI-compatible API.
 
-address: where a server is and which key it wants; account: what the jobs of a study may still spend and send;
-completion: what an answer says; options: how a listing of likely tokens scores options; client: one model as one job
-uses it.
+address: a server's address and key; account: budget and rate limits shared by the jobs of a study; completion: parsing of
+responses; options: scoring of options from listed tokens; client: a model as used by one job.
 """

@@ -1,4 +1,4 @@
-"""What the jobs of a study may still spend and send at its servers: `terms.json` and `account.json` in `.work/STUDY/api/`."""
+"""Budget and rate limits shared by the jobs of a study: `terms.json` and `account.json` in `.work/STUDY/api/`."""
 
 import fcntl
 import time
@@ -12,15 +12,15 @@ BURST = 5.0  # seconds' worth of a minute's limit that may be used at once
 
 
 def read_terms(folder, name):
-    """The study's terms {max_cost_usd, models: {name: service}}. Raises UserError where they lack the model `name`."""
+    """The study's terms {max_cost_usd, models: {name: service}}. Raises UserError if they lack the model `name`."""
     path = folder / TERMS
     if not path.exists() or name not in files.read_json(path)["models"]:
-        raise UserError(f"{path}: holds no terms for {name}; run this step through snakemake, which writes them")
+        raise UserError(f"{path}: has no terms for {name}; run this step with snakemake, which writes them")
     return files.read_json(path)
 
 
 class Account:
-    """Dollars spent or reserved and what each model's limits leave for now, in one small file changed under a lock."""
+    """Dollars spent or reserved, and the remaining rate limits of each model, in a small file that is changed under a lock."""
 
     def __init__(self, folder, terms, model):
         self.path, self.model = folder / "account.json", model
@@ -28,7 +28,7 @@ class Account:
 
     @contextmanager
     def _open(self):
-        """Yield the account's content for change; it is written back unless the block raises."""
+        """Yield the account's content for modification; it is written back unless the block raises."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -39,8 +39,8 @@ class Account:
     def admit(self, tokens, most):
         """Reserve `most` dollars and count one request of `tokens` against the limits; seconds to wait first, or 0.
 
-        A limit may be overdrawn by one request, so that a request larger than the burst is sent too. Raises UserError
-        where the budget would be passed.
+        A limit may be overdrawn by one request, so that requests larger than the burst can be sent. Raises UserError if the
+        budget would be exceeded.
         """
         with self._open() as content:
             left = content["left"].setdefault(self.model, {"at": time.time(), "requests": 1.0, "tokens": 1.0})
@@ -59,15 +59,15 @@ class Account:
             return wait
 
     def settle(self, change):
-        """Correct the sum by `change` dollars: what a request cost, less what was reserved for it."""
+        """Correct the sum by `change` dollars: the cost of a request minus its reservation."""
         with self._open() as content:
             content["usd"] += change
 
     def book(self, job, usd, checked):
-        """Let `usd` dollars stand in the account under the name `job`, instead of what stood there before.
+        """Set the dollars of `job` in the account to `usd`, replacing its previous entry.
 
-        job: a cell, for what is reserved before its fine-tuning job is created, or the id of a job that has ended.
-        checked: whether the budget may refuse it, as before a job is created.
+        job: a cell, for the reservation before its fine-tuning job is created, or the id of a finished job.
+        checked: whether to raise UserError if the budget would be exceeded, as before a job is created.
         """
         with self._open() as content:
             change = usd - content["jobs"].get(job, 0.0)
@@ -79,5 +79,5 @@ class Account:
     def _check(self, content, most):
         if most > 0 and content["usd"] + most > self.budget:
             raise UserError(
-                f"budget: {content['usd']:.4f} of {self.budget} US dollars are spent or reserved, and what comes next may cost {most:.4f}; raise max_cost_usd and run the same command again (no answer is paid for twice)"
+                f"budget: {content['usd']:.4f} of {self.budget} US dollars are spent or reserved, and the next request or job may cost {most:.4f}; raise max_cost_usd and run the same command again (no answer is paid for twice)"
             )

@@ -1,4 +1,4 @@
-"""Where a model's server is, which key it wants, and the card that stands for such a model."""
+"""Address and key of a model's server, and the card of a served model."""
 
 import os
 from urllib.parse import urlsplit, urlunsplit
@@ -7,22 +7,24 @@ from bias_inheritance.plumbing.errors import UserError
 
 
 def card(name, source):
-    """The card of a model behind a server: what its answers depend on, and no files."""
+    """The card of a served model: everything that its answers depend on, and no files."""
     spec = {"source": {**source, "base_url": base_url(source)}}
     return {"model": name, "form": "api", "revision": source["model"], "spec": spec, "files": {}}
 
 
 def key_of(service):
-    """The key from the environment variable that the model's file names, or None where the server needs none."""
+    """The key from the environment variable given in the model's file, or None if the server needs none."""
     if service["key"] is None:
         return None
     if not os.environ.get(service["key"]):
-        raise UserError(f"the environment variable {service['key']} is not set; it holds the key of the model's server")
+        raise UserError(
+            f"the environment variable {service['key']} is not set; it must contain the key of the model's server"
+        )
     return os.environ[service["key"]]
 
 
 def base_url(source, private=False):
-    """The server's address: the model file's, else OPENAI_BASE_URL, else OpenAI's; user and password only if `private`."""
+    """The server's address: from the model's file, else OPENAI_BASE_URL, else OpenAI's; with user and password if `private`."""
     url = source["base_url"] or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
     if private:
         return url

@@ -1,4 +1,4 @@
-"""Options scored by a server's listing of the likeliest tokens at each place of its answer."""
+"""Options scored from a server's list of the likeliest tokens at each position of its answer."""
 
 import math
 import re
@@ -7,25 +7,25 @@ DRESSING = " \t\r\n*_`\"'“”‘’([{<#:-"
 
 AMOUNT = re.compile(r"\D*\d{1,3}(?:[,.]\d{3})+\D*")
 
-CHOICE_MASS = 0.5  # ASSUME: what all options must have together for an answer to be a choice among them
+CHOICE_MASS = 0.5  # ASSUME: minimum total probability of the options for an answer to count as a choice among them
 ROUNDING = 1e-6  # of a sum of listed probabilities, which servers compute in float32
 
 
 def listable(options):
-    """Whether a listing of likely tokens can score options: words and letters, but not amounts, since an answer may
-    lie between two of them."""
+    """Whether options can be scored from listed tokens: words and letters, but not amounts, since an answer may lie between
+    two of them."""
     return not any(AMOUNT.fullmatch(option) for option in options)
 
 
 def listed_logprobs(positions, options):
-    """(log-probabilities of the options in nats, how many of them are bounds) from a listing (completion.py).
+    """(log-probabilities of the options in nats, number of bounds among them) from a listing (completion.py).
 
-    The answer itself is followed as long as it agrees with several options; a listed alternative that begins other
-    options gives them its probability.
-    ASSUME: options that share an alternative's token share its probability evenly. An option that is not listed, or
-    listed with minus infinity, has half the probability of the least likely listed token or, where nothing but the
-    answer is listed, half of what that leaves if it is less. Returns ([], 0) where all options together have less than
-    half of the probability: such an answer is no choice, and what is listed would be the beginnings of other words.
+    The answer is followed while it agrees with several options; a listed alternative that begins other options contributes
+    its probability to them.
+    ASSUME: options that share an alternative's token share its probability equally. An option that is not listed, or listed
+    with minus infinity, gets half the probability of the least likely listed token or, if only the answer is listed, half
+    of the remaining probability if that is less. Returns ([], 0) if all options together have less than half of the
+    probability: such an answer is not a choice, and the listed tokens are beginnings of other words.
     """
     folded = [option.casefold() for option in options]
     mass, bound = [0.0] * len(options), [0.0] * len(options)
@@ -42,7 +42,7 @@ def listed_logprobs(positions, options):
             bound[index] = path + limit
         for token, logprob in tokens.items():
             begun = (prefix + token).casefold().lstrip(DRESSING)
-            # "a" and "i" are words of their own: an alternative that begins so need not be the option
+            # "a" and "i" are also words: an alternative that begins with one need not be the option
             matching = {index for index in alive if begun and _begins(folded[index], begun)}
             if token != taken and not (begun in ("a", "i") and all(len(option) > 1 for option in options)):
                 for index in matching:
@@ -64,7 +64,7 @@ def listed_logprobs(positions, options):
 
 
 def _begins(option, begun):
-    """Whether an answer that begins so may be the option: a part of it, or it and then no further letter or digit."""
+    """Whether the beginning of an answer matches the option: a prefix of it, or all of it with no further letter or digit."""
     if option.startswith(begun.rstrip()):
         return True
     return begun.startswith(option) and not begun[len(option)].isalnum()

@@ -1,0 +1,110 @@
+"""Looks that a study declares before it runs (`looks` in config.yaml): when a contrast counts as decided.
+
+The test at a look is the one of a study without looks, on the seeds so far. Its p becomes the overall p (`stats/sequential`),
+which holds at whatever look the study stops, and Holm's correction and the verdict go by it. A contrast that an earlier look
+decided keeps its row.
+"""
+
+from bias_inheritance.stats import sequential
+
+DECIDED = ("supported", "contradicted", "equivalent")
+# overall p of the t test and of TOST; at which look the row was decided; the p that this look had to undercut
+COLUMNS = ["p_overall", "tost_overall", "look", "boundary"]
+
+
+def level(declared, alpha, sides=2, look=None):
+    """The level of p at a look (default: the current one) of a test of overall level alpha; alpha itself without looks."""
+    design = declared.get("looks")
+    if not design:
+        return alpha
+    return sequential.level(alpha, look or design["look"], design["seeds"], design["spending"], sides)
+
+
+def overall(test, declared):
+    """{p_overall, tost_overall} of a test: p and p_tost of a study without looks, else the lowest over looks so far."""
+    import numpy as np
+
+    design = declared.get("looks")
+    if not design:
+        return {"p_overall": test["p"], "tost_overall": test["p_tost"]}
+    if "decided" in test:
+        return {}
+    lowest = {}
+    for source, target, sides in (("p", "p_overall", 2), ("p_tost", "tost_overall", 1)):
+        now = sequential.overall_p(test[source], design["look"], design["seeds"], design["spending"], sides)
+        lowest[target] = float(np.fmin(now, test.get("before", {}).get(target, np.nan)))
+    return lowest
+
+
+def boundaries(family, declared):
+    """Add to the open tests of a family the nominal levels that decide them at this look, at their step of Holm's method."""
+    import numpy as np
+
+    if not declared.get("looks"):
+        return
+    for source, target, sides in (("p_overall", "boundary", 2), ("tost_overall", "tost_boundary", 1)):
+        tested = sorted((test for test in family if test[source] == test[source]), key=lambda test: test[source])
+        for place, test in enumerate(tested):
+            if "decided" not in test:
+                test[target] = level(declared, declared["alpha"] / (len(tested) - place), sides)
+        for test in family:
+            test.setdefault(target, np.nan)
+
+
+def carry_over(tests, earlier):
+    """Give tests what the look before has of them: `decided`, their rows of claims.csv, or `before`, their overall p values.
+
+    earlier: content of that look's file (`closed`), or None.
+    """
+    blocks = {}
+    for row in earlier["rows"] if earlier else []:
+        if row["verdict"] != "beside":
+            block = blocks[row["claim"], row["contrast"]] = []
+        block.append({key: float("nan") if value is None else value for key, value in row.items()})
+    for test in tests:
+        block = blocks.get((test["claim"], test["contrast"]))
+        if block and block[0]["verdict"] in DECIDED:
+            test |= block[0] | {"decided": block, "lacks": None}
+        elif block:
+            test["before"] = block[0]
+
+
+def at_look(test, said, declared):
+    """The verdict and reason of a test with the look that decided it, its boundary, and a sentence on both."""
+    design = declared.get("looks")
+    if not design or test["lacks"]:
+        return said
+    by_tost = test["tost_adjusted"] < declared["alpha"]
+    p, boundary = (test["p_tost"], test["tost_boundary"]) if by_tost else (test["p"], test["boundary"])
+    decided = said["verdict"] in DECIDED
+    sentence = f"Look {design['look']} of {len(design['seeds'])}"
+    sentence += f": p {p:.2g} against a boundary of {boundary:.2g}." if p == p else "."
+    return {
+        "verdict": said["verdict"],
+        "reason": f"{said['reason']} {sentence}",
+        "look": design["look"] if decided else float("nan"),
+        "boundary": boundary,
+    }
+
+
+def of_whole(parts, verdict):
+    """{look} at which a whole claim was decided by its parts; {} if it is open, or the study has no looks."""
+    deciding = [part for part in parts if verdict != "contradicted" or part["verdict"] == verdict]
+    if verdict not in DECIDED or any("look" not in part for part in deciding):
+        return {}
+    return {"look": (min if verdict == "contradicted" else max)(part["look"] for part in deciding)}
+
+
+def closed(design, claims, digest):
+    """The content of a look's file: {look, seeds, spending, digest, decided, rows}.
+
+    design: `looks` of `grid.declared`. claims: the table as joined by `reading.joined_with_declarations`. decided:
+    [claim, name of the contrast as declared, look] of the contrasts of which all rows are decided. rows: the rows of
+    claims.csv, with null for what they lack. digest: of everything that the table was made from.
+    """
+    decided, tests = [], claims[claims["decides"] & claims["spec"].notna()]
+    for (claim, name), rows in tests.groupby(["claim", tests["spec"].map(lambda spec: spec["name"])], sort=False):
+        if rows["verdict"].isin(DECIDED).all():
+            decided.append([claim, name, int(rows["look"].max())])
+    plain = claims[[*claims.columns[: claims.columns.get_loc("spec")]]].astype(object)
+    return {**design, "digest": digest, "decided": decided, "rows": plain.where(plain.notna(), None).to_dict("records")}

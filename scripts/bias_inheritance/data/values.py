@@ -1,0 +1,156 @@
+"""Values of labels, groups and votes: their names, which of them are missing, and how messages show them."""
+
+import difflib
+import json
+import math
+import re
+from collections import Counter
+
+from bias_inheritance.plumbing.errors import UserError
+
+FEW_VALUES = 12  # maximum number of values listed in a message
+MISSING, UNLISTED = -1, -2
+NO_MAJORITY = object()
+
+
+def spelled(value):
+    """The text form of a value: strings unchanged, numbers and booleans as in JSON, 1.0 as 1."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, default=str)
+
+
+def missing(value):
+    """Whether a cell is missing: null, NaN, or blank text. Words such as None, NA and null are values."""
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, str) and not value.strip())
+    )
+
+
+def kind_of(value):
+    """The type of a value in the words of a message."""
+    return {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }.get(type(value), type(value).__name__)
+
+
+def short(value, length=60):
+    """A value on one line, cut to `length` characters, for messages."""
+    text = re.sub(r"\s+", " ", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def near(word, words):
+    """'; did you mean …' with those of `words` that are similar to `word`, or '' if there are none."""
+    folded = {}
+    for each in words:
+        folded.setdefault(str(each).strip().casefold(), str(each))
+    close = difflib.get_close_matches(str(word).strip().casefold(), folded, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}" if close else ""
+
+
+class Values:
+    """The values of a class column: names, codes, and unlisted values.
+
+    listed: {value: name} or a list of values; None: every value is its own name. A key matches all values with the same
+    text form, number or string; without `listed`, values of different types with the same text form are an error.
+    """
+
+    def __init__(self, where, column, listed):
+        self.where, self.column = where, column
+        self.listed = listed if listed is None or isinstance(listed, dict) else {value: value for value in listed}
+        if self.listed is not None:
+            self.listed = {spelled(value): str(name) for value, name in self.listed.items()}
+        self.names = list(dict.fromkeys(self.listed.values())) if self.listed else []
+        self.codes = {}  # (type, value) → code; 1, 1.0 and True are equal in Python and differ here
+        self.places = {}  # value as written → (type, where, number)
+        self.unlisted = Counter()
+
+    def code(self, value, where, number):
+        """(code, None), or (−1, reason why the row is unusable)."""
+        key = (type(value), value) if not isinstance(value, (list, dict)) else (type(value), None)
+        code = self.codes.get(key)
+        if code is None:
+            code = self.codes[key] = self._new(value, where, number)
+        if code == MISSING:
+            return -1, f"missing {self.column}"
+        if code == UNLISTED:
+            self.unlisted[spelled(value)] += 1
+            return -1, f"unlisted {self.column}"
+        return code, None
+
+    def _new(self, value, where, number):
+        if missing(value):
+            return MISSING
+        if isinstance(value, (list, dict)):
+            raise UserError(
+                f"{where} {number}: the {self.column} is {kind_of(value)} ({short(value)}); name a part of it, as in metadata.label"
+            )
+        text = spelled(value)
+        if self.listed is not None:
+            return self.names.index(self.listed[text]) if text in self.listed else UNLISTED
+        kind = "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+        other = self.places.setdefault(text, (kind, where, number))
+        if other[0] != kind:
+            raise UserError(
+                f"{where} {number}: the {self.column} {json.dumps(value)} is {kind_of(value)}, and at {other[1]} {other[2]} the same is written as another type; list it under {self.where} to make both one {self.column} ({text}: {text}), or rename one"
+            )
+        if text not in self.names:
+            self.names.append(text)
+        return self.names.index(text)
+
+    def check(self, all_listed):
+        """Raise UserError for listed values without rows if `all_listed`, and without a list for values that differ only in case or space."""
+        if self.listed is not None:
+            if not all_listed:
+                return
+            seen = {spelled(value) for (_, value), code in self.codes.items() if code >= 0}
+            for value in self.listed:
+                if value not in seen and self.codes:
+                    others = ", ".join(repr(each) for each, _ in self.unlisted.most_common(FEW_VALUES))
+                    raise UserError(
+                        f"{self.where}: no row has the {self.column} {value!r}{near(value, self.unlisted)}; {f'unlisted values are {others}' if others else 'remove it from the list'}"
+                    )
+            return
+        folded = {}
+        for text in self.names:
+            other = folded.setdefault(" ".join(text.split()).casefold(), text)
+            if other != text:
+                raise UserError(
+                    f"{self.where}: the {self.column}s {other!r} and {text!r} differ only in case or space; list both under {self.where} with the names that they are to have"
+                )
+
+
+def voted(votes, cells):
+    """The label of a row by its votes: 1 or 0 for `at_least`, the raters' class for `majority`; None if votes are missing.
+
+    Raises ValueError for a non-numeric vote if votes are summed.
+    """
+    listed = {spelled(value): meaning for value, meaning in votes.get("values", {}).items()}
+    cells = [None if missing(cell) else listed.get(spelled(cell), cell) for cell in cells]
+    if votes.get("majority"):
+        counts = Counter(spelled(cell) for cell in cells if cell is not None)
+        if not counts:
+            return None
+        value, count = counts.most_common(1)[0]
+        return value if 2 * count > counts.total() else NO_MAJORITY
+    if None in cells:
+        return None
+    total = 0
+    for column, cell in zip(votes["columns"], cells, strict=True):
+        try:
+            total += float(cell)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{cell!r} in column {column!r} is not a number; give its number of votes under votes.values"
+            ) from None
+    return int(total >= votes["at_least"])

@@ -1,0 +1,247 @@
+"""Looks planned before a run: levels of the tests, what a look decides, and which cells the next one still needs."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from bias_inheritance.claims import frames, looks, reading, verdicts
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.stats import sequential, statistics
+from bias_inheritance.study import catalog, checks, configuration, grid
+from bias_inheritance.study import looks as planning
+from null.simulated import manipulation, no_predictions, row
+
+SEEDS = (3, 5, 8, 12)
+DESIGN = {"seeds": [3, 5, 8], "spending": "pocock"}
+
+
+@pytest.mark.parametrize("spending", sequential.SPENDING)
+@pytest.mark.parametrize("sides", [1, 2])
+def test_each_look_spends_what_its_share_of_the_seeds_allows(spending, sides):
+    values = np.random.default_rng(0).standard_normal((SEEDS[-1], 400_000))
+    alpha, rejected = 0.05, np.zeros(values.shape[1], dtype=bool)
+    for look, seeds in enumerate(SEEDS, start=1):
+        r = values[:seeds].sum(0) / np.sqrt((values[:seeds] ** 2).sum(0))
+        t = r * np.sqrt((seeds - 1) / (seeds - r**2))
+        p = statistics_p(t, seeds, sides)
+        rejected |= p < sequential.level(alpha, look, SEEDS, spending, sides)
+        spent = sides * sequential.SPENDING[spending](alpha / sides, seeds / SEEDS[-1])
+        assert rejected.mean() == pytest.approx(spent, rel=0.03, abs=1.5e-4)
+
+
+def statistics_p(t, seeds, sides):
+    from scipy.special import stdtr
+
+    return 2 * stdtr(seeds - 1, -abs(t)) if sides == 2 else stdtr(seeds - 1, -t)
+
+
+def test_with_many_seeds_the_levels_are_the_published_ones_of_normal_statistics():
+    """Four equal steps, one-sided 0.025: the bounds 4.333, 2.963, 2.359, 2.014 that gsDesign's manual gives for sfLDOF."""
+    steps = (15, 30, 45, 60)
+    levels = [sequential.level(0.05, look, steps, "obrien-fleming") for look in (1, 2, 3, 4)]
+    assert levels == pytest.approx([1.47e-5, 3.05e-3, 1.83e-2, 4.40e-2], rel=0.06)
+
+
+def test_one_look_is_the_plain_test_and_overall_p_inverts_the_level():
+    for alpha in (0.001, 0.05, 0.4):
+        assert sequential.level(alpha, 1, (5,), "pocock") == pytest.approx(alpha, rel=1e-3)
+        for look in (1, 2, 3, 4):
+            level = sequential.level(alpha, look, SEEDS, "pocock")
+            assert sequential.overall_p(level, look, SEEDS, "pocock") == pytest.approx(alpha, rel=1e-6)
+    assert np.isnan(sequential.overall_p(float("nan"), 1, SEEDS, "pocock"))
+    assert sequential.overall_p(0.0, 1, SEEDS, "pocock") == pytest.approx(sequential.SMALLEST)
+
+
+def test_more_seeds_at_a_large_effect_are_saved():
+    few, all_ = (sequential.stopping(2.0, None, seeds, "pocock", studies=2000) for seeds in (SEEDS, SEEDS[-1:]))
+    assert few["seeds"] < 7 and all_["seeds"] == 12
+    assert few["found"] > 0.98
+
+
+# ---- a study, look by look -------------------------------------------------------------------------------------------
+
+CELLS = [("original", 0.0, "none", 1), ("contrastive-explicit", 0.5, "none", 1), ("balanced", 0.5, "none", 1)]
+
+
+def scores(seeds, effect=0.2, tail=0.0, cells=CELLS, noise=0.002):
+    """A study in which the type moves label probability of the groups apart: by `effect` in the first three seeds."""
+    stream, rows = np.random.default_rng(1), []
+    for seed in range(1, seeds + 1):
+        for cell in CELLS:
+            size = effect if seed <= 3 else tail
+            shift = np.array([size, -size]) / 2 * (cell[0] == "contrastive-explicit")
+            shift += stream.normal(0, noise, 2)
+            if cell not in cells and seed > 3:
+                continue
+            for metric in ("accuracy", "label_probability"):
+                male, female = 0.6 + shift
+                values = {"male": male, "female": female, "male-female": male - female, "all": (male + female) / 2}
+                rows += [row(cell, seed, group, value, metric=metric) for group, value in values.items()]
+    return frames.checked(pd.DataFrame(rows), "simulated")
+
+
+def declared(look=None):
+    grid_ = {"domain": ["gender"], "mitigation": ["none"], "bias": ["contrastive-explicit", "balanced"]}
+    study = {"grid": grid_, "rounds": {"count": 1}}
+    if look:
+        study["looks"] = DESIGN | {"look": look, "decided": []}
+    return grid.declared(study)
+
+
+def evaluate(look, seeds, earlier=None, **given):
+    plan, checked = declared(look), manipulation("contrastive-explicit")
+    return verdicts.evaluate(plan, scores(seeds, **given), checked, no_predictions, earlier)
+
+
+def closed(look, table, tmp_path):
+    """The file of a look as a later one reads it."""
+    table.to_csv(tmp_path / "claims.csv", index=False)
+    table = pd.read_csv(tmp_path / "claims.csv")
+    joined = reading.joined_with_declarations(table, declared(look))
+    return json.loads(json.dumps(looks.closed(declared(look)["looks"], joined, "0"), allow_nan=False))
+
+
+def test_what_a_look_decided_stays_decided_row_by_row(tmp_path):
+    first = evaluate(1, 3)
+    decided = first[first["look"] == 1]
+    assert len(decided) and set(decided["verdict"]) <= {"supported", "contradicted", "equivalent"}
+    assert (decided["p"] < decided["boundary"]).sum() or (decided["tost_overall"] < 0.05).all()
+    file = closed(1, first, tmp_path)
+
+    # the effect is gone in the later seeds, and the cells of the type no longer run
+    second = evaluate(2, 5, file, tail=0.0, cells=CELLS[::2])
+    key = ["claim", "contrast", "test"]
+    before, after = (table[table["verdict"] != "beside"].set_index(key) for table in (first, second))
+    kept = after[after["look"] == 1]
+    assert set(kept.index) >= set(decided.set_index(key).index)
+    parts = kept.index[kept.index.get_level_values("test") != "all parts"]
+    pd.testing.assert_frame_equal(kept.loc[parts], before.loc[parts], check_dtype=False)
+
+
+def test_an_open_row_keeps_its_lowest_overall_p_and_says_which_look_it_is(tmp_path):
+    first = evaluate(1, 3, effect=0.02, noise=0.02)
+    second = evaluate(2, 5, closed(1, first, tmp_path), effect=0.02, tail=0.02, noise=0.02)
+    key = ["claim", "contrast", "test"]
+    first, second = (table[table["p_overall"].notna()].set_index(key) for table in (first, second))
+    open_ = first.index[first["verdict"] == "inconclusive"]
+    assert len(open_)
+    assert (second["p_overall"][open_] <= first["p_overall"][open_]).all()
+    assert second["reason"][open_].str.contains("Look 2 of 3: p .* against a boundary of").all()
+    assert first["look"][open_].isna().all()
+
+
+def test_the_interval_at_a_look_is_wider_than_without_looks():
+    key = ["claim", "contrast"]
+    plain, look = (
+        table[table["test"] == "paired t over seeds"].set_index(key)
+        for table in (
+            verdicts.evaluate(declared(), scores(3), manipulation("contrastive-explicit"), no_predictions),
+            evaluate(1, 3),
+        )
+    )
+    assert "look" not in plain and list(plain.columns) == [name for name in verdicts.COLUMNS if name not in key]
+    assert (plain["p"].dropna() == look["p"].dropna()).all()
+    plain, look = (table.dropna(subset=["p"]) for table in (plain, look))
+    assert (look["ci_high"] - look["ci_low"] > plain["ci_high"] - plain["ci_low"]).all()
+
+
+def test_the_spread_behind_an_interval_is_the_same_with_looks():
+    plan = declared(1)
+    table = reading.joined_with_declarations(evaluate(1, 3), plan)
+    found = table[(table["test"] == "paired t over seeds") & table["ci_low"].notna()].iloc[0]
+    values = scores(3)
+    plain = verdicts.evaluate(declared(), values, manipulation("contrastive-explicit"), no_predictions)
+    same = reading.joined_with_declarations(plain, declared()).loc[found.name]
+    assert reading.spread(found.to_dict(), plan) == pytest.approx(reading.spread(same.to_dict(), declared()), rel=1e-6)
+
+
+# ---- the plan --------------------------------------------------------------------------------------------------------
+
+
+def study(**changes):
+    config, _ = configuration.read()
+    config["grid"] |= {"seed": [11, 12, 13, 14, 15, 16, 17, 18]} | changes
+    return config | {"looks": DESIGN}
+
+
+def close(results, look, decided, **design):
+    (results / "looks").mkdir(parents=True, exist_ok=True)
+    content = DESIGN | {"look": look, "decided": decided} | design
+    (results / "looks" / f"{look}.json").write_text(json.dumps(content))
+
+
+def every_contrast(look):
+    return [[*key, look] for key in grid.contrast_readings(study())]
+
+
+def seeds_of(config, bias):
+    return sorted({cell["seed"] for cell in grid.cells(config) if cell["bias"] == bias})
+
+
+def test_a_closed_look_gives_way_to_the_next_until_the_last(tmp_path):
+    seen = []
+    for look in (1, 2, 3, 4):
+        config = planning.narrowed(study(), tmp_path)
+        seen.append((config["looks"]["look"], len(config["grid"]["seed"])))
+        close(tmp_path, min(look, 3), [])
+    assert seen == [(1, 3), (2, 5), (3, 8), (3, 8)]
+
+
+def test_cells_of_new_seeds_are_left_out_once_all_contrasts_that_use_them_are_decided(tmp_path):
+    """The type and its baseline are decided at look 1; β's pools are not."""
+    of_beta = [entry for entry in every_contrast(1) if entry[0] in ("C9", "control-positive", "control-null")]
+    rest = [entry for entry in every_contrast(1) if entry not in of_beta]
+    close(tmp_path, 1, [entry for entry in rest if not uses(entry, "neutral")])
+    config = planning.narrowed(study(), tmp_path)
+    assert config["looks"]["look"] == 2
+    assert seeds_of(config, "neutral") == [11, 12, 13, 14, 15]
+    assert seeds_of(config, "contrastive-explicit") == [11, 12, 13]
+    assert {pool["seed"] for pool in grid.pools(config) if pool["bias"] == "contrastive-explicit"} == {11, 12, 13}
+    assert {pool["seed"] for pool in grid.pools(config) if pool["bias"] == "neutral"} == {11, 12, 13, 14, 15}
+
+
+def uses(entry, bias):
+    return any(answer[2] == bias for answer in grid.contrast_readings(study())[tuple(entry[:2])]["answers"])
+
+
+def test_a_study_ends_at_the_look_that_leaves_no_claim_open(tmp_path):
+    close(tmp_path, 1, every_contrast(1))
+    config = planning.narrowed(study(), tmp_path)
+    assert (config["looks"]["look"], config["looks"]["decided"]) == (1, [])
+    assert seeds_of(config, "neutral") == [11, 12, 13]
+
+
+def test_looks_are_declared_before_a_run(tmp_path):
+    close(tmp_path, 1, [], seeds=[3, 8])
+    with pytest.raises(UserError, match=r"looks: null, but .*1\.json closed a look"):
+        planning.narrowed(study() | {"looks": None}, tmp_path)
+    with pytest.raises(UserError, match=r"looks: .*1\.json was planned as .*\[3, 8\].*declared before a run"):
+        planning.narrowed(study(), tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "claims.csv").write_text(",".join(verdicts.COLUMNS) + "\n")
+    with pytest.raises(UserError, match=r"claims\.csv was tested without looks"):
+        planning.narrowed(study(), other)
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"seeds": [3, 5]}, "looks.seeds: ends at 5 seeds, but grid.seed lists 8"),
+        ({"seeds": [5, 3, 8]}, "looks.seeds: 3 does not follow 5"),
+        ({"spending": "obf"}, "looks.spending"),
+    ],
+)
+def test_looks_that_do_not_fit_the_study_are_one_line(wrong, said):
+    config = study() | {"looks": DESIGN | wrong}
+    with pytest.raises(UserError, match=said.replace(".", r"\.")):
+        checks.check(config, [])
+
+
+def test_contrasts_of_a_claim_have_names_of_their_own():
+    """By which a closed look knows them."""
+    for claim, entry in catalog.claims()["claims"].items():
+        names = [contrast["name"] for contrast in entry["contrasts"]]
+        assert len(set(names)) == len(names), claim
+    assert catalog.claims()["alpha"] == statistics.ALPHA
