@@ -36,13 +36,11 @@ def _cgroup_limits_mb():
 
 
 def _slurm_limits_mb():
-    """What a SLURM allocation grants this node, which not every cluster enforces by control groups."""
-    granted = {name: os.environ.get(f"SLURM_{name}", "") for name in ("MEM_PER_NODE", "MEM_PER_CPU", "CPUS_ON_NODE")}
-    number = {name: int(text) for name, text in granted.items() if text.isdigit() and int(text)}
-    per_cpu = (
-        number["MEM_PER_CPU"] * number["CPUS_ON_NODE"] if {"MEM_PER_CPU", "CPUS_ON_NODE"} <= number.keys() else None
+    """What a SLURM allocation grants this node, which not every cluster enforces by control groups; 0 stands for all."""
+    per_node, per_cpu, cpus = (
+        int(os.environ.get(f"SLURM_{name}") or 0) for name in ("MEM_PER_NODE", "MEM_PER_CPU", "CPUS_ON_NODE")
     )
-    return [limit for limit in (number.get("MEM_PER_NODE"), per_cpu) if limit]
+    return [limit for limit in (per_node, per_cpu * cpus) if limit]
 
 
 def memory_of_jobs_mb():
