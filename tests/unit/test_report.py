@@ -387,16 +387,16 @@ def test_an_arxiv_number_becomes_a_link_and_the_rest_is_escaped():
     )
 
 
-# What the pools announced, and what a cell is good for afterwards
+# Predictions before training, and commands that export a cell
 
 
-def test_what_was_foreseen_stands_beside_what_came(study):
+def test_predictions_are_shown_with_the_measured_shift(study):
     folder, _, page = study
     rows = pd.read_csv(folder / "foresight.csv")
     (over_pools,) = rows[(rows["seed"] == "all") & (rows["outcome"] == "model_association")].to_dict("records")
     assert over_pools["rho"] > 0.5 and over_pools["n_pools"] >= 4  # the simulated models inherit in proportion
     said = text_of(page, "why")
-    assert "Before training: can the shift be foreseen?" in said
+    assert "Can the shift be predicted before training?" in said
     assert words.number(over_pools["rho"]) in said and "model association" in said
 
 
