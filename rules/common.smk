@@ -441,6 +441,17 @@ def model_leaves(name, *keys):
     return {"name": name, **leaves("model", name, keys)}
 
 
+def student_leaves(student, keys):
+    """The leaves of a model's file that the report shows; of a student with another writer, that writer's generation settings."""
+    model, writer = (
+        leaves("model", name, keys) for name in (grid.model_of(student), grid.writer_of(student))
+    )
+    if model == writer:
+        return model
+    title = f"{model['title']}, texts by {writer['title']}"
+    return {**model, "title": title, "generation": writer["generation"]}
+
+
 @with_signature
 def adapter_before(wildcards):
     """The adapter of the previous round; none in round 1."""

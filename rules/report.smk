@@ -28,17 +28,6 @@ SAID = {
 }
 
 
-def said_of_model(student):
-    """The leaves of a model's file that the report shows; of a student with another writer, that writer's decoding."""
-    model, writer = (
-        leaves("model", name, SAID["model"]) for name in (grid.model_of(student), grid.writer_of(student))
-    )
-    if model == writer:
-        return model
-    title = f"{model['title']}, texts by {writer['title']}"
-    return {**model, "title": title, "generation": writer["generation"]}
-
-
 rule write_config:
     output:
         resolved=f"{RESULTS}/config.yaml",
@@ -111,7 +100,7 @@ rule report:
                     axis: {name: leaves(axis, name, keys) for name in GRID[axis]}
                     for axis, keys in SAID.items()
                 }
-                | {"model": {name: said_of_model(name) for name in [*MODELS, *STUDENTS]}},
+                | {"model": {name: student_leaves(name, SAID["model"]) for name in [*MODELS, *STUDENTS]}},
             }
         ),
     shell:
