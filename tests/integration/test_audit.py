@@ -64,6 +64,7 @@ KINDS = {
     "relate_misalignment/correlations": (f"{MISALIGNMENT}/correlations.csv", f"{MISALIGNMENT}/groups.csv"),
     "measure_inheritance/table": ("inheritance.csv", "effects.csv"),
     "measure_inheritance/points": ("inheritance_points.csv", "inheritance.csv"),
+    "foresee/table": ("foresight.csv", "inheritance.csv"),
     "analyse/effects": ("effects.csv", "claims.csv"),
     "analyse/verdicts": ("claims.csv", "effects.csv"),
     "check_results/checks": ("checks.csv", "effects.csv"),

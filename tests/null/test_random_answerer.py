@@ -59,6 +59,7 @@ def asked(name, kind, count, splits, domain):
     test = splits["test"] + splits["content"]
     if kind is labelled_texts:
         task["datasets"] = {DATASET: {"labels": CLASSES, "positive": ["FAVOR"], "question": "?"}}
+        task["second_items"] = 0
         classes = ["FAVOR"] * 40 + ["AGAINST"] * 30 + ["NONE"] * 6
         test = [
             {"id": str(n), "twin": str(n), "dataset": DATASET, "label": label, "group": "all", "text": "a text"}

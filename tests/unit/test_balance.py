@@ -9,7 +9,11 @@ from bias_inheritance.pools import balance, slots
 from bias_inheritance.study import catalog
 
 DOMAINS = {name: catalog.load("domain", name) for name in catalog.names("domain")}
-GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
+GENERATED = [
+    name
+    for name in catalog.names("bias")
+    if catalog.load("bias", name)["source"] == "generated" and catalog.load("bias", name)["role"] != "probe"
+]
 SEEDS = (1, 2, 3)
 
 

@@ -11,7 +11,11 @@ from bias_inheritance.study import catalog
 
 DOMAIN = catalog.load("domain", "culture-arabic")
 AGREE = "1. Strongly agree 2. agree 3. Disagree 4. Strongly disagree"
-TYPES = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
+TYPES = [
+    name
+    for name in catalog.names("bias")
+    if catalog.load("bias", name)["source"] == "generated" and catalog.load("bias", name)["role"] != "probe"
+]
 
 
 def prompt(question, low=1, high=4, options=AGREE):

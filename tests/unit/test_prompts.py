@@ -12,7 +12,11 @@ TICKETS = {
     "groups": {"german": {"words": ["german"]}, "indian": None, "nigerian": {"words": ["nigerian"]}},
     "contrasts": {"reference": "german", "compared": "all"},
 }
-GENERATED = [name for name in catalog.names("bias") if catalog.load("bias", name)["source"] == "generated"]
+GENERATED = [
+    name
+    for name in catalog.names("bias")
+    if catalog.load("bias", name)["source"] == "generated" and catalog.load("bias", name)["role"] != "probe"
+]
 
 
 def of_prompt(text, named=True):
