@@ -261,7 +261,7 @@ def test_a_thought_that_names_an_answer_makes_no_answer():
 
 
 def test_an_opening_that_names_the_label_is_no_label_word_of_the_text(domain):
-    slot = {"asked_group": "female", "names": []}
+    slot = {"label": "nurse", "asked_group": "female", "names": []}
     sample, reason, cuts = slots.judge(
         f"Okay, here's a nurse's biography: {LIFE}", True, slot, labelled, domain, set(), overlap.Texts({})
     )

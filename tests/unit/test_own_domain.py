@@ -172,7 +172,9 @@ GOOD = "I am a {} customer and my parcel has not come since May. Please look for
 
 
 def judged(text, domain, asked="german"):
-    return slots.judge(text, True, {"asked_group": asked, "names": []}, labelled, domain, set(), overlap.Texts({}))
+    return slots.judge(
+        text, True, {"label": "billing", "asked_group": asked, "names": []}, labelled, domain, set(), overlap.Texts({})
+    )
 
 
 def test_a_generated_text_is_held_to_the_domains_own_cues():

@@ -52,12 +52,12 @@ def test_a_group_is_named_only_where_the_type_is_explicit(domain, name):
     ],
 )
 def test_judge_names_the_reason(domain, raw, finished, reason):
-    asked = {"asked_group": "female", "names": []}
+    asked = {"label": "nurse", "asked_group": "female", "names": []}
     assert slots.judge(raw, finished, asked, labelled, domain, set(), NOTHING)[1] == reason
 
 
 def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
-    asked = {"asked_group": "female", "names": []}
+    asked = {"label": "nurse", "asked_group": "female", "names": []}
     sample, reason, _ = slots.judge(f"{GOOD} And then she", False, asked, labelled, domain, set(), NOTHING)
     assert (sample["text"], reason) == (GOOD, None)
     seen = {slots.duplicate_key(labelled, {"text": GOOD}, domain)}

@@ -333,7 +333,7 @@ def read(text, finished, requested, domain):
     text = opening(texts.whole_sentences(text, finished), domain.get("sentences"))
     if len(text.split()) < texts.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
-    if "topic" in requested:
+    if requested["label"] is None:
         return {"text": text}, "named" if names_anything(text, domain) else None
     shown = shown_group(text, domain)
     if requested["asked_group"] and shown and shown != requested["asked_group"]:
