@@ -121,7 +121,7 @@ def _balanced(path, rows, sizes):
         kind, most = kinds.most_common(1)[0]
         if most - fewest > 1 + missing:
             raise UserError(
-                f"{path}: has {most} samples of {' and '.join(kind)} but {fewest} of another kind, with {missing} failed slots; run again with --forcerun mix"
+                f"{path}: has {most} samples of {' and '.join(kind)} but {fewest} of another kind, with {missing} failed slots; run again with --forcerun finetune"
             )
     return failed
 
