@@ -54,7 +54,7 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False):
     paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
     for path, rows in zip(paths["trains"], trains, strict=True):
         files.write_jsonl(path, rows)
-    settings = {"asked": ASKED, "originals": {"d": 10}, "even": EVEN, "accumulated": accumulated}
+    settings = {"posed": ASKED, "originals": {"d": 10}, "even": EVEN, "accumulated": accumulated}
     check_results(**paths, checks=folder / "checks.csv", cells=cells, tasks=[TASKS] * len(cells), **settings)
     with open(folder / "checks.csv", newline="") as file:
         return list(csv.DictReader(file))

@@ -177,7 +177,7 @@ def foreseen(facts, foresight):
     of = {"Of": lambda row: facts.placed("All pools", row)}
     rho = {"Correlation": "rho", "95% interval": "interval", "Seeds": "n_seeds", "Pools": "n_pools"}
     caption = "Spearman's correlation over pools, seed by seed, between predictions from their texts and the measured shift of the models trained on them; the t interval over seeds applies to these pools only. Association: of label and group in the mix. Direction: projection of the mean embedding on the direction from balanced to biased text of other seeds."
-    each = {"Pool": "bias", "Seed": "seed", **columns, "Predicted": "predicted", "Measured": "came"}
+    each = {"Pool": "bias", "Seed": "seed", **columns, "Predicted": "predicted", "Measured": "measured"}
     return fold(
         "Can the shift be predicted before training?",
         listing(facts, caption, over_pools.dropna(subset=["rho"]), of | columns | rho, "foresight"),
@@ -248,11 +248,11 @@ def worked(entry, place):
     rows = {cell: answers[place] for cell, answers in entry["answers"].items()}
     first = next(iter(rows.values()))
     if any(row["probabilities"] for row in rows.values()):
-        given = [row["probabilities"] or [None] * len(first["options"]) for row in rows.values()]
+        probabilities = [row["probabilities"] or [None] * len(first["options"]) for row in rows.values()]
         label = {first.get("label"): Markup("<b>{}</b> (label)").format(first.get("label"))}
         lines = [
             (None, [label.get(option, option), *map(words.number, chances)])
-            for option, *chances in zip(first["options"], *given, strict=True)
+            for option, *chances in zip(first["options"], *probabilities, strict=True)
         ]
         answers = table("Probability of each option, by training data of the model.", ["Option", *rows], lines)
     else:

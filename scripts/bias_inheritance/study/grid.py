@@ -515,7 +515,7 @@ def _claimed_pools(config):
 @cache
 def _contrast_readings(text):
     config = json.loads(text)
-    study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
+    study, places, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
     for claim, entry in study["claims"].items():
         models = [
             name
@@ -529,7 +529,7 @@ def _contrast_readings(text):
                 if None not in parts:
                     for part, model, kind in product(parts, models, reading):
                         reading[kind] |= {(model, *entry) for entry in part[kind]}
-            reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in there}
+            reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in places}
     return readings
 
 

@@ -83,7 +83,7 @@ def add_pool(
     roles = {"label": label, "group": group, "text": text}
     for role, chosen in roles.items():
         if chosen:
-            columns.given(chosen, seen, file, f"--{role}")
+            columns.require(chosen, seen, file, f"--{role}")
     known = {"label": labels or from_file.labels_of(domain), "group": groups or from_file.groups_of(domain)}
     for role, values in known.items():
         roles[role] = roles[role] or columns.column_of_known(seen, values, roles.values())
