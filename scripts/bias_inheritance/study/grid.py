@@ -22,6 +22,7 @@ from bias_inheritance.study.declarations import (
     with_values,
     writer_of,
 )
+from bias_inheritance.tasks import metrics
 
 # metrics that outcomes may name without a task, and the kind of task that reports them
 KIND_OF = {
@@ -603,6 +604,8 @@ def _reading_of(config, spec, study):
 
     for domain, (selector, task) in product(grid["domain"], _measured(study["outcomes"][spec["outcome"]])):
         if domain not in selector.get("domain", [domain]) or task in unmeasured:
+            continue
+        if selector["metric"].endswith(metrics.SECOND_PROMPT) and not config["evaluation"]["second_prompt"]:
             continue
         if task in OF_POOLS:
             reading["pools"] |= {(domain, bias, task) for bias in biases if task != "groups" or _names_groups(domain)}
