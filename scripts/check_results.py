@@ -91,7 +91,7 @@ def check_results(
         ("cells", f"{len(cells)} cells", "each has a score of every task that it answered"),
     ]
     with files.replacing(checks) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("check", "looked_at", "found"), *check_rows])
+        csv.writer(file).writerows([("check", "checked", "result"), *check_rows])
 
 
 def _twins(samples):

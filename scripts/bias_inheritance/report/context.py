@@ -215,7 +215,7 @@ def checks(facts):
     share = {"Share": lambda row: words.percent(row["n_unparsed"] / max(1, row["n"]))}
     share |= {"Share in the worst run": lambda row: words.percent(row["worst"])}
     answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Unreadable": "n_unparsed", **share}
-    held = {"Check": "check", "Checked": "looked_at", "Result": "found"}
+    held = {"Check": "check", "Checked": "checked", "Result": "result"}
     return section(
         "checks",
         "Checks",
