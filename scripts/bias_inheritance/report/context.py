@@ -31,9 +31,6 @@ def pools(facts):
     summed = summed.groupby(PLACE, sort=False).sum(numeric_only=True).astype(int)
     summed = summed.loc[:, summed.any() | summed.columns.isin(["rejected", "failed"])].reset_index()
     totals = {words.sentence(name.removeprefix("reason_").replace("_", " ")): name for name in summed.columns[3:]}
-    whole = (counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]).all()
-    summary = f"{words.count(counts['kept'].sum())} of {words.count(counts['asked'].sum())} requested texts were kept. "
-    summary += f"In {'every' if whole else 'not every'} pool asked = kept + rejected + failed."
     states = checked.drop_duplicates(PLACE)["passed"].map(words.TITLES["passed"]).value_counts()
     check = "Manipulation check: " + words.listed(f"{words.counted(n, 'pool')} {state}" for state, n in states.items())
     columns = {"Pool": "bias", "Measure": "measure", "Group": "group", "Value": "value", "95% interval": "interval"}
@@ -43,7 +40,7 @@ def pools(facts):
     return section(
         "pools",
         "Pools of the training data",
-        text(summary, f"{check}."),
+        text(kept_texts(counts), f"{check}."),
         listing(facts, "Counts over all seeds, with reasons.", summed, {"Pool": "bias", **totals}),
         fold("Description of the pools", listing(facts, "Pools.", kinds, what)),
         fold(
@@ -52,6 +49,16 @@ def pools(facts):
         ),
         fold("Sample texts", *samples(facts)),
     )
+
+
+def kept_texts(counts):
+    """How many requested texts were kept, from pools.csv; a pool that several students read is counted once."""
+    written = counts.assign(model=counts["model"].map(grid.writer_of)).drop_duplicates([*PLACE, "seed"])
+    whole = (written["asked"] == written["kept"] + written["rejected"] + written["failed"]).all()
+    summary = (
+        f"{words.count(written['kept'].sum())} of {words.count(written['asked'].sum())} requested texts were kept. "
+    )
+    return summary + f"In {'every' if whole else 'not every'} pool asked = kept + rejected + failed."
 
 
 def samples(facts):
