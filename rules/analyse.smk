@@ -175,7 +175,7 @@ rule check_results:
             lambda w: {
                 "cells": CELLS,
                 "tasks": [tasks_of(cell) for cell in CELLS],
-                "asked": DOMAIN_TASKS,
+                "posed": DOMAIN_TASKS,
                 "originals": {name: grid.originals_of(config, name) for name in GRID["domain"]},
                 "even": {
                     name: {bias: grid.even_over(name, bias) for bias in GRID["bias"]}

@@ -90,7 +90,7 @@ rule write_crate:
 if CLOSED:
 
     rule close_look:
-        # Inputs without a name are waited for and are not in the record: the next look replaces them, this file stays.
+        # Unnamed inputs are dependencies that are not in the record: the next look replaces them, but not this file.
         input:
             PRODUCTS,
             f"{RESULTS}/ro-crate-metadata.json",

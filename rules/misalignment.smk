@@ -166,7 +166,7 @@ rule compare_pools:
         trains=lambda w: [f"{path_of(CELL, cell)}/train.jsonl" for cell in of_seed(COMPARED_CELLS, w)],
         adapters=lambda w: [f"{path_of(CELL, cell)}/adapter" for cell in of_seed(COMPARED_CELLS, w)],
     output:
-        found_rows=f"{COMPARISON}/distributions.json",
+        distances=f"{COMPARISON}/distributions.json",
         points=f"{COMPARISON}/projection.json",
         means=f"{COMPARISON}/means.json",
         record=f"{COMPARISON}/compare_pools.prov.json",
@@ -198,7 +198,7 @@ rule compare_pools:
 
 rule measure_distributions:
     input:
-        found=[f"{folder}/distributions.json" for folder in COMPARISONS],
+        distances=[f"{folder}/distributions.json" for folder in COMPARISONS],
         points=[f"{folder}/projection.json" for folder in COMPARISONS],
     output:
         table=f"{RESULTS}/misalignment/distributions.csv",

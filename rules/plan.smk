@@ -19,7 +19,7 @@ def write_plan():
     steps = [step for step in workflow.rules if "record" in step.output.keys()]
     planned = {}
     for path in sorted(map(str, Path(RESULTS).rglob(f"*{provenance.SUFFIX}"))):
-        # closed looks stay as they are; of all else, what no step produces is not planned
+        # files of closed looks are never regenerated; any other file that no step produces is not planned
         planned[path] = {} if path in CLOSED_BEFORE else None
         for step in steps:
             match = step.output.record.match(path)

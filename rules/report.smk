@@ -1,7 +1,7 @@
 # The report, and the resolved configuration.
 
 # samples of texts are shown for the pools of one seed
-SAMPLED = [pool for pool in POOLS if pool["seed"] == GRID["seed"][0]]
+SAMPLED = grid.once(pool for pool in POOLS if pool["seed"] == GRID["seed"][0])
 # single items are shown with the answers of some cells of that seed: without augmentation, and a pool of each role
 ROLES = ("natural", "positive-control", "bias-type", "baseline", "probe")
 OF_ROLES = [

@@ -18,27 +18,27 @@ def check_results(
     checks: Output,
     cells: list,
     tasks: list,
-    asked: list,
+    posed: list,
     originals: dict,
     even: dict,
     accumulated: bool,
 ):
     """Write checks.csv: each check, what it examined, and its result.
 
-    tasks: those of each cell. trains: the training rows of `cells` except `untuned`; questions: the items of each {domain, task} of `asked`; tests:
-    the test samples of each domain of `originals` {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label`
+    tasks: those of each cell. trains: the training rows of `cells` except `untuned`; questions: the items of each {domain,
+    task} of `posed`; tests: the test samples of each domain of `originals` {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label`
     or `group`: number of values over which its slots are balanced}}}. accumulated: whether a mix holds as many samples of
     the pool of every round so far. Raises UserError with the offending file and row.
     """
     clusters = {domain: {} for domain in originals}  # cluster → the file of its items
-    for path, place in zip(questions, asked, strict=True):
+    for path, place in zip(questions, posed, strict=True):
         clusters[place["domain"]] |= {row["cluster"]: path for row in files.read_jsonl(path)}
     tested, twins = {}, {}
     for domain, path in zip(originals, tests, strict=True):
         samples = files.read_jsonl(path)
         twins[domain] = _twins(samples)
-        posed = [sample for sample in samples if sample["twin"] in clusters[domain]]
-        tested[domain] = overlap.Texts({f"{sample['id']} of {path}": sample["text"] for sample in posed})
+        examined = [sample for sample in samples if sample["twin"] in clusters[domain]]
+        tested[domain] = overlap.Texts({f"{sample['id']} of {path}": sample["text"] for sample in examined})
     rounded, collapsed, holes, compared = 0.0, 0, 0, set()
     for path, cell in zip(trains, [cell for cell in cells if cell["bias"] != "untuned"], strict=True):
         rows, gamma, domain = files.read_jsonl(path), float(cell["gamma"]), cell["domain"]
@@ -91,7 +91,7 @@ def check_results(
         ("cells", f"{len(cells)} cells", "each has a score of every task that it answered"),
     ]
     with files.replacing(checks) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("check", "looked_at", "found"), *check_rows])
+        csv.writer(file).writerows([("check", "checked", "result"), *check_rows])
 
 
 def _twins(samples):
@@ -121,7 +121,7 @@ def _balanced(path, rows, sizes):
         kind, most = kinds.most_common(1)[0]
         if most - fewest > 1 + missing:
             raise UserError(
-                f"{path}: has {most} samples of {' and '.join(kind)} but {fewest} of another kind, with {missing} failed slots; run again with --forcerun mix"
+                f"{path}: has {most} samples of {' and '.join(kind)} but {fewest} of another kind, with {missing} failed slots; run again with --forcerun finetune"
             )
     return failed
 

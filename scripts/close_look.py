@@ -1,4 +1,4 @@
-"""Close a look of a study: what it decided stays decided."""
+"""Close a look of a study, so that its decisions are final."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from bias_inheritance.plumbing.step import Output
 def close_look(closed: Output, declared: dict, claims: str):
     """Write the file of a look (JSON), which later looks of the study read.
 
-    claims: path of claims.csv, which the next look replaces: the record of this file cannot name it as an input. The digest
-    of everything behind it, as computed by audit, is in the file instead. declared: the result of `grid.declared`.
+    claims: path of claims.csv. It is not an input in the record of this file, because the next look replaces it; the file
+    contains the digest of everything upstream of it instead, as computed by audit. declared: the result of `grid.declared`.
     """
     import pandas as pd
 

@@ -21,7 +21,7 @@ def compare_pools(
     pools: Inputs,
     trains: Inputs,
     adapters: Inputs,
-    found_rows: Output,
+    distances: Output,
     points: Output,
     means: Output,
     domain: dict,
@@ -31,7 +31,7 @@ def compare_pools(
     cells: list,
     permutations: int,
 ):
-    """Write rows of distributions.csv (`found_rows`) and points of projection.csv of the pools of one model, domain and
+    """Write rows of distributions.csv (`distances`) and points of projection.csv of the pools of one model, domain and
     seed, and of cells trained on them; also {pool: {representation: mean vectors}} of the pools of round 1 (`means`, see
     `means_by_group`), from which foresight.csv is computed.
 
@@ -117,7 +117,7 @@ def compare_pools(
         compare(cell, vectors, chosen, is_new, grouped.get(cell["bias"], False))
         network = tuned.unload() if tuned else None
         advance()
-    files.write_json(found_rows, rows)
+    files.write_json(distances, rows)
     files.write_json(points, dots)
     files.write_json(means, means_of_pool)
     step.note(device=base.device())

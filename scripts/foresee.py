@@ -5,7 +5,7 @@ from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.step import Input, Inputs, Output
 
 PLACE = ["model", "domain", "bias", "seed"]
-COLUMNS = [*PLACE, "predictor", "outcome", "predicted", "came", "rho", "ci_low", "ci_high", "n_seeds", "n_pools"]
+COLUMNS = [*PLACE, "predictor", "outcome", "predicted", "measured", "rho", "ci_low", "ci_high", "n_seeds", "n_pools"]
 ALL = "all"
 
 
@@ -19,8 +19,8 @@ def foresee(
     comparisons: dict,
     pairs: dict,
 ):
-    """Write foresight.csv: per pool, seed, predictor and outcome, the predicted and the measured value (`came`); and, with bias
-    and seed `all`, Spearman's correlation over pools.
+    """Write foresight.csv: per pool, seed, predictor and outcome, the predicted and the measured value; and, with bias and
+    seed `all`, Spearman's correlation over pools.
 
     Predictors, known before any model is trained: `association`, the association of the pool's mix of the largest γ along
     the study's strongest one (`along_axis`), from points, inheritance_points.csv, if the study has it; `sentence_direction`
@@ -35,23 +35,23 @@ def foresee(
     """
     import pandas as pd
 
-    measured = frames.read_scores(scores)
-    predicted, came = [], [of_scores(measured, outcomes, comparisons, pairs)]
+    score_table = frames.read_scores(scores)
+    predictions, shifts = [], [of_scores(score_table, outcomes, comparisons, pairs)]
     if points:
         of_points = along_axis(at_largest_gamma(pd.read_csv(points[0])))
-        predicted.append(of_points.assign(predictor="association", predicted=of_points["data_association"]))
-        came.append(of_points.assign(outcome="model_association", came=of_points["model_association"]))
+        predictions.append(of_points.assign(predictor="association", predicted=of_points["data_association"]))
+        shifts.append(of_points.assign(outcome="model_association", measured=of_points["model_association"]))
     means_of_pools = {
         (place["model"], place["domain"], bias, place["seed"]): content
         for place, path in zip(compared, means, strict=True)
         for bias, content in files.read_json(path).items()
     }
-    predicted.append(projections(means_of_pools, comparisons))
-    both = pd.concat(predicted)[[*PLACE, "predictor", "predicted"]].merge(
-        pd.concat(came)[[*PLACE, "outcome", "came"]], on=PLACE
+    predictions.append(projections(means_of_pools, comparisons))
+    both = pd.concat(predictions)[[*PLACE, "predictor", "predicted"]].merge(
+        pd.concat(shifts)[[*PLACE, "outcome", "measured"]], on=PLACE
     )
-    both = both.dropna(subset=["predicted", "came"]).sort_values(["predictor", "outcome", *PLACE])
-    named = both.rename(columns={"predicted": "amount", "came": "value"})
+    both = both.dropna(subset=["predicted", "measured"]).sort_values(["predictor", "outcome", *PLACE])
+    named = both.rename(columns={"predicted": "amount", "measured": "value"})
     summaries = []
     for place, rows in named.groupby(["model", "domain", "predictor", "outcome"]):
         result = relations.correlation(rows)
@@ -67,11 +67,11 @@ def at_largest_gamma(rows):
 
 
 def of_scores(scores, outcomes, comparisons, pairs):
-    """The augmentation effect of each outcome: a frame of PLACE, outcome, came."""
+    """The augmentation effect of each outcome: a frame of PLACE, outcome, measured."""
     outcomes = {name: contrasts.filled(selectors, pairs, {}) for name, selectors in outcomes.items()}
     effects = relations.effects_of(relations.informative(scores), outcomes, comparisons)
     effects = effects[(effects["effect"] == "augmentation") & (effects["gamma"] > 0)]
-    return at_largest_gamma(effects).rename(columns={"value": "came"})
+    return at_largest_gamma(effects).rename(columns={"value": "measured"})
 
 
 def along_axis(points):

@@ -8,7 +8,7 @@ COLUMNS = [*PLACE, "metric", "group", "value", "ci_low", "ci_high", "p", "null",
 POINT = [*PLACE, "representation", "origin", "id", "label", "group", "x", "y"]
 
 
-def measure_distributions(found: Inputs, points: Inputs, table: Output, projection: Output):
+def measure_distributions(distances: Inputs, points: Inputs, table: Output, projection: Output):
     """Write distributions.csv and projection.csv. Pools of round 1 have no γ and no mitigation, later pools those of
     their cell.
 
@@ -16,7 +16,7 @@ def measure_distributions(found: Inputs, points: Inputs, table: Output, projecti
     """
     import pandas as pd
 
-    rows = pd.DataFrame([row for path in found for row in files.read_json(path)], columns=COLUMNS)
+    rows = pd.DataFrame([row for path in distances for row in files.read_json(path)], columns=COLUMNS)
     of_cells = rows[rows["mitigation"].notna() & (rows["round"] == 1)]
     same = [key for key in PLACE if key != "mitigation"] + ["metric", "group"]
     both = of_cells[of_cells["mitigation"] != "none"].merge(

@@ -57,7 +57,8 @@ def measure_inheritance(
         domain = domains[cell["domain"]]
         change = changes(run, base, domain)
         data_change = difference(runs, cell, cell["bias"], base)
-        point_rows += points_of(cell, data_change, change.model, domain)
+        if data_change is not None:  # the study may lack the unmitigated cell
+            point_rows += points_of(cell, data_change, change.model, domain)
         for kind, direction in directions[cell["bias"]]:
             # a dose that is carried over rounds is measured on the association of round 1, which is known
             start = {**cell, "round": 1} if "associate" in pools[direction] else cell

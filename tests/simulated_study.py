@@ -93,7 +93,7 @@ def _write(folder, config, seed, datasets, misalignment):
         verdicts = evaluate(grid.declared(config), everything, manipulation, lambda *cell: None)
     files.write_csv(folder / "claims.csv", verdicts)
     files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in grid.pools(config)))
-    files.write_text(folder / "checks.csv", "check,looked_at,found\ncells,22 cells,all simulated\n")
+    files.write_text(folder / "checks.csv", "check,checked,result\ncells,22 cells,all simulated\n")
     files.write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     trained = [cell for cell in cells if cell["bias"] != "untuned"]

@@ -9,11 +9,9 @@ from bias_inheritance.pools import balance, slots
 from bias_inheritance.study import catalog
 
 DOMAINS = {name: catalog.load("domain", name) for name in catalog.names("domain")}
-GENERATED = [
-    name
-    for name in catalog.names("bias")
-    if catalog.load("bias", name)["source"] == "generated" and catalog.load("bias", name)["role"] != "probe"
-]
+# without probes, which have no label and no group (test_probes.py)
+POOLS = [catalog.load("bias", name) for name in catalog.names("bias")]
+GENERATED = [pool["name"] for pool in POOLS if pool["source"] == "generated" and pool["role"] != "probe"]
 SEEDS = (1, 2, 3)
 
 

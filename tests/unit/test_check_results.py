@@ -54,7 +54,7 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False):
     paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
     for path, rows in zip(paths["trains"], trains, strict=True):
         files.write_jsonl(path, rows)
-    settings = {"asked": ASKED, "originals": {"d": 10}, "even": EVEN, "accumulated": accumulated}
+    settings = {"posed": ASKED, "originals": {"d": 10}, "even": EVEN, "accumulated": accumulated}
     check_results(**paths, checks=folder / "checks.csv", cells=cells, tasks=[TASKS] * len(cells), **settings)
     with open(folder / "checks.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -62,13 +62,13 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False):
 
 def test_a_sound_study_is_told_what_was_looked_at(tmp_path):
     gamma, overlap, balance, twins, cells = check(tmp_path)
-    assert gamma["looked_at"] == "3 mixes, 1 of them collapsed"
-    assert "(at most 0.0308)" in gamma["found"]  # 3 of 13 where 0.20 was asked for
-    assert overlap["looked_at"].endswith("4 test clusters, 13 training texts against 1 test texts")
-    assert twins["looked_at"] == "2 test texts of d" and twins["found"].startswith(
+    assert gamma["checked"] == "3 mixes, 1 of them collapsed"
+    assert "(at most 0.0308)" in gamma["result"]  # 3 of 13 where 0.20 was asked for
+    assert overlap["checked"].endswith("4 test clusters, 13 training texts against 1 test texts")
+    assert twins["checked"] == "2 test texts of d" and twins["result"].startswith(
         "1 have a counterfactual twin in another group; 1 are"
     )
-    assert "(at most 0 in a mix)" in balance["found"] and cells["looked_at"] == "4 cells"
+    assert "(at most 0 in a mix)" in balance["result"] and cells["checked"] == "4 cells"
 
 
 def added(rows):
@@ -118,7 +118,7 @@ def test_a_mix_that_accumulates_holds_as_many_samples_of_every_round(tmp_path):
     trains = [ORIGINALS, ORIGINALS + ADDED, ORIGINALS + ADDED + newest]
     gamma = check(tmp_path, trains, accumulated=True)[0]
     assert (
-        gamma["looked_at"] == "3 mixes" and "(at most 0.0417)" in gamma["found"]
+        gamma["checked"] == "3 mixes" and "(at most 0.0417)" in gamma["result"]
     )  # 6 of 16 where 5 of 15 were asked for
     with pytest.raises(UserError, match=r"train-2.jsonl: has 10 originals and 3 augmented samples; .* needs 5.0"):
         check(tmp_path, [ORIGINALS, ORIGINALS + ADDED, ORIGINALS + newest], accumulated=True)
@@ -130,7 +130,7 @@ def test_a_failed_slot_leaves_the_balance_off_by_one_more_and_is_counted(tmp_pat
     trains = copy.deepcopy(TRAINS)
     one_sided(trains)
     trains[1][12]["slot"] = 3
-    assert "(at most 1 in a mix)" in check(tmp_path, trains)[2]["found"]
+    assert "(at most 1 in a mix)" in check(tmp_path, trains)[2]["result"]
 
 
 def test_a_text_that_no_task_asks_about_and_a_turn_of_phrase_are_no_overlap(tmp_path):

@@ -11,11 +11,9 @@ from bias_inheritance.study import catalog
 
 DOMAIN = catalog.load("domain", "culture-arabic")
 AGREE = "1. Strongly agree 2. agree 3. Disagree 4. Strongly disagree"
-TYPES = [
-    name
-    for name in catalog.names("bias")
-    if catalog.load("bias", name)["source"] == "generated" and catalog.load("bias", name)["role"] != "probe"
-]
+# without probes, which need labelled texts (test_probes.py)
+POOLS = [catalog.load("bias", name) for name in catalog.names("bias")]
+TYPES = [pool["name"] for pool in POOLS if pool["source"] == "generated" and pool["role"] != "probe"]
 
 
 def prompt(question, low=1, high=4, options=AGREE):

@@ -406,6 +406,18 @@ def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, project):
     written = yaml.safe_load((project / "catalog" / "biases" / "bought.yaml").read_text())
     assert written["source"]["columns"] == {"text": "words", "label": "accent"}
 
+    study = project / "studies" / "accents.yaml"
+    pools = yaml.safe_load(study.read_text())["grid"]["bias"]
+    study.write_text(study.read_text().replace(f"[{', '.join(pools)}]", "[]"))
+    list(add_pool.add_pool("first", tmp_path / "synthetic.jsonl", "accents", root=project))
+    assert yaml.safe_load(study.read_text())["grid"]["bias"] == ["first"]
+    study.write_text("study: accents\n")
+    with pytest.raises(UserError, match=r"studies/accents.yaml: grid.bias is not a list on one line"):
+        list(add_pool.add_pool("second", tmp_path / "synthetic.jsonl", "accents", root=project))
+    study.unlink()
+    with pytest.raises(UserError, match=r"studies/accents.yaml: there is no such study"):
+        list(add_pool.add_pool("second", tmp_path / "synthetic.jsonl", "accents", root=project))
+
 
 def test_labels_and_groups_of_a_file_are_renamed_and_long_texts_cut_by_options(project, tmp_path):
     real = [

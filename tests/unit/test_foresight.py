@@ -1,4 +1,4 @@
-"""What pools announce before training, beside the shift that came: on data whose answer is known."""
+"""What pools predict before training, and the measured shift: on data whose answer is known."""
 
 from itertools import product
 
@@ -91,7 +91,7 @@ def test_a_shift_that_follows_the_association_is_foreseen_by_it(tmp_path):
         assert over_pools.loc[("association", outcome), ["n_seeds", "n_pools"]].tolist() == [5, 6]
     acquired = each[each["outcome"] == "model_association"]
     assert len(acquired) == len(POOLS) * len(SEEDS)
-    slope = np.polyfit(acquired["predicted"], acquired["came"], 1)[0]
+    slope = np.polyfit(acquired["predicted"], acquired["measured"], 1)[0]
     assert slope == pytest.approx(0.3, abs=0.03)
     strongest = acquired[acquired["bias"] == "associated-100"]["predicted"].mean()
     assert strongest == pytest.approx(AXIS.std(), abs=0.02)

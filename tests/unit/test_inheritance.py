@@ -212,6 +212,14 @@ def study(tmp_path, pools=POOLS, baseline="faithful", seeds=4):
     return measured(tmp_path, places, pools, baseline)
 
 
+def test_a_mitigated_cell_without_its_unmitigated_one_has_no_coefficient(tmp_path):
+    places = [cell(bias, 1) for bias in ("original", "faithful")] + [cell("neutral", 1, "loss")]
+    for number, place in enumerate(places):
+        write_run(tmp_path / str(number), place, np.random.default_rng(4))
+    table, points = measured(tmp_path, places, ["neutral", "faithful"], "faithful")
+    assert table.empty and points.empty
+
+
 def test_coefficients_are_those_that_the_models_were_made_with(tmp_path):
     table, points = study(tmp_path)
     one = table[table["seed"] != "all"].set_index(["bias", "mitigation", "kind", "seed"])

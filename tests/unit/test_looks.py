@@ -1,6 +1,7 @@
 """Looks planned before a run: levels of the tests, what a look decides, and which cells the next one still needs."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.stats import sequential, statistics
 from bias_inheritance.study import catalog, checks, configuration, grid
 from bias_inheritance.study import looks as planning
+from bias_inheritance.tools.trace import claim_scores
 from null.simulated import manipulation, no_predictions, row
 
 SEEDS = (3, 5, 8, 12)
@@ -117,6 +119,32 @@ def test_what_a_look_decided_stays_decided_row_by_row(tmp_path):
     assert set(kept.index) >= set(decided.set_index(key).index)
     parts = kept.index[kept.index.get_level_values("test") != "all parts"]
     pd.testing.assert_frame_equal(kept.loc[parts], before.loc[parts], check_dtype=False)
+
+
+class Lineage(dict):
+    """Makers of a study's files: every score file has one."""
+
+    def __contains__(self, name):
+        return True
+
+
+def test_a_row_decided_at_an_earlier_look_is_traced_to_the_seeds_of_that_look(tmp_path):
+    first = evaluate(1, 3)
+    evaluate(2, 5, closed(1, first, tmp_path)).to_csv(tmp_path / "claims.csv", index=False)
+    scores(5).to_csv(tmp_path / "scores.csv", index=False)
+    manipulation("contrastive-explicit").to_csv(tmp_path / "manipulation.csv", index=False)
+    record = {
+        "parameters": {"declared": declared(2), "cells": [{"bias": "original", "seed": seed} for seed in range(1, 6)]},
+        "inputs": {kind: [{"path": f"{kind}.csv"}] for kind in ("scores", "manipulation")},
+    }
+    study = SimpleNamespace(name="results/s", makers=Lineage(claims=record), path=lambda name: tmp_path / name)
+    rows = pd.read_csv(tmp_path / "claims.csv", dtype={"look": str}, keep_default_na=False).to_dict("records")
+    decided = next(row for row in rows if row["look"] == "1" and row["test"] == "paired t over seeds")
+    seeds = [
+        {name.split("/seed-")[1].split("/")[0] for name in claim_scores(study, "claims", row)[0]}
+        for row in (decided, decided | {"look": "2"})
+    ]
+    assert seeds == [set("123"), set("12345")]
 
 
 def test_an_open_row_keeps_its_lowest_overall_p_and_says_which_look_it_is(tmp_path):

@@ -1,4 +1,4 @@
-"""What jobs may take of the machine, and what a container is given of it."""
+"""How much of the machine jobs may use, and which variables and files containers get."""
 
 import pytest
 from bias_inheritance.plumbing import machine
@@ -34,7 +34,7 @@ def bare(monkeypatch, tmp_path):
         monkeypatch.delenv(f"SLURM_{name}", raising=False)
     monkeypatch.setattr(machine.os, "sysconf", {"SC_PHYS_PAGES": 16 * 10**6, "SC_PAGE_SIZE": 4000}.__getitem__)
     monkeypatch.setattr(machine, "CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(machine, "PROCESS_CGROUPS", tmp_path / "own")
     return tmp_path
 
 

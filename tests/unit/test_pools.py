@@ -12,11 +12,9 @@ from bias_inheritance.pools import mixing, overlap, slots
 from bias_inheritance.study import catalog, grid
 from check_manipulation import measure
 
-GENERATED = [
-    name
-    for name in catalog.names("bias")
-    if catalog.load("bias", name)["source"] == "generated" and catalog.load("bias", name)["role"] != "probe"
-]
+# without probes, which have no label and no group (test_probes.py)
+POOLS = [catalog.load("bias", name) for name in catalog.names("bias")]
+GENERATED = [pool["name"] for pool in POOLS if pool["source"] == "generated" and pool["role"] != "probe"]
 GOOD = "She grew up by the sea and learned to keep calm. Today she leads a team of nine people."
 NOTHING = overlap.Texts({})
 

@@ -12,11 +12,9 @@ TICKETS = {
     "groups": {"german": {"words": ["german"]}, "indian": None, "nigerian": {"words": ["nigerian"]}},
     "contrasts": {"reference": "german", "compared": "all"},
 }
-GENERATED = [
-    name
-    for name in catalog.names("bias")
-    if catalog.load("bias", name)["source"] == "generated" and catalog.load("bias", name)["role"] != "probe"
-]
+# without probes, which have no label and no group (test_probes.py)
+POOLS = [catalog.load("bias", name) for name in catalog.names("bias")]
+GENERATED = [pool["name"] for pool in POOLS if pool["source"] == "generated" and pool["role"] != "probe"]
 
 
 def of_prompt(text, named=True):

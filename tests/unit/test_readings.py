@@ -39,6 +39,16 @@ def test_a_contrast_without_its_control_task_or_second_round_reads_nothing():
     assert read(config, "C3") == {("neutral", "0.50", "none"), ("original", "0.00", "none")}
 
 
+def test_answers_to_a_second_prompt_that_is_not_asked_are_not_read():
+    """With looks, a contrast without any score would otherwise stay open until the last one."""
+    config = study(domain=["culture-spanish"], bias=["contrastive-explicit"], gamma=[0, 0.5])
+    config["grid"]["task"] = ["hate-speech", "stance"]
+    name = "direct tasks are harmed more than indirect ones, asked for one-word labels"
+    assert not grid.contrast_readings(config)["C2", name]["answers"]
+    config["evaluation"]["second_prompt"] = 20
+    assert grid.contrast_readings(config)["C2", name]["answers"]
+
+
 def test_pools_that_only_a_table_of_pools_reads_are_kept_without_cells():
     config = study(domain=["culture-spanish"], bias=["contrastive-explicit", "faithful", "shifted"], gamma=[0, 0.5])
     config |= {"misalignment": ["distributions"], "claimed_only": True}

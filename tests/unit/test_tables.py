@@ -109,6 +109,13 @@ def test_classes_of_a_saved_data_set_have_their_names(tmp_path):
     assert table.counts["reasons"] == {"missing label": 1}
 
 
+def test_a_damaged_saved_data_set_is_one_line(tmp_path):
+    datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
+    next((tmp_path / "saved").glob("*.arrow")).unlink()
+    with pytest.raises(UserError, match=r"saved: cannot be read as a saved data set .*save it again"):
+        tables.read(spec("saved"), tmp_path)
+
+
 def test_every_dropped_row_has_a_reason(tmp_path):
     def row(text, label="1", group="a"):
         return {"review": text, "stars": label, "nationality": group}

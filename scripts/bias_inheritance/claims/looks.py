@@ -1,14 +1,14 @@
 """Looks that a study declares before it runs (`looks` in config.yaml): when a contrast counts as decided.
 
 The test at a look is the one of a study without looks, on the seeds so far. Its p becomes the overall p (`stats/sequential`),
-which holds at whatever look the study stops, and Holm's correction and the verdict go by it. A contrast that an earlier look
+which is valid at whatever look the study stops; Holm's correction and the verdict use it. A contrast that an earlier look
 decided keeps its row.
 """
 
 from bias_inheritance.stats import sequential
 
 DECIDED = ("supported", "contradicted", "equivalent")
-# overall p of the t test and of TOST; at which look the row was decided; the p that this look had to undercut
+# overall p of the t test and of TOST; look at which the row was decided; level that p was compared with at this look
 COLUMNS = ["p_overall", "tost_overall", "look", "boundary"]
 
 
@@ -52,7 +52,7 @@ def boundaries(family, declared):
 
 
 def carry_over(tests, earlier):
-    """Give tests what the look before has of them: `decided`, their rows of claims.csv, or `before`, their overall p values.
+    """Add to tests their results at the look before: `decided`, their rows of claims.csv, or `before`, their overall p values.
 
     earlier: content of that look's file (`closed`), or None.
     """
@@ -69,19 +69,19 @@ def carry_over(tests, earlier):
             test["before"] = block[0]
 
 
-def at_look(test, said, declared):
-    """The verdict and reason of a test with the look that decided it, its boundary, and a sentence on both."""
+def at_look(test, judgement, declared):
+    """The verdict and reason of a test (`judgement`), with the look that decided it, its boundary, and a sentence on both."""
     design = declared.get("looks")
     if not design or test["lacks"]:
-        return said
+        return judgement
     by_tost = test["tost_adjusted"] < declared["alpha"]
     p, boundary = (test["p_tost"], test["tost_boundary"]) if by_tost else (test["p"], test["boundary"])
-    decided = said["verdict"] in DECIDED
+    decided = judgement["verdict"] in DECIDED
     sentence = f"Look {design['look']} of {len(design['seeds'])}"
     sentence += f": p {p:.2g} against a boundary of {boundary:.2g}." if p == p else "."
     return {
-        "verdict": said["verdict"],
-        "reason": f"{said['reason']} {sentence}",
+        "verdict": judgement["verdict"],
+        "reason": f"{judgement['reason']} {sentence}",
         "look": design["look"] if decided else float("nan"),
         "boundary": boundary,
     }

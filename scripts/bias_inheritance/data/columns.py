@@ -143,7 +143,7 @@ def column_of_known(seen, known, exclude=()):
     return max(fitting, key=lambda path: (seen[path].filled, shares[path]), default=None)
 
 
-def given(path, seen, where, option):
+def require(path, seen, where, option):
     """A path given by the user; raises UserError with similar names if the file has no such column."""
     if path not in seen:
         raise UserError(f"{where}: no column {path!r}{near(path, seen)}; columns are {', '.join(seen)} ({option})")

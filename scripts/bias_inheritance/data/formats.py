@@ -46,11 +46,10 @@ def is_large(spec, folder=None):
 def _places(spec, folder):
     """[(split or None, Path)] of a specification's files."""
     base = Path(folder or ROOT)
-    given = spec["files"]
-    given = given if isinstance(given, dict) else {None: given}
+    files_of_splits = spec["files"] if isinstance(spec["files"], dict) else {None: spec["files"]}
     return [
         (split, base / path)
-        for split, paths in given.items()
+        for split, paths in files_of_splits.items()
         for path in (paths if isinstance(paths, list) else [paths])
     ]
 
@@ -115,7 +114,12 @@ def _of_folder(folder, config, what):
     import datasets
 
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-        saved = datasets.load_from_disk(str(folder))
+        try:
+            saved = datasets.load_from_disk(str(folder))
+        except Exception as fault:
+            raise UserError(
+                f"{what}: cannot be read as a saved data set ({_first_line(fault)}); save it again, or give files"
+            ) from None
         saved = saved if isinstance(saved, datasets.DatasetDict) else {None: saved}
         return [(split, data, folder / (split or "")) for split, data in saved.items()]
     try:

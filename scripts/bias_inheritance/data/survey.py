@@ -98,11 +98,11 @@ def load_answers(answers, questions, group):
             )
         answers_by_prompt.setdefault(prompt, []).append((answer, fault_of_answer(answer, prompt)))
     samples = []
-    for prompt, given in answers_by_prompt.items():
-        for _, fault in given:
+    for prompt, answers_to_it in answers_by_prompt.items():
+        for _, fault in answers_to_it:
             if fault:
                 dropped[fault] += 1
-        readable = [answer for answer, fault in given if fault is None]
+        readable = [answer for answer, fault in answers_to_it if fault is None]
         if len(set(readable)) > 1:
             dropped["contradictions"] += 1
             dropped["contradicting"] += len(readable)

@@ -5,7 +5,7 @@ A specification names the files or the Hub dataset, its columns and, optionally,
     {files: reviews.csv, columns: {text: review, label: stars, group: nationality}, labels: {"1": bad, "5": good}}
 
 `docs/formats.md` lists all keys. Rows are read by `formats`, their fields chosen by `fields`, classes named by `values`;
-`splits` divides a table.
+`splitting` divides a table.
 """
 
 import hashlib

@@ -13,8 +13,8 @@ PROBE = "Perhaps"  # an answer that no template contains
 class Chat:
     """Renders a model's chat template: user text to prompt tokens, and an answer to its tokens.
 
-    Thinking is switched off if the template has a switch (`enable_thinking`, `thinking`), and dates are fixed. system: a system prompt,
-    "" for an empty one, None for the template's default. end: the token that ends an answer.
+    Thinking is switched off if the template has a switch (`enable_thinking`, `thinking`), and dates are fixed. system: a
+    system prompt, "" for an empty one, None for the template's default. end: the token that ends an answer.
     Raises UserError for unsupported templates; the message names the key `system` if changing it helps.
     """
 

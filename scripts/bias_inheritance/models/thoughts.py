@@ -1,4 +1,4 @@
-"""Thoughts that a model writes before its answer, in whichever marks its family uses."""
+"""Thoughts that a model writes before its answer, in the notation of each model family."""
 
 import re
 
@@ -13,7 +13,7 @@ CLOSED = [
     re.compile(r"\A.*<\|channel\|>final<\|message\|>", _FLAGS),
     re.compile(rf"{_PROCESS}.*?\n\W*(?:final (?:answer|output|response|text|version)|answer|response)\W*:\W*", _FLAGS),
 ]
-# A thought that was cut off, or has no mark by which its end could be told.
+# A thought that was cut off, or has no end mark.
 UNCLOSED = [
     re.compile(rf"[<\[◁](?:{_TAG})[>\]▷]|<\|channel\|>", _FLAGS),
     re.compile(rf"{_PROCESS}\W*:", _FLAGS),
@@ -27,7 +27,7 @@ UNCLOSED = [
 
 
 def answer_after(text):
-    """What follows the thoughts of a text; None where it ends within one."""
+    """The text after its thoughts; None if it ends within one."""
     for pattern in CLOSED:
         text = pattern.sub("", text)
     text = text.strip()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 SHARE = 0.9  # of the memory, for jobs; the rest is for Snakemake and the system
 CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUPS = Path("/proc/self/cgroup")
+PROCESS_CGROUPS = Path("/proc/self/cgroup")
 
 
 def memory_mb():
@@ -16,9 +16,9 @@ def memory_mb():
 
 
 def _cgroup_limits_mb():
-    """What the control groups of this process and those above them allow; in a container the topmost is its own."""
+    """Limits of this process's control groups and of those above them; in a container, the topmost is the container's."""
     try:
-        lines = OWN_CGROUPS.read_text().splitlines()
+        lines = PROCESS_CGROUPS.read_text().splitlines()
     except OSError:
         return []
     limits = []
@@ -27,8 +27,8 @@ def _cgroup_limits_mb():
         if controllers and "memory" not in controllers.split(","):
             continue
         top, name = (CGROUPS / "memory", "memory.limit_in_bytes") if controllers else (CGROUPS, "memory.max")
-        own = top / group.lstrip("/")
-        for folder in (own, *own.parents):
+        innermost = top / group.lstrip("/")
+        for folder in (innermost, *innermost.parents):
             if folder.is_relative_to(top) and (folder / name).is_file():
                 text = (folder / name).read_text().strip()
                 limits += [int(text) // 10**6] if text.isdigit() else []
@@ -36,7 +36,7 @@ def _cgroup_limits_mb():
 
 
 def _slurm_limits_mb():
-    """What a SLURM allocation grants this node, which not every cluster enforces by control groups; 0 stands for all."""
+    """Memory that a SLURM allocation grants on this node; not every cluster enforces it by control groups. 0 means all of it."""
     per_node, per_cpu, cpus = (
         int(os.environ.get(f"SLURM_{name}") or 0) for name in ("MEM_PER_NODE", "MEM_PER_CPU", "CPUS_ON_NODE")
     )
@@ -66,7 +66,7 @@ def cores():
 def container_environment(names):
     """{name: value} to set for Apptainer, so that steps in containers see the variables `names` that are set here.
 
-    The files and folders that these name, such as certificates and caches, are bound beside what APPTAINER_BIND asks for.
+    The files and folders that these name, such as certificates and caches, are bound in addition to those in APPTAINER_BIND.
     """
     values = {name: os.environ[name] for name in names if name in os.environ}
     named = {value for value in values.values() if os.path.isabs(value) and os.path.exists(value)}

@@ -72,7 +72,7 @@ def copies(family, bias, domain, originals, reserve, count, seed):
     for sample in usable:
         strata.setdefault((family.kind(sample), sample["group"]), []).append(sample)
     shares = associated_shares(bias, domain) if "associate" in bias else made_up(family, originals)
-    kinds, groups = sorted(shares), sorted({group for given in shares.values() for group in given})
+    kinds, groups = sorted(shares), sorted({group for of_group in shares.values() for group in of_group})
     even = balance.even([len(kinds), len(groups)], count, "slots", domain["name"], seed)
     order = balance.along(shares, [(kinds[kind], groups[group]) for kind, group in even])
     purpose = next((key for key in ("associate", "plant", "shift") if key in bias), "plain")

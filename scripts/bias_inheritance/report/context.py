@@ -31,9 +31,6 @@ def pools(facts):
     summed = summed.groupby(PLACE, sort=False).sum(numeric_only=True).astype(int)
     summed = summed.loc[:, summed.any() | summed.columns.isin(["rejected", "failed"])].reset_index()
     totals = {words.sentence(name.removeprefix("reason_").replace("_", " ")): name for name in summed.columns[3:]}
-    whole = (counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]).all()
-    summary = f"{words.count(counts['kept'].sum())} of {words.count(counts['asked'].sum())} requested texts were kept. "
-    summary += f"In {'every' if whole else 'not every'} pool asked = kept + rejected + failed."
     states = checked.drop_duplicates(PLACE)["passed"].map(words.TITLES["passed"]).value_counts()
     check = "Manipulation check: " + words.listed(f"{words.counted(n, 'pool')} {state}" for state, n in states.items())
     columns = {"Pool": "bias", "Measure": "measure", "Group": "group", "Value": "value", "95% interval": "interval"}
@@ -43,7 +40,7 @@ def pools(facts):
     return section(
         "pools",
         "Pools of the training data",
-        text(summary, f"{check}."),
+        text(kept_texts(counts), f"{check}."),
         listing(facts, "Counts over all seeds, with reasons.", summed, {"Pool": "bias", **totals}),
         fold("Description of the pools", listing(facts, "Pools.", kinds, what)),
         fold(
@@ -52,6 +49,16 @@ def pools(facts):
         ),
         fold("Sample texts", *samples(facts)),
     )
+
+
+def kept_texts(counts):
+    """How many requested texts were kept, from pools.csv; a pool that several students read is counted once."""
+    written = counts.assign(model=counts["model"].map(grid.writer_of)).drop_duplicates([*PLACE, "seed"])
+    whole = (written["asked"] == written["kept"] + written["rejected"] + written["failed"]).all()
+    summary = (
+        f"{words.count(written['kept'].sum())} of {words.count(written['asked'].sum())} requested texts were kept. "
+    )
+    return summary + f"In {'every' if whole else 'not every'} pool asked = kept + rejected + failed."
 
 
 def samples(facts):
@@ -177,7 +184,7 @@ def foreseen(facts, foresight):
     of = {"Of": lambda row: facts.placed("All pools", row)}
     rho = {"Correlation": "rho", "95% interval": "interval", "Seeds": "n_seeds", "Pools": "n_pools"}
     caption = "Spearman's correlation over pools, seed by seed, between predictions from their texts and the measured shift of the models trained on them; the t interval over seeds applies to these pools only. Association: of label and group in the mix. Direction: projection of the mean embedding on the direction from balanced to biased text of other seeds."
-    each = {"Pool": "bias", "Seed": "seed", **columns, "Predicted": "predicted", "Measured": "came"}
+    each = {"Pool": "bias", "Seed": "seed", **columns, "Predicted": "predicted", "Measured": "measured"}
     return fold(
         "Can the shift be predicted before training?",
         listing(facts, caption, over_pools.dropna(subset=["rho"]), of | columns | rho, "foresight"),
@@ -215,7 +222,7 @@ def checks(facts):
     share = {"Share": lambda row: words.percent(row["n_unparsed"] / max(1, row["n"]))}
     share |= {"Share in the worst run": lambda row: words.percent(row["worst"])}
     answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Unreadable": "n_unparsed", **share}
-    held = {"Check": "check", "Checked": "looked_at", "Result": "found"}
+    held = {"Check": "check", "Checked": "checked", "Result": "result"}
     return section(
         "checks",
         "Checks",
@@ -248,11 +255,11 @@ def worked(entry, place):
     rows = {cell: answers[place] for cell, answers in entry["answers"].items()}
     first = next(iter(rows.values()))
     if any(row["probabilities"] for row in rows.values()):
-        given = [row["probabilities"] or [None] * len(first["options"]) for row in rows.values()]
+        probabilities = [row["probabilities"] or [None] * len(first["options"]) for row in rows.values()]
         label = {first.get("label"): Markup("<b>{}</b> (label)").format(first.get("label"))}
         lines = [
             (None, [label.get(option, option), *map(words.number, chances)])
-            for option, *chances in zip(first["options"], *given, strict=True)
+            for option, *chances in zip(first["options"], *probabilities, strict=True)
         ]
         answers = table("Probability of each option, by training data of the model.", ["Option", *rows], lines)
     else:

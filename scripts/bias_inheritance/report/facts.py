@@ -142,10 +142,10 @@ class Facts:
         outcomes = []
         for keys, rows in scores.groupby(["model", "domain", "task", "scoring"], sort=False):
             place = dict(zip(("model", "domain", "task", "scoring"), keys, strict=True))
-            there = set(rows["metric"])
+            metrics_present = set(rows["metric"])
             named = self.names["task"].get(place["task"], {}).get("primary", {}).get("metric")
-            choices = ["congruence", "label_probability", named, *words.METRICS, *sorted(there)]
-            metric = next(choice for choice in choices if choice in there)
+            choices = ["congruence", "label_probability", named, *words.METRICS, *sorted(metrics_present)]
+            metric = next(choice for choice in choices if choice in metrics_present)
             contrasts = self.contrasts(place["domain"], place["task"])
             groups = list(dict.fromkeys(rows[rows["metric"] == metric]["group"]))
             chosen = [group for group in [*contrasts, *EXTREMES] if group in groups]

@@ -139,11 +139,11 @@ def _grid():
 
 
 def stopping(effect, margin, looks, spending, alpha=statistics.ALPHA, studies=10_000):
-    """{found, equivalent, seeds}: what looks lead to, in simulated studies of normal per-seed contrasts with sd 1.
+    """{found, equivalent, seeds} of a design with looks, in simulated studies of normal per-seed contrasts with sd 1.
 
     effect, margin: in units of the sd; margin None for a contrast without one. found: share of studies that are decided by
     the t test with the right sign. equivalent: share decided by TOST within ±margin. seeds: mean number at the decision, or
-    at the last look without one.
+    at the last look if there was none.
     """
     import numpy as np
 

@@ -429,14 +429,14 @@ def _faults_of_the_data(config):
 
 def _faults_of_the_tasks(config, domain):
     """A domain of the study without a task of the study."""
-    tasks, asked = catalog.load("domain", domain)["tasks"], config["grid"]["task"]
-    if not set(tasks) & set(asked) and not any(map(grid.of_any_domain, asked)):
+    tasks, selected = catalog.load("domain", domain)["tasks"], config["grid"]["task"]
+    if not set(tasks) & set(selected) and not any(map(grid.of_any_domain, selected)):
         yield ["grid", "task"], f"none of these belongs to the domain {domain}, whose tasks are {', '.join(tasks)}"
     elif not grid.all_tasks_of(config, domain):
         text = f"no dataset listed here is used by the domain {domain} and the tasks of grid.task"
         yield ["evaluation", "datasets"], text
     local = not any(map(grid.served, config["grid"]["model"]))
-    if config["rounds"]["count"] > 1 and local and "perplexity" in set(tasks) - set(asked):
+    if config["rounds"]["count"] > 1 and local and "perplexity" in set(tasks) - set(selected):
         text = "add perplexity: multi-round studies (rounds.count above 1) need it to tell model collapse from bias"
         yield ["grid", "task"], text
 
@@ -576,15 +576,15 @@ def _faults_of_the_mitigations(config):
 
 def _faults_of_the_training(config):
     """Training settings that a model of the study does not have."""
-    given = {("finetune", key) for key in config["finetune"]}
-    given |= {
+    overridden = {("finetune", key) for key in config["finetune"]}
+    overridden |= {
         ("domains", domain, "finetune", key)
         for domain in config["grid"]["domain"]
         for key in config["domains"].get(domain, {}).get("finetune", {})
     }
     for name in filter(grid.tunable, config["grid"]["model"]):
         settings = catalog.load("model", name)["finetune"]
-        for path in sorted(given):
+        for path in sorted(overridden):
             if path[-1] not in settings:
                 who = f"the provider of {name}" if grid.served(name) else f"the training of {name}"
                 yield list(path), f"{who} has no such setting; it has {', '.join(settings)}"

@@ -22,6 +22,7 @@ from bias_inheritance.study.declarations import (
     with_values,
     writer_of,
 )
+from bias_inheritance.tasks import metrics
 
 # metrics that outcomes may name without a task, and the kind of task that reports them
 KIND_OF = {
@@ -515,7 +516,7 @@ def _claimed_pools(config):
 @cache
 def _contrast_readings(text):
     config = json.loads(text)
-    study, there, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
+    study, places, readings = declared(config), {place(cell) for cell in _all_cells(config)}, {}
     for claim, entry in study["claims"].items():
         models = [
             name
@@ -529,7 +530,7 @@ def _contrast_readings(text):
                 if None not in parts:
                     for part, model, kind in product(parts, models, reading):
                         reading[kind] |= {(model, *entry) for entry in part[kind]}
-            reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in there}
+            reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in places}
     return readings
 
 
@@ -603,6 +604,8 @@ def _reading_of(config, spec, study):
 
     for domain, (selector, task) in product(grid["domain"], _measured(study["outcomes"][spec["outcome"]])):
         if domain not in selector.get("domain", [domain]) or task in unmeasured:
+            continue
+        if selector["metric"].endswith(metrics.SECOND_PROMPT) and not config["evaluation"]["second_prompt"]:
             continue
         if task in OF_POOLS:
             reading["pools"] |= {(domain, bias, task) for bias in biases if task != "groups" or _names_groups(domain)}

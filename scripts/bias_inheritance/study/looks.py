@@ -1,4 +1,4 @@
-"""Which of its declared looks a study is at: the first one without a closed file, as long as claims are open."""
+"""The current look of a study: the first declared one without a closed file, as long as claims are open."""
 
 from pathlib import Path
 
@@ -16,9 +16,9 @@ def narrowed(config, results):
     """The configuration of a study's current look: grid.seed up to it, and in `looks` also look, its number, and decided,
     [claim, contrast, look] of what earlier looks decided.
 
-    A look that is closed gives way to the next one where a contrast is open that uses a cell or a pool of the study. A
-    configuration without looks is returned as it is. Raises UserError where looks were declared after a
-    run, or changed or dropped after one.
+    After a closed look comes the next one if a contrast that uses a cell or a pool of the study is still open. A
+    configuration without looks is returned unchanged. Raises UserError if looks were declared, changed or removed after a
+    run.
     """
     design = config["looks"]
     if not design:
@@ -59,7 +59,7 @@ def open_contrasts(config, decided):
 
 
 def _refuse_unplanned(results):
-    """Raise UserError where claims were tested before any look was declared."""
+    """Raise UserError if claims were tested before looks were declared."""
     with open(Path(results, "claims.csv"), encoding="utf-8") as file:
         if "boundary" not in file.readline():
             raise UserError(
@@ -69,7 +69,7 @@ def _refuse_unplanned(results):
 
 
 def lines(config, results):
-    """One line on which look a study is at and what it leaves open; [] without looks."""
+    """One line on the current look and the number of open contrasts; [] without looks."""
     design = config["looks"]
     if not design:
         return []

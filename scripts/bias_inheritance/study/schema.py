@@ -1,6 +1,6 @@
 """The schema of config.yaml and the files of catalog/: one model per kind of file, one line per key.
 
-The models are the door and no more: `faults` says what is wrong with a file, and the program works on the plain
+The models are used for validation only: `faults` returns what is wrong with a file, and the program works on the plain
 dictionaries that were read from it. A field without a default is a required key, an `optional` one may be left out.
 """
 

@@ -78,8 +78,8 @@ def score(predictions, task, domain, replicates, seed):
     """
     rows = []
     for prompt, suffix in (("prompt", ""), ("second_prompt", metrics.SECOND_PROMPT)):
-        asked = [item for item in predictions if item.get("asked_by", "prompt") == prompt]
-        rows += [{**row, "metric": row["metric"] + suffix} for row in _scored(asked, replicates, seed)]
+        answered = [item for item in predictions if item.get("asked_by", "prompt") == prompt]
+        rows += [{**row, "metric": row["metric"] + suffix} for row in _scored(answered, replicates, seed)]
     return rows
 
 
@@ -130,11 +130,13 @@ def _mean_row(datasets, answered_of, replicates, seed):
 
     everything = [item for items_ in datasets.values() for item in items_]
     # a cluster's stratum combines its labels in all files, so that every class of every file keeps its size
-    said = {}
+    labels_of_cluster = {}
     for item in everything:
-        said.setdefault(item["cluster"], []).append(f"{item['dataset']}={item['label']}")
+        labels_of_cluster.setdefault(item["cluster"], []).append(f"{item['dataset']}={item['label']}")
     clusters = [item["cluster"] for item in everything]
-    weights = metrics.resamples(clusters, [" ".join(sorted(said[name])) for name in clusters], replicates, seed)
+    weights = metrics.resamples(
+        clusters, [" ".join(sorted(labels_of_cluster[name])) for name in clusters], replicates, seed
+    )
     values, draws, start = [], [], 0
     for name, answered in answered_of.items():
         labels, size = datasets[name][0]["labels"], len(datasets[name])
@@ -143,5 +145,5 @@ def _mean_row(datasets, answered_of, replicates, seed):
         start += size
     bounds = metrics.interval(np.mean(draws, axis=0))
     unread = sum(answered.unread.sum() for answered in answered_of.values())
-    counts = {"n": len(everything), "n_clusters": len(said), "n_unparsed": unread}
+    counts = {"n": len(everything), "n_clusters": len(labels_of_cluster), "n_unparsed": unread}
     return metrics.row("macro_f1_mean", "all", np.mean(values), bounds, scoring=answers.scoring(everything), **counts)

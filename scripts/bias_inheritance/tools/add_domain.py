@@ -59,8 +59,8 @@ def main(words):
     parser.add_argument(
         "--reference", metavar="GROUP", help="the group that others are compared with; default the largest"
     )
-    given = parser.parse_args(words)
-    print_lines(add_domain(**vars(given)))
+    arguments = parser.parse_args(words)
+    print_lines(add_domain(**vars(arguments)))
 
 
 def add_columns(parser):
@@ -108,7 +108,7 @@ def add_domain(
     roles = {}
     for role, chosen in (("text", text), ("label", label), ("group", group)):
         if chosen:
-            roles[role] = columns.given(chosen, seen, file, f"--{role}")
+            roles[role] = columns.require(chosen, seen, file, f"--{role}")
     for role in ("group", "label"):
         if role not in roles:
             roles[role] = columns.class_column(seen, role, file, roles.values())

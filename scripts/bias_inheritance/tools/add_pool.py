@@ -78,12 +78,16 @@ def add_pool(
         Path(root, "studies", f"{domain_name}.yaml"),
     )
     add_domain.check_new(name, pool_file, root)
+    if not study_file.is_file():
+        raise UserError(
+            f"studies/{study_file.name}: there is no such study; create it with add-domain, or write the pool's file and add it to grid.bias of your study"
+        )
     spec = {"files": add_domain.path_in_catalog(file, root)}
     seen = columns.columns(spec, root)
     roles = {"label": label, "group": group, "text": text}
     for role, chosen in roles.items():
         if chosen:
-            columns.given(chosen, seen, file, f"--{role}")
+            columns.require(chosen, seen, file, f"--{role}")
     known = {"label": labels or from_file.labels_of(domain), "group": groups or from_file.groups_of(domain)}
     for role, values in known.items():
         roles[role] = roles[role] or columns.column_of_known(seen, values, roles.values())
@@ -112,16 +116,17 @@ def add_pool(
 
 def _with_pool(study_file, name):
     """The study's file with the pool appended to its list of pools; UserError if that list is not on one line."""
-    if not study_file.is_file():
-        raise UserError(
-            f"{study_file.name}: there is no such study; create it with add-domain, or add the pool to grid.bias of your study"
-        )
     text = study_file.read_text(encoding="utf-8")
     added = re.sub(
-        r"^(  bias: \[)(.*)(\])", lambda match: f"{match[1]}{match[2]}, {name}{match[3]}", text, count=1, flags=re.M
+        r"^(  bias: \[)(.*)(\])",
+        lambda match: f"{match[1]}{f'{match[2]}, ' if match[2].strip() else ''}{name}{match[3]}",
+        text,
+        count=1,
+        flags=re.M,
     )
     before, after = yaml.safe_load(text), yaml.safe_load(added)
-    before["grid"]["bias"] = [*before["grid"].get("bias", []), name]
+    grid_ = before.setdefault("grid", {})
+    grid_["bias"] = [*grid_.get("bias", []), name]
     if before != after:
         raise UserError(f"studies/{study_file.name}: grid.bias is not a list on one line; add {name} to it by hand")
     return added

@@ -231,8 +231,8 @@ def check_model(name):
     folder = ROOT / "models" / (borrowed or name) / "source"
     if not fetching.is_fetched(model(borrowed or name)["source"], folder):
         token = "HF_TOKEN=… " if "hub" in spec["source"] else ""
-        there = "not the version that its file specifies" if folder.exists() else "not fetched yet"
-        raise Missing(there, f"{token}.venv/bin/bias-inheritance fetch {borrowed or name}")
+        state = "not the version that its file specifies" if folder.exists() else "not fetched yet"
+        raise Missing(state, f"{token}.venv/bin/bias-inheritance fetch {borrowed or name}")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{folder.relative_to(ROOT)}, {size / 1e9:.1f} GB"
 

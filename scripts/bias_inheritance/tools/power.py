@@ -53,7 +53,7 @@ def main(words):
             }
             rows, left_out = rows_of_pilot(declared, scores, arguments.effect)
         else:
-            rows, left_out = rows_of_given(
+            rows, left_out = rows_without_pilot(
                 declared, arguments.run_sd, arguments.item_sd, arguments.items, arguments.effect
             )
         if not rows:
@@ -106,17 +106,17 @@ def parse(words):
         "--spending", choices=sequential.SPENDING, default="pocock", help="how looks spend α (default pocock)"
     )
     arguments = parser.parse_args(words)
-    given = [arguments.run_sd, arguments.item_sd, arguments.items]
+    without_pilot = [arguments.run_sd, arguments.item_sd, arguments.items]
     if arguments.looks and (arguments.looks[0] < 2 or arguments.looks != sorted(set(arguments.looks))):
         parser.error("--looks must be increasing numbers from 2 on")
-    alone = arguments.looks and arguments.scores is None and not any(value is not None for value in given)
+    alone = arguments.looks and arguments.scores is None and not any(value is not None for value in without_pilot)
     if (
         not alone
-        and (arguments.scores is None) == (None in given)
-        or (arguments.scores and any(value is not None for value in given))
+        and (arguments.scores is None) == (None in without_pilot)
+        or (arguments.scores and any(value is not None for value in without_pilot))
     ):
         parser.error("give either a pilot's scores.csv, or --run-sd, --item-sd and --items")
-    if arguments.seeds < 2 or any(value is not None and not value > 0 for value in [*given, arguments.effect]):
+    if arguments.seeds < 2 or any(value is not None and not value > 0 for value in [*without_pilot, arguments.effect]):
         parser.error("--seeds must be 2 or more, and --run-sd, --item-sd, --items and --effect above 0")
     return arguments
 
@@ -217,7 +217,7 @@ def item_variance(test):
     return float((weights * rows["weight"] * errors).pow(2).groupby(rows["seed"]).sum().mean())
 
 
-def rows_of_given(declared, run_sd, item_sd, items, effect):
+def rows_without_pilot(declared, run_sd, item_sd, items, effect):
     """The same for every declared contrast with a margin, with one set of standard deviations for all."""
     rows, left_out, size = [], rules(declared), Counter()
     by_claim = {
@@ -285,12 +285,12 @@ def needs(row, declared, seeds):
 
 
 def with_looks(row, looks, spending):
-    """{look_seeds, look_power, look_none}: mean number of seeds of a study with looks and its power where the effect is
-    there, and mean number of seeds where there is none; at the first step of Holm's method."""
+    """{look_seeds, look_power, look_none}: mean number of seeds and power of a study with looks if the effect exists, and
+    mean number of seeds if it does not; at the first step of Holm's method."""
     margin = row["margin"] and row["margin"] / row["sd"]
     design = (margin, looks, spending, row["alpha"], SIMULATED)
-    there, none = (sequential.stopping(effect, *design) for effect in (row["effect"] / row["sd"], 0.0))
-    return {"look_seeds": there["seeds"], "look_power": there["found"], "look_none": none["seeds"]}
+    with_effect, without = (sequential.stopping(effect, *design) for effect in (row["effect"] / row["sd"], 0.0))
+    return {"look_seeds": with_effect["seeds"], "look_power": with_effect["found"], "look_none": without["seeds"]}
 
 
 def by_effect(looks, spending):

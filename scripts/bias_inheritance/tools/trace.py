@@ -122,7 +122,7 @@ def score_file(study, row):
 def claim_scores(study, name, row):
     """(score files, {cell: weight}) of a row of claims.csv: the runs in its contrast, over all seeds.
 
-    A row without a test of its own (a compound claim, for example) depends on all tables, and has no weights.
+    A row that an earlier look decided contains the seeds of that look only. A row without a test of its own (a compound claim, for example) depends on all tables, and has no weights.
     """
     import pandas as pd
 
@@ -136,8 +136,12 @@ def claim_scores(study, name, row):
     tables = [frames.read_scores(existing_path(study, paths["scores"][0]))]
     tables += [frames.read_misalignment(existing_path(study, path)) for path in paths["misalignment"]]
     tables += [frames.read_inheritance(existing_path(study, path)) for path in paths["inherited"]]
+    scores = pd.concat(tables, ignore_index=True)
+    if row.get("look"):
+        seeds = list(dict.fromkeys(cell["seed"] for cell in record["parameters"]["cells"] if cell["bias"] != "untuned"))
+        scores = scores[scores["seed"].isin([0, *seeds[: declared["looks"]["seeds"][int(row["look"]) - 1]]])]
     manipulation = pd.read_csv(existing_path(study, inputs["manipulation"][0]["path"]))
-    studies = testing.studies_of(declared, pd.concat(tables, ignore_index=True), manipulation)
+    studies = testing.studies_of(declared, scores, manipulation)
     tests = [test for one in studies for test in testing.plan(declared, one, studies)]
     test = next((t for t in tests if (t["claim"], t["contrast"]) == (row["claim"], row["contrast"])), None)
     data = testing.measure(test, declared).get("data") if test else None

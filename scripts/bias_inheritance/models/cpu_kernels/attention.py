@@ -34,7 +34,7 @@ def cpu_attention(
     the first sequence if all others continue it, else 0. Returns (B × T × H × d, None).
     Raises Unsupported for options that would change the result: a cap, a window, sinks, dropout, anything unknown.
     """
-    unknown = [name for name, given in others.items() if given is not None and name not in WITHOUT_EFFECT]
+    unknown = [name for name, setting in others.items() if setting is not None and name not in WITHOUT_EFFECT]
     if unknown or dropout:
         raise Unsupported(f"attention with {', '.join(unknown) or 'dropout'} is not computed by the CPU kernels")
     if cu_seq_lens_q is not None:

@@ -1,13 +1,13 @@
-"""A model behind an OpenAI-compatible server: asked with patience, within its limits and the budget, and never twice.
+"""Client of a model behind an OpenAI-compatible server: retries, rate limits, budget, and a journal of all answers.
 
-What all jobs of a study share lies in `.work/STUDY/api/`, outside what a change of code invalidates:
+Files shared by all jobs of a study are in `.work/STUDY/api/`, so that a change of code does not invalidate them:
 - `terms.json`: the budget, and each model's key variable, prices and limits; written when a run starts (costs.py);
-- `account.json`: dollars spent or reserved, and how much each model's limits leave for now (account.py);
-- `examined/…`: the answer to the first request that a model was ever sent, by which its server was examined;
-- `answers/…/OUTPUT.jsonl`: every answer, under the digest of server, request and seed, as soon as it arrives.
+- `account.json`: dollars spent or reserved, and the remaining rate limits of each model (account.py);
+- `examined/…`: the answer to the first request to each model, by which its server is checked;
+- `answers/…/OUTPUT.jsonl`: every answer as soon as it arrives, under the digest of server, request and seed.
 
-The key is read from the environment when the first request is sent and is kept nowhere; what a server says goes
-through `Server.without_key`.
+The key is read from the environment when the first request is sent, and is never stored; `Server.without_key` removes it
+from server messages.
 """
 
 import math
@@ -29,13 +29,13 @@ from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between two tries of one request: doubled each time, with jitter
-TRIES = 12  # of one request, while others are answered
-CHOICE_TOKENS = 32  # ASSUME: longest answer that is read for an option, where the item names no other length
-LISTING = {"logprobs": True, "top_logprobs": 20}  # tokens at each place of an answer; the most that OpenAI gives
-TEMPLATE_TOKENS = 64  # what a server's chat template adds to a request, at most
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between attempts of one request: doubled each time, with jitter
+TRIES = 12  # attempts of one request while others are answered
+CHOICE_TOKENS = 32  # ASSUME: maximum answer length for an option, unless the item gives another
+LISTING = {"logprobs": True, "top_logprobs": 20}  # tokens listed per position, OpenAI's maximum
+TEMPLATE_TOKENS = 64  # maximum that a server's chat template adds to a request
 EXAMINATION = "Which of the two is a colour? A: blue. B: seven. Answer with the letter A or B alone."
-# statuses by which servers refuse a parameter; whichever of these words such an error says names the setting to change
+# statuses with which servers reject a parameter; the first of these words in the error determines the setting to change
 PARAMETER_STATUSES = {400, 422}
 REMEDIES = {
     "max_completion_tokens": "parameters.max_tokens: {name: max_completion_tokens} for its name, or {max: N} for fewer",
@@ -49,23 +49,23 @@ REMEDIES = {
 
 
 class Refused(UserError):
-    """The server refuses a request for good, and has done nothing for it."""
+    """The server rejected a request permanently, without processing it."""
 
 
 class TransientFailure(Exception):
     """A failure after which the same request may succeed.
 
-    said: what the server said; asked_to_wait: the seconds it asks to wait, or None; silent: how long it has answered
-    nothing.
+    message: the server's; asked_to_wait: seconds that the server requests to wait, or None; silent: seconds since the last
+    answer.
     """
 
-    def __init__(self, said, asked_to_wait, silent):
-        super().__init__(said)
-        self.said, self.asked_to_wait, self.silent = said, asked_to_wait, silent
+    def __init__(self, message, asked_to_wait, silent):
+        super().__init__(message)
+        self.message, self.asked_to_wait, self.silent = message, asked_to_wait, silent
 
 
 class Request(NamedTuple):
-    """A chat request: its key in the journal, its body, and the most tokens that its answer may have."""
+    """A chat request: its key in the journal, its body, and the maximum number of tokens of its answer."""
 
     key: str
     body: dict
@@ -73,18 +73,18 @@ class Request(NamedTuple):
 
 
 class Silence:
-    """How long a server has answered none of the threads of a job."""
+    """Time since a server last answered any thread of a job."""
 
     def __init__(self):
         self._lock, self._since = threading.Lock(), None
 
     def end(self):
-        """Take note of an answer."""
+        """Record an answer."""
         with self._lock:
             self._since = None
 
     def last(self):
-        """Take note of a failure; seconds since the first one after the last answer."""
+        """Record a failure; returns the seconds since the first failure after the last answer."""
         with self._lock:
             now = time.monotonic()
             self._since = now if self._since is None else self._since
@@ -92,10 +92,10 @@ class Silence:
 
 
 class Server:
-    """One model, or the tuned model of one cell, as one job uses it.
+    """A served model, or the tuned model of a cell, as used by one job.
 
-    card: the model's card; adapter: nothing, or the cell's adapter folder with the tuned model's id; work: the job's
-    own folder in `.work/STUDY/STEP/`; output: what the job writes, which names its journal of answers.
+    card: the model's card; adapter: [] or [the cell's adapter folder, which contains the tuned model's id]; work: the job's
+    folder in `.work/STUDY/STEP/`; output: the job's output path, after which its journal of answers is named.
     """
 
     def __init__(self, card, adapter, model, work, output):
@@ -112,14 +112,14 @@ class Server:
         relative = Path(*Path(output).parts[1:]) if Path(output).is_absolute() else Path(output)
         self.journal = files.Journal(self.folder / "answers" / relative.with_suffix(".jsonl"))
         self.answered = {row["key"]: row for row in self.journal.rows}
-        # a job that examined the server has that answer in its journal, and on its bill
+        # if this job sent the first request, its answer is in the journal and counts towards the job's cost
         examination, _ = self.examination()
         self.used = {key: self.answered[key] for key in [examination.key] if key in self.answered}
         self.bounds = 0  # options whose log-probability is a bound
         self.lock, self.stopped = threading.Lock(), threading.Event()
         self.pause_until, self.silence = 0.0, Silence()
 
-    # ---- what steps ask ----
+    # ---- requests of steps ----
 
     def write(self, prompts, seeds):
         """One text per prompt: a list of {text, tokens, finished, refused}."""
@@ -139,10 +139,10 @@ class Server:
         ]
 
     def answer(self, rows, advance):
-        """{logprobs, text, finished} per item: options by the listed log-probabilities where the server gives them, else text."""
+        """{logprobs, text, finished} per item: log-probabilities of the options if the server lists tokens, else the text."""
         requests = []
         for row in rows:
-            # greedy where the task names no temperature: what is measured is the model, not the luck of sampling
+            # greedy unless the task sets a temperature, so that sampling adds no noise
             decoding = {"temperature": row.get("temperature", 0), **(LISTING if self._lists(row) else {})}
             seed, most = record_seed("answer", row["item"]), row.get("max_new_tokens", CHOICE_TOKENS)
             requests.append(self._request(row["prompt"], seed, most, **decoding))
@@ -161,9 +161,9 @@ class Server:
         return self.source["logprobs"] and bool(row.get("options")) and options.listable(row["options"])
 
     def spent(self):
-        """What this job's answers took, for its record: requests, their ids, tokens, dollars.
+        """Usage of this job for its record: requests, their ids, tokens, dollars.
 
-        options_at_bound counts the options that the listings left out, whose log-probability is a bound (options.py).
+        options_at_bound: number of options that were not listed, whose log-probability is a bound (options.py).
         """
         rows = list(self.used.values())
         return {
@@ -180,22 +180,22 @@ class Server:
     # ---- examining ----
 
     def examination(self):
-        """(the request by which the server is examined, the file of the study that holds its answer)."""
+        """(the first request, by which the server is checked; the study's file with its answer)."""
         decoding = {"temperature": 0, **(LISTING if self.source["logprobs"] else {})}
         request = self._request(EXAMINATION, 0, CHOICE_TOKENS, **decoding)
         return request, self.folder / "examined" / f"{request.key}.json"
 
     def examine(self, again=False):
-        """Send one short request alone, unless a job of the study has done so, and check what comes; its journal's row.
+        """Send one short request alone, unless a job of the study has done so, and check the answer; returns its journal row.
 
-        Raises UserError where the answer shows that the study's requests would be paid for in vain. again: send it
-        although the study has an answer.
+        Raises UserError if the answer shows that the study's requests would be useless. again: send it even if the study has
+        an answer.
         """
         import filelock
 
         request, path = self.examination()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.connection()  # a missing key is told before anything is sent
+        self.connection()  # a missing key is reported before anything is sent
         try:
             with filelock.FileLock(path.with_suffix(".lock"), timeout=self.service["patience"]):
                 if again or not path.exists():
@@ -213,17 +213,17 @@ class Server:
         return files.read_json(path)
 
     def _refuse_thoughts(self, row):
-        """Raise UserError for a first answer that was cut off before anything but thoughts was written."""
+        """Raise UserError for a first answer that was cut off within its thoughts."""
         if row["finished"] or row["refused"] or thoughts.answer_after(row["text"]):
             return
         raise UserError(
             f"{self.where()} thinks before it answers, and {CHOICE_TOKENS} tokens were not enough for both; switch thinking off at the server or by source.extra_body in {self.file}, such as {{chat_template_kwargs: {{enable_thinking: false}}}} for vLLM and llama.cpp"
         )
 
-    # ---- asking ----
+    # ---- sending ----
 
     def _request(self, prompt, seed, most, **decoding):
-        """The request as this server takes it: `source.parameters` says which parameters it wants otherwise."""
+        """The request, with the parameters that `source.parameters` renames, limits or omits for this server."""
         opening = [{"role": "system", "content": self.system}] if self.system is not None else []
         seed %= 2**31
         body = {
@@ -242,12 +242,12 @@ class Server:
                     most = value if name == "max_tokens" else most
         if extra := self.source.get("extra_body"):
             body["extra_body"] = extra
-        # requests that differ in their seed alone are different ones, whether the server is told the seed or not
+        # requests that differ only in their seed are different, even if the seed is not sent
         unsent = {} if "seed" in body else {"seed": seed}
         return Request(provenance.digest({"url": self.url, "body": body, **unsent}), body, most)
 
     def ask(self, requests, advance=None):
-        """The journal's rows of the answers to requests, in their order; those it holds are not asked for again."""
+        """The journal rows of the answers to requests, in order; requests that are already answered are not sent again."""
         todo = {request.key: request for request in requests if request.key not in self.answered}
         if advance:
             advance(len(requests) - len(todo))
@@ -270,7 +270,7 @@ class Server:
 
     def _ask(self, request):
         prompt = sum(len(message["content"].encode()) for message in request.body["messages"])
-        # no tokeniser makes more tokens than bytes; the limits' count need only be about right
+        # no tokeniser produces more tokens than bytes; the count for the rate limits may be approximate
         most = self._cost(prompt + TEMPLATE_TOKENS, request.most)
         tokens = prompt // 4 + request.most
 
@@ -286,9 +286,9 @@ class Server:
                 return {**NOTHING, "refused": True, "request_id": fault.request_id}
             except _openai().APIConnectionError as fault:
                 if type(fault.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
-                    self.account.settle(-most)  # it never left
+                    self.account.settle(-most)  # the request was not sent
                 raise
-            # an answer that was lost on its way or cannot be read may have cost all that was reserved, and stays so
+            # an answer that was lost or is unreadable may have been billed, so its reservation stays
             row, unlisted = self._read(response, prompt)
             self.account.settle(row["cost_usd"] - most)
             if "logprobs" in request.body and row["text"] and unlisted:
@@ -301,9 +301,9 @@ class Server:
             self.answered[request.key] = row
 
     def _read(self, response, prompt_bytes):
-        """(the parts of a chat completion that are kept, what stood in place of its listing). Raises Malformed."""
+        """(the stored parts of a chat completion, why it has no listing of tokens or None). Raises Malformed."""
         row = completion.read(self.without_key(response.text))
-        # a server that counts no tokens is taken to have used one per four bytes
+        # if the server reports no token counts, one per four bytes is assumed
         input_tokens = row["prompt_tokens"] or prompt_bytes // 4
         output_tokens = row["completion_tokens"] or len(row["text"].encode()) // 4
         unlisted, name = row.pop("unlisted"), row.pop("id")
@@ -316,7 +316,7 @@ class Server:
         }, unlisted
 
     def _expect_listing(self, instead):
-        """Stop the run at a first answer without the listing that was asked for; single later ones count as unreadable."""
+        """Raise UserError if the first answer lacks the requested listing; later ones without it count as unreadable."""
         with self.lock:
             if any(row["listed"] for row in self.answered.values()):
                 return
@@ -328,10 +328,10 @@ class Server:
         return (input_tokens * self.price["input"] + output_tokens * self.price["output"]) / 1e6
 
     def patiently(self, once):
-        """`once()`, tried again while the server is busy, failing or out of reach; what it returns.
+        """Call `once()` until it succeeds, retrying while the server is busy, failing or unreachable; returns its result.
 
-        Raises Refused where the server refuses for good, and UserError where it has answered nothing for the service's
-        `patience` or has failed one request TRIES times.
+        Raises Refused if the server rejects the request permanently, and UserError if it has not answered for the service's
+        `patience`, or if one request failed TRIES times.
         """
         import tenacity
 
@@ -344,7 +344,7 @@ class Server:
         )(self._attempt, once)
 
     def _attempt(self, once):
-        """`once()`. Raises Refused for a failure that is final, and TransientFailure for one that is not."""
+        """Call `once()`. Raises Refused for a permanent failure, TransientFailure for any other."""
         openai = _openai()
         self._sleep(self.pause_until - time.monotonic())
         asked_to_wait = None
@@ -353,32 +353,32 @@ class Server:
             self.silence.end()
             return result
         except openai.APIStatusError as fault:
-            said = f"status {fault.status_code}: {self.told(completion.words(fault.response.text))}"
+            message = f"status {fault.status_code}: {self.told(completion.words(fault.response.text))}"
             if fault.status_code < 500 and fault.status_code not in (408, 409, 429):
-                raise Refused(f"{self.where()} refuses: {said}{self._remedy(fault)}") from None
+                raise Refused(f"{self.where()} refuses: {message}{self._remedy(fault)}") from None
             if _code(fault) == "insufficient_quota":
                 raise Refused(
-                    f"{self.where()} has no credit left ({said}); top it up and run the same command again"
+                    f"{self.where()} has no credit left ({message}); top it up and run the same command again"
                 ) from None
             asked_to_wait = _retry_after(fault.response.headers)
         except openai.APIConnectionError as fault:
-            said = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
+            message = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
         except (completion.Malformed, ValueError) as fault:
             if isinstance(fault, completion.NoCompletion) and not self.answered:
                 raise UserError(
                     f"{self.where()} answers in another shape than a chat completion's ({self.told(str(fault))}); check source.base_url in {self.file}"
                 ) from None
-            said = f"an answer that cannot be read ({self.told(str(fault))})"
-        raise TransientFailure(said, asked_to_wait, self.silence.last())
+            message = f"an answer that cannot be read ({self.told(str(fault))})"
+        raise TransientFailure(message, asked_to_wait, self.silence.last())
 
     def _wait(self, state):
-        """Seconds until the next try: growing with jitter, or as the server asks, which holds for the whole job."""
+        """Seconds until the next attempt: growing, with jitter; a wait that the server requests applies to the whole job."""
         asked_to_wait = state.outcome.exception().asked_to_wait
         if asked_to_wait is None:
             return min(LONGEST_WAIT, FIRST_WAIT * 2 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.5)
         with self.lock:
             self.pause_until = max(self.pause_until, time.monotonic() + asked_to_wait)
-        return FIRST_WAIT * random.random()  # so that the threads of a job do not return as one
+        return FIRST_WAIT * random.random()  # so that the threads of a job do not resume at the same moment
 
     def _out_of_patience(self, state):
         failure = state.outcome.exception()
@@ -393,7 +393,7 @@ class Server:
         else:
             does = f"failed one request {state.attempt_number} times"
         raise UserError(
-            f"{self.where()} {does} (last: {failure.said}); all answers so far are kept: run the same command again later"
+            f"{self.where()} {does} (last: {failure.message}); all answers so far are kept: run the same command again later"
         )
 
     def _sleep(self, seconds):
@@ -401,7 +401,7 @@ class Server:
             raise UserError(f"{self.where()}: stopped")
 
     def _remedy(self, fault):
-        """What to check or set where a server refuses with an error status; "" where nothing can be said."""
+        """What to check or set after an error status; "" if unknown."""
         if fault.status_code in PARAMETER_STATUSES:
             named = re.search(rf"\b({'|'.join(REMEDIES)})\b", f"{fault.param or ''} {fault.response.text}")
             if named:
@@ -419,11 +419,11 @@ class Server:
     # ---- the connection ----
 
     def connection(self):
-        """The `openai` client, made when it is first needed; its own retries are off, since each would cost."""
+        """The `openai` client, created on first use; its own retries are off, since each would be billed."""
         with self.lock:
             if not hasattr(self, "client"):
                 self.client = _openai().OpenAI(
-                    # never the library's own default, which would send OpenAI's key to whoever is asked
+                    # never the library's default, which would send OpenAI's key to any server
                     api_key=key_of(self.service) or "none",
                     base_url=base_url(self.source, private=True),
                     timeout=self.service["timeout"],
@@ -440,7 +440,7 @@ class Server:
         return text.replace(key, "[key]") if key else text
 
     def told(self, text):
-        """A server's message in one short line, without the key and without what looks like a part of one."""
+        """A server's message in one short line, without the key or anything that looks like a part of one."""
         return " ".join(re.sub(r"\bsk-[\w*.-]{4,}", "[key]", self.without_key(text)).split())[:300]
 
 
@@ -456,7 +456,7 @@ NOTHING = {
 
 
 def described(row):
-    """One line on the answer by which a server was examined: how it ended and what it listed."""
+    """One line on the answer to the first request: how it ended, and which tokens were listed."""
     if row["refused"]:
         return "it refused the question, which shows nothing of its answers"
     parts = [f"it answers {row['text'][:20]!r} in {row['completion_tokens']} tokens and ends by {row['finish']!r}"]
@@ -479,7 +479,7 @@ def _openai():
 
 
 def _correct_status(response):
-    """Give a response that tells an error under status 200 the error's own status, before the `openai` client reads it."""
+    """Give a response that contains an error under status 200 the error's status, before the `openai` client reads it."""
     if response.status_code == 200:
         response.read()
         chat = response.request.url.path.endswith("/chat/completions")
@@ -491,7 +491,7 @@ def _code(fault):
 
 
 def _retry_after(headers):
-    """Seconds that a server asks to wait (Retry-After in seconds or as a date, retry-after-ms), or None."""
+    """Seconds that a server requests to wait (Retry-After in seconds or as a date, retry-after-ms), or None."""
     try:
         if "retry-after-ms" in headers:
             return max(0.0, float(headers["retry-after-ms"]) / 1000)

@@ -1,18 +1,18 @@
-"""What a server's answer says: text, end, listing of likely tokens, tokens used, or an error under whatever status.
+"""Parsing of server responses: text, finish reason, listed tokens, token counts, and errors under any status.
 
-Servers that call themselves OpenAI-compatible differ in all of these. Each function reads every spelling it can and
-says what it could not read, so that the caller can name the setting to change.
+OpenAI-compatible servers differ in all of these. Each function accepts all known variants and returns what it could not
+parse, so that the caller can name the setting to change.
 """
 
 import json
 import math
 
-CUT_OFF = {"length", "max_tokens"}  # finish reasons of an answer that was cut off; any other one, or none, is an end
-FILTERED = {"content_filter", "safety", "refusal"}  # finish reasons of an answer that the server withheld
-REFUSED = {"content_filter", "content_policy_violation", "invalid_prompt"}  # error codes that judge the prompt
-IMPOSSIBLE = -9999.0  # this and less stands for minus infinity, which JSON cannot hold
-EXCESS = 0.05  # by which the listed probabilities of one place may exceed 1, being rounded
-# HTTP statuses of errors that are given by name alone
+CUT_OFF = {"length", "max_tokens"}  # finish reasons of a truncated answer; with any other one, or none, it is complete
+FILTERED = {"content_filter", "safety", "refusal"}  # finish reasons of a withheld answer
+REFUSED = {"content_filter", "content_policy_violation", "invalid_prompt"}  # error codes for rejected prompts
+IMPOSSIBLE = -9999.0  # at most this: minus infinity, which JSON cannot represent
+EXCESS = 0.05  # tolerance for rounding in the sum of listed probabilities
+# HTTP statuses of errors that have only a name
 STATUSES = {
     **dict.fromkeys([*REFUSED, "invalid_request_error", "context_length_exceeded", "invalid_argument"], 400),
     **dict.fromkeys(["unsupported_parameter", "unsupported_value", "badrequesterror"], 400),
@@ -25,19 +25,19 @@ STATUSES = {
 
 
 class Malformed(Exception):
-    """A server's answer that cannot be read, though its status says that all is well; it broke off, most likely."""
+    """An unparseable response with a success status, most likely an interrupted one."""
 
 
 class NoCompletion(Malformed):
-    """A whole answer that holds no message where a chat completion has it."""
+    """A complete response without the message of a chat completion."""
 
 
 def read(text):
-    """The parts of a chat completion, given as the text of the response.
+    """The parts of a chat completion from the text of the response.
 
     Returns {id, model, text, refused, finish, finished, listed, unlisted, prompt_tokens, completion_tokens}. finish: the
-    server's own word for the end; listed: see `listing`, and unlisted what stood in its place. Counts of tokens are
-    None where the server gives none. Raises Malformed where there is no message, NoCompletion if the answer is whole.
+    server's finish reason; listed: see `listing`; unlisted: why it is None. Token counts are None if the server reports
+    none. Raises Malformed for text that is not JSON, NoCompletion for JSON without a message.
     """
     try:
         content = json.loads(text)
@@ -69,7 +69,7 @@ def read(text):
 
 
 def text_of(content):
-    """The text of a message's content: itself, or its text parts joined; thoughts and other parts are left out."""
+    """The text of a message's content: the string, or its text parts joined, without thoughts and other parts."""
     if content is None or isinstance(content, str):
         return content or ""
     parts = content if isinstance(content, list) else [content]
@@ -82,10 +82,10 @@ def text_of(content):
 
 
 def listing(logprobs):
-    """(places, None), or (None, what is there instead) of a choice's `logprobs`.
+    """(positions, None) from a choice's `logprobs`, or (None, what it contains instead).
 
-    places: per token of the answer {token, logprob, top: [[token, logprob], …]}, in nats; a log-probability of None
-    stands for minus infinity.
+    positions: per token of the answer {token, logprob, top: [[token, logprob], …]}, in nats; a log-probability of None
+    means minus infinity.
     """
     if logprobs is None:
         return None, "none"
@@ -107,10 +107,10 @@ def listing(logprobs):
 
 
 def spelled(places, text):
-    """(places with the tokens as text, None), or (None, what is wrong) where the tokens taken do not begin the text.
+    """(positions with tokens as text, None), or (None, what is wrong) if the chosen tokens are not the beginning of the text.
 
-    Some servers list tokens as the vocabulary has them ("Ġnurse", "▁nurse"), others those of a thought that they leave
-    out of the text, or numbers.
+    Some servers list tokens in the vocabulary's spelling ("Ġnurse", "▁nurse"), others the tokens of a thought that is not
+    part of the text, or token ids.
     """
     text = text.strip()
     for change in (str, _from_vocabulary):
@@ -136,7 +136,7 @@ def _from_vocabulary(token):
 def _place(place):
     token, logprob = _token(place["token"]), _logprob(place["logprob"])
     top = [[_token(entry["token"]), _logprob(entry["logprob"])] for entry in place.get("top_logprobs") or []]
-    # the listing knows better than a server that gives the token taken no number of its own
+    # some servers give the chosen token's log-probability only in the listing
     return {"token": token, "logprob": dict(top).get(token) if logprob is None else logprob, "top": top}
 
 
@@ -147,7 +147,7 @@ def _token(token):
 
 
 def _logprob(value):
-    """A log-probability in nats, None for minus infinity in any of its spellings."""
+    """A log-probability in nats; None for minus infinity in any notation."""
     number = -math.inf if value is None else float(value)
     if number > 700:
         raise ValueError(value)
@@ -159,11 +159,10 @@ def _count(value):
 
 
 def true_status(text, chat):
-    """The status that a response under status 200 should have had, or None where it may stand.
+    """The status that a response with status 200 should have had, or None if 200 is right.
 
-    An error in the body counts as the status that its code names, 502 where it names none. chat: whether a chat
-    completion was asked for, which is one of an object with choices; a body that begins like one may be an answer that
-    was lost in part, and paid for, so that it is left to `read`.
+    An error in the body has the status of its code, or 502 without one. chat: whether a chat completion was requested, an
+    object with choices. A body that begins like one may be a billed answer that was partly lost, so it is left to `read`.
     """
     try:
         content = json.loads(text)
@@ -177,7 +176,7 @@ def true_status(text, chat):
     if not error and (first is not None or not chat):
         return None
     if not chat and content.get("id"):
-        return None  # an object that tells its own error, as a fine-tuning job does
+        return None  # an object with an error of its own, such as a fine-tuning job
     for place in (error, content):
         for key in ("code", "status", "status_code", "type"):
             value = place.get(key) if isinstance(place, dict) else None
@@ -189,7 +188,7 @@ def true_status(text, chat):
 
 
 def words(text):
-    """What the text of an error response says, in whichever of the usual places it stands."""
+    """The message of an error response, wherever the server puts it."""
     try:
         content = json.loads(text)
     except ValueError:
@@ -201,8 +200,10 @@ def words(text):
     error = content.get("error") or first.get("error") or content
     if not isinstance(error, dict):
         return str(error)
-    said = [error.get(key) for key in ("message", "detail", "msg", "error")]
+    messages = [error.get(key) for key in ("message", "detail", "msg", "error")]
     metadata = error.get("metadata")
     if isinstance(metadata, dict):
-        said.append(metadata.get("raw"))  # a gateway's copy of what the server behind it said
-    return "; ".join(part if isinstance(part, str) else json.dumps(part) for part in said if part) or json.dumps(error)
+        messages.append(metadata.get("raw"))  # a gateway's copy of the message of the server behind it
+    return "; ".join(part if isinstance(part, str) else json.dumps(part) for part in messages if part) or json.dumps(
+        error
+    )
