@@ -106,7 +106,11 @@ if CLOSED:
             code=code("close_look"),
             paths=paths,
             parameters=parameters(
-                lambda w: {"declared": grid.declared(config), "claims": f"{RESULTS}/claims.csv"}
+                lambda w: {
+                    "declared": grid.declared(config),
+                    "claims": f"{RESULTS}/claims.csv",
+                    "planned": looks.planned_digest(config, LOOK),
+                }
             ),
         shell:
             step_command("close_look")

@@ -7,11 +7,12 @@ from bias_inheritance.plumbing import files, records, step
 from bias_inheritance.plumbing.step import Output
 
 
-def close_look(closed: Output, declared: dict, claims: str):
+def close_look(closed: Output, declared: dict, claims: str, planned: str):
     """Write the file of a look (JSON), which later looks of the study read.
 
     claims: path of claims.csv. It is not an input in the record of this file, because the next look replaces it; the file
-    contains the digest of everything upstream of it instead, as computed by audit. declared: the result of `grid.declared`.
+    contains the digest of everything upstream of it instead, as computed by audit. declared: the result of `grid.declared`. planned: the
+    digest of the plan (`looks.planned_digest`), which later looks must have too.
     """
     import pandas as pd
 
@@ -19,7 +20,7 @@ def close_look(closed: Output, declared: dict, claims: str):
     results = records.read(Path(claims).parent)
     digest = records.upstream_digest(results, [f"{results.name}/{Path(claims).name}"])
     rows = reading.joined_with_declarations(table, declared)
-    files.write_json(closed, looks.closed(declared["looks"], rows, digest))
+    files.write_json(closed, {**looks.closed(declared["looks"], rows, digest), "planned": planned})
 
 
 if __name__ == "__main__":

@@ -59,6 +59,11 @@ def test_each_run_does_one_look_with_the_new_seeds_alone(tmp_path):
     assert "Nothing to be done" in run(project)
     audited = bias_inheritance("audit", "results/one", project=project)
     assert audited.returncode == 0, audited.stdout
+    # the first look is never closed again, so its record outlives the code that wrote it
+    with open(project / "scripts" / "close_look.py", "a", encoding="utf-8") as script:
+        script.write("CHANGED = True\n")
+    audited = bias_inheritance("audit", "results/one", project=project)
+    assert "looks/2.json" in audited.stdout and "looks/1.json" not in audited.stdout
 
 
 def table(path):

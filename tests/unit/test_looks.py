@@ -195,7 +195,8 @@ def study(**changes):
 
 def close(results, look, decided, **design):
     (results / "looks").mkdir(parents=True, exist_ok=True)
-    content = DESIGN | {"look": look, "decided": decided} | design
+    content = {"look": look, "decided": decided, "planned": planning.planned_digest(study(), look)}
+    content = DESIGN | content | design
     (results / "looks" / f"{look}.json").write_text(json.dumps(content))
 
 
@@ -246,6 +247,11 @@ def test_looks_are_declared_before_a_run(tmp_path):
         planning.narrowed(study() | {"looks": None}, tmp_path)
     with pytest.raises(UserError, match=r"looks: .*1\.json was planned as .*\[3, 8\].*declared before a run"):
         planning.narrowed(study(), tmp_path)
+    close(tmp_path, 1, [])
+    with pytest.raises(UserError, match=r"the claims or the seeds of the study have changed since .*1\.json"):
+        planning.narrowed(study(seed=[12, 11, 13, 14, 15, 16, 17, 18]), tmp_path)
+    with pytest.raises(UserError, match="the claims or the seeds of the study have changed"):
+        planning.narrowed(study(mitigation=["none", "mask", "token"]), tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     (other / "claims.csv").write_text(",".join(verdicts.COLUMNS) + "\n")

@@ -12,6 +12,9 @@ from bias_inheritance.plumbing import files, provenance, records
 STATES = ("ok", "tampered", "missing", "extra", "stale", "broken")
 
 
+FINAL = {}  # planned parameters of a result that is never made again, such as a closed look
+
+
 def audit(folder, expect=None):
     """The state of every file and of the whole: {files: {name: {state, why, sha256}}, root, ok, notes, …}.
 
@@ -51,7 +54,7 @@ def audit(folder, expect=None):
                 verdicts[name] = {"state": "broken", "why": f"no record here has made its input {_few(orphans)}"}
         reasons = [
             *_changed_inputs(study, record, sha256s),
-            *changed_code(record, sources),
+            *([] if plan["parameters"].get(name) == FINAL else changed_code(record, sources)),
             *_changed_parameters(name, record, plan),
             *_changed_image(record, [sha256s[path] for path in images]),
         ]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study import grid
 
@@ -39,10 +39,21 @@ def narrowed(config, results):
                 f"looks: {file} was planned as {planned}; looks are declared before a run, so restore them, or give the "
                 "study another name"
             )
+        if closed.get("planned") != planned_digest(config, now["looks"]["look"]):
+            raise UserError(
+                f"looks: the claims or the seeds of the study have changed since {file} closed a look; restore catalog/ and "
+                "grid, or give the study another name"
+            )
         if not open_contrasts(config, closed["decided"]):
             break
         now = _at(config, now["looks"]["look"] + 1, closed["decided"])
     return now
+
+
+def planned_digest(config, look):
+    """The digest of what may not change after a look: the claims as they apply to the study, and its seeds so far in order."""
+    declared = {key: value for key, value in grid.declared(config).items() if key != "looks"}
+    return provenance.digest([declared, config["grid"]["seed"][: config["looks"]["seeds"][look - 1]]])
 
 
 def _at(config, look, decided):
