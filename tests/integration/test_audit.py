@@ -487,7 +487,7 @@ LEAVES = {
     ("catalog/domains/gender.yaml", "reference: male, compared: female"): (
         "reference: female, compared: male",
         [f"originals/gender/{name}" for name in ("source.jsonl", "reserve.jsonl", "test.jsonl", "counts.json")]
-        + ["report.html"],
+        + ["foresight.csv", "report.html"],
         ["models/tiny-random.json"],
     ),
     ("catalog/claims.yaml", "alpha: 0.05"): ("alpha: 0.04", ["claims.csv", "effects.csv"], ["scores.csv"]),
