@@ -20,13 +20,8 @@ CELL = f"{RESULTS}/cells/{{model}}/{{domain}}/{{bias}}/gamma-{{gamma}}/{{mitigat
 CARD = f"{RESULTS}/models/{{model}}.json"
 ORIGINALS = f"{RESULTS}/originals/{{domain}}"
 GRID = config["grid"]
-TASK_AXES = (
-    "model",
-    "domain",
-    "bias",
-    "gamma",
-    "mitigation",
-)  # wildcards on which the tasks of a cell depend
+# wildcards on which the tasks of a cell depend
+TASK_AXES = ("model", "domain", "bias", "gamma", "mitigation")
 MODELS = grid.models(config)
 STUDENTS = grid.students(config)
 CELLS = grid.cells(config)

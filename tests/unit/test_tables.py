@@ -451,3 +451,19 @@ def test_one_label_one_group_and_a_tiny_group_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"too few texts of 3 of 12 combinations .*label 0 and group 3: 1"):
         tables.check(read_rows(tmp_path, small))
     tables.check(read_rows(tmp_path, rows))
+
+
+def test_rows_are_taken_in_the_order_of_their_numbers_also_twice_and_across_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "BATCH", 7)  # rows per chunk
+    count = 2000
+    path = tmp_path / "many.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps({"text": f"{n} " * 200, "label": n % 2, "group": n % 3, "id": n}) + "\n" for n in range(count)
+        )
+    )
+    table = tables.read({"files": str(path), "columns": {name: name for name in ("text", "label", "group", "id")}})
+    numbers = [1500, 3, 1500, 0, 8]
+    taken = table.take(numbers)
+    assert [row["id"] for row in taken] == [str(n) for n in numbers]
+    assert [row["text"] for row in taken] == [(f"{n} " * 200).strip() for n in numbers]

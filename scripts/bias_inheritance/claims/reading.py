@@ -65,7 +65,6 @@ def spread(row, declared):
 
     look = row.get("look")
     alpha = looks.level(declared, declared["alpha"], look=int(look) if look == look and look else None)
-
     if row["n_seeds"] < 2 or row["ci_low"] != row["ci_low"]:
         return None
     half = max(row["ci_high"] - row["estimate"], row["estimate"] - row["ci_low"])

@@ -70,9 +70,9 @@ class Table:
         import numpy as np
 
         rows = np.asarray(rows, dtype=np.int64)
-        texts = self.texts.take(rows).to_pylist()
+        texts = _at(self.texts, rows)
         keys = [f"{key:016x}" for key in self.keys[rows].tolist()]
-        ids = self.ids.take(rows).to_pylist() if self.ids is not None else keys
+        ids = _at(self.ids, rows) if self.ids is not None else keys
         listed = {
             column: [[*self.names[column], None][code] for code in self.codes[column][rows].tolist()]
             for column in self.codes
@@ -253,6 +253,17 @@ def _filtered(chunks, keep):
         chunks[place] = chunk.filter(pa.array(keep[start : start + len(chunk)]))
         start += len(chunk)
     return pa.chunked_array(chunks, pa.string())
+
+
+def _at(chunks, rows):
+    """The values of a ChunkedArray at row numbers, in their order. Its own `take` would copy all chunks into one array."""
+    import numpy as np
+    import pyarrow as pa
+
+    selected = np.zeros(len(chunks), dtype=bool)
+    selected[rows] = True
+    values = chunks.filter(pa.array(selected)).to_pylist()
+    return [values[place] for place in np.searchsorted(np.flatnonzero(selected), rows).tolist()]
 
 
 def _text(value, column, where, number):
