@@ -27,7 +27,7 @@ def project():
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     folder = copy_project(Path(parent) / "project")
     shutil.copy(ROOT / "tests" / "integration" / "study.yaml", folder / "studies" / "integration.yaml")
-    for link in list((folder / "models").glob("*/source*")):
+    for link in [path for path in (folder / "models").glob("*/*") if path.is_symlink()]:
         target = link.resolve()
         link.unlink()
         (shutil.copytree if target.is_dir() else shutil.copy)(target, link)
