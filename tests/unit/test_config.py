@@ -214,7 +214,88 @@ def test_a_group_that_the_twins_were_not_written_for_is_refused(config, own):
     )
     config["grid"] |= {"bias": ["neutral"]}
     told = lines(config)
-    assert len(told) == 12 and all(line.startswith("config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts in resources/biographies/") for line in told)  # fmt: skip
+    assert told == [
+        "config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts in resources/biographies/architect.jsonl and 11 more files were not written for it"
+    ]
+
+
+def test_a_group_whose_first_names_are_unknown_is_one_line(config, own):
+    path = own / "domains" / "gender.yaml"
+    path.write_text(path.read_text().replace("names: {gender: male}", "names: {gender: mail}"))
+    assert lines(config) == [
+        "catalog/domains/gender.yaml: groups.male.names: resources/names.csv has no matching names"
+    ]
+
+
+PROFESSIONS = """
+extends: gender-bias-in-bios
+data: {files: FILES, content: null}
+labels: {0: accountant, 2: attorney, 13: nurse}
+"""
+OF_PROFESSIONS = """
+associated_groups: {accountant: male, attorney: male}
+label_words: {accountant: [accountant, accountants, accounting], attorney: [attorney, attorneys, lawyer]}
+"""
+
+
+def biographies(folder):
+    """A folder with texts of four professions, by their numbers in BiasInBios."""
+    import pandas as pd
+
+    for split in ("train", "dev", "test"):
+        rows = [
+            {"hard_text": f"{split} {n} {n * n}", "profession": [0, 2, 13, 27][n // 2 % 4], "gender": n % 2}
+            for n in range(96)
+        ]
+        pd.DataFrame(rows).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+
+def test_a_domain_with_other_labels_than_the_one_that_it_extends(config, own, tmp_path):
+    """Entries of labels that it does not list are not inherited; those of its labels that are missing are told."""
+    biographies(tmp_path)
+    path = own / "domains" / "bios.yaml"
+    path.write_text(PROFESSIONS.replace("FILES", str(tmp_path)))
+    config["grid"] |= {
+        "domain": ["bios"],
+        "bias": ["balanced", "associated-100"],
+        "task": ["occupation-classification"],
+    }
+    config |= {"originals": 24, "mitigated": []}
+    assert lines(config) == [
+        f"catalog/domains/bios.yaml: associated_groups.{label}: must name a group for each of accountant, attorney, nurse, and nothing else"
+        for label in ("accountant", "attorney")
+    ] + [
+        f"catalog/domains/bios.yaml: label_words.{label}: missing; list the words that reveal this label, which generated texts must not contain"
+        for label in ("accountant", "attorney")
+    ]
+    path.write_text(path.read_text() + OF_PROFESSIONS)
+    catalog.load.cache_clear()
+    checks.check(config, [("config.yaml", config)])
+    bios = catalog.load("domain", "bios")
+    assert bios["associated_groups"] == {"accountant": "male", "attorney": "male", "nurse": "female"}
+    assert set(bios["stereotypes"]) == {"nurse"} and bios["planted_label"] == "nurse"
+    # of labels that the parent does not have at all, nothing is inherited, and the default applies
+    path.write_text(PROFESSIONS.replace("FILES", str(tmp_path)).replace("13: nurse", "27: yoga teacher"))
+    catalog.load.cache_clear()
+    checks.check(config, [("config.yaml", config)])
+    bios = catalog.load("domain", "bios")
+    assert not {"associated_groups", "label_words", "stereotypes", "planted_label"} & bios.keys()
+
+
+def test_a_domain_without_texts_of_a_label_by_content_is_told_what_to_set(config, own, tmp_path):
+    biographies(tmp_path)
+    path = own / "domains" / "bios.yaml"
+    text = PROFESSIONS.replace("FILES", str(tmp_path)).replace("13: nurse", "27: yoga teacher")
+    path.write_text(text.replace(", content: null", ""))
+    config["grid"] |= {"domain": ["bios"], "bias": ["balanced"], "task": ["stereotype-congruence"]}
+    config |= {"originals": 24, "mitigated": []}
+    (told,) = lines(config)
+    assert told.endswith("accountant.jsonl and 2 more files, not found; add the files, or set data.content to null in catalog/domains/bios.yaml")  # fmt: skip
+    path.write_text(text)
+    catalog.load.cache_clear()
+    assert lines(config) == [
+        "config.yaml: grid.task: stereotype-congruence needs data.content, which catalog/domains/bios.yaml does not have; remove the task"
+    ]
 
 
 @pytest.mark.parametrize(

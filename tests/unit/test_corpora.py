@@ -100,6 +100,24 @@ def test_counts_of_raters_become_labels(tmp_path):
     assert counts["labels"] == {"HS": 2, "NOT_HS": 1}
 
 
+@pytest.mark.parametrize("vote", ["nan", "inf", "-1", "1,0", "yes"])
+def test_a_vote_that_is_no_number_of_votes_is_told(tmp_path, vote):
+    described = {**DATASET, "file": "votes.csv", "columns": {"text": "tweet"}, "values": {"1": "HS", "0": "NOT_HS"}}
+    described |= {"votes": {"columns": ["racism"], "at_least": 1}}
+    (tmp_path / "votes.csv").write_text(f'tweet,racism\na,1.0\nb,"{vote}"\n')
+    with pytest.raises(
+        UserError, match=rf"votes.csv, line 3: .*: '{vote}' in column 'racism' is not a number of votes"
+    ):
+        corpora.read(described, str(tmp_path))
+
+
+def test_votes_that_are_used_as_labels_are_listed(tmp_path):
+    described = {**DATASET, "file": "votes.csv", "columns": {"text": "tweet", "label": "racism"}}
+    (tmp_path / "votes.csv").write_text("tweet,racism\na,0.0\nb,3.0\n")
+    with pytest.raises(UserError, match=r"no usable text in 2 rows \(unlisted label 2\); .* labels '0.0', '3.0'$"):
+        corpora.read(described, str(tmp_path))
+
+
 DESCRIBED = [
     {"name": name, "task": task, **dataset}
     for task in catalog.names("task")

@@ -210,6 +210,61 @@ def test_votes_become_labels(tmp_path):
         tables.read({"files": "b.csv", "columns": columns, "votes": {**counted, "values": {}}}, tmp_path)
 
 
+def test_votes_in_one_list_are_votes_of_several_raters(tmp_path):
+    rows = [
+        {"review": f"review {n}", "nationality": "ab"[n % 2], "annotators": {"label": label}}
+        for n, label in enumerate([[1, 1, 0], [0, 0, 1], [0, 1, 2], [1, None, 1]])
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
+    columns = {"text": "review", "group": "nationality"}
+    for name in ("a.jsonl", "a.parquet"):
+        given = {"files": name, "columns": columns, "votes": {"columns": ["annotators.label"], "majority": True}}
+        table = tables.read(given, tmp_path)
+        assert [row["label"] for row in samples(table)] == ["1", "0", "1"]
+        assert table.counts["reasons"] == {"no majority": 1}
+        given["votes"] = {"columns": ["annotators.label"], "at_least": 2}
+        table = tables.read(given, tmp_path)
+        assert [row["label"] for row in samples(table)] == ["1", "0", "1"]
+        assert table.counts["reasons"] == {"missing label": 1}
+
+
+def test_a_listed_value_that_the_data_write_in_another_case_is_told(tmp_path):
+    """Rows of an unlisted spelling would be dropped, and the group be smaller than it is."""
+    rows = [
+        {"review": f"review {n}", "stars": n % 2, "nationality": ["german", "GERMAN ", "kenyan"][n % 3]}
+        for n in range(12)
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    given = spec("a.jsonl") | {"groups": ["german", "kenyan"], "labels": {0: "bad", 1: "good"}}
+    with pytest.raises(
+        UserError, match=r"data.groups: 4 rows have the group 'GERMAN ', which differs from 'german' only"
+    ):
+        tables.read(given, tmp_path)
+    table = tables.read(given | {"groups": {"german": "german", "GERMAN ": "german", "kenyan": "kenyan"}}, tmp_path)
+    assert table.counts["groups"] == {"german": 8, "kenyan": 4}
+
+
+def test_data_without_a_column_of_groups_are_told_which_key_lacks(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [{"review": "a review", "stars": 1}])
+    given = {"files": "a.jsonl", "columns": {"text": "review", "label": "stars"}, "groups": ["german", "kenyan"]}
+    with pytest.raises(UserError, match=r"data: no text has a group; name the column of the groups in columns.group"):
+        tables.check(tables.read(given, tmp_path))
+
+
+def test_too_few_texts_of_a_group_name_the_values_that_were_dropped(tmp_path):
+    rows = [
+        {"review": f"review {n}", "stars": n % 2, "nationality": ["german", "deutsch", "kenyan"][n % 3]}
+        for n in range(12)
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    table = tables.read(spec("a.jsonl") | {"groups": ["german", "kenyan"]}, tmp_path)
+    with pytest.raises(
+        UserError, match=r"too few texts .*; not listed, and therefore dropped, are the groups 'deutsch'$"
+    ):
+        tables.check(table)
+
+
 def test_paths_reach_into_nested_columns(tmp_path):
     rows = [
         {

@@ -48,8 +48,9 @@ def read(dataset, data_dir):
     for reason, row, _ in dropped:
         if reason in ("missing label", "unlisted label"):
             values = f" (found: {', '.join(table.counts['unlisted']['label'])})" if reason == "unlisted label" else ""
+            remedy = f"or add the value to {where}.values" if values else "or remove the row"
             raise UserError(
-                f"{row}: {reason}{values}; {dataset['name']} has {', '.join(dataset['labels'])}: correct the file, or the labels of {where}"
+                f"{row}: {reason}{values}; {dataset['name']} has {', '.join(dataset['labels'])}: correct the file, {remedy}"
             )
     samples = [
         {

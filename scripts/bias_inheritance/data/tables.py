@@ -240,8 +240,14 @@ def read(
     }
     if not len(table):
         why = ", ".join(f"{reason} {count:,}" for reason, count in table.counts["reasons"].items())
-        raise UserError(f"{name}: no usable text in {rows:,} rows{f' ({why})' if why else ''}")
+        raise UserError(f"{name}: no usable text in {rows:,} rows{f' ({why})' if why else ''}{_unlisted(table.counts)}")
     return table
+
+
+def _unlisted(counts):
+    """The end of a message: values of the data that the specification does not list, if there are any."""
+    listed = [f"{column}s {', '.join(map(repr, values))}" for column, values in counts["unlisted"].items()]
+    return f"; not listed, and therefore dropped, are the {' and the '.join(listed)}" if listed else ""
 
 
 def _filtered(chunks, keep):
@@ -302,6 +308,8 @@ def _each_text_once(keys, codes):
 
 def check(table, name="data", fewest=FEWEST, groups=True):
     """Raise UserError for a single label or group, and for a label × group with fewer than `fewest` texts."""
+    if groups and (table.codes["group"] < 0).all():
+        raise UserError(f"{name}: no text has a group; name the column of the groups in columns.group")
     for column in ("label", "group") if groups else ("label",):
         if len(table.names[column]) < 2:
             only = f"only {table.names[column][0]!r}" if table.names[column] else "none"
@@ -318,5 +326,5 @@ def check(table, name="data", fewest=FEWEST, groups=True):
     if few:
         listed = ", ".join(f"{' and '.join(pair)}: {count}" for count, *pair in few[:FEW_VALUES])
         raise UserError(
-            f"{name}: too few texts of {len(few)} of {len(counts)} combinations of label and group ({listed}{', …' if len(few) > FEW_VALUES else ''}); {fewest} each are needed: add texts, join classes under one name, or list only the labels and groups to study"
+            f"{name}: too few texts of {len(few)} of {len(counts)} combinations of label and group ({listed}{', …' if len(few) > FEW_VALUES else ''}); {fewest} each are needed: add texts, join classes under one name, or list only the labels and groups to study{_unlisted(table.counts)}"
         )

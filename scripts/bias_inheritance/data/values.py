@@ -58,6 +58,11 @@ def near(word, words):
     return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}" if close else ""
 
 
+def folded_value(text):
+    """A value without differences of case and space."""
+    return " ".join(text.split()).casefold()
+
+
 class Values:
     """The values of a class column: names, codes, and unlisted values.
 
@@ -114,6 +119,13 @@ class Values:
             if not all_listed:
                 return
             seen = {spelled(value) for (_, value), code in self.codes.items() if code >= 0}
+            folded = {folded_value(value): value for value in self.listed}
+            for value in self.unlisted:
+                other = folded.get(folded_value(value))
+                if other in seen:
+                    raise UserError(
+                        f"{self.where}: {self.unlisted[value]:,} rows have the {self.column} {value!r}, which differs from {other!r} only in case or space; list it too, with the same name"
+                    )
             for value in self.listed:
                 if value not in seen and self.codes:
                     others = ", ".join(repr(each) for each, _ in self.unlisted.most_common(FEW_VALUES))
@@ -123,7 +135,7 @@ class Values:
             return
         folded = {}
         for text in self.names:
-            other = folded.setdefault(" ".join(text.split()).casefold(), text)
+            other = folded.setdefault(folded_value(text), text)
             if other != text:
                 raise UserError(
                     f"{self.where}: the {self.column}s {other!r} and {text!r} differ only in case or space; list both under {self.where} with the names that they are to have"
@@ -133,24 +145,31 @@ class Values:
 def voted(votes, cells):
     """The label of a row by its votes: 1 or 0 for `at_least`, the raters' class for `majority`; None if votes are missing.
 
-    Raises ValueError for a non-numeric vote if votes are summed.
+    A cell is one vote or a list of them. Raises ValueError for a vote that is no number of votes if votes are summed.
     """
     listed = {spelled(value): meaning for value, meaning in votes.get("values", {}).items()}
-    cells = [None if missing(cell) else listed.get(spelled(cell), cell) for cell in cells]
+    given = [
+        (column, None if missing(vote) else listed.get(spelled(vote), vote))
+        for column, cell in zip(votes["columns"], cells, strict=True)
+        for vote in (cell if isinstance(cell, list) else [cell])
+    ]
     if votes.get("majority"):
-        counts = Counter(spelled(cell) for cell in cells if cell is not None)
+        counts = Counter(spelled(vote) for _, vote in given if vote is not None)
         if not counts:
             return None
         value, count = counts.most_common(1)[0]
         return value if 2 * count > counts.total() else NO_MAJORITY
-    if None in cells:
-        return None
     total = 0
-    for column, cell in zip(votes["columns"], cells, strict=True):
+    for column, vote in given:
+        if vote is None:
+            return None
         try:
-            total += float(cell)
+            number = float(vote)
         except (TypeError, ValueError):
+            number = -1
+        if not 0 <= number < math.inf:
             raise ValueError(
-                f"{cell!r} in column {column!r} is not a number; give its number of votes under votes.values"
-            ) from None
+                f"{vote!r} in column {column!r} is not a number of votes; give its number under votes.values"
+            )
+        total += number
     return int(total >= votes["at_least"])

@@ -13,6 +13,7 @@ from bias_inheritance.study import reading
 CATALOG = ROOT / "catalog"
 CLAIMS = CATALOG / "claims.yaml"
 FOLDERS = {"bias": "biases", "domain": "domains", "task": "tasks", "model": "models", "mitigation": "mitigations"}
+BY_LABEL = ("associated_groups", "label_words", "stereotypes")  # keys of a domain with an entry per label
 
 
 def names(kind):
@@ -31,7 +32,8 @@ def sources(kind, name):
     """[(path of a file, its content)]: a catalog file, preceded by the files that it extends.
 
     `extends` names another file of its folder, without .yaml; the file overrides what that one says: mappings are merged
-    key by key, everything else is replaced. Raises UserError that names file and line.
+    key by key, everything else is replaced. A domain's `labels` are replaced too, and entries of other labels are not
+    inherited. Raises UserError that names file and line.
     """
     folder = f"catalog/{FOLDERS[kind]}"
     chain = []
@@ -50,7 +52,25 @@ def sources(kind, name):
         if f"{folder}/{base}.yaml" in dict(chain):
             raise UserError(f"{path}: extends: {base} extends this file in turn; remove `extends` from one of them")
         name = base
-    return chain
+    holder = max((place for place, (_, content) in enumerate(chain) if "labels" in content), default=0)
+    labels = chain[holder][1].get("labels")
+    inherited = [(path, _of_labels(content, labels)) for path, content in chain[:holder]]
+    return [*inherited, *chain[holder:]]
+
+
+def _of_labels(content, labels):
+    """The part of a domain's content that applies to other `labels` (a list of names, or {value: name}) than its own."""
+    listed = list(labels.values()) if isinstance(labels, dict) else labels if isinstance(labels, list) else []
+    content = {key: value for key, value in content.items() if key != "labels"}
+    if content.get("planted_label") not in listed:
+        content.pop("planted_label", None)
+    for key in BY_LABEL:
+        entries = content.pop(key, None)
+        if isinstance(entries, dict):
+            entries = {label: entry for label, entry in entries.items() if label in listed}
+        if entries:
+            content[key] = entries
+    return content
 
 
 def _exists(kind, name):

@@ -184,7 +184,11 @@ def _faults_of_domain(domain):
     for label in domain.get("label_words", {}):
         if label not in labels:
             yield ["label_words", label], f"{quoted(label)} is not one of the domain's labels{suggest(label, labels)}"
-    if associated and len(set(associated.values())) < 2:
+    for label in labels if "label_words" in domain else ():
+        if label not in domain["label_words"]:
+            text = "missing; list the words that reveal this label, which generated texts must not contain"
+            yield ["label_words", label], text
+    if associated.keys() >= {*labels} and len(set(associated.values())) == 1:
         text = "assigns all labels to one group, so no group follows a label; use at least two"
         yield ["associated_groups"], text
     if "label_words" in domain and "neutral_noun" not in domain:
@@ -196,6 +200,7 @@ def _faults_of_domain(domain):
         listed = spec.get("names", [])
         if isinstance(listed, dict) and not cues.names(listed):
             yield ["groups", group, "names"], f"{cues.NAMES} has no matching names"
+            continue
         for culture in domain.get("cultures", {}) if isinstance(listed, dict) else ():
             if not cues.names(listed, culture=culture):
                 yield ["cultures", culture], f"{cues.NAMES} has no names of it"
@@ -417,14 +422,22 @@ def _faults_of_the_data(config):
         if missing:
             more = f" and {len(missing) - 1} more files" if missing[1:] else ""
             remedy = "add the files, or limit grid.task and evaluation.datasets to those that exist"
+            if missing[0].startswith(f"{domain['data'].get('content')}/"):
+                remedy = f"add the files, or set data.content to null in catalog/domains/{name}.yaml"
             yield ["data_dir"], f"the domain {name} needs {missing[0]}{more}, not found; {remedy}"
             return
+        lacking = {}  # group → files of twins without it
         for path in paths if domain["data"].get("twins") else ():
             with open(ROOT / path, encoding="utf-8") as file:
                 twin = file.readline()
             for group in [group for group in domain["groups"] if f'"{group}":' not in twin]:
-                place = f"catalog/domains/{name}.yaml: groups.{group}"
-                yield ["grid", "domain", domains.index(name)], f"{place}: the texts in {path} were not written for it"
+                lacking.setdefault(group, []).append(path)
+        for group, without in lacking.items():
+            more = f" and {len(without) - 1} more files" if without[1:] else ""
+            text = (
+                f"catalog/domains/{name}.yaml: groups.{group}: the texts in {without[0]}{more} were not written for it"
+            )
+            yield ["grid", "domain", domains.index(name)], text
 
 
 def _faults_of_the_tasks(config, domain):
@@ -435,6 +448,11 @@ def _faults_of_the_tasks(config, domain):
     elif not grid.all_tasks_of(config, domain):
         text = f"no dataset listed here is used by the domain {domain} and the tasks of grid.task"
         yield ["evaluation", "datasets"], text
+    if not catalog.load("domain", domain)["data"].get("content"):
+        for task in grid.all_tasks_of(config, domain):
+            if catalog.load("task", task)["kind"] == "congruence":
+                text = f"{task} needs data.content, which catalog/domains/{domain}.yaml does not have; remove the task"
+                yield ["grid", "task"], text
     local = not any(map(grid.served, config["grid"]["model"]))
     if config["rounds"]["count"] > 1 and local and "perplexity" in set(tasks) - set(selected):
         text = "add perplexity: multi-round studies (rounds.count above 1) need it to tell model collapse from bias"

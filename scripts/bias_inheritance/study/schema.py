@@ -431,7 +431,7 @@ class Split(Keys):
 class LabelledTable(Table):
     split: Split = optional("how test items and the reserve are held out")
     twins: Text | None = optional("folder of texts written for all groups, one JSON Lines file per label")
-    content: Text = optional("folder of twins whose content follows the stereotype of one group")
+    content: Text | None = optional("folder of twins whose content follows the stereotype of one group")
 
 
 class Labelled(Domain):
