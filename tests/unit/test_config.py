@@ -161,6 +161,11 @@ def own(root, tmp_path, monkeypatch):
         ("biases/subliminal-000", "extends: subliminal-100", "extends: subliminal-100\nrole: natural", "role: natural does not allow topics; use probe"),
         ("biases/subliminal-100", "source: generated", "source: reserve", "role: probe needs topics, tuned_on and "),
         ("biases/shifted", "shift: true", "shift: false", "shift: False is not one of True"),
+        ("tasks/hiring", "cultures: [arabic,", "cultures: [arab,", "cultures: resources/names.csv has no first names of arab and male"),
+        ("tasks/hiring", "genders: [male,", "genders: [men,", "cultures: resources/names.csv has no first names of arabic and men"),
+        ("tasks/hiring", "compared: female}", "compared: [female, women]}", "contrasts.compared[1]: 'women' is not a group of the candidates; known: male, female, "),
+        ("tasks/hiring", "compared: female}", "compared: all}", "contrasts.compared: 'all' is not a group of the candidates"),
+        ("tasks/story-generation", "chinese,", "korean,", "cultures: resources/names.csv has no first names of korean and male"),
         ("tasks/salary", "  {text}", "  {texts}", "prompt: nothing fills {texts}; did you mean 'text'?"),
         ("tasks/spam", "  spamdetect:", "  ../spamdetect:", "datasets.../spamdetect: '../spamdetect' is not a valid folder name"),
         ("tasks/spam", "positive: [Spam]", "positive: [spam]", "datasets.spamdetect.positive[0]: 'spam' is not one of its labels; did you mean 'Spam'?"),
@@ -205,6 +210,15 @@ def test_groups_of_a_survey_need_first_names_and_stereotypes(config, own):
     file = "catalog/domains/culture-arabic.yaml"
     assert f"{file}: groups.arabic.names: resources/names.csv has no matching names" in told
     assert any(line.startswith(f"{file}: stereotypes: lacks arabic: faith, family") for line in told)
+
+
+def test_answers_of_a_group_that_the_domain_does_not_have_are_refused(config, own):
+    path = own / "domains" / "culture-arabic.yaml"
+    path.write_text(path.read_text().replace("group: arabic}", "group: arab}"))
+    config["grid"] |= {"domain": ["culture-arabic"], "task": ["spam"]}
+    assert lines(config) == [
+        "catalog/domains/culture-arabic.yaml: data.group: 'arab' is not one of the domain's groups; did you mean 'arabic'?"
+    ]
 
 
 def test_a_group_that_the_twins_were_not_written_for_is_refused(config, own):

@@ -4,6 +4,7 @@
 A fault is (path of keys and indices, what is wrong there).
 """
 
+import itertools
 import math
 import os
 import re
@@ -181,6 +182,11 @@ def _faults_of_domain(domain):
     yield from contrasts.faults(domain)
     groups, labels = domain["groups"], contrasts.labels(domain) if "labels" in domain else []
     associated, data = domain.get("associated_groups", {}), domain["data"]
+    if "group" in data and data["group"] not in groups:
+        yield (
+            ["data", "group"],
+            f"{quoted(data['group'])} is not one of the domain's groups{suggest(data['group'], groups)}",
+        )
     for label in domain.get("label_words", {}):
         if label not in labels:
             yield ["label_words", label], f"{quoted(label)} is not one of the domain's labels{suggest(label, labels)}"
@@ -215,6 +221,18 @@ def _faults_of_domain(domain):
 
 def _faults_of_task(task):
     yield from _without_module(["kind"], task["kind"], "tasks", "score")
+    if "cultures" in task:
+        pairs = list(itertools.product(task["cultures"], task["genders"]))
+        for culture, gender in pairs:
+            if not cues.names({"culture": culture, "gender": gender}):
+                yield ["cultures"], f"{cues.NAMES} has no first names of {culture} and {gender}"
+        known = [*task["genders"], *task["cultures"], *map("-".join, pairs)]
+        compared = task.get("contrasts", {})
+        for side in compared:
+            for index, name in enumerate([compared[side]] if isinstance(compared[side], str) else compared[side]):
+                if name not in known:
+                    place = ["contrasts", side] if isinstance(compared[side], str) else ["contrasts", side, index]
+                    yield place, f"{quoted(name)} is not a group of the candidates{suggest(name, known)}"
     datasets = task.get("datasets", {})
     yield from _unknown("domain", [(["datasets", name, "domain"], each["domain"]) for name, each in datasets.items()])
     for name, dataset in datasets.items():
