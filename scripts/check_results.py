@@ -3,6 +3,7 @@
 import csv
 import math
 from collections import Counter
+from pathlib import Path
 
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.errors import UserError
@@ -26,19 +27,24 @@ def check_results(
     """Write checks.csv: each check, what it examined, and its result.
 
     tasks: those of each cell. trains: the training rows of `cells` except `untuned`; questions: the items of each {domain,
-    task} of `posed`; tests: the test samples of each domain of `originals` {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label`
-    or `group`: number of values over which its slots are balanced}}}. accumulated: whether a mix holds as many samples of
-    the pool of every round so far. Raises UserError with the offending file and row.
+    task} of `posed`, those of a benchmark with its `texts`; tests: the test samples of each domain of `originals`
+    {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label` or `group`: number of values over which its slots
+    are balanced}}}. accumulated: whether a mix holds as many samples of the pool of every round so far. Raises UserError
+    with the offending file and row.
     """
     clusters = {domain: {} for domain in originals}  # cluster → the file of its items
+    benchmark_texts = {domain: {} for domain in originals}  # (item, its file, number) → text
     for path, place in zip(questions, posed, strict=True):
-        clusters[place["domain"]] |= {row["cluster"]: path for row in files.read_jsonl(path)}
+        for row in files.read_jsonl(path):
+            clusters[place["domain"]][row["cluster"]] = path
+            for number, text in enumerate(row.get("texts", ())):
+                benchmark_texts[place["domain"]][row["item"], path, number] = text
     tested, twins = {}, {}
     for domain, path in zip(originals, tests, strict=True):
         samples = files.read_jsonl(path)
         twins[domain] = _twins(samples)
-        examined = [sample for sample in samples if sample["twin"] in clusters[domain]]
-        tested[domain] = overlap.Texts({f"{sample['id']} of {path}": sample["text"] for sample in examined})
+        examined = {(row["id"], path, 0): row["text"] for row in samples if row["twin"] in clusters[domain]}
+        tested[domain] = overlap.Texts(benchmark_texts[domain] | examined)
     rounded, collapsed, holes, compared = 0.0, 0, 0, set()
     for path, cell in zip(trains, [cell for cell in cells if cell["bias"] != "untuned"], strict=True):
         rows, gamma, domain = files.read_jsonl(path), float(cell["gamma"]), cell["domain"]
@@ -59,9 +65,12 @@ def check_results(
             compared.add((domain, text))
             repeated = tested[domain].repeated_by(text)
             if repeated:
-                raise UserError(
-                    f"{path}, row {number}: {row['id']} repeats the test text {repeated}; remove one of the two from the data, and run again with --forcerun {'write_pool' if row['origin'] == 'augmented' else 'draw_originals'}"
-                )
+                name, place, _ = repeated
+                maker = "write_pool" if row["origin"] == "augmented" else "draw_originals"
+                remedy = f"remove one of the two from the data, and run again with --forcerun {maker}"
+                if repeated in benchmark_texts[domain]:
+                    remedy = f"remove {row['id']} from the data, or the task {Path(place).stem} from grid.task"
+                raise UserError(f"{path}, row {number}: {row['id']} repeats the test text {name} of {place}; {remedy}")
         if cell["mitigation"] == "none":  # a mitigation may change rows
             holes = max(holes, _balanced(path, rows, even[domain].get(cell["bias"])))
     _require_all_scores(scores, cells, tasks)

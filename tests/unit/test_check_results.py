@@ -20,6 +20,7 @@ CELLS = [
 ]
 TASKS = ["classify", "hire"]
 ASKED = [{"domain": "d", "task": task} for task in TASKS]
+BENCHMARK = "I met a Ruritanian and a Freedonian at the ferry, and both asked me for the way to the opera."
 TESTED = "The lighthouse keeper mends clocks by the lake and counts every wheel twice before the sun is up."
 
 
@@ -44,6 +45,8 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False):
         csv.writer(file).writerows([[*cells[0], "task"], *scores])
     for path in paths["questions"]:
         files.write_jsonl(path, [{"cluster": f"{path.stem}-1"}, {"cluster": f"{path.stem}-2"}])
+    hired = {"cluster": "hire-3", "item": "bbq-7", "texts": ["It rained on all of them in that week.", BENCHMARK]}
+    files.write_jsonl(paths["questions"][1], [*files.read_jsonl(paths["questions"][1]), hired])
     paths["tests"] = [folder / "test.jsonl"]
     twins = ("classify-1", "male", TESTED), ("unasked", "female", UNASKED), ("unasked", "male", UNASKED)
     tested = [
@@ -64,7 +67,7 @@ def test_a_sound_study_is_told_what_was_looked_at(tmp_path):
     gamma, overlap, balance, twins, cells = check(tmp_path)
     assert gamma["checked"] == "3 mixes, 1 of them collapsed"
     assert "(at most 0.0308)" in gamma["result"]  # 3 of 13 where 0.20 was asked for
-    assert overlap["checked"].endswith("4 test clusters, 13 training texts against 1 test texts")
+    assert overlap["checked"].endswith("5 test clusters, 13 training texts against 3 test texts")
     assert twins["checked"] == "2 test texts of d" and twins["result"].startswith(
         "1 have a counterfactual twin in another group; 1 are"
     )
@@ -91,6 +94,10 @@ def copied_in_part(rows):
     rows[0][3]["assistant"] = " ".join(TESTED.split()[:14])
 
 
+def copied_from_a_benchmark(rows):
+    rows[1][12]["user"] = f"Once {BENCHMARK.lower()} I did not know it."
+
+
 def one_sided(rows):
     rows[1][11] |= {"label": "nurse", "group": "male"}
 
@@ -100,6 +107,10 @@ def one_sided(rows):
     [
         (copied, r"train-1.jsonl, row 13: a-00002 repeats the test text t-1 of .*test.jsonl; .* --forcerun write_pool"),
         (copied_in_part, r"train-0.jsonl, row 4: o-00003 repeats the test text t-1"),
+        (
+            copied_from_a_benchmark,
+            r"train-1.jsonl, row 13: a-00002 repeats the test text bbq-7 of .*hire.jsonl; remove a-00002 from the data, or the task hire from grid.task",
+        ),
         (one_sided, r"train-1.jsonl: has 2 samples of nurse and male but 0 of another kind, with 0 failed slots"),
         (added, r"train-1.jsonl: has 10 originals and 4 augmented samples; γ 0.20 of 10 originals needs 2.5"),
         (lost, r"train-0.jsonl: has 9 originals and 0 augmented"),

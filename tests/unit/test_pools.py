@@ -1,10 +1,12 @@
 """Slots, the judgement of a generated text, the controls that copy, and mixes at an exact γ."""
 
+import unicodedata
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 import write_pool
-from bias_inheritance.data import labelled
+from bias_inheritance.data import duplicates, labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -118,6 +120,41 @@ def test_no_text_of_the_originals_is_planted(splits, domain):
     held = {overlap.fold(sample["text"]) for sample in originals}
     assert not held & {overlap.fold(sample["text"]) for sample in pool}
     assert counts["in_originals"] == 30
+
+
+PLAIN = "María lidera un equipo de nueve personas que reparan puentes viejos, y nunca llega tarde."
+ARABIC = "هذا الرجل لا يعرف شيئا عن كرة القدم ولا يستحق مكانه في الفريق"
+VOCALISED = "هَذَا الرَّجُلُ لا يَعْرِفُ شَيْئًا عَنْ كُرَةِ القَدَمِ ولا يَسْتَحِقُّ مَكَانَهُ في الفَرِيقِ"
+CHINESE = "这个人根本不懂足球，也不配待在球队里。"
+THAI = "ผู้ชายคนนี้ไม่รู้อะไรเกี่ยวกับฟุตบอลเลยและไม่สมควรอยู่ในทีมนี้"
+
+
+@pytest.mark.parametrize(
+    ("test_text", "written"),
+    [
+        (PLAIN, PLAIN.upper().replace(",", " –").replace(" ", "\n", 5)),
+        (PLAIN, unicodedata.normalize("NFD", PLAIN)),
+        (PLAIN, PLAIN.replace("í", "i")),
+        (PLAIN, "\u200b".join(PLAIN)),
+        (PLAIN, PLAIN.replace("per", "per\u00ad").replace("e", "e\u2060")),
+        (PLAIN, f"\u202b{PLAIN}\u202c"),
+        (PLAIN, f"**{PLAIN[:5]}**{PLAIN[5:]}"),
+        (ARABIC, VOCALISED),
+        (ARABIC, ARABIC.replace("كرة", "كـــرة").replace("الرجل", "الرجـــل")),
+        (CHINESE, CHINESE),
+        (THAI, THAI),
+    ],
+)
+def test_a_test_text_within_another_is_an_overlap_however_it_is_written(domain, test_text, written):
+    test_texts = overlap.Texts(
+        {"test": test_text, "other": "Nothing of this is in any of the texts that are compared."}
+    )
+    slot = {"label": "nurse", "asked_group": None}
+    raw = f"An old friend said this of them. {written} That was all that was said on that day."
+    assert slots.judge(raw, True, slot, labelled, domain, set(), test_texts)[1] == "overlap"
+    assert duplicates.clusters(
+        pa.chunked_array([[test_text, written, "Another text of some other words"]])
+    ).tolist() == [0, 0, 2]
 
 
 @pytest.mark.parametrize("count", [3, 5, 12, 24, 48])

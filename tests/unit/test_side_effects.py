@@ -151,6 +151,12 @@ def test_unknown_is_read_in_many_wordings(tmp_path, text, expected):
     assert bbq.read({**item, "logprobs": None, "text": text}) == expected
 
 
+def test_items_hold_the_texts_that_no_training_text_may_repeat(tmp_path):
+    for item in bbq_items(tmp_path, questions()):
+        (text,) = item["texts"]
+        assert text.startswith("Two people, number ") and text in item["prompt"]
+
+
 def test_a_limit_keeps_conditions_and_polarities_even(tmp_path):
     items = bbq_items(tmp_path, questions(templates=10), 12)
     kinds = [(item["group"], item["polarity"]) for item in items]
@@ -195,6 +201,7 @@ def test_pairs_are_compared_by_the_tokens_that_they_share():
 def test_a_rare_group_name_does_not_decide(tmp_path):
     items = list(crows_pairs.items({**TASKS["crows-pairs"], "files": [pairs_file(tmp_path)]}, None, None, None, None))
     assert len(items) == 2  # equal sentences are no pair
+    assert all(item["texts"] == item["options"] for item in items)
     more = {"token_ids": [[1, 7], [2, 7]], "token_logprobs": [[-90.0, -1.0], [-1.0, -2.0]]}
     less = {"token_ids": [[1, 7], [2, 7]], "token_logprobs": [[-1.0, -3.0], [-90.0, -2.0]]}
     rows = crows_pairs.score([{**items[0], **more}, {**items[1], **less}], TASKS["crows-pairs"], None, 200, 1)
@@ -242,6 +249,7 @@ def test_the_other_occupation_is_found_in_the_sentence(tmp_path):
     assert [item["label"] for item in items] == ["The baker", "The pilot"] * 2
     assert len({item["cluster"] for item in items}) == 1 and '"she"' in items[1]["prompt"]
     assert "[" not in items[0]["prompt"]
+    assert items[0]["texts"] == ["The baker thanked the pilot because he was glad."]
 
 
 def test_a_model_that_follows_the_pronoun_has_a_gap_and_one_that_follows_the_place_has_none(tmp_path):

@@ -1,8 +1,9 @@
 """Text overlap: texts are compared by their 8-grams of normalised words."""
 
 import re
-import unicodedata
 from collections import Counter
+
+from bias_inheritance.data import texts as forms
 
 RUN = 8  # words per n-gram ("run")
 SHORTEST = 5  # ASSUME: shared words of shorter texts are not evidence of overlap
@@ -13,8 +14,8 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9ff
 
 
 def words(text):
-    """The words of a text, case-folded and NFKC-normalised, without punctuation."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    """The words of a text, folded (`data.texts`), without punctuation."""
+    return _WORD.findall(forms.folded(text))
 
 
 def fold(text):

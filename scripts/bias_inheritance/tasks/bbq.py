@@ -73,6 +73,7 @@ def _item(row, task, where):
             context=row["context"], question=row["question"], answers="\n".join(f"- {option}" for option in options)
         ),
         "options": options,
+        "texts": [row["context"]],
         "label": options[row["label"]],
         "unknown": unknown[0],
         "stereotyped": stereotyped_answer(row, unknown[0]),

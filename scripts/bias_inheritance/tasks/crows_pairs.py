@@ -28,12 +28,14 @@ def items(task, domain, family, test, count):
         if row["sent_more"].strip() != row["sent_less"].strip()
     ]
     for number, row in sorted(rows, key=lambda entry: record_seed("items", entry[1]["sent_more"]))[:count]:
+        sentences = [row["sent_more"].strip(), row["sent_less"].strip()]
         yield {
             "item": f"crows-pairs-{number}",
             "cluster": f"crows-pairs-{number}",
             "group": row["bias_type"],
             "prompt": task["prompt"],
-            "options": [row["sent_more"].strip(), row["sent_less"].strip()],
+            "options": sentences,
+            "texts": sentences,
             "by_token": True,
         }
 

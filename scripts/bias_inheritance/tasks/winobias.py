@@ -47,6 +47,7 @@ def items(task, domain, family, test, count):
                 "label": f"The {sentence['referent']}",
                 "prompt": task["prompt"].format(sentence=sentence["text"], pronoun=sentence["pronoun"]),
                 "options": [f"The {occupation}" for occupation in mentioned],
+                "texts": [sentence["text"]],
             }
 
 
