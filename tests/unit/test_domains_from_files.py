@@ -139,6 +139,24 @@ def test_data_that_give_no_study_are_refused_at_the_start(domain, tmp_path, rows
     assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
+def test_test_texts_without_a_group_are_refused_before_training(domain, tmp_path):
+    """The data's own splits may hold a group out of the test texts; its scores would be of no text."""
+    rows = [
+        {**row, "part": "train" if row["nationality"] == "german" else ("train", "test")[number // 20 % 7 % 2]}
+        for number, row in enumerate(tickets.rows())
+    ]
+    files.write_jsonl(tmp_path / "parts.jsonl", rows)
+    described = tickets.domain(tmp_path)
+    described["data"] |= {"files": str(tmp_path / "parts.jsonl"), "split": {"source": "train", "test": "test"}}
+    described["data"]["columns"]["split"] = "part"
+    described.pop("swap", None)
+    ours = domain(yaml.safe_dump(described), None)
+    with pytest.raises(
+        UserError, match=r"data.split: the test texts have none of german, so nothing could be measured"
+    ):
+        labelled.load(ours)
+
+
 def test_large_files_are_left_to_the_steps(domain, tmp_path, monkeypatch):
     monkeypatch.setattr(labelled.formats, "LARGE", 1000)
     files.write_jsonl(tmp_path / "tickets.jsonl", shortened(3))

@@ -64,6 +64,11 @@ def load(domain, data_dir=None):
         sample["text"] = opening(sample["text"], domain.get("sentences"))
     if "swap" in domain and not data.get("twins"):
         splits["test"], counts["twins"] = counterfactual.twins(splits["test"], domain)
+    untested = sorted(domain["groups"].keys() - {sample["group"] for sample in splits["test"]})
+    if untested:
+        raise UserError(
+            f"catalog/domains/{domain['name']}.yaml: data.split: the test texts have none of {' and '.join(untested)}, so nothing could be measured for it; choose another split, or remove the group"
+        )
     return splits, counts
 
 
