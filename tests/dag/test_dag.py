@@ -5,6 +5,7 @@ import pstats
 import re
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 from bias_inheritance.study import configuration, costs
@@ -42,7 +43,9 @@ PAPER = {
 }
 
 
+@cache
 def dry_run(snakemake, project, configfile, *config):
+    """A dry run of a study, once for all tests."""
     command = [snakemake, "-n", "--cores", "2", "--configfile", configfile, "--nolock"]
     command += ["--config", "study=never-run", *config]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
