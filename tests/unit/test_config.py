@@ -163,7 +163,7 @@ def own(root, tmp_path, monkeypatch):
         ("biases/shifted", "shift: true", "shift: false", "shift: False is not one of True"),
         ("tasks/hiring", "cultures: [arabic,", "cultures: [arab,", "cultures: resources/names.csv has no first names of arab and male"),
         ("tasks/hiring", "genders: [male,", "genders: [men,", "cultures: resources/names.csv has no first names of arabic and men"),
-        ("tasks/hiring", "compared: female}", "compared: [female, women]}", "contrasts.compared[1]: 'women' is not a group of the candidates; known: male, female, "),
+        ("tasks/hiring", "compared: female}", "compared: [female, women]}", "contrasts.compared: 'women' is not a group of the candidates; known: male, female, "),
         ("tasks/hiring", "compared: female}", "compared: all}", "contrasts.compared: 'all' is not a group of the candidates"),
         ("tasks/story-generation", "chinese,", "korean,", "cultures: resources/names.csv has no first names of korean and male"),
         ("tasks/salary", "  {text}", "  {texts}", "prompt: nothing fills {texts}; did you mean 'text'?"),

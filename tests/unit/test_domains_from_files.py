@@ -151,9 +151,7 @@ def test_test_texts_without_a_group_are_refused_before_training(domain, tmp_path
     described["data"]["columns"]["split"] = "part"
     described.pop("swap", None)
     ours = domain(yaml.safe_dump(described), None)
-    with pytest.raises(
-        UserError, match=r"data.split: the test texts have none of german, so nothing could be measured"
-    ):
+    with pytest.raises(UserError, match=r"data.split: the test texts have none of german, so nothing can be measured"):
         labelled.load(ours)
 
 

@@ -67,7 +67,7 @@ def load(domain, data_dir=None):
     untested = sorted(domain["groups"].keys() - {sample["group"] for sample in splits["test"]})
     if untested:
         raise UserError(
-            f"catalog/domains/{domain['name']}.yaml: data.split: the test texts have none of {' and '.join(untested)}, so nothing could be measured for it; choose another split, or remove the group"
+            f"catalog/domains/{domain['name']}.yaml: data.split: the test texts have none of {' and '.join(untested)}, so nothing can be measured there; choose another split, or remove the group"
         )
     return splits, counts
 

@@ -227,12 +227,10 @@ def _faults_of_task(task):
             if not cues.names({"culture": culture, "gender": gender}):
                 yield ["cultures"], f"{cues.NAMES} has no first names of {culture} and {gender}"
         known = [*task["genders"], *task["cultures"], *map("-".join, pairs)]
-        compared = task.get("contrasts", {})
-        for side in compared:
-            for index, name in enumerate([compared[side]] if isinstance(compared[side], str) else compared[side]):
+        for side, names in task.get("contrasts", {}).items():
+            for name in [names] if isinstance(names, str) else names:
                 if name not in known:
-                    place = ["contrasts", side] if isinstance(compared[side], str) else ["contrasts", side, index]
-                    yield place, f"{quoted(name)} is not a group of the candidates{suggest(name, known)}"
+                    yield ["contrasts", side], f"{quoted(name)} is not a group of the candidates{suggest(name, known)}"
     datasets = task.get("datasets", {})
     yield from _unknown("domain", [(["datasets", name, "domain"], each["domain"]) for name, each in datasets.items()])
     for name, dataset in datasets.items():
