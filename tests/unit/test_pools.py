@@ -3,10 +3,9 @@
 import unicodedata
 from collections import Counter
 
-import pyarrow as pa
 import pytest
 import write_pool
-from bias_inheritance.data import duplicates, labelled
+from bias_inheritance.data import labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -152,9 +151,6 @@ def test_a_test_text_within_another_is_an_overlap_however_it_is_written(domain, 
     slot = {"label": "nurse", "asked_group": None}
     raw = f"An old friend said this of them. {written} That was all that was said on that day."
     assert slots.judge(raw, True, slot, labelled, domain, set(), test_texts)[1] == "overlap"
-    assert duplicates.clusters(
-        pa.chunked_array([[test_text, written, "Another text of some other words"]])
-    ).tolist() == [0, 0, 2]
 
 
 @pytest.mark.parametrize("count", [3, 5, 12, 24, 48])

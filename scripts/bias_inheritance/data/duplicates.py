@@ -6,9 +6,8 @@ the same 8-grams. A million texts of a hundred words need a few hundred megabyte
 
 import hashlib
 import re
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
-
-from bias_inheritance.data import texts as forms
 
 RUN = 8  # words per n-gram ("run")
 SAMPLED = 8  # one run in SAMPLED is compared, plus the smallest of each text
@@ -115,7 +114,7 @@ def _digest(token, known):
     """A digest of a word, ignoring case and punctuation; 0 if nothing remains."""
     digest = known.get(token)
     if digest is None:
-        word = "".join(_WORD.findall(forms.folded(token)))
+        word = "".join(_WORD.findall(unicodedata.normalize("NFKC", token).casefold()))
         digest = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") | 1 if word else 0
         known[token] = digest
     return digest
