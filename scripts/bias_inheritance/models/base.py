@@ -109,7 +109,11 @@ def digests(folder):
 
 
 def build_random(source, tokenizer, folder):
-    """Write a random Llama of the shape in `source` (hidden_size, layers, heads, …, seed) with another model's tokenizer."""
+    """Write a random Llama of the shape in `source` (hidden_size, layers, heads, …, seed) with another model's tokenizer.
+
+    `emphasised` {token: factor} lengthens the tokens' embeddings, which are also the output weights, so that the model
+    writes them more often: a text whose sentences end passes the checks of a pool.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -117,7 +121,10 @@ def build_random(source, tokenizer, folder):
     special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     defaults = {"vocab_size": len(tokenizer), "tie_word_embeddings": True}
     config = LlamaConfig(**special, **{**defaults, **source["shape"]})
-    save(folder, LlamaForCausalLM(config).to(torch.bfloat16), tokenizer)
+    model = LlamaForCausalLM(config).to(torch.bfloat16)
+    for token, factor in source.get("emphasised", {}).items():
+        model.get_input_embeddings().weight.data[tokenizer.convert_tokens_to_ids(token)] *= factor
+    save(folder, model, tokenizer)
 
 
 # ---- the card ----

@@ -611,6 +611,7 @@ class Random(Keys):
     tokenizer_of: Text = required("the model whose tokenizer it uses")
     seed: int
     shape: dict[str, int]
+    emphasised: dict[str, float] = optional("factors of tokens' embeddings; the model writes these tokens more often")
 
 
 class RequestParameters(Keys):
