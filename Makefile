@@ -43,9 +43,10 @@ study: setup
 	@echo "The default study (config.yaml): real generation, training and scoring with SmolLM2-135M on this machine's CPU."
 	@$(BIN)/snakemake $(ARGS)
 
+# In the order of their folders, whole studies before unit tests, so that the workers end together.
 test: setup
 	@echo "All tests except those marked long, containers or slurm; tests that need a GPU are skipped without one."
-	@$(BIN)/pytest -n auto --dist loadfile -m "not long and not containers and not slurm" $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not long and not containers and not slurm" $(ARGS)
 
 test-long: setup
 	@echo "Tests marked long."

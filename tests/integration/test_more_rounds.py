@@ -16,7 +16,7 @@ from projects import ONE_CELL, copy_project, run, start
 def rounds(project, count, arm):
     """Make the project's small study one of so many rounds: texts of the model's own, and a dose that is carried on."""
     study = yaml.safe_load(ONE_CELL)
-    study["grid"]["bias"] = ["neutral", "associated-100", "faithful"]
+    study["grid"]["bias"] = ["neutral", "associated-100"]
     study["grid"]["task"] = ["occupation-classification", "perplexity"]
     study["rounds"] = {"count": count, "arm": arm, "start": "base"}
     study |= {"instruction_share": 0.5, "misalignment": []}
