@@ -28,7 +28,7 @@ CONFIG = {
     "originals": 12,
     "sentences": None,
     "generation": {"attempts": 300, "max_new_tokens": None},
-    "evaluation": {"items": {"occupation-classification": 24}, "bootstrap": 100},
+    "evaluation": {"items": {"occupation-classification": 12}, "bootstrap": 100},
     "misalignment": [],
 }
 
