@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from bias_inheritance.plumbing import warm
 from command_line import bias_inheritance
 from projects import copy_project, run, start
 
@@ -173,7 +174,13 @@ def test_twenty_kills_of_the_smoke_study(tmp_path):
     assert_same(project, undisturbed, "smoke")
 
 
-def test_two_runs_at_once(finished, tmp_path):
+@pytest.fixture
+def cold(monkeypatch):
+    """No worker with PyTorch is started, for runs whose steps load no model."""
+    monkeypatch.setenv(warm.VARIABLE, warm.OFF)
+
+
+def test_two_runs_at_once(tmp_path, cold):
     """The second run reports the first, which continues undisturbed."""
     project = copy_project(tmp_path / "project")
     target = "results/one/originals/gender/items/salary.jsonl"
@@ -199,7 +206,7 @@ def mount(*words):
         pytest.skip(f"needs the right to mount a small tmpfs: {done.stderr.strip()}")
 
 
-def test_full_disk_and_read_only_results(finished, tmp_path):
+def test_full_disk_and_read_only_results(finished, tmp_path, cold):
     """On a results folder of 100 KB, then on one that may not be written, then on a sound one."""
     project = copy_project(tmp_path / "project")
     target = "results/one/originals/gender/items/salary.jsonl"
