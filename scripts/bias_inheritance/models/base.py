@@ -122,8 +122,11 @@ def build_random(source, tokenizer, folder):
     defaults = {"vocab_size": len(tokenizer), "tie_word_embeddings": True}
     config = LlamaConfig(**special, **{**defaults, **source["shape"]})
     model = LlamaForCausalLM(config).to(torch.bfloat16)
+    vocabulary = tokenizer.get_vocab()
     for token, factor in source.get("emphasised", {}).items():
-        model.get_input_embeddings().weight.data[tokenizer.convert_tokens_to_ids(token)] *= factor
+        if token not in vocabulary:
+            raise UserError(f"source.emphasised: the tokenizer has no token {token!r}; remove it")
+        model.get_input_embeddings().weight.data[vocabulary[token]] *= factor
     save(folder, model, tokenizer)
 
 
