@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import filelock
@@ -57,10 +58,16 @@ rounds: {count: 2}
 SIMULATED_IMAGE = b"no image, but a file that stands for one in tests"
 
 
-def link_models(store):
-    """Make `store` a store of models in which those that the checkout has fetched need not be fetched again."""
+@cache
+def fetch_embedded():
+    """Fetch, verify and convert the embedded model, once per process."""
     source = catalog.load("model", EMBEDDED)["source"]
     gguf_files.checkpoint(fetching.fetch(source, ROOT / "models" / EMBEDDED / "source", EMBEDDED))
+
+
+def link_models(store):
+    """Make `store` a store of models in which those that the checkout has fetched need not be fetched again."""
+    fetch_embedded()
     for note in (ROOT / "models").glob("*/source.json"):
         (store / note.parent.name).mkdir(parents=True, exist_ok=True)
         for path in (*note.parent.glob("source*"), *note.parent.glob("converted*")):
