@@ -17,7 +17,7 @@ from bias_inheritance.claims.contrasts import (
     select,
     selectors_of,
 )
-from bias_inheritance.claims.frames import failed_manipulation
+from bias_inheritance.claims.frames import KEYS, failed_manipulation
 from bias_inheritance.claims.looks import boundaries, level, overall
 from bias_inheritance.stats import statistics
 from bias_inheritance.study.declarations import PLACEHOLDERS, defaults, model_of, outcomes_of, with_values
@@ -28,8 +28,12 @@ RANK_OVER_SEEDS = "t over seeds, these bias types only"
 
 
 def studies_of(declared, scores, manipulation):
-    """One dict per model: model, label ("" for a single model), scores, types, failed manipulations by domain, fitted models."""
-    runs = scores[scores["bias"] != "untuned"]
+    """One dict per model: model, label ("" for a single model), scores, types, failed manipulations by domain, fitted models.
+
+    Text columns of the scores are categorical: they are compared hundreds of times.
+    """
+    texts = {column: "category" for column in KEYS if scores[column].dtype == "str"}
+    runs = scores[scores["bias"] != "untuned"].astype(texts)
     studies = []
     groups = list(runs.groupby("model")) or [("", runs)]
     for model, rows in groups:
