@@ -150,6 +150,7 @@ def _write(folder, config, seed, datasets, misalignment):
             if grid.tunable(model)
         },
         "comparisons": grid.comparisons(config),
+        "looks": None,
         "sampled": first,
         "names": names(config, datasets),
     }
