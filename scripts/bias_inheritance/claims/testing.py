@@ -9,6 +9,7 @@ from itertools import product
 
 from bias_inheritance.claims.contrasts import (
     NotTested,
+    NotTestedYet,
     failed_in,
     group_names,
     label_of,
@@ -128,7 +129,8 @@ def types_label(spec, declared, study):
 
 
 def measure(test, declared):
-    """The result of the deciding test of one planned contrast, or what is missing (`lacks`)."""
+    """The result of the deciding test of one planned contrast, or what is missing (`lacks`), also with further seeds
+    (`untestable`)."""
     spec, study = test["spec"], test["study"]
     row = {
         "metric": " - ".join(label_of(outcome, spec, declared) for outcome, _ in outcomes_of(spec)),
@@ -136,6 +138,7 @@ def measure(test, declared):
         "margin": spec.get("margin", float("nan")),
         "declared": declared,
         "lacks": None,
+        "untestable": False,
         "n_seeds": 0,
         "p_tost": float("nan"),
     }
@@ -144,7 +147,7 @@ def measure(test, declared):
             raise NotTested(f"The study has no model {' or '.join(spec['models'])}.")
         data = (rank_correlation if "with" in spec else seed_values)(spec, declared, study)
     except NotTested as missing:
-        return row | {"lacks": str(missing)}
+        return row | {"lacks": str(missing), "untestable": not isinstance(missing, NotTestedYet)}
     result = statistics.seed_test(data["values"].to_numpy(), level(declared, declared["alpha"]))
     if "with" in spec:
         # with more seeds a t test becomes more certain of the order of these few types, even if it is due to chance
@@ -163,7 +166,7 @@ def adjust(tests, declared):
     tests), and mde, the minimum detectable effect with the declared power at the family's first step.
 
     mde is NaN, and `beyond` true, if it exceeds the largest effect that the metric's scale allows. With looks, tests that
-    an earlier look decided count in their family and are not changed.
+    an earlier look closed count in their family and are not changed.
     """
     tested = [test for test in tests if not test["lacks"]]
     for test in tested:
@@ -178,7 +181,7 @@ def adjust(tests, declared):
         boundaries(members, declared)
         tried = sum(test["p"] == test["p"] for test in members)
         alpha = level(declared, declared["alpha"] / max(1, tried))
-        for test in [test for test in members if "decided" not in test]:
+        for test in [test for test in members if "closed" not in test]:
             mde = statistics.minimal_effect(test["sd"], test["n"], alpha, declared["power"])
             beyond = mde > max(map(abs, test["data"].get("reach", (float("inf"),))))
             test |= {"mde": float("nan") if beyond else mde, "beyond": beyond, "tried": tried}
