@@ -303,7 +303,7 @@ def reach(rows, weights, against):
 def chosen(spec, rows, study):
     """The contrast with its biases resolved: `types` are the study's bias types that passed the manipulation check in all
     domains of `rows`, the outcome's scores."""
-    present, failed = set(rows["bias"]), failed_in(rows["domain"].unique(), study)
+    present, failed = set(rows["bias"].unique()), failed_in(rows["domain"].unique(), study)
     if spec["biases"] == "types":
         biases = [bias for bias in study["types"] if bias in present]
         if not biases:
@@ -373,7 +373,7 @@ def rank_correlation(spec, declared, study):
     rows, _ = outcome_runs(spec | {"minus": {}}, declared, study)
     biases = chosen(spec, rows, study)["biases"]
     if len(biases) < 4:
-        more = len([bias for bias in study["types"] if bias in set(rows["bias"])]) >= 4
+        more = len([bias for bias in study["types"] if bias in set(rows["bias"].unique())]) >= 4
         missing = NotTestedYet if more else NotTested
         raise missing(f"A correlation over bias types needs at least four; the study has {len(biases)}.")
     effects = {bias: seed_values(spec | {"biases": [bias]}, declared, study) for bias in biases}

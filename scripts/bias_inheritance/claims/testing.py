@@ -107,7 +107,7 @@ def each_value(key, values, study, declared):
     none. `files`: its pools from files. Pools by name: those that it has, without β's baseline, or all if it has none of
     them. Anything else: as listed.
     """
-    present = set(study["scores"]["bias"])
+    present = set(study["scores"]["bias"].unique())
     if values == "types":
         types = [bias for bias in study["types"] if bias in present]
         return types if len(types) > 1 else []
@@ -122,8 +122,8 @@ def each_value(key, values, study, declared):
 def types_label(spec, declared, study):
     """The bias type in parentheses if a contrast over `types` covers a single one in this study, else ""."""
     selectors = [selector for outcome, _ in outcomes_of(spec) for selector in selectors_of(outcome, spec, declared)]
-    domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"]}
-    failed, runs = failed_in(domains, study), set(study["scores"]["bias"])
+    domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"].unique()}
+    failed, runs = failed_in(domains, study), set(study["scores"]["bias"].unique())
     present = [bias for bias in study["types"] if bias in runs and bias not in failed]
     return f" ({present[0]})" if len(present) == 1 else ""
 
