@@ -144,6 +144,9 @@ def test_a_row_that_cannot_be_tested_with_further_seeds_either_is_closed_with_it
     assert ("C1", "slant widens the label probability gap {contrast}: {biases}") in decided
     assert ("C1", "accuracy gap {contrast} widens with gamma") not in decided
 
+    unchecked = noisy(1, 3, passed=None)
+    assert (unchecked[unchecked["reason"].str.startswith("Manipulation not checked")]["look"] == 1).any()
+
     # the row is kept even if its scores were readable at the next look
     second, key = noisy(2, 5, file), ["claim", "contrast", "test"]
     kept = second.set_index(key).loc[rows.set_index(key).index]

@@ -240,8 +240,8 @@ def add(weights, cell, weight):
 def seed_values(spec, declared, study):
     """One number per seed: {values (Series by seed), weights {cell: weight}, runs, n_items, incomplete, reach}.
 
-    Raises NotTested (or NotTestedYet) if something is missing, if the manipulation failed, or if a required score is uninformative or has too
-    few readable answers: excluding such a cell would be selection by outcome.
+    Raises NotTested or NotTestedYet if something is missing, if the manipulation failed, or if a required score is
+    uninformative or has too few readable answers: excluding such a cell would be selection by outcome.
     runs: one row per run with seed, cell, bias, value and number of readable items, over the whole grid, for supplementary
     tests. incomplete: number of seeds excluded for a missing cell. reach: (lowest, highest) value of the contrast that the
     metric's scale allows.
@@ -313,10 +313,10 @@ def chosen(spec, rows, study):
         biases = spec["biases"]
         usable = biases if all(bias not in failed or bias not in present for bias in biases) else []
     if not usable:
-        # a check is of the texts of all seeds
-        raise NotTestedYet(
-            f"Manipulation {', '.join(f'{failed[bias]} for {bias}' for bias in biases if bias in failed)}."
-        )
+        reasons = {bias: failed[bias] for bias in biases if bias in failed}
+        # a check is of the texts of all seeds, so a failed one may pass with more
+        missing = NotTestedYet if "failed" in reasons.values() else NotTested
+        raise missing(f"Manipulation {', '.join(f'{reason} for {bias}' for bias, reason in reasons.items())}.")
     return spec | {"biases": usable}
 
 

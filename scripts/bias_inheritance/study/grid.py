@@ -483,8 +483,9 @@ def claim_readings(config):
     looks have decided.
 
     answers: set of (model, domain, bias, gamma, mitigation, task), gamma as in paths, including controls, the baseline of β
-    and the cells whose models write the pools of probes; the task `values` stands for opinion questions. pools: set of (model, domain, bias, table of pools). A contrast
-    whose pool, control, mitigation, task or second round is not in the study cannot be tested, and has no inputs.
+    and the cells whose models write the pools of probes; the task `values` stands for opinion questions. pools: set of
+    (model, domain, bias, table of pools). A contrast whose pool, control, mitigation, task or second round is not in the
+    study cannot be tested, and has no inputs.
     """
     readings = {}
     for (claim, _), reading in contrast_readings(config).items():
