@@ -19,14 +19,14 @@ configfile: "config.yaml"
 
 
 try:
-    study, sources = configuration.read(workflow.overwrite_configfiles, workflow.config_settings.config_args)
+    given, sources = configuration.read(workflow.overwrite_configfiles, workflow.config_settings.config_args)
     # Every job on a cluster reads this file again, twice; it trusts what the run checked when it started.
     if workflow.is_main_process:
-        checks.check(study, sources)
-    study = looks.narrowed(study, f"results/{study['study']}")
+        checks.check(given, sources)
+    # Snakemake's own reading leaves numbers in a nested --config text
+    config.update(looks.narrowed(given, f"results/{given['study']}"))
 except UserError as fault:
     sys.exit(str(fault))
-config.update(study)  # Snakemake's own reading leaves numbers in a nested --config text
 
 
 stages = "common data augment finetune evaluate misalignment analyse report audit plan".split()

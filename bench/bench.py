@@ -15,6 +15,7 @@ import math
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -45,7 +46,7 @@ THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count())
 SEED = 7
 BATCH = 8  # samples per optimiser step, for both trainers
 GENERATED = 64  # texts per batch, for both generators
-TARGETS = {"finetune_vs_trl": 3.0, "score_vs_lm_eval": 8.0, "generate_vs_transformers": 1.2}
+TARGETS = {"finetune_vs_trl": 4.1, "score_vs_lm_eval": 12.0, "generate_vs_transformers": 2.4}
 # ASSUME: tolerance for bf16 log-probabilities: our error relative to float32 is at most this multiple of the peer's; and
 # for losses: mean difference per step, in nats per token.
 LOGPROB_FACTOR, LOSS_TOLERANCE = 1.25, 0.1
@@ -62,6 +63,7 @@ FULL = {
     "growth": 4,
     "rows": 1_000_000,
     "analysis": 25,
+    "audited": 64,
 }
 QUICK = {
     "train": 16,
@@ -75,6 +77,7 @@ QUICK = {
     "growth": 1,
     "rows": 20_000,
     "analysis": 2,
+    "audited": 4,
 }
 
 
@@ -420,6 +423,56 @@ def bench_analysis(size):
     }
 
 
+def bench_audit(size):
+    """Throughput of `bias-inheritance audit` on a results folder of files of 16 MB, beside sha256sum on all cores, in turns;
+    both as a whole command, with the files in the page cache."""
+    folder, file_bytes = WORK / "audit" / "bench", 16 * 2**20
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    stream = random.Random(SEED)
+    for number in range(size["audited"]):
+        (folder / f"{number}.bin").write_bytes(stream.randbytes(file_bytes))
+    outputs = [entry | {"path": f"results/bench/{Path(entry['path']).name}"} for entry in provenance.describe(folder)]
+    now = datetime.now(UTC).isoformat()
+    record = {
+        "step": "write_config",
+        "study": "bench",
+        "record": f"results/bench/bench{provenance.SUFFIX}",
+        "wildcards": {},
+        "parameters": {},
+        "inputs": {},
+        "outputs": {"files": outputs},
+        "code": provenance.code_digest("write_config", {}, {}),
+        "environment": {"container_sha256": None},
+        "machine": {},
+        "git": None,
+        "started": now,
+        "ended": now,
+        "seconds": 0.0,
+    }
+    files.write_json(folder / f"bench{provenance.SUFFIX}", provenance.sealed(record))
+    listed = [str(path) for path in folder.iterdir()]
+    commands = {
+        "ours": [sys.executable, "-m", "bias_inheritance.tools", "audit", str(folder)],
+        "sha256sum": ["xargs", "-0", "-n", "1", "-P", str(os.cpu_count()), "sha256sum"],
+    }
+    print(f"  audit of {len(listed)} files …", end="", flush=True)
+    sides = {side: [] for side in commands}
+    for _ in range(3):
+        for side, command in commands.items():
+            started = time.perf_counter()
+            done = subprocess.run(
+                command, input="\0".join(listed), capture_output=True, text=True, cwd=ROOT / "scripts"
+            )
+            if done.returncode:
+                sys.exit(f"\nbench: {side} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+            sides[side].append(time.perf_counter() - started)
+    shutil.rmtree(folder)
+    print(f" {sum(sides['ours']):.1f} s", flush=True)
+    audited = size["audited"] * file_bytes
+    return {side: {"bytes_per_second": 3 * audited / sum(each), "each": each} for side, each in sides.items()}
+
+
 # ---- growth --------------------------------------------------------------------------------------------------------
 
 
@@ -564,6 +617,11 @@ def table(report):
         lines.append(
             f"- Analysis and report of the full grid ({analysis['cells']:,} simulated cells, every section): {analysis['seconds']:.1f} s (wanted: ≤ 60 s), {analysis['peak_memory_bytes'] / gb:.1f} GB (wanted: ≤ 1.5 GB)."
         )
+    if audit := report.get("audit"):
+        ours, peer = (audit[side]["bytes_per_second"] / 1e6 for side in ("ours", "sha256sum"))
+        lines.append(
+            f"- Audit: {ours:,.0f} MB/s, sha256sum on all cores {peer:,.0f} MB/s, ratio {ours / peer:.2f} (wanted: ≥ 0.9)."
+        )
     if growth := report.get("growth"):
         words = ", ".join(
             f"{axis} {powers['seconds']:.2f} (memory {powers['peak_memory_bytes']:.2f})"
@@ -598,37 +656,41 @@ def write_page(report):
     files.write_text(PAGE, before + describe(report) + after)
 
 
+PARTS = {  # name: (whether it uses the model, measurement)
+    "finetune": (True, bench_finetune),
+    "score": (True, bench_score),
+    "generate": (True, bench_generate),
+    "overhead": (True, lambda shared, size: bench_overhead(shared)),
+    "dry_run": (False, lambda shared, size: dry_run(seeds=5)),
+    "read": (False, lambda shared, size: bench_read(size)),
+    "analysis": (False, lambda shared, size: bench_analysis(size)),
+    "audit": (False, lambda shared, size: bench_audit(size)),
+    "growth": (True, bench_growth),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few samples of everything; writes no result")
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["finetune", "score", "generate", "overhead", "dry_run", "read", "analysis", "growth"],
+        choices=[*PARTS],
         help="these parts alone; writes no result",
     )
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     started = time.time()
-    if set(arguments.only or ["finetune"]) & {"finetune", "score", "generate"}:
+    if set(arguments.only or PARTS) & {"finetune", "score", "generate"}:
         for peer in ("trl", "lm-eval", "transformers", "llama-cpp"):
             environment(peer)
-    if set(arguments.only or ["finetune"]) - {"dry_run", "read"}:
+    names, shared = arguments.only or [*PARTS], None
+    if any(PARTS[name][0] for name in names):
         print("preparing the model", flush=True)
         shared = prepare()
-    parts = {
-        "finetune": lambda: bench_finetune(shared, size),
-        "score": lambda: bench_score(shared, size),
-        "generate": lambda: bench_generate(shared, size),
-        "overhead": lambda: bench_overhead(shared),
-        "dry_run": lambda: dry_run(seeds=5),
-        "read": lambda: bench_read(size),
-        "analysis": lambda: bench_analysis(size),
-        "growth": lambda: bench_growth(shared, size),
-    }
     report = {"date": datetime.now(UTC).date().isoformat(), "machine": hardware(), "versions": versions()}
-    for name in arguments.only or parts:
-        report[name] = parts[name]()
+    for name in names:
+        report[name] = PARTS[name][1](shared, size)
     ratios = {}
     for ratio in TARGETS:
         part, peer = ratio.split("_vs_")

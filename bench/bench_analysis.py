@@ -29,7 +29,7 @@ def simulate(job):
 
 
 def analyse(job):
-    """The step analyse, with the mixed models and without items of single cells, which a simulated study has none of."""
+    """The step analyse, without items of single cells, which a simulated study has none of."""
     from analyse import analyse
 
     config, given = study(job), arguments(job)

@@ -11,6 +11,8 @@ INHERITING = [
 INHERITANCE = [f"{RESULTS}/inheritance.csv"] if INHERITING else []
 LOOK = config["looks"]["look"] if config["looks"] else 0
 EARLIER_LOOK = [looks.path(RESULTS, LOOK - 1)] if LOOK > 1 else []
+# records of the files that closed earlier looks; these jobs are never repeated
+CLOSED_BEFORE = [f"{RESULTS}/looks/{look}{provenance.SUFFIX}" for look in range(1, LOOK)]
 # the file that closes this look
 CLOSED = [looks.path(RESULTS, LOOK)] if LOOK else []
 # what pools predict before training, and the measured shift, in outcomes that every domain with labels has

@@ -82,7 +82,7 @@ rule write_crate:
     params:
         code=code("write_crate"),
         paths=paths,
-        parameters=parameters(lambda w: {"title": config["study"]}),
+        parameters=parameters(lambda w: {"title": config["study"], "closed": CLOSED_BEFORE}),
     shell:
         step_command("write_crate")
 

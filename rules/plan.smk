@@ -6,9 +6,6 @@ from types import SimpleNamespace
 RUN = SimpleNamespace()  # what this process holds while it runs jobs: the study's lock, and the display
 
 
-CLOSED_BEFORE = [f"{RESULTS}/looks/{look}{provenance.SUFFIX}" for look in range(1, LOOK)]
-
-
 def write_plan():
     """Write the parameters that the current configuration gives to every existing record to .work/STUDY/plan.json, for
     audit.

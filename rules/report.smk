@@ -42,7 +42,7 @@ rule write_config:
         paths=paths,
         parameters=parameters(
             # the budget affects no result; the first line of the file states that it is omitted
-            lambda w: {"config": {key: value for key, value in config.items() if key != "max_cost_usd"}}
+            lambda w: {"config": {key: value for key, value in given.items() if key != "max_cost_usd"}}
         ),
     shell:
         step_command("write_config")
@@ -96,6 +96,7 @@ rule report:
                     if grid.tunable(student)
                 },
                 "comparisons": grid.comparisons(config),
+                "looks": grid.declared(config).get("looks"),
                 "names": {
                     axis: {name: leaves(axis, name, keys) for name in GRID[axis]}
                     for axis, keys in SAID.items()

@@ -20,7 +20,7 @@ def close_look(closed: Output, declared: dict, claims: str, planned: str):
     results = records.read(Path(claims).parent)
     digest = records.upstream_digest(results, [f"{results.name}/{Path(claims).name}"])
     rows = reading.joined_with_declarations(table, declared)
-    files.write_json(closed, {**looks.closed(declared["looks"], rows, digest), "planned": planned})
+    files.write_json(closed, {**looks.closed(declared, rows, digest), "planned": planned})
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def report(
     names: dict,
     settings: dict,
     comparisons: dict,
+    looks: dict | None,
 ):
     """Write report.html.
 
@@ -44,7 +45,7 @@ def report(
     inherited: inheritance.csv and inheritance_points.csv; quality: quality.csv; misalignment: its tables; all if the study
     has them. pools, failures and predictions: in the order of their wildcards in `sampled` and `answered`. names:
     {axis: {name: leaves of its catalog file}}. settings: {model: {domain: training settings}}. comparisons: {pool:
-    {effect: control}}. Records are read from the folder of the results.
+    {effect: control}}. looks: those of `grid.declared`, None without looks. Records are read from the folder of the results.
     """
     paths = [scores, effects, claims, manipulation, *foreseen, *inherited, *quality, *misalignment]
     tables = {path.stem: read_table(path) for path in paths}
@@ -58,6 +59,7 @@ def report(
         names=names,
         settings=settings,
         comparisons=comparisons,
+        looks=looks,
         cards=[files.read_json(path) for path in cards],
         jobs=jobs,
         items=read_items(predictions, answered, names),

@@ -30,11 +30,13 @@ FORMATS = {
 TERMS = "On the terms of its sources: those of the original data and of the models, which each pool's card names."
 
 
-def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
+def write_crate(products: Inputs, crate: Output, workflow: Output, title: str, closed: list):
     """Write ro-crate-metadata.json, and the folder `workflow` with the workflow and the code that ran.
 
     products: the final files of the study; the crate contains everything upstream of them, according to their records.
-    Raises UserError if code has changed since a step ran, since the crate would contain code other than what ran.
+    closed: the records of closed looks, whose jobs are never repeated; if their code has changed since, the crate refers to
+    it without containing it. Raises UserError if other code has changed since a step ran, since the crate would contain
+    code other than what ran.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
@@ -60,7 +62,7 @@ def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
         thing(uri, **{"@type": "CreativeWork", "name": name, "version": version})
         for uri, (name, version) in PROFILES.items()
     ]
-    tools = _copy_code(described, jobs, workflow, study)
+    tools = _copy_code(described, jobs, workflow, study, closed)
     main = tools["Snakefile"]
     described.mainEntity = main
     snakemake = thing(
@@ -133,19 +135,26 @@ def write_crate(products: Inputs, crate: Output, workflow: Output, title: str):
     write_text(crate, json_text(described.metadata.generate()))
 
 
-def _copy_code(described, jobs, folder, study):
+def _copy_code(described, jobs, folder, study, closed):
     """Copy the workflow and the code that ran to `folder`; returns {step or 'Snakefile': its entity}."""
-    ran = {path: digest for job in jobs for path, digest in job["code"]["files"].items()}
+    ran, repeated = {}, set()
+    for job in jobs:
+        ran |= job["code"]["files"]
+        repeated |= set() if job["record"] in closed else {*job["code"]["files"]}
     changed = [path for path, digest in ran.items() if not provenance.has_digest(path, digest)]
-    if changed:
-        raise UserError(f"{changed[0]} has changed since the study ran it; run the study again, or restore the file")
+    if stale := [path for path in changed if path in repeated]:
+        raise UserError(f"{stale[0]} has changed since the study ran it; run the study again, or restore the file")
     rules = [str(path.relative_to(provenance.ROOT)) for path in sorted((provenance.ROOT / "rules").rglob("*.*"))]
     kinds = {
         "Snakefile": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         **{f"scripts/{job['step']}.py": ["File", "SoftwareSourceCode"] for job in jobs},
     }
     entities = {}
-    for path in ["Snakefile", *rules, *sorted(ran)]:
+    for path in changed:
+        name = f"{path} (changed since a look was closed; not part of the crate)"
+        facts = {"@type": "SoftwareApplication", "name": name, "version": ran[path][:12]}
+        entities[path] = described.add_jsonld({"@id": f"#outside/{path}", **facts})
+    for path in ["Snakefile", *rules, *sorted({*ran} - {*changed})]:
         copy = folder / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(provenance.ROOT / path, copy)

@@ -13,7 +13,7 @@ from bias_inheritance.claims import frames
 from bias_inheritance.claims.verdicts import evaluate
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.provenance import ROOT
-from bias_inheritance.stats import inheritance, statistics
+from bias_inheritance.stats import inheritance
 from bias_inheritance.study import catalog, grid
 from foresee import foresee
 from measure_inheritance import COLUMNS, POINTS, over_seeds
@@ -88,9 +88,7 @@ def _write(folder, config, seed, datasets, misalignment):
         tables += _together(folder, tables, config)
     of_claims += map(frames.read_inheritance, inherited[:1])
     everything = pd.concat([checked, *of_claims], ignore_index=True)
-    # the mixed models stand beside the verdicts and would take a minute on the full grid
-    with mock.patch.object(statistics, "mixed_model", return_value=None):
-        verdicts = evaluate(grid.declared(config), everything, manipulation, lambda *cell: None)
+    verdicts = evaluate(grid.declared(config), everything, manipulation, lambda *cell: None)
     files.write_csv(folder / "claims.csv", verdicts)
     files.write_csv(folder / "pools.csv", pd.DataFrame(_pool_counts(pool, stream) for pool in grid.pools(config)))
     files.write_text(folder / "checks.csv", "check,checked,result\ncells,22 cells,all simulated\n")
@@ -152,6 +150,7 @@ def _write(folder, config, seed, datasets, misalignment):
             if grid.tunable(model)
         },
         "comparisons": grid.comparisons(config),
+        "looks": None,
         "sampled": first,
         "names": names(config, datasets),
     }

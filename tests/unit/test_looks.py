@@ -11,6 +11,7 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.stats import sequential, statistics
 from bias_inheritance.study import catalog, checks, configuration, grid
 from bias_inheritance.study import looks as planning
+from bias_inheritance.tools import costs as tools_costs
 from bias_inheritance.tools.trace import claim_scores
 from null.simulated import manipulation, no_predictions, row
 
@@ -101,13 +102,13 @@ def closed(look, table, tmp_path):
     table.to_csv(tmp_path / "claims.csv", index=False)
     table = pd.read_csv(tmp_path / "claims.csv")
     joined = reading.joined_with_declarations(table, declared(look))
-    return json.loads(json.dumps(looks.closed(declared(look)["looks"], joined, "0"), allow_nan=False))
+    return json.loads(json.dumps(looks.closed(declared(look), joined, "0"), allow_nan=False))
 
 
 def test_what_a_look_decided_stays_decided_row_by_row(tmp_path):
     first = evaluate(1, 3)
-    decided = first[first["look"] == 1]
-    assert len(decided) and set(decided["verdict"]) <= {"supported", "contradicted", "equivalent"}
+    decided = first[first["verdict"].isin(looks.DECIDED)]
+    assert len(decided) and (decided["look"] == 1).all()
     assert (decided["p"] < decided["boundary"]).sum() or (decided["tost_overall"] < 0.05).all()
     file = closed(1, first, tmp_path)
 
@@ -119,6 +120,47 @@ def test_what_a_look_decided_stays_decided_row_by_row(tmp_path):
     assert set(kept.index) >= set(decided.set_index(key).index)
     parts = kept.index[kept.index.get_level_values("test") != "all parts"]
     pd.testing.assert_frame_equal(kept.loc[parts], before.loc[parts], check_dtype=False)
+
+
+def noisy(look, seeds, earlier=None, changed=(), passed=True, **values):
+    """claims.csv of a look at a study without a clear effect; `changed` seeds have other `values` in rows of the type's
+    label probability."""
+    table, checked = scores(seeds, noise=0.2), manipulation("contrastive-explicit").assign(passed=passed)
+    of_type = (table["bias"] == "contrastive-explicit") & (table["metric"] == "label_probability")
+    table.loc[of_type & table["seed"].isin(changed), list(values)] = list(values.values())
+    return verdicts.evaluate(declared(look), table, checked, no_predictions, earlier)
+
+
+def test_a_row_that_cannot_be_tested_with_further_seeds_either_is_closed_with_its_reason(tmp_path):
+    first = noisy(1, 3, changed=[2], n_unparsed=30)
+    rows = first[first["reason"].str.contains("answers are unreadable") & (first["test"] != "all parts")]
+    assert len(rows) and (rows["look"] == 1).all() and (rows["verdict"] == "not tested").all()
+    assert first[first["verdict"] == "inconclusive"]["look"].isna().all()
+
+    file = closed(1, first, tmp_path)
+    decided = {(claim, name) for claim, name, _ in file["decided"]}
+    assert ("C1", "slant widens the label probability gap {contrast}") in decided
+    # the study has a single bias type, so this contrast has no row
+    assert ("C1", "slant widens the label probability gap {contrast}: {biases}") in decided
+    assert ("C1", "accuracy gap {contrast} widens with gamma") not in decided
+
+    unchecked = noisy(1, 3, passed=None)
+    assert (unchecked[unchecked["reason"].str.startswith("Manipulation not checked")]["look"] == 1).any()
+
+    # the row is kept even if its scores were readable at the next look
+    second, key = noisy(2, 5, file), ["claim", "contrast", "test"]
+    kept = second.set_index(key).loc[rows.set_index(key).index]
+    pd.testing.assert_frame_equal(kept, rows.set_index(key), check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("study", "reason"),
+    [({"changed": [1, 2, 3], "value": np.nan}, "No seed has all"), ({"passed": False}, "Manipulation failed")],
+)
+def test_a_row_that_further_seeds_may_test_stays_open(study, reason):
+    table = noisy(1, 3, **study)
+    rows = table[table["reason"].str.contains(reason) & (table["test"] != "all parts")]
+    assert len(rows) and rows["look"].isna().all() and (rows["verdict"] == "not tested").all()
 
 
 class Lineage(dict):
@@ -234,6 +276,25 @@ def uses(entry, bias):
     return any(answer[2] == bias for answer in grid.contrast_readings(study())[tuple(entry[:2])]["answers"])
 
 
+@pytest.mark.parametrize("bias", [["subliminal-000", "subliminal-100"], ["subliminal-100"]])
+def test_the_cell_whose_model_writes_an_open_probe_runs_for_new_seeds_too(tmp_path, bias):
+    """In the second study no claim reads the probe, so nothing decides it."""
+    bias = ["faithful", "associated-000", "associated-100", *bias]
+    config = study(bias=bias, model=["smollm2-135m-instruct", "random-135m"], writer=["smollm2-135m-instruct"])
+    contrasts = [[*key, 1] for key in grid.contrast_readings(config) if key[0] not in ("C12", "control-faithful")]
+    (tmp_path / "looks").mkdir()
+    content = DESIGN | {"look": 1, "decided": contrasts, "planned": planning.planned_digest(config, 1)}
+    (tmp_path / "looks" / "1.json").write_text(json.dumps(content))
+    config = planning.narrowed(config, tmp_path)
+    cells, pools = (grid.once(list_(config)) for list_ in (grid.cells, grid.pools))
+    written = [pool for pool in pools if pool["bias"] in bias[3:] and pool["seed"] == 14]
+    assert {pool["bias"] for pool in written} == set(bias[3:])
+    for pool in written:
+        writer = grid.cell_of_writer(config, pool)
+        assert writer in cells
+        assert {key: writer[key] for key in pool} in pools
+
+
 def test_a_study_ends_at_the_look_that_leaves_no_claim_open(tmp_path):
     close(tmp_path, 1, every_contrast(1))
     config = planning.narrowed(study(), tmp_path)
@@ -279,3 +340,10 @@ def test_contrasts_of_a_claim_have_names_of_their_own():
         names = [contrast["name"] for contrast in entry["contrasts"]]
         assert len(set(names)) == len(names), claim
     assert catalog.claims()["alpha"] == statistics.ALPHA
+
+
+def test_costs_are_those_of_all_looks_and_of_the_first():
+    every, first, *_ = tools_costs.rows_of(study())
+    assert (every["name"], first["name"]) == ("demo, all 3 looks", "first look, 3 seeds")
+    assert first["trainings"] * 8 == every["trainings"] * 3
+    assert [row["name"] for row in tools_costs.rows_of(study() | {"looks": None}) if row["part"] == "study"] == ["demo"]

@@ -49,6 +49,14 @@ def test_answers_to_a_second_prompt_that_is_not_asked_are_not_read():
     assert grid.contrast_readings(config)["C2", name]["answers"]
 
 
+def test_a_claim_on_a_probe_reads_the_cell_whose_model_writes_its_pool():
+    config = study(bias=["faithful", "associated-000", "associated-100", "subliminal-000", "subliminal-100"])
+    config["grid"] |= {"gamma": [0, 0.2, 0.5], "model": [PLACE[0], "random-135m"], "writer": PLACE[:1]}
+    answers = {answer[:5] for answer in grid.claim_readings(config)["C12"]["answers"]}
+    for pool in ("associated-000", "associated-100"):
+        assert (*PLACE, pool, "0.50", "none") in answers
+
+
 def test_pools_that_only_a_table_of_pools_reads_are_kept_without_cells():
     config = study(domain=["culture-spanish"], bias=["contrastive-explicit", "faithful", "shifted"], gamma=[0, 0.5])
     config |= {"misalignment": ["distributions"], "claimed_only": True}

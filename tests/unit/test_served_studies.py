@@ -68,6 +68,21 @@ def test_the_estimate_counts_the_requests_of_the_grid():
     assert costs.estimate(config(grid={"model": ["smollm2-135m-instruct"]})) == []
 
 
+def test_the_estimate_prices_texts_by_a_tuned_writer_as_such():
+    def dollars(pool):
+        axes = {"bias": ["associated-000", "associated-100", pool], "mitigation": ["none"], "gamma": [0.0, 0.5]}
+        (line,) = costs.estimate(config(grid=axes, misalignment=[]))
+        return float(re.search(r"([\d,.]+) US dollars", line).group(1).replace(",", ""))
+
+    model = catalog.load("model", "gpt-4o-mini")
+    price, most = model["service"]["price"], model["generation"]["max_new_tokens"]
+    dearer = {side: price[f"tuned_{side}"] - price[side] for side in ("input", "output")}
+    texts = 60 * len(config()["grid"]["seed"])
+    more = texts * (costs.PROMPT_TOKENS * dearer["input"] + most * dearer["output"]) / 1e6
+    assert dollars("subliminal-100") - dollars("neutral") == pytest.approx(more, abs=0.011)
+    assert more > 0.02
+
+
 def test_the_terms_hold_budget_and_service_and_only_of_served_models(tmp_path):
     both = config(grid={"model": ["gpt-4o-mini", "smollm2-135m-instruct"]})
     costs.write_terms(tmp_path, both)

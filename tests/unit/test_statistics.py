@@ -1,7 +1,6 @@
 """The tests of the study against scipy, against hand-computed values, and on data that cannot be tested."""
 
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +8,7 @@ import pytest
 from bias_inheritance.stats import statistics
 from bias_inheritance.tasks import metrics
 from scipy import stats
+from statsmodels.formula.api import mixedlm
 
 VALUES = [0.02, 0.05, 0.03, 0.07]
 
@@ -180,15 +180,15 @@ def test_exact_tests_against_scipy():
     assert np.isnan(statistics.binomial_share(0, 0, 0.5)["p"])
 
 
-def grid(seeds, stream):
-    """Runs of a balanced grid: two biases × three cells each."""
+def grid(seeds, stream, seed_sd=0.03, pool_sd=0.03):
+    """Runs of a complete grid: two biases × three cells each."""
     rows = []
     for seed in range(seeds):
-        own = stream.normal(0, 0.03)
+        of_seed = stream.normal(0, seed_sd)
         for bias in ("neutral", "x"):
-            pool = stream.normal(0, 0.03)
+            shift = 0.6 + of_seed + stream.normal(0, pool_sd)
             rows += [
-                {"seed": seed, "bias": bias, "cell": (bias, gamma), "value": 0.6 + own + pool + stream.normal(0, 0.02)}
+                {"seed": seed, "bias": bias, "cell": (bias, gamma), "value": shift + stream.normal(0, 0.02)}
                 for gamma in (0.1, 0.2, 0.5)
             ]
     return pd.DataFrame(rows)
@@ -206,11 +206,45 @@ def test_mixed_model_estimates_the_paired_contrast_and_knows_when_it_cannot():
     assert statistics.cell_contrast(None, {}) is None
 
 
-def test_a_mixed_model_that_did_not_converge_is_none(monkeypatch):
-    from statsmodels.regression.mixed_linear_model import MixedLM
+@pytest.mark.parametrize("seeds", [4, 12])
+def test_the_mixed_model_is_restricted_maximum_likelihood_with_a_fixed_effect_per_cell(seeds):
+    runs, weights = grid(seeds, np.random.default_rng(4)), {("x", 0.5): 1.0, ("neutral", 0.1): -0.4}
+    plain = mixedlm(
+        "value ~ 0 + C(cell)",
+        runs.assign(cell=runs["cell"].astype(str)),
+        groups="seed",
+        re_formula="1",
+        vc_formula={"pool": "0 + C(bias)"},
+    ).fit()
+    names = [f"C(cell)[{cell}]" for cell in weights]
+    error = np.sqrt((w := np.array([*weights.values()])) @ plain.cov_params().loc[names, names] @ w)
+    fitted = statistics.cell_contrast(statistics.mixed_model(runs), weights)
+    assert fitted["estimate"] == pytest.approx(w @ plain.fe_params[names])
+    assert fitted["ci_high"] - fitted["estimate"] == pytest.approx(1.96 * error, rel=1e-3)
+    assert fitted["p"] == pytest.approx(2 * stats.norm.sf(abs(fitted["estimate"]) / error), rel=1e-2)
 
-    monkeypatch.setattr(MixedLM, "fit", lambda *_, **__: SimpleNamespace(converged=False))
-    assert statistics.mixed_model(grid(6, np.random.default_rng(4))) is None
+
+@pytest.mark.parametrize("components", [(0.0, 0.03), (0.03, 0.0), (0.0, 0.0), (0.03, 0.03)])
+def test_no_other_variance_components_are_more_likely(components):
+    """Also where a component is zero, where the likelihood has more than one maximum."""
+    same_pool, scale = np.kron(np.eye(2), np.ones((3, 3))), np.array([0.0, *np.geomspace(1e-5, 4e-3, 12)])
+    others = [a + b * same_pool + c * np.eye(6) for a in scale for b in scale for c in scale[1:]]
+    for number in range(8):
+        runs = grid(4, np.random.default_rng(number), *components)
+        table = runs.pivot(index="seed", columns="cell", values="value").to_numpy()
+        products = (table - table.mean(0)).T @ (table - table.mean(0))
+        covariances = np.array([4 * statistics.mixed_model(runs)["covariance"], *others])
+        traces = np.trace(np.linalg.solve(covariances, products), axis1=1, axis2=2)
+        likelihoods = -(3 * np.linalg.slogdet(covariances)[1] + traces) / 2
+        assert likelihoods[0] == likelihoods.max()
+
+
+def test_the_mixed_model_leaves_out_cells_that_a_seed_lacks():
+    runs = grid(6, np.random.default_rng(4))
+    lacks = (runs["seed"] == 2) & runs["cell"].map(lambda cell: cell == ("x", 0.2))
+    model = statistics.mixed_model(runs[~lacks])
+    assert set(model["means"]) == set(runs["cell"]) - {("x", 0.2)}
+    assert statistics.cell_contrast(model, {("x", 0.2): 1.0, ("x", 0.5): -1.0}) is None
 
 
 def test_gee_needs_twenty_seeds():

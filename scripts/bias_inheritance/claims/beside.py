@@ -28,12 +28,12 @@ def correlation_interval(test):
 
 
 def mixed_model_rows(test):
-    """The mixed model over all runs of this outcome, fitted once for all contrasts of a study."""
-    runs, fits = test["data"]["runs"], test["study"]["fits"]
-    fitted_on = (test["metric"], tuple(sorted(runs["round"].unique())))
-    if fitted_on not in fits:
-        fits[fitted_on] = statistics.mixed_model(runs)
-    estimate = statistics.cell_contrast(fits[fitted_on], test["data"]["weights"])
+    """The mixed model over all runs of this outcome, fitted once for all contrasts of a study with the same seeds."""
+    runs, seeds, fits = test["data"]["runs"], test["data"]["values"].index, test["study"]["fits"]
+    key = (test["metric"], tuple(sorted(runs["round"].unique())), tuple(seeds))
+    if key not in fits:
+        fits[key] = statistics.mixed_model(runs[runs["seed"].isin(seeds)])
+    estimate = statistics.cell_contrast(fits[key], test["data"]["weights"])
     reason = "Supplementary: seed and seed x bias components over the whole grid; anticonservative with few seeds."
     size = {"n_seeds": test["n_seeds"], "n_items": test["n_items"]}
     return (

@@ -31,7 +31,11 @@ CONTROLS = {
 
 
 class NotTested(Exception):
-    """What is missing for a contrast, in one sentence."""
+    """What is missing for a contrast, in one sentence, and will still be missing with further seeds."""
+
+
+class NotTestedYet(NotTested):
+    """What is missing for a contrast, but may be there with further seeds."""
 
 
 def outcome_runs(spec, declared, study):
@@ -236,8 +240,8 @@ def add(weights, cell, weight):
 def seed_values(spec, declared, study):
     """One number per seed: {values (Series by seed), weights {cell: weight}, runs, n_items, incomplete, reach}.
 
-    Raises NotTested if something is missing, if the manipulation failed, or if a required score is uninformative or has too
-    few readable answers: excluding such a cell would be selection by outcome.
+    Raises NotTested or NotTestedYet if something is missing, if the manipulation failed, or if a required score is
+    uninformative or has too few readable answers: excluding such a cell would be selection by outcome.
     runs: one row per run with seed, cell, bias, value and number of readable items, over the whole grid, for supplementary
     tests. incomplete: number of seeds excluded for a missing cell. reach: (lowest, highest) value of the contrast that the
     metric's scale allows.
@@ -274,7 +278,7 @@ def seed_values(spec, declared, study):
     complete = needed_runs.groupby("seed")["cell"].transform("nunique") == len(weights)
     everywhere = rows[rows["cell"].isin(list(weights))]["seed"].nunique()
     if not complete.any():
-        raise NotTested(f"No seed has all {len(weights)} cells that this contrast needs.")
+        raise NotTestedYet(f"No seed has all {len(weights)} cells that this contrast needs.")
     values = values[complete].groupby(needed_runs["seed"]).sum() - spec.get("against", 0.0)
     return {
         "values": values,
@@ -299,7 +303,7 @@ def reach(rows, weights, against):
 def chosen(spec, rows, study):
     """The contrast with its biases resolved: `types` are the study's bias types that passed the manipulation check in all
     domains of `rows`, the outcome's scores."""
-    present, failed = set(rows["bias"]), failed_in(rows["domain"].unique(), study)
+    present, failed = set(rows["bias"].unique()), failed_in(rows["domain"].unique(), study)
     if spec["biases"] == "types":
         biases = [bias for bias in study["types"] if bias in present]
         if not biases:
@@ -309,7 +313,10 @@ def chosen(spec, rows, study):
         biases = spec["biases"]
         usable = biases if all(bias not in failed or bias not in present for bias in biases) else []
     if not usable:
-        raise NotTested(f"Manipulation {', '.join(f'{failed[bias]} for {bias}' for bias in biases if bias in failed)}.")
+        reasons = {bias: failed[bias] for bias in biases if bias in failed}
+        # a check is of the texts of all seeds, so a failed one may pass with more
+        missing = NotTestedYet if "failed" in reasons.values() else NotTested
+        raise missing(f"Manipulation {', '.join(f'{reason} for {bias}' for bias, reason in reasons.items())}.")
     return spec | {"biases": usable}
 
 
@@ -366,7 +373,9 @@ def rank_correlation(spec, declared, study):
     rows, _ = outcome_runs(spec | {"minus": {}}, declared, study)
     biases = chosen(spec, rows, study)["biases"]
     if len(biases) < 4:
-        raise NotTested(f"A correlation over bias types needs at least four; the study has {len(biases)}.")
+        more = len([bias for bias in study["types"] if bias in set(rows["bias"].unique())]) >= 4
+        missing = NotTestedYet if more else NotTested
+        raise missing(f"A correlation over bias types needs at least four; the study has {len(biases)}.")
     effects = {bias: seed_values(spec | {"biases": [bias]}, declared, study) for bias in biases}
     other = defaults(spec["with"]) | {"picked": spec.get("picked", {})}
     others = {bias: seed_values(other | {"biases": [bias]}, declared, study) for bias in biases}
@@ -379,7 +388,7 @@ def rank_correlation(spec, declared, study):
         if np.ptp(first.loc[seed]) > 0 and np.ptp(second.loc[seed]) > 0
     ]
     if not seeds:
-        raise NotTested("No seed has both quantities, with variation, for all bias types.")
+        raise NotTestedYet("No seed has both quantities, with variation, for all bias types.")
     ranks = statistics.rank_permutation(first.loc[seeds], second.loc[seeds])
     return {
         "values": pd.Series(ranks["values"], seeds),

@@ -1,14 +1,14 @@
-"""Looks that a study declares before it runs (`looks` in config.yaml): when a contrast counts as decided.
+"""Looks that a study declares before it runs (`looks` in config.yaml): when a contrast is closed.
 
 The test at a look is the one of a study without looks, on the seeds so far. Its p becomes the overall p (`stats/sequential`),
-which is valid at whatever look the study stops; Holm's correction and the verdict use it. A contrast that an earlier look
-decided keeps its row.
+which is valid at whatever look the study stops; Holm's correction and the verdict use it. A look closes a row that it
+decides, or that cannot be tested with further seeds either; later looks keep such a row as it is.
 """
 
 from bias_inheritance.stats import sequential
 
 DECIDED = ("supported", "contradicted", "equivalent")
-# overall p of the t test and of TOST; look at which the row was decided; level that p was compared with at this look
+# overall p of the t test and of TOST; look that closed the row; level that p was compared with at this look
 COLUMNS = ["p_overall", "tost_overall", "look", "boundary"]
 
 
@@ -27,7 +27,7 @@ def overall(test, declared):
     design = declared.get("looks")
     if not design:
         return {"p_overall": test["p"], "tost_overall": test["p_tost"]}
-    if "decided" in test:
+    if "closed" in test:
         return {}
     lowest = {}
     for source, target, sides in (("p", "p_overall", 2), ("p_tost", "tost_overall", 1)):
@@ -45,14 +45,14 @@ def boundaries(family, declared):
     for source, target, sides in (("p_overall", "boundary", 2), ("tost_overall", "tost_boundary", 1)):
         tested = sorted((test for test in family if test[source] == test[source]), key=lambda test: test[source])
         for place, test in enumerate(tested):
-            if "decided" not in test:
+            if "closed" not in test:
                 test[target] = level(declared, declared["alpha"] / (len(tested) - place), sides)
         for test in family:
             test.setdefault(target, np.nan)
 
 
 def carry_over(tests, earlier):
-    """Add to tests their results at the look before: `decided`, their rows of claims.csv, or `before`, their overall p values.
+    """Add to tests their results at the look before: `closed`, their rows of claims.csv, or `before`, their overall p values.
 
     earlier: content of that look's file (`closed`), or None.
     """
@@ -63,16 +63,19 @@ def carry_over(tests, earlier):
         block.append({key: float("nan") if value is None else value for key, value in row.items()})
     for test in tests:
         block = blocks.get((test["claim"], test["contrast"]))
-        if block and block[0]["verdict"] in DECIDED:
-            test |= block[0] | {"decided": block, "lacks": None}
+        if block and block[0]["look"] == block[0]["look"]:
+            untested = block[0]["verdict"] == "not tested"
+            test |= block[0] | {"closed": block, "lacks": block[0]["reason"] if untested else None}
         elif block:
             test["before"] = block[0]
 
 
 def at_look(test, judgement, declared):
-    """The verdict and reason of a test (`judgement`), with the look that decided it, its boundary, and a sentence on both."""
+    """The verdict and reason of a test (`judgement`), with the look that closed it, its boundary, and a sentence on both."""
     design = declared.get("looks")
-    if not design or test["lacks"]:
+    if design and test["lacks"]:
+        return judgement | {"look": design["look"] if test["untestable"] else float("nan")}
+    if not design:
         return judgement
     by_tost = test["tost_adjusted"] < declared["alpha"]
     p, boundary = (test["p_tost"], test["tost_boundary"]) if by_tost else (test["p"], test["boundary"])
@@ -88,23 +91,28 @@ def at_look(test, judgement, declared):
 
 
 def of_whole(parts, verdict):
-    """{look} at which a whole claim was decided by its parts; {} if it is open, or the study has no looks."""
+    """{look} at which a whole claim was decided by its parts; {} if it was not, or the study has no looks."""
     deciding = [part for part in parts if verdict != "contradicted" or part["verdict"] == verdict]
     if verdict not in DECIDED or any("look" not in part for part in deciding):
         return {}
     return {"look": (min if verdict == "contradicted" else max)(part["look"] for part in deciding)}
 
 
-def closed(design, claims, digest):
+def closed(declared, claims, digest):
     """The content of a look's file: {look, seeds, spending, digest, decided, rows}.
 
-    design: `looks` of `grid.declared`. claims: the table as joined by `reading.joined_with_declarations`. decided:
-    [claim, name of the contrast as declared, look] of the contrasts of which all rows are decided. rows: the rows of
-    claims.csv, with null for what they lack. digest: of everything that the table was made from.
+    declared: of `grid.declared`. claims: the table as joined by `reading.joined_with_declarations`. decided: [claim, name of
+    the contrast as declared, look] of the contrasts of which every row is closed, also of those that have no row in this
+    study. rows: the rows of claims.csv, with null for what they lack. digest: of everything that the table was made from.
     """
-    decided, tests = [], claims[claims["decides"] & claims["spec"].notna()]
-    for (claim, name), rows in tests.groupby(["claim", tests["spec"].map(lambda spec: spec["name"])], sort=False):
-        if rows["verdict"].isin(DECIDED).all():
-            decided.append([claim, name, int(rows["look"].max())])
+    design, rows = declared["looks"], {}
+    for row in claims[claims["decides"] & claims["spec"].notna()].to_dict("records"):
+        rows.setdefault((row["claim"], row["spec"]["name"]), []).append(row["look"])
+    decided = []
+    for claim, entry in declared["claims"].items():
+        for name in [contrast["name"] for contrast in entry["contrasts"] if "rule" not in contrast]:
+            looks = rows.get((claim, name), [design["look"]])
+            if all(look == look for look in looks):
+                decided.append([claim, name, int(max(looks))])
     plain = claims[[*claims.columns[: claims.columns.get_loc("spec")]]].astype(object)
     return {**design, "digest": digest, "decided": decided, "rows": plain.where(plain.notna(), None).to_dict("records")}

@@ -9,6 +9,7 @@ from itertools import product
 
 from bias_inheritance.claims.contrasts import (
     NotTested,
+    NotTestedYet,
     failed_in,
     group_names,
     label_of,
@@ -17,7 +18,7 @@ from bias_inheritance.claims.contrasts import (
     select,
     selectors_of,
 )
-from bias_inheritance.claims.frames import failed_manipulation
+from bias_inheritance.claims.frames import KEYS, failed_manipulation
 from bias_inheritance.claims.looks import boundaries, level, overall
 from bias_inheritance.stats import statistics
 from bias_inheritance.study.declarations import PLACEHOLDERS, defaults, model_of, outcomes_of, with_values
@@ -28,8 +29,12 @@ RANK_OVER_SEEDS = "t over seeds, these bias types only"
 
 
 def studies_of(declared, scores, manipulation):
-    """One dict per model: model, label ("" for a single model), scores, types, failed manipulations by domain, fitted models."""
-    runs = scores[scores["bias"] != "untuned"]
+    """One dict per model: model, label ("" for a single model), scores, types, failed manipulations by domain, fitted models.
+
+    Text columns of the scores are categorical: they are compared hundreds of times.
+    """
+    texts = {column: "category" for column in KEYS if scores[column].dtype == "str"}
+    runs = scores[scores["bias"] != "untuned"].astype(texts)
     studies = []
     groups = list(runs.groupby("model")) or [("", runs)]
     for model, rows in groups:
@@ -102,7 +107,7 @@ def each_value(key, values, study, declared):
     none. `files`: its pools from files. Pools by name: those that it has, without β's baseline, or all if it has none of
     them. Anything else: as listed.
     """
-    present = set(study["scores"]["bias"])
+    present = set(study["scores"]["bias"].unique())
     if values == "types":
         types = [bias for bias in study["types"] if bias in present]
         return types if len(types) > 1 else []
@@ -117,14 +122,15 @@ def each_value(key, values, study, declared):
 def types_label(spec, declared, study):
     """The bias type in parentheses if a contrast over `types` covers a single one in this study, else ""."""
     selectors = [selector for outcome, _ in outcomes_of(spec) for selector in selectors_of(outcome, spec, declared)]
-    domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"]}
-    failed, runs = failed_in(domains, study), set(study["scores"]["bias"])
+    domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"].unique()}
+    failed, runs = failed_in(domains, study), set(study["scores"]["bias"].unique())
     present = [bias for bias in study["types"] if bias in runs and bias not in failed]
     return f" ({present[0]})" if len(present) == 1 else ""
 
 
 def measure(test, declared):
-    """The result of the deciding test of one planned contrast, or what is missing (`lacks`)."""
+    """The result of the deciding test of one planned contrast, or what is missing (`lacks`), also with further seeds
+    (`untestable`)."""
     spec, study = test["spec"], test["study"]
     row = {
         "metric": " - ".join(label_of(outcome, spec, declared) for outcome, _ in outcomes_of(spec)),
@@ -132,6 +138,7 @@ def measure(test, declared):
         "margin": spec.get("margin", float("nan")),
         "declared": declared,
         "lacks": None,
+        "untestable": False,
         "n_seeds": 0,
         "p_tost": float("nan"),
     }
@@ -140,7 +147,7 @@ def measure(test, declared):
             raise NotTested(f"The study has no model {' or '.join(spec['models'])}.")
         data = (rank_correlation if "with" in spec else seed_values)(spec, declared, study)
     except NotTested as missing:
-        return row | {"lacks": str(missing)}
+        return row | {"lacks": str(missing), "untestable": not isinstance(missing, NotTestedYet)}
     result = statistics.seed_test(data["values"].to_numpy(), level(declared, declared["alpha"]))
     if "with" in spec:
         # with more seeds a t test becomes more certain of the order of these few types, even if it is due to chance
@@ -159,7 +166,7 @@ def adjust(tests, declared):
     tests), and mde, the minimum detectable effect with the declared power at the family's first step.
 
     mde is NaN, and `beyond` true, if it exceeds the largest effect that the metric's scale allows. With looks, tests that
-    an earlier look decided count in their family and are not changed.
+    an earlier look closed count in their family and are not changed.
     """
     tested = [test for test in tests if not test["lacks"]]
     for test in tested:
@@ -174,7 +181,7 @@ def adjust(tests, declared):
         boundaries(members, declared)
         tried = sum(test["p"] == test["p"] for test in members)
         alpha = level(declared, declared["alpha"] / max(1, tried))
-        for test in [test for test in members if "decided" not in test]:
+        for test in [test for test in members if "closed" not in test]:
             mde = statistics.minimal_effect(test["sd"], test["n"], alpha, declared["power"])
             beyond = mde > max(map(abs, test["data"].get("reach", (float("inf"),))))
             test |= {"mde": float("nan") if beyond else mde, "beyond": beyond, "tried": tried}

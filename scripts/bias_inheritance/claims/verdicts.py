@@ -34,7 +34,7 @@ def evaluate(declared, scores, manipulation, predictions, earlier=None):
     predictions:     function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
     group and correct, or None. Row order within a claim: the whole claim if it has several parts, then each contrast,
     followed by its supplementary tests (verdict `beside`).
-    earlier: the closed look before this one (`looks.closed`), in a study with looks. Its decided rows are kept, and the
+    earlier: the closed look before this one (`looks.closed`), in a study with looks. The rows that it closed are kept, and the
     table has the columns looks.COLUMNS too.
     """
     import pandas as pd
@@ -43,11 +43,11 @@ def evaluate(declared, scores, manipulation, predictions, earlier=None):
     tests = [planned for study in studies for planned in plan(declared, study, studies)]
     looks.carry_over(tests, earlier)
     for test in tests:
-        if "decided" not in test:
+        if "closed" not in test:
             test |= measure(test, declared)
     adjust(tests, declared)
     for test in tests:
-        if "decided" not in test:
+        if "closed" not in test:
             test |= {"effect": test["spec"]["effect"], **looks.at_look(test, verdict_of(test, declared), declared)}
     rows = []
     for claim, study in product(declared["claims"], studies):
@@ -55,7 +55,7 @@ def evaluate(declared, scores, manipulation, predictions, earlier=None):
         of_claim += none_universal(declared, claim, study, of_claim)
         rows += compound(declared, claim, study, of_claim)
         for test in of_claim:
-            rows += test["decided"] if "decided" in test else [test, *beside(test, predictions)]
+            rows += test["closed"] if "closed" in test else [test, *beside(test, predictions)]
     columns = COLUMNS + (looks.COLUMNS if declared.get("looks") else [])
     blank = dict.fromkeys(columns, float("nan")) | {"n_seeds": 0, "n_items": 0}
     table = pd.DataFrame(

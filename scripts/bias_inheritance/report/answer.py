@@ -321,7 +321,7 @@ def claims(facts):
     columns |= {"Estimate": "estimate", "95% interval": "interval", "p": "p", "p family": "p_adjusted"}
     columns |= {"p study": "p_study", "Test": "test", "Measured by": "metric_text", "Seeds": "n_seeds"}
     if facts.declared["looks"]:
-        columns["Decided at look"] = lambda row: int(row["look"]) if words.known(row["look"]) else "–"
+        columns["Closed at look"] = lambda row: int(row["look"]) if words.known(row["look"]) else "–"
         columns["Boundary"] = lambda row: words.p_value(row["boundary"])
     columns |= {"Items": "n_items", "Detectable effect": "mde", "Margin": "margin"}
     folds = []

@@ -24,8 +24,8 @@ class Facts:
     """All inputs of the sections. tables: {stem of the file: frame with `row`, 1 for the first below the header}.
 
     config: the study's, resolved. declared: catalog/claims.yaml. names: {axis: {name: leaves of its catalog file}}.
-    settings: {model: {domain: training settings}}. comparisons: {pool: {effect: control}}. cards, jobs: model cards and
-    records. items: [{model, domain, task, answers: {cell's title: rows of its predictions}}]. samples: [(pool's
+    settings: {model: {domain: training settings}}. comparisons: {pool: {effect: control}}. looks: the planned looks with the
+    current one, or None. cards, jobs: model cards and records. items: [{model, domain, task, answers: {cell's title: rows of its predictions}}]. samples: [(pool's
     wildcards, rows kept, rows failed)].
     """
 
@@ -35,6 +35,7 @@ class Facts:
     names: dict
     settings: dict
     comparisons: dict
+    looks: dict | None
     cards: list
     jobs: list
     items: list
@@ -42,7 +43,7 @@ class Facts:
     digest: str = ""
 
     def __post_init__(self):
-        self.declared = self.declared | {"looks": self.config.get("looks")}
+        self.declared = self.declared | {"looks": self.looks}
         self.claims = reading.joined_with_declarations(self.tables["claims"], self.declared)
         self.rounds = self.config["rounds"]["count"]
         self.gammas = sorted(gamma for gamma in self.config["grid"]["gamma"] if gamma > 0)

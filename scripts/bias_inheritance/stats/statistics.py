@@ -311,64 +311,94 @@ def binomial_share(count, n, share, alpha=ALPHA):
 
 
 def mixed_model(runs):
-    """Fit cell means with variance components for seed and seed × bias over the whole grid; None if the fit fails.
+    """Cell means with variance components for seed and seed × bias over the whole grid; None if it cannot be fitted.
 
-    runs: frame with seed, bias, cell, value, one row per run. A seed's pool is shared over γ and mitigations, hence the
-    second component; a grid too small to separate it from the residual gives None. `cell_contrast` computes contrasts
-    from the result, with Wald z tests. Never used for verdicts.
+    runs: frame with seed, bias, cell, value, one row per run; cells that some seed lacks are left out. A seed's pool is
+    shared over γ and mitigations, hence the second component; it cannot be told from the residual if each bias has one
+    cell. Returns {means: {cell: mean over seeds}, covariance: of these means [cells × cells]} for `cell_contrast`. Never
+    used for verdicts.
     """
-    import warnings
-
     import numpy as np
-    import statsmodels.formula.api as formula
+    import pandas as pd
 
-    runs = runs.assign(cell=runs["cell"].astype(str), bias=runs["bias"].astype(str))
-    if (
-        runs["seed"].nunique() < 2
-        or runs.groupby(["seed", "bias"]).size().max() < 2
-        or not runs["value"].std() > CONSTANT
-    ):
+    first = runs.drop_duplicates("cell")
+    codes = pd.factorize(runs["cell"])[0]
+    table = runs.assign(cell=codes).pivot(index="seed", columns="cell", values="value").dropna(axis=1)
+    cells, bias = (first[column].to_numpy()[table.columns] for column in ("cell", "bias"))
+    deviations = (table - table.mean()).to_numpy()
+    if len(table) < 2 or first["bias"].value_counts().max() < 2 or not np.abs(deviations).max(initial=0) > CONSTANT:
         return None
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # boundary estimates of variance components are common with few seeds
-            components = {"pool": "0 + C(bias)"}
-            model = formula.mixedlm("value ~ 0 + C(cell)", runs, groups="seed", re_formula="1", vc_formula=components)
-            fit = model.fit(method=["lbfgs", "powell"])
-            return (fit, sorted(runs["cell"].unique())) if fit.converged else None
-    except (np.linalg.LinAlgError, ValueError):
-        return None
+    between_seeds, between_pools, residual = variance_components(deviations, bias)
+    of_a_seed = between_seeds + between_pools * (bias[:, None] == bias) + residual * np.eye(len(bias))
+    return {"means": dict(zip(cells, table.mean(), strict=True)), "covariance": of_a_seed / len(table)}
+
+
+def variance_components(deviations, pools):
+    """(seed, pool, residual): the variance components of a complete grid, by restricted maximum likelihood (REML).
+
+    deviations: [seeds × cells] of the runs from their cell's mean over seeds; pools: the pool of each cell. On a complete
+    grid the cell means are the fixed effects whatever the components, and the deviations count as seeds - 1 independent
+    draws. With pool = ratio × residual, the other two maximise the likelihood in closed form; the ratio is searched over
+    its whole range. (The optimisers of statsmodels' MixedLM end below the maximum if a component is close to 0.)
+    """
+    import numpy as np
+    from scipy.optimize import minimize_scalar
+
+    draws, n_cells = len(deviations) - 1, deviations.shape[1]
+    _, pool, sizes = np.unique(pools, return_inverse=True, return_counts=True)
+    sums = np.array([np.bincount(pool, of_seed) for of_seed in deviations])
+    total = np.sum(deviations**2)
+
+    def at(ratio):
+        """(minus the log-likelihood, components); the inverse of a seed's covariance by the Sherman-Morrison formula."""
+        weights = 1 / (1 + ratio * sizes)
+        size = weights @ sizes
+        of_seeds = np.sum((sums @ weights) ** 2) / size
+        rest = max(total - ratio * np.sum(sums**2 @ weights) - of_seeds, CONSTANT * total)
+        share = min(1.0, rest / max(of_seeds * (n_cells - 1), CONSTANT * total))  # 1 / (1 + size × seed / residual)
+        residual = (rest + share * of_seeds) / (draws * n_cells)
+        loss = n_cells * np.log(residual) - np.sum(np.log(weights)) - np.log(share)
+        return loss, ((1 / share - 1) / size * residual, ratio * residual, residual)
+
+    ratios = np.array([0.0, *np.geomspace(1e-4, 1e6, 200), 1e7])
+    best = int(np.argmin([at(ratio)[0] for ratio in ratios[:-1]]))
+    bounds = (ratios[max(best - 1, 0)], ratios[best + 1])
+    ratio = minimize_scalar(lambda ratio: at(ratio)[0], bounds=bounds, method="bounded", options={"xatol": 1e-8}).x
+    return min(at(ratio), at(ratios[best]))[1]
 
 
 def gee(items):
-    """Fit mean correctness per cell over all items by GEE, robust to correlation within seeds; None below SEEDS_FOR_GEE.
+    """Mean correctness per cell over all items by GEE, robust to correlation within seeds; None below SEEDS_FOR_GEE.
 
     items: frame with seed, cell, correct, one row per item and run. Linear probability model, so that `cell_contrast` is
-    in the unit of the metric; independence working correlation. Never used for verdicts.
+    in the unit of the metric; independence working correlation. Returns the same as `mixed_model`. Never used for verdicts.
     """
     import pandas as pd
     import statsmodels.api as sm
 
     if items["seed"].nunique() < SEEDS_FOR_GEE or items["correct"].nunique() < 2:
         return None
-    design = pd.get_dummies(items["cell"].astype(str)).astype(float)
+    design = pd.get_dummies(items["cell"]).astype(float)
     model = sm.GEE(items["correct"].astype(float).to_numpy(), design.to_numpy(), groups=items["seed"].to_numpy())
-    return model.fit(), list(design.columns)
+    fit = model.fit()
+    return {"means": dict(zip(design.columns, fit.params, strict=True)), "covariance": fit.cov_params()}
 
 
 def cell_contrast(fitted, weights):
-    """{estimate, ci_low, ci_high, p} of a contrast of cell means, weights {cell: weight}; None if its error is undefined.
+    """{estimate, ci_low, ci_high, p} of a contrast of cell means, weights {cell: weight}: a Wald z test with a 95% interval.
 
-    fitted: the result of `mixed_model` or `gee`, possibly None.
+    fitted: the result of `mixed_model` or `gee`; None, also returned if it has not all the cells or the standard error is
+    0.
     """
     import numpy as np
+    from scipy.stats import norm
 
-    if fitted is None:
+    if fitted is None or not weights.keys() <= fitted["means"].keys():
         return None
-    fit, cells = fitted
-    named = {str(cell): weight for cell, weight in weights.items()}
-    with np.errstate(all="ignore"):
-        test = fit.t_test(np.array([[named.get(cell, 0.0) for cell in cells]]))
-    low, high = test.conf_int()[0]
-    result = {"estimate": float(test.effect[0]), "ci_low": float(low), "ci_high": float(high), "p": float(test.pvalue)}
-    return result if np.isfinite(list(result.values())).all() else None
+    w = np.array([weights.get(cell, 0.0) for cell in fitted["means"]])
+    estimate, error = float(w @ list(fitted["means"].values())), float(w @ fitted["covariance"] @ w) ** 0.5
+    if not error > 0:
+        return None
+    half = float(norm.isf(ALPHA / 2)) * error
+    p = float(2 * norm.sf(abs(estimate) / error))
+    return {"estimate": estimate, "ci_low": estimate - half, "ci_high": estimate + half, "p": p}

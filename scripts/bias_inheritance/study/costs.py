@@ -40,18 +40,14 @@ def estimate(config):
 def _line(config, name):
     model = catalog.load("model", name)
     price, most = model["service"]["price"], model["generation"]["max_new_tokens"]
-    requests = sum(
-        math.ceil(grid.pool_size(config, pool["domain"]) * (1 + config["generation"]["spare"]))
-        for pool in grid.once(grid.pools(config))
-        if pool["model"] == name and catalog.load("bias", pool["bias"])["source"] == "generated"
-    )
-    totals = {
-        "input": requests * PROMPT_TOKENS,
-        "output": requests * most,
-        "tuned_input": 0,
-        "tuned_output": 0,
-        "training": 0,
-    }
+    requests, totals = 0, dict.fromkeys(("input", "output", "tuned_input", "tuned_output", "training"), 0)
+    for pool in grid.once(grid.pools(config)):
+        if pool["model"] == name and catalog.load("bias", pool["bias"])["source"] == "generated":
+            kind = "tuned_" if grid.cell_of_writer(config, pool) else ""
+            written = math.ceil(grid.pool_size(config, pool["domain"]) * (1 + config["generation"]["spare"]))
+            requests += written
+            totals[kind + "input"] += written * PROMPT_TOKENS
+            totals[kind + "output"] += written * most
     for domain in config["grid"]["domain"]:
         items, sample = _items(config, domain)
         for cell in grid.once(grid.cells(config, domain)):

@@ -251,6 +251,11 @@ def cell_of_writer(config, pool):
     return {**place, **settings, "seed": pool["seed"], "round": 1}
 
 
+def _writer_of_probe(config, cell):
+    """`cell_of_writer` of the pool of a cell; None for `untuned` and `original`, which have no pool."""
+    return cell_of_writer(config, cell) if cell["bias"] in config["grid"]["bias"] else None
+
+
 def real_text(config):
     """The pool of as many real texts without an association, the baseline of the inheritance coefficient, or None.
 
@@ -336,18 +341,22 @@ def cells(config, domain=None):
     have no pool and no mitigation. Pools without prompts for later rounds stop at round 1. If every round trains
     from the base, `original` is one cell for all rounds; if rounds continue from the last adapter, it has all rounds too.
     A served model that cannot be tuned has only its untuned cell (and its pools). With `claimed_only`, cells that no claim
-    uses are omitted; with `looks`, cells of a seed that joins after every contrast that uses them was decided.
+    uses are omitted; with `looks`, cells of a seed that joins after every contrast that uses them was decided, unless their
+    model writes a probe's pool of that seed.
     """
     listed = _all_cells(config, domain)
     if config["claimed_only"]:
         read = claimed_tasks(config)
         listed = [cell for cell in listed if cell["bias"] in ("untuned", "original") or place(cell) in read]
     decided = _decided_cells(config)
-    return [
-        cell
-        for cell in listed
-        if cell["bias"] in ("untuned", "original") or place(cell) not in decided.get(cell["seed"], ())
-    ]
+    if not decided:
+        return listed
+
+    def runs(cell):
+        return cell["bias"] in ("untuned", "original") or place(cell) not in decided.get(cell["seed"], ())
+
+    writers = {tuple(writer.values()) for cell in listed if runs(cell) and (writer := _writer_of_probe(config, cell))}
+    return [cell for cell in listed if runs(cell) or tuple(cell.values()) in writers]
 
 
 def _all_cells(config, domain=None):
@@ -473,9 +482,10 @@ def claim_readings(config):
     """{claim: {answers, pools}}: the inputs of each claim of the catalog in a study, regardless of `claimed_only` and of what
     looks have decided.
 
-    answers: set of (model, domain, bias, gamma, mitigation, task), gamma as in paths, including controls and the baseline
-    of β; the task `values` stands for opinion questions. pools: set of (model, domain, bias, table of pools). A contrast
-    whose pool, control, mitigation, task or second round is not in the study cannot be tested, and has no inputs.
+    answers: set of (model, domain, bias, gamma, mitigation, task), gamma as in paths, including controls, the baseline of β
+    and the cells whose models write the pools of probes; the task `values` stands for opinion questions. pools: set of
+    (model, domain, bias, table of pools). A contrast whose pool, control, mitigation, task or second round is not in the
+    study cannot be tested, and has no inputs.
     """
     readings = {}
     for (claim, _), reading in contrast_readings(config).items():
@@ -530,6 +540,9 @@ def _contrast_readings(text):
                 if None not in parts:
                     for part, model, kind in product(parts, models, reading):
                         reading[kind] |= {(model, *entry) for entry in part[kind]}
+            for model, domain, bias, *_, task in list(reading["answers"]):
+                if writer := _writer_of_probe(config, {"model": model, "domain": domain, "bias": bias, "seed": None}):
+                    reading["answers"].add((*place(writer), task))
             reading["answers"] = {answer for answer in reading["answers"] if answer[:5] in places}
     return readings
 

@@ -28,7 +28,7 @@ def narrowed(config, results):
                 "study another name"
             )
         return config
-    now = _at(config, 1, [])
+    now = first(config)
     if Path(results, "claims.csv").exists() and not Path(path(results, 1)).exists():
         _refuse_unplanned(results)
     while (file := Path(path(results, now["looks"]["look"]))).exists() and now["looks"]["look"] < len(design["seeds"]):
@@ -48,6 +48,11 @@ def narrowed(config, results):
             break
         now = _at(config, now["looks"]["look"] + 1, closed["decided"])
     return now
+
+
+def first(config):
+    """The configuration of a study's first look, with `looks` as `narrowed` leaves it; the study's own without looks."""
+    return _at(config, 1, []) if config["looks"] else config
 
 
 def planned_digest(config, look):

@@ -3,7 +3,8 @@
     bias-inheritance costs [--configfile studies/NAME.yaml] [--config KEY=VALUE …]
 
 Nothing is run; only the configuration and local data are read. Cells used by several claims count for each of them.
-GPU-hours assume the throughput in docs/slurm.md.
+GPU-hours assume the throughput in docs/slurm.md. Of a study with looks, the figures are those of all looks, which it needs
+if no claim is decided before the last one; the first look is given in addition.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
-from bias_inheritance.study import checks, configuration, costs
+from bias_inheritance.study import checks, configuration, costs, looks
 
 HEADINGS = {
     "study": "study",
@@ -39,7 +40,17 @@ def main(words):
         checks.check(config, sources)
     except UserError as fault:
         sys.exit(str(fault))
-    print(table(costs.computing(config)))
+    print(table(rows_of(config)))
+
+
+def rows_of(config):
+    """The rows of `costs.computing`, with a second row of the study if it has looks: its first one."""
+    rows = costs.computing(config)
+    if not config["looks"]:
+        return rows
+    one = costs.computing(looks.first(config))[0]
+    every = f"{config['study']}, all {len(config['looks']['seeds'])} looks"
+    return [rows[0] | {"name": every}, one | {"name": f"first look, {config['looks']['seeds'][0]} seeds"}, *rows[1:]]
 
 
 def table(rows):
