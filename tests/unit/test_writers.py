@@ -69,7 +69,7 @@ def test_a_served_writer_of_a_local_student_is_budgeted_and_asked_for_pools_alon
         (
             [TINY],
             ["smollm2-135m-instuct"],
-            r"grid.writer\[0\]: no file catalog/models/smollm2-135m-instuct.yaml; did you mean '" + EMBEDDED,
+            r"grid.writer\[0\]: no file catalog/models/smollm2-135m-instuct.yaml \(did you mean '" + EMBEDDED,
         ),
         ([TINY], [], "grid.writer: 0 entries are too few"),
         (
