@@ -235,7 +235,9 @@ def heads(facts):
 
 def judged(facts, row):
     """The badge of a row; without demonstrated assay sensitivity, a verdict of no effect is replaced."""
-    return badge("inconclusive", "could not be seen") if reading.unseen(facts.claims, row) else badge(row["verdict"])
+    if reading.unseen(facts.claims, row):
+        return badge("inconclusive", "could not be seen")
+    return badge(row["verdict"], "supplementary" if row["verdict"] == "beside" else None)
 
 
 def overview(caption, facts, rows):
