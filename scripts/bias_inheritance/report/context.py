@@ -357,7 +357,11 @@ def provenance(facts, checksums):
     versions = [{"Python": place["python"], **place["packages"]}.items() for place in environments]
     rows = {"Digest of everything upstream": facts.digest, "Records": words.count(len(facts.jobs)), **checksums}
     rows |= {"Commit": each(git["commit"] + ("" if git["clean"] else " with uncommitted changes") for git in commits)}
-    rows |= {"Environment": each(", ".join(f"{name} {number}" for name, number in of if number) for of in versions)}
+    rows |= {
+        "Environment": each(
+            ", ".join(f"{name} {number}" for name, number in packages if number) for packages in versions
+        )
+    }
     hosts = [job["machine"] for job in facts.jobs]
     rows |= {"Machine": each(f"{host['cpu']}, cores: {host['cores']}, {host['gpu'] or 'no GPU'}" for host in hosts)}
     for title, name in {"Lock file": "lock_sha256", "Container": "container_sha256"}.items():

@@ -56,12 +56,12 @@ def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, ce
     if data.empty:
         return None
     data = data[COLUMNS].copy()
-    ends = ["ci_low", "ci_high"]
     data["tip"] = [
         tip(row, row["place"], f"{words.number(row['value'])} ({words.interval(row['ci_low'], row['ci_high'])})")
         for row in data.to_dict("records")
     ]
-    data[ends] = data[ends].astype(float).where(data[ends].notna(), data[["value", "value"]].to_numpy())
+    for end in ("ci_low", "ci_high"):  # without an interval, a whisker of zero length
+        data[end] = data[end].astype(float).fillna(data["value"])
     series, places = list(dict.fromkeys(data["series"])), list(dict.fromkeys(data["place"]))
     colour, shape = by_series(alt.Color, PALETTE, series), by_series(alt.Shape, SHAPES, series)
     channel, side, opposite = (alt.X, "x", "x2") if axis is None else (alt.Y, "y", "y2")
@@ -168,13 +168,8 @@ def figure(title, caption, layers, data, left, cell, free=None):
         svg = io.StringIO()
         chart.configure(**THEME | {"axisY": {"labelLimit": margin - 8}, "legend": legend}).save(svg, format="svg")
         pictures[name] = MARK.sub(r'<a href="\1" tabindex="-1"><title>\2</title><path\3/></a>', svg.getvalue())
-    return {
-        "kind": "figure",
-        "title": title,
-        "caption": caption,
-        "alternative": alternative(data),
-        "pictures": pictures,
-    }
+    texts = {"title": title, "caption": caption, "alternative": alternative(data)}
+    return {"kind": "figure", **texts, "pictures": pictures}
 
 
 def alternative(data):
