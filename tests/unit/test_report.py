@@ -386,7 +386,7 @@ def test_what_the_sources_say_of_the_data_is_all_that_is_said(study):
 def test_a_published_figure_and_its_source_may_hold_brackets():
     source, figure = "Li et al. (2026), table 2", "p = 0.04 (t test)"
     row = {"claim": "P1", "contrast": "a gap", "model": "", "spec": {"name": "a gap"}, "control": True, "decides": True}
-    row |= {"published": f"{figure} ({source})", "effect": "slant", "verdict": "supported", "row": 1}
+    row |= {"published": f"{figure} ({source})", "effect": "slant", "verdict": "contradicted", "row": 1}
     declared = {"claims": {"P1": {"source": source}}}
     told, table = answer.published(SimpleNamespace(claims=pd.DataFrame([row]), declared=declared))
     assert f"verdicts ({source}); 0 others" in str(told["content"])
