@@ -1,5 +1,7 @@
 """The report of a study: one file that opens offline, built from the study's tables and records only."""
 
+import re
+
 from bias_inheritance.plumbing import files, provenance, records, step
 from bias_inheritance.plumbing.step import Input, Inputs, Output
 from bias_inheritance.pools import collapse
@@ -155,7 +157,7 @@ def render(facts, first, sections):
 
     digest = base64.b64encode(hashlib.sha256(read(JS).encode()).digest()).decode()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(read(PAGE)).render(
+    page = environment.from_string(read(PAGE)).render(
         study=facts.config["study"],
         date=max((job["ended"][:10] for job in facts.jobs), default=""),
         first=first,
@@ -164,6 +166,9 @@ def render(facts, first, sections):
         js=Markup(read(JS)),
         script_hash=f"sha256-{digest}",
     )
+    rows = set(re.findall(r'<tr id="([^"]+)"', page))
+    # marks of a chart whose table is not on the page keep their tooltip and lose their link
+    return re.sub(r' href="#([^"]+)" tabindex="-1"', lambda link: link[0] if link[1] in rows else "", page)
 
 
 if __name__ == "__main__":
