@@ -84,7 +84,7 @@ def tune(card, rows, start, adapter, training_log, work, model, settings, seed):
     cost = _book(server, job)
     server.account.book(cell, 0.0, checked=False)
     if job.status in LOST:
-        reason = server.told(job.error.message if job.error and job.error.message else "no reason given")
+        reason = server.one_line(job.error.message if job.error and job.error.message else "no reason given")
         raise UserError(
             f"{server.where()}: job {job.id} {job.status} ({reason}); fix the problem, then run the same command to create a new job"
         )

@@ -1,11 +1,11 @@
 """The report of a study: one file that opens offline, built from the study's tables and records only."""
 
-from functools import cache
+import re
 
 from bias_inheritance.plumbing import files, provenance, records, step
 from bias_inheritance.plumbing.step import Input, Inputs, Output
 from bias_inheritance.pools import collapse
-from bias_inheritance.report import answer, context, figures, results
+from bias_inheritance.report import answer, context, results
 from bias_inheritance.report.facts import BASELINES, Facts, read_table
 from bias_inheritance.tasks import answers
 
@@ -147,7 +147,7 @@ def with_probabilities(row):
 
 
 def render(facts, first, sections):
-    """The page as text. Its content security policy allows only the two scripts whose digests it lists."""
+    """The page as text. Its content security policy allows only the script whose digest it states."""
     import base64
     import hashlib
 
@@ -157,38 +157,20 @@ def render(facts, first, sections):
     def read(path):
         return (provenance.ROOT / path).read_text(encoding="utf-8")
 
-    scripts = {"bundle": bundle(), "js": read(JS)}
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts.values()]
+    digest = base64.b64encode(hashlib.sha256(read(JS).encode()).digest()).decode()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"embedded": embedded, "markup": Markup}
-    return environment.from_string(read(PAGE)).render(
+    page = environment.from_string(read(PAGE)).render(
         study=facts.config["study"],
         date=max((job["ended"][:10] for job in facts.jobs), default=""),
         first=first,
         sections=sections,
         css=Markup(read(CSS)),
-        theme=figures.THEME,
-        script_hashes=" ".join(f"'sha256-{digest}'" for digest in digests),
-        **{name: Markup(text) for name, text in scripts.items()},
+        js=Markup(read(JS)),
+        script_hash=f"sha256-{digest}",
     )
-
-
-@cache
-def bundle():
-    """The JavaScript of Vega, Vega-Lite and vega-embed, in the versions that altair targets."""
-    import vl_convert
-
-    return vl_convert.javascript_bundle(vl_version=figures.version()).replace("</script", "<\\/script")
-
-
-def embedded(value):
-    """JSON for a script element, escaped so that it cannot close the element or open another."""
-    import json
-
-    from markupsafe import Markup
-
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    rows = set(re.findall(r'<tr id="([^"]+)"', page))
+    # marks of a chart whose table is not on the page keep their tooltip and lose their link
+    return re.sub(r' href="#([^"]+)" tabindex="-1"', lambda link: link[0] if link[1] in rows else "", page)
 
 
 if __name__ == "__main__":

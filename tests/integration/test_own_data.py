@@ -91,8 +91,8 @@ def test_every_format_gives_the_same_domain(project, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words", "message"),
     [
-        (None, ["--text", "bdy"], "no column 'bdy'; did you mean 'body'"),
-        (None, ["--reference", "germn"], "--reference germn: no such group; did you mean 'german'"),
+        (None, ["--text", "bdy"], "no column 'bdy' (did you mean 'body'?)"),
+        (None, ["--reference", "germn"], "--reference germn: no such group (did you mean 'german'?)"),
         (lambda rows: rows.query("nationality == 'german'"), [], "only 'german' in column nationality"),
         (lambda rows: rows.query("topic == 'login'"), [], "only 'login' in column topic"),
         (

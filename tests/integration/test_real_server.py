@@ -196,7 +196,7 @@ def served(tmp_path, url, folder):
     return served_by(tmp_path, url, str(folder))
 
 
-def test_it_writes_a_pool(served, tmp_path):
+def test_a_served_model_writes_a_pool(served, tmp_path):
     card, model, work = served
     files.write_jsonl(tmp_path / "originals.jsonl", [])
     pool = [tmp_path / name for name in ("pool.jsonl", "failures.jsonl", "counts.json")]
@@ -259,14 +259,14 @@ def ask_and_score(served, tmp_path):
     return next(row for row in scores if row["metric"] == "accuracy" and row["group"] == "all")
 
 
-def test_it_answers_a_task(served, tmp_path):
+def test_a_served_model_answers_a_task(served, tmp_path):
     accuracy = ask_and_score(served, tmp_path)
     assert accuracy["scoring"] == "parsed" and accuracy["n"] == 4 and 0 <= accuracy["n_unparsed"] <= 4
     assert not math.isnan(accuracy["value"])
     assert step.notes["api"]["prompt_tokens"] > 4 * 20
 
 
-def test_the_same_seed_gives_the_same_text_and_another_another(served, tmp_path):
+def test_equal_seeds_give_equal_texts_and_different_seeds_different_ones(served, tmp_path):
     card, model, work = served
     texts, model["generation"] = [], {**model["generation"], "max_new_tokens": 16}
     for name in ("first", "second"):
@@ -276,15 +276,17 @@ def test_the_same_seed_gives_the_same_text_and_another_another(served, tmp_path)
     assert texts[0][0] != texts[0][1]
 
 
-def test_a_server_that_takes_logprobs_in_silence_and_lists_none_is_told_at_the_first_answer(tmp_path, url, folder):
+def test_a_server_that_ignores_top_logprobs_is_reported_at_the_first_answer(tmp_path, url, folder):
     served = served_by(tmp_path, url, str(folder), logprobs=True)
-    with pytest.raises(UserError, match="gave none; set source.logprobs: false in catalog/models/local-server.yaml"):
+    with pytest.raises(
+        UserError, match="returned none; set source.logprobs: false in catalog/models/local-server.yaml"
+    ):
         ask_and_score(served, tmp_path)
     assert not list((tmp_path / ".work" / "study" / "api" / "examined").glob("*.json"))
 
 
 @pytest.mark.parametrize("server", ["llama_cpp", "vllm"])
-def test_a_server_lists_what_options_are_scored_by(tmp_path, request, server):
+def test_options_are_scored_from_the_tokens_that_a_server_lists(tmp_path, request, server):
     served = served_by(tmp_path, request.getfixturevalue(server), "smollm2", logprobs=True)
     accuracy = ask_and_score(served, tmp_path)
     assert accuracy["scoring"] == "logprob" and accuracy["n"] == 4
@@ -294,7 +296,7 @@ def test_a_server_lists_what_options_are_scored_by(tmp_path, request, server):
 
 
 @pytest.mark.parametrize("server", ["llama_cpp", "vllm"])
-def test_a_prompt_that_is_too_long_for_a_server_is_told(tmp_path, request, server):
+def test_a_prompt_longer_than_the_context_is_rejected_with_the_reason(tmp_path, request, server):
     card, model, work = served_by(tmp_path, request.getfixturevalue(server), "smollm2")
     asked = client.Server(files.read_json(card), [], model, work, tmp_path / "long.jsonl")
     with pytest.raises(client.Refused, match="context"):

@@ -1,4 +1,4 @@
-"""The report in a real Chromium: charts drawn, nothing fetched, rows that can be linked to, a phone, paper, no scripts."""
+"""The report in a real Chromium: charts with marks, nothing fetched, rows that can be linked to, a phone, paper, no scripts."""
 
 import shutil
 import subprocess
@@ -9,12 +9,12 @@ import simulated_study
 from report import report
 
 pytestmark = pytest.mark.skipif(not browser.found(), reason="needs chromium (apt-get install chromium)")
-DRAWN = "document.documentElement?.dataset.charts === 'drawn'"
-OPEN_ALL = "document.querySelectorAll('details').forEach(fold => { fold.removeAttribute('name'); fold.open = true; })"
+LOADED = "document.readyState === 'complete'"
+OPEN_ALL = "document.querySelectorAll('details').forEach(fold => { fold.open = true; })"
 EMPTY = """[...document.querySelectorAll('.chart')].filter(chart => chart.clientWidth).filter(chart =>
     ![...chart.querySelectorAll('svg .mark-symbol path, svg .mark-line path')].some(mark => {
         const box = mark.getBoundingClientRect(); return box.width + box.height > 1; })
-    ).map(chart => chart.getAttribute('aria-label').slice(0, 60))"""
+    ).map(chart => chart.parentElement.innerText.slice(0, 60))"""
 # controls without a name, and controls within controls or pictures
 UNNAMED = """[...document.querySelectorAll('a, button, summary, [role=img], [role=region], [tabindex]')].filter(
     e => !(e.getAttribute('aria-label') ?? e.textContent).trim()).map(e => e.outerHTML.slice(0, 80))"""
@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(folder):
     with browser.Page(f"file://{folder}/report.html", timeout=600) as opened:
-        opened.wait_for(DRAWN)
+        opened.wait_for(LOADED)
         yield opened
 
 
@@ -76,7 +76,7 @@ def test_the_address_of_a_row_opens_its_folds_and_marks_it(page):
     row = page.evaluate("document.querySelector('#effects details tr[id]').id")
     page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = false; })")
     page.evaluate(f"location.hash = '{row}'")
-    page.wait_for(f"document.getElementById('{row}').classList.contains('target')")
+    page.wait_for(f"document.getElementById('{row}').matches(':target')")
     box = page.evaluate(
         f"(() => {{ const b = document.getElementById('{row}').getBoundingClientRect(); return [b.top, b.height]; }})()"
     )
@@ -94,7 +94,7 @@ def test_a_click_on_a_mark_leads_to_its_row(page):
     )
     for kind in ("mousePressed", "mouseReleased"):
         page.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-    page.wait_for("location.hash.startsWith('#inheritance-') && document.querySelector('tr.target') !== null")
+    page.wait_for("location.hash.startsWith('#inheritance-') && document.querySelector('tr:target') !== null")
 
 
 def test_the_page_can_be_used_by_ear_and_by_keyboard(page):
@@ -104,18 +104,15 @@ def test_the_page_can_be_used_by_ear_and_by_keyboard(page):
     assert page.evaluate(PALE) == []
 
 
-def test_every_chart_is_drawn_once_its_fold_is_open(page):
+def test_every_chart_has_marks_once_its_fold_is_open(page):
     page.evaluate(OPEN_ALL)
-    charts = page.evaluate("document.querySelectorAll('.chart').length")
-    assert charts > 15
-    page.wait_for(f"document.querySelectorAll('.chart .vega-embed').length === {charts}")
+    assert page.evaluate("document.querySelectorAll('.chart').length") > 15
     assert page.evaluate(EMPTY) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
 def test_series_have_a_legend(page):
     page.evaluate(OPEN_ALL)
-    page.wait_for("document.querySelector('#rounds .chart .vega-embed') !== null")
     assert page.evaluate("document.querySelectorAll('#rounds details .chart .mark-group.role-legend-entry').length") > 0
 
 
@@ -133,13 +130,13 @@ def test_paper_holds_what_the_folds_hold(page, tmp_path):
 
 def test_a_phone_shows_all_without_scrolling_sideways(folder):
     with browser.Page(f"file://{folder}/report.html", width=390, height=844, timeout=600) as phone:
-        phone.wait_for(DRAWN)
+        phone.wait_for(LOADED)
         phone.evaluate(OPEN_ALL)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390
         assert phone.evaluate(EMPTY) == []
 
 
-def test_without_scripts_there_are_pictures(folder):
+def test_without_scripts_there_are_charts(folder):
     with browser.Page("about:blank", timeout=300) as plain:
         plain.ask("Emulation.setScriptExecutionDisabled", value=True)
         plain.ask("Page.navigate", url=f"file://{folder}/report.html")

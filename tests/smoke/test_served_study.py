@@ -38,7 +38,7 @@ def snakemake(project, url):
     )
 
 
-def test_a_served_study_runs_costs_what_its_records_say_and_tells_no_key(tmp_path):
+def test_a_served_study_costs_what_its_records_state_and_reveals_no_key(tmp_path):
     project = copy_project(tmp_path / "project")
     config = project / "studies" / "served.yaml"
     config.write_text(yaml.safe_dump(CONFIG))

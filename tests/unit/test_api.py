@@ -39,7 +39,7 @@ def seeds(count):
     return list(range(1, count + 1))
 
 
-def test_every_record_arrives_exactly_once_under_30_percent_faults(tmp_path):
+def test_every_record_arrives_exactly_once_with_30_percent_faults(tmp_path):
     script = Script(faults=seeded_faults(0.3, EVERY_FAULT, 1))
     with serving(script) as url:
         study = Study(tmp_path, url)
@@ -54,7 +54,7 @@ def test_every_record_arrives_exactly_once_under_30_percent_faults(tmp_path):
     assert all(row["request_id"].startswith("req-") for row in rows)
 
 
-def test_answers_that_were_paid_for_are_never_asked_for_again(tmp_path):
+def test_answers_that_were_paid_for_are_never_requested_again(tmp_path):
     script = Script()
     with serving(script) as url:
         study = Study(tmp_path, url)
@@ -70,7 +70,7 @@ def test_answers_that_were_paid_for_are_never_asked_for_again(tmp_path):
     assert spent["cost_usd"] == pytest.approx((spent["prompt_tokens"] + 2 * spent["completion_tokens"]) / 1e6)
 
 
-def test_a_kill_in_the_midst_keeps_what_came(tmp_path):
+def test_an_interrupted_run_keeps_its_answers(tmp_path):
     script = Script(faults=lambda number: "quota" if number >= 30 else None)
     with serving(script) as url:
         study = Study(tmp_path, url)
@@ -83,7 +83,7 @@ def test_a_kill_in_the_midst_keeps_what_came(tmp_path):
     assert len(script.asked) == 60
 
 
-def test_the_account_holds_what_the_answers_cost(tmp_path):
+def test_the_account_has_the_cost_of_the_answers(tmp_path):
     script = Script()
     with serving(script) as url:
         study = Study(tmp_path, url)
@@ -92,7 +92,7 @@ def test_the_account_holds_what_the_answers_cost(tmp_path):
     assert study.account()["usd"] == pytest.approx(server.spent()["cost_usd"])
 
 
-def test_a_lost_answer_stays_reserved_since_it_may_have_been_billed(tmp_path):
+def test_a_lost_answer_keeps_its_reservation_since_it_may_have_been_billed(tmp_path):
     script = Script(faults=lambda number: "late" if number == 0 else None)
     with serving(script) as url:
         study = Study(tmp_path, url)
@@ -102,7 +102,7 @@ def test_a_lost_answer_stays_reserved_since_it_may_have_been_billed(tmp_path):
     assert study.account()["usd"] == pytest.approx(server.spent()["cost_usd"] + most)
 
 
-def test_the_budget_stops_before_it_is_passed_across_jobs(tmp_path):
+def test_jobs_together_never_exceed_the_budget(tmp_path):
     script = Script()
     with serving(script) as url:
         study = Study(tmp_path, url, budget=0.003)
@@ -136,7 +136,7 @@ def test_the_budget_stops_before_it_is_passed_across_jobs(tmp_path):
     assert len(faults) == 3 and len(script.asked) == 180 > asked
 
 
-def test_limits_are_kept_by_all_jobs_together(tmp_path, monkeypatch):
+def test_jobs_together_keep_the_rate_limits(tmp_path, monkeypatch):
     """Two jobs' accounts over two minutes of a clock that the test turns: 60 a minute, and the burst of 5 s once."""
     limits = {"requests_per_minute": 60, "tokens_per_minute": None, "concurrency": 3}
     study = Study(tmp_path, "http://127.0.0.1:9/v1", limits=limits)
@@ -155,7 +155,7 @@ def test_limits_are_kept_by_all_jobs_together(tmp_path, monkeypatch):
     assert max(sum(start <= moment < start + 60 for moment in sent) for start in sent) <= 60 + 5 + 1
 
 
-def test_no_more_requests_are_under_way_than_allowed(tmp_path):
+def test_concurrency_is_limited(tmp_path):
     def slow(body):
         time.sleep(0.02)
         return "yes"
@@ -180,7 +180,7 @@ def test_a_token_limit_spaces_large_requests(tmp_path, monkeypatch):
     assert account.admit(1, 0.0) == 0
 
 
-def test_a_burst_of_429_is_waited_out_as_long_as_asked(tmp_path):
+def test_retry_after_is_obeyed_after_a_burst_of_429(tmp_path):
     script = Script(faults=lambda number: "busy" if number < 2 else None)
     script.retry_after = "1"
     with serving(script) as url:
@@ -190,7 +190,7 @@ def test_a_burst_of_429_is_waited_out_as_long_as_asked(tmp_path):
     assert script.times[2] - script.times[0] >= 2, "Retry-After was not waited for"
 
 
-def test_retry_after_is_read_in_all_its_forms():
+def test_all_forms_of_retry_after_are_read():
     assert client._retry_after({"retry-after": "7"}) == 7
     assert client._retry_after({"retry-after-ms": "1500"}) == 1.5
     assert client._retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
@@ -199,7 +199,7 @@ def test_retry_after_is_read_in_all_its_forms():
 
 
 @pytest.mark.parametrize("fault", ["down", "drop", "malformed"])
-def test_a_provider_that_stays_down_stops_the_run_clearly(tmp_path, fault):
+def test_a_provider_that_stays_down_stops_the_run_with_one_line(tmp_path, fault):
     with serving(Script(faults=lambda number: fault)) as url:
         study = Study(tmp_path, url, patience=0.2)
         with pytest.raises(UserError) as caught:
@@ -208,14 +208,14 @@ def test_a_provider_that_stays_down_stops_the_run_clearly(tmp_path, fault):
     assert "\n" not in text and "run the same command again" in text and url in text
 
 
-def test_nobody_listens(tmp_path):
+def test_an_unreachable_server_stops_the_run(tmp_path):
     with serving(Script()) as url:
         pass
-    with pytest.raises(UserError, match="has answered nothing"):
+    with pytest.raises(UserError, match="has not responded"):
         Study(tmp_path, url, patience=0.1).server().write(["a"], [1])
 
 
-def test_a_wrong_key_is_told_without_the_key(tmp_path, monkeypatch):
+def test_a_wrong_key_is_reported_without_the_key(tmp_path, monkeypatch):
     monkeypatch.setenv("SCRIPTED_KEY", "sk-wrong-but-still-secret-42")
     with serving(Script()) as url, pytest.raises(UserError) as caught:
         Study(tmp_path, url).server().write(["a"], [1])
@@ -225,7 +225,7 @@ def test_a_wrong_key_is_told_without_the_key(tmp_path, monkeypatch):
         Study(tmp_path, url).server().write(["a"], [1])
 
 
-def test_a_server_without_a_key_never_gets_openais(tmp_path, monkeypatch):
+def test_a_server_without_a_key_never_receives_the_openai_key(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-secret-1234")
     with serving(Script()) as url:
         server = Study(tmp_path, url, key=None).server()
@@ -291,7 +291,7 @@ def test_a_pool_is_written_through_a_failing_server(tmp_path):
     assert len(script.asked) == asked and noted_again == noted
 
 
-def test_a_server_is_asked_for_the_pools_own_slots_and_no_others(tmp_path):
+def test_only_the_slots_of_the_pool_are_requested(tmp_path):
     """The records of a size that is no multiple of the batch, 20, are the first ones of a larger pool."""
     script = Script()
     with serving(script) as url:
@@ -351,7 +351,7 @@ def test_options_are_scored_by_listed_logprobs(tmp_path):
     assert all(item["finished"] is None for item in predictions)
 
 
-def test_a_written_answer_has_its_tasks_temperature_and_whether_it_ended(tmp_path):
+def test_a_written_answer_uses_the_temperature_of_its_task_and_records_truncation(tmp_path):
     rows = [{"item": f"item-{number}", "prompt": f"Story {number}", "max_new_tokens": 8} for number in range(2)]
     rows[1]["temperature"] = 0.8
     script = Script(reply=lambda body: "A story.")
@@ -366,7 +366,7 @@ def test_a_written_answer_has_its_tasks_temperature_and_whether_it_ended(tmp_pat
     assert pd.read_parquet(folder / "story-generation.parquet")["finished"].tolist() == [True, True]
 
 
-def test_without_logprobs_the_text_is_read_and_the_unreadable_counts_as_wrong(tmp_path):
+def test_without_logprobs_options_are_read_from_the_text_and_unreadable_answers_are_wrong(tmp_path):
     def reply(body):
         number = int(body["messages"][-1]["content"].split()[1].strip("."))
         return ["The occupation is architect.", "Dentist", "nurse or painter", "I would not say nurse"][number % 4]
@@ -381,7 +381,7 @@ def test_without_logprobs_the_text_is_read_and_the_unreadable_counts_as_wrong(tm
 
 
 @pytest.mark.parametrize("logprobs", [True, False])
-def test_a_salary_is_asked_once_and_read_where_no_amounts_are_listed(tmp_path, splits, logprobs):
+def test_a_salary_is_requested_once_and_read_from_the_text(tmp_path, splits, logprobs):
     rows = list(salary.items(catalog.load("task", "salary"), {}, None, splits["test"], 12))
     men = {row["prompt"] for row in rows if row["group"] == "male"}
 
@@ -423,7 +423,7 @@ def tune(study, name="cell", **changes):
     return adapter, log
 
 
-def test_a_cell_is_tuned_and_its_model_is_asked(tmp_path):
+def test_a_cell_is_tuned_and_its_model_is_used(tmp_path):
     script = Script(polls=3)
     with serving(script) as url:
         study = Study(tmp_path, url)
@@ -445,7 +445,7 @@ def test_a_cell_is_tuned_and_its_model_is_asked(tmp_path):
 
 
 @pytest.mark.parametrize("lost", range(8))
-def test_a_job_is_created_once_wherever_the_run_is_cut(tmp_path, lost):
+def test_a_job_is_created_once_wherever_the_run_is_interrupted(tmp_path, lost):
     """Request number `lost` is answered, the answer is lost, and the provider is gone: the next run finds the job."""
     script = Script(polls=3)
     with serving(script) as url:
@@ -474,7 +474,7 @@ def test_another_cell_gets_a_job_of_its_own(tmp_path):
     assert script.creations == 3
 
 
-def test_tuning_goes_on_under_faults_without_a_second_job(tmp_path):
+def test_tuning_continues_after_faults_without_a_second_job(tmp_path):
     for seed in range(5):
         script = Script(faults=seeded_faults(0.3, EVERY_FAULT, seed), polls=4)
         with serving(script) as url:
@@ -482,7 +482,7 @@ def test_tuning_goes_on_under_faults_without_a_second_job(tmp_path):
         assert script.creations == 1
 
 
-def test_a_failed_job_is_told_and_made_anew_by_the_next_run(tmp_path):
+def test_a_failed_job_is_reported_and_created_again_by_the_next_run(tmp_path):
     script = Script(job_ends="failed")
     with serving(script) as url:
         study = Study(tmp_path, url)
@@ -494,7 +494,7 @@ def test_a_failed_job_is_told_and_made_anew_by_the_next_run(tmp_path):
     assert script.creations == 2
 
 
-def test_a_job_that_never_ends_is_left_and_found_again(tmp_path):
+def test_a_job_that_takes_too_long_is_found_again_by_the_next_run(tmp_path):
     script = Script(job_ends=None)
     with serving(script) as url:
         study = Study(tmp_path, url, tuning_hours=0.2 / 3600)
@@ -550,29 +550,29 @@ def test_cancelled_jobs_stay_in_the_account_until_the_budget_is_spent(tmp_path, 
 
 @pytest.mark.parametrize("fault", ["filtered", "quota"])
 @pytest.mark.parametrize("refused", range(5))
-def test_what_was_reserved_for_a_refused_job_is_free_again(tmp_path, refused, fault):
+def test_the_reservation_of_a_rejected_job_is_released(tmp_path, refused, fault):
     """Whichever of the requests up to the job's creation the provider refuses for good."""
     script = Script(faults=lambda number: fault if number == refused else None)
     with serving(script) as url:
         study = Study(tmp_path, url)
-        with pytest.raises(UserError, match="refuses|no credit"):
+        with pytest.raises(UserError, match="rejected|no credit"):
             tune(study)
     assert len(script.times) == refused + 1 and script.creations == 0
     assert refused == 0 or study.account()["usd"] == 0
 
 
-def test_a_job_that_may_have_been_created_stays_reserved(tmp_path):
+def test_a_job_that_may_have_been_created_keeps_its_reservation(tmp_path):
     """The response to the creation is lost, and the provider then refuses to say whether the job exists."""
     most, _ = costs_of_a_job(tmp_path / "first")
     script = Script(faults=lambda number: [None, "late", "filtered"][max(0, number - 3)])
     with serving(script) as url:
         study = Study(tmp_path / "second", url)
-        with pytest.raises(UserError, match="refuses"):
+        with pytest.raises(UserError, match="rejected"):
             tune(study)
     assert script.creations == 1 and study.account()["usd"] == pytest.approx(most)
 
 
-def test_the_budget_refuses_a_job_before_it_is_created(tmp_path):
+def test_a_job_that_exceeds_the_budget_is_not_created(tmp_path):
     script = Script()
     with serving(script) as url, pytest.raises(UserError, match="raise max_cost_usd"):
         tune(Study(tmp_path, url, budget=0.0001))
@@ -582,7 +582,7 @@ def test_the_budget_refuses_a_job_before_it_is_created(tmp_path):
 # ---- keys ----
 
 
-def test_the_key_stands_nowhere(tmp_path, capfd):
+def test_the_key_is_stored_nowhere(tmp_path, capfd):
     """Files, output and errors of a whole round with a server that repeats the key in its answers and errors."""
     script = Script(
         reply=lambda body: f"My key is {KEY}. She built {body['seed']} houses for them.",

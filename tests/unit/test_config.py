@@ -43,7 +43,7 @@ def changed(config, path, value):
             "config.yaml: grid.gamma: add 0.00: every augmented cell is compared with the cell `original` at γ = 0",
         ),
         (["grid", "gamma"], 0.5, "config.yaml: grid.gamma: 0.5 is a number, not a list; write [0.5]"),
-        (["grid", "seeds"], [1], "config.yaml: grid.seeds: unknown key; did you mean 'seed'?"),
+        (["grid", "seeds"], [1], "config.yaml: grid.seeds: unknown key (did you mean 'seed'?)"),
         (
             ["finetune", "learning_rate"],
             "2e-4",
@@ -110,38 +110,38 @@ def own(root, tmp_path, monkeypatch):
     ("file", "old", "new", "told"),
     [
         ("biases/contrastive-explicit", "source: generated\n", "", "source: missing; add it (where samples come from: "),
-        ("biases/neutral", "prompt:", "promt:", "promt: unknown key; did you mean 'prompt'?"),
+        ("biases/neutral", "prompt:", "promt:", "promt: unknown key (did you mean 'prompt'?)"),
         ("biases/planted-100", "plant: 1.00", "plant: 50", "plant: 50 is above 1"),
         ("biases/planted-100", "source: reserve", "source: original", "source: 'original' is not one of generated, "),
-        ("models/smollm2-135m-instruct", "finetune:", "finetuning:", "finetuning: unknown key; did you mean 'finetune'?"),
+        ("models/smollm2-135m-instruct", "finetune:", "finetuning:", "finetuning: unknown key (did you mean 'finetune'?)"),
         ("models/smollm2-135m-instruct", "  rank: 16\n", "", "finetune: lacks 'rank'"),
-        ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source.revisoin: unknown key; did you mean 'revision'?"),
+        ("models/qwen2.5-7b-instruct", "  revision:", "  revisoin:", "source.revisoin: unknown key (did you mean 'revision'?)"),
         ("models/qwen2.5-7b-instruct", "  hub:", "  hup:", "source: lacks one of package, hub, random, api; add one of them"),
         ("models/gpt-4o-mini", "concurrency: 8", "concurrency: many", "service.limits.concurrency: 'many' is text, not a whole"),
         ("models/tiny-random", "tokenizer_of: smollm2-135m-instruct", "tokenizer_of: smollm2-135m",
-         "source.tokenizer_of: no file catalog/models/smollm2-135m.yaml; did you mean 'smollm2-135m-instruct'?"),
+         "source.tokenizer_of: no file catalog/models/smollm2-135m.yaml (did you mean 'smollm2-135m-instruct'?)"),
         ("models/smollm2-135m-instruct", "form: {cpu: dequantised, cuda: packed}", "form: plain",
          "form: plain means weights that were never quantised, and those of a GGUF file were; use {cpu: dequantised"),
-        ("biases/associated-100", "later_rounds: neutral", "later_rounds: neutrl", "later_rounds: 'neutrl' is not a generated pool, or is a probe; did you mean 'neutral'?"),
+        ("biases/associated-100", "later_rounds: neutral", "later_rounds: neutrl", "later_rounds: 'neutrl' is not a generated pool, or is a probe (did you mean 'neutral'?)"),
         ("biases/associated-100", "later_rounds: neutral", "later_rounds: subliminal-100", "later_rounds: 'subliminal-100' is not a generated pool, or is a probe"),
         ("biases/neutral", "role: natural", "role: natural\nlater_rounds: neutral", "later_rounds: applies to copied texts only"),
-        ("mitigations/loss", "loss:", "los:", "los: unknown key; did you mean 'loss'?"),
+        ("mitigations/loss", "loss:", "los:", "los: unknown key (did you mean 'loss'?)"),
         ("mitigations/loss", "title: Loss (distributions)\n", "", "title: missing; add it"),
         ("tasks/salary", "relation: direct\n", "", "relation: missing; add it (relation to the bias)"),
         ("tasks/salary", "kind: salary", "kind: salery",
-         "kind: no module 'salery' with `score` in scripts/bias_inheritance/tasks; did you mean 'salary'?"),
+         "kind: no module 'salery' with `score` in scripts/bias_inheritance/tasks (did you mean 'salary'?)"),
         ("tasks/hiring", "position_limit: 0.75", "", "position_limit: missing; add it"),
         ("tasks/spam", "domain: culture-arabic", "domain: culture-arabia",
-         "datasets.spamdetect.domain: no file catalog/domains/culture-arabia.yaml; did you mean 'culture-arabic'?"),
+         "datasets.spamdetect.domain: no file catalog/domains/culture-arabia.yaml (did you mean 'culture-arabic'?)"),
         ("domains/gender", "family: labelled", "family: labeled",
-         "family: no module 'labeled' with `slot` in scripts/bias_inheritance/data; did you mean 'labelled'?"),
+         "family: no module 'labeled' with `slot` in scripts/bias_inheritance/data (did you mean 'labelled'?)"),
         ("domains/gender", "hiring, salary,", "hireing, salary,",
-         "tasks[1]: no file catalog/tasks/hireing.yaml; did you mean 'hiring'?"),
+         "tasks[1]: no file catalog/tasks/hireing.yaml (did you mean 'hiring'?)"),
         ("domains/gender", "title: Biographies and gender", "extends: nope",
          "extends: 'nope' is not another file of catalog/domains; available: culture-arabic"),
         ("domains/gender", "title: Biographies and gender", "extends: ../biases/neutral",
          "extends: '../biases/neutral' is not another file of catalog/domains; available: culture-arabic"),
-        ("domains/gender", "{text}\\n\\nOccupation:", "{texts}\\n\\nOccupation:", "prompt: nothing fills {texts}; did you mean 'text'?"),
+        ("domains/gender", "{text}\\n\\nOccupation:", "{texts}\\n\\nOccupation:", "prompt: nothing fills {texts} (did you mean 'text'?)"),
         ("domains/gender", 'answer: "{label}"', 'answer: "{label}}"', "answer: '{label}}' has an unbalanced brace; write {{ or }}"),
         ("domains/gender", "architect: male, dentist", "architect: men, dentist", "associated_groups.architect: 'men' is not one of male, female"),
         ("domains/gender", "architect: male, dentist", "dentist", "associated_groups.architect: must name a group for each of architect, dentist, "),
@@ -153,9 +153,9 @@ def own(root, tmp_path, monkeypatch):
          "contrasts.compared: 'femal' is not one of male, female, rest"),
         ("domains/gender", "groups:\n  male:", "groups:\n  other: {noun: person}\n  male:",
          "groups.other.forms: missing; add {placeholder: word} for the placeholders of data.twins"),
-        ("domains/gender", "data: {twins:", "data: {twin:", "data.twin: unknown key; did you mean 'twins'?"),
+        ("domains/gender", "data: {twins:", "data: {twin:", "data.twin: unknown key (did you mean 'twins'?)"),
         ("domains/gender", "names: {gender: male}", "names: {gender: mail}", "groups.male.names: resources/names.csv has no matching names"),
-        ("domains/gender", "neutral_noun: specialist\n", "neutral_noun: specialist\nlabel_word: {}\n", "label_word: unknown key; did you mean 'label_words'?"),
+        ("domains/gender", "neutral_noun: specialist\n", "neutral_noun: specialist\nlabel_word: {}\n", "label_word: unknown key (did you mean 'label_words'?)"),
         ("domains/gender", "  nurse: [nurse, ", "  nurses: [nurse, ", "label_words.nurses: 'nurses' is not one of the domain's labels"),
         ("domains/gender", "cultures: {arabic:", "cultures: {arab:", "cultures.arab: resources/names.csv has no names of it"),
         ("biases/subliminal-000", "extends: subliminal-100", "extends: subliminal-100\nrole: natural", "role: natural does not allow topics; use probe"),
@@ -166,9 +166,9 @@ def own(root, tmp_path, monkeypatch):
         ("tasks/hiring", "compared: female}", "compared: [female, women]}", "contrasts.compared: 'women' is not a group of the candidates; known: male, female, "),
         ("tasks/hiring", "compared: female}", "compared: all}", "contrasts.compared: 'all' is not a group of the candidates"),
         ("tasks/story-generation", "chinese,", "korean,", "cultures: resources/names.csv has no first names of korean and male"),
-        ("tasks/salary", "  {text}", "  {texts}", "prompt: nothing fills {texts}; did you mean 'text'?"),
+        ("tasks/salary", "  {text}", "  {texts}", "prompt: nothing fills {texts} (did you mean 'text'?)"),
         ("tasks/spam", "  spamdetect:", "  ../spamdetect:", "datasets.../spamdetect: '../spamdetect' is not a valid folder name"),
-        ("tasks/spam", "positive: [Spam]", "positive: [spam]", "datasets.spamdetect.positive[0]: 'spam' is not one of its labels; did you mean 'Spam'?"),
+        ("tasks/spam", "positive: [Spam]", "positive: [spam]", "datasets.spamdetect.positive[0]: 'spam' is not one of its labels (did you mean 'Spam'?)"),
     ],
 )  # fmt: skip
 def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, own, file, old, new, told):
@@ -217,7 +217,7 @@ def test_answers_of_a_group_that_the_domain_does_not_have_are_refused(config, ow
     path.write_text(path.read_text().replace("group: arabic}", "group: arab}"))
     config["grid"] |= {"domain": ["culture-arabic"], "task": ["spam"]}
     assert lines(config) == [
-        "catalog/domains/culture-arabic.yaml: data.group: 'arab' is not one of the domain's groups; did you mean 'arabic'?"
+        "catalog/domains/culture-arabic.yaml: data.group: 'arab' is not one of the domain's groups (did you mean 'arabic'?)"
     ]
 
 
@@ -449,7 +449,7 @@ def test_a_pool_of_mitigated_need_not_be_in_the_grid(config):
     checks.check(config, [("config.yaml", config)])
     assert "warning: no cell is trained with mask: no pool of grid.bias is mitigated" in checks.warnings(config)
     config["mitigated"] = ["neutrl"]
-    assert lines(config) == ["config.yaml: mitigated[0]: no file catalog/biases/neutrl.yaml; did you mean 'neutral'?"]
+    assert lines(config) == ["config.yaml: mitigated[0]: no file catalog/biases/neutrl.yaml (did you mean 'neutral'?)"]
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):

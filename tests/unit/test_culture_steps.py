@@ -138,7 +138,7 @@ def test_a_data_folder_that_is_missing_or_wrong_is_one_clear_line(config, tmp_pa
 
 def test_an_unknown_dataset_and_one_that_no_domain_reads_are_named(config):
     config["evaluation"]["datasets"] = ["hatevall"]
-    assert "no task in catalog/tasks has a dataset 'hatevall'; did you mean 'hateval'?" in faults(config)[0]
+    assert "no task in catalog/tasks has a dataset 'hatevall' (did you mean 'hateval'?)" in faults(config)[0]
     config["grid"]["task"] = ["hate-speech"]
     config["evaluation"]["datasets"] = ["hateval"]
     assert faults(config) == ["config.yaml: evaluation.datasets: no dataset listed here is used by the domain culture-arabic and the tasks of grid.task"]  # fmt: skip

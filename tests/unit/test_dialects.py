@@ -57,13 +57,13 @@ def one_line(fault):
     [(word, True) for word in ("stop", "eos_token", "end_turn", "STOP", "stop_sequence", None)]
     + [(word, False) for word in ("length", "max_tokens", "LENGTH", "MAX_TOKENS")],
 )
-def test_only_length_and_max_tokens_mean_that_an_answer_was_cut_off(tmp_path, reason, finished):
+def test_only_length_and_max_tokens_mark_a_truncated_answer(tmp_path, reason, finished):
     with serving(Script(dialect=choice(finish_reason=reason))) as url:
         (answer,) = Study(tmp_path, url).server().write(["a"], [1])
     assert answer["finished"] is finished and not answer["refused"]
 
 
-def test_an_answer_without_any_finish_reason_has_ended(tmp_path):
+def test_an_answer_without_a_finish_reason_is_complete(tmp_path):
     def dialect(body, answer):
         del answer["choices"][0]["finish_reason"]
         return 200, answer
@@ -92,7 +92,7 @@ NO_LISTINGS = {
 
 @pytest.mark.parametrize("examined", [False, True])
 @pytest.mark.parametrize("there", NO_LISTINGS)
-def test_a_listing_that_does_not_come_is_told_at_the_first_answer(tmp_path, there, examined):
+def test_a_missing_token_list_is_reported_at_the_first_answer(tmp_path, there, examined):
     script = Script(reply=slow, dialect=choice(logprobs=NO_LISTINGS[there]))
     with serving(script) as url:
         limits = {"requests_per_minute": None, "tokens_per_minute": None, "concurrency": 1}
@@ -104,7 +104,7 @@ def test_a_listing_that_does_not_come_is_told_at_the_first_answer(tmp_path, ther
     assert len(script.asked) <= (2 if examined else 1)
 
 
-def test_a_listing_that_is_silently_absent_is_told_before_a_pool_is_paid_for(tmp_path):
+def test_a_missing_token_list_is_reported_before_a_pool_is_paid_for(tmp_path):
     script = Script(dialect=choice(logprobs=None))
     with serving(script) as url:
         study = Study(tmp_path, url, logprobs=True, examined=False)
@@ -130,7 +130,7 @@ def listing_of(*tokens):
 
 
 @pytest.mark.parametrize("token", ["nurse", " nurse", "Ġnurse", "▁nurse"])
-def test_tokens_as_the_vocabulary_has_them_are_read(tmp_path, token):
+def test_tokens_in_the_spelling_of_the_vocabulary_are_read(tmp_path, token):
     with serving(Script(reply=lambda body: "nurse", dialect=listing_of(token, "<|im_end|>"))) as url:
         answers, _ = ask(Study(tmp_path, url, logprobs=True), 1)
     logprobs = answers[0]["logprobs"]
@@ -139,14 +139,17 @@ def test_tokens_as_the_vocabulary_has_them_are_read(tmp_path, token):
 
 
 @pytest.mark.parametrize("tokens", [("<think>", "nurse"), ("token_id:41", "token_id:7"), ("The", " answer")])
-def test_a_listing_of_other_tokens_than_the_answers_is_told_at_the_first_answer(tmp_path, tokens):
+def test_a_token_list_that_does_not_match_the_answer_is_reported_at_the_first_answer(tmp_path, tokens):
     script = Script(reply=lambda body: "nurse", dialect=listing_of(*tokens))
-    with serving(script) as url, pytest.raises(UserError, match="tokens that do not begin its answer") as fault:
+    with (
+        serving(script) as url,
+        pytest.raises(UserError, match="tokens that do not match the start of its answer") as fault,
+    ):
         ask(Study(tmp_path, url, logprobs=True, examined=False))
     assert "source.logprobs: false" in one_line(fault) and len(script.asked) == 1
 
 
-def test_a_single_answer_without_listing_counts_as_unreadable(tmp_path):
+def test_a_later_answer_without_a_token_list_counts_as_unreadable(tmp_path):
     def dialect(body, answer):
         if "3" in body["messages"][-1]["content"]:
             answer["choices"][0]["logprobs"] = None
@@ -158,7 +161,7 @@ def test_a_single_answer_without_listing_counts_as_unreadable(tmp_path):
 
 
 @pytest.mark.parametrize("impossible", [None, -9999, -9999.0, -1e30, "-inf", float("-inf"), float("nan")])
-def test_minus_infinity_in_all_its_spellings(tmp_path, impossible):
+def test_all_notations_of_minus_infinity_are_read(tmp_path, impossible):
     top = [("nurse", -0.2), ("dentist", -2.0), ("painter", impossible), ("The", impossible)]
     top = [{"token": token, "logprob": logprob} for token, logprob in top]
     listed = choice(logprobs={"content": [{"token": "nurse", "logprob": -0.2, "top_logprobs": top}]})
@@ -173,7 +176,7 @@ def test_minus_infinity_in_all_its_spellings(tmp_path, impossible):
     assert files.read_jsonl(server.journal.path)[0]["listed"][0]["top"][2][1] is None
 
 
-def test_predictions_with_minus_infinity_are_kept_and_scored(tmp_path):
+def test_predictions_with_minus_infinity_are_stored_and_scored(tmp_path):
     top = [{"token": "nurse", "logprob": None}, {"token": "dentist", "logprob": -0.3}]
     listed = choice(logprobs={"content": [{"token": "dentist", "logprob": None, "top_logprobs": top}]})
     with serving(Script(reply=lambda body: "dentist", dialect=listed)) as url:
@@ -204,7 +207,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("shape", ERRORS)
-def test_an_error_under_status_200_counts_as_its_code_says(tmp_path, shape):
+def test_an_error_with_status_200_is_handled_by_its_code(tmp_path, shape):
     script = Script(dialect=lambda body, answer: (200, ERRORS[shape]))
     with serving(script) as url:
         study = Study(tmp_path, url)
@@ -227,7 +230,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("shape", PASSING)
-def test_an_error_that_may_pass_is_tried_again_and_costs_nothing(tmp_path, shape):
+def test_a_transient_error_is_retried_at_no_cost(tmp_path, shape):
     script = Script()
     script.dialect = lambda body, answer: (200, answer if len(script.asked) > 2 else PASSING[shape])
     with serving(script) as url:
@@ -244,39 +247,42 @@ def test_an_error_that_may_pass_is_tried_again_and_costs_nothing(tmp_path, shape
     assert study.account()["usd"] == pytest.approx(server.spent()["cost_usd"])
 
 
-def test_a_filtered_prompt_under_status_200_is_a_refusal(tmp_path):
+def test_a_filtered_prompt_with_status_200_is_a_refusal(tmp_path):
     filtered = {"error": {"code": "content_filter", "message": "the prompt was filtered"}}
     with serving(Script(dialect=lambda body, answer: (200, filtered))) as url:
         assert Study(tmp_path, url).server().write(["a"], [1])[0]["refused"]
 
 
-def test_an_answer_that_breaks_off_may_have_been_paid_and_its_beginning_is_told(tmp_path):
+def test_a_truncated_response_may_have_been_billed_and_its_start_is_reported(tmp_path):
     with serving(Script(faults=lambda number: "malformed")) as url:
         study = Study(tmp_path, url)
-        with pytest.raises(UserError, match="it begins '{"):
+        with pytest.raises(UserError, match="the response starts with '{"):
             study.server().write(["a"], [1])
     assert study.account()["usd"] > 0
 
 
 @pytest.mark.parametrize("change", [{"message": None}, {"message": "nurse"}, {"message": {"content": 7}}])
-def test_a_first_answer_of_another_shape_is_told_at_once(tmp_path, change):
+def test_a_first_response_that_is_no_chat_completion_is_reported_at_once(tmp_path, change):
     script = Script(dialect=choice(**change))
-    with serving(script) as url, pytest.raises(UserError, match="another shape.*check source.base_url") as fault:
+    with (
+        serving(script) as url,
+        pytest.raises(UserError, match="did not return a chat completion.*check source.base_url") as fault,
+    ):
         Study(tmp_path, url).server().write(["a"], [1])
     assert one_line(fault) and len(script.asked) == 1
 
 
-def test_a_request_that_never_left_is_free(tmp_path):
+def test_a_request_that_was_not_sent_costs_nothing(tmp_path):
     with serving(Script()) as url:
         pass
     study = Study(tmp_path, url, patience=0.1)
-    with pytest.raises(UserError, match="has answered nothing"):
+    with pytest.raises(UserError, match="has not responded"):
         study.server().write(["a"], [1])
     assert study.account()["usd"] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("body", [{"detail": "no such field: colour"}, {"message": "no such field: colour"}])
-def test_the_words_of_an_error_are_told_wherever_they_stand(tmp_path, body):
+def test_an_error_message_is_reported_wherever_the_server_puts_it(tmp_path, body):
     with serving(Script(dialect=lambda asked, answer: (422, body))) as url, pytest.raises(UserError) as fault:
         Study(tmp_path, url).server().write(["a"], [1])
     assert "no such field: colour" in one_line(fault)
@@ -299,14 +305,14 @@ def test_the_words_of_an_error_are_told_wherever_they_stand(tmp_path, body):
         (None, ""),
     ],
 )
-def test_a_content_in_parts_is_joined_without_its_thoughts(tmp_path, content, text):
+def test_content_in_parts_is_joined_without_reasoning(tmp_path, content, text):
     script = Script(dialect=choice(message={"role": "assistant", "content": content}))
     with serving(script) as url:
         (answer,) = Study(tmp_path, url).server().write(["a"], [1])
     assert answer["text"] == text and len(script.asked) == 1
 
 
-def test_usage_in_odd_shapes_is_estimated(tmp_path):
+def test_token_counts_in_unknown_formats_are_estimated(tmp_path):
     for usage in (None, [], {"prompt_tokens": None, "completion_tokens": "many"}):
         script = Script(dialect=lambda body, answer, usage=usage: (200, {**answer, "usage": usage}))
         with serving(script) as url:
@@ -341,7 +347,7 @@ REMEDY = {
 }
 
 
-def test_a_parameter_that_a_server_refuses_is_named_with_the_key_to_set(tmp_path):
+def test_a_rejected_parameter_is_named_with_the_key_to_set(tmp_path):
     script, known = Script(reply=lambda body: "nurse", dialect=strict), {}
     with serving(script) as url:
         for name, change in REMEDY.items():
@@ -359,7 +365,7 @@ def test_a_parameter_that_a_server_refuses_is_named_with_the_key_to_set(tmp_path
         assert body["temperature"] == 0.01 and body["top_logprobs"] == 5 and "seed" not in body
 
 
-def test_requests_that_differ_in_an_unsent_seed_are_different_requests(tmp_path):
+def test_requests_that_differ_only_in_an_unsent_seed_are_sent_separately(tmp_path):
     script = Script()
     with serving(script) as url:
         study = Study(tmp_path, url, parameters={"seed": None, "temperature": None})
@@ -368,7 +374,7 @@ def test_requests_that_differ_in_an_unsent_seed_are_different_requests(tmp_path)
     assert len(script.asked) == 4 and not any({"seed", "temperature"} & body.keys() for body in script.asked)
 
 
-def test_a_refusal_that_names_no_parameter_tells_where_they_are_set(tmp_path):
+def test_a_rejection_without_a_parameter_says_where_parameters_are_set(tmp_path):
     script = Script(dialect=lambda body, answer: refusal(400, "Bad request"))
     with serving(script) as url, pytest.raises(client.Refused) as fault:
         Study(tmp_path, url).server().write(["a"], [1])
@@ -397,7 +403,7 @@ def test_parameters_are_checked_in_the_models_file(parameters, sound):
 # ---- the first request ----
 
 
-def test_the_first_request_goes_out_alone_and_once_per_study(tmp_path):
+def test_the_first_request_is_sent_alone_and_once_per_study(tmp_path):
     under_way = []
 
     def reply(body):
@@ -422,7 +428,7 @@ def test_the_first_request_goes_out_alone_and_once_per_study(tmp_path):
     assert script.times[1] - script.times[0] >= 0.05
 
 
-def test_a_job_records_the_first_request_that_it_sent_and_again_when_it_is_resumed(tmp_path):
+def test_a_job_records_the_first_request_that_it_sent_also_after_a_resume(tmp_path):
     script = Script()
     with serving(script) as url:
         study = Study(tmp_path, url, examined=False)
@@ -436,14 +442,17 @@ def test_a_job_records_the_first_request_that_it_sent_and_again_when_it_is_resum
     assert len(script.asked) == 5
 
 
-def test_what_the_first_answer_shows_is_told(tmp_path, capsys):
+def test_the_first_answer_is_described_in_the_log(tmp_path, capsys):
     with serving(Script(reply=lambda body: "nurse", dialect=choice(finish_reason="eos_token"))) as url:
         Study(tmp_path, url, logprobs=True, examined=False).server().write(["a"], [1])
     told = capsys.readouterr().out
-    assert "ends by 'eos_token'" in told and "lists 3 tokens at the first place, together 0.97" in told
+    assert (
+        "finish reason 'eos_token'" in told
+        and "3 tokens listed at the first position with total probability 0.97" in told
+    )
 
 
-def test_a_server_that_refuses_the_first_question_is_examined_by_the_next(tmp_path):
+def test_after_a_refused_test_question_the_next_answer_is_checked(tmp_path):
     script = Script(faults=lambda number: "filtered" if number == 0 else None, dialect=choice(logprobs=None))
     with serving(script) as url, pytest.raises(UserError, match="source.logprobs: false"):
         ask(Study(tmp_path, url, logprobs=True, examined=False))
@@ -464,14 +473,14 @@ def test_a_server_that_refuses_the_first_question_is_examined_by_the_next(tmp_pa
         ("painter", "painter"),
     ],
 )
-def test_an_answer_is_read_after_its_thoughts(tmp_path, written, read):
+def test_an_answer_is_read_after_its_reasoning(tmp_path, written, read):
     with serving(Script(reply=lambda body: written)) as url:
         answers, _ = ask(Study(tmp_path, url), 1)
     assert [answer["text"] for answer in answers] == [read]
 
 
 @pytest.mark.parametrize("content", ["<think>Which of the two is", "", None])
-def test_a_first_answer_of_thoughts_alone_stops_the_run_and_the_switch_is_sent(tmp_path, content):
+def test_a_first_answer_with_only_reasoning_stops_the_run_and_the_switch_is_sent(tmp_path, content):
     def dialect(body, answer):
         if body.get("chat_template_kwargs") == {"enable_thinking": False}:
             return 200, answer
@@ -482,7 +491,7 @@ def test_a_first_answer_of_thoughts_alone_stops_the_run_and_the_switch_is_sent(t
     with serving(script) as url:
         study = Study(tmp_path, url, examined=False)
         for _ in range(2):
-            with pytest.raises(UserError, match="thinks before it answers.*source.extra_body") as fault:
+            with pytest.raises(UserError, match="tokens for reasoning, before any answer.*source.extra_body") as fault:
                 ask(study)
             assert one_line(fault)
         assert len(script.asked) == 1, "the first question is paid for once"
@@ -494,7 +503,7 @@ def test_a_first_answer_of_thoughts_alone_stops_the_run_and_the_switch_is_sent(t
 # ---- silence ----
 
 
-def test_an_answer_to_another_thread_between_two_looks_at_the_silence(tmp_path, monkeypatch):
+def test_an_answer_to_another_thread_ends_the_silence(tmp_path, monkeypatch):
     """Whenever the clock is read in a failing thread another one is answered, if it can be."""
     with serving(Script(faults=lambda number: "down" if number < 3 else None)) as url:
         server = Study(tmp_path, url).server()
@@ -514,7 +523,7 @@ def test_an_answer_to_another_thread_between_two_looks_at_the_silence(tmp_path, 
         assert server.patiently(lambda: completions.create(model="scripted-1", messages=[])).choices
 
 
-def test_many_dialects_at_once_under_faults(tmp_path):
+def test_mixed_response_formats_with_faults(tmp_path):
     """Parts, odd ends, errors under status 200 and faults of the network, mixed: every record arrives once."""
     faults = seeded_faults(0.3, ["busy", "error", "drop", "late", "malformed"], 4)
     script = Script(faults=faults)
@@ -534,7 +543,7 @@ def test_many_dialects_at_once_under_faults(tmp_path):
     assert all(answer["text"].startswith("She drew") for answer in answers)
 
 
-def test_statuses_of_other_endpoints_stand():
+def test_statuses_of_other_endpoints_are_unchanged():
     """A job object with an error field, and a list, are valid responses; an error object alone is not."""
     assert completion.true_status('{"id": "ftjob-1", "error": {"code": 400}}', chat=False) is None
     assert completion.true_status('{"data": []}', chat=False) is None

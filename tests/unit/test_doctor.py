@@ -83,7 +83,7 @@ def test_a_server_is_asked_once_and_told_before(study, monkeypatch, capsys, tmp_
     script = Script(reply=lambda body: capsys.readouterr().out and "A" or "it was not told")
     with serving(script) as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
-        assert "it answers 'A' in 1 tokens and ends by 'stop', lists 3 tokens" in doctor.ask_server(
+        assert "test answer 'A', 1 tokens, finish reason 'stop', 3 tokens listed" in doctor.ask_server(
             study, "gpt-4o-mini"
         )
         assert len(script.asked) == 1
@@ -106,7 +106,7 @@ def test_a_server_that_will_not_do_is_lacking(study, monkeypatch, wrong):
     what, mend = lack.value.args
     expected = {
         "silent": ("status 503", "run the same"),
-        "listing": ("gave none", "source.logprobs: false"),
+        "listing": ("returned none", "source.logprobs: false"),
         "key": ("not asked", "export"),
     }
     assert expected[wrong][0] in what and expected[wrong][1] in mend

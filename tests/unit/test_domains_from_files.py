@@ -115,13 +115,13 @@ def shortened(number):
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        (tickets.rows(), {"label": "topc"}, "no column 'topc'; did you mean 'topic'"),
+        (tickets.rows(), {"label": "topc"}, "no column 'topc' (did you mean 'topic'?)"),
         (tickets.rows(), {"group": "person.nation"}, "no column 'person.nation'"),
         ([row for row in tickets.rows() if row["topic"] == "login"], {}, "no row has the label 'billing'"),
         (shortened(0), {}, "no row has the group 'german'"),
         (shortened(3), {}, "too few texts of 5 of 20 combinations of label and group"),
         ([*tickets.rows(), {**tickets.rows()[0], "body": "word " * 20_000}], {}, "a text of 99,999 characters"),
-        (None, {}, "there is no such file; did you mean 'tickets.csv'"),
+        (None, {}, "there is no such file (did you mean 'tickets.csv'?)"),
     ],
 )
 def test_data_that_give_no_study_are_refused_at_the_start(domain, tmp_path, rows, columns, message):

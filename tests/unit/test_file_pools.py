@@ -131,7 +131,7 @@ def test_labels_and_groups_that_the_domain_does_not_have_are_told(bias):
     listed[4]["label"] = "complaints"
     with pytest.raises(
         UserError,
-        match=r"1 samples have the label 'complaints'; did you mean 'complaint'; the domain tickets has complaint, question, praise",
+        match=r"1 samples have the label 'complaints' \(did you mean 'complaint'\?\); the domain tickets has complaint, question, praise",
     ):
         pool(bias(listed), 5)
     samples, _, counts = pool(bias(listed, labels=["complaint", "question", "praise"]), 19)
@@ -152,7 +152,7 @@ def test_labels_and_groups_that_the_domain_does_not_have_are_told(bias):
         == 20
     )
     listed[4] |= {"label": "praise", "nationality": "Germany"}
-    with pytest.raises(UserError, match=r"the group 'Germany'; did you mean 'german'"):
+    with pytest.raises(UserError, match=r"the group 'Germany' \(did you mean 'german'\?\)"):
         pool(bias(listed), 5)
 
 

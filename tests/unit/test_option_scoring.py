@@ -36,14 +36,14 @@ def test_options_that_share_a_token_share_its_probability():
     assert shares(places, LABELS) == [0.15, 0.15, 0.6, 0.15, 0.15, 0.15]
 
 
-def test_the_article_a_is_no_architect():
+def test_the_article_a_does_not_count_for_architect():
     places = [("nurse", 0.6, {"A": 0.3, "arch": 0.05})]
     assert shares(places, LABELS)[0] == 0.05
     places = [("A", 0.9, {"nurse": 0.05}), (" nurse", 0.9, {})]
     assert options.listed_logprobs(listing(*places), LABELS) == ([], 0)
 
 
-def test_an_answer_that_is_no_choice_is_unreadable():
+def test_an_answer_without_a_choice_is_unreadable():
     places = [("S", 0.3, {"The": 0.4, "nurse": 0.01}), ("he", 1.0, {})]
     assert options.listed_logprobs(listing(*places), LABELS) == ([], 0)
     assert options.listed_logprobs([], LABELS) == ([], 0)
@@ -66,7 +66,7 @@ def test_minus_infinity_is_not_listed_and_sets_no_bound():
     assert [round(math.exp(value), 4) for value in logprobs] == expected and bounds == 3
 
 
-def test_where_all_but_the_answer_is_impossible_the_others_share_what_it_leaves():
+def test_if_only_the_answer_is_possible_the_other_options_share_the_remainder():
     (place,) = listing(("nurse", 1.0, {}))
     place["top"] = [["nurse", 0.0], *([label, None] for label in LABELS if label != "nurse")]
     logprobs, bounds = options.listed_logprobs([place], LABELS)
@@ -74,7 +74,7 @@ def test_where_all_but_the_answer_is_impossible_the_others_share_what_it_leaves(
     assert all(-20 < value < -10 for index, value in enumerate(logprobs) if index != 2)
 
 
-def test_an_answer_of_unknown_probability_ends_the_reading():
+def test_reading_ends_at_an_answer_of_unknown_probability():
     first, second = listing(("p", 0.5, {"nurse": 0.6}), ("ainter", 0.9, {}))
     first["logprob"] = None
     logprobs, bounds = options.listed_logprobs([first, second], LABELS)

@@ -261,7 +261,9 @@ def test_what_the_data_lack_is_told_before_anything_is_split(tmp_path):
     with pytest.raises(UserError, match="no usable text"):
         labelled.load(bias_in_bios(tmp_path, hard_text=" "))
     domain = bias_in_bios(tmp_path)
-    with pytest.raises(UserError, match=r"data.split.reserve: the data have no split train2; did you mean 'train'"):
+    with pytest.raises(
+        UserError, match=r"data.split.reserve: the data have no split train2 \(did you mean 'train'\?\)"
+    ):
         labelled.load(
             {**domain, "data": {**domain["data"], "split": {"source": "train", "reserve": "train2", "test": "test"}}}
         )

@@ -1,6 +1,5 @@
 """The report: numbers and their rows, formatting, escaping, and incomplete studies."""
 
-import json
 import re
 import shutil
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.report import answer, words
 from bias_inheritance.report.facts import seed_means
 from bias_inheritance.study import catalog
-from report import embedded, report
+from report import report
 
 POOLS = [
     "neutral",
@@ -161,8 +160,6 @@ def test_generated_text_and_prompts_cannot_become_markup(study):
     assert "&lt;script&gt;document.title" in page and "<script>document.title" not in page
     assert "&lt;/script&gt;&lt;b&gt;bold" in page  # a prompt
     assert "&lt;i&gt;a year" in page  # an answer
-    assert "</script" not in embedded({"text": "</script><!--"})
-    assert json.loads(str(embedded({"text": "</script> & <b>"}))) == {"text": "</script> & <b>"}
     assert words.visible("a\x00b\u202ec\nd") == "a\ufffdb\ufffdc\nd"
     assert words.visible("x" * 2000).endswith(" …")
 
@@ -175,12 +172,12 @@ def test_nothing_of_the_page_comes_from_elsewhere(study):
 
 @pytest.mark.parametrize("which", ["study", "everything"])
 def test_the_page_can_be_read_aloud_and_without_scripts(which, request):
-    """Every chart has a name and a still picture, every table a caption and scoped headers, no id twice, headings nest."""
+    """Every chart has a name and a picture for each width, every table a caption and scoped headers, no id twice, headings nest."""
     page = request.getfixturevalue(which)
     page = page if which == "everything" else page[2]
-    charts = re.findall(r'<div class="chart" role="img" aria-label="([^"]*)".*?</div></div>', page, re.DOTALL)
-    assert len(charts) > 4 and all(len(name) > 20 for name in charts)
-    assert page.count('<div class="chart"') == page.count('<div aria-hidden="true"><svg')
+    names = re.findall(r'<span role="img" aria-label="([^"]*)"></span>\n<div class="chart"', page)
+    assert len(names) > 4 and all(len(name) > 20 for name in names)
+    assert len(names) == page.count('<div class="wide"><svg') == page.count('<div class="narrow"><svg')
     page = re.sub(r"<svg.*?</svg>", "", visible(page), flags=re.DOTALL)
     tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
     assert all("<caption>" in table for table in tables)
@@ -224,8 +221,8 @@ def test_the_first_screen_answers_with_beta_its_controls_and_the_claims(study):
     row = table[(table["bias"] == "neutral") & (table["seed"] == "all") & (table["mitigation"] == "none")].iloc[0]
     assert f"inherited about {100 * row['beta']:.0f}%" in told and f"β = {row['beta']:.2f}" in told
     assert "Positive control ● found associated-100 is inherited" in told
-    assert re.search("Negative control . (stayed at zero|not shown to stay at zero)", told)
-    assert "C9" in told and "p study" in told and "Not tested here" in told
+    assert re.search("Negative control . (stayed at zero|not shown to be zero)", told)
+    assert "C9" in told and "p study" in told and "Not tested in this study" in told
     assert told.index("Positive control") < told.index("The claims that this study could test")
     assert re.search(r"within each of \d+ families, so without any effect some row would still be decided", told)
 
@@ -272,8 +269,9 @@ def test_a_pool_from_a_file_is_answered_for_each_group_and_contrast(bought):
 
 def test_twenty_groups_and_fifty_labels_stay_readable(bought):
     _, page = bought
-    charts = re.findall(r'data-panels="(\d+)"', page)
-    assert charts and max(map(int, charts)) <= 8
+    charts = re.findall(r'<div class="wide">(<svg.*?</svg>)', page, re.DOTALL)
+    panels = [chart.count('class="mark-group role-title"') for chart in charts]
+    assert 0 < max(panels) <= 8
     assert "−" in page and "group-0 − group-7" in page
 
 
@@ -281,8 +279,8 @@ def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_p
     monkeypatch.setattr(simulated_study, "BETA", {})
     config = simulated_study.configuration(bias=POOLS, seed=[1, 2, 3], task=TASKS[:1], mitigation=["none"])
     told = first_screen(written(tmp_path, config)[1])
-    assert "This study could not have seen what" in told and "its positive control was not found" in told
-    assert re.search(r"detect (an effect of|no possible)|use a larger γ or more training", told)
+    assert "This study could not have seen what" in told and "Its positive control was not found" in told
+    assert re.search(r"detect (effects of at least|no possible effect)|Use a larger γ or more training", told)
     assert "could not be seen" in told and re.search("Positive control . not found", told)
 
 
@@ -307,6 +305,19 @@ def test_a_pool_that_has_beta_but_no_label_probability_was_not_tested():
     assert told == "bought, mixed in at γ 0.50, was not tested for german-indian."
 
 
+def test_at_a_look_the_first_screen_shows_the_interval_that_holds_over_all_looks(tmp_path):
+    config = simulated_study.configuration(bias=POOLS, seed=[1, 2, 3], task=TASKS[:1], mitigation=["none"])
+    config["looks"] = {"seeds": [3, 5], "spending": "pocock", "look": 1, "decided": []}
+    told = first_screen(written(tmp_path, config)[1])
+    claims, betas = pd.read_csv(tmp_path / "claims.csv"), pd.read_csv(tmp_path / "inheritance.csv", dtype={"seed": str})
+    row = claims[claims["contrast"] == "natural inheritance of neutral is above 0"].iloc[0]
+    plain = betas[(betas["bias"] == "neutral") & (betas["seed"] == "all")].iloc[0]
+    assert row["ci_high"] - row["ci_low"] > plain["ci_high"] - plain["ci_low"]
+    assert f"95% interval {words.interval(row['ci_low'], row['ci_high'], 2)}, 3 seeds" in told
+    assert "at 3 and 5 seeds (α spent as pocock); this is look 1" in told
+    assert "other intervals on this page for this look alone" in told
+
+
 def test_a_study_without_a_natural_pool_says_so(tmp_path):
     config = simulated_study.configuration(bias=["contrastive-explicit", "balanced"], seed=[1, 2], task=TASKS[:1])
     told = first_screen(written(tmp_path, config)[1])
@@ -319,7 +330,7 @@ def test_one_seed_and_no_augmented_cells(tmp_path):
     page = written(tmp_path / "none", simulated_study.configuration(gamma=[0.0], mitigation=["none"]))[1]
     assert "no cells with augmented data" in text_of(page, "effects")
     assert "no mitigation" in text_of(page, "mitigations")
-    assert "was not measured" in first_screen(page)
+    assert "This study did not measure what the model inherits from Neutral" in first_screen(page)
 
 
 def test_uninformative_tasks_stand_last_and_faded(tmp_path):
@@ -348,6 +359,8 @@ def test_methods_name_models_training_decoding_sizes_and_the_paper(study):
     _, _, page = study
     told = text_of(page, "methods")
     assert "learning rate" in told and "top p" in told and "computes in float32" in told
+    limit = simulated_study.configuration()["generation"]["max_new_tokens"]  # overrides the model's own
+    assert f"max new tokens {limit}," in told
     assert re.search(r"γ 0.50 adds \d+ \(realised 0.5000\)", told) and "Faithful" in told
     assert 'href="https://arxiv.org/abs/2502.04419"' in page and "quoted from a summary" in told
     assert "from a summary" in text_of(page, "claims")
@@ -373,11 +386,11 @@ def test_what_the_sources_say_of_the_data_is_all_that_is_said(study):
 def test_a_published_figure_and_its_source_may_hold_brackets():
     source, figure = "Li et al. (2026), table 2", "p = 0.04 (t test)"
     row = {"claim": "P1", "contrast": "a gap", "model": "", "spec": {"name": "a gap"}, "control": True, "decides": True}
-    row |= {"published": f"{figure} ({source})", "effect": "slant", "verdict": "not tested", "row": 1}
+    row |= {"published": f"{figure} ({source})", "effect": "slant", "verdict": "contradicted", "row": 1}
     declared = {"claims": {"P1": {"source": source}}}
-    told, _, untested = answer.published(SimpleNamespace(claims=pd.DataFrame([row]), declared=declared))
-    assert str(told["content"]).endswith(f"verdicts ({source}).")
-    assert untested["parts"][0]["rows"][0][1][1] == figure
+    told, table = answer.published(SimpleNamespace(claims=pd.DataFrame([row]), declared=declared))
+    assert f"verdicts ({source}); 0 others" in str(told["content"])
+    assert table["rows"][0][1][1] == figure
 
 
 def test_an_arxiv_number_becomes_a_link_and_the_rest_is_escaped():

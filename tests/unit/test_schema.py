@@ -54,9 +54,9 @@ def test_a_domain_of_the_users_own_texts(old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("text: body", "texts: body", "data.columns.texts: unknown key; did you mean 'text'?"),
+        ("text: body", "texts: body", "data.columns.texts: unknown key (did you mean 'text'?)"),
         ("test: 0.3", "test: 1.3", "data.split.test: 1.3 is not allowed; use a share between 0 and 1, or names of "),
-        ("words: [nigerian, lagos]", "wrods: [nigerian]", "groups.nigerian.wrods: unknown key; did you mean 'words'?"),
+        ("words: [nigerian, lagos]", "wrods: [nigerian]", "groups.nigerian.wrods: unknown key (did you mean 'words'?)"),
         ("words: [nigerian, lagos]", "words: nigerian", "groups.nigerian.words: 'nigerian' is text, not a list; write ['nigerian']"),
         ("contrasts: {reference: german, ", "contrasts: {", "contrasts.reference: missing; add it (a group, or rest)"),
         ('{1: low, "2": high, true: urgent}', "[no, maybe]", "labels[0]: False is true or false, not text; quote it"),
@@ -77,9 +77,9 @@ BOUGHT = "role: natural\nsource: {files: my/synthetic.jsonl, columns: {text: gen
 def test_a_pool_from_files():
     assert faults(BOUGHT, "bias") == []
     assert faults(BOUGHT.replace("files:", "file:"), "bias") == [
-        "source.file: unknown key; did you mean 'files'?",
+        "source.file: unknown key (did you mean 'files'?)",
     ]
-    message = "source: 'reservs' is not one of generated, originals, reserve; did you mean 'reserve'?"
+    message = "source: 'reservs' is not one of generated, originals, reserve (did you mean 'reserve'?)"
     assert faults("role: natural\nsource: reservs\n", "bias") == [message]
 
 
@@ -93,7 +93,7 @@ def test_a_pool_from_files():
             "{method: mask, token: X, neutral: Y}",
             "text[0].neutral: does not go with the other keys; remove one of them",
         ),
-        ("{method: prefix, lines: X}", "text[0].lines: unknown key; did you mean 'line'?"),
+        ("{method: prefix, lines: X}", "text[0].lines: unknown key (did you mean 'line'?)"),
         ("{method: my_own, strength: 2}", None),
     ],
 )

@@ -28,11 +28,11 @@ def refusal(**changes):
     return str(caught.value)
 
 
-def test_the_shipped_study_is_sound():
+def test_the_shipped_study_is_valid():
     checks.check(config(), [])
 
 
-def test_loss_is_refused_with_the_reason_in_one_line():
+def test_the_mitigation_loss_is_rejected_with_the_reason_in_one_line():
     told = refusal(grid={"mitigation": ["none", "loss"]})
     assert told.startswith("study.yaml: grid.mitigation[1]: loss works on hidden states")
     assert "gpt-4o-mini" in told and "\n" not in told
@@ -43,7 +43,7 @@ def test_a_paid_model_needs_a_budget():
     assert "below 0" in refusal(max_cost_usd=-1)
 
 
-def test_a_setting_that_the_provider_does_not_take_is_refused():
+def test_an_unsupported_setting_of_the_provider_is_rejected():
     told = refusal(finetune={"learning_rate": 1.0e-5})
     assert "finetune.learning_rate" in told and "epochs, batch_size, learning_rate_multiplier" in told
     checks.check(config(finetune={"epochs": 2}), [])
@@ -51,7 +51,7 @@ def test_a_setting_that_the_provider_does_not_take_is_refused():
         checks.check(config(finetune={"learning_rate_multiplier": given}), [])
 
 
-def test_a_server_that_tunes_nothing_has_its_untuned_cell_and_its_pools():
+def test_a_server_without_tuning_has_its_untuned_cell_and_its_pools():
     served = config(grid={"model": ["local-server"], "mitigation": ["none", "loss"]}, max_cost_usd=0)
     checks.check(served, [])
     assert [cell["bias"] for cell in grid.cells(served)] == ["untuned"]
@@ -83,7 +83,7 @@ def test_the_estimate_prices_texts_by_a_tuned_writer_as_such():
     assert more > 0.02
 
 
-def test_the_terms_hold_budget_and_service_and_only_of_served_models(tmp_path):
+def test_the_terms_have_the_budget_and_the_service_of_served_models_only(tmp_path):
     both = config(grid={"model": ["gpt-4o-mini", "smollm2-135m-instruct"]})
     costs.write_terms(tmp_path, both)
     terms = files.read_json(tmp_path / "api" / "terms.json")
@@ -109,7 +109,7 @@ def test_the_estimate_grows_with_the_pools_of_later_rounds(arm, trained_on):
     assert trained[1] == pytest.approx(trained[0] * (1 + trained_on) / (1 + 2), rel=0.1)
 
 
-def test_the_estimate_counts_opinion_questions_where_they_are_asked():
+def test_the_estimate_counts_opinion_questions_if_the_study_asks_them():
     def requests(**changes):
         (line,) = costs.estimate(config(**changes))
         return int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", ""))

@@ -348,7 +348,7 @@ def test_a_column_that_is_not_there_is_told_with_near_misses(tmp_path, name):
     WRITERS[name](tmp_path / name)
     with pytest.raises(
         UserError,
-        match=r"no column 'Star'; did you mean 'stars'; it has 'review', 'stars', 'nationality'; fix it in data.columns.label",
+        match=r"no column 'Star' \(did you mean 'stars'\?\); it has 'review', 'stars', 'nationality'; fix it in data.columns.label",
     ):
         tables.read({"files": name, "columns": {**COLUMNS, "label": "Star"}}, tmp_path)
 
@@ -397,7 +397,7 @@ def test_messages_name_files_of_the_project_from_its_root(root):
 
 def test_a_file_that_is_not_there_is_told_with_near_misses(tmp_path):
     write_csv(tmp_path / "tickets.csv")
-    with pytest.raises(UserError, match=r"ticket.csv: there is no such file; did you mean 'tickets.csv'"):
+    with pytest.raises(UserError, match=r"ticket.csv: there is no such file \(did you mean 'tickets.csv'\?\)"):
         tables.read(spec("ticket.csv"), tmp_path)
 
 
@@ -420,7 +420,7 @@ def test_a_very_long_text_is_refused_or_cut_and_counted(tmp_path):
 
 def test_a_listed_value_that_no_row_has_is_told_with_near_misses(tmp_path):
     with pytest.raises(
-        UserError, match=r"no row has the group 'German'; did you mean 'german'; unlisted values are 'german'"
+        UserError, match=r"no row has the group 'German' \(did you mean 'german'\?\); unlisted values are 'german'"
     ):
         read_rows(tmp_path, ROWS, groups=["German", "indian"])
 

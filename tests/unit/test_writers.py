@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 from bias_inheritance.plumbing.errors import UserError
-from bias_inheritance.report import context
+from bias_inheritance.report import context, facts
 from bias_inheritance.study import checks, costs, grid
 
 EMBEDDED, TINY, SERVED = "smollm2-135m-instruct", "tiny-random", "gpt-4o-mini"
@@ -69,7 +69,7 @@ def test_a_served_writer_of_a_local_student_is_budgeted_and_asked_for_pools_alon
         (
             [TINY],
             ["smollm2-135m-instuct"],
-            r"grid.writer\[0\]: no file catalog/models/smollm2-135m-instuct.yaml; did you mean '" + EMBEDDED,
+            r"grid.writer\[0\]: no file catalog/models/smollm2-135m-instuct.yaml \(did you mean '" + EMBEDDED,
         ),
         ([TINY], [], "grid.writer: 0 entries are too few"),
         (
@@ -85,10 +85,12 @@ def test_writers_are_checked_at_the_start(config, models, writers, expected):
         checks.check(wrong, [("config.yaml", wrong)])
 
 
-def test_the_report_counts_the_texts_of_a_pool_once_for_all_students():
+def test_the_report_shows_a_pool_once_for_all_students():
     place = {"domain": "gender", "bias": "neutral", "seed": 1, "asked": 10, "kept": 8, "rejected": 1, "failed": 1}
     counts = pd.DataFrame([place | {"model": model} for model in (TINY, f"{EMBEDDED}@{TINY}", EMBEDDED)])
-    assert context.kept_texts(counts).startswith("16 of 20 requested texts were kept. In every pool")
+    written = facts.of_writers(counts.assign(row=range(1, 4)))
+    assert written[["model", "row"]].to_numpy().tolist() == [[TINY, 1], [EMBEDDED, 3]]
+    assert context.kept_texts(written).startswith("16 of 20 requested texts were kept. In every pool")
 
 
 def test_claims_of_a_student_count_the_cells_and_pools_that_it_reads(config):

@@ -71,17 +71,22 @@ def spread(row, declared):
     return half / t.isf(alpha / 2, row["n_seeds"] - 1) * math.sqrt(row["n_seeds"])
 
 
-def seeds_to_detect(row, effect, declared):
-    """Seeds needed to detect an effect with a row's variance, without Holm's correction; None if too many or unknown."""
-    sd, alpha, power = spread(row, declared), declared["alpha"], declared["power"]
+def seeds_to_detect(row, effect, claims, declared):
+    """Seeds needed to detect an effect with a row's variance, at Holm's first step; None if too many or unknown."""
+    sd, alpha, power = spread(row, declared), first_step(row, claims, declared), declared["power"]
     return sd and statistics.seeds_needed(lambda n: statistics.power_of(effect, sd, n, alpha) >= power)
 
 
 def seeds_to_exclude(row, claims, declared):
     """Seeds needed to show that a row's effect, if it is 0, is within its margin, at Holm's first step; None as above."""
-    tests = sum(bool(spec) and spec["family"] == row["spec"]["family"] for spec in claims["spec"])
-    sd, alpha, power = spread(row, declared), declared["alpha"] / tests, declared["power"]
+    sd, alpha, power = spread(row, declared), first_step(row, claims, declared), declared["power"]
     return sd and statistics.seeds_needed(lambda n: statistics.equivalence_power(row["margin"], sd, n, alpha) >= power)
+
+
+def first_step(row, claims, declared):
+    """The level of the first step of Holm's method in a row's family."""
+    families = [spec["family"] for spec in claims[claims["decides"] & claims["p"].notna()]["spec"] if spec]
+    return declared["alpha"] / max(1, families.count(row["spec"]["family"]))
 
 
 # Pools from files: is it safe to mix in?

@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from bias_inheritance.data import formats
-from bias_inheritance.data.values import near, spelled
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.data.values import spelled
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 
 LOOKED_AT = 20_000  # rows inspected; classes that first occur later are reported when the whole file is read
 FEWEST_WORDS = 3  # minimum mean length of a text column
@@ -146,5 +146,7 @@ def column_of_known(seen, known, exclude=()):
 def require(path, seen, where, option):
     """A path given by the user; raises UserError with similar names if the file has no such column."""
     if path not in seen:
-        raise UserError(f"{where}: no column {path!r}{near(path, seen)}; columns are {', '.join(seen)} ({option})")
+        raise UserError(
+            f"{where}: no column {path!r}{did_you_mean(path, seen)}; columns are {', '.join(seen)} ({option})"
+        )
     return path

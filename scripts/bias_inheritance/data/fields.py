@@ -4,8 +4,8 @@ import re
 from itertools import chain
 
 from bias_inheritance.data import formats
-from bias_inheritance.data.values import FEW_VALUES, near
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.data.values import FEW_VALUES
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(-?\d*)\]")
 EACH = object()
@@ -26,7 +26,7 @@ def records(spec, folder, paths, name):
                 if path not in names and steps[column][0] not in names:
                     listed = ", ".join(repr(each) for each in list(names)[:FEW_VALUES])
                     raise UserError(
-                        f"{formats.shown(place)}: no column {path!r}{near(path, names)}; it has {listed}{', …' if len(names) > FEW_VALUES else ''}; fix it in {name}.{'votes' if column.startswith('vote ') else f'columns.{column}'}"
+                        f"{formats.shown(place)}: no column {path!r}{did_you_mean(path, names)}; it has {listed}{', …' if len(names) > FEW_VALUES else ''}; fix it in {name}.{'votes' if column.startswith('vote ') else f'columns.{column}'}"
                     )
 
         lines = formats.reader(kind)

@@ -13,8 +13,8 @@ from itertools import chain, islice
 from pathlib import Path
 
 from bias_inheritance.data import hub_data
-from bias_inheritance.data.values import FEW_VALUES, kind_of, near, short
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.data.values import FEW_VALUES, kind_of, short
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 from bias_inheritance.plumbing.provenance import ROOT
 
 SUFFIXES = {
@@ -61,7 +61,7 @@ def shown(path):
 
 def near_file(path):
     """`near` for a file that does not exist, among those of its folder."""
-    return near(path.name, [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else [])
+    return did_you_mean(path.name, [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else [])
 
 
 def peek(spec, folder=None, count=1000, name="data"):

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from bias_inheritance.data import contrasts, counterfactual, cues, formats, prompts, splitting, tables, texts
 from bias_inheritance.data.cues import with_article
-from bias_inheritance.data.values import near
 from bias_inheritance.plumbing import files
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 from bias_inheritance.plumbing.provenance import ROOT
 
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bProf\.)\s+")
@@ -203,7 +202,7 @@ def _parts(table, split, place):
             codes = [of_data.index(name) for name in ([names] if isinstance(names, str) else names) if name in of_data]
             if not codes:
                 raise UserError(
-                    f"{place}.split.{part}: the data have no split {names}{near(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
+                    f"{place}.split.{part}: the data have no split {names}{did_you_mean(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
                 )
             parts[part] = np.flatnonzero(np.isin(table.codes["split"], codes))
         # the test split is kept whole

@@ -1,12 +1,11 @@
 """Values of labels, groups and votes: their names, which of them are missing, and how messages show them."""
 
-import difflib
 import json
 import math
 import re
 from collections import Counter
 
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 
 FEW_VALUES = 12  # maximum number of values listed in a message
 MISSING, UNLISTED = -1, -2
@@ -47,15 +46,6 @@ def short(value, length=60):
     """A value on one line, cut to `length` characters, for messages."""
     text = re.sub(r"\s+", " ", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def near(word, words):
-    """'; did you mean …' with those of `words` that are similar to `word`, or '' if there are none."""
-    folded = {}
-    for each in words:
-        folded.setdefault(str(each).strip().casefold(), str(each))
-    close = difflib.get_close_matches(str(word).strip().casefold(), folded, n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(repr(folded[each]) for each in close)}" if close else ""
 
 
 def folded_value(text):
@@ -130,7 +120,7 @@ class Values:
                 if value not in seen and self.codes:
                     others = ", ".join(repr(each) for each, _ in self.unlisted.most_common(FEW_VALUES))
                     raise UserError(
-                        f"{self.where}: no row has the {self.column} {value!r}{near(value, self.unlisted)}; {f'unlisted values are {others}' if others else 'remove it from the list'}"
+                        f"{self.where}: no row has the {self.column} {value!r}{did_you_mean(value, self.unlisted)}; {f'unlisted values are {others}' if others else 'remove it from the list'}"
                     )
             return
         folded = {}

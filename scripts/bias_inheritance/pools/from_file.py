@@ -12,9 +12,9 @@ import hashlib
 from collections import Counter
 
 from bias_inheritance.data import contrasts, formats, tables
-from bias_inheritance.data.values import near, spelled
+from bias_inheritance.data.values import spelled
 from bias_inheritance.plumbing import provenance
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import balance, overlap
 
@@ -91,7 +91,7 @@ def read(bias, domain):
         if unknown:
             count = table.counts[f"{column}s"][unknown[0]]
             raise UserError(
-                f"{name}: {count} samples have the {column} {unknown[0]!r}{f', and {len(unknown) - 1} more {column}s are unknown' if unknown[1:] else ''}{near(unknown[0], known)}; the domain {domain['name']} has {', '.join(dict.fromkeys(known.values()))}: write {column}s: {{{unknown[0]}: NAME}} under source, or list only those to use (--{column}s of add-pool)"
+                f"{name}: {count} samples have the {column} {unknown[0]!r}{f', and {len(unknown) - 1} more {column}s are unknown' if unknown[1:] else ''}{did_you_mean(unknown[0], known)}; the domain {domain['name']} has {', '.join(dict.fromkeys(known.values()))}: write {column}s: {{{unknown[0]}: NAME}} under source, or list only those to use (--{column}s of add-pool)"
             )
         names = list(dict.fromkeys(known.values()))
         place = [names.index(known[value]) for value in table.names[column]]

@@ -19,26 +19,36 @@ POSITIVE = {"supported": "found", "contradicted": "reversed"}
 NEGATIVE = {"supported": "stayed at zero", "contradicted": "moved"}
 # sentence on a natural pool, by the verdict on its β; placeholders as in `inherited`
 SENTENCES = {
-    "supported": "{0} inherited about {1} of the association between group and label in the {2} ({3}).",
-    "contradicted": "{0} changed against the association between group and label in the {2} ({3}).",
-    "equivalent": "{0} inherited none of the association between group and label in the {2}, within the margin of ±{4} ({3}).",
-    "inconclusive": "Inconclusive whether {0} inherits the association between group and label in the {2} ({3}); {5}.",
-    "unseen": "This study could not have seen what {0} inherits from the {2} ({3}): {6}.",
-    "not tested": "{0} and the {2}: {3}. {5}",
+    "supported": "{0} inherited about {1} of the association between group and label in the pool {2}.",
+    "contradicted": "{0} moved against the association between group and label in the pool {2}.",
+    "equivalent": "{0} inherited none of the association between group and label in the pool {2}, within ±{3}.",
+    "inconclusive": "It is inconclusive whether {0} inherits the association between group and label in the pool {2}.",
+    "unseen": "This study could not have seen what {0} inherits from the pool {2}.",
+    "not tested": "This study did not test what {0} inherits from the pool {2}.",
 }
+LOOKS = (
+    "Looks were planned before the run, at {seeds} seeds (α spent as {spending}); this is look {look}. What a look decided "
+    "stays decided. The intervals of claims, p family and p study hold over all looks so far, other intervals on this page "
+    "for this look alone."
+)
+HOLM = (
+    "Holm's correction is applied within each of {0} families, so without any effect some row would still be decided in up to "
+    "{1} of such studies; p study is adjusted over all {2}."
+)
 
 
 def answer(facts):
-    """{sentences, controls, pools, figure, claims, more, untested} of the first screen."""
+    """{sentences, controls, parts} of the first screen. sentences: [(answer, details)]."""
     rows, files = heads(facts), reading.pools_from_files(facts.claims)
+    claims = overview(f"The claims that this study could test. {chance(facts)}", facts, rows[:FIRST])
+    more = overview("Further contrasts that this study could test.", facts, rows[FIRST:])
+    parts = [safety_table(facts, pool, rows) for pool, rows in files] + [beta_figure(facts)]
+    parts += [claims or text("No claim could be tested in this study.")]
+    parts += [fold(f"{len(rows) - FIRST} further contrasts tested", more), untested(facts)]
     return {
-        "sentences": [*(summary(facts, pool, rows) for pool, rows in files), *sentences(facts)],
-        "pools": [safety_table(facts, pool, rows) for pool, rows in files],
+        "sentences": [*((summary(facts, pool, rows), "") for pool, rows in files), *sentences(facts)],
         "controls": controls(facts),
-        "figure": beta_figure(facts),
-        "claims": overview(f"The claims that this study could test. {chance(facts)}", facts, rows[:FIRST]),
-        "more": overview("Further contrasts that this study could test.", facts, rows[FIRST:]),
-        "untested": untested(facts),
+        "parts": [part for part in parts if part],
     }
 
 
@@ -46,22 +56,23 @@ def lacking(facts):
     """Why the study lacks assay sensitivity, and what would provide it."""
     known = reading.positive_controls(facts.claims).to_dict("records")
     if not known:
-        return "it has no positive control, so add one"
+        return "It has no positive control; add one."
     if known[0]["verdict"] == "equivalent":
-        return "its positive control was not found: a known association had no effect; use a larger γ or more training"
-    return f"its positive control was not found; {needs(facts, known[0])}"
+        return "Its positive control was not found: a known association had no effect. Use a larger γ or more training."
+    return f"Its positive control was not found. {needs(facts, known[0])}"
 
 
 def needs(facts, row):
     """The minimum detectable effect, and the seeds needed to detect an effect as large as the estimate, if it matters."""
     if row["n_seeds"] < 2 or not words.known(row["ci_low"]):
-        return "more seeds are needed" if row["n_seeds"] else "see below for what is missing"
-    least = f"an effect of {number(row['mde'], 2)}" if words.known(row["mde"]) else "no possible effect"
-    seen = f"{row['n_seeds']} seeds detect {least} with {facts.declared['power']:.0%} power"
+        return "More seeds are needed." if row["n_seeds"] else "The reason is given with the claim."
+    effect = f"effects of at least {number(row['mde'], 2)}" if words.known(row["mde"]) else "no possible effect"
+    seen = f"With {facts.declared['power']:.0%} power, {row['n_seeds']} seeds detect {effect}"
     estimate, margin = abs(row["estimate"]), row["margin"] if words.known(row["margin"]) else 0.0
     if estimate <= margin or not estimate:
-        return f"{seen}, and the estimate is within the margin of ±{margin:g}"
-    return f"{seen}; one as large as the estimate needs {seeds_text(reading.seeds_to_detect(row, estimate, facts.declared))}"
+        return f"{seen}; the estimate is within the margin of ±{margin:g}."
+    seeds = seeds_text(reading.seeds_to_detect(row, estimate, facts.claims, facts.declared))
+    return f"{seen}; an effect as large as the estimate would need {seeds}."
 
 
 def seeds_text(seeds):
@@ -70,49 +81,49 @@ def seeds_text(seeds):
 
 def controls(facts):
     """[{kind, badge, detail}] of each control claim that could be tested, those on β first."""
-    entries = []
-    for _, rows in facts.claims[facts.claims["control"] & facts.claims["decides"]].groupby("claim", sort=False):
-        tested = rows[rows["verdict"] != "not tested"].to_dict("records")
-        if not tested:
-            continue
-        negative = tested[0]["spec"]["direction"] == "none"
-        shown = next((row for row in tested if negative and row["verdict"] != "supported"), tested[0])
+    entries, tested = [], facts.claims[facts.claims["control"] & facts.claims["decides"]]
+    for _, rows in tested[tested["verdict"] != "not tested"].groupby("claim", sort=False):
+        rows = rows.to_dict("records")
+        negative = rows[0]["spec"]["direction"] == "none"
+        shown = next((row for row in rows if negative and row["verdict"] != "supported"), rows[0])
         state = (NEGATIVE if negative else POSITIVE).get(shown["verdict"])
+        state = badge(shown["verdict"], state or ("not shown to be zero" if negative else "not found"))
+        met = sum(row["verdict"] == "supported" for row in rows)
         size = f"{number(shown['estimate'], 2, True)} ({interval(shown['ci_low'], shown['ci_high'], 2)})"
-        met = sum(row["verdict"] == "supported" for row in tested)
-        met = f"{met} of {words.counted(len(tested), 'contrast')} as expected"
-        detail = link(f"{words.greek(shown['contrast'])}: {size}; {met}", "claims", shown["row"])
-        state = badge(shown["verdict"], state or ("not shown to stay at zero" if negative else "not found"))
-        entries.append((facts.measured_by(shown["spec"])[0] != "inheritance", negative, state, detail))
-    kinds = {False: "Positive control", True: "Negative control"}
-    entries.sort(key=lambda control: control[:2])
-    return [{"kind": kinds[negative], "badge": state, "detail": detail} for _, negative, state, detail in entries]
+        met = f"{met} of {words.counted(len(rows), 'contrast')} as expected"
+        detail = link(f"{words.greek(shown['contrast'])}: {size}; {met}", row_id("claims", shown["row"]))
+        kind = "Negative control" if negative else "Positive control"
+        of_beta = facts.measured_by(shown["spec"])[0] == "inheritance"
+        entries.append((not of_beta, negative, {"kind": kind, "badge": state, "detail": detail}))
+    return [entry for *_, entry in sorted(entries, key=lambda entry: entry[:2])]
 
 
 def sentences(facts):
-    """One sentence per natural pool, model and domain: what was inherited, or what is needed to detect it."""
+    """(answer, details) per natural pool, model and domain: what was inherited, or what is needed to detect it."""
     natural, betas = facts.roles("natural"), facts.betas()
     if not natural:
-        return ["This study has no natural pool (synthetic data whose groups the generator chose), so it cannot say what a model inherits from such data."]  # fmt: skip
-    rows = facts.plain(betas[(betas["kind"] == "beta") & betas["bias"].isin(natural)]) if len(betas) else []
-    if not len(rows):
-        pools = words.listed(facts.title("bias", name) for name in natural)
-        return [f"What the model inherited from {pools} was not measured: β needs a classification task whose answers have log-probabilities, and cells with γ above 0."]  # fmt: skip
-    return [inherited(facts, row) for row in rows.to_dict("records")]
+        return [("This study has no natural pool (synthetic data whose groups the generator chose), so it cannot say what a model inherits from such data.", "")]  # fmt: skip
+    rows = facts.plain(betas[(betas["kind"] == "beta") & betas["bias"].isin(natural)]).to_dict("records")
+    pools = words.listed(facts.title("bias", name) for name in natural)
+    missing = f"This study did not measure what the model inherits from {pools}."
+    why = "β needs a classification task whose answers have log-probabilities, and cells with γ above 0."
+    return [inherited(facts, row) for row in rows] or [(missing, why)]
 
 
 def inherited(facts, row):
     claim = facts.claim_of_beta(row["bias"], row["model"]) or {"verdict": "not tested", "control": True}
-    ends = interval(row["ci_low"], row["ci_high"], 2)
-    seeds = words.counted(row["n_seeds"], "seed")
-    size = f"β = {number(row['beta'], 2)}, {'' if ends == '–' else f'95% interval {ends}, '}{seeds}"
-    is_unseen = reading.unseen(facts.claims, claim)
-    size = link(size if is_unseen else f"{size}: {claim['verdict']}", "inheritance", row["row"])
+    verdict = "unseen" if reading.unseen(facts.claims, claim) else claim["verdict"]
     subject = facts.placed(facts.title("model", row["model"]), {"domain": row["domain"]})
-    pool = f"{facts.title('bias', row['bias'])} data at γ = {row['gamma']:.2f}"
-    decide = claim.get("reason", "") if claim["verdict"] == "not tested" else needs(facts, claim)
-    fields = [subject, words.percent(row["beta"]), pool, size, f"{claim.get('margin', 0):g}", decide, lacking(facts)]
-    return Markup(SENTENCES["unseen" if is_unseen else claim["verdict"]]).format(*fields)
+    fields = [subject, words.percent(row["beta"]), facts.title("bias", row["bias"]), f"{claim.get('margin', 0):g}"]
+    # the interval of the claim holds over all looks, that of inheritance.csv does not
+    measured = claim if facts.declared["looks"] and words.known(claim.get("ci_low")) else row
+    ends, seeds = interval(measured["ci_low"], measured["ci_high"], 2), words.counted(measured["n_seeds"], "seed")
+    size = f"β = {number(row['beta'], 2)} ({'' if ends == '–' else f'95% interval {ends}, '}{seeds}, γ = {row['gamma']:.2f})"
+    size = link(size if verdict == "unseen" else f"{size}: {claim['verdict']}", row_id("inheritance", row["row"]))
+    more = claim.get("reason", "") if verdict == "not tested" else ""
+    if verdict in ("inconclusive", "unseen"):
+        more = lacking(facts) if verdict == "unseen" else needs(facts, claim)
+    return SENTENCES[verdict].format(*fields), Markup("{}. {}").format(size, more)
 
 
 # Pools from files: is it safe to mix in?
@@ -141,7 +152,7 @@ def safety_table(facts, pool, rows):
     for name, effects in rows.items():
         row = reading.deciding(effects)
         sizes = [size(effects.get(effect)) for effect in ("natural", "augmentation", "level")]
-        verdict = Markup("{} {}").format(safety(facts, row), link("why", "claims", row["row"]))
+        verdict = Markup("{} {}").format(safety(facts, row), link("why", row_id("claims", row["row"])))
         lines.append((None, [name, verdict, *sizes, f"±{row['margin']:g}", row["n_seeds"]]))
     header = ["Gap or group", "Verdict", "Versus as much real text", "Versus originals alone", "β", "Margin", "Seeds"]
     gammas = ", ".join(f"{gamma:.2f}" for gamma in facts.gammas)
@@ -168,7 +179,7 @@ def size(row):
     if not row or not words.known(row["estimate"]):
         return "–"
     ends = interval(row["ci_low"], row["ci_high"], 3)
-    return link(f"{number(row['estimate'], 3, True)} ({ends})", "claims", row["row"])
+    return link(f"{number(row['estimate'], 3, True)} ({ends})", row_id("claims", row["row"]))
 
 
 def beta_figure(facts):
@@ -186,9 +197,9 @@ def beta_figure(facts):
         if row["direction"] != row["bias"]:  # projected on another pool's association
             axis = everything[everything["bias"] == row["direction"]][[*keys, "data_association"]]
             points = points.drop(columns="data_association").merge(axis, on=keys)
-        title, ends = facts.cell(row, "bias"), interval(row["ci_low"], row["ci_high"], 2)
-        panel = f"{title}\n{words.ROLES[facts.names['bias'][row['bias']]['role']]}\n{words.KINDS[row['kind']]} {number(row['beta'], 2)}"
-        panel += f" ({ends})" if ends != "–" else ""
+        role, ends = facts.names["bias"][row["bias"]]["role"], interval(row["ci_low"], row["ci_high"], 2)
+        size = f"{words.KINDS[row['kind']]} {number(row['beta'], 2)}\n{'' if ends == '–' else f'({ends})'}"
+        panel = f"{facts.cell(row, 'bias')}\n{words.ROLES[role]}\n{size}"
         points = points.rename(columns={"data_association": "x", "model_association": "y"})
         several = "contrast" if points["contrast"].nunique() <= CONTRASTS else ""
         points = facts.named(points, series=several)[["series", "label", "x", "y"]]
@@ -197,10 +208,12 @@ def beta_figure(facts):
         dots.append(both.assign(panel=panel, id=row_id("inheritance", row["row"])))
         ends = [points["x"].min(), points["x"].max()]
         lines.append(pd.DataFrame({"panel": panel, "x": ends, "y": [row["beta"] * x for x in ends]}))
-    caption = f"Each point is a label and a contrast of groups: how much more strongly the label is associated with the first group, in the training data and in the model's answers, both relative to as much real text, at γ {facts.gammas[-1]:.2f} without mitigation. Large points: means over seeds; small: single cells; line: slope β. Pools balanced by design are projected on another pool's association."
-    titles = "Association in the model by association in the data", caption
-    axes = "in the data, Δx (nats)", "in the model, Δy (nats)"
-    return figures.scatter(*titles, pd.concat(dots), pd.concat(lines), *axes, cell=160)
+    caption = f"β, the slope of the line, is the share of the association in the training data that the model acquired (0: none, 1: all). Each large point is one label and one contrast of groups, averaged over seeds (small points: single cells): how much more strongly the label is associated with the first group, in the training data and in the model's answers, relative to as much real text, at γ {facts.gammas[-1]:.2f} without mitigation. A pool balanced by design has no association of its own; its line is the projection on another pool's and should be flat."
+    title, axes = (
+        "Association in the model by association in the data",
+        ("in the data, Δx (nats)", "in the model, Δy (nats)"),
+    )
+    return figures.scatter(title, caption, pd.concat(dots), pd.concat(lines), *axes, cell=160)
 
 
 # Claims
@@ -222,12 +235,9 @@ def heads(facts):
 
 def judged(facts, row):
     """The badge of a row; without demonstrated assay sensitivity, a verdict of no effect is replaced."""
-    return badge("inconclusive", "could not be seen") if reading.unseen(facts.claims, row) else badge(row["verdict"])
-
-
-def reason(facts, row):
-    unable = f"This study could not have seen it: {lacking(facts)}. " if reading.unseen(facts.claims, row) else ""
-    return unable + words.greek(row["reason"])
+    if reading.unseen(facts.claims, row):
+        return badge("inconclusive", "could not be seen")
+    return badge(row["verdict"], "supplementary" if row["verdict"] == "beside" else None)
 
 
 def overview(caption, facts, rows):
@@ -245,87 +255,78 @@ def overview(caption, facts, rows):
 
 
 def untested(facts):
-    """(summary of the contrasts that could not be tested, reasons with their claims), or None."""
+    """A fold of the contrasts that could not be tested, by reason."""
     rows = facts.claims[facts.claims["decides"] & (facts.claims["verdict"] == "not tested")]
-    reasons = [
-        f"{words.greek(why).rstrip('.')} ({words.listed(dict.fromkeys(part['claim']))})"
-        for why, part in sorted(rows.groupby("reason", sort=False), key=lambda pair: -len(pair[1]))
-    ]
-    return (f"{words.counted(len(rows), 'contrast')} of {words.listed(dict.fromkeys(rows['claim']))}", reasons) if reasons else None  # fmt: skip
+    reasons = sorted(rows.groupby("reason", sort=False), key=lambda pair: -len(pair[1]))
+    lines = [(None, [words.greek(why), len(part), ", ".join(dict.fromkeys(part["claim"]))]) for why, part in reasons]
+    title = f"Not tested in this study: {words.counted(len(rows), 'contrast')} of {words.listed(dict.fromkeys(rows['claim']))}"
+    return fold(title, table("Why contrasts could not be tested.", ["Reason", "Contrasts", "Claims"], lines))
 
 
 def chance(facts):
-    """The study-wise error rate with this many families."""
-    tested = facts.claims[facts.claims["decides"] & facts.claims["p"].notna()]
+    """The planned looks, if any, and the study-wise error rate with this many families."""
+    tested, design = facts.claims[facts.claims["decides"] & facts.claims["p"].notna()], facts.declared["looks"]
     families = len({spec["family"] for spec in tested["spec"] if spec})
-    share = 100 * (1 - (1 - facts.declared["alpha"]) ** families)
-    sentence = f"Holm's correction is applied within each of {families} families, so without any effect some row would still be "
-    sentence += f"decided in up to {share:.0f}% of such studies; p study is adjusted over all {words.counted(len(tested), 'test')}."
-    return " ".join([*planned_looks(facts), *([sentence] if families > 1 else [])])
-
-
-def planned_looks(facts):
-    """[what the study declared of its looks, and which one this is]; [] without looks."""
-    design = facts.declared["looks"]
-    if not design:
-        return []
-    seeds, spending = words.listed(map(str, design["seeds"])), design["spending"]
-    return [
-        f"Looks were planned before the run, at {seeds} seeds (α spent as {spending}); this is look {design['look']} of "
-        f"{len(design['seeds'])}. Intervals, p family and p study hold over all looks so far, and what a look decided stays decided."
-    ]
+    share = 1 - (1 - facts.declared["alpha"]) ** families
+    planned = design and LOOKS.format(**design | {"seeds": words.listed(map(str, design["seeds"]))})
+    corrected = HOLM.format(families, f"{share:.0%}", words.counted(len(tested), "test")) if families > 1 else ""
+    return f"{planned or ''} {corrected}".strip()
 
 
 def published(facts):
     """Published statements, each with the verdict on it and those on slant and natural inheritance."""
-    rows = facts.claims[facts.claims["decides"]].to_dict("records")
-    others = [row for row in rows if row["spec"] and "counterpart" in row["spec"]]
-    sources = {name: claim["source"] for name, claim in facts.declared["claims"].items()}
-    rows = [row for row in rows if words.known(row["published"])]
-    tested, untested = [], []
+    rows, beside = facts.claims[facts.claims["decides"]].to_dict("records"), {}
     for row in rows:
-        beside = {"slant": [], "natural": []}
-        for other in others:
-            same = other["claim"] == row["claim"] and other["model"] == row["model"]
-            named = other["spec"]["counterpart"] == row["spec"]["name"]
-            if same and named and other["spec"].get("contrast") == row["spec"].get("contrast"):
-                beside[other["effect"]].append(verdict_link(facts, other))
+        if row["spec"] and "counterpart" in row["spec"]:
+            place = row["claim"], row["model"], row["spec"]["counterpart"], row["spec"].get("contrast"), row["effect"]
+            beside.setdefault(place, []).append(verdict_link(facts, row))
+    stated = [row for row in rows if words.known(row["published"])]
+    sources, lines = {name: claim["source"] for name, claim in facts.declared["claims"].items()}, []
+    for row in [row for row in stated if row["verdict"] != "not tested"]:
         name = Markup("<b>{}</b> {}").format(row["claim"], words.greek(row["contrast"]))
         figure = row["published"].removesuffix(f" ({sources[row['claim']]})")
-        stated = [name, figure, row["effect"], verdict_link(facts, row)]
-        line = (None, [*stated, *(Markup(" ").join(each) or "–" for each in beside.values())])
-        (untested if row["verdict"] == "not tested" else tested).append(line)
+        spec = row["spec"] or {}
+        place = row["claim"], row["model"], spec.get("name"), spec.get("contrast")
+        others = [Markup(" ").join(beside.get((*place, effect), [])) or "–" for effect in ("slant", "natural")]
+        lines.append((None, [name, figure, row["effect"], verdict_link(facts, row), *others]))
     header = ["Claim", "Published", "Effect", "Verdict on it", "On the slant", "On natural inheritance"]
-    shown = dict.fromkeys(sources[row["claim"]] for row in rows)
-    intro = cited(f"Published statements and this study's verdicts ({'; '.join(shown)}).")
-    caption = (
-        "Published p-values are from tests that the source does not name, ours are over seeds; they are not comparable."
+    shown = "; ".join(dict.fromkeys(sources[row["claim"]] for row in stated))
+    intro = (
+        f"Published statements and this study's verdicts ({shown}); {len(stated) - len(lines)} others were not tested."
     )
-    more = table("Published statements that this study could not test.", header, untested)
-    return [
-        text(intro),
-        table(caption, header, tested),
-        fold(f"{len(untested)} published statements not tested", more),
-    ]
+    caption = (
+        "Published p-values are from tests that the source does not name, ours are over seeds: do not compare them."
+    )
+    return [text(cited(intro)), table(caption, header, lines)]
 
 
 def verdict_link(facts, row):
-    return Markup("{} {}").format(judged(facts, row), link("why", "claims", row["row"]))
+    return Markup("{} {}").format(judged(facts, row), link("why", row_id("claims", row["row"])))
 
 
 def claims(facts):
     """The section of all claims, one fold each: every row of claims.csv with its reason, and the published results."""
+
+    def reason(row):
+        unable = f"This study could not have seen it. {lacking(facts)} " if reading.unseen(facts.claims, row) else ""
+        return unable + words.greek(row["reason"])
+
     columns = {"Contrast": lambda row: words.greek(row["contrast"])}
-    columns |= {"Effect": lambda row: row["effect"] if words.known(row["effect"]) else "–"}
-    columns |= {"Verdict": lambda row: judged(facts, row), "Reason": lambda row: reason(facts, row)}
-    columns |= {"Estimate": "estimate", "95% interval": "interval", "p": "p", "p family": "p_adjusted"}
-    columns |= {"p study": "p_study", "Test": "test", "Measured by": "metric_text", "Seeds": "n_seeds"}
+    columns |= {"Effect": "effect", "Verdict": lambda row: judged(facts, row), "Reason": reason}
+    columns |= {
+        "Measured by": "metric",
+        "Estimate": "estimate",
+        "95% interval": "interval",
+        "p": "p",
+        "p family": "p_adjusted",
+    }
+    columns |= {"p study": "p_study", "Test": "test", "Seeds": "n_seeds"}
     if facts.declared["looks"]:
         columns["Closed at look"] = lambda row: int(row["look"]) if words.known(row["look"]) else "–"
         columns["Boundary"] = lambda row: words.p_value(row["boundary"])
     columns |= {"Items": "n_items", "Detectable effect": "mde", "Margin": "margin"}
     folds = []
-    for name, rows in facts.claims.assign(metric_text=facts.claims["metric"]).groupby("claim", sort=False):
+    for name, rows in facts.claims.groupby("claim", sort=False):
         declared = facts.declared["claims"][name]
         title = Markup("<b>{}</b> {} {}").format(name, words.greek(declared["text"]), judged(facts, rows.iloc[0]))
         deciding, beside = rows[rows["verdict"] != "beside"], rows[rows["verdict"] == "beside"]
@@ -347,11 +348,8 @@ def cited(source):
 def inheritance(facts):
     """The section on β: every pool, γ and mitigation, over seeds and seed by seed."""
     betas = facts.betas()
-    if not len(betas):
-        return section("inheritance", "Inheritance coefficient", nothing="β was not measured: it needs a classification task whose answers have log-probabilities.")  # fmt: skip
     data = facts.ordered(betas[(betas["gamma"] == betas["gamma"].max()) & (betas["round"] <= 1)])
-    data = data.sort_values("kind", kind="stable")
-    data = facts.named(data, panel="kind", place="bias", series="mitigation").assign(value=data["beta"])
+    data = facts.named(data.sort_values("kind", kind="stable"), panel="kind", place="bias", series="mitigation")
     data = data.assign(id=[row_id("inheritance", row) for row in data["row"]])
     caption = "0: nothing is inherited; 1: the association in the data is fully inherited. A pool balanced by design has no β: its model's change is projected on another pool's association and should be 0. t intervals over seeds."
     columns = {"Pool": "bias", "γ": "gamma", "Mitigation": "mitigation", "Round": "round", "Seed": "seed"}
@@ -359,6 +357,7 @@ def inheritance(facts):
     columns |= {"95% interval": "interval", "p": "p", "r": "r", "Pairs": "n_pairs"}
     columns |= {"Data (nats)": "data_association", "Model (nats)": "model_association"}
     full = "inheritance.csv: intervals of single seeds are over test clusters, those of `all` over seeds."
-    figure = figures.by_axis(f"β by pool at γ {data['gamma'].max():.2f}", caption, data, "β", cell=330)
+    figure = figures.by_axis(f"β by pool at γ {data['gamma'].max():.2f}", caption, data, "slope", cell=330)
     cells = listing(facts, full, facts.ordered(facts.tables["inheritance"]), columns, "inheritance")
-    return section("inheritance", "Inheritance coefficient", figure, fold("β of every cell", cells))
+    nothing = "β was not measured: it needs a classification task whose answers have log-probabilities."
+    return section("inheritance", "Inheritance coefficient", figure, fold("β of every cell", cells), nothing=nothing)

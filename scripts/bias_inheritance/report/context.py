@@ -14,6 +14,7 @@ LEAFED = 6  # embedded items per task
 ANSWERS = 6  # cells whose answers are shown side by side
 PANELS = 6  # pools in the projection
 PLACE = ["model", "domain", "bias"]
+SCORED = {"logprob": "log-probabilities of the options", "parsed": "written answers"}
 FORMS = {
     "packed": "NF4, packed 4-bit",
     "dequantised": "NF4-rounded weights, dequantised",
@@ -35,30 +36,21 @@ def pools(facts):
     check = "Manipulation check: " + words.listed(f"{words.counted(n, 'pool')} {state}" for state, n in states.items())
     columns = {"Pool": "bias", "Measure": "measure", "Group": "group", "Value": "value", "95% interval": "interval"}
     columns |= {"Texts": "n", "Check": "passed"}
-    what = {"Pool": "bias", "Role": "role", "What it does": "does"}
     kinds = pd.DataFrame([{"bias": bias, **facts.names["bias"][bias]} for bias in facts.pools])
-    return section(
-        "pools",
-        "Pools of the training data",
-        text(kept_texts(counts), f"{check}."),
-        listing(facts, "Counts over all seeds, with reasons.", summed, {"Pool": "bias", **totals}),
-        fold("Description of the pools", listing(facts, "Pools.", kinds, what)),
-        fold(
-            "Manipulation check",
-            listing(facts, "Whether each pool has the intended bias.", checked, columns, "manipulation"),
-        ),
-        fold("Sample texts", *samples(facts)),
-    )
+    described = listing(facts, "Pools.", kinds, {"Pool": "bias", "Role": "role", "What it does": "does"})
+    manipulated = listing(facts, "Whether each pool has the intended bias.", checked, columns, "manipulation")
+    requested = listing(facts, "Requested texts over all seeds, and reasons.", summed, {"Pool": "bias", **totals})
+    folds = [fold("Description of the pools", described), fold("Manipulation check", manipulated)]
+    shown = [text(kept_texts(counts), f"{check}."), requested, *folds, fold("Sample texts", *samples(facts))]
+    return section("pools", "Pools of the training data", *shown)
 
 
 def kept_texts(counts):
-    """How many requested texts were kept, from pools.csv; a pool that several students read is counted once."""
-    written = counts.assign(model=counts["model"].map(grid.writer_of)).drop_duplicates([*PLACE, "seed"])
-    whole = (written["asked"] == written["kept"] + written["rejected"] + written["failed"]).all()
-    summary = (
-        f"{words.count(written['kept'].sum())} of {words.count(written['asked'].sum())} requested texts were kept. "
-    )
-    return summary + f"In {'every' if whole else 'not every'} pool asked = kept + rejected + failed."
+    """How many requested texts were kept, from pools.csv."""
+    whole = (counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]).all()
+    kept, asked = (words.count(counts[name].sum()) for name in ("kept", "asked"))
+    every = "In every pool" if whole else "Not in every pool,"
+    return f"{kept} of {asked} requested texts were kept. {every} asked = kept + rejected + failed."
 
 
 def samples(facts):
@@ -68,14 +60,10 @@ def samples(facts):
         first = {row.get("asked_group") or row.get("group") or "no group": row for row in reversed(kept)}
         quotes = []
         for group, row in sorted(first.items()):
-            label = (
-                f"{row['true_label']}, labelled {row['label']}"
-                if "true_label" in row
-                else row.get("label") or "no label"
-            )
-            quotes.append(quote(f"{group} · {label}", row["text"], row.get("prompt")))
+            label = f"{row['true_label']}, labelled {row['label']}" if "true_label" in row else row.get("label")
+            quotes.append(quote(f"{group} · {label or 'no label'}", row["text"], row.get("prompt")))
         quotes += [quote(f"Rejected: {row['reason']}", row["raw_text"], row.get("prompt")) for row in failed[:1]]
-        yield fold(f"{facts.cell(cell, 'bias')}, seed {cell['seed']}", *quotes, name="samples")
+        yield fold(f"{facts.cell(cell, 'bias')}, seed {cell['seed']}", *quotes)
 
 
 # Why
@@ -83,11 +71,11 @@ def samples(facts):
 
 def why(facts):
     """Misalignments of values, groups and distributions, and their relation to the effects."""
-    missing = [name for name in ("values", "groups", "distributions") if not len(facts.tables.get(name, []))]
-    drawn = [make(facts, facts.tables[name]) for name, make in MISALIGNMENTS.items() if len(facts.tables.get(name, []))]
-    note = text(f"Not measured in this study: {words.listed(missing)}.") if missing and drawn else None
-    nothing = "Misalignments of values, groups and distributions were not measured."
-    return section("why", "Why: misalignments", note, *drawn, nothing=nothing)
+    measured = [name for name in MISALIGNMENTS if len(facts.tables.get(name, []))]
+    drawn = [MISALIGNMENTS[name](facts, facts.tables[name]) for name in measured]
+    missing = [name for name in ("values", "groups", "distributions") if name not in measured]
+    note = text(f"Not measured in this study: misalignments of {words.listed(missing)}.") if missing else None
+    return section("why", "Why: misalignments", note, *drawn)
 
 
 def values(facts, measured):
@@ -117,9 +105,7 @@ def groups(facts, measured):
     drawn = facts.named(drawn, panel="bias", place="group", series="metric")
     even = 1 / max(2, selected["metric"].nunique())
     caption = "Share of a group among the kept texts with a clear group; the line is an even split."
-    figure = (
-        figures.by_axis("Groups", caption, drawn, "share of texts", reference=even, cell=230) if len(drawn) else None
-    )
+    figure = figures.by_axis("Groups", caption, drawn, "share of texts", reference=even, cell=230)
     tested = facts.ordered(measured[measured["metric"].str.endswith("_all_seeds")])
     columns = {"Pool": "bias", "Measure": "metric", "Label": "group", "Share": "value"}
     tests = {"p, even split": "p_even", "Holm": "p_even_adjusted"}
@@ -136,22 +122,23 @@ def distributions(facts, measured):
     """Distance of each pool's texts from the originals, with the null distribution's mean."""
     keys = [*PLACE, "mitigation", "metric", "group"]
     data = facts.ordered(seed_means(measured, keys, "distributions")).assign(source="measured")
-    null = measured.assign(value=measured["null"]) if "null" in measured else measured[:0]
-    null = seed_means(null, keys, "distributions").assign(
-        source="expected without a difference", ci_low=None, ci_high=None
-    )
-    drawn = pd.concat([data, null])[lambda rows: rows["mitigation"].isna()]
+    null = seed_means(measured.assign(value=measured["null"]), keys, "distributions").assign(ci_low=None, ci_high=None)
+    drawn = pd.concat([data, null.assign(source="expected without a difference")])
+    drawn = facts.named(drawn[drawn["mitigation"].isna()], panel="metric", place="bias", series="source")
     caption = "Distance of each pool's texts from the originals; t intervals over seeds."
-    drawn = facts.named(drawn, panel="metric", place="bias", series="source")
-    p = measured.groupby(keys, dropna=False)["p"].agg(["min", "max"]).reset_index() if "p" in measured else data[keys]
+    p = measured.groupby(keys, dropna=False)["p"].agg(p_lowest="min", p_highest="max").reset_index()
     columns = {"Pool": "bias", "Measure": "metric", "Mitigation": "mitigation", "Mean": "value", **OVER_SEEDS}
-    columns |= {"Permutation p, lowest seed": "p_min", "highest": "p_max"} if "p" in measured else {}
-    listed = data.merge(p.rename(columns={"min": "p_min", "max": "p_max"}), on=keys)
+    columns |= {"Permutation p, lowest seed": "p_lowest", "highest": "p_highest"}
     return fold(
         "Distributions",
         figures.by_axis("Distributions", caption, drawn, "distance", reference=None, free=True, cell=330),
         projection(facts),
-        listing(facts, "misalignment/distributions.csv; permutation p-values are not adjusted.", listed, columns),
+        listing(
+            facts,
+            "misalignment/distributions.csv; permutation p-values are not adjusted.",
+            data.merge(p, on=keys),
+            columns,
+        ),
     )
 
 
@@ -207,28 +194,28 @@ MISALIGNMENTS = {
 def checks(facts):
     """Checks of the results, position bias, and unparseable answers."""
     scores = facts.tables["scores"]
-    led = scores[scores["metric"] == "position_share"].groupby(["model", "domain", "task"])["value"]
-    led = led.agg(mean_position_share="mean", max_position_share="max", runs="size").reset_index()
-    limit = {"Limit": lambda row: words.number(facts.names["task"].get(row["task"], {}).get("position_limit"), 2)}
-    flagged = scores[(scores["metric"] == "uninformative") & (scores["value"] > 0)]
-    flagged = flagged.groupby(["model", "domain", "task"]).size()
-    led["above"] = [f"{flagged.get(tuple(row[:3]), 0)} of {row[-1]}" for row in led.to_numpy()]
-    columns = {"Task": "task", "Mean": "mean_position_share", "Worst run": "max_position_share", **limit}
-    columns |= {"Runs above it": "above"}
-    runs = ["task", "scoring", "model", "domain", "dataset", "bias", "gamma", "mitigation", "seed", "round"]
+    position, flagged = (scores[scores["metric"] == name] for name in ("position_share", "uninformative"))
+    position = position.groupby(place := ["model", "domain", "task"])["value"].agg(
+        mean="mean", worst="max", runs="size"
+    )
+    position = position.join(flagged.groupby(place)["value"].sum().rename("above")).reset_index()
+    columns = {"Task": "task", "Mean": "mean", "Worst run": "worst"}
+    columns |= {"Limit": lambda row: words.number(facts.names["task"].get(row["task"], {}).get("position_limit"), 2)}
+    columns |= {"Runs above it": lambda row: f"{row['above']:.0f} of {row['runs']}"}
+    runs = ["task", "scoring", "dataset", *PLACE, "gamma", "mitigation", "seed", "round"]
     unread = scores[scores["scoring"] != "none"].groupby(runs)[["n", "n_unparsed"]].max().reset_index()
     unread = unread.assign(worst=unread["n_unparsed"] / unread["n"].clip(lower=1)).groupby(["task", "scoring"])
     unread = unread.agg({"n": "sum", "n_unparsed": "sum", "worst": "max"}).reset_index()
     share = {"Share": lambda row: words.percent(row["n_unparsed"] / max(1, row["n"]))}
     share |= {"Share in the worst run": lambda row: words.percent(row["worst"])}
-    answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Unreadable": "n_unparsed", **share}
-    held = {"Check": "check", "Checked": "checked", "Result": "result"}
+    columns_of_answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Unreadable": "n_unparsed", **share}
+    columns_of_checks = {"Check": "check", "Checked": "checked", "Result": "result"}
     return section(
         "checks",
         "Checks",
-        listing(facts, "Checks of the results before the report was made (checks.csv).", facts.tables["checks"], held, "checks"),
-        listing(facts, "Position bias: share of choices explained by position alone. A run above the limit is uninformative and gets no verdict.", led, columns),
-        listing(facts, "Unparseable answers, which never count as unbiased.", unread, answers),
+        listing(facts, "Checks of the results before the report was made (checks.csv).", facts.tables["checks"], columns_of_checks, "checks"),
+        listing(facts, "Position bias: share of choices explained by position alone. A run above the limit is uninformative and gets no verdict.", position, columns),
+        listing(facts, "Unparseable answers, which never count as unbiased.", unread, columns_of_answers),
     )  # fmt: skip
 
 
@@ -240,12 +227,10 @@ def items(facts):
     tasks = []
     for entry in facts.items:
         shown = [worked(entry, place) for place in range(len(next(iter(entry["answers"].values()))))]
-        name = f"items-{entry['task']}-{entry['domain']}"
-        others = [fold(item["head"], item, name=name) for item in shown[1:]]
+        others = [fold(item["head"], item) for item in shown[1:]]
         title = facts.placed(facts.title("task", entry["task"]), entry)
-        parts = [fold(f"{title}: {len(others)} more items", *others)]
-        parts = [*shown[:1], *parts] if not tasks else [fold(f"{title}: a worked item", *shown[:1]), *parts]
-        tasks += parts
+        tasks += [fold(f"{title}: a worked item", shown[0])] if tasks else [shown[0]]
+        tasks.append(fold(f"{title}: {len(others)} more items", *others))
     how = "Scores are computed from answers like these. An option's probability is that of its tokens, normalised over all options. Label probability is the mean over items of the correct option's probability, accuracy the share of items whose most probable option is correct."
     return section("items", "Items: from a score to prompt and answer", text(how), *tasks)
 
@@ -287,8 +272,8 @@ def exporting(facts):
     cells = cells[cells["model"].map(grid.model_of).isin(local) & (cells["bias"].isin(facts.pools))]
     if cells.empty:
         return None
-    cell = cells.iloc[-1]
-    folder = f"results/{facts.config['study']}/cells/{cell['model']}/{cell['domain']}/{cell['bias']}/gamma-{cell['gamma']:.2f}/{cell['mitigation']}/seed-{cell['seed']}/round-{cell['round']}"
+    place = "{model}/{domain}/{bias}/gamma-{gamma:.2f}/{mitigation}/seed-{seed}/round-{round}"
+    folder = f"results/{facts.config['study']}/cells/{place.format(**cells.iloc[-1])}"
     lines = [f".venv/bin/bias-inheritance export {folder} FOLDER", *export.commands("FOLDER")]
     shown = Markup("<br>").join(Markup("<code>{}</code>").format(line) for line in lines)
     return text("To export a tuned cell, evaluate it with lm-evaluation-harness, and train it further with TRL:", shown)
@@ -303,12 +288,12 @@ def model_settings(facts):
         details.append(f"computes in {card['compute']}" if card.get("compute") else None)
         yield f"Model: {leaves['title']}", ", ".join(filter(None, details))
     for name in grid.students(facts.config):
-        leaves = facts.names["model"][name]
+        generation = facts.names["model"][name].get("generation", {})
+        study = {key: value for key, value in facts.config["generation"].items() if key in generation and value}
         for domain, settings in facts.settings.get(name, {}).items():
             lora = "LoRA, loss on the answer only; " if "rank" in settings else ""
-            title = facts.placed("Fine-tuning", {"model": name, "domain": domain})
-            yield title, lora + pairs(settings)
-        yield facts.placed("Decoding of the pools", {"model": name}), pairs(leaves.get("generation", {}))
+            yield facts.placed("Fine-tuning", {"model": name, "domain": domain}), lora + pairs(settings)
+        yield facts.placed("Decoding of the pools", {"model": name}), pairs(generation | study)
 
 
 def data_settings(facts):
@@ -318,9 +303,7 @@ def data_settings(facts):
         added = {gamma: grid.augmented_count(size, gamma) for gamma in facts.gammas}
         mixes = [f"γ {g:.2f} adds {words.count(n)} (realised {n / (size + n):.4f})" for g, n in added.items()]
         fixture = "fixture" in counts and counts[counts["domain"] == domain]["fixture"].astype(bool).any()
-        details = (
-            f"{words.counted(size, 'original sample')} per cell{', the fixture of the project' if fixture else ''}"
-        )
+        details = f"{words.counted(size, 'original sample')} per cell{' (of the shipped fixture)' if fixture else ''}"
         yield f"Data: {facts.title('domain', domain)}", "; ".join([details, *mixes])
     cells = len(facts.tables["scores"][[*PLACE, "gamma", "mitigation", "seed", "round"]].drop_duplicates())
     sizes = {"pool": "bias", "mitigation": "mitigation", "seed": "seed"}
@@ -330,7 +313,7 @@ def data_settings(facts):
         used = {controls[effect] for controls in facts.comparisons.values() if effect in controls}
         if used:
             yield f"Baseline of the {effect} effect", words.listed(facts.title("bias", name) for name in sorted(used))
-    if len(facts.tables.get("inheritance", [])):
+    if len(facts.tables["inheritance"]):
         yield "Baseline of β", facts.title("bias", facts.tables["inheritance"]["baseline"].iloc[0])
     yield "Sentences kept per text", words.count(config["sentences"]) if config.get("sentences") else "all"
     yield "Samples trained as instruction → text", words.percent(config["instruction_share"])
@@ -341,7 +324,7 @@ def task_settings(facts):
     for task in facts.config["grid"]["task"]:
         selected, leaves = scores[scores["task"] == task], facts.names["task"][task]
         details = [leaves["kind"].replace("_", " "), f"{leaves['relation']} relation to the bias"]
-        details += [f"scored by {way}" for way in sorted(set(selected["scoring"]) - {"none"})]
+        details += [f"scored by {SCORED[way]}" for way in sorted(set(selected["scoring"]) - {"none"})]
         yield f"Task: {leaves['title']}", ", ".join([*details, f"{words.count(selected['n'].max())} items per run"])
     declared, draws = facts.declared, facts.config["evaluation"]["bootstrap"]
     yield "Statistics", f"paired t test over seeds; Holm within a family; α {declared['alpha']:g}, power {declared['power']:g}; intervals within a run from {words.count(draws)} bootstrap draws clustered by source item"  # fmt: skip
@@ -367,25 +350,22 @@ def cost(facts):
 def provenance(facts, checksums):
     """Environment and machines of the jobs, and the digests of the report's inputs. checksums: {name: sha256}."""
 
-    def each(value_of):
-        return "; ".join(sorted({value for job in facts.jobs if (value := value_of(job))})) or "none"
+    def each(values):
+        return "; ".join(sorted({value for value in values if value})) or "none"
 
-    def versions(job):
-        environment = job["environment"]
-        packages = [f"{name} {version}" for name, version in environment["packages"].items() if version]
-        return f"Python {environment['python']}; {', '.join(packages)}"
-
-    def commit(job):
-        return job["git"] and job["git"]["commit"] + ("" if job["git"]["clean"] else " with uncommitted changes")
-
-    def machine(job):
-        host = job["machine"]
-        return f"{host['cpu']}, {words.counted(host['cores'], 'core')}, {host['gpu'] or 'no GPU'}"
-
+    environments, commits = ([job[name] for job in facts.jobs if job[name]] for name in ("environment", "git"))
+    versions = [{"Python": place["python"], **place["packages"]}.items() for place in environments]
     rows = {"Digest of everything upstream": facts.digest, "Records": words.count(len(facts.jobs)), **checksums}
-    rows |= {"Commit": each(commit), "Environment": each(versions), "Machine": each(machine)}
-    rows |= {"Lock file, sha256": each(lambda job: job["environment"]["lock_sha256"])}
-    rows |= {"Container, sha256": each(lambda job: job["environment"]["container_sha256"])}
+    rows |= {"Commit": each(git["commit"] + ("" if git["clean"] else " with uncommitted changes") for git in commits)}
+    rows |= {
+        "Environment": each(
+            ", ".join(f"{name} {number}" for name, number in packages if number) for packages in versions
+        )
+    }
+    hosts = [job["machine"] for job in facts.jobs]
+    rows |= {"Machine": each(f"{host['cpu']}, cores: {host['cores']}, {host['gpu'] or 'no GPU'}" for host in hosts)}
+    for title, name in {"Lock file": "lock_sha256", "Container": "container_sha256"}.items():
+        rows |= {f"{title}, sha256": each(place[name] for place in environments)}
     how = Markup("Every result has a record with the digests of its inputs, code and outputs. <code>.venv/bin/bias-inheritance trace results/{0}/scores.csv --row N</code> traces a row (1 is the first below the header) to prompts, seeds, model files, code and environment; <code>.venv/bin/bias-inheritance audit results/{0}</code> compares every file with its record.").format(facts.config["study"])  # fmt: skip
     sources = table("Provenance of this report.", ["Item", "Value"], [(None, list(row)) for row in rows.items()])
     return section("provenance", "Provenance", text(how), sources)

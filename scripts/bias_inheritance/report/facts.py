@@ -16,6 +16,8 @@ ALL = "all"  # all seeds or all contrasts, in inheritance.csv
 FLAGS = ("uninformative", "collapsed", "position_share", "macro_f1_mean", "macro_f1_mean_second_prompt")
 MOST_GROUPS = 8  # panels of a figure by group; its table has all groups
 EXTREMES = {"largest_gap": "largest gap", "worst_group": "worst group", "all": "all items"}
+OF_POOLS = ("pools", "manipulation", "groups")  # tables about texts, which do not depend on who reads them
+INHERITANCE = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "contrast", "kind", "beta", "row"]
 BASELINES = {"untuned": "Untuned model", "original": "Originals alone"}
 
 
@@ -45,6 +47,8 @@ class Facts:
     def __post_init__(self):
         self.declared = self.declared | {"looks": self.looks}
         self.claims = reading.joined_with_declarations(self.tables["claims"], self.declared)
+        self.tables.setdefault("inheritance", pd.DataFrame(columns=INHERITANCE))
+        self.tables |= {name: of_writers(self.tables[name]) for name in OF_POOLS if name in self.tables}
         self.rounds = self.config["rounds"]["count"]
         self.gammas = sorted(gamma for gamma in self.config["grid"]["gamma"] if gamma > 0)
 
@@ -125,18 +129,21 @@ class Facts:
         return selected[selected["gamma"].isin([0.0, *self.gammas[-1:]])]
 
     def ordered(self, table, column="bias", order=None):
-        """The rows in the order of the pools (or of `order`), other names last."""
-        order = order or [*BASELINES, *self.pools]
-        places = {name: place for place, name in enumerate(order)}
-        rank = table[column].map(lambda name: places.get(name, len(places)))
-        return table.loc[rank.sort_values(kind="stable").index] if len(table) else table
+        """The rows in the study's order of pools, effects or mitigations (or in `order`), other values last."""
+        orders = {
+            "bias": [*BASELINES, *self.pools],
+            "effect": words.EFFECTS,
+            "mitigation": self.config["grid"]["mitigation"],
+        }
+        places = {name: place for place, name in enumerate(order or orders[column])}
+        return table.sort_values(column, key=lambda names: names.map(places).fillna(len(places)), kind="stable")
 
     def outcomes(self):
         """One dict per model, domain, task and scoring; the informative ones first.
 
         metric: congruence or label probability if available, otherwise the primary one. groups: its contrasts, the extremes
-        over groups, and all items; if there are none of these, every group; at most MOST_GROUPS. faded: why the task is
-        uninformative in this study, or "".
+        over groups, and all items; if there are none of these, every group; at most MOST_GROUPS. group: the first of them.
+        faded: why the task is uninformative in this study, or "".
         """
         scores = self.tables["scores"]
         scores = scores[~scores["metric"].isin(FLAGS)]
@@ -152,7 +159,8 @@ class Facts:
             chosen = [group for group in [*contrasts, *EXTREMES] if group in groups]
             title = self.placed(self.title("task", place["task"]), place)
             title += ", written answers" if place["scoring"] == "parsed" else ""
-            place |= {"metric": metric, "groups": (chosen or groups)[:MOST_GROUPS], "title": title}
+            groups = (chosen or groups)[:MOST_GROUPS]
+            place |= {"metric": metric, "groups": groups, "group": groups[0], "title": title}
             outcomes.append(place | {"faded": self.faded(rows, place)})
         return sorted(outcomes, key=lambda outcome: bool(outcome["faded"]))
 
@@ -167,20 +175,19 @@ class Facts:
         return f"{words.percent(unread)} of answers unreadable" if unread > self.declared["unreadable_limit"] else ""
 
     @staticmethod
-    def outcome_rows(table, place):
-        """The rows of an outcome's model, domain, task and scoring."""
-        keep = [table[key] == place[key] for key in ("model", "domain", "task", "scoring")]
-        return table[keep[0] & keep[1] & keep[2] & keep[3]]
+    def outcome_rows(table, outcome, *also):
+        """The rows of an outcome's model, domain, task and scoring, and of its values of the columns in `also`."""
+        keys = ["model", "domain", "task", "scoring", *also]
+        return table[(table[keys] == [outcome[key] for key in keys]).all(axis=1)]
 
     # inheritance
 
     def betas(self, over_seeds=True):
         """Rows of inheritance.csv, over seeds or per seed, for all contrasts combined if a domain has several."""
-        table = self.tables.get("inheritance", [])
-        if not len(table):
-            return pd.DataFrame()
+        table = self.tables["inheritance"]
         together = table["domain"].isin(table[table["contrast"] == ALL]["domain"])
-        return table[((table["seed"] == ALL) == over_seeds) & ((table["contrast"] == ALL) | ~together)]
+        rows = table[((table["seed"] == ALL) == over_seeds) & ((table["contrast"] == ALL) | ~together)]
+        return rows.assign(value=rows["beta"])
 
     def claim_of_beta(self, pool, model):
         """The deciding row of claims.csv on a pool's β, as a dict, or None."""
@@ -206,6 +213,14 @@ def read_table(path):
     return table.assign(row=range(1, len(table) + 1))
 
 
+def of_writers(table):
+    """A table of pools with one row per pool: that of its writer, whichever students read it."""
+    if not len(table):
+        return table
+    table = table.assign(model=table["model"].map(grid.writer_of))
+    return table.drop_duplicates([column for column in table if column != "row"])
+
+
 def seed_means(table, by, file):
     """One row per group of `by`: mean over seeds (`value`) with its 95% t interval and its source rows.
 
@@ -225,11 +240,9 @@ def seed_means(table, by, file):
     grouped = grouped.merge(rows, on=by)
     grouped["n_seeds"] = grouped["values"].map(len)
     grouped[["value", "ci_low", "ci_high", "se"]] = np.nan
-    for n in sorted(grouped["n_seeds"].unique()):
-        chosen = grouped["n_seeds"] == n
+    for n, chosen in grouped.groupby("n_seeds").groups.items():
         test = statistics.seed_test(np.array(grouped.loc[chosen, "values"].tolist()).T)
-        error = test["sd"] / np.sqrt(n)
-        columns = [test["estimate"], test["ci_low"], test["ci_high"], error]
+        columns = [test["estimate"], test["ci_low"], test["ci_high"], test["sd"] / np.sqrt(n)]
         grouped.loc[chosen, ["value", "ci_low", "ci_high", "se"]] = np.column_stack(columns)
     if "metric" in by and "group" in by:
         ends = [scale(metric, group) for metric, group in zip(grouped["metric"], grouped["group"], strict=True)]

@@ -1,12 +1,14 @@
-"""How figures are drawn, with altair: a metric by an axis in panels (`by_axis`), and two measures of one thing (`scatter`).
+"""Charts, drawn with altair: a metric by an axis in panels (`by_axis`), and two measures of one thing (`scatter`).
 
-A figure is a Vega-Lite specification of panels whose width the page sets (page.js), and the same as a still picture for
-readers without JavaScript. Colours are those of Okabe and Ito (2008), which colour-blind readers can distinguish; shape or
-dash encodes the same information. A mark with an `id` links to its row in the page's tables.
+A chart is two SVG pictures, one for wide pages and paper, one for phones; page.css shows one of them. Colours are those of
+Okabe and Ito (2008), which colour-blind readers can distinguish; shape or dash encodes the same information. A mark with an
+`id` has a tooltip and links to its row in the page's tables.
 """
 
+import io
 import math
-from functools import cache
+import re
+from functools import partial
 
 from bias_inheritance.report import words
 
@@ -14,12 +16,13 @@ BLACK, RULE, SOFT = "#1a1a1a", "#9a9a9a", "#555"
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", BLACK]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 DASHES = [[1, 0], [5, 3], [2, 2], [7, 2, 2, 2], [1, 0], [5, 3], [2, 2]]
-WIDTH = 1136  # of the still picture; the page's own width on a desktop
+WIDTHS = {"wide": 1136, "narrow": 358}  # pixels of the page on a desktop and on a phone
 GAP = 16
-LETTER = 6.4  # pixels per letter in a row's name
+LETTER = 5.6  # pixels per letter in a row's name
+LISTED = 8  # marks in the text alternative of a chart; its table has all of them
 THEME = {
-    "background": None,
-    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif",
+    "background": "transparent",
+    "font": "Arial, Helvetica, 'Liberation Sans', sans-serif",  # of equal widths, so that the layout holds everywhere
     "view": {"stroke": None},
     "axis": {
         "labelColor": SOFT, "titleColor": SOFT, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
@@ -36,65 +39,60 @@ THEME = {
     "line": {"strokeWidth": 1.6},
     "text": {"fontSize": 11, "color": BLACK},
 }  # fmt: skip
-# ends of an interval; without one, a whisker of zero length
-WHISKER = {
-    "low": "isValid(datum.ci_low) ? datum.ci_low : datum.value",
-    "high": "isValid(datum.ci_high) ? datum.ci_high : datum.value",
-}
-COLUMNS = ["panel", "series", "place", "value", "ci_low", "ci_high", "n_seeds", "id"]
+COLUMNS = ["panel", "series", "place", "value", "ci_low", "ci_high", "id"]
+LINKED = {"href": "href:N", "description": "tip:N"}  # channels of marks
+# a mark with a link as vl-convert writes it, with an address of its own before the fragment
+MARK = re.compile(r'<a xlink:href="[^"#]*(#[^"]*)"><path aria-label="([^"]*)"(.*?)/></a>')
 
 
 def by_axis(title, caption, data, unit, axis=None, reference=0.0, free=False, cell=200):
-    """A metric by an axis: one panel per `panel`, one colour and shape per `series`, an interval at every mark.
+    """A metric by an axis (None without data): one panel per `panel`, one colour and shape per `series`, with intervals.
 
-    data: COLUMNS. `place` is the name of a row (axis None: horizontal values) or a number on `axis` (vertical values, each
-    series joined by lines). reference: position of a rule, or None. free: each panel has its own scale.
+    data: COLUMNS. `place` is the name of a row (axis None: values from left to right) or a number on `axis` (values from
+    bottom to top, each series joined by lines). reference: value of a rule, or None. free: each panel has its own scale.
     """
     import altair as alt
 
+    if data.empty:
+        return None
     data = data[COLUMNS].copy()
+    data["tip"] = [
+        tip(row, row["place"], f"{words.number(row['value'])} ({words.interval(row['ci_low'], row['ci_high'])})")
+        for row in data.to_dict("records")
+    ]
+    for end in ("ci_low", "ci_high"):  # without an interval, a whisker of zero length
+        data[end] = data[end].astype(float).fillna(data["value"])
     series, places = list(dict.fromkeys(data["series"])), list(dict.fromkeys(data["place"]))
-    ordinal = {"scale": alt.Scale(domain=series, range=cycled(PALETTE, series))}
-    legend = {} if len(series) > 1 else {"legend": None}
-    colour = alt.Color("series:N", **ordinal, **legend)
-    shape = alt.Shape("series:N", scale=alt.Scale(domain=series, range=cycled(SHAPES, series)), **legend)
-    zero = alt.Scale(zero=False, padding=8)
-    base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
-    whisker = base.transform_calculate(**WHISKER).mark_rule()
-    tips = tooltips("panel", "series", "place", "value", "ci_low", "ci_high", "n_seeds")
+    colour, shape = by_series(alt.Color, PALETTE, series), by_series(alt.Shape, SHAPES, series)
+    channel, side, opposite = (alt.X, "x", "x2") if axis is None else (alt.Y, "y", "y2")
+    ticks = alt.Axis(tickCount=4, grid=axis is not None, domain=axis is None, ticks=axis is None)
+    value = partial(channel, title=unit, scale=alt.Scale(zero=False, padding=8), axis=ticks)
+    lines = []
     if axis is None:
-        y = alt.Y("place:N", sort=places, title=None, axis=alt.Axis(grid=True, domain=False, ticks=False))
-        beside = {"yOffset": alt.YOffset("series:N", sort=series)} if len(series) > 1 else {}
-        x = alt.X("value:Q", title=unit, scale=zero, axis=alt.Axis(grid=False, tickCount=4))
-        marks = [
-            whisker.encode(x=alt.X("low:Q", title=unit, scale=zero), x2="high:Q", y=y, color=colour, **beside),
-            base.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tips, **beside),
-        ]
-        line = rule.mark_rule(color=RULE, strokeWidth=1).encode(x=alt.datum(reference, type="quantitative"))
+        place = {"y": alt.Y("place:N", sort=places, title=None, axis=alt.Axis(grid=True, domain=False, ticks=False))}
+        place |= {"yOffset": alt.YOffset("series:N", sort=series)} if len(series) > 1 else {}
         height = alt.Step(max(20, 11 * len(series)), **({"for": "position"} if len(series) > 1 else {}))
-        left = 16 + LETTER * min(44, max(len(str(place)) for place in places))
+        left = 16 + LETTER * min(44, max(len(str(name)) for name in places))
     else:
         apart = 0.02 * (max(places) - min(places) or 1.0)
         data["x"] = data["place"] + apart * (data["series"].map(series.index) - (len(series) - 1) / 2)
         ticks = alt.Axis(values=sorted(places), grid=False, format="~f")
-        x = alt.X("x:Q", title=axis, scale=alt.Scale(zero=False, padding=10), axis=ticks)
-        y = alt.Y("value:Q", title=unit, scale=zero, axis=alt.Axis(tickCount=4, domain=False, ticks=False))
+        place = {"x": alt.X("x:Q", title=axis, scale=alt.Scale(zero=False, padding=10), axis=ticks)}
         data["line"] = data["series"].map(series.index)  # a separate field, otherwise the colour legend disappears
-        scale = alt.Scale(domain=list(range(len(series))), range=cycled(DASHES, series))
-        dash = alt.StrokeDash("line:O", scale=scale, legend=None)
-        marks = [
-            base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
-            whisker.encode(x=x, y=alt.Y("low:Q", title=unit, scale=zero), y2="high:Q", color=colour),
-            base.mark_point().encode(x=x, y=y, color=colour, shape=shape, tooltip=tips),
-        ]
-        line = rule.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(reference, type="quantitative"))
+        dashes = [DASHES[place % len(DASHES)] for place in range(len(series))]
+        dash = alt.StrokeDash("line:O", scale=alt.Scale(domain=list(range(len(series))), range=dashes), legend=None)
+        lines = [alt.Chart().mark_line().encode(y=value("value:Q"), **place, color=colour, strokeDash=dash)]
         height, left = 130, 56
-    layers = alt.layer(*([] if reference is None else [line]), *marks).properties(height=height)
-    numbers = {"x": "independent"} if axis is None else {"y": "independent"}
-    return figure(title, caption, layers, data, left, cell, numbers if free else {})
+    if reference is not None:
+        rule = alt.Chart().transform_aggregate(groupby=["panel"]).mark_rule(color=RULE, strokeWidth=1)
+        lines.insert(0, rule.encode(**{side: alt.datum(reference, type="quantitative")}))
+    whisker = alt.Chart().mark_rule().encode(**{side: value("ci_low:Q"), opposite: "ci_high:Q"}, **place, color=colour)
+    marks = alt.Chart().mark_point().encode(**{side: value("value:Q")}, **place, color=colour, shape=shape, **LINKED)
+    layers = alt.layer(*lines, whisker, marks).properties(height=height)
+    return figure(title, caption, layers, data, left, cell, side if free else None)
 
 
-def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=130):
+def scatter(title, caption, points, lines, x_title, y_title, cell=190):
     """Points of two measures in panels: small ones, large labelled ones (`mean`), and lines.
 
     points: panel, label, series, x, y, mean, id. lines: panel, x, y (two ends each), or None. All panels share the scales.
@@ -103,114 +101,80 @@ def scatter(title, caption, points, lines, x_title, y_title, cell=190, height=13
     import pandas as pd
 
     series = list(dict.fromkeys(points["series"]))
-    legend = {} if len(series) > 1 else {"legend": None}
-    colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=cycled(PALETTE, series)), **legend)
-    parts = [points.assign(part="point"), *([] if lines is None else [lines.assign(part="line")])]
-    data = pd.concat(parts, ignore_index=True)
+    colour = by_series(alt.Color, PALETTE, series)
+    points = points.reset_index(drop=True)
+    points["tip"] = [
+        tip(row, row["label"], f"{words.number(row['x'])}, {words.number(row['y'])}")
+        for row in points.to_dict("records")
+    ]
+    # only the outermost means of a panel are labelled; of several at the same x, the one farthest from 0
+    outermost = points[points["mean"]].sort_values("y", key=abs, ascending=False).groupby("panel")["x"]
+    for end, rows in {"first": outermost.idxmin(), "last": outermost.idxmax()}.items():
+        points[end] = points["label"].where(points.index.isin(rows), "")
+    data = pd.concat([points.assign(part="point"), *([] if lines is None else [lines.assign(part="line")])])
     x = alt.X("x:Q", title=x_title, axis=alt.Axis(tickCount=4, grid=False))
     y = alt.Y("y:Q", title=y_title, axis=alt.Axis(tickCount=4, domain=False, ticks=False))
-    base, rule = alt.Chart(), alt.Chart().transform_aggregate(groupby=["panel"])
-    small = base.transform_filter("datum.part === 'point' && !datum.mean")
-    large = base.transform_filter("datum.part === 'point' && datum.mean")
-    # only the outermost points of a panel are labelled; of several at the same x, the one farthest from 0
-    places = large.transform_calculate(distance="abs(datum.y)")
-    places = places.transform_joinaggregate(least="min(x)", most="max(x)", groupby=["panel"])
-
-    def named(end, align, dx):
-        outermost = places.transform_filter(f"datum.x === datum.{end}")
-        farthest = outermost.transform_joinaggregate(farthest="max(distance)", groupby=["panel"])
-        return farthest.transform_filter("datum.distance === datum.farthest").mark_text(align=align, dx=dx, dy=-10)
-
-    tips = tooltips("panel", "series", "label", "x", "y")
-    ends = [named("least", "left", -4), named("most", "right", 4)]
+    rule = alt.Chart().transform_aggregate(groupby=["panel"]).mark_rule(color=RULE, strokeWidth=1)
+    small = alt.Chart().transform_filter("datum.part === 'point' && !datum.mean")
+    large = alt.Chart().transform_filter("datum.part === 'point' && datum.mean")
+    line = alt.Chart().transform_filter("datum.part === 'line'")
     layers = alt.layer(
-        rule.mark_rule(color=RULE, strokeWidth=1).encode(y=alt.datum(0)),
-        rule.mark_rule(color=RULE, strokeWidth=1).encode(x=alt.datum(0)),
+        rule.encode(y=alt.datum(0)),
+        rule.encode(x=alt.datum(0)),
         small.mark_point(size=16, opacity=0.35).encode(x=x, y=y, color=colour),
-        base.transform_filter("datum.part === 'line'").mark_line(color=BLACK, strokeWidth=1.4).encode(x=x, y=y),
-        large.mark_point(size=52).encode(x=x, y=y, color=colour, tooltip=tips),
-        *(text.encode(x=x, y=y, text="label:N") for text in ends),
-    ).properties(height=height)
-    return figure(title, caption, layers, data, 56, cell, {})
+        line.mark_line(color=BLACK, strokeWidth=1.4).encode(x=x, y=y),
+        large.mark_point(size=52).encode(x=x, y=y, color=colour, **LINKED),
+        large.mark_text(align="left", dx=-4, dy=-10).encode(x=x, y=y, text="first:N"),
+        large.mark_text(align="right", dx=4, dy=-10).encode(x=x, y=y, text="last:N"),
+    ).properties(height=130)
+    return figure(title, caption, layers, data, 56, cell)
 
 
-def cycled(marks, series):
-    """A mark for each series, reusing marks if there are more series; combinations of colour and shape remain unique."""
-    return [marks[place % len(marks)] for place in range(len(series))]
-
-
-def tooltips(*fields):
+def by_series(channel, marks, series):
+    """A mark for each series, repeating marks if there are more series; combinations of colour and shape remain unique."""
     import altair as alt
 
-    titles = {"ci_low": "interval from", "ci_high": "interval to", "n_seeds": "seeds", "place": "at"}
-    titles |= {"x": "Δx", "y": "Δy"}
-    numbers = {"value", "ci_low", "ci_high", "x", "y"}
-    kinds = [{"format": ".3f", "type": "quantitative"} if field in numbers else {"type": "nominal"} for field in fields]
-    return [
-        alt.Tooltip(field, title=titles.get(field, field), **kind) for field, kind in zip(fields, kinds, strict=True)
-    ]
+    scale = alt.Scale(domain=series, range=[marks[place % len(marks)] for place in range(len(series))])
+    return channel("series:N", scale=scale, **({} if len(series) > 1 else {"legend": None}))
 
 
-def figure(title, caption, layers, data, left, cell, independent):
-    """A figure of panels: {title, caption, alternative, spec, panels, left, cell, still}.
+def tip(row, place, numbers):
+    """Panel, series and place of a mark, without empty ones, and its numbers."""
+    names = [str(row["panel"]).split("\n")[0], row["series"], str(place)]
+    return f"{', '.join(filter(None, names))}: {numbers}"
 
-    left: pixels for row names; cell: minimum width of a panel; independent: scales that panels do not share.
+
+def figure(title, caption, layers, data, left, cell, free=None):
+    """A figure of panels: {title, caption, alternative, pictures: {width: SVG}}.
+
+    left: pixels for row names; cell: minimum width of a panel; free: the axis whose scale differs between panels, or None.
     """
     import altair as alt
 
     alt.data_transformers.disable_max_rows()
-    panels = list(dict.fromkeys(data["panel"]))
-    label = alt.Header(labelExpr="split(datum.label, '\\n')") if any(panels) else alt.Header(labels=False)
-    chart = layers.facet(alt.Facet("panel:N", sort=panels, header=label), columns=1, data=data)
-    spec = chart.resolve_scale(**independent).to_dict()
-    spec = {key: value for key, value in spec.items() if key not in ("config", "$schema")}
-    spec["datasets"] = {name: packed(rows) for name, rows in spec["datasets"].items()}
-    columns = max(1, min(len(panels), int((WIDTH - left + GAP) // (cell + GAP)), 6))
-    columns = -(-len(panels) // -(-len(panels) // columns))  # rows of even length
-    width = min(540, int((WIDTH - left - 12 - (columns - 1) * GAP) / columns))
-    return {
-        "kind": "figure", "title": title, "caption": caption, "alternative": alternative(data), "spec": spec,
-        "panels": len(panels), "left": round(left), "cell": cell, "still": still(spec, columns, width),
-    }  # fmt: skip
+    data["href"] = "#" + data["id"].astype("string")
+    panels, pictures = list(dict.fromkeys(data["panel"])), {}
+    header = alt.Header(labelExpr="split(datum.label, '\\n')") if any(panels) else alt.Header(labels=False)
+    for name, width in WIDTHS.items():
+        margin = min(left, width / 2)
+        apart = GAP + (margin if free == "y" else 0)
+        columns = max(1, min(len(panels), 6, int((width - margin + apart) // (cell + apart))))
+        columns = math.ceil(len(panels) / math.ceil(len(panels) / columns))  # rows of even length
+        panel = min(540, int((width - margin - 12 - (columns - 1) * apart) / columns))
+        facet = alt.Facet("panel:N", sort=panels, header=header)
+        chart = layers.properties(width=panel).facet(facet, columns=columns, data=data)
+        chart = chart.resolve_scale(**({free: "independent"} if free else {}))
+        legend = THEME["legend"] | {"columns": max(1, width // 300)}
+        svg = io.StringIO()
+        chart.configure(**THEME | {"axisY": {"labelLimit": margin - 8}, "legend": legend}).save(svg, format="svg")
+        pictures[name] = MARK.sub(r'<a href="\1" tabindex="-1"><title>\2</title><path\3/></a>', svg.getvalue())
+    texts = {"title": title, "caption": caption, "alternative": alternative(data)}
+    return {"kind": "figure", **texts, "pictures": pictures}
 
 
-def alternative(data, most=8):
-    """Text alternative: the first marks (the others are in the table below the figure), or the number of points."""
-    shown = data[data["part"].eq("point") & data["mean"].eq(True)] if "part" in data else data
-    marks = []
-    for row in shown.head(most).to_dict("records"):
-        values = [row["value"]] if "value" in row else [row["x"], row["y"]]
-        name = [str(row["panel"]).splitlines()[:1], [str(row["series"])], [str(row.get("place", row.get("label")))]]
-        marks.append(" ".join(filter(None, sum(name, []))) + ": " + ", ".join(map(words.number, values)))
-    more = f"; {len(shown) - most} more marks" if len(shown) > most else ""
-    return "; ".join(marks) + more if marks else f"{len(data)} points in {', '.join(dict.fromkeys(data['panel']))}"
-
-
-def packed(rows):
-    """{columns, rows} of a list of dicts; floats are rounded to five significant digits, non-finite ones become null."""
-
-    def short(value):
-        return (float(f"{value:.5g}") if math.isfinite(value) else None) if isinstance(value, float) else value
-
-    columns = list(rows[0]) if rows else []
-    return {"columns": columns, "rows": [[short(row[column]) for column in columns] for row in rows]}
-
-
-@cache
-def version():
-    """The Vega-Lite version that altair targets."""
-    from altair import SCHEMA_VERSION
-
-    return ".".join(SCHEMA_VERSION.lstrip("v").split(".")[:2])
-
-
-def still(spec, columns, width):
-    """The figure as SVG, with panels of equal width."""
-    import vl_convert
-
-    drawn = {**spec, "columns": columns, "spec": {**spec["spec"], "width": width}, "config": THEME}
-    drawn["datasets"] = {
-        name: [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
-        for name, data in spec["datasets"].items()
-    }
-    return vl_convert.vegalite_to_svg(drawn, vl_version=version())
+def alternative(data):
+    """Text alternative: the first marks, or the number of points."""
+    tips = list(data[data["id"].notna() & data.get("mean", True)]["tip"])
+    more = f"; {len(tips) - LISTED} more marks" if len(tips) > LISTED else ""
+    points = f"{len(data)} points in {', '.join(dict.fromkeys(data['panel']))}"
+    return "; ".join(tips[:LISTED]) + more if tips else points

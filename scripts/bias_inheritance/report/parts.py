@@ -16,10 +16,10 @@ def text(*sentences):
     return {"kind": "text", "content": Markup(" ").join(present)} if present else None
 
 
-def fold(title, *parts, name=None, faded=False):
-    """Parts behind a title that opens them. name: of folds with the same name, only one is open at a time."""
+def fold(title, *parts, faded=False):
+    """Parts behind a title that opens them."""
     parts = [part for part in parts if part]
-    return {"kind": "fold", "title": title, "parts": parts, "name": name, "faded": faded} if parts else None
+    return {"kind": "fold", "title": title, "parts": parts, "faded": faded} if parts else None
 
 
 def quote(head, content, prompt=None, answers=None):
@@ -52,9 +52,9 @@ def row_id(file, row):
     return f"{file}-{int(row)}"
 
 
-def link(shown, file, row):
-    """A link from a number to its row in the page's tables."""
-    return Markup('<a href="#{}">{}</a>').format(row_id(file, row), shown)
+def link(shown, row):
+    """A link from a number to the row of the page's tables with this id."""
+    return Markup('<a href="#{}">{}</a>').format(row, shown)
 
 
 def badge(verdict, label=None):
@@ -63,13 +63,9 @@ def badge(verdict, label=None):
     )
 
 
-def faded(shown, reason=True):
-    return Markup('<span class="faded">{}</span>').format(shown) if reason else shown
-
-
-def shade(row, shown=None):
+def shade(row):
     """A mean on a background shaded by its distance from 0 in standard errors, darkest at four."""
-    shown = shown or words.number(row["value"], sign=True)
+    shown = words.number(row["value"], sign=True)
     if not words.known(row["se"]) or not row["se"]:
         return shown
     strength = 0.45 * min(abs(row["value"] / row["se"]), 4) / 4

@@ -12,7 +12,7 @@ from decimal import Decimal
 from importlib import import_module
 
 from bias_inheritance.data import contrasts, cues, labelled, prompts
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, declarations, grid, reading, schema
@@ -321,7 +321,7 @@ def _faults_of_contrast(place, contrast, contrasts_of_claim, known):
         counterpart = contrast["counterpart"]
         yield (
             [*place, "counterpart"],
-            f"no such contrast: {quoted(counterpart)}{suggest(counterpart, names, listed=False)}",
+            f"no such contrast: {quoted(counterpart)}{did_you_mean(counterpart, names)}",
         )
 
 

@@ -1,12 +1,11 @@
 """Read YAML files and format their errors: FILE: key.path[2]: what is wrong; how to fix it."""
 
-import difflib
 import os
 from pathlib import Path
 
 import yaml
 
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 
 
 def read(path, name=None):
@@ -56,11 +55,9 @@ def quoted(value):
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def suggest(word, known, listed=True):
-    """The end of an error message on an unknown word: the closest known one, otherwise all of them if `listed`."""
-    known = [str(name) for name in known]
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known and listed else ""
+def suggest(word, known):
+    """The end of an error message on an unknown word: the most similar known one, otherwise all of them."""
+    return did_you_mean(word, known) or (f"; known: {', '.join(map(str, known))}" if known else "")
 
 
 def line(path, text):

@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from bias_inheritance.plumbing.errors import did_you_mean
 from bias_inheritance.study.declarations import PLACEHOLDERS
 from bias_inheritance.study.reading import quoted, suggest
 
@@ -980,7 +981,7 @@ def _fault(error, content, annotation):
         names = [
             text for type_ in _types_at(annotation, path) if get_origin(type_) is Literal for text in get_args(type_)
         ]
-        return path, f"{quoted(value)} is not one of {', '.join(map(str, names))}{suggest(value, names, listed=False)}"
+        return path, f"{quoted(value)} is not one of {', '.join(map(str, names))}{did_you_mean(value, names)}"
     if name in TYPES:
         null = " or null" if NoneType in _types_at(annotation, path) else ""
         return path, f"{quoted(value)} is {_kind(value)}, not {TYPES[name]}{null}{_type_hint(value, TYPES[name])}"

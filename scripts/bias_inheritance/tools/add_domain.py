@@ -15,9 +15,8 @@ from pathlib import Path
 import yaml
 
 from bias_inheritance.data import columns, contrasts, formats, splitting, tables
-from bias_inheritance.data.values import near
 from bias_inheritance.plumbing import files
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 from bias_inheritance.plumbing.provenance import ROOT
 
 TEST = 0.3  # ASSUME: share of texts used as test items
@@ -124,7 +123,7 @@ def add_domain(
     reference = reference or max(groups, key=table.counts["groups"].get)
     if reference not in groups:
         raise UserError(
-            f"--reference {reference}: no such group{near(reference, groups)}; groups are {', '.join(groups)}"
+            f"--reference {reference}: no such group{did_you_mean(reference, groups)}; groups are {', '.join(groups)}"
         )
     split, originals = _sizes(table)
     domain = {

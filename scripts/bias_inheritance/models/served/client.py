@@ -38,13 +38,13 @@ EXAMINATION = "Which of the two is a colour? A: blue. B: seven. Answer with the 
 # statuses with which servers reject a parameter; the first of these words in the error determines the setting to change
 PARAMETER_STATUSES = {400, 422}
 REMEDIES = {
-    "max_completion_tokens": "parameters.max_tokens: {name: max_completion_tokens} for its name, or {max: N} for fewer",
-    "max_tokens": "parameters.max_tokens: {name: max_completion_tokens} for its name, or {max: N} for fewer",
+    "max_completion_tokens": "parameters.max_tokens: {name: max_completion_tokens} to rename it, or {max: N} to lower it",
+    "max_tokens": "parameters.max_tokens: {name: max_completion_tokens} to rename it, or {max: N} to lower it",
     "seed": "parameters.seed: null",
-    "temperature": "parameters.temperature: {min: 0.01}, or null for the server's own",
+    "temperature": "parameters.temperature: {min: 0.01}, or null for the server's default",
     "top_p": "parameters.top_p: null",
-    "top_logprobs": "parameters.top_logprobs: {max: N} with the most that it lists, or logprobs: false",
-    "logprobs": "parameters.top_logprobs: {max: N} with the most that it lists, or logprobs: false",
+    "top_logprobs": "parameters.top_logprobs: {max: N} with the server's maximum, or logprobs: false",
+    "logprobs": "parameters.top_logprobs: {max: N} with the server's maximum, or logprobs: false",
 }
 
 
@@ -177,7 +177,7 @@ class Server:
             "options_at_bound": self.bounds,
         }
 
-    # ---- examining ----
+    # ---- the first request ----
 
     def examination(self):
         """(the first request, by which the server is checked; the study's file with its answer)."""
@@ -202,22 +202,22 @@ class Server:
                     if again or request.key not in self.answered:
                         self._ask(request)
                     self.used[request.key] = self.answered[request.key]
-                    self._refuse_thoughts(self.answered[request.key])
+                    self._check_reasoning(self.answered[request.key])
                     files.write_json(path, self.answered[request.key])
                     if not again:
                         print(f"{self.where()}: {described(self.answered[request.key])}", flush=True)
         except filelock.Timeout:
             raise UserError(
-                f"{self.where()} has not answered the first request of the study, which another job sent; run the same command again later"
+                f"{self.where()} has not yet answered the first request of the study, sent by another job; run the same command again later"
             ) from None
         return files.read_json(path)
 
-    def _refuse_thoughts(self, row):
-        """Raise UserError for a first answer that was cut off within its thoughts."""
+    def _check_reasoning(self, row):
+        """Raise UserError for a first answer that was cut off during reasoning."""
         if row["finished"] or row["refused"] or thoughts.answer_after(row["text"]):
             return
         raise UserError(
-            f"{self.where()} thinks before it answers, and {CHOICE_TOKENS} tokens were not enough for both; switch thinking off at the server or by source.extra_body in {self.file}, such as {{chat_template_kwargs: {{enable_thinking: false}}}} for vLLM and llama.cpp"
+            f"{self.where()} used all {CHOICE_TOKENS} tokens for reasoning, before any answer; disable reasoning on the server or with source.extra_body in {self.file}, such as {{chat_template_kwargs: {{enable_thinking: false}}}} for vLLM and llama.cpp"
         )
 
     # ---- sending ----
@@ -292,7 +292,7 @@ class Server:
             row, unlisted = self._read(response, prompt)
             self.account.settle(row["cost_usd"] - most)
             if "logprobs" in request.body and row["text"] and unlisted:
-                self._expect_listing(unlisted)
+                self._check_listing(unlisted)
             return row
 
         row = {"key": request.key, **self.patiently(once)}
@@ -315,13 +315,13 @@ class Server:
             "cost_usd": self._cost(input_tokens, output_tokens),
         }, unlisted
 
-    def _expect_listing(self, instead):
+    def _check_listing(self, instead):
         """Raise UserError if the first answer lacks the requested listing; later ones without it count as unreadable."""
         with self.lock:
             if any(row["listed"] for row in self.answered.values()):
                 return
         raise UserError(
-            f"{self.where()} was asked for the likeliest tokens and gave {instead}; set source.logprobs: false in {self.file}, so that options are read from the text, or have the server list them (top_logprobs)"
+            f"{self.where()} was asked for top_logprobs and returned {instead}; set source.logprobs: false in {self.file} to read options from the text, or enable top_logprobs on the server"
         )
 
     def _cost(self, input_tokens, output_tokens):
@@ -353,22 +353,22 @@ class Server:
             self.silence.end()
             return result
         except openai.APIStatusError as fault:
-            message = f"status {fault.status_code}: {self.told(completion.words(fault.response.text))}"
+            message = f"status {fault.status_code}: {self.one_line(completion.words(fault.response.text))}"
             if fault.status_code < 500 and fault.status_code not in (408, 409, 429):
-                raise Refused(f"{self.where()} refuses: {message}{self._remedy(fault)}") from None
+                raise Refused(f"{self.where()} rejected the request: {message}{self._remedy(fault)}") from None
             if _code(fault) == "insufficient_quota":
                 raise Refused(
-                    f"{self.where()} has no credit left ({message}); top it up and run the same command again"
+                    f"{self.where()} has no credit left ({message}); add credit and run the same command again"
                 ) from None
             asked_to_wait = _retry_after(fault.response.headers)
         except openai.APIConnectionError as fault:
-            message = f"{type(fault).__name__}: {self.told(str(fault.__cause__ or fault))}"
+            message = f"{type(fault).__name__}: {self.one_line(str(fault.__cause__ or fault))}"
         except (completion.Malformed, ValueError) as fault:
             if isinstance(fault, completion.NoCompletion) and not self.answered:
                 raise UserError(
-                    f"{self.where()} answers in another shape than a chat completion's ({self.told(str(fault))}); check source.base_url in {self.file}"
+                    f"{self.where()} did not return a chat completion ({self.one_line(str(fault))}); check source.base_url in {self.file}"
                 ) from None
-            message = f"an answer that cannot be read ({self.told(str(fault))})"
+            message = f"an unreadable response ({self.one_line(str(fault))})"
         raise TransientFailure(message, asked_to_wait, self.silence.last())
 
     def _wait(self, state):
@@ -387,13 +387,13 @@ class Server:
     def _give_up(self, state):
         failure, patience = state.outcome.exception(), self.service["patience"]
         if (failure.asked_to_wait or 0) > patience:
-            does = f"asks to wait {failure.asked_to_wait:.0f} s"
+            problem = f"asks to wait {failure.asked_to_wait:.0f} s"
         elif failure.silent > patience:
-            does = f"has answered nothing for {failure.silent:.0f} s"
+            problem = f"has not responded for {failure.silent:.0f} s"
         else:
-            does = f"failed one request {state.attempt_number} times"
+            problem = f"failed {state.attempt_number} attempts at one request"
         raise UserError(
-            f"{self.where()} {does} (last: {failure.message}); all answers so far are kept: run the same command again later"
+            f"{self.where()} {problem} (last error: {failure.message}); all answers so far are saved, run the same command again later"
         )
 
     def _sleep(self, seconds):
@@ -406,13 +406,11 @@ class Server:
             named = re.search(rf"\b({'|'.join(REMEDIES)})\b", f"{fault.param or ''} {fault.response.text}")
             if named:
                 return f"; set source.{REMEDIES[named[1]]}, in {self.file}"
-            return (
-                f"; a parameter that it does not take is left out by source.parameters in {self.file} (docs/models.md)"
-            )
+            return f"; source.parameters in {self.file} omits a parameter that the server does not support (docs/models.md)"
         return {
             401: f"; check the key in {self.service['key']}",
-            402: "; top up the account that the key belongs to",
-            403: f"; check what the key in {self.service['key']} may use",
+            402: "; add credit to the account of the key",
+            403: f"; check the permissions of the key in {self.service['key']}",
             404: f"; check source.model and source.base_url in {self.file}",
         }.get(fault.status_code, "")
 
@@ -439,7 +437,7 @@ class Server:
         key = os.environ.get(self.service["key"] or "")
         return text.replace(key, "[key]") if key else text
 
-    def told(self, text):
+    def one_line(self, text):
         """A server's message in one short line, without the key or anything that looks like a part of one."""
         return " ".join(re.sub(r"\bsk-[\w*.-]{4,}", "[key]", self.without_key(text)).split())[:300]
 
@@ -458,17 +456,17 @@ NOTHING = {
 def described(row):
     """One line on the answer to the first request: how it ended, and which tokens were listed."""
     if row["refused"]:
-        return "it refused the question, which shows nothing of its answers"
-    parts = [f"it answers {row['text'][:20]!r} in {row['completion_tokens']} tokens and ends by {row['finish']!r}"]
+        return "the test question was refused, which shows nothing about other answers"
+    parts = [f"test answer {row['text'][:20]!r}, {row['completion_tokens']} tokens, finish reason {row['finish']!r}"]
     if row["listed"]:
         top = [0.0 if logprob is None else math.exp(logprob) for _, logprob in row["listed"][0]["top"]]
         parts.append(
-            f"lists {len(top)} tokens at the first place, together {sum(top):.3f}, the likeliest {max(top):.3f}"
+            f"{len(top)} tokens listed at the first position with total probability {sum(top):.3f}, highest {max(top):.3f}"
         )
         if len(top) > 1 and top.count(0.0) == len(top) - 1:
-            parts.append("which are probabilities after sampling: options can be ranked by them and no more")
+            parts.append("which are probabilities after sampling and can only rank options")
     if row["completion_tokens"] > CHOICE_TOKENS:
-        parts.append(f"though {CHOICE_TOKENS} tokens were the most that it may write (source.parameters.max_tokens)")
+        parts.append(f"more than the limit of {CHOICE_TOKENS} (source.parameters.max_tokens)")
     return ", ".join(parts)
 
 

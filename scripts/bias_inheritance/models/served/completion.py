@@ -42,13 +42,13 @@ def read(text):
     try:
         content = json.loads(text)
     except ValueError as fault:
-        raise Malformed(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
+        raise Malformed(f"{type(fault).__name__}: {fault}; the response starts with {text[:80]!r}") from None
     try:
         first = content["choices"][0]
         message, finish = first["message"], first.get("finish_reason")
         written, refusal = text_of(message.get("content")), text_of(message.get("refusal"))
     except (KeyError, IndexError, TypeError, AttributeError) as fault:
-        raise NoCompletion(f"{type(fault).__name__}: {fault}; it begins {text[:80]!r}") from None
+        raise NoCompletion(f"{type(fault).__name__}: {fault}; the response starts with {text[:80]!r}") from None
     usage = content.get("usage") if isinstance(content.get("usage"), dict) else {}
     listed, unlisted = listing(first.get("logprobs"))
     if listed:
@@ -92,17 +92,17 @@ def listing(logprobs):
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     if not content:
         other = sorted(key for key, value in logprobs.items() if value) if isinstance(logprobs, dict) else [logprobs]
-        return None, f"another shape ({', '.join(map(str, other))[:80]})" if other else "none"
+        return None, f"an unknown format ({', '.join(map(str, other))[:80]})" if other else "none"
     try:
         places = [_place(place) for place in content]
     except (KeyError, TypeError, ValueError, AttributeError):
-        return None, f"another shape ({json.dumps(content)[:80]})"
+        return None, f"an unknown format ({json.dumps(content)[:80]})"
     if not any(place["top"] for place in places):
-        return None, "none but the tokens of the answer itself"
+        return None, "only the tokens of the answer itself"
     for place in places:
         mass = math.fsum(math.exp(logprob) for _, logprob in place["top"] if logprob is not None)
         if mass > 1 + EXCESS:
-            return None, f"numbers that are no log-probabilities (their exponentials add up to {mass:.2f})"
+            return None, f"numbers that are not log-probabilities (their exponentials sum to {mass:.2f})"
     return places, None
 
 
@@ -125,7 +125,7 @@ def spelled(places, text):
                 }
                 for place in places
             ], None
-    return None, f"tokens that do not begin its answer ({places[0]['token'][:20]!r} for {text[:20]!r})"
+    return None, f"tokens that do not match the start of its answer ({places[0]['token'][:20]!r}, answer {text[:20]!r})"
 
 
 def _from_vocabulary(token):
