@@ -150,7 +150,7 @@ def _write(folder, config, seed, datasets, misalignment):
             if grid.tunable(model)
         },
         "comparisons": grid.comparisons(config),
-        "looks": None,
+        "looks": grid.declared(config).get("looks"),
         "sampled": first,
         "names": names(config, datasets),
     }

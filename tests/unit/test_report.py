@@ -284,6 +284,23 @@ def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_p
     assert "could not be seen" in told and re.search("Positive control . not found", told)
 
 
+def test_without_its_positive_control_no_number_of_seeds_is_promised(monkeypatch):
+    row = {"effect": "natural", "estimate": 0.001, "n_seeds": 5, "verdict": "supported"}
+    monkeypatch.setattr(answer.reading, "safety", lambda claims, row: "unseen")
+    monkeypatch.setattr(answer.reading, "unseen", lambda claims, row: True)
+    told = answer.safety(SimpleNamespace(claims=None, declared=None), row)
+    assert "could not have seen it: no positive control was found" in told and "needs" not in told
+
+
+def test_a_task_that_is_too_easy_is_named_as_the_reason(monkeypatch):
+    control = pd.DataFrame([{"verdict": "inconclusive"}])
+    monkeypatch.setattr(answer.reading, "positive_controls", lambda claims: control)
+    scores = [("untuned", 0.0, 0.3), ("associated-100", 0.5, 0.998), ("faithful", 0.5, 0.999)]
+    scores = pd.DataFrame(scores, columns=["bias", "gamma", "value"]).assign(metric="label_probability", group="all")
+    told = answer.lacking(SimpleNamespace(claims=None, tables={"scores": scores}))
+    assert "certain of the right label (mean probability 0.998)" in told and "fewer originals" in told
+
+
 def test_a_pool_that_no_row_could_judge_is_told_in_a_sentence(monkeypatch):
     rows = {"german-indian": {"natural": {"margin": 0.02, "model": None, "verdict": "inconclusive"}}}
     monkeypatch.setattr(answer.reading, "safety", lambda claims, row: "unseen")
@@ -369,7 +386,7 @@ def test_methods_name_models_training_decoding_sizes_and_the_paper(study):
 
 def test_rounds_misalignments_and_several_data_sets_are_drawn_when_they_are_there(everything):
     rounds, why = text_of(everything, "rounds"), text_of(everything, "why")
-    assert "Quality of the texts over rounds" in rounds and "Inheritance coefficient over rounds" in rounds
+    assert "Quality of the texts over rounds" in rounds and "β over rounds" in rounds
     assert "Duplicate share" in everything
     assert "shares are invented" in why and "Projection" in why and "Not measured" not in why
     assert (

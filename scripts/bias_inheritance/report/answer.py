@@ -14,6 +14,7 @@ PLACE = ["model", "domain", "bias"]
 FIRST = 6  # rows of claims on the first screen; the rest are in a fold below
 PANELS = 6  # of the figure of β
 CONTRASTS = 6  # distinguished by colour
+CERTAIN = 0.95  # ASSUME: mean probability of the right label above which a task is too easy to show an association
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
 POSITIVE = {"supported": "found", "contradicted": "reversed"}
 NEGATIVE = {"supported": "stayed at zero", "contradicted": "moved"}
@@ -59,6 +60,12 @@ def lacking(facts):
         return "It has no positive control; add one."
     if known[0]["verdict"] == "equivalent":
         return "Its positive control was not found: a known association had no effect. Use a larger γ or more training."
+    scores = facts.tables["scores"]
+    certain = scores[(scores["metric"] == "label_probability") & (scores["group"] == "all") & (scores["gamma"] > 0)][
+        "value"
+    ].mean()
+    if certain > CERTAIN:
+        return f"Its positive control was not found: the models are certain of the right label (mean probability {certain:.3f}), so an association cannot show. Use fewer originals, or texts whose labels are harder to tell apart."
     return f"Its positive control was not found. {needs(facts, known[0])}"
 
 
@@ -164,9 +171,17 @@ def safety(facts, row):
     """The badge of a row of a pool from a file."""
     state, towards = reading.safety(facts.claims, row), "the first" if row["estimate"] > 0 else "the second"
     if state == "unseen":
+        if row["n_seeds"] >= 2 and reading.unseen(facts.claims, row):
+            return badge("inconclusive", "could not have seen it: no positive control was found")
         seeds = reading.seeds_to_exclude(row, facts.claims, facts.declared)
-        needed = "at least 2 seeds" if row["n_seeds"] < 2 else seeds_text(seeds).removeprefix("about ")
-        return badge("inconclusive", f"could not have seen it, needs {needed}")
+        needed = (
+            "more"
+            if seeds and seeds <= row["n_seeds"]
+            else seeds_text(seeds).removeprefix("about ").removesuffix(" seeds")
+        )
+        return badge(
+            "inconclusive", f"could not have seen it, needs {'at least 2' if row['n_seeds'] < 2 else needed} seeds"
+        )
     if state == "not safe":
         return badge("contradicted", "not safe: loses" if "group" in row["spec"] else f"not safe: favours {towards}")
     if state == "gains":

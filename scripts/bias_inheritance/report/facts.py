@@ -27,8 +27,8 @@ class Facts:
 
     config: the study's, resolved. declared: catalog/claims.yaml. names: {axis: {name: leaves of its catalog file}}.
     settings: {model: {domain: training settings}}. comparisons: {pool: {effect: control}}. looks: the planned looks with the
-    current one, or None. cards, jobs: model cards and records. items: [{model, domain, task, answers: {cell's title: rows of its predictions}}]. samples: [(pool's
-    wildcards, rows kept, rows failed)].
+    current one, or None. cards, jobs: model cards and records. items: [{model, domain, task, answers: {cell's title: rows of
+    its predictions}}]. samples: [(pool's wildcards, rows kept, rows failed)].
     """
 
     tables: dict

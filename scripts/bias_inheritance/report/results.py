@@ -70,10 +70,12 @@ def effect_figure(facts, outcome, rows):
 
 
 def mean_figure(facts, title, caption, unit, file, rows, panel, place, series, **options):
-    """A figure of means over seeds; panel, place and series are columns of the rows, whose values are displayed.
+    """A figure of means over seeds, None without rows.
 
-    rows: of the table `file`, in the order of the panels. Numbers as places (gamma, round) become an axis.
+    panel, place and series are columns of the rows, whose values are displayed. rows: of the table `file`, in the order of the panels. Numbers as places (gamma, round) become an axis.
     """
+    if rows.empty:
+        return None
     rows, axis = facts.named(rows, panel=panel), {"gamma": "γ", "round": "round"}.get(place)
     by = dict.fromkeys(column for column in (*KEYS, "effect", "panel", place, series) if column in rows)
     data = facts.ordered(facts.ordered(seed_means(rows, list(by), file)), series)
