@@ -109,6 +109,17 @@ def test_classes_of_a_saved_data_set_have_their_names(tmp_path):
     assert table.counts["reasons"] == {"missing label": 1}
 
 
+def test_a_class_code_without_a_name_is_one_line(tmp_path):
+    rows = [{"review": f"text {code}", "stars": code, "nationality": "indian"} for code in (1, 2)]
+    data = datasets.Dataset.from_list(rows).cast_column("stars", datasets.ClassLabel(names=["bad", "good"]))
+    data.to_parquet(tmp_path / "codes.parquet")
+    message = (
+        r"codes\.parquet: column 'stars' has the class code 2, but only 2 class names; correct the codes or the names$"
+    )
+    with pytest.raises(UserError, match=message):
+        tables.read(spec("codes.parquet"), tmp_path)
+
+
 def test_a_damaged_saved_data_set_is_one_line(tmp_path):
     datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
     next((tmp_path / "saved").glob("*.arrow")).unlink()

@@ -162,6 +162,11 @@ def arrow(place, kind, check_names, roots):
             lists = {column: batch[column].to_pylist() for column in batch.column_names}
             for column, feature in classes.items():
                 if column in lists:
+                    highest = max((code for code in lists[column] if code is not None), default=-1)
+                    if highest >= len(feature.names):  # `datasets` accepts it (findings/datasets-classlabel-codes.sh)
+                        raise UserError(
+                            f"{shown(place)}: column {column!r} has the class code {highest}, but only {len(feature.names)} class names; correct the codes or the names"
+                        )
                     lists[column] = [
                         None if code is None or code < 0 else feature.names[code] for code in lists[column]
                     ]
