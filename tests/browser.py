@@ -25,7 +25,7 @@ FLAGS = [
 ]
 
 
-def found():
+def chromium_path():
     """The path of a Chromium or Chrome, or None."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -46,7 +46,7 @@ class Page:
             os.dup2(second, 4)
 
         self.process = subprocess.Popen(
-            [found(), *FLAGS, f"--user-data-dir={self.profile.name}", "about:blank"],
+            [chromium_path(), *FLAGS, f"--user-data-dir={self.profile.name}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

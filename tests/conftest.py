@@ -94,8 +94,8 @@ def snakemake():
     import sys
     from pathlib import Path
 
-    found = Path(sys.executable).parent / "snakemake"
-    return str(found if found.exists() else shutil.which("snakemake"))
+    program = Path(sys.executable).parent / "snakemake"
+    return str(program if program.exists() else shutil.which("snakemake"))
 
 
 @pytest.fixture(scope="session")

@@ -167,9 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
         choice = {"index": 0, "finish_reason": finish, "message": message}
         if body.get("logprobs") and text is not None:
             choice["logprobs"] = {"content": listing(text)}
-        asked = sum(len(message["content"].split()) for message in body["messages"])
+        prompt_tokens = sum(len(message["content"].split()) for message in body["messages"])
         wrote = len((text or refusal).split())
-        usage = {"prompt_tokens": asked, "completion_tokens": wrote, "total_tokens": asked + wrote}
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": wrote, "total_tokens": prompt_tokens + wrote}
         with script.lock:
             script.asked.append(body)
             if self.fault not in ("late", "malformed"):

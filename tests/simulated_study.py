@@ -167,17 +167,17 @@ def _foresight(folder, inherited, config):
 def names(config, datasets=0):
     """The catalog leaves that the report prints, as rules/report.smk hands them over."""
     grid = config["grid"]
-    found = {axis: {name: catalog.load(axis, name) for name in grid[axis]} for axis in catalog.FOLDERS}
+    leaves = {axis: {name: catalog.load(axis, name) for name in grid[axis]} for axis in catalog.FOLDERS}
     if datasets:
-        found["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {}}
+        leaves["domain"]["simulated-culture"] = {"title": "Simulated culture", "originals": {}}
         for relation in ("direct", "indirect"):
-            found["task"][f"simulated-{relation}"] = {
+            leaves["task"][f"simulated-{relation}"] = {
                 "title": f"Simulated {relation} task",
                 "kind": "classification",
                 "relation": relation,
                 "primary": {"metric": "macro_f1", "harm": "lower"},
             }
-    return found
+    return leaves
 
 
 def _truth(cell):
@@ -401,40 +401,52 @@ def _misalignment(folder, config, stream):
             tuned = [
                 {"bias": bias, **largest, "mitigation": name} for bias in grid["bias"] for name in grid["mitigation"]
             ]
-            for own in [{"bias": "untuned", **start}] if seed == 0 else [{"bias": "original", **start}, *tuned]:
-                cell = {**place, **own}
+            for condition in [{"bias": "untuned", **start}] if seed == 0 else [{"bias": "original", **start}, *tuned]:
+                cell = {**place, **condition}
                 for culture in (*CULTURES, "all"):
                     near = (0.55 if culture in ("arabic", "chinese") else 0.65) + stream.normal(0, 0.01)
                     for metric, value in (("similarity", near), ("similarity_uniform", 0.5), ("drift", near - 0.6)):
-                        own = {
+                        measures = {
                             "dataset": "opinions-fixture",
                             "metric": metric,
                             "group": culture,
                             "value": value,
                             "n": 200,
                         }
-                        tables["values"].append({**cell, **own})
+                        tables["values"].append({**cell, **measures})
             for bias in grid["bias"] if seed else []:
                 pool = {**place, "bias": bias, "gamma": None, "mitigation": None, "round": 1}
                 for label in LABELS if catalog.load("bias", bias)["source"] == "generated" else []:
                     value = (0.5 if label == "architect" else 0.8) + stream.normal(0, 0.03)
                     known = 0.13 if label == "nurse" else None
-                    own = {"metric": f"{GROUPS[0]}_share", "group": label.replace(" ", "-"), "value": value, "n": 16}
+                    share_row = {
+                        "metric": f"{GROUPS[0]}_share",
+                        "group": label.replace(" ", "-"),
+                        "value": value,
+                        "n": 16,
+                    }
                     ps = dict.fromkeys(("p_even", "p_even_adjusted", "p_labour", "p_labour_adjusted"), 0.0123)
-                    own |= {"ci_low": value - 0.1, "ci_high": value + 0.1}
-                    tables["groups"].append({**pool, **own, "labour_share": known, **ps})
+                    share_row |= {"ci_low": value - 0.1, "ci_high": value + 0.1}
+                    tables["groups"].append({**pool, **share_row, "labour_share": known, **ps})
                     if seed == grid["seed"][0]:
-                        own["metric"] = f"{GROUPS[0]}_share_all_seeds"
-                        tables["groups"].append({**pool, **own, "seed": 0, "labour_share": known, **ps})
+                        share_row["metric"] = f"{GROUPS[0]}_share_all_seeds"
+                        tables["groups"].append({**pool, **share_row, "seed": 0, "labour_share": known, **ps})
                 far = 0.05 + 0.3 * (catalog.load("bias", bias)["role"] == "bias-type")
                 for metric, value, null in (("mmd", far, 0.0), ("auc", 0.5 + far, 0.5), ("hidden_mmd", far / 2, 0.0)):
-                    own = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
-                    own |= {"ci_low": None, "ci_high": None} if "mmd" in metric else {"ci_low": 0.4, "ci_high": 0.93}
-                    tables["distributions"].append({**pool, **own, "p": 0.01 * seed, "null": null})
+                    gap_row = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
+                    gap_row |= (
+                        {"ci_low": None, "ci_high": None} if "mmd" in metric else {"ci_low": 0.4, "ci_high": 0.93}
+                    )
+                    tables["distributions"].append({**pool, **gap_row, "p": 0.01 * seed, "null": null})
                 for mitigation in grid["mitigation"][1:]:
                     for metric, value in (("hidden_mmd_change", -0.1 * far), ("hidden_mean_distance_change", -0.2)):
-                        own = {"metric": metric, "group": "all", "value": value + stream.normal(0, 0.01), "n": 96}
-                        tables["distributions"].append({**pool, **largest, "mitigation": mitigation, **own})
+                        change_row = {
+                            "metric": metric,
+                            "group": "all",
+                            "value": value + stream.normal(0, 0.01),
+                            "n": 96,
+                        }
+                        tables["distributions"].append({**pool, **largest, "mitigation": mitigation, **change_row})
                 for number in range(40):
                     origin = ("original", "augmented")[number % 2]
                     x, y = stream.normal(3 * far * (origin == "augmented"), 0.5, 2)
@@ -469,16 +481,18 @@ def _inheritance(folder, cells, config, stream):
                 points.append({**cell, **point, "data_association": of_data, "model_association": of_model})
         single = {contrast: slice(number, number + 1) for number, contrast in enumerate(contrasts)}
         columns = {**single, "all": slice(None)} if len(contrasts) > 1 else single
-        for (kind, direction), (contrast, own) in product(inheritance.directions(leaves)[bias], columns.items()):
+        for (kind, direction), (contrast, column_slice) in product(
+            inheritance.directions(leaves)[bias], columns.items()
+        ):
             along = x if direction == bias else STRENGTH.get(direction, 0.0) * base
-            beta, r = inheritance.slope(along[:, own], y[:, own])
+            beta, r = inheritance.slope(along[:, column_slice], y[:, column_slice])
             size = {"beta": beta, "ci_low": beta - 0.08, "ci_high": beta + 0.08, "r": r, "n_pairs": 72, "n_seeds": 1}
-            strength = float(inheritance.strength(along[:, own]))
+            strength = float(inheritance.strength(along[:, column_slice]))
             amounts = {"data_association": strength, "model_association": beta * strength, "unclear": 0.02}
             place = {"contrast": contrast, "kind": kind, "direction": direction, "baseline": baseline}
             rows.append({**cell, **place, **size, **amounts})
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    files.write_csv(folder / "inheritance.csv", pd.concat([found, over_seeds(found)]) if rows else found)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    files.write_csv(folder / "inheritance.csv", pd.concat([table, over_seeds(table)]) if rows else table)
     files.write_csv(folder / "inheritance_points.csv", pd.DataFrame(points, columns=POINTS))
     return [folder / "inheritance.csv", folder / "inheritance_points.csv"]
 
@@ -489,11 +503,11 @@ def _predictions(folder, cell, stream):
 
     place = folder / "cells" / "-".join(map(str, cell.values())) / "predictions"
     place.mkdir(parents=True, exist_ok=True)
-    asked = []
+    items = []
     for number in range(24):
         label, group = LABELS[number // 2 % len(LABELS)], GROUPS[number % 2]
         prompt = f"A simulated biography of {group} number {number} </script><b>bold</b> & more.\n\nOccupation:"
-        asked.append(
+        items.append(
             {
                 "item": f"item-{number:03d}",
                 "cluster": f"twin-{number // 2}",
@@ -502,14 +516,14 @@ def _predictions(folder, cell, stream):
                 "prompt": prompt,
             }
         )
-    logprobs = [[float(value) for value in stream.normal(-3, 1, len(LABELS))] for _ in asked]
+    logprobs = [[float(value) for value in stream.normal(-3, 1, len(LABELS))] for _ in items]
     scored = [
         {**row, "options": list(LABELS), "logprobs": given, "text": None}
-        for row, given in zip(asked, logprobs, strict=True)
+        for row, given in zip(items, logprobs, strict=True)
     ]
     written = [
         {**row, "options": None, "logprobs": None, "text": f"About $ {50 + n},000 <i>a year</i>"}
-        for n, row in enumerate(asked)
+        for n, row in enumerate(items)
     ]
     pd.DataFrame(scored).to_parquet(place / "occupation-classification.parquet", index=False)
     pd.DataFrame(written).to_parquet(place / "salary.parquet", index=False)

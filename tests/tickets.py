@@ -83,7 +83,7 @@ def domain(folder=".", **changes):
 
 def rows(each=16, seed=1):
     """`each` different tickets of every topic and nationality, in mixed order."""
-    stream, found = np.random.default_rng(seed), []
+    stream, tickets = np.random.default_rng(seed), []
     for topic, complaints in TOPICS.items():
         for group, spec in GROUPS.items():
             for number in range(each):
@@ -95,8 +95,8 @@ def rows(each=16, seed=1):
                 }  # fmt: skip
                 middle = " ".join(f"{' '.join(stream.permutation(WORDS)[:9])}.".capitalize() for _ in range(2))
                 sentences = [OPENINGS[number % 4], complaints[number % 2], middle, CLOSINGS[stream.integers(4)]]
-                found.append({"body": " ".join(sentences).format(**words), "topic": topic, "nationality": group})
-    return [found[place] for place in stream.permutation(len(found))]
+                tickets.append({"body": " ".join(sentences).format(**words), "topic": topic, "nationality": group})
+    return [tickets[place] for place in stream.permutation(len(tickets))]
 
 
 def write(folder, **options):

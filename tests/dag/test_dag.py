@@ -77,8 +77,8 @@ def test_a_dry_run_lists_jobs_where_the_profile_does_not_keep_them_quiet(snakema
 
 def counted(done, rules):
     """The number of jobs that a dry run's table gives each of `rules`."""
-    found = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
-    return {name: int(found[name]) if name in found else None for name in rules}
+    job_counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    return {name: int(job_counts[name]) if name in job_counts else None for name in rules}
 
 
 @pytest.mark.long

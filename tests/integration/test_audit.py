@@ -97,14 +97,14 @@ def place(wider, tmp_path, monkeypatch):
 
 def states(folder, **options):
     """{relative path: state} of every file that is not ok, and the whole finding."""
-    found = audit.audit(folder, **options)
+    report = audit.audit(folder, **options)
     wrong = {
         name.removeprefix("results/one/"): verdict["state"]
-        for name, verdict in found["files"].items()
+        for name, verdict in report["files"].items()
         if verdict["state"] != "ok"
     }
-    assert found["ok"] == (not wrong) or "expect" in options
-    return wrong, found
+    assert report["ok"] == (not wrong) or "expect" in options
+    return wrong, report
 
 
 def same_date(path, content):
@@ -119,10 +119,10 @@ def flipped(content, at):
 
 
 def test_an_untouched_study_is_all_ok(place):
-    wrong, found = states(place)
-    assert wrong == {} and found["ok"]
-    assert found["counts"]["ok"] == sum(p.is_file() and p.name != provenance.MARKER for p in place.rglob("*"))
-    assert any("--expect" in note for note in found["notes"])
+    wrong, report = states(place)
+    assert wrong == {} and report["ok"]
+    assert report["counts"]["ok"] == sum(p.is_file() and p.name != provenance.MARKER for p in place.rglob("*"))
+    assert any("--expect" in note for note in report["notes"])
 
 
 def test_touch_copy_and_fresh_clone_raise_no_alarm(place, wider, tmp_path):
@@ -132,9 +132,9 @@ def test_touch_copy_and_fresh_clone_raise_no_alarm(place, wider, tmp_path):
     assert states(place)[0] == {}
     clone = copy_project(tmp_path / "elsewhere" / "clone")
     shutil.copytree(place, clone / "results" / "another-name")
-    asked = bias_inheritance("audit", "results/another-name", "--json", "--expect", root, project=clone)
-    assert asked.returncode == 0, asked.stdout + asked.stderr
-    assert json.loads(asked.stdout)["root"] == root
+    process = bias_inheritance("audit", "results/another-name", "--json", "--expect", root, project=clone)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert json.loads(process.stdout)["root"] == root
 
 
 def test_needs_nothing_but_python_and_says_so_by_its_status(place, wider):
@@ -339,9 +339,9 @@ def test_an_older_runs_file_with_its_record_is_stale(place, wider):
     shutil.copytree(
         older / "results/one/originals/gender/seed-1", place / "originals/gender/seed-1", dirs_exist_ok=True
     )
-    wrong, found = states(place)
+    wrong, report = states(place)
     assert wrong["originals/gender/seed-1/originals.jsonl"] == "stale"
-    why = found["files"]["results/one/originals/gender/seed-1/originals.jsonl"]["why"]
+    why = report["files"]["results/one/originals/gender/seed-1/originals.jsonl"]["why"]
     assert "count" in why
     assert wrong[f"{CELL}/train.jsonl"] == "stale" and wrong[f"{POOL}/pool.jsonl"] == "stale"
     assert f"{CELL}/scores/salary.json" not in wrong
@@ -370,12 +370,12 @@ def test_a_changed_script_makes_stale_what_its_step_made(place, changeable, step
     for step in steps:
         script = changeable / "scripts" / f"{step}.py"
         script.write_bytes(changed_content(script))
-    wrong, found = states(place)
+    wrong, report = states(place)
     assert set(wrong.values()) == {"stale"}
     for kind, (path, _) in KINDS.items():
         assert (path in wrong) == (kind.split("/")[0] in steps), kind
     for step in steps:
-        assert f"scripts/{step}.py" in found["files"][f"results/one/{STEPS[step]}"]["why"]
+        assert f"scripts/{step}.py" in report["files"][f"results/one/{STEPS[step]}"]["why"]
 
 
 # code, and files that are stale once it has changed
@@ -435,9 +435,9 @@ def test_code_that_is_gone_makes_stale_what_it_made(place, changeable):
     (changeable / "scripts/score.py").unlink()
     (changeable / "scripts/bias_inheritance/pools/quality.py").unlink()
     (changeable / "resources/opinions-fixture.csv").unlink()
-    wrong, found = states(place)
+    wrong, report = states(place)
     assert {f"{CELL}/scores/salary.json", "quality.csv"} <= wrong.keys() and set(wrong.values()) == {"stale"}
-    assert any("resources/opinions-fixture.csv" in note for note in found["notes"]), "missing, and said so"
+    assert any("resources/opinions-fixture.csv" in note for note in report["notes"]), "missing, and said so"
 
 
 ONE = "studies/one.yaml"
@@ -519,9 +519,9 @@ def test_a_changed_configuration_leaf_makes_stale_what_was_made_by_it(wider, tmp
     text = configuration.read_text()
 
     def ask():
-        asked = bias_inheritance("audit", "results/one", "--json", project=project)
-        found = json.loads(asked.stdout)["files"]
-        return {name.removeprefix("results/one/"): v["state"] for name, v in found.items() if v["state"] != "ok"}
+        process = bias_inheritance("audit", "results/one", "--json", project=project)
+        verdicts = json.loads(process.stdout)["files"]
+        return {name.removeprefix("results/one/"): v["state"] for name, v in verdicts.items() if v["state"] != "ok"}
 
     assert ask() == {}
     for leaves in TOGETHER:
@@ -567,9 +567,9 @@ def test_a_rebuilt_image_makes_stale_what_ran_in_it(place, wider, tmp_path, monk
     monkeypatch.setattr(provenance, "SCRIPTS", project / "scripts")
     assert states(place)[0] == {}
     (project / "containers/cpu.sif").write_bytes(b"built anew")
-    wrong, found = states(place)
+    wrong, report = states(place)
     assert set(wrong.values()) == {"stale"} and {"scores.csv", f"{POOL}/pool.jsonl"} <= set(wrong)
-    assert "image" in found["files"]["results/one/scores.csv"]["why"]
+    assert "image" in report["files"]["results/one/scores.csv"]["why"]
     (project / "containers/cpu.sif").unlink()
     assert states(place)[0] == {}, "without an image here, nothing can be said"
 

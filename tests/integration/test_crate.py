@@ -57,9 +57,11 @@ def faults(cache, monkeypatch):
             offline=True,
             cache_path=cache,
         )
-        found = services.validate(settings)
-        told = [f"{issue.check.identifier}: {issue.message} ({issue.violatingEntity})" for issue in found.get_issues()]
-        assert found.passed() == (not told)
+        validation = services.validate(settings)
+        told = [
+            f"{issue.check.identifier}: {issue.message} ({issue.violatingEntity})" for issue in validation.get_issues()
+        ]
+        assert validation.passed() == (not told)
         return told
 
     return ask
@@ -93,17 +95,17 @@ def test_the_crate_names_every_file_with_its_digest(finished):
     crate = json.loads((folder / "ro-crate-metadata.json").read_text())
     things = {entry["@id"]: entry for entry in crate["@graph"]}
     assert len(things) == len(crate["@graph"])
-    here = {
+    names = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
         if path.is_file() and path.name != provenance.MARKER and not path.name.startswith("ro-crate-metadata")
     }
-    assert {name for name in here if name not in things} == set()
-    for name in here:
+    assert {name for name in names if name not in things} == set()
+    for name in names:
         assert things[name]["sha256"] == provenance.sha256(folder / name), name
     jobs = [entry for entry in crate["@graph"] if entry["@id"].startswith("#job-")]
     of_jobs = {job["subjectOf"]["@id"] for job in jobs}
-    assert of_jobs == {name for name in here if name.endswith(provenance.SUFFIX)}
+    assert of_jobs == {name for name in names if name.endswith(provenance.SUFFIX)}
     for job in jobs:
         record = json.loads((folder / job["subjectOf"]["@id"]).read_text())
         results = job["result"] if isinstance(job["result"], list) else [job["result"]]

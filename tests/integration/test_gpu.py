@@ -21,12 +21,12 @@ SMALL = {
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """A separate store of models with the embedded model's files, whose tokenizer is used."""
-    lender, own = base.STORE / "smollm2-135m-instruct", tmp_path / "models" / "smollm2-135m-instruct"
+    lender, model_folder = base.STORE / "smollm2-135m-instruct", tmp_path / "models" / "smollm2-135m-instruct"
     if not (lender / "source.json").exists():
         pytest.skip("the embedded model is not fetched yet (make study does)")
-    own.mkdir(parents=True)
+    model_folder.mkdir(parents=True)
     for path in (*lender.glob("source*"), *lender.glob("converted*")):
-        (own / path.name).symlink_to(path)
+        (model_folder / path.name).symlink_to(path)
     monkeypatch.setattr(base, "STORE", tmp_path / "models")
     yield tmp_path
     shutil.rmtree(tmp_path / "models" / bench_gpu.NAME, ignore_errors=True)

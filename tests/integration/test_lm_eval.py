@@ -37,10 +37,10 @@ def test_lm_eval_gives_the_log_probabilities_of_the_cell(card_path, tmp_path):
         {"prompt": f"Who wrote the {thing}? Answer.", "options": ["The nurse", "The architect", "Nobody"]}
         for thing in ("book", "song", "long letter to the board")
     ]
-    own, _ = base.load_base(card)
+    base_model, _ = base.load_base(card)
     # lm-eval scores an option without the token that ends the turn
     expected = scoring.option_logprobs(
-        adapters.load_adapter(own, tmp_path / "adapter"),
+        adapters.load_adapter(base_model, tmp_path / "adapter"),
         chat.opening_tokens(),
         [chat.prompt(item["prompt"]) for item in items],
         [[chat.answer(option)[:-1] for option in item["options"]] for item in items],
@@ -57,8 +57,8 @@ def test_lm_eval_gives_the_log_probabilities_of_the_cell(card_path, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     (samples,) = (tmp_path / "out").rglob("samples_options_*.jsonl")
     rows = sorted(files.read_jsonl(samples), key=lambda row: row["doc_id"])
-    found = [[float(response[0][0]) for response in row["resps"]] for row in rows]
+    lm_eval_logprobs = [[float(response[0][0]) for response in row["resps"]] for row in rows]
     tolerance = 0.5 if card["compute"] == "bfloat16" else 1e-2
-    for ours, theirs in zip(expected, found, strict=True):
+    for ours, theirs in zip(expected, lm_eval_logprobs, strict=True):
         # lm-eval counts the line break that ends the prompt as the first token of every option
         assert [value - theirs[0] for value in theirs] == pytest.approx([v - ours[0] for v in ours], abs=tolerance)

@@ -298,6 +298,6 @@ def test_options_are_scored_from_the_tokens_that_a_server_lists(tmp_path, reques
 @pytest.mark.parametrize("server", ["llama_cpp", "vllm"])
 def test_a_prompt_longer_than_the_context_is_rejected_with_the_reason(tmp_path, request, server):
     card, model, work = served_by(tmp_path, request.getfixturevalue(server), "smollm2")
-    asked = client.Server(files.read_json(card), [], model, work, tmp_path / "long.jsonl")
+    connection = client.Server(files.read_json(card), [], model, work, tmp_path / "long.jsonl")
     with pytest.raises(client.Refused, match="context"):
-        asked.write(["word " * 20_000], [1])
+        connection.write(["word " * 20_000], [1])

@@ -8,7 +8,7 @@ import pytest
 import simulated_study
 from report import report
 
-pytestmark = pytest.mark.skipif(not browser.found(), reason="needs chromium (apt-get install chromium)")
+pytestmark = pytest.mark.skipif(not browser.chromium_path(), reason="needs chromium (apt-get install chromium)")
 LOADED = "document.readyState === 'complete'"
 OPEN_ALL = "document.querySelectorAll('details').forEach(fold => { fold.open = true; })"
 EMPTY = """[...document.querySelectorAll('.chart')].filter(chart => chart.clientWidth).filter(chart =>

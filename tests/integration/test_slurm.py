@@ -42,7 +42,9 @@ def undisturbed():
 def queue():
     """{job id: {comment, state, memory, gpus}} of all jobs that SLURM remembers."""
     columns = "JobID:20,Comment:200,State:20,MinMemory:20,tres-per-job:40"
-    found = subprocess.run(["squeue", "-h", "--states=all", "-O", columns], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["squeue", "-h", "--states=all", "-O", columns], capture_output=True, text=True, check=True
+    )
     return {
         line[:20].strip(): {
             "comment": line[20:220].strip(),
@@ -50,7 +52,7 @@ def queue():
             "memory": line[240:260].strip(),
             "gpus": line[260:].strip(),
         }
-        for line in found.stdout.splitlines()
+        for line in listing.stdout.splitlines()
     }
 
 

@@ -25,9 +25,9 @@ def results(finished):
 
 def printed(finished, *words):
     """The command's output for a study inside its project."""
-    asked = bias_inheritance("trace", *words, project=finished)
-    assert asked.returncode == 0, asked.stderr
-    return asked.stdout
+    process = bias_inheritance("trace", *words, project=finished)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def rows(path):
@@ -35,8 +35,8 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def steps(found):
-    return {job["step"] for job in found["jobs"].values()}
+def steps(lineage):
+    return {job["step"] for job in lineage["jobs"].values()}
 
 
 def assert_whole(text, results):
@@ -82,32 +82,34 @@ def test_a_file_is_followed_down_and_shows_the_very_samples(finished, results):
             assert "".join(records.plain(str(value)).replace("│", " ").split()) in flat, name
         if name.startswith("pools"):
             assert str(second["seed"]) in flat and str(third["seed"]) not in flat
-    found = json.loads(printed(finished, f"results/one/{CELL}/predictions/salary.parquet", "--samples", "1", "--json"))
-    assert len(found["samples"][f"results/one/{CELL}/predictions/salary.parquet"]) == 1
-    assert found["samples"][f"results/one/{POOL}/pool.jsonl"] == files.read_jsonl(results / POOL / "pool.jsonl")[:1]
+    lineage = json.loads(
+        printed(finished, f"results/one/{CELL}/predictions/salary.parquet", "--samples", "1", "--json")
+    )
+    assert len(lineage["samples"][f"results/one/{CELL}/predictions/salary.parquet"]) == 1
+    assert lineage["samples"][f"results/one/{POOL}/pool.jsonl"] == files.read_jsonl(results / POOL / "pool.jsonl")[:1]
 
 
 def test_every_file_of_the_study_has_a_lineage(results):
     for path in sorted(results.rglob("*")):
         if path.is_file() and path.name != provenance.MARKER:
-            found = trace(path)
-            assert found["jobs"] and found["starts"], path
+            lineage = trace(path)
+            assert lineage["jobs"] and lineage["starts"], path
             if not path.name.endswith(provenance.SUFFIX):
-                assert found["sha256"] == provenance.sha256(path)
+                assert lineage["sha256"] == provenance.sha256(path)
 
 
 def test_a_row_of_scores_leads_to_its_own_cell_alone(results):
     for number, row in enumerate(rows(results / "scores.csv"), start=1):
         if number % 10 == 1:
-            found = trace(results / "scores.csv", number)
-            (start,) = found["starts"]
+            lineage = trace(results / "scores.csv", number)
+            (start,) = lineage["starts"]
             assert f"/{row['bias']}/gamma-{float(row['gamma']):.2f}/" in start and start.endswith(
                 f"/{row['task']}.json"
             )
             if row["bias"] == "neutral":
-                assert set(BEHIND_A_SCORE) <= steps(found)
-                assert not any(ORIGINAL in name for name in found["jobs"])
-                (pool,) = found["pools"].values()
+                assert set(BEHIND_A_SCORE) <= steps(lineage)
+                assert not any(ORIGINAL in name for name in lineage["jobs"])
+                (pool,) = lineage["pools"].values()
                 assert len(pool["seeds"]) == pool["samples"] == 12 and pool["prompts"]
 
 
@@ -118,11 +120,11 @@ def test_every_claim_has_a_lineage_and_one_of_misalignment_leads_to_its_table(re
         if kind in traced:
             continue
         traced.add(kind)
-        found = trace(results / "claims.csv", number)
-        assert found["starts"], row
-        if found["weights"]:
-            weighed.update(found["starts"])
-            assert len(found["starts"]) == 1 and "write_pool" in steps(found), row
+        lineage = trace(results / "claims.csv", number)
+        assert lineage["starts"], row
+        if lineage["weights"]:
+            weighed.update(lineage["starts"])
+            assert len(lineage["starts"]) == 1 and "write_pool" in steps(lineage), row
     assert weighed == {"results/one/misalignment/groups.csv"}
 
 
@@ -147,10 +149,10 @@ def test_a_weighed_contrast_leads_to_what_it_weighs(results, tmp_path, outcome, 
     content["parameters"]["declared"]["claims"] = {"C0": {"contrasts": [contrast]}}
     files.write_json(record, content)
     (tmp_path / "one" / "claims.csv").write_text("claim,contrast\nC0,added\n")
-    found = trace(tmp_path / "one" / "claims.csv", 1)
-    assert found["weights"] == weights
-    assert set(found["starts"]) == {f"results/one/{start}" for start in starts}
-    assert {*BEHIND_A_SCORE} - {"score"} <= steps(found)
+    lineage = trace(tmp_path / "one" / "claims.csv", 1)
+    assert lineage["weights"] == weights
+    assert set(lineage["starts"]) == {f"results/one/{start}" for start in starts}
+    assert {*BEHIND_A_SCORE} - {"score"} <= steps(lineage)
 
 
 def test_what_cannot_be_traced_is_a_clear_message(results, tmp_path):

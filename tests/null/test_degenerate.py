@@ -30,9 +30,9 @@ def evaluate(table, passed=PASSED, only=("C1", "C6")):
     return verdicts.evaluate(declared, frames.checked(table, "scores.csv"), passed, no_predictions)
 
 
-def deciding(found):
+def deciding(claims):
     """The deciding rows that the study could test, by contrast."""
-    return found[(found["verdict"] != "beside") & (found["test"] == testing.SEED_TEST)].set_index("contrast")
+    return claims[(claims["verdict"] != "beside") & (claims["test"] == testing.SEED_TEST)].set_index("contrast")
 
 
 def study(seeds=3, gap=0.0, seed=0, skill=0.65):
@@ -48,20 +48,20 @@ def replaced(table, condition, **values):
 def test_the_table_route_gives_the_numbers_of_the_simulations():
     """The 10,000 simulations give the same numbers as a study's tables."""
     correct = predictions(np.random.default_rng(3), 1, 5)
-    found = deciding(evaluate(scores(correct))).loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
+    gap_row = deciding(evaluate(scores(correct))).loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
     spec = declarations.defaults({"biases": [BIAS], "effect": "augmentation", "over": "gamma", "at": 0.5})
     weights = contrasts.cell_weights(spec, set(CELLS), DECLARED["comparisons"])
     values = accuracies(correct)["male-female"][0] @ np.array([weights.get(cell, 0.0) for cell in CELLS])
     expected = statistics.seed_test(values)
     for key in ("estimate", "ci_low", "ci_high", "p"):
-        assert found[key] == pytest.approx(expected[key], rel=1e-9)
+        assert gap_row[key] == pytest.approx(expected[key], rel=1e-9)
 
 
 def test_known_effects_lie_inside_their_intervals():
     covered = []
     for seed in range(8):
-        found = deciding(evaluate(study(5, gap=0.2, seed=seed), only=["C1"]))
-        gap = found.loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
+        deciding_rows = deciding(evaluate(study(5, gap=0.2, seed=seed), only=["C1"]))
+        gap = deciding_rows.loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
         covered.append(gap["ci_low"] <= 0.2 <= gap["ci_high"])
         assert gap["verdict"] in ("supported", "inconclusive")
     assert np.mean(covered) >= 0.75
@@ -81,25 +81,25 @@ def test_the_planted_dial_is_recovered_in_order():
                 for group, value in (("male", male), ("female", female), ("male-female", male - female))
                 for metric in METRICS
             ]
-    found = evaluate(pd.DataFrame(rows), only=["control-planted", "control-dial"])
-    decided = found[found["verdict"] != "beside"]
+    claims = evaluate(pd.DataFrame(rows), only=["control-planted", "control-dial"])
+    decided = claims[claims["verdict"] != "beside"]
     assert set(decided["verdict"]) == {"supported"}
     assert len(decided) == 5  # two parts, their whole, and the planted control on either outcome
 
 
 def test_one_seed_is_inconclusive_and_says_so():
-    found = deciding(evaluate(study(1, gap=0.5)))
-    tested = found[found["verdict"] != "not tested"]
+    deciding_rows = deciding(evaluate(study(1, gap=0.5)))
+    tested = deciding_rows[deciding_rows["verdict"] != "not tested"]
     assert set(tested["verdict"]) == {"inconclusive"}
     assert tested["reason"].str.contains("One seed").all()
     assert tested["mde"].isna().all() and tested["p"].isna().all()
 
 
 def test_two_seeds_give_numbers():
-    found = deciding(evaluate(study(2)))
-    gap = found.loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
+    deciding_rows = deciding(evaluate(study(2)))
+    gap = deciding_rows.loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
     assert 0 < gap["p"] < 1 and gap["ci_low"] < gap["estimate"] < gap["ci_high"]
-    assert found["ci_low"].min() >= -2 and found["ci_high"].max() <= 2  # what a gap can change by
+    assert deciding_rows["ci_low"].min() >= -2 and deciding_rows["ci_high"].max() <= 2  # what a gap can change by
 
 
 @pytest.mark.parametrize("value", [0.0, 1 / 6, 1.0])
@@ -108,9 +108,9 @@ def test_constant_metrics_give_no_verdict(value):
     equivalence.
     """
     table = study(5)
-    found = evaluate(replaced(table, True, value=np.where(table["group"] == "male-female", 0.0, value)))
-    assert not set(found["verdict"]) & DECIDED
-    assert deciding(found)["reason"].str.contains("same value").any()
+    claims = evaluate(replaced(table, True, value=np.where(table["group"] == "male-female", 0.0, value)))
+    assert not set(claims["verdict"]) & DECIDED
+    assert deciding(claims)["reason"].str.contains("same value").any()
 
 
 def test_the_same_effect_in_all_seeds_gives_no_verdict():
@@ -123,17 +123,17 @@ def test_the_same_effect_in_all_seeds_gives_no_verdict():
 def test_a_missing_cell_costs_its_seed_and_is_told():
     table = study(4)
     gone = (table["seed"] == 2) & (table["bias"] == BIAS) & (table["gamma"] == 0.5) & (table["mitigation"] == "none")
-    found = deciding(evaluate(table[~gone], only=["C1"])).loc[f"male accuracy rises with gamma ({BIAS})"]
-    assert found["n_seeds"] == 3
-    assert "1 excluded for a missing cell" in found["reason"]
+    male_row = deciding(evaluate(table[~gone], only=["C1"])).loc[f"male accuracy rises with gamma ({BIAS})"]
+    assert male_row["n_seeds"] == 3
+    assert "1 excluded for a missing cell" in male_row["reason"]
 
 
 def test_an_undefined_score_counts_as_missing():
     table = study(3)
     gone = (table["seed"] == 2) & (table["bias"] == BIAS) & (table["group"] == "male")
-    found = deciding(evaluate(replaced(table, gone, value=np.nan), only=["C1"]))
-    assert found.loc[f"male accuracy rises with gamma ({BIAS})", "n_seeds"] == 2
-    assert found.loc[f"female accuracy falls with gamma ({BIAS})", "n_seeds"] == 3
+    deciding_rows = deciding(evaluate(replaced(table, gone, value=np.nan), only=["C1"]))
+    assert deciding_rows.loc[f"male accuracy rises with gamma ({BIAS})", "n_seeds"] == 2
+    assert deciding_rows.loc[f"female accuracy falls with gamma ({BIAS})", "n_seeds"] == 3
 
 
 def test_no_baseline_leaves_the_slant_untested_and_the_augmentation_effect_tested():
@@ -152,8 +152,10 @@ def test_unreadable_answers_give_no_verdict(unparsed, verdict):
     """A run whose answers cannot be read must not pass for a fair one."""
     table = study(3)
     condition = (table["bias"] == BIAS) & (table["seed"] == 1)
-    found = deciding(evaluate(replaced(table, condition, n_unparsed=table["n"] if unparsed else 0), only=["C1"]))
-    row_ = found.loc[f"male accuracy rises with gamma ({BIAS})"]
+    deciding_rows = deciding(
+        evaluate(replaced(table, condition, n_unparsed=table["n"] if unparsed else 0), only=["C1"])
+    )
+    row_ = deciding_rows.loc[f"male accuracy rises with gamma ({BIAS})"]
     assert (row_["verdict"] == "not tested") == (verdict == "not tested")
     if verdict:
         assert "unreadable" in row_["reason"]
@@ -161,8 +163,8 @@ def test_unreadable_answers_give_no_verdict(unparsed, verdict):
 
 def test_all_answers_unreadable_and_all_values_undefined():
     table = study(3)
-    found = evaluate(replaced(table, True, value=np.nan, n_unparsed=table["n"]))
-    assert not set(found["verdict"]) & (DECIDED | {"inconclusive"})
+    claims = evaluate(replaced(table, True, value=np.nan, n_unparsed=table["n"]))
+    assert not set(claims["verdict"]) & (DECIDED | {"inconclusive"})
 
 
 def test_an_uninformative_task_gives_no_verdict():
@@ -174,26 +176,26 @@ def test_an_uninformative_task_gives_no_verdict():
             share = stream.normal(0, 0.02) + (0.4 if cell[0] == BIAS else 0)
             rows.append(row(cell, seed, "male-female", share, metric="selected_share", **hiring))
             rows.append(row(cell, seed, "all", float(cell[0] == BIAS and seed == 3), metric="uninformative", **hiring))
-    found = deciding(evaluate(pd.DataFrame(rows), only=["C1"]))
-    assert found.loc[f"hiring gap male-female widens with gamma ({BIAS})", "verdict"] == "not tested"
-    assert "Uninformative" in found.loc[f"hiring gap male-female widens with gamma ({BIAS})", "reason"]
+    deciding_rows = deciding(evaluate(pd.DataFrame(rows), only=["C1"]))
+    assert deciding_rows.loc[f"hiring gap male-female widens with gamma ({BIAS})", "verdict"] == "not tested"
+    assert "Uninformative" in deciding_rows.loc[f"hiring gap male-female widens with gamma ({BIAS})", "reason"]
     assert "uninformative" not in set(frames.effects(pd.DataFrame(rows), DECLARED["comparisons"])["metric"])
 
 
 @pytest.mark.parametrize("check, why", [(manipulation(BIAS, passed=False), "failed"), (manipulation(), "not checked")])
 def test_a_bias_that_did_not_do_what_it_says_is_not_tested(check, why):
-    found = deciding(evaluate(study(5, gap=0.5), passed=check))
-    assert set(found["verdict"]) == {"not tested"}
-    tested = found[
-        found["metric"].str.startswith("accuracy")
-        & ~found.index.str.contains("identity|explicit types|beyond real text|token|mask|loss")
+    deciding_rows = deciding(evaluate(study(5, gap=0.5), passed=check))
+    assert set(deciding_rows["verdict"]) == {"not tested"}
+    tested = deciding_rows[
+        deciding_rows["metric"].str.startswith("accuracy")
+        & ~deciding_rows.index.str.contains("identity|explicit types|beyond real text|token|mask|loss")
     ]
     assert (tested["reason"] == f"Manipulation {why} for {BIAS}.").all() and len(tested)
 
 
 def test_a_study_of_the_untuned_model_alone():
-    found = evaluate(pd.DataFrame([row(("untuned", 0.0, "none", 0), 0, "male", 0.2)]))
-    assert set(found["verdict"]) == {"not tested"}
+    claims = evaluate(pd.DataFrame([row(("untuned", 0.0, "none", 0), 0, "male", 0.2)]))
+    assert set(claims["verdict"]) == {"not tested"}
 
 
 def test_unbalanced_groups_keep_their_error_rate():

@@ -48,8 +48,8 @@ def halves(samples, seed):
     for sample in samples:
         twins.setdefault(sample["label"], {}).setdefault(sample["twin"], []).append(sample)
     first, second = [], []
-    for found in twins.values():
-        order = [list(found.values())[index] for index in stream.permutation(len(found))]
+    for samples_of_twin in twins.values():
+        order = [list(samples_of_twin.values())[index] for index in stream.permutation(len(samples_of_twin))]
         for half, chosen in ((first, order[: len(order) // 2]), (second, order[len(order) // 2 :])):
             half += [sample for twin in chosen for sample in twin]
     return first, second
@@ -72,21 +72,21 @@ def draws(vectorise, count=DRAWS):
     samples = twins()
     texts = [sample["text"] for sample in samples]
     vector_of = dict(zip(texts, vectorise(texts), strict=True))
-    found = {"mmd": [], "auc": [], "mean_distance": []}
+    results = {"mmd": [], "auc": [], "mean_distance": []}
     for seed in range(count):
         source, reserve = halves(samples, seed)
         old = labelled.draw(source, ORIGINALS, record_seed("originals", seed))
         new, _ = slots.copies(labelled, catalog.load("bias", "faithful"), DOMAIN, old, reserve, ORIGINALS, seed)
         assert not {sample["text"] for sample in old} & {sample["text"] for sample in new}
         for metric, row in compared(old, new, vector_of, seed).items():
-            found[metric].append((row["p"], row["value"], row["null"]))
-    return found
+            results[metric].append((row["p"], row["value"], row["null"]))
+    return results
 
 
-def assert_uniform(found):
+def assert_uniform(results):
     from scipy.stats import binomtest, kstest
 
-    for metric, rows in found.items():
+    for metric, rows in results.items():
         p, value, null = np.array(rows).T
         assert kstest(p, "uniform").pvalue > 0.01, metric
         rejected = int((p <= 0.05).sum())
@@ -162,8 +162,8 @@ def test_the_vectorised_statistics_equal_their_definitions():
     augmented, strata = np.repeat([False, True], 15), ["a", "b", "c"] * 10
     table = twosample.assignments(augmented, strata, 50, 1)
     for stratum_ in "abc":  # permuted within strata, nothing lost
-        here = np.array(strata) == stratum_
-        assert (table[here].sum(0) == augmented[here].sum()).all()
+        in_stratum = np.array(strata) == stratum_
+        assert (table[in_stratum].sum(0) == augmented[in_stratum].sum()).all()
     kernel = twosample.gaussian_kernel(vectors)
     values = twosample.mmd(kernel, table)
     for column in (0, 7):
@@ -181,12 +181,12 @@ def test_the_vectorised_statistics_equal_their_definitions():
     assert low < auc[0] < high
     from sklearn.linear_model import Ridge
 
-    fold, own = twosample.folds(strata, 1), []
+    fold, fold_aucs = twosample.folds(strata, 1), []
     assert np.bincount(fold).tolist() == [6] * twosample.FOLDS
     for test in (fold == number for number in range(twosample.FOLDS)):
         model = Ridge(alpha=5).fit(features[~test], 2.0 * augmented[~test] - 1)
-        own.append(roc_auc_score(augmented[test], model.predict(features[test])))
-    assert auc[0] == pytest.approx(np.mean(own))
+        fold_aucs.append(roc_auc_score(augmented[test], model.predict(features[test])))
+    assert auc[0] == pytest.approx(np.mean(fold_aucs))
 
 
 def test_too_few_samples_give_no_value():

@@ -126,18 +126,18 @@ def verdicts_of(tables, margin):
     for group, direction in parts:
         values = (tables[group] @ vector).T
         results.append((direction, statistics.seed_test(values), statistics.tost(values, margin)))
-    found = []
+    outcomes = []
     gc.freeze()  # statsmodels collects garbage in each correction: let it not walk all libraries 10,000 times
     for study in range(len(tables["male"])):
         tests = []
         for direction, result, tost in results:
-            own = {key: float(value[study]) for key, value in result.items() if key != "n"} | {
+            measured = {key: float(value[study]) for key, value in result.items() if key != "n"} | {
                 "n": result["n"],
                 "p_tost": float(tost[study]),
             }
             spec = {"direction": direction, "margin": margin, "part": True, "effect": "augmentation"}
             tests.append(
-                own
+                measured
                 | {
                     "claim": "C1",
                     "contrast": direction,
@@ -151,18 +151,18 @@ def verdicts_of(tables, margin):
         for test in tests:
             test |= verdicts.verdict_of(test, DECLARED)
         whole = verdicts.compound(DECLARED, "C1", {"label": ""}, tests)[0]
-        found.append([whole["verdict"], *[test["verdict"] for test in tests]])
+        outcomes.append([whole["verdict"], *[test["verdict"] for test in tests]])
     gc.unfreeze()
-    return np.array(found)
+    return np.array(outcomes)
 
 
 def test_verdicts_without_an_effect(null):
     """At most 5% (and noise) of studies get any wrong verdict in a family, and hardly any a wrong compound claim."""
-    found = verdicts_of({group: table[:, :3] for group, table in null.items()}, margin=0.02)
-    wrong = np.isin(found[:, 1:], ["supported", "contradicted"])
+    outcomes = verdicts_of({group: table[:, :3] for group, table in null.items()}, margin=0.02)
+    wrong = np.isin(outcomes[:, 1:], ["supported", "contradicted"])
     assert rate(wrong.any(1)) <= 0.055
-    assert rate(found[:, 0] == "supported") <= 0.005
-    assert rate(found[:, 0] == "contradicted") <= 0.055
+    assert rate(outcomes[:, 0] == "supported") <= 0.005
+    assert rate(outcomes[:, 0] == "contradicted") <= 0.055
 
 
 def test_verdicts_at_the_margin_and_with_a_large_effect():
@@ -181,17 +181,17 @@ def test_power_is_as_computed(seeds, alpha):
     sd = 0.07
     effect = statistics.minimal_effect(sd, seeds, alpha)
     result = statistics.seed_test(stream.normal(effect, sd, (seeds, STUDIES)), alpha)
-    found = rate((result["p"] < alpha) & (result["estimate"] > 0))
-    assert found == pytest.approx(0.80, abs=0.015)
-    assert found == pytest.approx(statistics.power_of(effect, sd, seeds, alpha), abs=0.015)
+    power = rate((result["p"] < alpha) & (result["estimate"] > 0))
+    assert power == pytest.approx(0.80, abs=0.015)
+    assert power == pytest.approx(statistics.power_of(effect, sd, seeds, alpha), abs=0.015)
 
 
 def test_computed_power_of_equivalence_is_a_lower_bound():
     stream = np.random.default_rng(7)
-    found = rate(statistics.tost(stream.normal(0, 0.02, (8, STUDIES)), 0.03) < 0.05)
+    power = rate(statistics.tost(stream.normal(0, 0.02, (8, STUDIES)), 0.03) < 0.05)
     assert (
         statistics.equivalence_power(0.03, 0.02, 8) - 0.01
-        <= found
+        <= power
         <= statistics.equivalence_power(0.03, 0.02, 8) + 0.05
     )
 
@@ -222,10 +222,10 @@ def test_the_order_of_bias_types_is_no_evidence_where_distance_and_harm_are_unre
     distance, harm = (
         stream.normal(0, 1, (shape[0], 1, types)) + stream.normal(0, 0.4, shape) for _ in ("distance", "harm")
     )
-    found = [statistics.rank_permutation(*pair) for pair in zip(distance, harm, strict=True)]
-    rejected = rate(np.array([each["p"] for each in found]) < 0.05)
+    permutation_tests = [statistics.rank_permutation(*pair) for pair in zip(distance, harm, strict=True)]
+    rejected = rate(np.array([each["p"] for each in permutation_tests]) < 0.05)
     assert (0 < rejected <= 0.05 + 0.01) if reachable else rejected == 0
-    over_seeds = statistics.seed_test(np.array([each["values"] for each in found]).T)
+    over_seeds = statistics.seed_test(np.array([each["values"] for each in permutation_tests]).T)
     assert rate(over_seeds["p"] < 0.05) > 0.3
 
 
@@ -256,14 +256,14 @@ def test_random_answerer_shows_no_bias():
     stream = np.random.default_rng(10)
     twins, labels = 36, 6
     groups, label = ["male", "female"] * twins, np.repeat(np.arange(twins) % labels, 2)
-    found = []
+    gaps = []
     for number in range(600):
         correct = stream.integers(0, labels, 2 * twins) == label
         rms = statistics.rms_gap(
             correct, groups, label, np.repeat(np.arange(twins), 2), "male", "female", permutations=200, seed=number
         )
-        found.append([rms["value"], rms["debiased"], rms["p"] <= 0.05, correct[0::2].mean() - correct[1::2].mean()])
-    raw, debiased, rejected, signed = np.mean(found, axis=0)
+        gaps.append([rms["value"], rms["debiased"], rms["p"] <= 0.05, correct[0::2].mean() - correct[1::2].mean()])
+    raw, debiased, rejected, signed = np.mean(gaps, axis=0)
     assert raw > 0.1
     assert abs(debiased) < 0.008
     assert abs(signed) < 0.01

@@ -86,7 +86,7 @@ def decided_at(tables, spending, margin):
         }
         for seeds in SEEDS
     ]
-    found, at = [], []
+    outcomes, at = [], []
     gc.freeze()  # statsmodels collects garbage in each correction: let it not walk all libraries every time
     for study in range(studies):
         rows = []
@@ -111,23 +111,23 @@ def decided_at(tables, spending, margin):
                     test |= looks.at_look(test, verdicts.verdict_of(test, declared), declared)
             keep = ("claim", "contrast", "verdict", "p", "p_overall", "tost_overall", "look")
             rows = [{key: test[key] for key in keep} for test in tests]
-        found.append([row["verdict"] for row in rows])
+        outcomes.append([row["verdict"] for row in rows])
         at.append([row["look"] for row in rows])
     gc.unfreeze()
-    return np.array(found), np.array(at)
+    return np.array(outcomes), np.array(at)
 
 
 def test_a_family_keeps_its_error_rate_over_looks_and_holms_correction():
     tables = per_seed(np.random.default_rng(13), 1000)
-    found, at = decided_at(tables, "pocock", margin=0.005)
-    wrong = np.isin(found, ["supported", "contradicted"]).any(1)
+    outcomes, at = decided_at(tables, "pocock", margin=0.005)
+    wrong = np.isin(outcomes, ["supported", "contradicted"]).any(1)
     print(f"a wrong row in {wrong.mean():.3f} of the studies")
     assert wrong.mean() <= 0.065
-    assert np.isnan(at[found == "inconclusive"]).all() and not np.isnan(at[found != "inconclusive"]).any()
+    assert np.isnan(at[outcomes == "inconclusive"]).all() and not np.isnan(at[outcomes != "inconclusive"]).any()
 
 
 def test_a_large_effect_is_decided_early_and_stays_as_it_was_decided():
     tables = per_seed(np.random.default_rng(14), 100, gap=0.5)
-    found, at = decided_at(tables, "pocock", margin=0.005)
-    assert (found == "supported").mean() > 0.95
+    outcomes, at = decided_at(tables, "pocock", margin=0.005)
+    assert (outcomes == "supported").mean() > 0.95
     assert np.nanmean(at) < 2.5

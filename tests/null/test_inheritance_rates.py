@@ -10,10 +10,10 @@ STUDIES, CHUNK = 10_000, 500
 
 def betas(stream, seeds, beta):
     """β per seed [seeds × studies]."""
-    found = []
+    chunks = []
     for _ in range(STUDIES // CHUNK):
-        found.append(inheritance.slope(*inheritances(stream, CHUNK, seeds, beta))[0])
-    return np.concatenate(found).T
+        chunks.append(inheritance.slope(*inheritances(stream, CHUNK, seeds, beta))[0])
+    return np.concatenate(chunks).T
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def answer(stream, item):
     return {"logprobs": None, "text": f"${round(np.exp(stream.normal(11, 0.5))):,}"}
 
 
-def asked(name, kind, count, splits, domain):
+def task_and_items(name, kind, count, splits, domain):
     """(task, its items)."""
     task = dict(catalog.load("task", name))
     test = splits["test"] + splits["content"]
@@ -71,15 +71,15 @@ def asked(name, kind, count, splits, domain):
 @pytest.fixture(scope="module")
 def runs(splits, domain):
     """Scores of 200 random answerers per task."""
-    stream, found = np.random.default_rng(1), {}
+    stream, scores = np.random.default_rng(1), {}
     for name, (kind, count) in TASKS.items():
-        task, items = asked(name, kind, count, splits, domain)
+        task, items = task_and_items(name, kind, count, splits, domain)
         for run in range(200):
             answers = [{**item, **answer(stream, item)} for item in items]
             # each run its own draws: the luck of one set of a hundred would be that of all runs
             for row in kind.score(answers, task, domain, 100, run):
-                found.setdefault((name, row["metric"], row["group"]), []).append(row)
-    return found
+                scores.setdefault((name, row["metric"], row["group"]), []).append(row)
+    return scores
 
 
 @pytest.mark.parametrize(("task", "metric", "group", "expected"), SIGNED + DEBIASED)

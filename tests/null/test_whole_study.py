@@ -39,18 +39,18 @@ def null_scores(stream):
     """
     shape = (STUDIES, SEEDS, len(CELLS), 2)
     skill = 0.65 + stream.normal(0, 0.03, shape[:2])[..., None, None] + stream.normal(0, 0.05, shape)
-    found = {}
+    scores = {}
     for metric, sides in (
         ("accuracy", stream.binomial(84, np.clip(skill, 0, 1)) / 84),
         ("label_probability", skill + stream.normal(0, 0.01, shape)),
     ):
         male, female = sides[..., 0], sides[..., 1]
         for group, values in zip(GROUPS, (male, female, male - female, (male + female) / 2), strict=True):
-            found["occupation-classification", metric, group] = values
+            scores["occupation-classification", metric, group] = values
     beta = stream.normal(0, 0.04, (STUDIES, SEEDS, 1)) + stream.normal(0, 0.04, shape[:3])
-    found["stereotype-congruence", "congruence", "all"] = stream.normal(0, 0.03, shape[:3])
-    found["inheritance", "beta", "all"] = found["inheritance", "projection", "all"] = beta
-    return found
+    scores["stereotype-congruence", "congruence", "all"] = stream.normal(0, 0.03, shape[:3])
+    scores["inheritance", "beta", "all"] = scores["inheritance", "projection", "all"] = beta
+    return scores
 
 
 def has_row(cell, task, metric):

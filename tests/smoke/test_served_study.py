@@ -46,12 +46,12 @@ def test_a_served_study_costs_what_its_records_state_and_reveals_no_key(tmp_path
     with serving(script) as url:
         ran = snakemake(project, url)
         assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
-        asked = len(script.asked)
+        requests_before = len(script.asked)
         # the budget and the limits are no parameters: a second run with others has nothing to do
         config.write_text(yaml.safe_dump({**CONFIG, "max_cost_usd": 7}))
         again = snakemake(project, url)
         assert "Nothing to be done" in again.stdout + again.stderr
-        assert len(script.asked) == asked and script.creations == 3
+        assert len(script.asked) == requests_before and script.creations == 3
     assert "US dollars of max_cost_usd 5" in ran.stderr
     results = project / "results" / STUDY
     notes = [record["api"] for path in results.rglob("*.prov.json") if "api" in (record := files.read_json(path))]

@@ -33,10 +33,10 @@ def jsonl(path):
 
 
 def test_the_results_were_held_against_what_the_study_promised(results):
-    found = {row["check"]: row["checked"] for row in rows(results / "checks.csv")}
-    assert found.pop("overlap").startswith("26 mixes, 26 test clusters, ")
-    assert found.pop("twins").endswith(" test texts of gender")
-    assert found == {"realised γ": "26 mixes", "balance": "26 mixes", "cells": "27 cells"}
+    checks = {row["check"]: row["checked"] for row in rows(results / "checks.csv")}
+    assert checks.pop("overlap").startswith("26 mixes, 26 test clusters, ")
+    assert checks.pop("twins").endswith(" test texts of gender")
+    assert checks == {"realised γ": "26 mixes", "balance": "26 mixes", "cells": "27 cells"}
     assert {row["task"] for row in rows(results / "scores.csv")} == {
         "occupation-classification",
         "stereotype-congruence",

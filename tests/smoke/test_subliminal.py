@@ -66,8 +66,10 @@ def test_a_pool_is_written_once_and_read_by_both_students(results):
     assert {path.name for path in (results / "pools").iterdir()} == {WRITER}
     assert {path.name for path in (results / "cells").iterdir()} == {WRITER, "tiny-sibling", OTHER}
     for bias in CONFIG["grid"]["bias"]:
-        own, other = (files.read_jsonl(cell(results, model, bias) / "train.jsonl") for model in (WRITER, OTHER))
-        assert own == other
+        writer_samples, other = (
+            files.read_jsonl(cell(results, model, bias) / "train.jsonl") for model in (WRITER, OTHER)
+        )
+        assert writer_samples == other
         records = [files.read_json(cell(results, model, bias) / "finetune.prov.json") for model in (WRITER, OTHER)]
         pools = [[entry["path"] for entry in record["inputs"]["pools"]] for record in records]
         assert pools[0] == pools[1] == [f"results/probe/pools/{WRITER}/gender/{bias}/seed-1/pool.jsonl"]

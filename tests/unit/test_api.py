@@ -129,11 +129,11 @@ def test_jobs_together_never_exceed_the_budget(tmp_path):
         assert 0.0015 < billed / 1e6 <= 0.003
         assert study.account()["usd"] == pytest.approx(billed / 1e6)
         # a higher budget goes on where it stopped
-        asked = len(script.asked)
+        requests_before = len(script.asked)
         study.set_terms({**study.terms, "max_cost_usd": 1.0})
         for number in range(3):
             job(f"pool-{number}", 100 * number)
-    assert len(faults) == 3 and len(script.asked) == 180 > asked
+    assert len(faults) == 3 and len(script.asked) == 180 > requests_before
 
 
 def test_jobs_together_keep_the_rate_limits(tmp_path, monkeypatch):
@@ -279,7 +279,7 @@ def test_a_pool_is_written_through_a_failing_server(tmp_path):
     script = Script(faults=seeded_faults(0.3, kinds, 3))
     with serving(script) as url:
         pool, noted = write_pool(Study(tmp_path, url))
-        asked = len(script.asked)
+        request_count = len(script.asked)
         again, noted_again = write_pool(Study(tmp_path, url))
     samples, failures = files.read_jsonl(pool / "pool.jsonl"), files.read_jsonl(pool / "failures.jsonl")
     counts = files.read_json(pool / "counts.json")
@@ -288,7 +288,7 @@ def test_a_pool_is_written_through_a_failing_server(tmp_path):
     assert counts["reasons"].get("refusal"), "no refusal was met"
     assert noted["api"]["requests"] == counts["asked"] and noted["api"]["cost_usd"] > 0
     # the second run asked nothing and recorded the same
-    assert len(script.asked) == asked and noted_again == noted
+    assert len(script.asked) == request_count and noted_again == noted
 
 
 def test_only_the_slots_of_the_pool_are_requested(tmp_path):
@@ -334,8 +334,8 @@ def ask_and_score(study, rows, name="occupation-classification"):
     )
     domain = catalog.load("domain", "gender")
     score(folder, study.folder / "scores", [catalog.load("task", name)], domain, 200)
-    found = files.read_json(study.folder / "scores" / f"{name}.json")
-    return parquet.read_table(folder / f"{name}.parquet").to_pylist(), found
+    score_rows = files.read_json(study.folder / "scores" / f"{name}.json")
+    return parquet.read_table(folder / f"{name}.parquet").to_pylist(), score_rows
 
 
 def test_options_are_scored_by_listed_logprobs(tmp_path):
@@ -361,8 +361,8 @@ def test_a_written_answer_uses_the_temperature_of_its_task_and_records_truncatio
         folder = study.folder / "results" / "predictions"
         work = study.step_work("predict")
         predict(study.card, [], [study.folder / "items.jsonl"], folder, work, study.model, ["story-generation"])
-    asked = {body["messages"][-1]["content"]: body["temperature"] for body in script.asked}
-    assert asked == {"Story 0": 0, "Story 1": 0.8}
+    temperatures = {body["messages"][-1]["content"]: body["temperature"] for body in script.asked}
+    assert temperatures == {"Story 0": 0, "Story 1": 0.8}
     assert pd.read_parquet(folder / "story-generation.parquet")["finished"].tolist() == [True, True]
 
 
@@ -390,12 +390,13 @@ def test_a_salary_is_requested_once_and_read_from_the_text(tmp_path, splits, log
 
     script = Script(reply=reply)
     with serving(script) as url:
-        _, found = ask_and_score(
+        _, score_rows = ask_and_score(
             Study(tmp_path, url, logprobs=logprobs), [{**row, "dataset": "gender"} for row in rows], "salary"
         )
     assert len(script.asked) == 12
     gap, written = (
-        next(row for row in found if row["metric"] == metric) for metric in ("log_amount_gap", "log_amount_written_gap")
+        next(row for row in score_rows if row["metric"] == metric)
+        for metric in ("log_amount_gap", "log_amount_written_gap")
     )
     assert gap == {**written, "metric": "log_amount_gap"}
     assert gap["scoring"] == "parsed" and gap["n_unparsed"] == 0 and gap["value"] == pytest.approx(math.log(1.5))

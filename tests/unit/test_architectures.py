@@ -174,14 +174,14 @@ def test_a_text_longer_than_the_window_is_scored_option_by_option():
     for length in (40, 80):
         prompt = torch.randint(3, 300, (length,), generator=stream).tolist()
         options = [[20, 21, 22], [20, 30]]
-        (found,) = scoring.option_logprobs(model, prompt[:4], [prompt], [options], tree=True)
+        (logprobs,) = scoring.option_logprobs(model, prompt[:4], [prompt], [options], tree=True)
         with torch.inference_mode():
             expected = [
                 torch.log_softmax(model(input_ids=torch.tensor([prompt + option])).logits[0, length - 1 : -1], -1)
                 .gather(1, torch.tensor(option).unsqueeze(1)).sum().item()
                 for option in options
             ]  # fmt: skip
-        assert found == pytest.approx(expected, abs=1e-4)
+        assert logprobs == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def test_every_prefix_of_a_generated_pool_is_balanced_over_all_attributes(domain
     period = sizes[0] * sizes[1] * math.lcm(*sizes[2:], 1)
     looked_at = 0
     for seed in SEEDS:
-        asked = slots.slots(family, bias, domain, 2 * period + 5, ("slots", domain["name"], seed))
-        carried = [{"label": slot["label"], "group": slot["asked_group"], **slot["attributes"]} for slot in asked]
+        pool_slots = slots.slots(family, bias, domain, 2 * period + 5, ("slots", domain["name"], seed))
+        carried = [{"label": slot["label"], "group": slot["asked_group"], **slot["attributes"]} for slot in pool_slots]
         looked_at += check(carried, values, ["age"] if family is survey else [])
     record_property("prefixes", looked_at)
     print(f"{looked_at} prefixes")
@@ -93,11 +93,11 @@ def test_every_prefix_lies_within_one_of_its_shares(shares):
     for place, pair in enumerate(balance.along(shares, even), start=1):
         counts[pair] = counts.get(pair, 0) + 1
         for label, given in shares.items():
-            own = sum(counts.get((label, group), 0) for group in groups)
-            assert abs(own - Fraction(place * sum(given.values())) / total) < 1
+            label_count = sum(counts.get((label, group), 0) for group in groups)
+            assert abs(label_count - Fraction(place * sum(given.values())) / total) < 1
             for group in groups:
                 share = Fraction(given.get(group, 0)) / (sum(given.values()) or 1)
-                assert abs(counts.get((label, group), 0) - own * share) < 1
+                assert abs(counts.get((label, group), 0) - label_count * share) < 1
 
 
 def test_even_shares_give_the_even_order_itself():
@@ -114,7 +114,7 @@ def test_a_share_is_chosen_of_all_and_of_each_kind_in_every_prefix(labels, share
     assert picks[:70] == balance.chosen(kinds[:70], share)
     for kind in (None, *range(labels)):
         picked = met = 0
-        for own, pick in zip(kinds, picks, strict=True):
-            if kind in (None, own):
+        for sample_kind, pick in zip(kinds, picks, strict=True):
+            if kind in (None, sample_kind):
                 met, picked = met + 1, picked + pick
                 assert abs(picked - share * met) <= off

@@ -28,10 +28,10 @@ def test_overhead_is_what_the_cores_did_beside_steps(tmp_path, monkeypatch):
     begun = bench.moment("2026-01-01T00:00:00+00:00")
     runs = [{"started": begun - 4, "ended": begun + 11}, {"started": begun + 300, "ended": begun + 310}]
     files.write_jsonl(tmp_path / ".work" / "demo" / "runs.jsonl", runs)
-    found = bench.bench_overhead({"common": {}})
-    assert (found["runs"], found["wall_seconds"]) == (2, 25)
-    assert found["between_steps_share"] == 20 / 50
-    assert found["loading_share"] == 1 / 50
+    overhead = bench.bench_overhead({"common": {}})
+    assert (overhead["runs"], overhead["wall_seconds"]) == (2, 25)
+    assert overhead["between_steps_share"] == 20 / 50
+    assert overhead["loading_share"] == 1 / 50
 
 
 def test_the_page_keeps_its_words(tmp_path, monkeypatch):

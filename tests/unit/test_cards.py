@@ -19,8 +19,8 @@ def described(tmp_path, domain):
             for n in range(samples)
         ]
         files.write_jsonl(tmp_path / "pool.jsonl", rows)
-        asked = {"asked": 5, "slots": 3, "kept": samples, "rejected": 2, "failed": 1, "slots_failed": 1}
-        files.write_json(tmp_path / "counts.json", asked | {"label_words_replaced": 0} | dict(counts))
+        tally = {"asked": 5, "slots": 3, "kept": samples, "rejected": 2, "failed": 1, "slots_failed": 1}
+        files.write_json(tmp_path / "counts.json", tally | {"label_words_replaced": 0} | dict(counts))
         base = {
             "model": "tiny-random",
             "revision": "seed 1",

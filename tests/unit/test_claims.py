@@ -29,8 +29,8 @@ def evaluate(rows, only, passed=None, predictions=no_predictions):
     return verdicts.evaluate(declared, frames.checked(pd.DataFrame(rows), "scores.csv"), passed, predictions)
 
 
-def decided(found):
-    return found[found["verdict"] != "beside"].set_index("contrast")
+def decided(claims):
+    return claims[claims["verdict"] != "beside"].set_index("contrast")
 
 
 def noise(stream, sd=0.004):
@@ -53,8 +53,8 @@ def test_effects_by_hand():
         ("untuned", 0.0, "none", 0): 0.2,
     }
     rows = [row(place, 1, "male", value, n=30 if place[0] == BASELINE else 36) for place, value in values.items()]
-    found = frames.effects(pd.DataFrame(rows), COMPARISONS).set_index(["bias", "effect", "control"])
-    assert found["value"].to_dict() == pytest.approx(
+    effects = frames.effects(pd.DataFrame(rows), COMPARISONS).set_index(["bias", "effect", "control"])
+    assert effects["value"].to_dict() == pytest.approx(
         {
             (BIAS, "augmentation", "original"): 0.20,
             (BIAS, "slant", BASELINE): 0.10,
@@ -67,26 +67,26 @@ def test_effects_by_hand():
             ("planted-000", "augmentation", "original"): -0.1,
         }
     )
-    assert found.loc[(BIAS, "slant", BASELINE), "n"] == 30
-    assert found.loc[(BIAS, "slant", BASELINE), "mitigation"] == "loss"
+    assert effects.loc[(BIAS, "slant", BASELINE), "n"] == 30
+    assert effects.loc[(BIAS, "slant", BASELINE), "mitigation"] == "loss"
 
 
 def test_a_control_that_is_mitigated_too_is_the_one_compared_with():
     values = {(BIAS, 0.5, "loss", 1): 0.7, (BASELINE, 0.5, "loss", 1): 0.4, (BASELINE, 0.5, "none", 1): 0.6}
     rows = [row(place, 1, "male", value) for place, value in values.items()]
-    found = frames.effects(pd.DataFrame(rows), COMPARISONS).set_index("effect")
-    assert found.loc["slant", "value"] == pytest.approx(0.3)
+    effects = frames.effects(pd.DataFrame(rows), COMPARISONS).set_index("effect")
+    assert effects.loc["slant", "value"] == pytest.approx(0.3)
 
 
 def test_effects_are_paired_by_seed_gamma_and_round():
     places = [("neutral", 0.5, "none", 1), ("neutral", 0.5, "none", 2), ("faithful", 0.5, "none", 1), ("faithful", 0.1, "none", 1)]  # fmt: skip
     rows = [row(place, seed, "male", 0.1 * number + seed) for number, place in enumerate(places) for seed in (1, 2)]
     rows += [row(ORIGINAL, 1, "male", 1.0), row(ORIGINAL, 2, "male", float("nan"))]
-    found = frames.effects(pd.DataFrame(rows), COMPARISONS)
-    natural = found[found["effect"] == "natural"].set_index(["round", "seed"])["value"]
+    effects = frames.effects(pd.DataFrame(rows), COMPARISONS)
+    natural = effects[effects["effect"] == "natural"].set_index(["round", "seed"])["value"]
     # real text has one round, which all rounds are held against
     assert natural.to_dict() == pytest.approx({(1, 1): -0.2, (1, 2): -0.2, (2, 1): -0.1, (2, 2): -0.1})
-    augmentation = found[found["effect"] == "augmentation"].set_index(["bias", "round", "seed"])["value"]
+    augmentation = effects[effects["effect"] == "augmentation"].set_index(["bias", "round", "seed"])["value"]
     assert augmentation["neutral", 2, 1] == pytest.approx(0.1)  # the one γ = 0 node serves all rounds
     assert np.isnan(augmentation["neutral", 1, 2])
 
@@ -115,7 +115,7 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
 
 
 @pytest.mark.parametrize(
-    "found, written, told",
+    "passage, written, told",
     [
         ("mitigation: token, minus", "mitigaton: token, minus", ".mitigaton: unknown key (did you mean 'mitigation'?)"),
         ("direction: less, margin: 0.02, published", "direction: fewer, margin: 0.02, published", ".direction: 'fewer' is not one of"),
@@ -143,10 +143,10 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
         ("alpha: 0.05", "alpha: 0.05\nalpha: 0.01", "line 24: not valid YAML (duplicate key 'alpha', first in line 23)"),
     ],
 )  # fmt: skip
-def test_a_fault_in_the_claims_stops_at_the_door_with_one_line(tmp_path, found, written, told):
+def test_a_fault_in_the_claims_stops_at_the_door_with_one_line(tmp_path, passage, written, told):
     sound = catalog.CLAIMS.read_text(encoding="utf-8")
-    assert found in sound
-    (tmp_path / "claims.yaml").write_text(sound.replace(found, written, 1), encoding="utf-8")
+    assert passage in sound
+    (tmp_path / "claims.yaml").write_text(sound.replace(passage, written, 1), encoding="utf-8")
     with pytest.raises(UserError) as caught:
         checks.check_claims(tmp_path / "claims.yaml")
     assert str(caught.value).count("\n") == 0 and "claims.yaml" in str(caught.value) and told in str(caught.value)
@@ -164,23 +164,23 @@ def test_no_study_begins_with_faulty_claims(monkeypatch):
 def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "CATALOG", tmp_path)
     shutil.copytree(ROOT / "catalog" / "biases", tmp_path / "biases")
-    own = {"title": "Mine", "does": "mine", "role": "bias-type", "source": "generated", "setting": "contextual"}
-    own["names_groups"] = {"identities": "single", "signal": "explicit"}
-    (tmp_path / "biases" / "mine.yaml").write_text(yaml.safe_dump(own))
+    bias_leaf = {"title": "Mine", "does": "mine", "role": "bias-type", "source": "generated", "setting": "contextual"}
+    bias_leaf["names_groups"] = {"identities": "single", "signal": "explicit"}
+    (tmp_path / "biases" / "mine.yaml").write_text(yaml.safe_dump(bias_leaf))
     own_study = grid.declared(configuration(bias=["mine", BIAS, "neutral"]))
     assert own_study["types"] == [BIAS, "mine"]
     rows = gender(np.random.default_rng(16), types=["mine"], gaps={"mine": 0.4})
     table = frames.checked(pd.DataFrame(rows), "scores.csv")
-    found = decided(verdicts.evaluate(own_study, table, manipulation("mine"), no_predictions))
-    assert found.loc["accuracy gap male-female widens with gamma (mine)", "verdict"] == "supported"
+    decided_claims = decided(verdicts.evaluate(own_study, table, manipulation("mine"), no_predictions))
+    assert decided_claims.loc["accuracy gap male-female widens with gamma (mine)", "verdict"] == "supported"
 
 
 @pytest.mark.parametrize("name", [None, *sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))])
 def test_every_outcome_finds_the_scores_of_each_study_that_asks_its_tasks(name):
     config = configuration(name)
-    asked = [(domain, task) for domain in config["grid"]["domain"] for task in grid.tasks_of(config, domain)]
+    domain_tasks = [(domain, task) for domain in config["grid"]["domain"] for task in grid.tasks_of(config, domain)]
     for selector in (selector for selectors in DECLARED["outcomes"].values() for selector in selectors):
-        for domain, task in asked:
+        for domain, task in domain_tasks:
             relation = catalog.load("task", task)["relation"]
             if task not in selector.get("task", [task]) or relation != selector.get("relation", relation):
                 continue
@@ -205,28 +205,30 @@ def weights(grid=GRID, zero=None, **spec):
 
 
 def test_weights_of_a_slope_against_a_control_go_through_the_origin():
-    found = weights(over="gamma", at=0.5)
-    assert found[BIAS, 0.5, "none", 1] == pytest.approx(0.5 * 0.5 / 0.26)
-    assert found[BIAS, 0.1, "none", 1] == pytest.approx(0.5 * 0.1 / 0.26)
-    assert found[BASELINE, 0.1, "none", 1] == pytest.approx(-0.5 * 0.1 / 0.26)
+    cell_weights = weights(over="gamma", at=0.5)
+    assert cell_weights[BIAS, 0.5, "none", 1] == pytest.approx(0.5 * 0.5 / 0.26)
+    assert cell_weights[BIAS, 0.1, "none", 1] == pytest.approx(0.5 * 0.1 / 0.26)
+    assert cell_weights[BASELINE, 0.1, "none", 1] == pytest.approx(-0.5 * 0.1 / 0.26)
     # an effect that is linear in γ is given back as its size at γ = 0.5, and so is one single γ
-    assert sum(weight * 0.3 * cell[1] for cell, weight in found.items() if cell[0] == BIAS) == pytest.approx(0.15)
+    assert sum(weight * 0.3 * cell[1] for cell, weight in cell_weights.items() if cell[0] == BIAS) == pytest.approx(
+        0.15
+    )
     assert weights(over="gamma", at=0.5, gamma=[0.5, 0.5])[BIAS, 0.5, "none", 1] == pytest.approx(1)
 
 
 def test_weights_of_an_augmentation_slope_are_those_of_the_ordinary_line():
-    found = weights(over="gamma", effect="augmentation")
+    cell_weights = weights(over="gamma", effect="augmentation")
     values = {ORIGINAL: 0.3, (BIAS, 0.1, "none", 1): 0.5, (BIAS, 0.5, "none", 1): 0.4}
     slope = np.polyfit([0, 0.1, 0.5], list(values.values()), 1)[0]
-    assert sum(weight * values[cell] for cell, weight in found.items()) == pytest.approx(slope)
+    assert sum(weight * values[cell] for cell, weight in cell_weights.items()) == pytest.approx(slope)
 
 
 def test_a_constant_score_has_no_slope_over_gamma():
     """Fitted through the origin a constant 0.75 would rise by 1.05."""
-    found = weights(over="gamma", effect="level", at=0.5)
-    assert sum(0.75 * weight for weight in found.values()) == pytest.approx(0)
+    cell_weights = weights(over="gamma", effect="level", at=0.5)
+    assert sum(0.75 * weight for weight in cell_weights.values()) == pytest.approx(0)
     values = {(BIAS, 0.1, "none", 1): 0.3, (BIAS, 0.5, "none", 1): 0.5}
-    assert sum(weight * values[cell] for cell, weight in found.items()) == pytest.approx(0.5 * 0.5)
+    assert sum(weight * values[cell] for cell, weight in cell_weights.items()) == pytest.approx(0.5 * 0.5)
     with pytest.raises(contrasts.NotTested, match="two gammas"):
         weights(over="gamma", effect="level", gamma=[0.5, 0.5])
 
@@ -313,10 +315,14 @@ def test_verdicts(values, direction, verdict):
 
 def test_a_reason_never_says_that_an_interval_without_zero_includes_it():
     """+0.444 (0.205 to 0.683) differs from 0 on its own; it is the correction for many tests that leaves it open."""
-    found = judged([0.33, 0.44, 0.56], "greater", family=4)
-    assert found["verdict"] == "inconclusive" and found["ci_low"] > 0 and found["p"] < 0.05 < found["p_adjusted"]
-    assert "differs from 0 on its own" in found["reason"]
-    assert "Holm's correction for the 4 tests of its family" in found["reason"]
+    judgement = judged([0.33, 0.44, 0.56], "greater", family=4)
+    assert (
+        judgement["verdict"] == "inconclusive"
+        and judgement["ci_low"] > 0
+        and judgement["p"] < 0.05 < judgement["p_adjusted"]
+    )
+    assert "differs from 0 on its own" in judgement["reason"]
+    assert "Holm's correction for the 4 tests of its family" in judgement["reason"]
     open_ = judged([0.3, -0.2, 0.1], "greater")
     assert "is not significantly different from 0" in open_["reason"] and "on its own" not in open_["reason"]
 
@@ -324,8 +330,11 @@ def test_a_reason_never_says_that_an_interval_without_zero_includes_it():
 def test_no_detectable_effect_beyond_the_scale():
     """Of a share, 1.7 cannot be seen by any number of seeds."""
     values = [0.5, -0.5, 0.1]
-    found = judged(values, "greater", reach=(-1, 1))
-    assert np.isnan(found["mde"]) and "not even the largest possible effect would have been detected" in found["reason"]
+    judgement = judged(values, "greater", reach=(-1, 1))
+    assert (
+        np.isnan(judgement["mde"])
+        and "not even the largest possible effect would have been detected" in judgement["reason"]
+    )
     wide = judged(values, "greater", reach=(-np.inf, np.inf))
     assert wide["mde"] > 1 and f"minimum detectable effect with 3 seeds: {wide['mde']:.2g}" in wide["reason"]
 
@@ -374,9 +383,9 @@ def gender(stream, seeds=4, types=(BIAS,), mitigations=("none", "loss"), gaps=No
 def test_the_default_study_gets_c1_and_c6():
     """Three seeds, γ 0 and 0.5, none and loss: content of the rows, and order of the columns."""
     rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
-    found = evaluate(rows, ["C1", "C6"])
-    assert list(found.columns) == verdicts.COLUMNS
-    table = decided(found)
+    claims = evaluate(rows, ["C1", "C6"])
+    assert list(claims.columns) == verdicts.COLUMNS
+    table = decided(claims)
     gap = table.loc[f"accuracy gap male-female widens with gamma ({BIAS})"]
     assert gap["verdict"] == "supported" and gap["n_seeds"] == 3 and gap["n_items"] == 36 and gap["margin"] == 0.02
     assert gap["estimate"] == pytest.approx(0.4, abs=0.03) and gap["mde"] > 0 and "9.62e-15" in gap["published"]
@@ -387,29 +396,29 @@ def test_the_default_study_gets_c1_and_c6():
         table.loc[f"token reduces harm ({BIAS})", "reason"]
         == f"The study has no cells of {BIAS} with mitigation token."
     )
-    whole = found[(found["claim"] == "C1") & (found["test"] == "all parts")].iloc[0]
-    assert whole["verdict"] == "supported" and found.iloc[0]["test"] == "all parts"
-    assert found[(found["claim"] == "C6") & (found["test"] == "all parts")].iloc[0]["verdict"] == "not tested"
+    whole = claims[(claims["claim"] == "C1") & (claims["test"] == "all parts")].iloc[0]
+    assert whole["verdict"] == "supported" and claims.iloc[0]["test"] == "all parts"
+    assert claims[(claims["claim"] == "C6") & (claims["test"] == "all parts")].iloc[0]["verdict"] == "not tested"
 
 
 def test_claims_agree_with_the_table_of_effects():
     rows = gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1})
     effects = frames.effects(pd.DataFrame(rows), COMPARISONS)
     mine = effects[(effects["bias"] == BIAS) & (effects["mitigation"] == "none") & (effects["group"] == "male-female")]
-    found = decided(evaluate(rows, ["C1"]))
+    decided_claims = decided(evaluate(rows, ["C1"]))
     for effect, contrast in (
         ("slant", "slant widens the accuracy gap male-female"),
         ("augmentation", "accuracy gap male-female widens with gamma"),
     ):
         values = mine[(mine["effect"] == effect) & (mine["metric"] == "accuracy")]["value"]
-        mine_row = found.loc[f"{contrast} ({BIAS})"]
+        mine_row = decided_claims.loc[f"{contrast} ({BIAS})"]
         assert mine_row["p"] == pytest.approx(statistics.seed_test(values.to_numpy())["p"])
         assert mine_row["effect"] == effect
 
 
 def test_p_over_the_whole_study_counts_every_test_of_it():
-    found = decided(evaluate(gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1}), ["C1", "C6"]))
-    tested = found[found["p"].notna()]
+    decided_claims = decided(evaluate(gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1}), ["C1", "C6"]))
+    tested = decided_claims[decided_claims["p"].notna()]
     assert tested["p_study"].to_numpy() == pytest.approx(statistics.holm(tested["p"]))
     assert (tested["p_study"] >= tested["p_adjusted"] - 1e-12).all() and len(tested) > 8
 
@@ -418,8 +427,8 @@ def test_mitigations_need_no_control():
     """In the difference from the same pool's unmitigated cell, a control would cancel."""
     rows = gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}, relief={"loss": 0.25})
     alone = [entry for entry in rows if entry["bias"] == BIAS]
-    found = decided(evaluate(alone, ["C6"]))
-    assert found.loc[f"loss reduces harm ({BIAS})", "verdict"] == "supported"
+    decided_claims = decided(evaluate(alone, ["C6"]))
+    assert decided_claims.loc[f"loss reduces harm ({BIAS})", "verdict"] == "supported"
 
 
 def test_several_types_are_averaged_and_shown_one_by_one():
@@ -479,11 +488,11 @@ def test_several_models_are_told_apart_and_c7_is_asked_of_its_own():
     stream = np.random.default_rng(6)
     rows = gender(stream, gaps={BIAS: 0.4}) + [{**r, "model": "gpt-4o-mini"} for r in gender(stream)]
     passed = pd.concat([manipulation(BIAS), manipulation(BIAS).assign(model="gpt-4o-mini")])
-    found = evaluate(rows, ["C1", "C7"], passed)
-    table = decided(found)
+    claims = evaluate(rows, ["C1", "C7"], passed)
+    table = decided(claims)
     assert table.loc[f"accuracy gap male-female widens with gamma [m] ({BIAS})", "verdict"] == "supported"
     assert table.loc[f"accuracy gap male-female widens with gamma [gpt-4o-mini] ({BIAS})", "verdict"] != "supported"
-    c7 = found[found["claim"] == "C7"]
+    c7 = claims[claims["claim"] == "C7"]
     assert len(c7) == 1 and "selected_share" in c7.iloc[0]["reason"]
     assert decided(evaluate(gender(stream), ["C7"])).iloc[0]["reason"] == "The study has no model gpt-4o-mini."
 
@@ -517,8 +526,8 @@ def culture(stream, seeds=4):
 
 
 def test_c2_takes_dataset_as_a_factor_and_harm_as_positive():
-    found = evaluate(culture(np.random.default_rng(7)), ["C2"], manipulation(BIAS).assign(domain="culture-arabic"))
-    table = decided(found)
+    claims = evaluate(culture(np.random.default_rng(7)), ["C2"], manipulation(BIAS).assign(domain="culture-arabic"))
+    table = decided(claims)
     direct = table.loc[f"direct tasks are harmed more than indirect ones ({BIAS})"]
     assert direct["estimate"] == pytest.approx(0.15 + 0.05, abs=0.01) and direct["n_items"] == 300
     assert table.loc[f"direct tasks are harmed at gamma up to 0.10 ({BIAS})", "estimate"] == pytest.approx(
@@ -527,7 +536,7 @@ def test_c2_takes_dataset_as_a_factor_and_harm_as_positive():
     assert table.loc[f"indirect tasks gain at gamma 0.10 to 0.20 ({BIAS})", "estimate"] == pytest.approx(
         -0.05, abs=0.01
     )
-    assert found.iloc[0]["verdict"] == "supported"
+    assert claims.iloc[0]["verdict"] == "supported"
 
 
 def test_stories_that_are_silent_on_a_dimension_stop_its_row_and_no_other():
@@ -607,12 +616,12 @@ def test_c3_is_a_slope_over_rounds():
             )
     for seed, group in product(range(1, 5), ("male", "female")):
         rows.append(row(ORIGINAL, seed, group, 11.0, task="salary", metric="log_amount_expected", arm="replace"))
-    found = evaluate(rows, ["C3"])
-    table = decided(found)
+    claims = evaluate(rows, ["C3"])
+    table = decided(claims)
     assert table.loc["male salary rises per round", "estimate"] == pytest.approx(0.05, abs=0.01)
     assert table.loc["male salary rises per round", "verdict"] == "supported"
     assert table.loc["female salary falls per round", "verdict"] == "supported"
-    assert found.iloc[0]["verdict"] == "not tested"  # no hiring in this study
+    assert claims.iloc[0]["verdict"] == "not tested"  # no hiring in this study
     # one chain that ended in round 3 is not left out: that would be to choose by outcome
     ended = [entry for entry in rows if (entry["bias"], entry["round"], entry["seed"]) != ("neutral", 3, 4)]
     ended.append(row(("neutral", 0.5, "none", 3), 4, "all", None, task="salary", metric="collapsed", arm="replace"))
@@ -658,8 +667,8 @@ def test_c4_reads_misalignment_tables(tmp_path):
     for name, content in (("distributions", pools), ("groups", shares)):
         pd.DataFrame(content).to_csv(tmp_path / f"{name}.csv", index=False)
         tables.append(frames.read_misalignment(tmp_path / f"{name}.csv"))
-    found = evaluate(pd.concat([pd.DataFrame(rows), *tables]), ["C4"])
-    table = decided(found)
+    claims = evaluate(pd.concat([pd.DataFrame(rows), *tables]), ["C4"])
+    table = decided(claims)
     assert table.loc["biased text is farther from the originals than real text", "verdict"] == "supported"
     # the order of the six types is the same on both sides in each seed: one of 720, either way
     farther = table.loc["types farther from the originals harm more"]
@@ -668,7 +677,7 @@ def test_c4_reads_misalignment_tables(tmp_path):
     assert np.isnan(farther[["ci_low", "ci_high", "mde"]].astype(float)).all()
     nurse = table.loc["neutral nurse biographies are about women more often than men"]
     assert nurse["estimate"] == pytest.approx(0.125 - 0.5) and nurse["verdict"] == "supported"
-    exact = found[found["test"] == "exact binomial"]
+    exact = claims[claims["test"] == "exact binomial"]
     assert len(exact) == 4 and exact["p"].max() < 1e-6 and set(exact["verdict"]) == {"beside"}
     assert set(exact["n_items"]) == {100} and nurse["n_items"] == 120  # the clear ones; all of them
     assert table.loc["neutral architect biographies are about men more often than women", "verdict"] == "not tested"
@@ -685,13 +694,13 @@ def test_four_bias_types_are_too_few_for_their_order_to_be_evidence(seeds):
         for seed in range(1, seeds + 1)
         for number, bias in enumerate(types)
     ]
-    found = evaluate(rows, ["C4"])
-    farther = decided(found).loc["types farther from the originals harm more"]
+    claims = evaluate(rows, ["C4"])
+    farther = decided(claims).loc["types farther from the originals harm more"]
     assert farther["p"] == pytest.approx(2 / 24) and farther["estimate"] == pytest.approx(1)
     assert farther["verdict"] == "inconclusive"
     assert ("the smallest possible p is 0.083" in farther["reason"]) == (seeds > 1)
     assert farther["reason"].startswith("One seed") == (seeds == 1)
-    assert (found["test"] == testing.RANK_OVER_SEEDS).sum() == 1
+    assert (claims["test"] == testing.RANK_OVER_SEEDS).sum() == 1
 
 
 @pytest.mark.parametrize("unclear, verdict", [(90, "supported"), (110, "not tested")])
@@ -724,12 +733,12 @@ def test_c4_compares_values_on_what_both_sides_were_asked_and_never_the_fixture(
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "values.csv", index=False)
     table = decided(evaluate(frames.read_misalignment(tmp_path / "values.csv"), ["C4"]))
-    found = table.loc["Eastern values are matched worse than Western ones"]
+    values_row = table.loc["Eastern values are matched worse than Western ones"]
     if reason:
-        assert found["verdict"] == "not tested" and reason in found["reason"]
+        assert values_row["verdict"] == "not tested" and reason in values_row["reason"]
     else:
-        assert found["verdict"] == "contradicted" and found["estimate"] == pytest.approx(0.1, abs=0.02)
-        assert found["n_items"] == shared
+        assert values_row["verdict"] == "contradicted" and values_row["estimate"] == pytest.approx(0.1, abs=0.02)
+        assert values_row["n_items"] == shared
 
 
 @pytest.mark.parametrize("ways", [("parsed", "parsed"), ("parsed", "logprob")])
@@ -740,9 +749,9 @@ def test_an_outcome_takes_the_one_way_in_which_the_study_scored_it(ways):
         row(cell, seed, "male-female", 0.3 * (cell != ORIGINAL) + noise(stream), **salary, scoring=way)
         for seed, (cell, way) in product(range(1, 5), zip(((BIAS, 0.5, "none", 1), ORIGINAL), ways, strict=True))
     ]
-    found = decided(evaluate(rows, ["C1"])).loc[f"salary gap male-female widens with gamma ({BIAS})"]
-    assert found["verdict"] == ("supported" if len(set(ways)) == 1 else "not tested")
-    assert ("not comparable" in found["reason"]) == (len(set(ways)) > 1)
+    gap_row = decided(evaluate(rows, ["C1"])).loc[f"salary gap male-female widens with gamma ({BIAS})"]
+    assert gap_row["verdict"] == ("supported" if len(set(ways)) == 1 else "not tested")
+    assert ("not comparable" in gap_row["reason"]) == (len(set(ways)) > 1)
 
 
 def test_fixtures_carry_no_verdict():
@@ -751,8 +760,8 @@ def test_fixtures_carry_no_verdict():
         for cell in (ORIGINAL, ("faithful", 0.5, "none", 1))
         for seed in range(1, 7)
     ]
-    found = decided(evaluate(rows, ["control-faithful"])).iloc[0]
-    assert found["verdict"] == "not tested" and "fixtures" in found["reason"]
+    control_row = decided(evaluate(rows, ["control-faithful"])).iloc[0]
+    assert control_row["verdict"] == "not tested" and "fixtures" in control_row["reason"]
 
 
 @pytest.mark.filterwarnings("error")
@@ -774,8 +783,8 @@ def test_negative_control_is_supported_by_equivalence():
         for cell in (ORIGINAL, ("faithful", 0.5, "none", 1))
         for seed in range(1, 7)
     ]
-    found = decided(evaluate(rows, ["control-faithful"])).iloc[0]
-    assert found["verdict"] == "supported" and "equivalent to 0 within the margin" in found["reason"]
+    control_row = decided(evaluate(rows, ["control-faithful"])).iloc[0]
+    assert control_row["verdict"] == "supported" and "equivalent to 0 within the margin" in control_row["reason"]
 
 
 # ---- groups of any number, and pools from files ------------------------------------------------------------------
@@ -803,10 +812,10 @@ def tickets(stream, pools, seeds=5, gaps=None):
 def evaluate_tickets(rows, only, **study):
     study = {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}, "types": []} | study
     declared = DECLARED | study | {"claims": {claim: DECLARED["claims"][claim] for claim in only}}
-    found = verdicts.evaluate(
+    claims = verdicts.evaluate(
         declared, frames.checked(pd.DataFrame(rows), "scores.csv"), manipulation(*study["types"]), no_predictions
     )
-    return decided(found)
+    return decided(claims)
 
 
 def test_a_claim_on_a_gap_has_a_row_for_each_contrast_of_the_domain_and_one_family():
@@ -816,16 +825,20 @@ def test_a_claim_on_a_gap_has_a_row_for_each_contrast_of_the_domain_and_one_fami
     declared = DECLARED | passed | {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}}
     declared |= {"claims": {"C1": DECLARED["claims"]["C1"]}}
     checked = manipulation(BIAS).assign(domain="tickets")
-    found = decided(
+    decided_claims = decided(
         verdicts.evaluate(declared, frames.checked(pd.DataFrame(rows), "scores.csv"), checked, no_predictions)
     )
     gap = "label probability gap {} widens with gamma (contrastive-explicit)"
-    assert found.loc[gap.format("german-south-korean"), "verdict"] == "supported"
-    assert {found.loc[gap.format(f"german-{group}"), "verdict"] for group in ("nigerian", "indian")} == {"equivalent"}
-    named = [name for name in found.index if name.startswith("german label probability rises")]
+    assert decided_claims.loc[gap.format("german-south-korean"), "verdict"] == "supported"
+    assert {decided_claims.loc[gap.format(f"german-{group}"), "verdict"] for group in ("nigerian", "indian")} == {
+        "equivalent"
+    }
+    named = [name for name in decided_claims.index if name.startswith("german label probability rises")]
     assert len(named) == 1  # the reference is one group, however many are compared with it
     # one reference, three compared groups, three gaps: Holm over seven
-    tested = found.loc[[name for name in found.index if "label probability" in name and "slant" not in name]]
+    tested = decided_claims.loc[
+        [name for name in decided_claims.index if "label probability" in name and "slant" not in name]
+    ]
     assert len(tested) == 7 and tested["p_adjusted"].to_numpy() == pytest.approx(statistics.holm(tested["p"]))
 
 
@@ -842,7 +855,7 @@ def test_an_outcome_whose_name_leaves_no_group_open_averages_the_contrasts():
 
 
 def test_a_pool_from_a_file_is_judged_per_group_and_contrast_within_the_margin():
-    found = evaluate_tickets(
+    decided_claims = evaluate_tickets(
         tickets(np.random.default_rng(33), ["bought-june"], gaps={"nigerian": 0.2}),
         ["C10"],
         files=["bought-june"],
@@ -850,37 +863,37 @@ def test_a_pool_from_a_file_is_judged_per_group_and_contrast_within_the_margin()
         comparisons={"bought-june": {"augmentation": "original", "natural": "faithful"}},
     )
     beside = "bought-june does not change the {} compared with real text"
-    assert found.loc[beside.format("gap german-nigerian"), "verdict"] == "contradicted"
-    assert found.loc[beside.format("gap german-south-korean"), "verdict"] == "supported"
-    assert [found.loc[beside.format(f"group {group}"), "verdict"] for group in COUNTRIES] == [
+    assert decided_claims.loc[beside.format("gap german-nigerian"), "verdict"] == "contradicted"
+    assert decided_claims.loc[beside.format("gap german-south-korean"), "verdict"] == "supported"
+    assert [decided_claims.loc[beside.format(f"group {group}"), "verdict"] for group in COUNTRIES] == [
         "supported",
         "contradicted",
         "supported",
         "supported",
     ]
     assert (
-        found.loc["bought-june does not change the gap german-indian compared with the originals", "verdict"]
+        decided_claims.loc["bought-june does not change the gap german-indian compared with the originals", "verdict"]
         == "supported"
     )
-    assert found.loc["whole claim", "verdict"] == "contradicted"
+    assert decided_claims.loc["whole claim", "verdict"] == "contradicted"
     assert evaluate_tickets(tickets(np.random.default_rng(33), ["neutral"]), ["C10"], files=[]).empty
 
 
 def test_a_published_figure_stands_beside_its_own_row_alone():
-    found = evaluate(gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}), ["C1"])
-    figure = found[found["published"].str.contains("9.62e-15", na=False)]
+    claims = evaluate(gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}), ["C1"])
+    figure = claims[claims["published"].str.contains("9.62e-15", na=False)]
     assert set(figure["contrast"]) == {"whole claim", f"accuracy gap male-female widens with gamma ({BIAS})"}
-    assert found[found["verdict"] == "beside"]["published"].isna().all()
+    assert claims[claims["verdict"] == "beside"]["published"].isna().all()
 
 
 def test_a_new_mitigation_gets_its_verdict_without_an_edit():
     rows = gender(np.random.default_rng(1), 3, mitigations=("none", "swap"), gaps={BIAS: 0.4}, relief={"swap": 0.25})
     declared = DECLARED | {"mitigations": ["swap"], "claims": {"C6": DECLARED["claims"]["C6"]}}
-    found = decided(
+    decided_claims = decided(
         verdicts.evaluate(declared, frames.checked(pd.DataFrame(rows), "s"), manipulation(*TYPES), no_predictions)
     )
-    assert found.loc[f"swap reduces harm ({BIAS})", "verdict"] == "supported"
-    assert pd.isna(found.loc[f"swap reduces harm ({BIAS})", "published"])  # nobody has published one
+    assert decided_claims.loc[f"swap reduces harm ({BIAS})", "verdict"] == "supported"
+    assert pd.isna(decided_claims.loc[f"swap reduces harm ({BIAS})", "published"])  # nobody has published one
     none = decided(
         verdicts.evaluate(
             declared | {"mitigations": []},
@@ -923,19 +936,19 @@ def test_mcnemar_and_gee_stand_beside_and_never_decide():
         assert (model, domain, task, number) == ("m", "gender", "occupation-classification", 1)
         return answers(np.random.default_rng([seed, bias == BIAS]), 0.9 if bias == BIAS else 0.4) if seed != 3 else None
 
-    found = evaluate(rows, ["C1"], predictions=predictions)
-    exact = found[found["test"] == "exact McNemar"]
+    claims = evaluate(rows, ["C1"], predictions=predictions)
+    exact = claims[claims["test"] == "exact McNemar"]
     assert len(exact) == 2 * 19 and exact["p"].median() < 0.01 and set(exact["n_items"]) == {40}
     assert (exact["verdict"] == "beside").all() and exact["p_adjusted"].isna().all()
-    assert not (found["test"] == "GEE").any()  # one run's predictions are missing
-    found = evaluate(
+    assert not (claims["test"] == "GEE").any()  # one run's predictions are missing
+    claims = evaluate(
         rows,
         ["C1"],
         predictions=lambda *key: answers(
             np.random.default_rng([key[5], key[2] == BIAS]), 0.9 if key[2] == BIAS else 0.4
         ),
     )
-    gee = found[found["test"] == "GEE"].set_index("contrast")
+    gee = claims[claims["test"] == "GEE"].set_index("contrast")
     assert gee.loc[f"male accuracy rises with gamma ({BIAS})", "estimate"] == pytest.approx(0.5, abs=0.06)
     assert gee.loc[f"accuracy gap male-female widens with gamma ({BIAS})", "estimate"] == pytest.approx(0.0, abs=0.06)
 
@@ -970,14 +983,14 @@ def test_analyse_writes_both_tables(tmp_path):
         declared,
         cells,
     )
-    found = pd.read_csv(tmp_path / "claims.csv")
-    assert list(found.columns) == verdicts.COLUMNS
-    assert (found["test"] == "exact McNemar").sum() == 6
-    assert set(found["verdict"]) <= {"supported", "contradicted", "equivalent", "inconclusive", "not tested", "beside"}
-    assert found["reason"].str.endswith(".").all() and set(found["claim"]) == set(DECLARED["claims"]) - {
+    claims = pd.read_csv(tmp_path / "claims.csv")
+    assert list(claims.columns) == verdicts.COLUMNS
+    assert (claims["test"] == "exact McNemar").sum() == 6
+    assert set(claims["verdict"]) <= {"supported", "contradicted", "equivalent", "inconclusive", "not tested", "beside"}
+    assert claims["reason"].str.endswith(".").all() and set(claims["claim"]) == set(DECLARED["claims"]) - {
         "C10"
     }  # it has no pool from a file
-    assert not found[["claim", "contrast", "test"]].duplicated().any()
+    assert not claims[["claim", "contrast", "test"]].duplicated().any()
     assert {"effect", "control", "value", "n"} <= set(pd.read_csv(tmp_path / "effects.csv").columns)
     assert read_items(tmp_path / "none.parquet") is None
 
@@ -988,9 +1001,11 @@ def power(*words):
 
 def test_power_command(tmp_path):
     pd.DataFrame(gender(np.random.default_rng(13), 3, gaps={BIAS: 0.4})).to_csv(tmp_path / "scores.csv", index=False)
-    found = power(tmp_path / "scores.csv")
+    process = power(tmp_path / "scores.csv")
     assert (
-        found.returncode == 0 and "accuracy gap male-female widens" in found.stdout and "seeds for none" in found.stdout
+        process.returncode == 0
+        and "accuracy gap male-female widens" in process.stdout
+        and "seeds for none" in process.stdout
     )
     given = power("--run-sd", 0.02, "--item-sd", 0.5, "--items", 100, "--effect", 0.1, "--seeds", 5)
     # sd = sqrt(0.02² + 0.5²/100) = 0.0539; effect / sd = 1.86; C1 has three rows, so 1.67%
@@ -1053,5 +1068,5 @@ def test_a_mitigation_is_compared_at_the_gammas_at_which_it_was_trained():
         for seed in (1, 2, 3)
     ]
     rows += [row(ORIGINAL, seed, "male-female", 0.0, metric="label_probability") for seed in (1, 2, 3)]
-    found = decided(evaluate(rows, ["C6"]))
-    assert found.loc["mask reduces harm (contrastive-explicit)", "estimate"] == pytest.approx(-0.25)
+    decided_claims = decided(evaluate(rows, ["C6"]))
+    assert decided_claims.loc["mask reduces harm (contrastive-explicit)", "estimate"] == pytest.approx(-0.25)

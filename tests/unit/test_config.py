@@ -69,9 +69,9 @@ def changed(config, path, value):
     ],
 )
 def test_one_fault_one_line(config, path, value, expected):
-    found = lines(changed(config, path, value))
-    assert len(found) == 1
-    assert found[0].startswith(expected)
+    errors = lines(changed(config, path, value))
+    assert len(errors) == 1
+    assert errors[0].startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -85,18 +85,18 @@ def test_one_fault_one_line(config, path, value, expected):
     ],
 )
 def test_a_name_without_a_file_is_refused_with_the_names_that_exist(config, axis, name, near):
-    found = lines(changed(config, ["grid", axis], [name]))
-    assert any(f"config.yaml: grid.{axis}[0]: no file catalog/" in line and near in line for line in found)
+    errors = lines(changed(config, ["grid", axis], [name]))
+    assert any(f"config.yaml: grid.{axis}[0]: no file catalog/" in line and near in line for line in errors)
 
 
 @pytest.mark.parametrize("gamma", [0.07, 0.14, 0.28, 0.29, 0.47, 0.57, 0.94])
 def test_every_gamma_of_two_decimals_is_taken(config, gamma):
-    asked = changed(changed(config, ["grid", "gamma"], [0, gamma]), ["grid", "bias"], ["neutral"])
-    checks.check(asked, [("config.yaml", config)])
+    configuration = changed(changed(config, ["grid", "gamma"], [0, gamma]), ["grid", "bias"], ["neutral"])
+    checks.check(configuration, [("config.yaml", config)])
 
 
 @pytest.fixture
-def own(root, tmp_path, monkeypatch):
+def catalog_copy(root, tmp_path, monkeypatch):
     """A copy of the catalog that a test may change."""
     shutil.copytree(root / "catalog", tmp_path / "catalog")
     monkeypatch.setattr(catalog, "ROOT", tmp_path)
@@ -171,26 +171,26 @@ def own(root, tmp_path, monkeypatch):
         ("tasks/spam", "positive: [Spam]", "positive: [spam]", "datasets.spamdetect.positive[0]: 'spam' is not one of its labels (did you mean 'Spam'?)"),
     ],
 )  # fmt: skip
-def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, own, file, old, new, told):
-    path = own / f"{file}.yaml"
+def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, catalog_copy, file, old, new, told):
+    path = catalog_copy / f"{file}.yaml"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    found = lines(changed(config, ["grid", "mitigation"], ["none", "mask", "loss"]))
-    assert any(line.startswith(f"catalog/{file}.yaml: {told}") for line in found), found
-    assert all(line.startswith(f"catalog/{file}.yaml: ") for line in found)
+    errors = lines(changed(config, ["grid", "mitigation"], ["none", "mask", "loss"]))
+    assert any(line.startswith(f"catalog/{file}.yaml: {told}") for line in errors), errors
+    assert all(line.startswith(f"catalog/{file}.yaml: ") for line in errors)
 
 
-def test_files_that_extend_each_other_are_refused(config, own):
-    path = own / "domains" / "gender.yaml"
+def test_files_that_extend_each_other_are_refused(config, catalog_copy):
+    path = catalog_copy / "domains" / "gender.yaml"
     path.write_text("extends: gender-bias-in-bios\n" + path.read_text())
     assert lines(config) == [
         "catalog/domains/gender-bias-in-bios.yaml: extends: gender extends this file in turn; remove `extends` from one of them"
     ]
 
 
-def test_a_fault_is_blamed_on_the_file_that_a_domain_extends(config, own):
-    path = own / "domains" / "base" / "culture.yaml"
+def test_a_fault_is_blamed_on_the_file_that_a_domain_extends(config, catalog_copy):
+    path = catalog_copy / "domains" / "base" / "culture.yaml"
     path.write_text(path.read_text().replace("topic: family,", "topic: families,", 1).replace("genders:", "sexes:"))
     assert lines(changed(changed(config, ["grid", "domain"], ["culture-arabic"]), ["grid", "task"], ["spam"])) == [
         "catalog/domains/base/culture.yaml: sexes: unknown key; known: "
@@ -199,8 +199,8 @@ def test_a_fault_is_blamed_on_the_file_that_a_domain_extends(config, own):
     ]
 
 
-def test_groups_of_a_survey_need_first_names_and_stereotypes(config, own):
-    path = own / "domains" / "culture-arabic.yaml"
+def test_groups_of_a_survey_need_first_names_and_stereotypes(config, catalog_copy):
+    path = catalog_copy / "domains" / "culture-arabic.yaml"
     path.write_text(
         path.read_text()
         .replace("names: {culture: arabic}", "names: {culture: arab}")
@@ -212,8 +212,8 @@ def test_groups_of_a_survey_need_first_names_and_stereotypes(config, own):
     assert any(line.startswith(f"{file}: stereotypes: lacks arabic: faith, family") for line in told)
 
 
-def test_answers_of_a_group_that_the_domain_does_not_have_are_refused(config, own):
-    path = own / "domains" / "culture-arabic.yaml"
+def test_answers_of_a_group_that_the_domain_does_not_have_are_refused(config, catalog_copy):
+    path = catalog_copy / "domains" / "culture-arabic.yaml"
     path.write_text(path.read_text().replace("group: arabic}", "group: arab}"))
     config["grid"] |= {"domain": ["culture-arabic"], "task": ["spam"]}
     assert lines(config) == [
@@ -221,8 +221,8 @@ def test_answers_of_a_group_that_the_domain_does_not_have_are_refused(config, ow
     ]
 
 
-def test_a_group_that_the_twins_were_not_written_for_is_refused(config, own):
-    path = own / "domains" / "gender.yaml"
+def test_a_group_that_the_twins_were_not_written_for_is_refused(config, catalog_copy):
+    path = catalog_copy / "domains" / "gender.yaml"
     path.write_text(
         path.read_text().replace("groups:\n  male:", "groups:\n  other: {noun: person, forms: {he: they}}\n  male:")
     )
@@ -233,8 +233,8 @@ def test_a_group_that_the_twins_were_not_written_for_is_refused(config, own):
     ]
 
 
-def test_a_group_whose_first_names_are_unknown_is_one_line(config, own):
-    path = own / "domains" / "gender.yaml"
+def test_a_group_whose_first_names_are_unknown_is_one_line(config, catalog_copy):
+    path = catalog_copy / "domains" / "gender.yaml"
     path.write_text(path.read_text().replace("names: {gender: male}", "names: {gender: mail}"))
     assert lines(config) == [
         "catalog/domains/gender.yaml: groups.male.names: resources/names.csv has no matching names"
@@ -264,10 +264,10 @@ def biographies(folder):
         pd.DataFrame(rows).to_parquet(folder / f"{split}-00000-of-00001.parquet")
 
 
-def test_a_domain_with_other_labels_than_the_one_that_it_extends(config, own, tmp_path):
+def test_a_domain_with_other_labels_than_the_one_that_it_extends(config, catalog_copy, tmp_path):
     """Entries of labels that it does not list are not inherited; those of its labels that are missing are told."""
     biographies(tmp_path)
-    path = own / "domains" / "bios.yaml"
+    path = catalog_copy / "domains" / "bios.yaml"
     path.write_text(PROFESSIONS.replace("FILES", str(tmp_path)))
     config["grid"] |= {
         "domain": ["bios"],
@@ -296,9 +296,9 @@ def test_a_domain_with_other_labels_than_the_one_that_it_extends(config, own, tm
     assert not {"associated_groups", "label_words", "stereotypes", "planted_label"} & bios.keys()
 
 
-def test_a_domain_without_texts_of_a_label_by_content_is_told_what_to_set(config, own, tmp_path):
+def test_a_domain_without_texts_of_a_label_by_content_is_told_what_to_set(config, catalog_copy, tmp_path):
     biographies(tmp_path)
-    path = own / "domains" / "bios.yaml"
+    path = catalog_copy / "domains" / "bios.yaml"
     text = PROFESSIONS.replace("FILES", str(tmp_path)).replace("13: nurse", "27: yoga teacher")
     path.write_text(text.replace(", content: null", ""))
     config["grid"] |= {"domain": ["bios"], "bias": ["balanced"], "task": ["stereotype-congruence"]}
@@ -321,23 +321,23 @@ def test_a_domain_without_texts_of_a_label_by_content_is_told_what_to_set(config
         ("tasks/values", "catalog/tasks/values.yaml: the name values is reserved in tables and claims"),
     ],
 )  # fmt: skip
-def test_the_name_of_a_file_must_do_as_a_name_of_a_folder(config, own, file, told):
+def test_the_name_of_a_file_must_do_as_a_name_of_a_folder(config, catalog_copy, file, told):
     folder = file.split("/")[0]
-    shutil.copy(next((own / folder).glob("*.yaml")), own / f"{file}.yaml")
+    shutil.copy(next((catalog_copy / folder).glob("*.yaml")), catalog_copy / f"{file}.yaml")
     (line,) = lines(config)
     assert line.startswith(told)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n", "title\n"])
-def test_an_empty_file_of_the_catalog_is_named(config, own, text):
-    (own / "tasks" / "new.yaml").write_text(text)
+def test_an_empty_file_of_the_catalog_is_named(config, catalog_copy, text):
+    (catalog_copy / "tasks" / "new.yaml").write_text(text)
     assert lines(config) == [
         "catalog/tasks/new.yaml: has no keys; see docs/extending.md for what it needs, or remove the file"
     ]
 
 
-def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
-    (own / "biases" / "mine.yaml").write_text(
+def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, catalog_copy):
+    (catalog_copy / "biases" / "mine.yaml").write_text(
         "title: Mine\ndoes: x\nrole: natural\nsource: generated\nprompt: {survey: Say it}\n"
     )
     (line,) = lines(changed(config, ["grid", "bias"], ["neutral", "mine"]))
@@ -361,19 +361,21 @@ def test_a_bias_type_without_a_prompt_for_a_domain_is_named(config, own):
         ),
     ],
 )
-def test_a_pool_that_does_not_go_with_its_source_is_named(config, own, pool, told):
-    (own / "biases" / "mine.yaml").write_text(f"title: Mine\ndoes: x\n{pool}\n")
+def test_a_pool_that_does_not_go_with_its_source_is_named(config, catalog_copy, pool, told):
+    (catalog_copy / "biases" / "mine.yaml").write_text(f"title: Mine\ndoes: x\n{pool}\n")
     (line,) = lines(config)
     assert line.startswith(f"catalog/biases/mine.yaml: {told}")
 
 
-def test_plain_copies_are_a_negative_control_and_associations_may_be_made_of_originals(config, own):
-    (own / "biases" / "copies.yaml").write_text("title: x\ndoes: x\nrole: negative-control\nsource: originals\n")
-    (own / "biases" / "mine.yaml").write_text(
+def test_plain_copies_are_a_negative_control_and_associations_may_be_made_of_originals(config, catalog_copy):
+    (catalog_copy / "biases" / "copies.yaml").write_text(
+        "title: x\ndoes: x\nrole: negative-control\nsource: originals\n"
+    )
+    (catalog_copy / "biases" / "mine.yaml").write_text(
         "title: x\ndoes: x\nrole: positive-control\nsource: originals\nassociate: 1.0\n"
     )
-    asked = changed(config, ["grid", "bias"], ["neutral", "copies", "mine"])
-    checks.check(asked, [("config.yaml", asked)])
+    configuration = changed(config, ["grid", "bias"], ["neutral", "copies", "mine"])
+    checks.check(configuration, [("config.yaml", configuration)])
 
 
 @pytest.mark.parametrize(
@@ -389,11 +391,11 @@ def test_plain_copies_are_a_negative_control_and_associations_may_be_made_of_ori
     ],
 )  # fmt: skip
 def test_what_a_control_needs_of_the_reserve_is_told_before_a_run(config, bias, originals, told):
-    asked = changed(changed(config, ["originals"], originals), ["grid", "bias"], ["neutral", bias])
+    configuration = changed(changed(config, ["originals"], originals), ["grid", "bias"], ["neutral", bias])
     if told is None:
-        checks.check(asked, [("config.yaml", asked)])
+        checks.check(configuration, [("config.yaml", configuration)])
     else:
-        (line,) = lines(asked)
+        (line,) = lines(configuration)
         assert line.startswith(f"config.yaml: grid.bias[1]: {told}")
 
 
@@ -406,8 +408,8 @@ def test_a_planted_pool_that_relabels_nothing_is_told(config):
 def test_a_control_that_changes_nothing_is_told_without_known_sizes(config):
     """BiasInBios does not say how many texts it has."""
     config["grid"] |= {"gamma": [0, 0.05], "bias": ["planted-050", "associated-050"], "domain": ["gender-bias-in-bios"]}
-    found = lines(changed(config, ["originals"], 24))
-    assert [line.split(": ")[2].split(" ", 1)[1] for line in found] == ["relabels nothing", "changes no sample"]
+    errors = lines(changed(config, ["originals"], 24))
+    assert [line.split(": ")[2].split(" ", 1)[1] for line in errors] == ["relabels nothing", "changes no sample"]
 
 
 @pytest.mark.parametrize(
@@ -429,9 +431,9 @@ def test_a_grid_in_which_no_claim_can_get_a_verdict_is_told(config, changes, tol
     config["grid"] |= changes
     config["misalignment"] = []
     checks.check(config, [("config.yaml", config)])
-    found = [line for line in checks.warnings(config) if "verdict" in line]
+    warnings = [line for line in checks.warnings(config) if "verdict" in line]
     start = "warning: no claim of catalog/claims.yaml can get a verdict: "
-    assert found == [] if told is None else found[0].startswith(start + told)
+    assert warnings == [] if told is None else warnings[0].startswith(start + told)
 
 
 def test_a_study_of_rounds_without_real_text_in_all_of_them_is_told(config):

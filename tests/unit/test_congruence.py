@@ -100,8 +100,8 @@ def test_accuracy_of_both_sides_and_their_difference(items, domain):
 
 @pytest.mark.parametrize("key", ["group", "content"])
 def test_what_a_pronoun_or_a_text_alone_does_is_no_congruence(items, domain, key):
-    asked = answered(items, lambda item: 0.3 if item[key] == "female" else 0.6)
-    assert value(congruence.score(asked, TASK, domain, 200, 1), "congruence", "all") == pytest.approx(0)
+    answers = answered(items, lambda item: 0.3 if item[key] == "female" else 0.6)
+    assert value(congruence.score(answers, TASK, domain, 200, 1), "congruence", "all") == pytest.approx(0)
 
 
 def test_groups_are_the_domains_own(items, domain):
@@ -109,9 +109,9 @@ def test_groups_are_the_domains_own(items, domain):
     renamed = {"male": "north", "female": "south"}
     moved = [{**item, "group": renamed[item["group"]], "content": renamed[item["content"]]} for item in items]
     third = [{**item, "item": f"{item['item']}-3", "group": "east"} for item in moved if item["group"] == "north"]
-    asked = answered(moved + third, lambda item: 0.7 if item["content"] == item["group"] else 0.4)
+    answers = answered(moved + third, lambda item: 0.7 if item["content"] == item["group"] else 0.4)
     rows = congruence.score(
-        asked,
+        answers,
         TASK,
         {**domain, "groups": ["north", "south"], "contrasts": {"reference": "north", "compared": "south"}},
         200,
@@ -124,18 +124,18 @@ def test_groups_are_the_domains_own(items, domain):
 
 
 def test_unreadable_answers_are_wrong_and_widen_the_difference(items, domain):
-    asked = answered(items, lambda item: 0.9 if item["content"] == item["group"] else 0.2)
-    read = one(congruence.score(asked, TASK, domain, 200, 1), "congruence", "all")
-    congruent = [item for item in asked if item["content"] == item["group"]]
+    answers = answered(items, lambda item: 0.9 if item["content"] == item["group"] else 0.2)
+    read = one(congruence.score(answers, TASK, domain, 200, 1), "congruence", "all")
+    congruent = [item for item in answers if item["content"] == item["group"]]
     lost = {item["item"] for item in congruent[::2]}
-    some = [{**item, "logprobs": []} if item["item"] in lost else item for item in asked]
+    some = [{**item, "logprobs": []} if item["item"] in lost else item for item in answers]
     rows = congruence.score(some, TASK, domain, 200, 1)
-    found = one(rows, "congruence", "all")
-    assert found["n_unparsed"] == len(lost) == one(rows, "accuracy", "congruent")["n_unparsed"]
-    assert found["value"] == pytest.approx(read["value"] - 0.45)
-    assert found["ci_high"] >= read["value"]
+    overall = one(rows, "congruence", "all")
+    assert overall["n_unparsed"] == len(lost) == one(rows, "accuracy", "congruent")["n_unparsed"]
+    assert overall["value"] == pytest.approx(read["value"] - 0.45)
+    assert overall["ci_high"] >= read["value"]
     nothing = one(
-        congruence.score([{**item, "logprobs": []} for item in asked], TASK, domain, 200, 1), "congruence", "all"
+        congruence.score([{**item, "logprobs": []} for item in answers], TASK, domain, 200, 1), "congruence", "all"
     )
     assert (nothing["value"], nothing["ci_low"], nothing["ci_high"]) == (0, -1, 1)
 

@@ -55,7 +55,7 @@ def test_rest_is_every_known_group_but_the_other():
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_told(declared, text):
-    assert any(found.startswith(text) for _, found in contrasts.faults(declared))
+    assert any(fault.startswith(text) for _, fault in contrasts.faults(declared))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_cannot_be_compared_is_told(declared, text):
 )
 def test_what_is_listed_by_label_or_group_has_to_fit(more, path, text):
     declared = {**domain("german", "all"), "labels": ["a", "b"], **more}
-    assert any(place == path and found.startswith(text) for place, found in contrasts.faults(declared))
+    assert any(place == path and fault.startswith(text) for place, fault in contrasts.faults(declared))
 
 
 @pytest.mark.parametrize("name", catalog.names("domain"))
