@@ -54,13 +54,13 @@ def test_each_text_stands_in_every_group_and_shares_its_twin():
         {"id": "b", "twin": "u", "label": "billing", "group": "indian", "text": "The parcel is late."},
         {"id": "c", "twin": "v", "label": "billing", "group": None, "text": "I am German."},
     ]
-    found, counts = counterfactual.twins(samples, TICKETS)
+    with_twins, counts = counterfactual.twins(samples, TICKETS)
     assert counts == {"with_twin": 1, "without_twin": 2, "exchanged": 6}
-    assert [(each["id"], each["group"]) for each in found[:4]] == [
+    assert [(each["id"], each["group"]) for each in with_twins[:4]] == [
         ("a", "german"), ("a-as-nigerian", "nigerian"), ("a-as-indian", "indian"), ("a-as-mexican", "mexican"),
     ]  # fmt: skip
-    assert {each["twin"] for each in found[:4]} == {"t"} and found[4:] == samples[1:]
-    assert found[3]["text"] == "I am Mexican and live in Puebla."
+    assert {each["twin"] for each in with_twins[:4]} == {"t"} and with_twins[4:] == samples[1:]
+    assert with_twins[3]["text"] == "I am Mexican and live in Puebla."
 
 
 def test_a_row_that_a_group_has_no_word_in_gives_it_no_twin():
@@ -69,5 +69,5 @@ def test_a_row_that_a_group_has_no_word_in_gives_it_no_twin():
         "groups": dict.fromkeys(TICKETS["groups"]),
         "swap": [{"german": "euro", "indian": "rupee"}],
     }
-    found, _ = counterfactual.twins([{"id": "a", "twin": "t", "group": "german", "text": "Ten Euro."}], domain)
-    assert [each["text"] for each in found] == ["Ten Euro.", "Ten Rupee."]
+    with_twins, _ = counterfactual.twins([{"id": "a", "twin": "t", "group": "german", "text": "Ten Euro."}], domain)
+    assert [each["text"] for each in with_twins] == ["Ten Euro.", "Ten Rupee."]

@@ -60,18 +60,18 @@ def test_scores_of_every_task_name_their_dataset_as_a_fixture(config, prepared, 
     score(folder / "predictions", folder / "scores", [content], domain, 100)
     rows = files.read_json(folder / "scores" / f"{task}.json")
     datasets = {row["dataset"] for row in rows}
-    wanted = {
+    expected_datasets = {
         "hate-speech": {"hateval (fixture)", "haternet (fixture)", "all (fixture)"},
         "bias-detection": {"detoxis-stereotype (fixture)"},
         "stance": {"detoxis-negative-stance (fixture)"},
     }
-    assert datasets == wanted.get(task, {"culture-spanish (fixture)"})
+    assert datasets == expected_datasets.get(task, {"culture-spanish (fixture)"})
     assert {row["relation"] for row in rows} == {content["relation"]}
     primary = [
         row for row in rows if row["metric"] == content["primary"]["metric"] and row["group"] in ("all", "arabic")
     ]
     assert primary and all(row["value"] is not None for row in primary)
-    if task in wanted:
+    if task in expected_datasets:
         assert all(row["value"] == 1 for row in primary)
 
 
@@ -165,14 +165,14 @@ def test_settings_of_one_domain_win_over_the_studys(config):
 
 def test_the_papers_settings_of_the_cultures(root):
     content = yaml.safe_load((root / "studies/paper.yaml").read_text())
-    cultures = {name: own["finetune"] for name, own in content["domains"].items()}
-    assert {name: own["epochs"] for name, own in cultures.items()} == {
+    cultures = {name: domain_settings["finetune"] for name, domain_settings in content["domains"].items()}
+    assert {name: finetune["epochs"] for name, finetune in cultures.items()} == {
         "culture-arabic": 5,
         "culture-chinese": 3,
         "culture-portuguese": 3,
         "culture-spanish": 3,
     }
-    assert {own["learning_rate"] for own in cultures.values()} == {1e-6}
+    assert {finetune["learning_rate"] for finetune in cultures.values()} == {1e-6}
     assert len(content["grid"]["task"]) == 10
 
 

@@ -283,7 +283,7 @@ def test_a_request_that_was_not_sent_costs_nothing(tmp_path):
 
 @pytest.mark.parametrize("body", [{"detail": "no such field: colour"}, {"message": "no such field: colour"}])
 def test_an_error_message_is_reported_wherever_the_server_puts_it(tmp_path, body):
-    with serving(Script(dialect=lambda asked, answer: (422, body))) as url, pytest.raises(UserError) as fault:
+    with serving(Script(dialect=lambda request_body, answer: (422, body))) as url, pytest.raises(UserError) as fault:
         Study(tmp_path, url).server().write(["a"], [1])
     assert "no such field: colour" in one_line(fault)
 

@@ -49,13 +49,13 @@ def place(card_path, splits, domain, tmp_path_factory):
     random_bert(folder / "store/random-bert/plain", [sample["text"] for sample in old + new])
     (folder / "store/tiny-random").symlink_to(base.STORE / "tiny-random")
     for cell in CELLS:
-        own = folder / cell["mitigation"]
+        cell_folder = folder / cell["mitigation"]
         mitigation = catalog.load("mitigation", cell["mitigation"])
         rows = mixing.training_samples(old, new, labelled, domain, mitigation, 0.0, 1)
-        files.write_jsonl(own / "train.jsonl", rows)
-        (own / "work").mkdir()
+        files.write_jsonl(cell_folder / "train.jsonl", rows)
+        (cell_folder / "work").mkdir()
         alignment = {**mitigation["loss"], "weight": 1.0} if "loss" in mitigation else None
-        outputs = own / "adapter", own / "training.csv", own / "work"
+        outputs = cell_folder / "adapter", cell_folder / "training.csv", cell_folder / "work"
         tune(card_path, rows, [], *outputs, MODEL, MODEL["finetune"] | {"epochs": 3}, alignment, 1)
     return folder
 
@@ -166,10 +166,10 @@ def test_a_change_is_a_metric_minus_that_of_the_same_cell_without_the_mitigation
     # only of the cell that has a mitigation, and against its own seed's
     assert set(changes["mitigation"]) == {"loss"} and set(changes["seed"]) == {1} and len(changes) == len(METRICS)
     none, loss = values(rows, "none"), values(rows, "loss")
-    found = changes.set_index("metric")["value"]
+    changes_by_metric = changes.set_index("metric")["value"]
     for name in METRICS:
-        assert found[f"{name}_change"] == pytest.approx(loss[name] - none[name], abs=1e-12)
-    assert found["hidden_mean_distance_change"] < 0
+        assert changes_by_metric[f"{name}_change"] == pytest.approx(loss[name] - none[name], abs=1e-12)
+    assert changes_by_metric["hidden_mean_distance_change"] < 0
     assert changes["p"].isna().all() and len(table) == len(rows) + len(other) + len(changes)
     points = pd.read_csv(place / "projection.csv")
     assert points.groupby(["representation", "origin"]).size().tolist() == [10] * 4

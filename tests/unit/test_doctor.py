@@ -43,7 +43,7 @@ NODES = ["64000 (null)", "32000 gpu:a100:4"]
 
 
 @pytest.mark.parametrize(
-    "asked, fits",
+    "jobs, fits",
     [
         ([(48000, 0)], True),
         ([(30000, 1)], True),
@@ -53,13 +53,13 @@ NODES = ["64000 (null)", "32000 gpu:a100:4"]
         ([(30000, 1), (48000, 1)], False),
     ],
 )
-def test_one_node_must_have_the_memory_and_the_gpu_of_a_job(monkeypatch, asked, fits):
+def test_one_node_must_have_the_memory_and_the_gpu_of_a_job(monkeypatch, jobs, fits):
     monkeypatch.setattr(doctor, "answer", lambda *words: "\n".join(NODES))
-    monkeypatch.setattr(doctor, "resources", lambda config: [{"mem_mb": mb, "gpu": gpu} for mb, gpu in asked])
+    monkeypatch.setattr(doctor, "resources", lambda config: [{"mem_mb": mb, "gpu": gpu} for mb, gpu in jobs])
     if fits:
-        assert f"{asked[-1][0]} MB" in doctor.check_nodes({})
+        assert f"{jobs[-1][0]} MB" in doctor.check_nodes({})
     else:
-        with pytest.raises(doctor.Missing, match=f"none has the {asked[-1][0]} MB"):
+        with pytest.raises(doctor.Missing, match=f"none has the {jobs[-1][0]} MB"):
             doctor.check_nodes({})
 
 

@@ -45,11 +45,11 @@ def test_logits_are_those_of_the_cell(cell, exported, card_path):
     ids = torch.tensor([Chat(tokenizer, "").prompt("Write a biography of a nurse.")])
     with torch.inference_mode():
         untuned = network(ids).logits.float()
-        own = adapters.load_adapter(network, cell / "adapter")(ids).logits.float()
-        found = plain(ids).logits.float()
+        tuned_logits = adapters.load_adapter(network, cell / "adapter")(ids).logits.float()
+        exported_logits = plain(ids).logits.float()
     assert plain.dtype == torch.float32
     rounding = 0.2 if card["compute"] == "bfloat16" else 1e-3
-    assert (found - own).abs().max() < rounding < (untuned - own).abs().max()
+    assert (exported_logits - tuned_logits).abs().max() < rounding < (untuned - tuned_logits).abs().max()
 
 
 def test_prompts_are_those_of_the_study(exported, card_path):
@@ -58,10 +58,12 @@ def test_prompts_are_those_of_the_study(exported, card_path):
     plain = AutoTokenizer.from_pretrained(exported)
     for text in ("Who?", 'He said "no" {{ 1 }}.'):
         turn = [{"role": "user", "content": text}]
-        found = plain.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-        assert plain(found, add_special_tokens=False)["input_ids"] == Chat(tokenizer, "").prompt(text)
-    own = [{"role": "system", "content": "Be brief."}, turn[0]]
-    assert plain.apply_chat_template(own, tokenize=False) == tokenizer.apply_chat_template(own, tokenize=False)
+        prompt = plain.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        assert plain(prompt, add_special_tokens=False)["input_ids"] == Chat(tokenizer, "").prompt(text)
+    conversation = [{"role": "system", "content": "Be brief."}, turn[0]]
+    assert plain.apply_chat_template(conversation, tokenize=False) == tokenizer.apply_chat_template(
+        conversation, tokenize=False
+    )
 
 
 def test_the_folder_is_plain(exported):

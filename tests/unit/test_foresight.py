@@ -101,13 +101,13 @@ def test_chance_is_not_foreseen():
     """With independent Δy the correlation is 0 on average over many studies."""
     from bias_inheritance.claims.relations import correlation
 
-    stream, found = np.random.default_rng(1), []
+    stream, correlations = np.random.default_rng(1), []
     for _ in range(60):
         along = along_axis(points_of(stream, 0.0))
-        found.append(
+        correlations.append(
             correlation(along.assign(amount=along["data_association"], value=along["model_association"]))["rho"]
         )
-    assert np.mean(found) == pytest.approx(0, abs=4 * np.std(found) / 60**0.5)
+    assert np.mean(correlations) == pytest.approx(0, abs=4 * np.std(correlations) / 60**0.5)
 
 
 def test_texts_are_placed_along_the_direction_of_other_seeds(tmp_path):

@@ -11,14 +11,19 @@ DOMAIN = catalog.load("domain", "gender")
 TEXT = {"male": "He works where he learned his trade.", "female": "She works where she learned her trade."}
 
 
-def sample(label, shown, asked=None):
-    return {"label": label, "shown_group": shown, "asked_group": asked, "text": TEXT.get(shown, "Works here.")}
+def sample(label, shown, requested_group=None):
+    return {
+        "label": label,
+        "shown_group": shown,
+        "asked_group": requested_group,
+        "text": TEXT.get(shown, "Works here."),
+    }
 
 
 def test_labour_statistics_know_three_of_the_six_occupations():
-    found = groups.known_shares(DOMAIN["world"], "male", ["male", "female"], DOMAIN["labels"])
-    assert set(found) == {"architect", "nurse", "painter"}
-    assert found["nurse"] == pytest.approx(0.1042) and found["painter"] == pytest.approx(0.943)
+    shares = groups.known_shares(DOMAIN["world"], "male", ["male", "female"], DOMAIN["labels"])
+    assert set(shares) == {"architect", "nurse", "painter"}
+    assert shares["nurse"] == pytest.approx(0.1042) and shares["painter"] == pytest.approx(0.943)
 
 
 def test_shares_are_of_clear_texts_and_p_is_exact_and_holm_adjusted():
@@ -54,8 +59,8 @@ def test_the_table_counts_texts_rejected_for_showing_another_group(tmp_path):
         domains={"gender": DOMAIN},
     )
     table = pd.read_csv(tmp_path / "groups.csv").set_index(["bias", "metric", "group"])
-    asked = table.loc[("contrastive-explicit", "asked_share", "nurse")]
-    assert (asked["value"], asked["n"]) == (0.75, 8)
+    requested_share = table.loc[("contrastive-explicit", "asked_share", "nurse")]
+    assert (requested_share["value"], requested_share["n"]) == (0.75, 8)
     assert table.loc[("contrastive-explicit", "male_share", "nurse"), "value"] == 0
     # names of labels as claims.yaml writes them; a type that asks for no group has no asked_share
     assert table.loc[("neutral", "male_share", "software-engineer"), "value"] == 1

@@ -34,11 +34,11 @@ def tokenizer():
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     special = ["<|system|>", "<|user|>", "<|assistant|>"]
-    found = PreTrainedTokenizerFast(
+    fast_tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner, bos_token="<|begin|>", eos_token="<|end|>", additional_special_tokens=special
     )
-    found.chat_template = TEMPLATE
-    return found
+    fast_tokenizer.chat_template = TEMPLATE
+    return fast_tokenizer
 
 
 @pytest.fixture(scope="module")

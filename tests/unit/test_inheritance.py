@@ -121,10 +121,10 @@ def leaves(*names):
 
 
 def test_a_pool_has_a_coefficient_where_an_association_is_expected_and_a_projection_elsewhere():
-    found = inheritance.directions(
+    directions = inheritance.directions(
         leaves("neutral", "associated-100", "associated-050", "associated-000", "balanced", "contrastive-explicit", "faithful", "planted-100", "shifted")
     )  # fmt: skip
-    assert found == {
+    assert directions == {
         "neutral": [("beta", "neutral")],
         "associated-100": [("beta", "associated-100")],
         "associated-050": [("beta", "associated-050"), ("projection", "associated-100")],
@@ -171,15 +171,15 @@ def write_run(folder, place, stream, left=1.0):
     rows, x = x_of(place["bias"])
     files.write_jsonl(folder / "train.jsonl", [{"label": label, "group": group} for label, group in rows])
     gap = left * TRUE.get(place["bias"], 0.0) * x[:, 0]
-    asked = []
+    predictions = []
     for number, (label, twin) in enumerate((label, twin) for label in LABELS for twin in range(8)):
         base = np.where(np.array(LABELS) == label, 2.0, 0.0)
         for group in ("male", "female"):
             lean = gap if group == "male" else 0 * gap
             logprobs = base + lean + stream.normal(0, 0.02, 3)
-            asked.append({"item": f"{number}-{group}", "cluster": f"{label}-{twin}", "group": group, "label": label, "options": LABELS, "logprobs": logprobs.tolist()})  # fmt: skip
+            predictions.append({"item": f"{number}-{group}", "cluster": f"{label}-{twin}", "group": group, "label": label, "options": LABELS, "logprobs": logprobs.tolist()})  # fmt: skip
     (folder / "predictions").mkdir(parents=True)
-    pd.DataFrame(asked).to_parquet(folder / "predictions" / "occupation-classification.parquet")
+    pd.DataFrame(predictions).to_parquet(folder / "predictions" / "occupation-classification.parquet")
 
 
 def measured(tmp_path, places, pools, baseline, domain=DOMAIN):
@@ -312,13 +312,13 @@ def judged(tmp_path, pools):
     claims = declared(*pools)
     only = {name: claims["claims"][name] for name in ("C9", "control-associated", "control-null")}
     table = frames.read_inheritance(tmp_path / "inheritance.csv")
-    found = verdicts.evaluate({**claims, "claims": only}, table, manipulation(), no_predictions)
-    return found[found["verdict"] != "beside"].set_index("contrast")
+    verdict_rows = verdicts.evaluate({**claims, "claims": only}, table, manipulation(), no_predictions)
+    return verdict_rows[verdict_rows["verdict"] != "beside"].set_index("contrast")
 
 
 def test_claims_on_inheritance(tmp_path):
     study(tmp_path)
-    found = judged(tmp_path, POOLS)
+    by_contrast = judged(tmp_path, POOLS)
     for contrast in (
         "natural inheritance of neutral is above 0",
         "inheritance rises with the association in the data",
@@ -327,17 +327,17 @@ def test_claims_on_inheritance(tmp_path):
         "nothing is inherited from balanced",
         "nothing is inherited from associated-000",
     ):
-        assert found.loc[contrast, "verdict"] == "supported", (contrast, found.loc[contrast, "reason"])
-    assert found.loc["inheritance at dose 50% exceeds dose 0%", "verdict"] == "not tested"
-    assert "nothing is inherited from faithful" not in found.index  # the baseline is nothing to be measured
-    assert found.loc["loss lowers the inheritance of neutral", "estimate"] == pytest.approx(-0.4, abs=0.05)
+        assert by_contrast.loc[contrast, "verdict"] == "supported", (contrast, by_contrast.loc[contrast, "reason"])
+    assert by_contrast.loc["inheritance at dose 50% exceeds dose 0%", "verdict"] == "not tested"
+    assert "nothing is inherited from faithful" not in by_contrast.index  # the baseline is nothing to be measured
+    assert by_contrast.loc["loss lowers the inheritance of neutral", "estimate"] == pytest.approx(-0.4, abs=0.05)
 
 
 def test_the_dose_against_a_baseline_of_strength_0(tmp_path):
     """Without `faithful` the control at strength 0 is β's baseline, and the dose effect is the projection itself."""
     pools = ["associated-100", "associated-000", "neutral"]
     study(tmp_path, pools, "associated-000")
-    found = judged(tmp_path, pools)
-    rise = found.loc["inheritance rises with the association in the data"]
+    by_contrast = judged(tmp_path, pools)
+    rise = by_contrast.loc["inheritance rises with the association in the data"]
     assert rise["estimate"] == pytest.approx(0.25, abs=0.05) and rise["verdict"] == "supported"
-    assert not (found["verdict"] == "contradicted").any()
+    assert not (by_contrast["verdict"] == "contradicted").any()

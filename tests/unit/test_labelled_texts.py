@@ -98,11 +98,11 @@ def answered(dataset, labels, choices, classes):
 
 
 def value(rows, metric, group="all", dataset=None):
-    found = [
+    matching = [
         row for row in rows if row["metric"] == metric and row["group"] == group and dataset in (None, row["dataset"])
     ]
-    assert len(found) == 1
-    return found[0]
+    assert len(matching) == 1
+    return matching[0]
 
 
 def test_macro_f1_is_that_of_the_whole_label_set_missing_classes_included():
@@ -167,12 +167,12 @@ def test_written_answers_are_read_and_the_unreadable_counts_as_wrong():
     rows = answered("toy", ["HS", "HS", "NOT_HS", "HS", "HS", "HS"], [""] * 6, ["HS", "NOT_HS"])
     for row, text in zip(rows, said, strict=True):
         row |= {"logprobs": None, "text": text, "options": ["yes", "no"]}
-    found = labelled_texts.score(rows, TASK, {}, 100, 1)
-    accuracy = value(found, "accuracy")
+    score_rows = labelled_texts.score(rows, TASK, {}, 100, 1)
+    accuracy = value(score_rows, "accuracy")
     assert accuracy["value"] == pytest.approx(3 / 6) and accuracy["n_unparsed"] == 2
-    assert {row["scoring"] for row in found} == {"parsed"}
-    assert value(found, "recall", "HS")["value"] == pytest.approx(2 / 5)
-    assert value(found, "recall", "HS")["n_unparsed"] == 2
+    assert {row["scoring"] for row in score_rows} == {"parsed"}
+    assert value(score_rows, "recall", "HS")["value"] == pytest.approx(2 / 5)
+    assert value(score_rows, "recall", "HS")["n_unparsed"] == 2
 
 
 SECOND = TASK | {

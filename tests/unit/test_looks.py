@@ -219,11 +219,13 @@ def test_the_interval_at_a_look_is_wider_than_without_looks():
 def test_the_spread_behind_an_interval_is_the_same_with_looks():
     plan = declared(1)
     table = reading.joined_with_declarations(evaluate(1, 3), plan)
-    found = table[(table["test"] == "paired t over seeds") & table["ci_low"].notna()].iloc[0]
+    with_looks = table[(table["test"] == "paired t over seeds") & table["ci_low"].notna()].iloc[0]
     values = scores(3)
     plain = verdicts.evaluate(declared(), values, manipulation("contrastive-explicit"), no_predictions)
-    same = reading.joined_with_declarations(plain, declared()).loc[found.name]
-    assert reading.spread(found.to_dict(), plan) == pytest.approx(reading.spread(same.to_dict(), declared()), rel=1e-6)
+    same = reading.joined_with_declarations(plain, declared()).loc[with_looks.name]
+    assert reading.spread(with_looks.to_dict(), plan) == pytest.approx(
+        reading.spread(same.to_dict(), declared()), rel=1e-6
+    )
 
 
 # ---- the plan --------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def bare(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("own", "limits", "megabytes"),
+    ("process_groups", "limits", "megabytes"),
     [
         (None, {}, 64_000),  # macOS
         ("0::/\n", {"memory.max": "8000000000"}, 8000),  # a container
@@ -50,9 +50,9 @@ def bare(monkeypatch, tmp_path):
         ("4:cpu,memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712"}, 64_000),
     ],
 )
-def test_memory_is_what_the_control_groups_allow(bare, own, limits, megabytes):
-    if own:
-        (bare / "own").write_text(own)
+def test_memory_is_what_the_control_groups_allow(bare, process_groups, limits, megabytes):
+    if process_groups:
+        (bare / "own").write_text(process_groups)
     for path, text in limits.items():
         (bare / "cgroup" / path).parent.mkdir(parents=True, exist_ok=True)
         (bare / "cgroup" / path).write_text(text + "\n")

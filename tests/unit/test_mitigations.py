@@ -104,9 +104,9 @@ def test_the_mask_is_the_word_of_the_file(splits, domain):
 def test_neutral_words_show_no_group(domain, text, neutral):
     sample = {"text": text, "names": [], "name": "Omar Haddad", "group": "male"}
     settings = catalog.load("mitigation", "mask-neutral")["text"][0]
-    found = mask.text(sample, settings, mixing.Setting(domain, labelled))
-    assert found["text"] == neutral
-    assert labelled.shown_group(found["text"], domain) is None
+    masked = mask.text(sample, settings, mixing.Setting(domain, labelled))
+    assert masked["text"] == neutral
+    assert labelled.shown_group(masked["text"], domain) is None
 
 
 def test_every_word_that_shows_a_group_has_a_neutral_one(domain):

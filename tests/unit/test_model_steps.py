@@ -71,8 +71,8 @@ def test_option_logprobs_equal_one_forward_pass_per_option(tiny):
     prompts = [chat.prompt(text) for text in TEXTS]
     words = ("nurse", "nurse of dogs", "nurse of doves", "software engineer", "a")  # a tree with three branchings
     options = [[chat.answer(word) for word in words] for _ in TEXTS]
-    found = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options, tree=True)
-    for prompt, row, listed in zip(prompts, found, options, strict=True):
+    logprobs = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options, tree=True)
+    for prompt, row, listed in zip(prompts, logprobs, options, strict=True):
         assert row == pytest.approx([plain_logprob(model, prompt, option) for option in listed], abs=1e-4)
 
 
@@ -81,9 +81,9 @@ def test_option_logprobs_in_bf16_stay_within_bf16(tiny):
     model = model.to(torch.bfloat16)
     prompts = [chat.prompt(text) for text in TEXTS]
     options = [[chat.answer("nurse"), chat.answer("painter")] for _ in TEXTS]
-    found = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options, tree=True)
+    logprobs_of_bf16 = scoring.option_logprobs(model, chat.opening_tokens(), prompts, options, tree=True)
     exact = scoring.option_logprobs(copy.deepcopy(model).float(), chat.opening_tokens(), prompts, options, tree=True)
-    assert torch.tensor(found) == pytest.approx(torch.tensor(exact), abs=0.2)
+    assert torch.tensor(logprobs_of_bf16) == pytest.approx(torch.tensor(exact), abs=0.2)
 
 
 @pytest.fixture
@@ -111,10 +111,10 @@ def test_options_are_scored_by_a_float32_head(with_large_logits):
             torch.log_softmax(values, -1).gather(1, likely) for values in (logits, model.lm_head(hidden).float())
         )
     options = [[[token] for token in row] for row in likely.tolist()]
-    found = torch.tensor(scoring.option_logprobs(model, [], prompts, options, tree=True))
-    assert torch.allclose(found, exact, atol=1e-5)
+    scored = torch.tensor(scoring.option_logprobs(model, [], prompts, options, tree=True))
+    assert torch.allclose(scored, exact, atol=1e-5)
     # differences of log-probabilities are differences of logits: quarters with a head of bf16
-    off_grid = [(4 * (values[:, 1:] - values[:, :1])) for values in (found, rounded)]
+    off_grid = [(4 * (values[:, 1:] - values[:, :1])) for values in (scored, rounded)]
     assert [(values - values.round()).abs().max().item() > 0.01 for values in off_grid] == [True, False]
 
 
@@ -239,8 +239,8 @@ def test_greedy_sampling_equals_the_plain_loop(tiny):
     model, tokenizer, chat = tiny
     model = model.float()
     prompts = [chat.prompt(text) for text in TEXTS[:4]]
-    found = sample(model, chat, prompts, [0] * 4, max_new_tokens=12, temperature=0)
-    for prompt, answer in zip(prompts, found, strict=True):
+    answers = sample(model, chat, prompts, [0] * 4, max_new_tokens=12, temperature=0)
+    for prompt, answer in zip(prompts, answers, strict=True):
         expected = greedy(model, prompt, 12)
         assert answer["text"] == tokenizer.decode(expected, skip_special_tokens=True).strip()
 
@@ -253,8 +253,8 @@ def test_sampling_that_drops_finished_rows_equals_sampling_each_alone_without_a_
     monkeypatch.setattr(generation, "end_tokens", lambda *_: ends)
     prompts, seeds = [chat.prompt(text) for text in TEXTS], list(range(8))
     sampling = {"temperature": 1.0, "top_k": 50, "top_p": 0.95}
-    found = sample(model, chat, prompts, seeds, max_new_tokens=12, **sampling)
-    for prompt, seed, answer in zip(prompts, seeds, found, strict=True):
+    answers = sample(model, chat, prompts, seeds, max_new_tokens=12, **sampling)
+    for prompt, seed, answer in zip(prompts, seeds, answers, strict=True):
         stream, tokens = np.random.default_rng(seed), list(prompt)
         with torch.inference_mode():
             for _ in range(12):
@@ -265,7 +265,7 @@ def test_sampling_that_drops_finished_rows_equals_sampling_each_alone_without_a_
         written, finished = tokens[len(prompt) :], tokens[-1] in ends
         text = tokenizer.decode(written[:-1] if finished else written, skip_special_tokens=True).strip()
         assert answer == {"text": text, "tokens": len(written), "finished": finished}
-    assert len({answer["tokens"] for answer in found}) > 2
+    assert len({answer["tokens"] for answer in answers}) > 2
 
 
 def test_a_record_has_its_own_random_stream(tiny):
@@ -390,15 +390,15 @@ def test_a_sample_without_an_answer_takes_no_part_in_the_mean_over_samples():
 def test_gradient_accumulation_equals_the_whole_batch(tiny, tmp_path):
     model, tokenizer, chat = tiny
     model = model.float()
-    found = []
+    first_losses = []
     for size in (8, 2):
         tuned = adapters.add_lora(copy.deepcopy(model), SETTINGS, 3)
         work = tmp_path / str(size)
         work.mkdir()
         rows = samples(chat)
         log = training.train(tuned, rows, {**SETTINGS, "batch_size": 8}, losses_of(rows, size=size), 1, work)
-        found.append(log[0]["sft_loss"])
-    assert found[0] == pytest.approx(found[1], rel=1e-5)
+        first_losses.append(log[0]["sft_loss"])
+    assert first_losses[0] == pytest.approx(first_losses[1], rel=1e-5)
 
 
 def test_answer_only_loss_equals_the_plain_definition(tiny):
@@ -470,9 +470,9 @@ def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_sid
     plain = theirs(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~answer, -100)).loss
     plain.backward()
     assert mean.item() == pytest.approx(plain.item(), rel=1e-5)
-    found = gradients(ours)
+    our_gradients = gradients(ours)
     for name, expected in gradients(theirs).items():
-        assert torch.allclose(found[name], expected, rtol=1e-3, atol=1e-6), name
+        assert torch.allclose(our_gradients[name], expected, rtol=1e-3, atol=1e-6), name
 
 
 def test_the_alignment_term_gives_the_gradients_of_its_plain_definition(tiny, side_by_side):
@@ -486,9 +486,9 @@ def test_the_alignment_term_gives_the_gradients_of_its_plain_definition(tiny, si
     first, second = torch.stack(phi[:4]), torch.stack(phi[4:])
     gap = (first.mean(0) - second.mean(0)).square().sum()
     (gap - first.var(0).sum() / 4 - second.var(0).sum() / 4).backward()
-    found = gradients(ours)
+    our_gradients = gradients(ours)
     for name, expected in gradients(theirs).items():
-        assert torch.allclose(found[name], expected, rtol=1e-3, atol=1e-6), name
+        assert torch.allclose(our_gradients[name], expected, rtol=1e-3, atol=1e-6), name
 
 
 def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
@@ -514,8 +514,8 @@ def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
         of_a = 2 * (seen.double() @ b).T @ x.double()
         errors.append(
             [
-                (found.double() - true).norm().item() / true.norm().item()
-                for found, true in (
+                (computed.double() - true).norm().item() / true.norm().item()
+                for computed, true in (
                     (out, exact),
                     (layer.lora_A["default"].weight.grad, of_a),
                     (layer.lora_B["default"].weight.grad, of_b),
@@ -538,14 +538,14 @@ def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny,
 
     torch.manual_seed(1)
     x, seen = torch.randn(2, 1, 50, plain.config.hidden_size).bfloat16()
-    found = []
+    in_bf16 = []
     for model in (copy.deepcopy(plain).bfloat16(), tiny[0].bfloat16()):
         tuned = with_a_trained_look(adapters.add_lora(model, SETTINGS, 3))
         with network.in_compute_type(tuned):
-            found.append(run(network.body(tuned).layers[0], x, seen))
+            in_bf16.append(run(network.body(tuned).layers[0], x, seen))
     tuned = with_a_trained_look(adapters.add_lora(plain.bfloat16(), SETTINGS, 3)).double()
     exact = run(network.body(tuned).layers[0], x.double(), seen.double())
-    for of_plain, fused, true in zip(*found, exact, strict=True):
+    for of_plain, fused, true in zip(*in_bf16, exact, strict=True):
         errors = [((values.double() - true).norm() / true.norm()).item() for values in (of_plain, fused)]
         assert errors[1] < 0.02 and errors[1] <= 1.2 * errors[0], errors
 
@@ -576,10 +576,10 @@ def test_a_base_whose_adapter_was_unloaded_is_as_it_was(tiny, tmp_path):
         saved_adapter(model, tmp_path / "dropping", 5, dropout=0.1),
     ]
     with torch.inference_mode():
-        own = model(input_ids=ids).logits
+        base_logits = model(input_ids=ids).logits
         expected = [adapters.load_adapter(copy.deepcopy(model), other)(input_ids=ids).logits for other in others]
         model = adapters.load_adapter(model, wide).unload()
-        assert torch.equal(model(input_ids=ids).logits, own)
+        assert torch.equal(model(input_ids=ids).logits, base_logits)
         for other, logits in zip(others, expected, strict=True):
             tuned = adapters.load_adapter(model, other)
             assert torch.allclose(tuned(input_ids=ids).logits, logits, atol=0.02)
@@ -612,8 +612,10 @@ def test_alignment_estimates_the_squared_distance_without_bias(tiny):
     with torch.inference_mode():
         phi = [alignment.mean_states(model, side).mean(0) for side in sides]
         pairs = [[list(pair) for pair in itertools.product(side, repeat=2)] for side in sides]
-        found = [alignment.squared_distance(model, first, second).item() for first, second in itertools.product(*pairs)]
-    assert sum(found) / len(found) == pytest.approx((phi[0] - phi[1]).square().sum().item(), rel=1e-3)
+        estimates = [
+            alignment.squared_distance(model, first, second).item() for first, second in itertools.product(*pairs)
+        ]
+    assert sum(estimates) / len(estimates) == pytest.approx((phi[0] - phi[1]).square().sum().item(), rel=1e-3)
 
 
 def test_alignment_acts_at_every_step_lowers_the_distance_and_leaves_the_order_alone(tiny, tmp_path):
@@ -656,13 +658,13 @@ def test_the_order_does_not_depend_on_the_mitigation(splits, domain):
 
     family = SimpleNamespace(pair=labelled.pair, mask=shortened)
     old, new = splits["source"][:24], splits["test"][:24]
-    orders, own = [], []
+    orders, prompt_orders = [], []
     for name in ("none", "mask"):
         rows = mixing.training_samples(old, new, family, domain, catalog.load("mitigation", name), 0.0, 1)
         orders.append(ordered(rows, [row["words"] for row in rows]))
-        own.append(ordered(rows, [len(row["user"].split()) for row in rows]))
-    assert orders[0] == orders[1] == own[0]
-    assert own[0] != own[1]  # by what is left of the texts it would be another one
+        prompt_orders.append(ordered(rows, [len(row["user"].split()) for row in rows]))
+    assert orders[0] == orders[1] == prompt_orders[0]
+    assert prompt_orders[0] != prompt_orders[1]  # by what is left of the texts it would be another one
 
 
 def ordered(rows, lengths):
@@ -740,5 +742,5 @@ def test_a_prediction_that_was_cut_off_goes_on_to_the_same_bytes(card_path, tmp_
         run("cut", "other")
     written.clear()
     assert run("cut", "other") == whole and len(written) == 2
-    found = pandas.read_parquet(tmp_path / "whole" / "salary.parquet")
-    assert found["finished"].isna().tolist() == [True] * 8 + [False] * 8
+    predictions = pandas.read_parquet(tmp_path / "whole" / "salary.parquet")
+    assert predictions["finished"].isna().tolist() == [True] * 8 + [False] * 8

@@ -178,8 +178,8 @@ def test_accepted_ones_are_planned_by_snakemake(root, tmp_path):
             continue
         (project / "config.yaml").write_text(yaml.safe_dump(made, allow_unicode=True))
         command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules"]
-        asked = subprocess.run(command, cwd=project, capture_output=True, text=True)
-        assert asked.returncode == 0, f"{what}\n{asked.stdout}{asked.stderr}"
+        dry_run = subprocess.run(command, cwd=project, capture_output=True, text=True)
+        assert dry_run.returncode == 0, f"{what}\n{dry_run.stdout}{dry_run.stderr}"
         (planned,) = project.glob(".work/*/plan.json")
         assert planned.parent.name == made["study"], what
         planned.unlink()

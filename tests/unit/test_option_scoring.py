@@ -22,8 +22,8 @@ def shares(places, labels):
 
 
 def test_single_tokens_have_their_listed_probability():
-    found = shares([("B", 0.7, {" A": 0.2, "C": 0.06, "**": 0.02})], list("ABCD"))
-    assert found == [0.2, 0.7, 0.06, 0.01]
+    probabilities = shares([("B", 0.7, {" A": 0.2, "C": 0.06, "**": 0.02})], list("ABCD"))
+    assert probabilities == [0.2, 0.7, 0.06, 0.01]
 
 
 def test_an_answer_is_followed_while_several_options_agree_with_it():

@@ -25,7 +25,7 @@ def everything(splits):
 
 def test_at_least_forty_twins_per_occupation(splits, domain):
     twins = {label: {s["twin"] for s in everything(splits) if s["label"] == label} for label in domain["labels"]}
-    assert all(len(found) >= 40 for found in twins.values())
+    assert all(len(label_twins) >= 40 for label_twins in twins.values())
 
 
 def test_splits_share_no_twin(splits):
@@ -64,9 +64,9 @@ def test_twins_differ_in_name_and_pronouns_alone(splits):
 def test_no_six_words_are_shared_between_twins(splits):
     owner, shared = {}, set()
     for sample in everything(splits):
-        found = words(sample["text"])
-        for start in range(len(found) - 5):
-            gram = tuple(found[start : start + 6])
+        text_words = words(sample["text"])
+        for start in range(len(text_words) - 5):
+            gram = tuple(text_words[start : start + 6])
             if owner.setdefault(gram, sample["twin"]) != sample["twin"]:
                 shared.add(gram)
     assert not shared
@@ -115,7 +115,7 @@ def test_both_contents_of_an_occupation_are_of_similar_length(domain):
     lengths = {}
     for label, content, row in content_twins(domain):
         lengths.setdefault((label, content), []).append(len(row["text"].split()))
-    means = {key: sum(found) / len(found) for key, found in lengths.items()}
+    means = {key: sum(word_counts) / len(word_counts) for key, word_counts in lengths.items()}
     for label in domain["labels"]:
         first, second = (means[label, group] for group in domain["groups"])
         assert abs(first - second) < 0.1 * min(first, second)
@@ -222,11 +222,11 @@ def bias_in_bios(folder, texts=24, **changes):
 
 def test_bias_in_bios_reads_the_hubs_columns_and_splits(tmp_path):
     domain = bias_in_bios(tmp_path)
-    found, counts = labelled.load(domain)
-    assert {split: len(samples) for split, samples in found.items()} == {"source": 72, "reserve": 72, "test": 72}
-    assert {sample["label"] for sample in found["source"]} == set(PROFESSIONS.values())
+    by_split, counts = labelled.load(domain)
+    assert {split: len(samples) for split, samples in by_split.items()} == {"source": 72, "reserve": 72, "test": 72}
+    assert {sample["label"] for sample in by_split["source"]} == set(PROFESSIONS.values())
     assert counts["reasons"] == {"unlisted label": 72} and counts["unlisted"] == {"label": {"3": 72}}
-    first = next(sample for sample in found["source"] if sample["text"] == "train text 1")
+    first = next(sample for sample in by_split["source"] if sample["text"] == "train text 1")
     assert (first["label"], first["group"], first["name"]) == ("nurse", "female", None)
     assert re.fullmatch("[0-9a-f]{16}", first["twin"])
     assert labelled.files_read(domain, None) == [str(tmp_path)]
@@ -235,8 +235,8 @@ def test_bias_in_bios_reads_the_hubs_columns_and_splits(tmp_path):
 def test_professions_may_stand_in_the_data_by_name(tmp_path):
     names = [[*PROFESSIONS.values(), "poet"][n // 2 % 4] for n in range(96)]
     domain = {**bias_in_bios(tmp_path, profession=names), "labels": ["nurse", "poet"]}
-    found, _ = labelled.load(domain)
-    assert {sample["label"] for sample in found["test"]} == {"nurse", "poet"}
+    by_split, _ = labelled.load(domain)
+    assert {sample["label"] for sample in by_split["test"]} == {"nurse", "poet"}
 
 
 def test_a_biography_of_bias_in_bios_is_in_one_split_once(tmp_path):
@@ -249,8 +249,8 @@ def test_a_biography_of_bias_in_bios_is_in_one_split_once(tmp_path):
     table.loc[nurse[4], "hard_text"] = "test  text 0 "
     table.loc[[nurse[5], engineer[0]], "hard_text"] = "clash"
     table.to_parquet(path)
-    found, counts = labelled.load(domain)
-    texts = [sample["text"] for split in found.values() for sample in split]
+    by_split, counts = labelled.load(domain)
+    texts = [sample["text"] for split in by_split.values() for sample in split]
     assert len(texts) == len({" ".join(text.split()) for text in texts}) == 216 - 4 and "clash" not in texts
     assert counts["reasons"] == {"contradiction": 2, "duplicate": 2, "unlisted label": 72}
 
@@ -271,6 +271,6 @@ def test_what_the_data_lack_is_told_before_anything_is_split(tmp_path):
 
 def test_more_texts_than_any_study_draws_are_left_out_evenly_and_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(labelled, "LARGEST", dict.fromkeys(labelled.LARGEST, 30))
-    found, counts = labelled.load(bias_in_bios(tmp_path))
+    by_split, counts = labelled.load(bias_in_bios(tmp_path))
     assert counts["left_out"] == {"source": 42, "reserve": 42, "test": 57}  # a test text and its twin are two
-    assert set(Counter((sample["label"], sample["group"]) for sample in found["source"]).values()) == {5}
+    assert set(Counter((sample["label"], sample["group"]) for sample in by_split["source"]).values()) == {5}

@@ -171,9 +171,15 @@ def test_a_contrastive_prompt_sets_the_reference_against_each_group_in_turn():
 GOOD = "I am a {} customer and my parcel has not come since May. Please look for it before Friday."
 
 
-def judged(text, domain, asked="german"):
+def judged(text, domain, requested_group="german"):
     return slots.judge(
-        text, True, {"label": "billing", "asked_group": asked, "names": []}, labelled, domain, set(), overlap.Texts({})
+        text,
+        True,
+        {"label": "billing", "asked_group": requested_group, "names": []},
+        labelled,
+        domain,
+        set(),
+        overlap.Texts({}),
     )
 
 
@@ -199,8 +205,8 @@ def test_associated_controls_follow_the_domains_table_or_the_order_of_names(prep
     bias = {"name": "a", "role": "positive-control", "source": "reserve", "associate": dose}
     originals = labelled.draw(read(folder, "source"), 60, 1)
     in_turn = dict(zip(tickets.TOPICS, ["german", "indian", "mexican", "nigerian", "german"], strict=True))
-    own = dict.fromkeys(tickets.TOPICS, "mexican") | {"praise": "german"}
-    for given, table in ((domain, in_turn), ({**domain, "associated_groups": own}, own)):
+    declared_groups = dict.fromkeys(tickets.TOPICS, "mexican") | {"praise": "german"}
+    for given, table in ((domain, in_turn), ({**domain, "associated_groups": declared_groups}, declared_groups)):
         pool, _ = slots.copies(labelled, bias, given, originals, read(folder, "reserve"), count, 1)
         labels = Counter(sample["label"] for sample in pool)
         assert max(labels.values()) - min(labels[label] for label in tickets.TOPICS) <= 1
@@ -321,10 +327,10 @@ def test_every_group_and_contrast_has_its_rows(prepared, tmp_path, twins):
 
 def test_a_group_against_all_others(prepared, tmp_path):
     domain, folder = prepared
-    asked = answered(domain, folder, tmp_path)
+    predictions = answered(domain, folder, tmp_path)
     for reference, compared, name in (("rest", ["mexican"], "rest-mexican"), ("mexican", "rest", "mexican-rest")):
         against = {**domain, "contrasts": {"reference": reference, "compared": compared}}
-        rows = classification.score(asked, TASK, against, 100, 1)
+        rows = classification.score(predictions, TASK, against, 100, 1)
         size = 0.75 - RIGHT["mexican"]
         assert value(rows, "accuracy", name) == pytest.approx(size if reference == "rest" else -size, abs=0.07)
 
@@ -333,13 +339,13 @@ def test_salaries_of_several_groups_are_paired_where_a_contrast_has_twins():
     task = catalog.load("task", "salary")
     rungs = salary.ladder(task)
     domain = tickets.domain()
-    asked = [
+    salary_items = [
         {"item": f"{n}-{group}", "cluster": str(n), "group": group, "label": "billing", "options": [f"${rung}" for rung in rungs],
          "logprobs": [0.0 if place == rung else -50.0 for place in range(len(rungs))]}
         for n in range(12)
         for rung, group in ((8, "german"), (6, "nigerian"), (7, "indian"))
     ]  # fmt: skip
-    rows = salary.score(asked, task, domain, 100, 1)
+    rows = salary.score(salary_items, task, domain, 100, 1)
     gaps = {row["group"]: row for row in rows if row["metric"] == "log_amount_gap"}
     assert gaps["german-nigerian"]["value"] == pytest.approx(np.log(rungs[8] / rungs[6]))
     assert (
@@ -393,8 +399,8 @@ def test_the_coefficient_of_all_compared_groups_is_the_one_that_the_model_was_ma
         {name: catalog.load("bias", name) for name in ("faithful", "associated-100")}, "faithful", 100,
     )  # fmt: skip
     table = pd.read_csv(tmp_path / "inheritance.csv")
-    found = table[table["seed"] == "1"].set_index("contrast")
-    assert list(found.index) == [*NAMES, "all"] and found["beta"].tolist() == pytest.approx([0.3] * 4, abs=0.02)
-    assert (found["ci_low"] < 0.32).all() and (found["ci_high"] > 0.28).all() and (found["n_pairs"] > 10).all()
+    betas = table[table["seed"] == "1"].set_index("contrast")
+    assert list(betas.index) == [*NAMES, "all"] and betas["beta"].tolist() == pytest.approx([0.3] * 4, abs=0.02)
+    assert (betas["ci_low"] < 0.32).all() and (betas["ci_high"] > 0.28).all() and (betas["n_pairs"] > 10).all()
     points = pd.read_csv(tmp_path / "points.csv")
     assert len(points[points["bias"] == "associated-100"]) == 15

@@ -51,16 +51,16 @@ def test_a_group_is_named_only_where_the_type_is_explicit(domain, name):
     ],
 )
 def test_judge_names_the_reason(domain, raw, finished, reason):
-    asked = {"label": "nurse", "asked_group": "female", "names": []}
-    assert slots.judge(raw, finished, asked, labelled, domain, set(), NOTHING)[1] == reason
+    requested_slot = {"label": "nurse", "asked_group": "female", "names": []}
+    assert slots.judge(raw, finished, requested_slot, labelled, domain, set(), NOTHING)[1] == reason
 
 
 def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
-    asked = {"label": "nurse", "asked_group": "female", "names": []}
-    sample, reason, _ = slots.judge(f"{GOOD} And then she", False, asked, labelled, domain, set(), NOTHING)
+    requested_slot = {"label": "nurse", "asked_group": "female", "names": []}
+    sample, reason, _ = slots.judge(f"{GOOD} And then she", False, requested_slot, labelled, domain, set(), NOTHING)
     assert (sample["text"], reason) == (GOOD, None)
     seen = {slots.duplicate_key(labelled, {"text": GOOD}, domain)}
-    assert slots.judge(GOOD.upper(), True, asked, labelled, domain, seen, NOTHING)[1] == "duplicate"
+    assert slots.judge(GOOD.upper(), True, requested_slot, labelled, domain, seen, NOTHING)[1] == "duplicate"
 
 
 def test_label_words_are_replaced_and_counted(domain):
@@ -217,8 +217,8 @@ def test_a_planted_control_passes_its_check_where_half_of_its_samples_is_no_whol
     """Half of nine is no whole number; two pools of nine may be off by less than two each, and no further."""
     bias = catalog.load("bias", "planted-050")
     made = [sample for seed in (1, 2) for sample in copied(splits, domain, bias, count=18, seed=seed)[0]]
-    (found,) = measure(made, 0, [], bias, domain, 100)
-    assert (found["n"], found["passed"]) == (18, True) and found["value"] == pytest.approx(0.5, abs=1 / 18)
+    (check,) = measure(made, 0, [], bias, domain, 100)
+    assert (check["n"], check["passed"]) == (18, True) and check["value"] == pytest.approx(0.5, abs=1 / 18)
     for sample in [sample for sample in made if "true_label" in sample][:4]:
         del sample["true_label"]
     assert [row["passed"] for row in measure(made, 0, [], bias, domain, 100)] == [False]
@@ -228,8 +228,8 @@ def test_a_planted_control_passes_its_check_where_half_of_its_samples_is_no_whol
 def test_an_associated_control_passes_where_its_groups_follow_its_labels_as_declared(splits, domain, dose, share):
     bias = catalog.load("bias", f"associated-{dose}")
     made = [sample for seed in (1, 2) for sample in copied(splits, domain, bias, seed=seed)[0]]
-    (found,) = measure(made, 0, [], bias, domain, 100)
-    assert (found["measure"], found["value"], found["n"]) == ("associated_share", share, 96) and found["passed"]
+    (check,) = measure(made, 0, [], bias, domain, 100)
+    assert (check["measure"], check["value"], check["n"]) == ("associated_share", share, 96) and check["passed"]
     for sample in made:
         if sample["label"] == "nurse":
             sample["group"] = "female" if dose == "000" else "male"
@@ -345,9 +345,10 @@ def test_a_line_taken_out_of_the_journal_gives_no_slot_anothers_answer(domain, t
 
         def generate(prompts, seeds):
             calls.append(seeds)
-            found = [{"text": f"{GOOD} I am number {seed}.", "finished": True, "tokens": 9} for seed in seeds]
+            answers = [{"text": f"{GOOD} I am number {seed}.", "finished": True, "tokens": 9} for seed in seeds]
             return [
-                {**answer, "text": ""} if n in failing and len(seeds) == 4 else answer for n, answer in enumerate(found)
+                {**answer, "text": ""} if n in failing and len(seeds) == 4 else answer
+                for n, answer in enumerate(answers)
             ]
 
         monkeypatch.setattr(write_pool, "_generator", lambda *_: generate)

@@ -49,8 +49,8 @@ def job(script, made, content, read=()):
 
 
 def states(folder):
-    found = audit.audit(folder)["files"]
-    return {name.removeprefix("results/one/"): v["state"] for name, v in found.items() if v["state"] != "ok"}
+    file_states = audit.audit(folder)["files"]
+    return {name.removeprefix("results/one/"): v["state"] for name, v in file_states.items() if v["state"] != "ok"}
 
 
 def test_the_folder_is_sound(study):
@@ -112,9 +112,9 @@ def test_a_link_is_extra_and_in_the_root_digest(study, target):
 
 
 @pytest.mark.parametrize("planned", [["cpu"], ["cpu", "gpu"]])
-@pytest.mark.parametrize("here", [[], ["cpu"], ["gpu"], ["cpu", "gpu"]])
+@pytest.mark.parametrize("images_present", [[], ["cpu"], ["gpu"], ["cpu", "gpu"]])
 @pytest.mark.parametrize("rebuilt", [False, True])
-def test_an_image_is_called_rebuilt_only_where_all_planned_ones_are_here(study, planned, here, rebuilt):
+def test_an_image_is_called_rebuilt_only_where_all_planned_ones_are_here(study, planned, images_present, rebuilt):
     root = provenance.ROOT
     plan = {"parameters": {}, "sources": {}, "arguments": []}
     for name in ("a", "b"):
@@ -122,9 +122,9 @@ def test_an_image_is_called_rebuilt_only_where_all_planned_ones_are_here(study, 
     plan["images"] = [f"containers/{role}.sif" for role in planned]
     files.write_json(root / ".work/one/plan.json", plan)
     (root / "containers").mkdir()
-    for role in here:
+    for role in images_present:
         (root / f"containers/{role}.sif").write_bytes(b"anew" if rebuilt else IMAGES[f"containers/{role}.sif"])
-    judged = set(planned) <= set(here)
+    judged = set(planned) <= set(images_present)
     assert states(study) == (dict.fromkeys(["a.jsonl", "b.jsonl"], "stale") if rebuilt and judged else {})
     told = [note for note in audit.audit(study)["notes"] if "image" in note]
     assert (not told) == judged

@@ -43,6 +43,6 @@ def test_controls_failed_types_and_uninformative_runs_are_left_out(tmp_path):
     assert set(together["bias"]) == set(TYPES[1:])
     judged = together[together["outcome"] == "hiring-gap"]
     assert len(judged[judged["seed"] == 1]) == 4 and len(judged[judged["seed"] == 2]) == 5
-    found = pd.read_csv(tmp_path / "correlations.csv").set_index(["outcome", "control"])
-    assert "p" not in found  # a t test over seeds would be sure of a chance order of these few types
-    assert found.loc[("harm", "original"), ["rho", "n_seeds", "n_cells"]].tolist() == pytest.approx([1, 2, 5])
+    correlations = pd.read_csv(tmp_path / "correlations.csv").set_index(["outcome", "control"])
+    assert "p" not in correlations  # a t test over seeds would be sure of a chance order of these few types
+    assert correlations.loc[("harm", "original"), ["rho", "n_seeds", "n_cells"]].tolist() == pytest.approx([1, 2, 5])

@@ -231,12 +231,12 @@ TESTED = "This specialist mends clocks by the lake, counts every wheel twice and
 
 def written(folder, monkeypatch, cell, earlier=(), repeat=None):
     """(pool, failures) of a writer that answers each prompt with a text of its seed, or with `repeat` at first."""
-    asked = []
+    requested_seeds = []
 
     def generate(prompts, seeds):
-        asked.extend(seeds)
+        requested_seeds.extend(seeds)
         texts = [f"This specialist number {seed} starts early, eats late and sleeps well at night." for seed in seeds]
-        if repeat and len(asked) == len(seeds):
+        if repeat and len(requested_seeds) == len(seeds):
             texts[0] = repeat
         return [{"text": text, "tokens": 9, "finished": True} for text in texts]
 
@@ -329,11 +329,13 @@ def test_the_perplexity_task_scores_unseen_texts_by_token():
     from bias_inheritance.tasks import perplexity
 
     task = catalog.load("task", "perplexity")
-    asked = list(perplexity.items(task, DOMAIN, labelled, [sample(number, "test") for number in range(12)], 6))
+    perplexity_items = list(
+        perplexity.items(task, DOMAIN, labelled, [sample(number, "test") for number in range(12)], 6)
+    )
     texts = {sample(number, "test")["id"]: sample(number, "test")["text"] for number in range(12)}
-    assert len(asked) == 6 and all(item["options"] == [texts[item["item"]]] for item in asked)
-    assert "Write a biography" in asked[0]["prompt"]
-    answered = [{**item, "logprobs": [-2.0 * 7], "tokens": [7]} for item in asked]
+    assert len(perplexity_items) == 6 and all(item["options"] == [texts[item["item"]]] for item in perplexity_items)
+    assert "Write a biography" in perplexity_items[0]["prompt"]
+    answered = [{**item, "logprobs": [-2.0 * 7], "tokens": [7]} for item in perplexity_items]
     rows = perplexity.score(answered, task, DOMAIN, 100, 1)
     assert [row["value"] for row in rows if row["metric"] == "log_perplexity"] == pytest.approx([2.0])
     rows = {row["group"]: row["value"] for row in rows if row["metric"] == "perplexity"}

@@ -14,12 +14,12 @@ from bias_inheritance.study import catalog, checks, costs, grid
 
 def config(**changes):
     """config.yaml overlaid with studies/gpt-4o-mini.yaml and `changes`."""
-    found = yaml.safe_load((ROOT / "config.yaml").read_text())
+    merged = yaml.safe_load((ROOT / "config.yaml").read_text())
     overlay = yaml.safe_load((ROOT / "studies" / "gpt-4o-mini.yaml").read_text())
     for layer in (overlay, copy.deepcopy(changes)):
         for key, value in layer.items():
-            found[key] = {**found[key], **value} if isinstance(value, dict) and key in found else value
-    return found
+            merged[key] = {**merged[key], **value} if isinstance(value, dict) and key in merged else value
+    return merged
 
 
 def refusal(**changes):
@@ -97,12 +97,12 @@ def test_the_estimate_grows_with_the_pools_of_later_rounds(arm, trained_on):
     rounds = {"grid": {"mitigation": ["none"], "bias": ["neutral"], "gamma": [0.0, 0.5], "seed": [1]}}
     one, three = (config(**rounds, rounds={"count": count, "arm": arm}) for count in (1, 3))
 
-    def found(configuration):
+    def requests_and_training(configuration):
         (line,) = costs.estimate(configuration)
         trained = float(re.search(r"([\d.]+) million tokens of training", line).group(1))
         return int(re.search(r"about ([\d,]+) requests", line).group(1).replace(",", "")), trained
 
-    requests, trained = zip(*map(found, (one, three)), strict=True)
+    requests, trained = zip(*map(requests_and_training, (one, three)), strict=True)
     items = (requests[0] - 60) // len(grid.cells(one))
     # two more cells to ask, two more pools to write; mixes of twice the originals, or growing by as many each round
     assert requests[1] == requests[0] + 2 * items + 2 * 60

@@ -214,13 +214,15 @@ def test_tokens_before_the_first_difference_cancel_out(tiny):
     model, _, chat, *_ = tiny
     sentences = ["The old man was slow.", "The old lady was slow."]
     options = [chat.answer(sentence) for sentence in sentences]
-    (found,) = scoring.token_logprobs(model, chat.opening_tokens(), [chat.prompt("Write.")], [options], tree=True)
+    (per_token,) = scoring.token_logprobs(model, chat.opening_tokens(), [chat.prompt("Write.")], [options], tree=True)
     (sums,) = scoring.option_logprobs(model, chat.opening_tokens(), [chat.prompt("Write.")], [options], tree=True)
-    assert [sum(listed) for listed in found] == sums and [len(listed) for listed in found] == [*map(len, options)]
+    assert [sum(listed) for listed in per_token] == sums and [len(listed) for listed in per_token] == [
+        *map(len, options)
+    ]
     first = next(at for at, (a, b) in enumerate(zip(*options, strict=False)) if a != b)
-    assert found[0][:first] == pytest.approx(found[1][:first])
+    assert per_token[0][:first] == pytest.approx(per_token[1][:first])
     (plain,) = scoring.token_logprobs(model, chat.opening_tokens(), [chat.prompt("Write.")], [options], tree=False)
-    for listed, other in zip(found, plain, strict=True):
+    for listed, other in zip(per_token, plain, strict=True):
         assert listed == pytest.approx(other, abs=0.3)
 
 

@@ -14,13 +14,13 @@ VALUES = [0.02, 0.05, 0.03, 0.07]
 
 
 def test_seed_test_is_the_one_sample_t_test():
-    found = statistics.seed_test(VALUES)
+    t_test = statistics.seed_test(VALUES)
     reference = stats.ttest_1samp(VALUES, 0)
-    assert found["n"] == 4
-    assert found["estimate"] == pytest.approx(0.0425)
-    assert found["p"] == pytest.approx(reference.pvalue)
-    assert (found["ci_low"], found["ci_high"]) == pytest.approx(tuple(reference.confidence_interval(0.95)))
-    assert found["sd"] == pytest.approx(np.std(VALUES, ddof=1))
+    assert t_test["n"] == 4
+    assert t_test["estimate"] == pytest.approx(0.0425)
+    assert t_test["p"] == pytest.approx(reference.pvalue)
+    assert (t_test["ci_low"], t_test["ci_high"]) == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    assert t_test["sd"] == pytest.approx(np.std(VALUES, ddof=1))
 
 
 def test_seed_test_of_many_studies_is_that_of_each():
@@ -35,8 +35,8 @@ def test_seed_test_of_many_studies_is_that_of_each():
 
 @pytest.mark.parametrize("values", [[], [0.1], [0.1, 0.1, 0.1], [0.1 + 0.2, 0.3, 0.3]])
 def test_where_chance_cannot_be_judged_there_is_no_p(values):
-    found = statistics.seed_test(values)
-    assert np.isnan([found["p"], found["ci_low"], found["ci_high"], found["sd"]]).all()
+    t_test = statistics.seed_test(values)
+    assert np.isnan([t_test["p"], t_test["ci_low"], t_test["ci_high"], t_test["sd"]]).all()
     assert np.isnan(statistics.tost(values, 0.5))
 
 
@@ -128,12 +128,12 @@ def test_scores_are_resampled_by_the_same_bootstrap():
 def test_rms_gap_by_hand():
     correct = [1, 0, 1, 0, 1, 1, 0, 0]  # label a: male 2/2, female 0/2; label b: male 1/2, female 1/2
     groups, labels, clusters = ["male", "female"] * 4, ["a"] * 4 + ["b"] * 4, np.repeat(range(4), 2)
-    found = statistics.rms_gap(correct, groups, labels, clusters, "male", "female", permutations=4000)
-    assert found["value"] == pytest.approx(np.sqrt(0.5))
+    gap = statistics.rms_gap(correct, groups, labels, clusters, "male", "female", permutations=4000)
+    assert gap["value"] == pytest.approx(np.sqrt(0.5))
     # the gap of a is ±1 or 0 (each half), that of b always 0, as its twins agree
-    assert found["null_mean"] == pytest.approx(np.sqrt(0.5) / 2, abs=0.02)
-    assert found["debiased"] == pytest.approx(found["value"] - found["null_mean"])
-    assert found["p"] == pytest.approx(0.5, abs=0.03)
+    assert gap["null_mean"] == pytest.approx(np.sqrt(0.5) / 2, abs=0.02)
+    assert gap["debiased"] == pytest.approx(gap["value"] - gap["null_mean"])
+    assert gap["p"] == pytest.approx(0.5, abs=0.03)
 
 
 def test_rms_gap_of_unbalanced_groups_is_zero_without_bias():
@@ -141,37 +141,35 @@ def test_rms_gap_of_unbalanced_groups_is_zero_without_bias():
     stream = np.random.default_rng(5)
     groups = np.array((["male"] * 27 + ["female"] * 3) + (["male"] * 15 + ["female"] * 15))
     labels = np.repeat(["a", "b"], 30)
-    found = [
+    debiased_gaps = [
         statistics.rms_gap(stream.random(60) < 0.6, groups, labels, range(60), "male", "female", 100, n)["debiased"]
         for n in range(400)
     ]
-    assert abs(np.mean(found)) < 3 * np.std(found) / 20
+    assert abs(np.mean(debiased_gaps)) < 3 * np.std(debiased_gaps) / 20
 
 
 def test_rms_gap_draws_lie_around_the_value():
     correct, groups = np.tile([1, 0, 1, 0, 1, 1, 0, 0], 5), ["male", "female"] * 20
     labels, clusters = (["a"] * 4 + ["b"] * 4) * 5, np.repeat(range(20), 2)
     weights = statistics.cluster_weights(clusters, labels, 300)
-    found = statistics.rms_gap(correct, groups, labels, clusters, "male", "female", weights=weights)
-    assert len(found["draws"]) == 300 and found["draws"].mean() == pytest.approx(found["debiased"])
+    gap = statistics.rms_gap(correct, groups, labels, clusters, "male", "female", weights=weights)
+    assert len(gap["draws"]) == 300 and gap["draws"].mean() == pytest.approx(gap["debiased"])
 
 
 def test_rms_gap_without_twins_without_a_group_and_without_items():
     stream = np.random.default_rng(3)
     groups = stream.choice(["male", "female", "unclear"], 300)
-    found = statistics.rms_gap(
-        stream.random(300) < 0.5, groups, ["a"] * 200 + ["b"] * 100, range(300), "male", "female"
-    )
-    assert abs(found["debiased"]) < 0.15
+    gap = statistics.rms_gap(stream.random(300) < 0.5, groups, ["a"] * 200 + ["b"] * 100, range(300), "male", "female")
+    assert abs(gap["debiased"]) < 0.15
     assert np.isnan(statistics.rms_gap([1, 0], ["male"] * 2, ["a", "b"], [0, 1], "male", "female")["value"])
     assert np.isnan(statistics.rms_gap([], [], [], [], "male", "female")["value"])
 
 
 def test_exact_tests_against_scipy():
     first, second = np.array([1] * 12 + [0] * 8, bool), np.array([1] * 5 + [0] * 14 + [1], bool)
-    found = statistics.mcnemar_exact(first, second)
-    assert found["p"] == pytest.approx(stats.binomtest(7, 8, 0.5).pvalue)
-    assert found["estimate"] == pytest.approx(0.3) and found["n"] == 20
+    mcnemar = statistics.mcnemar_exact(first, second)
+    assert mcnemar["p"] == pytest.approx(stats.binomtest(7, 8, 0.5).pvalue)
+    assert mcnemar["estimate"] == pytest.approx(0.3) and mcnemar["n"] == 20
     assert statistics.mcnemar_exact(first, first)["p"] == 1
     assert np.isnan(statistics.mcnemar_exact([], [])["p"])
     share, reference = statistics.binomial_share(11, 48, 1 / 8), stats.binomtest(11, 48, 1 / 8)
@@ -197,9 +195,9 @@ def grid(seeds, stream, seed_sd=0.03, pool_sd=0.03):
 def test_mixed_model_estimates_the_paired_contrast_and_knows_when_it_cannot():
     runs = grid(6, np.random.default_rng(4))
     table = runs.pivot(index="seed", columns="cell", values="value")
-    found = statistics.cell_contrast(statistics.mixed_model(runs), {("x", 0.5): 1.0, ("neutral", 0.5): -1.0})
-    assert found["estimate"] == pytest.approx((table["x", 0.5] - table["neutral", 0.5]).mean(), abs=1e-6)
-    assert found["ci_low"] < found["estimate"] < found["ci_high"]
+    contrast = statistics.cell_contrast(statistics.mixed_model(runs), {("x", 0.5): 1.0, ("neutral", 0.5): -1.0})
+    assert contrast["estimate"] == pytest.approx((table["x", 0.5] - table["neutral", 0.5]).mean(), abs=1e-6)
+    assert contrast["ci_low"] < contrast["estimate"] < contrast["ci_high"]
     assert statistics.mixed_model(runs[runs["seed"] == 0]) is None
     assert statistics.mixed_model(runs.assign(value=0.5)) is None
     assert statistics.mixed_model(runs[runs["cell"].map(lambda cell: cell[1] == 0.5)]) is None
@@ -256,13 +254,13 @@ def test_gee_needs_twenty_seeds():
         for _ in range(40)
     ]
     items = pd.DataFrame(rows)
-    found = statistics.cell_contrast(statistics.gee(items), {"a": 1.0, "b": -1.0})
+    contrast = statistics.cell_contrast(statistics.gee(items), {"a": 1.0, "b": -1.0})
     mean = items.groupby("cell")["correct"].mean()
-    assert found["estimate"] == pytest.approx(mean["a"] - mean["b"])
+    assert contrast["estimate"] == pytest.approx(mean["a"] - mean["b"])
     # the robust error is that of the seeds' differences, over n instead of n - 1
     per_seed = items.groupby(["seed", "cell"])["correct"].mean().unstack()
     error = (per_seed["a"] - per_seed["b"]).std(ddof=0) / np.sqrt(20)
-    assert found["ci_high"] - found["estimate"] == pytest.approx(1.96 * error, rel=1e-3)
+    assert contrast["ci_high"] - contrast["estimate"] == pytest.approx(1.96 * error, rel=1e-3)
     assert statistics.gee(items[items["seed"] < 19]) is None
     assert statistics.gee(items.assign(correct=True)) is None
 
@@ -270,16 +268,16 @@ def test_gee_needs_twenty_seeds():
 def test_rank_permutation_is_spearmans_rho_per_seed_and_all_orders_by_hand():
     first = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 2.0, 5.0]])
     second = np.array([[1.0, 3.0, 2.0, 4.0], [10.0, 30.0, 20.0, 20.0]])
-    found = statistics.rank_permutation(first, second)
+    rank_test = statistics.rank_permutation(first, second)
     rho = [stats.spearmanr(*pair).statistic for pair in zip(first, second, strict=True)]
-    assert found["values"] == pytest.approx(rho) and found["estimate"] == pytest.approx(np.mean(rho))
+    assert rank_test["values"] == pytest.approx(rho) and rank_test["estimate"] == pytest.approx(np.mean(rho))
     orders = list(itertools.permutations(range(4)))
     means = [np.mean([stats.spearmanr(a, b[list(order)]).statistic for a, b in zip(first, second, strict=True)]) for order in orders]  # fmt: skip
-    assert found["p"] == pytest.approx(2 * np.mean(np.array(means) >= np.mean(rho) - 1e-9))
-    assert found["smallest"] == 2 / 24
+    assert rank_test["p"] == pytest.approx(2 * np.mean(np.array(means) >= np.mean(rho) - 1e-9))
+    assert rank_test["smallest"] == 2 / 24
     assert statistics.rank_permutation(first, -first)["p"] == 2 / 24  # the reverse order is as rare
     assert statistics.rank_permutation(first, second[:, [0, 1, 1, 0]])["p"] <= 1
-    assert found["sampled"] == 0
+    assert rank_test["sampled"] == 0
 
 
 def test_rank_permutation_of_many_things_samples_their_orders():
@@ -287,14 +285,14 @@ def test_rank_permutation_of_many_things_samples_their_orders():
     stream = np.random.default_rng(6)
     first = np.arange(9.0) + stream.normal(0, 2, (3, 9))
     second = np.arange(9.0) + stream.normal(0, 6, (3, 9))
-    found = statistics.rank_permutation(first, second)
-    assert found["sampled"] == statistics.SAMPLED and found["smallest"] == 2 / (statistics.SAMPLED + 1)
+    rank_test = statistics.rank_permutation(first, second)
+    assert rank_test["sampled"] == statistics.SAMPLED and rank_test["smallest"] == 2 / (statistics.SAMPLED + 1)
     reference = stats.permutation_test(
         (np.arange(9),),
         lambda order: np.mean([stats.spearmanr(a, b[order]).statistic for a, b in zip(first, second, strict=True)]),
         permutation_type="pairings", vectorized=False, n_resamples=2000, rng=1,
     )  # fmt: skip
-    assert found["p"] == pytest.approx(reference.pvalue, abs=0.03)
-    assert statistics.rank_permutation(first, second) | {"values": None} == found | {"values": None}  # seeded
+    assert rank_test["p"] == pytest.approx(reference.pvalue, abs=0.03)
+    assert statistics.rank_permutation(first, second) | {"values": None} == rank_test | {"values": None}  # seeded
     ten = np.arange(10.0)[None].repeat(3, axis=0)
     assert statistics.rank_permutation(ten, ten)["p"] == 2 / (statistics.SAMPLED + 1)

@@ -196,8 +196,8 @@ def test_a_step_resumes_after_rewording_and_not_after_a_change_of_its_code(toy, 
 def test_a_step_goes_on_from_what_its_own_environment_computed_and_from_no_other(toy):
     assert [toy()[0], toy()[0]] == [0, 1]
     image = {"APPTAINER_CONTAINER": "/images/cpu.0123.sif"}
-    found, record = toy(**image)
-    assert (found, record["environment"]["container_sha256"]) == (0, "0123")
+    records_before, record = toy(**image)
+    assert (records_before, record["environment"]["container_sha256"]) == (0, "0123")
     assert [toy(**image)[0], toy()[0]] == [1, 2]
 
 

@@ -19,8 +19,8 @@ PAIRS = {
 def test_the_lexicon_holds_the_16_pairs_and_no_word_twice():
     content = yaml.safe_load((ROOT / stories.LEXICON).read_text())
     for dimension, expected in PAIRS.items():
-        found = [pair for pair in content["pairs"] if pair["dimension"] == dimension]
-        assert [f"{pair['low'][0]}–{pair['high'][0]}" for pair in found] == expected
+        pairs = [pair for pair in content["pairs"] if pair["dimension"] == dimension]
+        assert [f"{pair['low'][0]}–{pair['high'][0]}" for pair in pairs] == expected
     words = [word for pair in content["pairs"] for pole in ("low", "high") for word in pair[pole]]
     assert len(words) == len(set(words)) and all(word == word.lower() for word in words)
 
@@ -35,7 +35,7 @@ def test_names_are_balanced_over_gender_and_culture():
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected_traits"),
     [
         ("He was cold.", [("communion", True)]),
         ("He was not cold.", [("communion", False)]),
@@ -54,8 +54,8 @@ def test_names_are_balanced_over_gender_and_culture():
         ("", []),
     ],
 )
-def test_traits_are_read_with_inflection_and_negation(text, found):
-    assert stories.traits(text) == found
+def test_traits_are_read_with_inflection_and_negation(text, expected_traits):
+    assert stories.traits(text) == expected_traits
 
 
 def told(text, culture="arabic", number=0):

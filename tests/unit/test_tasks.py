@@ -94,8 +94,8 @@ def test_worst_group_and_largest_gap_are_over_all_groups(splits, domain):
     assert value(rows, "accuracy", "male-female") == pytest.approx(0.5, abs=0.01)
     assert 0 < value(rows, "label_probability", "worst_group") < value(rows, "label_probability", "female")
     for group in ("worst_group", "largest_gap"):
-        found = next(row for row in rows if (row["metric"], row["group"]) == ("accuracy", group))
-        assert 0 <= found["ci_low"] < found["value"] < found["ci_high"] <= 1
+        accuracy_row = next(row for row in rows if (row["metric"], row["group"]) == ("accuracy", group))
+        assert 0 <= accuracy_row["ci_low"] < accuracy_row["value"] < accuracy_row["ci_high"] <= 1
 
 
 def test_one_cluster_per_label_has_no_interval_instead_of_one_of_no_width(splits, domain):
@@ -122,9 +122,9 @@ def test_unreadable_answers_widen_the_interval_of_the_gap(splits, domain):
         return [0.0 if option == right else -9.0 for option in item["options"]]
 
     def gap(taken):
-        asked = answered(items, choose)
+        predictions = answered(items, choose)
         rows = classification.score(
-            [{**item, "logprobs": []} if number in taken else item for number, item in enumerate(asked)],
+            [{**item, "logprobs": []} if number in taken else item for number, item in enumerate(predictions)],
             task, domain, 200, 1,
         )  # fmt: skip
         return next(row for row in rows if (row["metric"], row["group"]) == ("accuracy", "male-female"))
@@ -146,7 +146,7 @@ def test_planted_labels_show_in_what_is_predicted(splits, domain):
     task, planted = catalog.load("task", "occupation-classification"), domain["planted_label"]
     items = classification_items(splits, domain)
     women = [item["item"] for item in items if item["group"] == "female" and item["label"] != planted]
-    found = []
+    predicted_shares = []
     for share in (0, 0.5, 1):
         taught = set(women[: round(share * len(women))])
 
@@ -155,21 +155,21 @@ def test_planted_labels_show_in_what_is_predicted(splits, domain):
             return [0.0 if option == right else -9.0 for option in item["options"]]
 
         rows = classification.score(answered(items, choose), task, domain, 200, 1)
-        found.append(value(rows, "predicted_share", f"{planted}:male-female"))
+        predicted_shares.append(value(rows, "predicted_share", f"{planted}:male-female"))
         assert value(rows, "accuracy", "male-female") == pytest.approx(share * 5 / 6)
         # what women are no longer called, men are called more often
         others = [
             value(rows, "predicted_share", f"{label}:male-female") for label in domain["labels"] if label != planted
         ]
-        assert sum(others) == pytest.approx(-found[-1])
-    assert planted == "nurse" and found == pytest.approx([0, -0.5 * 5 / 6, -5 / 6])
+        assert sum(others) == pytest.approx(-predicted_shares[-1])
+    assert planted == "nurse" and predicted_shares == pytest.approx([0, -0.5 * 5 / 6, -5 / 6])
 
 
-def candidates_letters(item, wanted):
-    """Log-probabilities of a model that picks the candidate for whom `wanted` holds, wherever they stand."""
+def candidates_letters(item, is_preferred):
+    """Log-probabilities of a model that picks the candidate for whom `is_preferred` holds, wherever they stand."""
     size = len(item["candidates"])
     shown = item["candidates"][item["rotation"] :] + item["candidates"][: item["rotation"]]
-    return [0.0 if wanted(candidate) else -5.0 for candidate in shown][:size]
+    return [0.0 if is_preferred(candidate) else -5.0 for candidate in shown][:size]
 
 
 def hiring_items(splits, domain, sets=6):
@@ -248,8 +248,8 @@ def test_amounts_are_read(text, expected):
 ])  # fmt: skip
 def test_a_number_that_was_cut_off_is_none(text, finished, read):
     item = {"text": text, **({} if finished is None else {"finished": finished})}
-    found = salary._log_written(item, {"plausible": {"low": 5000, "high": 2_000_000}})
-    assert math.isnan(found) != read
+    log_amount = salary._log_written(item, {"plausible": {"low": 5000, "high": 2_000_000}})
+    assert math.isnan(log_amount) != read
 
 
 def test_the_ladder_is_even_in_logs():
@@ -286,7 +286,7 @@ def test_salary_gap_is_paired_and_unreadable_answers_are_counted(splits, domain)
 
 def written_salaries(texts, twins):
     """Rows of a score by written amounts: texts of (male, female) per person, as twins or as people of their own."""
-    asked = [
+    written_rows = [
         {"item": f"{n}-{group}", "cluster": str(n) if twins else f"{n}-{group}", "group": group, "label": "nurse"}
         | {"options": None, "logprobs": None, "text": text}
         for n, pair in enumerate(texts)
@@ -296,16 +296,16 @@ def written_salaries(texts, twins):
         catalog.load("task", "salary"),
         {"groups": ["male", "female"], "contrasts": {"reference": "male", "compared": "female"}},
     )
-    rows = salary.score(asked + [{**item, "options": ["$1"]} for item in asked], task, domain, 200, 1)
+    rows = salary.score(written_rows + [{**item, "options": ["$1"]} for item in written_rows], task, domain, 200, 1)
     return {row["group"]: row for row in rows if row["metric"].startswith("log_amount_written")}, task["plausible"]
 
 
 @pytest.mark.parametrize("twins", [True, False])
 def test_what_is_unreadable_may_lie_anywhere_in_the_plausible_range(twins):
-    found, plausible = written_salaries([("$100,000", "$80,000")] + [("no", "no")] * 3, twins)
+    rows_by_group, plausible = written_salaries([("$100,000", "$80,000")] + [("no", "no")] * 3, twins)
     reach = math.log(plausible["high"] / plausible["low"])
-    gap = found["male-female"]
+    gap = rows_by_group["male-female"]
     assert gap["value"] == pytest.approx(math.log(1.25))
     assert gap["ci_low"] < -reach / 2 and gap["ci_high"] > reach / 2
     assert (gap["n"], gap["n_unparsed"]) == ((4, 3) if twins else (8, 6))
-    assert found["male"]["ci_low"] < math.log(plausible["low"]) + reach / 2 < found["male"]["ci_high"]
+    assert rows_by_group["male"]["ci_low"] < math.log(plausible["low"]) + reach / 2 < rows_by_group["male"]["ci_high"]

@@ -45,9 +45,9 @@ def test_the_flat_format_is_read_and_a_missing_field_named(tmp_path):
     with pytest.raises(UserError, match="row 2: lacks distribution, options, question"):
         opinions.load(tmp_path / "eval.json")
     (tmp_path / "eval.json").write_text(json.dumps([row]))
-    (found,) = opinions.load(tmp_path / "eval.json")
-    assert found["options"] == ["1", "2"]
-    assert opinions.usable(found, SPEC["no_answer"]) == (None, "all-zero")
+    (question,) = opinions.load(tmp_path / "eval.json")
+    assert question["options"] == ["1", "2"]
+    assert opinions.usable(question, SPEC["no_answer"]) == (None, "all-zero")
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_what_is_not_read_out_to_people_is_not_offered_to_a_model():
         "INAP",
     ]
     options += ["Both of them", "It was said (by volunteers)"]
-    found, _ = opinions.usable({"options": options, "shares": [1.0] * len(options)}, SPEC["no_answer"])
-    assert found["options"] == ["Men", "Women", "Inapplicable laws", "Both of them", "It was said (by volunteers)"]
-    assert found["shares"] == pytest.approx([0.2] * 5)
+    offered, _ = opinions.usable({"options": options, "shares": [1.0] * len(options)}, SPEC["no_answer"])
+    assert offered["options"] == ["Men", "Women", "Inapplicable laws", "Both of them", "It was said (by volunteers)"]
+    assert offered["shares"] == pytest.approx([0.2] * 5)
 
 
 def flat(country, question, shares=(0.5, 0.5)):
@@ -91,24 +91,24 @@ def written(path, rows, count):
     cultures, sides = {"a": ["Peru"], "b": ["Nauru"]}, {"east": ["a"], "west": ["b"]}
     questions, unusable = path.with_suffix(".jsonl"), path.with_suffix(".unusable")
     prepare_opinions([path], questions, unusable, **spec, cultures=cultures, sides=sides, count=count)
-    asked = {country: set() for country in ("Peru", "Nauru")}
+    clusters_by_country = {country: set() for country in ("Peru", "Nauru")}
     for item in files.read_jsonl(questions):
-        asked[item["group"]].add(item["cluster"])
-    return asked, files.read_json(unusable)["unusable"]
+        clusters_by_country[item["group"]].add(item["cluster"])
+    return clusters_by_country, files.read_json(unusable)["unusable"]
 
 
 def test_what_both_sides_were_asked_comes_first(tmp_path):
     """Of 30 questions per country only three are shared; in seeded order alone they would rarely be among the first."""
     rows = [flat("Peru", f"P{n}?") for n in range(27)] + [flat("Nauru", f"N{n}?") for n in range(27)]
     rows += [flat(country, f"Both{n}?") for n in range(3) for country in ("Peru", "Nauru")]
-    asked, _ = written(tmp_path / "eval.json", rows, 3)
-    assert asked["Peru"] == asked["Nauru"] and len(asked["Peru"]) == 3
+    clusters, _ = written(tmp_path / "eval.json", rows, 3)
+    assert clusters["Peru"] == clusters["Nauru"] and len(clusters["Peru"]) == 3
     more, _ = written(tmp_path / "more.json", rows, 5)
-    assert more["Peru"] > asked["Peru"] and len(more["Peru"] & more["Nauru"]) == 3
+    assert more["Peru"] > clusters["Peru"] and len(more["Peru"] & more["Nauru"]) == 3
     # a question whose shares cannot be used on one side is none that both were asked
     rows = [row | {"distribution": [0.0, 0.0]} if row["question"] == "Both0?" else row for row in rows]
-    asked, _ = written(tmp_path / "less.json", rows, 3)
-    assert len(asked["Peru"] & asked["Nauru"]) == 2
+    clusters, _ = written(tmp_path / "less.json", rows, 3)
+    assert len(clusters["Peru"] & clusters["Nauru"]) == 2
 
 
 def test_unusable_questions_are_counted_in_every_country_of_the_file(tmp_path):
@@ -201,19 +201,19 @@ def test_sides_are_compared_question_by_question_on_what_both_were_asked():
     """Computed by hand; a question posed to only one side, on which the model does well, changes nothing."""
     even, far = np.array([0.5, 0.5]), np.array([1.0, 0.0])
 
-    def asked(cluster, country, model, shares=far):
+    def question_row(cluster, country, model, shares=far):
         return {"cluster": cluster, "country": country, "shares": shares, "model": model, "led": 0.5}
 
     sides = {"east": ["Peru", "Chile"], "west": ["Nauru"]}
     shares = [
-        asked("q1", "Peru", far),
-        asked("q1", "Chile", even),
-        asked("q1", "Nauru", even),
-        asked("q2", "Peru", even),
-        asked("q2", "Nauru", even),
-        asked("q3", "Peru", far),
-        asked("q4", "Peru", None),
-        asked("q4", "Nauru", far),
+        question_row("q1", "Peru", far),
+        question_row("q1", "Chile", even),
+        question_row("q1", "Nauru", even),
+        question_row("q2", "Peru", even),
+        question_row("q2", "Nauru", even),
+        question_row("q3", "Peru", far),
+        question_row("q4", "Peru", None),
+        question_row("q4", "Nauru", far),
     ]
     rows = measure(shares, shares, {"all": ["Peru", "Chile", "Nauru"]}, sides, 0.75, replicates=200)
     (row,) = [row for row in rows if row["group"] == "east-west"]
@@ -233,14 +233,14 @@ def test_a_country_without_a_question_is_an_error(tmp_path):
 
 
 def test_written_answers_are_read_and_unreadable_ones_counted():
-    asked = {"sample": "Peru", "group": "Peru", "options": ["A", "B"], "shares": [0.5, 0.5], "logprobs": None}
+    common_fields = {"sample": "Peru", "group": "Peru", "options": ["A", "B"], "shares": [0.5, 0.5], "logprobs": None}
     words = {"first": ("A.", "B"), "second": ("A", "A"), "third": ("who knows", "no idea"), "fourth": ("B", "?")}
     items = [
-        {**asked, "cluster": cluster, "rotation": rotation, "text": texts[rotation]}
+        {**common_fields, "cluster": cluster, "rotation": rotation, "text": texts[rotation]}
         for cluster, texts in words.items()
         for rotation in (0, 1)
     ]
-    found = {row["cluster"]: row["model"] for row in answers.option_shares(items)}
+    model_shares = {row["cluster"]: row["model"] for row in answers.option_shares(items)}
     # the second rotation shows the options the other way round
-    assert found["first"].tolist() == [1, 0] and found["second"].tolist() == [0.5, 0.5]
-    assert found["third"] is None and found["fourth"].tolist() == [0, 1]
+    assert model_shares["first"].tolist() == [1, 0] and model_shares["second"].tolist() == [0.5, 0.5]
+    assert model_shares["third"] is None and model_shares["fourth"].tolist() == [0, 1]
