@@ -101,13 +101,13 @@ def decided_at(tables, spending, margin):
                 )
             looks.carry_over(tests, {"rows": rows} if rows else None)
             for test in tests:
-                if "decided" not in test:
+                if "closed" not in test:
                     result, tost = results[look - 1][test["contrast"]]
                     measured = {key: float(value[study]) for key, value in result.items() if key != "n"}
                     test |= measured | {"n": result["n"], "p_tost": float(tost[study])}
             testing.adjust(tests, declared)
             for test in tests:
-                if "decided" not in test:
+                if "closed" not in test:
                     test |= looks.at_look(test, verdicts.verdict_of(test, declared), declared)
             keep = ("claim", "contrast", "verdict", "p", "p_overall", "tost_overall", "look")
             rows = [{key: test[key] for key in keep} for test in tests]

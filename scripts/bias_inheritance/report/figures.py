@@ -152,7 +152,7 @@ def figure(title, caption, layers, data, left, cell, free=None):
     import altair as alt
 
     alt.data_transformers.disable_max_rows()
-    data["href"] = "#" + data["id"].astype("string")
+    data["href"] = "#" + data["id"].astype("string").fillna("")
     panels, pictures = list(dict.fromkeys(data["panel"])), {}
     header = alt.Header(labelExpr="split(datum.label, '\\n')") if any(panels) else alt.Header(labels=False)
     for name, width in WIDTHS.items():
@@ -167,9 +167,16 @@ def figure(title, caption, layers, data, left, cell, free=None):
         legend = THEME["legend"] | {"columns": max(1, width // 300)}
         svg = io.StringIO()
         chart.configure(**THEME | {"axisY": {"labelLimit": margin - 8}, "legend": legend}).save(svg, format="svg")
-        pictures[name] = MARK.sub(r'<a href="\1" tabindex="-1"><title>\2</title><path\3/></a>', svg.getvalue())
+        pictures[name] = MARK.sub(mark, svg.getvalue())
     texts = {"title": title, "caption": caption, "alternative": alternative(data)}
     return {"kind": "figure", **texts, "pictures": pictures}
+
+
+def mark(match):
+    """A mark with its tooltip, as a link if its row is in the page."""
+    href, name, shape = match.groups()
+    titled = f"<title>{name}</title><path{shape}/>"
+    return f"<g>{titled}</g>" if href == "#" else f'<a href="{href}" tabindex="-1">{titled}</a>'
 
 
 def alternative(data):
