@@ -284,6 +284,14 @@ def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_p
     assert "could not be seen" in told and re.search("Positive control . not found", told)
 
 
+def test_the_reason_is_that_of_the_control_on_the_rows_own_outcome():
+    found = {"claim": "control-a", "metric": "beta", "verdict": "supported"}
+    missed = {"claim": "control-b", "metric": "accuracy", "verdict": "equivalent"}
+    claims = pd.DataFrame([found, missed]).assign(positive=True)
+    told = answer.lacking(SimpleNamespace(claims=claims), {"metric": "accuracy"})
+    assert "a known association had no effect" in told
+
+
 def test_without_its_positive_control_no_number_of_seeds_is_promised(monkeypatch):
     row = {"effect": "natural", "estimate": 0.001, "n_seeds": 5, "verdict": "supported"}
     monkeypatch.setattr(answer.reading, "safety", lambda claims, row: "unseen")
@@ -294,10 +302,10 @@ def test_without_its_positive_control_no_number_of_seeds_is_promised(monkeypatch
 
 def test_a_task_that_is_too_easy_is_named_as_the_reason(monkeypatch):
     control = pd.DataFrame([{"verdict": "inconclusive"}])
-    monkeypatch.setattr(answer.reading, "positive_controls", lambda claims: control)
+    monkeypatch.setattr(answer.reading, "controls_of", lambda claims, row: control)
     scores = [("untuned", 0.0, 0.3), ("associated-100", 0.5, 0.998), ("faithful", 0.5, 0.999)]
     scores = pd.DataFrame(scores, columns=["bias", "gamma", "value"]).assign(metric="label_probability", group="all")
-    told = answer.lacking(SimpleNamespace(claims=None, tables={"scores": scores}))
+    told = answer.lacking(SimpleNamespace(claims=None, tables={"scores": scores}), {})
     assert "certain of the right label (mean probability 0.998)" in told and "fewer originals" in told
 
 

@@ -46,17 +46,19 @@ def positive_controls(claims):
     return rows.drop_duplicates(["claim", "metric"])
 
 
-def unseen(claims, row):
-    """Whether a row finds no effect in a study without demonstrated assay sensitivity.
+def controls_of(claims, row):
+    """The positive controls that a row relies on: those on its outcome, or all if the study has none on it."""
+    known = positive_controls(claims)
+    same = known[known["metric"] == row["metric"]]
+    return same if len(same) else known
 
-    A known effect must have been detected on the row's outcome if the study has a control for it, otherwise on any.
-    """
+
+def unseen(claims, row):
+    """Whether a row finds no effect in a study that detected none of the known effects that the row relies on."""
     none = row["verdict"] == "supported" and row["spec"] and row["spec"]["direction"] == "none"
     if row["control"] or not (none or row["verdict"] in ("equivalent", "inconclusive")):
         return False
-    known = positive_controls(claims)
-    same = known[known["metric"] == row["metric"]]
-    return not (same if len(same) else known)["verdict"].eq("supported").any()
+    return not controls_of(claims, row)["verdict"].eq("supported").any()
 
 
 def spread(row, declared):

@@ -53,9 +53,9 @@ def answer(facts):
     }
 
 
-def lacking(facts):
-    """Why the study lacks assay sensitivity, and what would provide it."""
-    known = reading.positive_controls(facts.claims).to_dict("records")
+def lacking(facts, row):
+    """Why the study lacks assay sensitivity for a row of claims.csv, and what would provide it."""
+    known = reading.controls_of(facts.claims, row).to_dict("records")
     if not known:
         return "It has no positive control; add one."
     if known[0]["verdict"] == "equivalent":
@@ -129,7 +129,7 @@ def inherited(facts, row):
     size = link(size if verdict == "unseen" else f"{size}: {claim['verdict']}", row_id("inheritance", row["row"]))
     more = claim.get("reason", "") if verdict == "not tested" else ""
     if verdict in ("inconclusive", "unseen"):
-        more = lacking(facts) if verdict == "unseen" else needs(facts, claim)
+        more = lacking(facts, claim) if verdict == "unseen" else needs(facts, claim)
     return SENTENCES[verdict].format(*fields), Markup("{}. {}").format(size, more)
 
 
@@ -323,8 +323,9 @@ def claims(facts):
     """The section of all claims, one fold each: every row of claims.csv with its reason, and the published results."""
 
     def reason(row):
-        unable = f"This study could not have seen it. {lacking(facts)} " if reading.unseen(facts.claims, row) else ""
-        return unable + words.greek(row["reason"])
+        told = words.greek(row["reason"])
+        unseen = reading.unseen(facts.claims, row)
+        return f"This study could not have seen it. {lacking(facts, row)} {told}" if unseen else told
 
     columns = {"Contrast": lambda row: words.greek(row["contrast"])}
     columns |= {"Effect": "effect", "Verdict": lambda row: judged(facts, row), "Reason": reason}
