@@ -37,7 +37,9 @@ def prepare_originals(
         splits[name] = kept
     for name in ("source", "reserve") if family.has_reserve(domain) else ("source",):
         if not splits[name]:
-            raise UserError(f"originals of {domain['name']}: the split {name} is empty")
+            raise UserError(
+                f"originals of {domain['name']}: the split {name} is empty; add texts, or change data.split in catalog/domains/{domain['name']}.yaml"
+            )
     files.write_jsonl(source, splits["source"])
     files.write_jsonl(reserve, splits["reserve"])
     files.write_jsonl(test, [*splits["test"], *splits.get("content", [])])

@@ -19,17 +19,17 @@ def ask(root, *words):
 @pytest.mark.parametrize("more", [[], ["--slurm", "--containers"]])
 def test_the_papers_study_lacks_a_gpu_or_a_cluster_its_model_and_its_data(root, more):
     status, lines = ask(root, "--configfile", "studies/paper.yaml", *more)
-    lacking = [line.split()[1].rstrip(":") for line in lines if line.startswith("LACKING")]
+    lacking = [line.split()[1].rstrip(":") for line in lines if line.startswith("MISSING")]
     assert status == 1
     assert set(lacking) >= ({"SLURM", "Apptainer", "image"} if more else {"GPU"}) | {"data"}
     for number, line in enumerate(lines):
-        if line.startswith("LACKING"):
+        if line.startswith("MISSING"):
             assert lines[number + 1].strip().startswith("→ ")
 
 
 def test_a_folder_of_data_that_is_not_there_is_named(root):
     _, lines = ask(root, "--configfile", "studies/culture.yaml", "--config", "data_dir=/nowhere")
-    assert "LACKING  data: no folder /nowhere; give the folder with the data, or null" in lines
+    assert "MISSING  data: no folder /nowhere; give the folder with the data, or null" in lines
 
 
 def test_what_needs_none_of_it_lacks_none_of_it(root):

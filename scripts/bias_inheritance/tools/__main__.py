@@ -10,12 +10,12 @@ COMMANDS = {
     "trace": ("trace", "show where a file, or a row of scores.csv or claims.csv, comes from"),
     "doctor": ("doctor", "check what this machine lacks for a study, and print the command that fixes it"),
     "costs": ("costs", "count trainings, tokens and GPU-hours of a study, by claim, pool, mitigation, γ and seed"),
-    "add-domain": ("add_domain", "make a study of a file of labelled texts with groups"),
+    "add-domain": ("add_domain", "set up a study of a file of labelled texts with groups"),
     "add-pool": ("add_pool", "add a file of synthetic samples to a study"),
     "power": ("power", "estimate how many seeds and items each claim needs"),
     "export": ("export", "write a tuned cell as a plain folder that lm-evaluation-harness and TRL load"),
-    "fetch": ("fetch_model", "fetch models of the catalog where there is a network"),
-    "datasets": ("describe_datasets", "write the table of the study's data sets"),
+    "fetch": ("fetch_model", "download models of the catalog, for machines without a network"),
+    "datasets": ("describe_datasets", "write the table of the corpora, docs/datasets.md"),
 }
 
 

@@ -71,7 +71,7 @@ def add_pool(
     domain_name, domain = domain, catalog.load("domain", domain)
     if domain["family"] != "labelled":
         raise UserError(
-            f"--domain {domain_name}: its family is {domain['family']}; add-pool serves labelled texts alone"
+            f"--domain {domain_name}: its family is {domain['family']}; add-pool works with labelled texts only"
         )
     pool_file, study_file = (
         Path(root, "catalog", "biases", f"{name}.yaml"),

@@ -32,10 +32,10 @@ def main(words):
     os.chdir(ROOT)
     sound = [check("Python", check_python), check("packages", check_packages)]
     if not util.find_spec("yaml") or not util.find_spec("pydantic"):
-        sys.exit("The rest needs the project's environment.")
+        sys.exit("All other checks need the project's environment: make setup")
     config, faults = read(arguments)
     if config is None:
-        sys.exit("LACKING  configuration\n" + "\n".join(f"         {fault}" for fault in faults))
+        sys.exit("MISSING  configuration\n" + "\n".join(f"         {fault}" for fault in faults))
     sound.append(check("study", describe, config))
     sound.append(check("disk", check_disk, config))
     if arguments.slurm:
@@ -55,8 +55,8 @@ def main(words):
         sound += [check(f"server of {name}", ask_server, config, name) for name in served(config)]
     sound.append(check("data", check_data, config, faults))
     if not all(sound):
-        sys.exit(f"{sound.count(False)} of {len(sound)} lacking; fix them from the top, then run doctor again.")
-    print("Nothing is lacking.")
+        sys.exit(f"{sound.count(False)} of {len(sound)} checks failed; fix them from the top, then run doctor again.")
+    print("Nothing is missing.")
 
 
 def parse(words):
@@ -81,7 +81,7 @@ def check(subject, look, *words):
         return True
     except Missing as lack:
         what, fix = lack.args
-        print(f"LACKING  {subject}: {what}\n         → {fix}", flush=True)
+        print(f"MISSING  {subject}: {what}\n         → {fix}", flush=True)
         return False
 
 
@@ -195,7 +195,7 @@ def check_disk(config):
     if free < needed:
         raise Missing(
             f"{free:,.0f} GB free in {ROOT}, the study takes up to {needed:,.0f} GB",
-            "free some, or put the project's folders results, .work and models on another disk (a link will do)",
+            "free some, or put the project's folders results, .work and models on another disk (a symbolic link is enough)",
         )
     return f"{free:,.0f} GB free, the study takes up to {needed:.1f} GB"
 
