@@ -75,14 +75,17 @@ def spread(row, declared):
 
 def seeds_to_detect(row, effect, claims, declared):
     """Seeds needed to detect an effect with a row's variance, at Holm's first step; None if too many or unknown."""
-    sd, alpha, power = spread(row, declared), first_step(row, claims, declared), declared["power"]
-    return sd and statistics.seeds_needed(lambda n: statistics.power_of(effect, sd, n, alpha) >= power)
+    return _seeds_for(statistics.power_of, effect, row, claims, declared)
 
 
 def seeds_to_exclude(row, claims, declared):
     """Seeds needed to show that a row's effect, if it is 0, is within its margin, at Holm's first step; None as above."""
-    sd, alpha, power = spread(row, declared), first_step(row, claims, declared), declared["power"]
-    return sd and statistics.seeds_needed(lambda n: statistics.equivalence_power(row["margin"], sd, n, alpha) >= power)
+    return _seeds_for(statistics.equivalence_power, row["margin"], row, claims, declared)
+
+
+def _seeds_for(power_of, size, row, claims, declared):
+    sd, alpha = spread(row, declared), first_step(row, claims, declared)
+    return sd and statistics.seeds_needed(lambda n: power_of(size, sd, n, alpha) >= declared["power"])
 
 
 def first_step(row, claims, declared):

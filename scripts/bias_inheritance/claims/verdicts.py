@@ -29,13 +29,13 @@ COLUMNS += ["margin", "verdict", "reason", "published", "effect"]
 def evaluate(declared, scores, manipulation, predictions, earlier=None):
     """claims.csv as a frame (COLUMNS): every declared claim, for each model of the study.
 
-    declared: as `grid.declared`. scores: as `checked`, the tables of misalignments and of inheritance appended.
-    manipulation: frame.
-    predictions:     function of (model, domain, bias, gamma, mitigation, seed, round, task) that returns a frame with item,
-    group and correct, or None. Row order within a claim: the whole claim if it has several parts, then each contrast,
-    followed by its supplementary tests (verdict `beside`).
-    earlier: the closed look before this one (`looks.closed`), in a study with looks. The rows that it closed are kept, and the
-    table has the columns looks.COLUMNS too.
+    declared: the result of `grid.declared`. scores: scores.csv as read by `frames.read_scores`, with the tables of
+    misalignment and of inheritance appended. manipulation: manipulation.csv. predictions: function of (model, domain, bias,
+    gamma, mitigation, seed, round, task) that returns a frame with item, group and correct, or None. earlier: the closed
+    look before this one (`looks.closed`), in a study with looks; the rows that it closed are kept, and the table also has
+    the columns looks.COLUMNS.
+    Rows of a claim: the whole claim if it has several parts, then each contrast, followed by its supplementary tests
+    (verdict `beside`).
     """
     import pandas as pd
 
@@ -110,7 +110,7 @@ def verdict_of(test, declared):
             "reason": f"{size}: equivalent to 0 within the margin of ±{spec['margin']:g} (TOST, p {test['tost_adjusted']:.2g} after Holm).",
         }
     how = "permutation" if "with" in spec else "t test"
-    if test.get("data", {}).get("sampled"):
+    if test["data"].get("sampled"):
         how += f" of {test['data']['sampled']} random orders"
     if test["p_adjusted"] < alpha:
         agrees = {"greater": test["estimate"] > 0, "less": test["estimate"] < 0, "different": True, "none": False}[

@@ -15,6 +15,7 @@ FIRST = 6  # rows of claims on the first screen; the rest are in a fold below
 PANELS = 6  # of the figure of β
 CONTRASTS = 6  # distinguished by colour
 CERTAIN = 0.95  # ASSUME: mean probability of the right label above which a task is too easy to show an association
+TOO_MANY = "more than 10 000"  # seeds: beyond the search of `statistics.seeds_needed`
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
 POSITIVE = {"supported": "found", "contradicted": "reversed"}
 NEGATIVE = {"supported": "stayed at zero", "contradicted": "moved"}
@@ -78,12 +79,9 @@ def needs(facts, row):
     estimate, margin = abs(row["estimate"]), row["margin"] if words.known(row["margin"]) else 0.0
     if estimate <= margin or not estimate:
         return f"{seen}; the estimate is within the margin of ±{margin:g}."
-    seeds = seeds_text(reading.seeds_to_detect(row, estimate, facts.claims, facts.declared))
-    return f"{seen}; an effect as large as the estimate would need {seeds}."
-
-
-def seeds_text(seeds):
-    return f"about {words.count(seeds)} seeds" if seeds else "more than 10 000 seeds"
+    seeds = reading.seeds_to_detect(row, estimate, facts.claims, facts.declared)
+    needed = f"about {words.count(seeds)}" if seeds else TOO_MANY
+    return f"{seen}; an effect as large as the estimate would need {needed} seeds."
 
 
 def controls(facts):
@@ -173,20 +171,22 @@ def safety(facts, row):
     if state == "unseen":
         if row["n_seeds"] >= 2 and reading.unseen(facts.claims, row):
             return badge("inconclusive", "could not have seen it: no positive control was found")
-        seeds = reading.seeds_to_exclude(row, facts.claims, facts.declared)
-        needed = (
-            "more"
-            if seeds and seeds <= row["n_seeds"]
-            else seeds_text(seeds).removeprefix("about ").removesuffix(" seeds")
-        )
-        return badge(
-            "inconclusive", f"could not have seen it, needs {'at least 2' if row['n_seeds'] < 2 else needed} seeds"
-        )
+        return badge("inconclusive", f"could not have seen it, needs {seeds_to_judge(facts, row)} seeds")
     if state == "not safe":
         return badge("contradicted", "not safe: loses" if "group" in row["spec"] else f"not safe: favours {towards}")
     if state == "gains":
         return badge("inconclusive", f"gains, not within ±{row['margin']:g}")
     return badge("equivalent", f"safe within ±{row['margin']:g}") if state == "safe" else badge("not tested")
+
+
+def seeds_to_judge(facts, row):
+    """The number of seeds with which a row would show that a pool is safe, if it is; "more" if that is unknown."""
+    if row["n_seeds"] < 2:
+        return "at least 2"
+    seeds = reading.seeds_to_exclude(row, facts.claims, facts.declared)
+    if not words.known(row["ci_low"]) or seeds and seeds <= row["n_seeds"]:
+        return "more"
+    return words.count(seeds) if seeds else TOO_MANY
 
 
 def size(row):

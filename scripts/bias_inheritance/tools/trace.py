@@ -62,9 +62,10 @@ def trace(path, row=None, samples=0):
         if "contrast" in content:
             record = study.makers[name]
             if changed := list(audit.changed_code(record, {})):
+                commit = (record["git"] or {}).get("commit")
+                checkout = f"the checkout of commit {commit}" if commit else "the project's folder that produced it"
                 raise UserError(
-                    f"{path}: a row of claims.csv can only be traced with the code that produced it, but {changed[0]}; trace it in the "
-                    f"checkout of commit {(record['git'] or {}).get('commit')}, or run Snakemake again"
+                    f"{path}: a row of claims.csv can only be traced with the code that produced it, but {changed[0]}; trace it in {checkout}, or run Snakemake again"
                 )
             starts, weights = claim_scores(study, name, content)
         elif "metric" in content and "bias" in content:
