@@ -52,10 +52,10 @@ class Column:
         return self.words / self.texts if self.texts else 0.0
 
 
-def columns(spec, folder=None, rows=LOOKED_AT):
-    """{path: Column} of the first `rows` rows of a specification's files (`columns` is not required)."""
+def columns(spec, folder=None):
+    """{path: Column} of the first LOOKED_AT rows of a specification's files (`columns` is not required)."""
     seen = {}
-    for row in formats.peek(spec, folder, rows):
+    for row in formats.peek(spec, folder, LOOKED_AT):
         for path, value in _leaves(row):
             seen.setdefault(path, Column()).add(value)
     if not seen:

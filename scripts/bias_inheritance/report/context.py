@@ -214,7 +214,7 @@ def checks(facts):
         "checks",
         "Checks",
         listing(facts, "Checks of the results before the report was made (checks.csv).", facts.tables["checks"], columns_of_checks, "checks"),
-        listing(facts, "Position bias: share of choices explained by position alone. A run above the limit is uninformative and gets no verdict.", position, columns),
+        listing(facts, "Position bias: share of an item's rotations in which its most frequent letter was chosen; 1 if only the position counts. A run above the limit is uninformative and gets no verdict.", position, columns),
         listing(facts, "Unparseable answers, which never count as unbiased.", unread, columns_of_answers),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import unicodedata
 
 LONGEST_SAMPLE = 900  # maximum characters shown of a text
+MOST_NAMES = 4  # maximum names in a sentence
 MOST_ROWS = 12  # maximum row numbers listed; further ones are counted
 
 # metric: (title, unit of its axis); in order of preference, continuous metrics before those that change by whole items
@@ -101,9 +102,9 @@ def count(value):
     return f"{int(value):,}".replace(",", "\u202f") if known(value) else "–"
 
 
-def counted(n, one, many=None):
+def counted(n, one):
     """'1 seed', '3 seeds'."""
-    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+    return f"{count(n)} {one}{'' if n == 1 else 's'}"
 
 
 def duration(seconds):
@@ -132,9 +133,10 @@ def listed(items):
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def some(items, most=4):
-    """`listed`, with items beyond `most` replaced by their number."""
-    return listed(items if len(items) <= most else [*items[: most - 1], f"{len(items) - most + 1} others"])
+def some(items):
+    """`listed`, with items beyond MOST_NAMES replaced by their number."""
+    shown = MOST_NAMES - 1
+    return listed(items if len(items) <= MOST_NAMES else [*items[:shown], f"{len(items) - shown} others"])
 
 
 def rows_named(rows):
