@@ -181,6 +181,14 @@ def test_a_slip_in_a_file_of_the_catalog_is_one_line_that_names_it(config, catal
     assert all(line.startswith(f"catalog/{file}.yaml: ") for line in errors)
 
 
+def test_two_baselines_for_one_way_of_naming_groups_are_refused(config, catalog_copy):
+    shutil.copy(catalog_copy / "biases" / "balanced.yaml", catalog_copy / "biases" / "even.yaml")
+    config["grid"] |= {"bias": ["contrastive-explicit", "balanced", "even"], "mitigation": ["none"]}
+    assert lines(config) == [
+        "config.yaml: grid.bias[2]: even names groups in the same way as balanced, and bias types have one baseline; remove one of them"
+    ]
+
+
 def test_files_that_extend_each_other_are_refused(config, catalog_copy):
     path = catalog_copy / "domains" / "gender.yaml"
     path.write_text("extends: gender-bias-in-bios\n" + path.read_text())

@@ -360,6 +360,7 @@ def _disagreements(config):
     """What of the configuration goes neither with the rest of it, nor with the catalog, nor with the data."""
     yield from _faults_of_the_evaluation(config)
     yield from _faults_of_the_data(config)
+    yield from _faults_of_the_baselines(config)
     for domain in config["grid"]["domain"]:
         yield from _faults_of_the_tasks(config, domain)
         yield from _faults_of_the_pools(config, domain)
@@ -480,6 +481,18 @@ def _faults_of_the_claimed(config):
     for domain in config["grid"]["domain"]:
         if not grid.tasks_of(config, domain):
             yield ["claimed_only"], f"no claim uses a task of the domain {domain} in this study; use false"
+
+
+def _faults_of_the_baselines(config):
+    """Several baselines for one way of naming groups, of which a bias type could only be compared with one."""
+    first = {}
+    for index, name in enumerate(config["grid"]["bias"]):
+        pool = catalog.load("bias", name)
+        if pool["role"] == "baseline":
+            other = first.setdefault(tuple(sorted(pool["names_groups"].items())), name)
+            if other != name:
+                text = f"{name} names groups in the same way as {other}, and bias types have one baseline; remove one of them"
+                yield ["grid", "bias", index], text
 
 
 def _faults_of_the_pools(config, name):
