@@ -437,7 +437,7 @@ def model_leaves(name, *keys):
 
 
 def student_leaves(student, keys):
-    """The leaves of a model's file that the report shows; of a student with another writer, that writer's generation settings."""
+    """The leaves of a model's file that the report shows; generation settings are those of the writer of its pools."""
     model, writer = (
         leaves("model", name, keys) for name in (grid.model_of(student), grid.writer_of(student))
     )

@@ -10,9 +10,9 @@ from bias_inheritance.plumbing.step import Output
 def close_look(closed: Output, declared: dict, claims: str, planned: str):
     """Write the file of a look (JSON), which later looks of the study read.
 
-    claims: path of claims.csv. It is not an input in the record of this file, because the next look replaces it; the file
-    contains the digest of everything upstream of it instead, as computed by audit. declared: the result of `grid.declared`. planned: the
-    digest of the plan (`looks.planned_digest`), which later looks must have too.
+    claims: path of claims.csv. It is not an input in the record of this file, because the next look replaces it; the
+    file contains the digest of everything upstream of it instead, as computed by audit. declared: the result of
+    `grid.declared`. planned: the digest of the plan (`looks.planned_digest`), which later looks must have too.
     """
     import pandas as pd
 

@@ -55,9 +55,10 @@ class _Each(list):
 
 
 def steps_of(path, name="columns"):
-    """The steps of a dotted path: 'messages[-1].content' → ['messages', -1, 'content'], 'pairs[].answer' → ['pairs', EACH, 'answer'].
+    """The steps of a dotted path.
 
-    List elements are selected by position. Raises UserError for an invalid path.
+    'messages[-1].content' → ['messages', -1, 'content'], 'pairs[].answer' → ['pairs', EACH, 'answer']. List
+    elements are selected by position. Raises UserError for an invalid path.
     """
     steps, end = [], 0
     while end < len(path):

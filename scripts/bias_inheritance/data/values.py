@@ -104,7 +104,8 @@ class Values:
         return self.names.index(text)
 
     def check(self, all_listed):
-        """Raise UserError for listed values without rows if `all_listed`, and without a list for values that differ only in case or space."""
+        """Raise UserError for values that differ only in case or space, and for listed ones without rows (with a list, both
+        only if `all_listed`)."""
         if self.listed is not None:
             if not all_listed:
                 return

@@ -128,7 +128,10 @@ def _in_trees(model, opening, prompts, options, on_batch):
 
 
 def _read(model, head, prefix, shared, trees):
-    """Per tree, the log-probability of each token of each option. prefix: a cache of the `shared` tokens before the trees, or None."""
+    """Per tree, the log-probability of each token of each option.
+
+    prefix: a cache of the `shared` tokens before the trees, or None.
+    """
     import torch
 
     count, width = len(trees), max(len(tree.tokens) for tree in trees)

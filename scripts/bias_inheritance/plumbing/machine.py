@@ -36,7 +36,7 @@ def _cgroup_limits_mb():
 
 
 def _slurm_limits_mb():
-    """Memory that a SLURM allocation grants on this node; not every cluster enforces it by control groups. 0 means all of it."""
+    """Memory that a SLURM allocation grants on this node (0: all of it); not every cluster enforces it by control groups."""
     per_node, per_cpu, cpus = (
         int(os.environ.get(f"SLURM_{name}") or 0) for name in ("MEM_PER_NODE", "MEM_PER_CPU", "CPUS_ON_NODE")
     )

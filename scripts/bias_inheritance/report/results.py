@@ -72,7 +72,8 @@ def effect_figure(facts, outcome, rows):
 def mean_figure(facts, title, caption, unit, file, rows, panel, place, series, **options):
     """A figure of means over seeds, None without rows.
 
-    panel, place and series are columns of the rows, whose values are displayed. rows: of the table `file`, in the order of the panels. Numbers as places (gamma, round) become an axis.
+    panel, place and series are columns of the rows, whose values are displayed. rows: of the table `file`, in the order of
+    the panels. Numbers as places (gamma, round) become an axis.
     """
     if rows.empty:
         return None

@@ -123,7 +123,8 @@ def score_file(study, row):
 def claim_scores(study, name, row):
     """(score files, {cell: weight}) of a row of claims.csv: the runs in its contrast, over all seeds.
 
-    A row that an earlier look decided contains the seeds of that look only. A row without a test of its own (a compound claim, for example) depends on all tables, and has no weights.
+    A row that an earlier look decided contains the seeds of that look only. A row without a test of its own (a compound
+    claim, for example) depends on all tables, and has no weights.
     """
     import pandas as pd
 
