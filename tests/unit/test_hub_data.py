@@ -1,4 +1,4 @@
-"""Data sets of the hub, through the steps' own command lines: the record names the commit that a branch stood for."""
+"""Datasets of the hub, through the steps' own command lines: the record names the commit that a branch stood for."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def test_a_data_set_that_is_not_there_is_told(root, tmp_path):
         )  # fmt: skip
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
     assert (
-        f"data set {source['hub']} could not be fetched at revision main" in ran.stderr
+        f"dataset {source['hub']} could not be fetched at revision main" in ran.stderr
         and "opinions.source" in ran.stderr
     )
 

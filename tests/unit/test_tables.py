@@ -123,7 +123,7 @@ def test_a_class_code_without_a_name_is_one_line(tmp_path):
 def test_a_damaged_saved_data_set_is_one_line(tmp_path):
     datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
     next((tmp_path / "saved").glob("*.arrow")).unlink()
-    with pytest.raises(UserError, match=r"saved: cannot be read as a saved data set .*save it again"):
+    with pytest.raises(UserError, match=r"saved: cannot be read as a saved dataset .*save it again"):
         tables.read(spec("saved"), tmp_path)
 
 

@@ -38,7 +38,7 @@ def located(task, local_files):
         matching_files += sorted(folder.glob(pattern))
     if not matching_files:
         raise UserError(
-            f"data set {data['hub']} has no file {' or '.join(data['files'])}; correct data.files of catalog/tasks/{task['name']}.yaml"
+            f"dataset {data['hub']} has no file {' or '.join(data['files'])}; correct data.files of catalog/tasks/{task['name']}.yaml"
         )
     return matching_files
 

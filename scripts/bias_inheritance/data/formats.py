@@ -84,7 +84,7 @@ def sources(spec, folder, name):
             lacking = [split for split in splits if split not in {part[0] for part in parts}]
             if lacking:
                 listed = ", ".join(dict.fromkeys(str(part[0]) for part in parts))
-                raise UserError(f"{name}.splits: data set {spec['hub']} has no split {lacking[0]!r}; it has {listed}")
+                raise UserError(f"{name}.splits: dataset {spec['hub']} has no split {lacking[0]!r}; it has {listed}")
             parts = [part for part in parts if part[0] in splits]
     else:
         parts = []
@@ -118,7 +118,7 @@ def _of_folder(folder, config, what):
             saved = datasets.load_from_disk(str(folder))
         except Exception as fault:
             raise UserError(
-                f"{what}: cannot be read as a saved data set ({_first_line(fault)}); save it again, or give files"
+                f"{what}: cannot be read as a saved dataset ({_first_line(fault)}); save it again, or give files"
             ) from None
         saved = saved if isinstance(saved, datasets.DatasetDict) else {None: saved}
         return [(split, data, folder / (split or "")) for split, data in saved.items()]
@@ -178,7 +178,7 @@ def arrow(place, kind, check_names, roots):
     except Exception as fault:
         cause = fault.__cause__ or fault
         raise UserError(
-            f"{shown(place)}: cannot be read as {kind if isinstance(kind, str) else 'a saved data set'} ({_first_line(cause)}); restore the file or give another"
+            f"{shown(place)}: cannot be read as {kind if isinstance(kind, str) else 'a saved dataset'} ({_first_line(cause)}); restore the file or give another"
         ) from None
 
 

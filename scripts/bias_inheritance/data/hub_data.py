@@ -18,7 +18,7 @@ def fetched(name, revision, files, instead):
         folder = Path(snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=files and [files]))
     except Exception as fault:
         raise UserError(
-            f"data set {name} could not be fetched at revision {revision} ({type(fault).__name__}); check the network and the revision in the catalog, or {instead}"
+            f"dataset {name} could not be fetched at revision {revision} ({type(fault).__name__}); check the network and the revision in the catalog, or {instead}"
         ) from None
     step.note_data_set(name, revision, folder.name)  # …/snapshots/COMMIT
     return folder

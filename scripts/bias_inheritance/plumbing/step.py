@@ -70,7 +70,7 @@ def note(**facts):
 
 
 def note_data_set(name, revision, commit):
-    """Record the commit to which the requested `revision` of the Hub's data set `name` resolved."""
+    """Record the commit to which the requested `revision` of the Hub's dataset `name` resolved."""
     notes.setdefault("data_sets", {})[name] = {"revision": revision, "commit": commit}
 
 

@@ -95,7 +95,7 @@ def effect_table(facts, outcome, rows):
     data = facts.ordered(data, "metric", [outcome["metric"], *words.METRICS])
     columns = {"Pool": "bias", "Metric": "metric", "Group": "group", "Effect": "effect", "Minus": "control"}
     columns |= {"γ": "gamma", "Mitigation": "mitigation"}
-    columns |= {"Data set": "dataset"} if data["dataset"].nunique() > 1 else {}
+    columns |= {"Dataset": "dataset"} if data["dataset"].nunique() > 1 else {}
     return listing(facts, "effects.csv, mean over seeds.", data, columns | {"Mean": shade, **OVER_SEEDS})
 
 

@@ -318,9 +318,9 @@ class Table(Keys):
     """Texts in files or on the Hub (docs/formats.md)."""
 
     files: by_shape(Text, list=Names, mapping=dict[str, OneOrMore]) | None = optional("paths, or {split: paths}")
-    hub: Text = optional("id of a data set on the Hub")
+    hub: Text = optional("id of a dataset on the Hub")
     revision: Text = optional("its commit")
-    config: Text = optional("for a data set or folder with several configurations")
+    config: Text = optional("for a dataset or folder with several configurations")
     splits: Names = optional("the data's own splits to read; default all")
     columns: Columns = optional("role of each column")
     votes: Votes = optional("determines the label, instead of columns.label")
@@ -517,7 +517,7 @@ class FileDataset(Dataset):
 
 
 class HubDataset(Dataset):
-    hub: Text = required("id of a data set of the hub")
+    hub: Text = required("id of a dataset of the hub")
     revision: Text = required("its commit or branch")
     splits: Names = optional("the data's own splits that are read; all without it")
 
@@ -559,7 +559,7 @@ BenchmarkFiles = by_key(hub=mapping(files=Patterns, hub=Text, revision=Text), fi
 
 
 class Benchmark(Task):
-    data: BenchmarkFiles = required("published files, in data_dir or in a data set on the Hub")
+    data: BenchmarkFiles = required("published files, in data_dir or in a dataset on the Hub")
 
 
 class QuestionAnswering(Benchmark):

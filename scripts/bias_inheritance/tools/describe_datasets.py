@@ -14,7 +14,7 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study import catalog
 from bias_inheritance.tasks.labelled_texts import majority_macro_f1
 
-LABELLED = "| data set | corpus | language | task | rows | used | labels | majority-class macro-F1 |"
+LABELLED = "| dataset | corpus | language | task | rows | used | labels | majority-class macro-F1 |"
 ORIGINALS = "| domain | countries | rows | prompts | used | copies | contradicting prompts | missing codes | off scale | unreadable |"
 
 
@@ -47,7 +47,7 @@ def describe_datasets(data_dir):
             "",
             f"Written by `bias-inheritance datasets --data-dir PATH` from {_kind(data_dir)}; do not edit by hand.",
             "",
-            f"{len(corpora_read)} corpora in {len(lines) - 1} files, and the biographies of the gender domain: {len(corpora_read) + 1} data sets (BiasInBios itself is on the Hub and is read only by the domain gender-bias-in-bios; its row describes the shipped biographies). *Used* excludes empty texts, copies of a text, and all texts whose copies have different labels, since the correct label is unknown. The majority-class macro-F1 is the score of always answering the most frequent label, over the task file's label set: a model that does not exceed it shows no skill.",
+            f"{len(corpora_read)} corpora in {len(lines) - 1} files, and the biographies of the gender domain: {len(corpora_read) + 1} datasets (BiasInBios itself is on the Hub and is read only by the domain gender-bias-in-bios; its row describes the shipped biographies). *Used* excludes empty texts, copies of a text, and all texts whose copies have different labels, since the correct label is unknown. The majority-class macro-F1 is the score of always answering the most frequent label, over the task file's label set: a model that does not exceed it shows no skill.",
             "",
             f"{sum(count > 1 for count in shared.values()):,} of {len(shared):,} texts are in several files of their corpus; they are one cluster in every interval. {long:,} texts are longer than their task's `longest_text` and are cut.",
             "",
