@@ -31,7 +31,7 @@ def _items(task, domain, test, count, prompt, options):
         # datasets from the Hub are real even if the files are fixtures
         invented = domain["fixture"] and "file" in dataset
         labels, words = list(dataset["labels"]), dataset[options]
-        # positive labels first, as listed: parameters of a step do not keep the order of `labels`
+        # positive labels first, as listed in `positive`
         *others, last = [words[label] for label in sorted(labels, key=[*dataset["positive"], *labels].index)]
         for sample in stratified(samples, labels, count):
             text = sample["text"]
