@@ -143,7 +143,7 @@ import subprocess
 from bias_inheritance.plumbing import files, provenance, step
 
 
-def toy(text: step.Output, work: step.Work):
+def toy(text: step.Output, work: step.Work, groups: dict):
     journal = files.Journal(work / "journal.jsonl")
     print("continued after", len(journal.rows))
     journal.append([{"finished": True}])
@@ -169,9 +169,10 @@ def toy(tree, tmp_path):
     copy_plumbing(tree)
     (tree / "scripts" / "toy.py").write_text(TOY)
 
-    def run(**environment):
+    def run(groups='{"a": 0, "b": 0}', **environment):
         paths = {"--text": tmp_path / "text", "--work": tmp_path / "work", "--record": tmp_path / "text.prov.json"}
         words = [str(word) for option in paths.items() for word in option]
+        words += ["--parameters", f'{{"groups": {groups}}}']
         done = subprocess.run(
             [sys.executable, tree / "scripts" / "toy.py", *words],
             env={"PATH": os.environ["PATH"], **environment},
@@ -199,6 +200,11 @@ def test_a_step_goes_on_from_what_its_own_environment_computed_and_from_no_other
     records_before, record = toy(**image)
     assert (records_before, record["environment"]["container_sha256"]) == (0, "0123")
     assert [toy(**image)[0], toy()[0]] == [1, 2]
+
+
+def test_a_step_does_not_resume_from_groups_in_another_order(toy):
+    assert [toy()[0], toy()[0]] == [0, 1]
+    assert toy(groups='{"b": 0, "a": 0}')[0] == 0
 
 
 def test_the_commit_of_a_record_is_the_one_that_the_step_began_with(toy, tree):

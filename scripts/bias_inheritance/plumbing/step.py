@@ -119,7 +119,8 @@ def run(function):
                     "code": basis["code"]["digest"],
                     "environment": basis["environment"],  # never resume from another environment's results
                 }
-                values[key] = arguments.work / name / provenance.digest(specification)[:16]
+                # as text, since a step may depend on the order of mappings (of a domain's groups, for example)
+                values[key] = arguments.work / name / provenance.digest(json.dumps(specification))[:16]
                 # after a kill, the old process may still be running
                 locks.append(files.hold(values[key] / "lock", wait=True))
         with progress.job_reported(arguments.work, name, arguments.wildcards):
