@@ -46,3 +46,4 @@ def test_controls_failed_types_and_uninformative_runs_are_left_out(tmp_path):
     correlations = pd.read_csv(tmp_path / "correlations.csv").set_index(["outcome", "control"])
     assert "p" not in correlations  # a t test over seeds would be sure of a chance order of these few types
     assert correlations.loc[("harm", "original"), ["rho", "n_seeds", "n_cells"]].tolist() == pytest.approx([1, 2, 5])
+    assert correlations.loc[("harm", "original"), ["ci_low", "ci_high"]].isna().all()  # both seeds give 1: no variance

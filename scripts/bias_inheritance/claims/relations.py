@@ -31,7 +31,11 @@ def effects_of(scores, outcomes, comparisons):
 
 
 def correlation(points):
-    """{rho, ci_low, ci_high, n_seeds, n_cells}: mean Spearman correlation of amount and value per seed; None if undefined."""
+    """{rho, ci_low, ci_high, n_seeds, n_cells}: mean Spearman correlation of amount and value per seed; None if undefined.
+
+    The interval is NaN for one seed, and if all seeds have the same correlation.
+    """
+    import numpy as np
     from scipy.stats import spearmanr
 
     by_seed, cells = [], 0
@@ -43,5 +47,6 @@ def correlation(points):
     if not by_seed:
         return {**blank, "n_seeds": 0, "n_cells": cells}
     result = statistics.seed_test(by_seed)
-    bounds = {"ci_low": max(-1.0, result["ci_low"]), "ci_high": min(1.0, result["ci_high"])}
+    # NaN, without an interval, stays NaN
+    bounds = {"ci_low": float(np.maximum(-1.0, result["ci_low"])), "ci_high": float(np.minimum(1.0, result["ci_high"]))}
     return {"rho": result["estimate"], **bounds, "n_seeds": len(by_seed), "n_cells": cells}
