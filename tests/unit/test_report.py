@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import simulated_study
 import yaml
+from bias_inheritance.claims import reading
 from bias_inheritance.claims.reading import picks
 from bias_inheritance.models import export
 from bias_inheritance.plumbing import records
@@ -287,9 +288,19 @@ def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_p
 def test_the_reason_is_that_of_the_control_on_the_rows_own_outcome():
     found = {"claim": "control-a", "metric": "beta", "verdict": "supported"}
     missed = {"claim": "control-b", "metric": "accuracy", "verdict": "equivalent"}
-    claims = pd.DataFrame([found, missed]).assign(positive=True)
-    told = answer.lacking(SimpleNamespace(claims=claims), {"metric": "accuracy"})
+    claims = pd.DataFrame([found, missed]).assign(positive=True, model="")
+    told = answer.lacking(SimpleNamespace(claims=claims), {"metric": "accuracy", "model": ""})
     assert "a known association had no effect" in told
+
+
+def test_a_control_that_one_model_passes_says_nothing_about_another():
+    control = {"claim": "control-a", "metric": "beta", "positive": True}
+    claims = pd.DataFrame(
+        [control | {"model": "a", "verdict": "supported"}, control | {"model": "b", "verdict": "inconclusive"}]
+    )
+    row = {"control": False, "metric": "beta", "verdict": "equivalent", "spec": None}
+    assert not reading.unseen(claims, row | {"model": "a"})
+    assert reading.unseen(claims, row | {"model": "b"})
 
 
 def test_without_its_positive_control_no_number_of_seeds_is_promised(monkeypatch):

@@ -41,14 +41,15 @@ def picks(name, contrast):
 
 
 def positive_controls(claims):
-    """The tested rows on known effects that must be detected, the first of each claim and outcome."""
+    """The tested rows on known effects that must be detected, the first of each claim, outcome and model."""
     rows = claims[claims["positive"] & (claims["verdict"] != "not tested")]
-    return rows.drop_duplicates(["claim", "metric"])
+    return rows.drop_duplicates(["claim", "metric", "model"])
 
 
 def controls_of(claims, row):
-    """The positive controls that a row relies on: those on its outcome, or all if the study has none on it."""
+    """The positive controls of its model that a row relies on: those on its outcome, or all if there are none on it."""
     known = positive_controls(claims)
+    known = known[known["model"] == row["model"]]
     same = known[known["metric"] == row["metric"]]
     return same if len(same) else known
 

@@ -167,8 +167,9 @@ class Facts:
     def faded(self, rows, place):
         """Why the scores of a task, `rows`, are uninformative in this study, or ""."""
         scores = self.tables["scores"]
-        runs = scores[(scores["metric"] == "uninformative") & (scores["task"] == place["task"])]
-        led = runs[runs["model"] == place["model"]]["value"].eq(1)
+        keys = ["model", "domain", "task"]
+        of_task = (scores[keys] == [place[key] for key in keys]).all(axis=1)
+        led = scores[of_task & (scores["metric"] == "uninformative")]["value"].eq(1)
         if led.mean() > 0.5:
             return f"position bias in {led.sum()} of {words.counted(len(led), 'run')}"
         unread = rows["n_unparsed"].sum() / max(1, rows["n"].sum())
