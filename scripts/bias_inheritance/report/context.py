@@ -103,8 +103,11 @@ def groups(facts, measured):
     labour["metric"] += ", labour statistics"
     drawn = pd.concat([data, labour])[lambda rows: rows["bias"].isin(facts.roles("natural", "bias-type"))]
     drawn = facts.named(drawn, panel="bias", place="group", series="metric")
-    even = 1 / max(2, selected["metric"].nunique())
-    caption = "Share of a group among the kept texts with a clear group; the line is an even split."
+    sizes = {len(facts.names["domain"][domain]["groups"]) for domain in selected["domain"].unique()}
+    even = 1 / sizes.pop() if len(sizes) == 1 else None  # domains with different numbers of groups have no common line
+    caption = (
+        f"Share of a group among the kept texts with a clear group{'; the line is an even split' if even else ''}."
+    )
     figure = figures.by_axis("Groups", caption, drawn, "share of texts", reference=even, cell=230)
     tested = facts.ordered(measured[measured["metric"].str.endswith("_all_seeds")])
     columns = {"Pool": "bias", "Measure": "metric", "Label": "group", "Share": "value"}
