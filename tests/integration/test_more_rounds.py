@@ -50,7 +50,9 @@ def test_a_stop_in_round_two_repeats_nothing_and_more_rounds_run_alone(arm, thir
     project = copy_project(tmp_path / "project")
     rounds(project, 2, arm)
     started = start(project)
-    while started.poll() is None and not list((project / "results/one").glob("cells/*/*/neutral/**/round-2/train.jsonl")):
+    while started.poll() is None and not list(
+        (project / "results/one").glob("cells/*/*/neutral/**/round-2/train.jsonl")
+    ):
         time.sleep(0.02)
     assert started.poll() is None, (project / "run.log").read_text()[-3000:]
     os.killpg(started.pid, signal.SIGKILL)
