@@ -169,8 +169,8 @@ def render(facts, first, sections):
         script_hash=f"sha256-{digest}",
     )
     rows = set(re.findall(r'<tr id="([^"]+)"', page))
-    # marks of a chart whose table is not on the page keep their tooltip and lose their link
-    return re.sub(r' href="#([^"]+)" tabindex="-1"', lambda link: link[0] if link[1] in rows else "", page)
+    # marks without a row on the page keep their tooltip and lose their link
+    return re.sub(r' href="#([^"]*)" tabindex="-1"', lambda link: link[0] if link[1] in rows else "", page)
 
 
 if __name__ == "__main__":

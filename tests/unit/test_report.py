@@ -286,9 +286,9 @@ def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_p
 
 
 def test_the_reason_is_that_of_the_control_on_the_rows_own_outcome():
-    found = {"claim": "control-a", "metric": "beta", "verdict": "supported"}
+    detected = {"claim": "control-a", "metric": "beta", "verdict": "supported"}
     missed = {"claim": "control-b", "metric": "accuracy", "verdict": "equivalent"}
-    claims = pd.DataFrame([found, missed]).assign(positive=True, model="")
+    claims = pd.DataFrame([detected, missed]).assign(positive=True, model="")
     told = answer.lacking(SimpleNamespace(claims=claims), {"metric": "accuracy", "model": ""})
     assert "a known association had no effect" in told
 
@@ -311,13 +311,17 @@ def test_without_its_positive_control_no_number_of_seeds_is_promised(monkeypatch
     assert "could not have seen it: no positive control was found" in told and "needs" not in told
 
 
-def test_a_task_that_is_too_easy_is_named_as_the_reason(monkeypatch):
-    control = pd.DataFrame([{"verdict": "inconclusive"}])
+def test_a_task_that_is_too_easy_for_a_model_is_named_as_the_reason(monkeypatch):
+    control = pd.DataFrame([{"verdict": "inconclusive", "n_seeds": 0}])
     monkeypatch.setattr(answer.reading, "controls_of", lambda claims, row: control)
-    scores = [("untuned", 0.0, 0.3), ("associated-100", 0.5, 0.998), ("faithful", 0.5, 0.999)]
-    scores = pd.DataFrame(scores, columns=["bias", "gamma", "value"]).assign(metric="label_probability", group="all")
-    told = answer.lacking(SimpleNamespace(claims=None, tables={"scores": scores}), {})
+    scores = [("large", 0.0, 0.3), ("large", 0.5, 0.998), ("large", 0.5, 0.999), ("small", 0.5, 0.4)]
+    scores = pd.DataFrame(scores, columns=["model", "gamma", "value"]).assign(metric="label_probability", group="all")
+    facts = SimpleNamespace(claims=None, tables={"scores": scores})
+    told = answer.lacking(facts, {"model": "large"})
     assert "certain of the right label (mean probability 0.998)" in told and "fewer originals" in told
+    assert "certain" not in answer.lacking(facts, {"model": "small"})
+    facts.tables["scores"] = scores[scores["model"] == "large"]
+    assert answer.lacking(facts, {"model": ""}) == told  # of a study with one model, whose rows name none
 
 
 def test_a_pool_that_no_row_could_judge_is_told_in_a_sentence(monkeypatch):

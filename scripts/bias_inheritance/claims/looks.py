@@ -73,10 +73,10 @@ def carry_over(tests, earlier):
 def at_look(test, judgement, declared):
     """The verdict and reason of a test (`judgement`), with the look that closed it, its boundary, and a sentence on both."""
     design = declared.get("looks")
-    if design and test["lacks"]:
-        return judgement | {"look": design["look"] if test["untestable"] else float("nan")}
     if not design:
         return judgement
+    if test["lacks"]:
+        return judgement | {"look": design["look"] if test["untestable"] else float("nan")}
     by_tost = test["tost_adjusted"] < declared["alpha"]
     p, boundary = (test["p_tost"], test["tost_boundary"]) if by_tost else (test["p"], test["boundary"])
     decided = judgement["verdict"] in DECIDED

@@ -60,7 +60,7 @@ def shown(path):
 
 
 def near_file(path):
-    """`near` for a file that does not exist, among those of its folder."""
+    """`did_you_mean` for a file that does not exist, among those of its folder."""
     return did_you_mean(path.name, [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else [])
 
 

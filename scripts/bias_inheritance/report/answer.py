@@ -62,9 +62,9 @@ def lacking(facts, row):
     if known[0]["verdict"] == "equivalent":
         return "Its positive control was not found: a known association had no effect. Use a larger γ or more training."
     scores = facts.tables["scores"]
-    certain = scores[(scores["metric"] == "label_probability") & (scores["group"] == "all") & (scores["gamma"] > 0)][
-        "value"
-    ].mean()
+    scores = scores[scores["model"] == row["model"]] if row["model"] else scores
+    of_labels = scores[(scores["metric"] == "label_probability") & (scores["group"] == "all") & (scores["gamma"] > 0)]
+    certain = of_labels["value"].mean()
     if certain > CERTAIN:
         return f"Its positive control was not found: the models are certain of the right label (mean probability {certain:.3f}), so an association cannot show. Use fewer originals, or texts whose labels are harder to tell apart."
     return f"Its positive control was not found. {needs(facts, known[0])}"
@@ -224,11 +224,9 @@ def beta_figure(facts):
         ends = [points["x"].min(), points["x"].max()]
         lines.append(pd.DataFrame({"panel": panel, "x": ends, "y": [row["beta"] * x for x in ends]}))
     caption = f"β, the slope of the line, is the share of the association in the training data that the model acquired (0: none, 1: all). Each large point is one label and one contrast of groups, averaged over seeds (small points: single cells): how much more strongly the label is associated with the first group, in the training data and in the model's answers, relative to as much real text, at γ {facts.gammas[-1]:.2f} without mitigation. A pool balanced by design has no association of its own; its line is the projection on another pool's and should be flat."
-    title, axes = (
-        "Association in the model by association in the data",
-        ("in the data, Δx (nats)", "in the model, Δy (nats)"),
-    )
-    return figures.scatter(title, caption, pd.concat(dots), pd.concat(lines), *axes, cell=160)
+    titles = "Association in the model by association in the data", caption
+    axes = "in the data, Δx (nats)", "in the model, Δy (nats)"
+    return figures.scatter(*titles, pd.concat(dots), pd.concat(lines), *axes, cell=160)
 
 
 # Claims

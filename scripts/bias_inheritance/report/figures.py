@@ -1,8 +1,8 @@
 """Charts, drawn with altair: a metric by an axis in panels (`by_axis`), and two measures of one thing (`scatter`).
 
 A chart is two SVG pictures, one for wide pages and paper, one for phones; page.css shows one of them. Colours are those of
-Okabe and Ito (2008), which colour-blind readers can distinguish; shape or dash encodes the same information. A mark with an
-`id` has a tooltip and links to its row in the page's tables.
+Okabe and Ito (2008), which colour-blind readers can distinguish; shape or dash encodes the same information. Every
+mark has a tooltip; one with an `id` links to its row in the page's tables.
 """
 
 import io
@@ -167,16 +167,9 @@ def figure(title, caption, layers, data, left, cell, free=None):
         legend = THEME["legend"] | {"columns": max(1, width // 300)}
         svg = io.StringIO()
         chart.configure(**THEME | {"axisY": {"labelLimit": margin - 8}, "legend": legend}).save(svg, format="svg")
-        pictures[name] = MARK.sub(mark, svg.getvalue())
+        pictures[name] = MARK.sub(r'<a href="\1" tabindex="-1"><title>\2</title><path\3/></a>', svg.getvalue())
     texts = {"title": title, "caption": caption, "alternative": alternative(data)}
     return {"kind": "figure", **texts, "pictures": pictures}
-
-
-def mark(match):
-    """A mark with its tooltip, as a link if its row is in the page."""
-    href, name, shape = match.groups()
-    titled = f"<title>{name}</title><path{shape}/>"
-    return f"<g>{titled}</g>" if href == "#" else f'<a href="{href}" tabindex="-1">{titled}</a>'
 
 
 def alternative(data):
