@@ -6,8 +6,10 @@ it is recognised by the name of its attention.
 A *sample* is a dict with `prompt` and `answer`, lists of token ids.
 """
 
+import copy
 import itertools
 from contextlib import contextmanager
+from functools import partial
 
 CPU_KERNELS = "bias_inheritance_cpu_kernels"  # name of the kernels' attention in transformers
 
@@ -80,6 +82,51 @@ def _padded(model, samples):
     )
     hidden = body(model)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     return hidden, list(map(len, texts))
+
+
+def tree_states(model, opening):
+    """A function (trees, places) → the last hidden states at `places`, (tree, index of its token) (places × width).
+
+    All trees (as `scoring.Tree`) continue the tokens `opening`, which may be empty.
+    """
+    import torch
+
+    if accelerated(model):
+        from bias_inheritance.models.cpu_kernels import packed
+
+        return partial(packed.tree_states, body(model), opening)
+    prefix = None
+    if opening:
+        ids = torch.tensor([opening], device=model.device)
+        prefix = body(model)(input_ids=ids, use_cache=True).past_key_values
+    return partial(_padded_trees, model, prefix, len(opening))
+
+
+def _padded_trees(model, prefix, shared, trees, places):
+    """`tree_states` of a padded batch. prefix: a cache of the `shared` tokens before the trees, or None."""
+    import torch
+
+    count, width = len(trees), max(len(tree.tokens) for tree in trees)
+    ids = torch.zeros((count, width), dtype=torch.long)
+    positions = torch.zeros((count, width), dtype=torch.long)
+    sees = torch.ones((width, shared + width), dtype=torch.bool).tril(shared).repeat(count, 1, 1)
+    for row, tree in enumerate(trees):
+        length = len(tree.tokens)
+        ids[row, :length] = torch.tensor(tree.tokens)
+        positions[row, :length] = torch.tensor(tree.positions)
+        sees[row, :length, shared : shared + length] = tree.sees
+    cache = copy.deepcopy(prefix)
+    if cache is not None:
+        cache.batch_repeat_interleave(count)
+    hidden = body(model)(
+        input_ids=ids.to(model.device),
+        attention_mask=sees.unsqueeze(1).to(model.device),
+        position_ids=positions.to(model.device),
+        past_key_values=cache,
+        use_cache=cache is not None,
+    ).last_hidden_state
+    rows, columns = hidden.new_tensor(places, dtype=int).T
+    return hidden[rows, columns]
 
 
 def new_cache(model):

@@ -1,6 +1,5 @@
 """Log-probabilities of answer options: the prompt is computed once, options branch off it in the same forward pass."""
 
-import copy
 import itertools
 import math
 from typing import NamedTuple
@@ -78,13 +77,13 @@ def _one_by_one(model, prompts, options, on_batch):
 class Tree(NamedTuple):
     """One row: the rest of a prompt, then its options as a tree, in which a token attends to the prompt and its own path.
 
-    tokens and positions: of the whole row; path: {index in the row: indices of the tree's tokens that lead to it, itself
-    included}; reads: per option, (index in the row whose logits predict it, token) of each of its tokens.
+    tokens and positions: of the whole row; sees: T × T, true where a token attends to another; reads: per option, (index
+    in the row whose logits predict it, token) of each of its tokens.
     """
 
     tokens: list[int]
     positions: list[int]
-    path: dict[int, list[int]]
+    sees: "torch.Tensor"  # noqa: F821
     reads: list[list[tuple[int, int]]]
 
 
@@ -93,6 +92,8 @@ def _tree(prompt, options, offset):
 
     Options with a common prefix share its tokens. An option's last token is only predicted, so it is not in the tree.
     """
+    import torch
+
     tokens, positions, path = list(prompt), list(range(offset, offset + len(prompt))), {}
     index_of = {(): len(prompt) - 1}  # prefix of an option: index of its last token
     for option in options:
@@ -104,62 +105,36 @@ def _tree(prompt, options, offset):
                 positions.append(offset + len(prompt) + length - 1)
                 path[index] = [index_of[beginning[:shorter]] for shorter in range(1, length + 1)]
     reads = [[(index_of[tuple(option[:place])], token) for place, token in enumerate(option)] for option in options]
-    return Tree(tokens, positions, path, reads)
+    sees = torch.ones((len(tokens), len(tokens)), dtype=torch.bool).tril()
+    sees[:, len(prompt) :] = False  # within the tree, a token attends only to its path
+    for index, earlier in path.items():
+        sees[index, earlier] = True
+    return Tree(tokens, positions, sees, reads)
 
 
 def _in_trees(model, opening, prompts, options, on_batch):
-    import torch
-
-    head, shared = network.float32_head(model), len(opening)
-    if any(prompt[:shared] != opening or len(prompt) == shared for prompt in prompts):
-        shared = 0  # a prompt whose first letters join the template's last token
-    prefix = None
-    if shared:
-        ids = torch.tensor([opening], device=model.device)
-        prefix = network.body(model)(input_ids=ids, use_cache=True).past_key_values
+    head = network.float32_head(model)
+    if any(prompt[: len(opening)] != opening or len(prompt) == len(opening) for prompt in prompts):
+        opening = []  # a prompt whose first letters join the template's last token
+    states_at = network.tree_states(model, opening)
     results = [None] * len(prompts)
     for indices in batches([len(prompt) for prompt in prompts]):
-        trees = [_tree(prompts[index][shared:], options[index], shared) for index in indices]
-        for index, logprobs in zip(indices, _read(model, head, prefix, shared, trees), strict=True):
+        trees = [_tree(prompts[index][len(opening) :], options[index], len(opening)) for index in indices]
+        for index, logprobs in zip(indices, _read(head, states_at, trees), strict=True):
             results[index] = logprobs
         if on_batch:
             on_batch(len(indices))
     return results
 
 
-def _read(model, head, prefix, shared, trees):
-    """Per tree, the log-probability of each token of each option.
-
-    prefix: a cache of the `shared` tokens before the trees, or None.
-    """
+def _read(head, states_at, trees):
+    """Per tree, the log-probability of each token of each option; head and states_at: functions of `network`."""
     import torch
 
-    count, width = len(trees), max(len(tree.tokens) for tree in trees)
-    ids = torch.zeros((count, width), dtype=torch.long)
-    positions = torch.zeros((count, width), dtype=torch.long)
-    sees = torch.ones((width, width), dtype=torch.bool).tril().repeat(count, 1, 1)
-    for row, tree in enumerate(trees):
-        ids[row, : len(tree.tokens)] = torch.tensor(tree.tokens)
-        positions[row, : len(tree.tokens)] = torch.tensor(tree.positions)
-        sees[row, :, len(tree.tokens) - len(tree.path) :] = False  # within the tree, a token attends only to its path
-        for index, earlier in tree.path.items():
-            sees[row, index, earlier] = True
-    sees = torch.cat([torch.ones((count, width, shared), dtype=torch.bool), sees], -1).unsqueeze(1)
-    cache = copy.deepcopy(prefix)
-    if cache is not None:
-        cache.batch_repeat_interleave(count)
-    hidden = network.body(model)(
-        input_ids=ids.to(model.device),
-        attention_mask=sees.to(model.device),
-        position_ids=positions.to(model.device),
-        past_key_values=cache,
-        use_cache=cache is not None,
-    ).last_hidden_state
     reads = [(row, *read) for row, tree in enumerate(trees) for option in tree.reads for read in option]
     # each position is read once, for all options that branch off there
     places = {place: number for number, place in enumerate(sorted({(row, index) for row, index, _ in reads}))}
-    rows, columns = torch.tensor(list(places), device=model.device).T
-    logprobs = torch.log_softmax(head(hidden[rows, columns]), -1)
-    numbers, tokens = torch.tensor([(places[row, index], token) for row, index, token in reads], device=model.device).T
+    logprobs = torch.log_softmax(head(states_at(trees, list(places))), -1)
+    numbers, tokens = logprobs.new_tensor([(places[row, index], token) for row, index, token in reads], dtype=int).T
     each = iter(_finite(logprobs[numbers, tokens].tolist()))
     return [[list(itertools.islice(each, len(option))) for option in tree.reads] for tree in trees]

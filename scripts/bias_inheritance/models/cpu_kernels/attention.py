@@ -25,13 +25,24 @@ def register():
 
 
 def cpu_attention(
-    module, query, key, value, attention_mask, scaling, dropout=0.0, cu_seq_lens_q=None, opening=0, **others
+    module,
+    query,
+    key,
+    value,
+    attention_mask,
+    scaling,
+    dropout=0.0,
+    cu_seq_lens_q=None,
+    opening=0,
+    blocked=None,
+    **others,
 ):
     """Softmax(q·kᵀ·scaling)·v with heads that share a key in one product.
 
     query: B × H × T × d; key, value: B × K × S × d with K dividing H; attention_mask: B × 1 × T × S, true where a token
     may attend, or None; cu_seq_lens_q: boundaries of the sequences packed into a single row, or None; opening: length of
-    the first sequence if all others continue it, else 0. Returns (B × T × H × d, None).
+    the first sequence if all others continue it, else 0; blocked: per packed sequence, T × T, true where a token may not
+    attend to another (default: to later ones). Returns (B × T × H × d, None).
     Raises Unsupported for options that would change the result: a cap, a window, sinks, dropout, anything unknown.
     """
     unknown = [name for name, setting in others.items() if setting is not None and name not in WITHOUT_EFFECT]
@@ -39,7 +50,7 @@ def cpu_attention(
         raise Unsupported(f"attention with {', '.join(unknown) or 'dropout'} is not computed by the CPU kernels")
     if cu_seq_lens_q is not None:
         bounds = list(itertools.pairwise(cu_seq_lens_q.tolist()))
-        return PackedAttention.apply(query, key, value, scaling, bounds, opening), None
+        return PackedAttention.apply(query, key, value, scaling, bounds, opening, blocked), None
     batch, heads, length, width = query.shape
     shared, seen = key.shape[1], key.shape[2]
     folded = (batch, shared, heads // shared * length, width)
@@ -60,28 +71,31 @@ class Unsupported(ValueError):
 
 
 class PackedAttention(torch.autograd.Function):
-    """Causal attention within each of the sequences packed into one row; none attends to another.
+    """Attention within each of the sequences packed into one row; none attends to another.
 
     query: 1 × H × N × d; key, value: 1 × K × N × d; bounds: start and end of each sequence; opening: length of the first
-    sequence if it is a prefix of all others, else 0. Only the probabilities are kept for the backward pass.
+    sequence if it is a prefix of all others, else 0; blocked: per sequence, T × T, true where a token may not attend to
+    another of its sequence, or None for causal attention. Only the probabilities are kept for the backward pass.
     Returns 1 × N × H × d.
     """
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)
-    def forward(context, query, key, value, scaling, bounds, opening):
+    def forward(context, query, key, value, scaling, bounds, opening, blocked):
         _, heads, length, width = query.shape
         shared = key.shape[1]
         mixed, kept = query.new_empty((1, length, heads, width)), []
         query = query * scaling
-        longest = max(end - first for first, end in bounds)
-        ahead = torch.ones((longest, longest), dtype=torch.bool).triu(1)
-        for first, end in bounds:
+        if blocked is None:
+            longest = max(end - first for first, end in bounds)
+            ahead = torch.ones((longest, longest), dtype=torch.bool).triu(1)
+            blocked = [ahead[: end - first, : end - first] for first, end in bounds]
+        for (first, end), unseen in zip(bounds, blocked, strict=True):
             q = query[0, :, first:end].reshape(shared, -1, width)
             k, v = (_seen(states, first, end, opening) for states in (key, value))
             scores = torch.bmm(q, k.mT).view(heads, end - first, -1)
             among_themselves = scores[:, :, first - end :]
-            among_themselves.masked_fill_(ahead[: end - first, : end - first], torch.finfo(scores.dtype).min)
+            among_themselves.masked_fill_(unseen, torch.finfo(scores.dtype).min)
             weights = torch.softmax(scores, -1).view(shared, -1, scores.shape[-1])
             mixed[0, first:end] = torch.bmm(weights, v).view(heads, -1, width).transpose(0, 1)
             kept.append(weights)
@@ -107,7 +121,7 @@ class PackedAttention(torch.autograd.Function):
                 total[0, :, first:end] = part[:, first - end :]
                 if first:
                     total[0, :, : context.opening] += part[:, : context.opening]
-        return of_query * context.scaling, of_key, of_value, None, None, None
+        return of_query * context.scaling, of_key, of_value, None, None, None, None
 
 
 def _seen(states, first, end, opening):

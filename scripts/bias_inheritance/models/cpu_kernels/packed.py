@@ -35,18 +35,38 @@ def text_states(body, samples):
     return [torch.cat([hidden[: row.opening], hidden[first:end]]) for first, end in row.bounds]
 
 
+def tree_states(body, opening, trees, places):
+    """The last hidden states at `places`, (tree, index of its token), of trees that all continue the tokens `opening`.
+
+    trees: as `scoring.Tree`, with `tokens`, `positions` and the matrix `sees`.
+    """
+    row = _row(opening, [tree.tokens for tree in trees], [tree.positions for tree in trees])
+    starts = [first for first, _ in row.bounds]
+    blocked = [~tree.sees for tree in trees]
+    if opening:
+        blocked.insert(0, torch.ones((len(opening), len(opening)), dtype=torch.bool).triu(1))
+    return _hidden(
+        body, row, output_places=torch.tensor([starts[tree] + index for tree, index in places]), blocked=blocked
+    )
+
+
 def pack(samples):
     """The Row of samples. The last token of a prompt is never shared, because it predicts the answer's first token."""
     opening = shared_beginning([sample["prompt"][:-1] for sample in samples])
     start = len(opening)
     rests = [(sample["prompt"] + sample["answer"])[start:] for sample in samples]
+    return _row(opening, rests, [range(start, start + len(rest)) for rest in rests])
+
+
+def _row(opening, rests, positions):
+    """The Row of an opening and its continuations, given by their token ids and positions."""
     ids = [*opening, *itertools.chain(*rests)]
-    positions = [*range(start), *itertools.chain(*(range(start, start + len(rest)) for rest in rests))]
-    bounds = list(itertools.pairwise(itertools.accumulate(map(len, rests), initial=start)))
-    return Row(torch.tensor(ids), torch.tensor(positions), start, bounds)
+    places = [*range(len(opening)), *itertools.chain(*positions)]
+    bounds = list(itertools.pairwise(itertools.accumulate(map(len, rests), initial=len(opening))))
+    return Row(torch.tensor(ids), torch.tensor(places), len(opening), bounds)
 
 
-def _hidden(body, row, **last_layer):
+def _hidden(body, row, **options):
     """Last hidden states of a row (N × width, or of the tokens at `output_places`)."""
     return body(
         input_ids=row.ids.unsqueeze(0),
@@ -54,5 +74,5 @@ def _hidden(body, row, **last_layer):
         cu_seq_lens_q=torch.tensor(sorted({0, *itertools.chain(*row.bounds)}), dtype=torch.int32),
         opening=row.opening,
         use_cache=False,
-        **last_layer,
+        **options,
     ).last_hidden_state[0]
