@@ -162,6 +162,7 @@ rule check_results:
         questions=[f"{path_of(ORIGINALS, place)}/items/{place['task']}.jsonl" for place in DOMAIN_TASKS],
         tests=[f"{path_of(ORIGINALS, {'domain': name})}/test.jsonl" for name in GRID["domain"]],
         trains=[f"{path_of(CELL, cell)}/train.jsonl" for cell in CELLS if cell["bias"] != "untuned"],
+        summaries=[f"{path_of(CELL, cell)}/mix.json" for cell in CELLS if cell["bias"] != "untuned"],
     output:
         checks=f"{RESULTS}/checks.csv",
         record=f"{RESULTS}/checks.prov.json",

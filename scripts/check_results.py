@@ -16,6 +16,7 @@ def check_results(
     questions: Inputs,
     tests: Inputs,
     trains: Inputs,
+    summaries: Inputs,
     checks: Output,
     cells: list,
     tasks: list,
@@ -26,7 +27,7 @@ def check_results(
 ):
     """Write checks.csv: each check, what it examined, and its result.
 
-    tasks: those of each cell. trains: the training rows of `cells` except `untuned`; questions: the items of each {domain,
+    tasks: those of each cell. trains and summaries: the training rows and the mixes of `cells` except `untuned`; questions: the items of each {domain,
     task} of `posed`, those of a benchmark with its `texts`; tests: the test samples of each domain of `originals`
     {domain: |D_o|}, all in the same order. even: {domain: {pool: {`label` or `group`: number of values over which its slots
     are balanced}}}. accumulated: whether a mix holds as many samples of the pool of every round so far. Raises UserError
@@ -45,9 +46,12 @@ def check_results(
         twins[domain] = _twins(samples)
         examined = {(row["id"], path, 0): row["text"] for row in samples if row["twin"] in clusters[domain]}
         tested[domain] = overlap.Texts(benchmark_texts[domain] | examined)
-    rounded, collapsed, holes, compared = 0.0, 0, 0, set()
-    for path, cell in zip(trains, [cell for cell in cells if cell["bias"] != "untuned"], strict=True):
+    rounded, collapsed, holes, compared, replacements = 0.0, 0, 0, set(), {}
+    tuned = [cell for cell in cells if cell["bias"] != "untuned"]
+    for path, summary, cell in zip(trains, summaries, tuned, strict=True):
         rows, gamma, domain = files.read_jsonl(path), float(cell["gamma"]), cell["domain"]
+        if note := files.read_json(summary)["mitigation"].get("filter"):
+            replacements.setdefault(cell["mitigation"], []).append((note["replaced"], note["due"]))
         if not rows and cell["round"] > 1:  # its pool had too few samples; mix and scores record that
             collapsed += 1
             continue
@@ -89,6 +93,10 @@ def check_results(
             f"labels and groups of generated and associated pools within one sample, and one more for each failed slot (at most {holes} in a mix)",
         ),
         *(
+            ("filter", f"{len(counts)} mixes with {mitigation}", _replaced(*map(sum, zip(*counts, strict=True))))
+            for mitigation, counts in replacements.items()
+        ),
+        *(
             (
                 "twins",
                 f"{with_twin + without} test texts of {domain}",
@@ -101,6 +109,13 @@ def check_results(
     ]
     with files.replacing(checks) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("check", "checked", "result"), *check_rows])
+
+
+def _replaced(replaced, due):
+    text = f"{replaced} of the {due} most slanted samples were replaced"
+    if replaced < due:
+        text += "; the others had no less slanted spare sample of their label and group (generation.spare adds some)"
+    return text
 
 
 def _twins(samples):

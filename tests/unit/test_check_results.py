@@ -39,7 +39,7 @@ EVEN = {"d": {"neutral": {"label": 2, "group": 2}}}
 SCORES = [[*cell.values(), place["task"]] for cell in CELLS for place in ASKED]
 
 
-def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False):
+def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False, notes=({}, {}, {})):
     paths = {"scores": folder / "scores.csv", "questions": [folder / "classify.jsonl", folder / "hire.jsonl"]}
     with open(paths["scores"], "w", newline="") as file:
         csv.writer(file).writerows([[*cells[0], "task"], *scores])
@@ -57,6 +57,9 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False):
     paths["trains"] = [folder / f"train-{number}.jsonl" for number in range(len(trains))]
     for path, rows in zip(paths["trains"], trains, strict=True):
         files.write_jsonl(path, rows)
+    paths["summaries"] = [folder / f"mix-{number}.json" for number in range(len(trains))]
+    for path, note in zip(paths["summaries"], notes, strict=True):
+        files.write_json(path, {"mitigation": note})
     settings = {"posed": ASKED, "originals": {"d": 10}, "even": EVEN, "accumulated": accumulated}
     check_results(**paths, checks=folder / "checks.csv", cells=cells, tasks=[TASKS] * len(cells), **settings)
     with open(folder / "checks.csv", newline="") as file:
@@ -72,6 +75,17 @@ def test_a_sound_study_is_told_what_was_looked_at(tmp_path):
         "1 have a counterfactual twin in another group; 1 are"
     )
     assert "(at most 0 in a mix)" in balance["result"] and cells["checked"] == "4 cells"
+
+
+def test_a_filter_without_enough_spare_samples_is_reported(tmp_path):
+    cells = [{**cell, "mitigation": "filter"} if cell["bias"] == "neutral" else cell for cell in CELLS]
+    scores = [[*cell.values(), place["task"]] for cell in cells for place in ASKED]
+    for replaced, added_text in ((2, "generation.spare adds some"), (6, "were replaced")):
+        notes = {}, {"filter": {"replaced": replaced, "due": 6}}, {"filter": {"replaced": 3, "due": 3}}
+        (row,) = [row for row in check(tmp_path, cells=cells, scores=scores, notes=notes) if row["check"] == "filter"]
+        assert row["checked"] == "2 mixes with filter"
+        assert row["result"].startswith(f"{replaced + 3} of the 9 ") and added_text in row["result"]
+        assert ("spare" in row["result"]) == (replaced < 6)
 
 
 def added(rows):
