@@ -23,9 +23,17 @@ def quick(monkeypatch):
     monkeypatch.setenv("SCRIPTED_KEY", KEY)
 
 
+ABSENT = object()
+
+
 def choice(**changes):
-    """A dialect in which the choice of every chat completion has `changes`."""
-    return lambda body, answer: (200, {**answer, "choices": [{**answer["choices"][0], **changes}]})
+    """A dialect in which the choice of every chat completion has `changes`, and lacks keys that are ABSENT."""
+
+    def dialect(body, answer):
+        changed = {**answer["choices"][0], **changes}
+        return 200, {**answer, "choices": [{key: value for key, value in changed.items() if value is not ABSENT}]}
+
+    return dialect
 
 
 def refusal(status, text, **more):
@@ -64,11 +72,7 @@ def test_only_length_and_max_tokens_mark_a_truncated_answer(tmp_path, reason, fi
 
 
 def test_an_answer_without_a_finish_reason_is_complete(tmp_path):
-    def dialect(body, answer):
-        del answer["choices"][0]["finish_reason"]
-        return 200, answer
-
-    with serving(Script(dialect=dialect)) as url:
+    with serving(Script(dialect=choice(finish_reason=ABSENT))) as url:
         assert Study(tmp_path, url).server().write(["a"], [1])[0]["finished"]
 
 
@@ -77,6 +81,7 @@ def test_an_answer_without_a_finish_reason_is_complete(tmp_path):
 PLACE = {"token": "nurse", "logprob": -0.1, "bytes": None}
 LEGACY = {"tokens": ["nurse"], "token_logprobs": [-0.1], "top_logprobs": [{"nurse": -0.1}], "text_offset": [0]}
 NO_LISTINGS = {
+    "absent": ABSENT,
     "null": None,
     "content null": {"content": None},
     "content empty": {"content": []},

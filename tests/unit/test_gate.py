@@ -218,6 +218,8 @@ def test_quotes_around_a_whole_text_fall_away_and_those_within_stay():
 
 def test_every_rule_has_texts_that_it_finds_and_texts_that_it_leaves():
     assert {*FINDS} == {*LEAVES} == {*CUTS, *REASONS}
+    assert {rule for rule, reason in REASONS.items() if reason != "refusal"} == {"unclosed-thought"}
+    assert REASONS["unclosed-thought"] == "truncated"
 
 
 @pytest.mark.parametrize(("rule", "answer"), [(rule, answer) for rule in CUTS for answer in FINDS[rule]])

@@ -12,12 +12,14 @@ def test_a_container_sees_certificates_and_caches_of_the_host_and_no_other_varia
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
     monkeypatch.setenv("SECRET", "s")
     monkeypatch.setenv("APPTAINER_BIND", "/data:/data:ro")
-    names = ["SSL_CERT_FILE", "HF_HOME", "HF_ENDPOINT", "REQUESTS_CA_BUNDLE"]
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates))
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    names = ["SSL_CERT_FILE", "HF_HOME", "HF_ENDPOINT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
     assert machine.container_environment(names) == {
         "APPTAINERENV_SSL_CERT_FILE": str(certificates),
         "APPTAINERENV_HF_HOME": str(tmp_path / "not made yet"),
         "APPTAINERENV_HF_ENDPOINT": "https://mirror.example",
+        "APPTAINERENV_REQUESTS_CA_BUNDLE": str(certificates),
         "APPTAINER_BIND": f"/data:/data:ro,{certificates}",
     }
 

@@ -1,11 +1,36 @@
-"""The progress display: output on a failed job."""
+"""The progress display: output on a failed job, and what it does for the scheduler."""
 
 import io
 import logging
+import os
 import re
+import subprocess
+import sys
 
 import pytest
+import yaml
 from bias_inheritance.plumbing import progress
+from bias_inheritance.plumbing.provenance import ROOT
+
+# independent jobs, and the scheduler's messages on them in a file
+SHORT_JOBS = """
+import logging
+from snakemake.logging import logger
+from bias_inheritance.plumbing import progress
+
+def start():
+    global display
+    display = progress.show("work")  # hides messages from the handlers so far
+    logger.addHandler(logging.FileHandler("scheduler.log"))
+
+onstart: start()
+onsuccess: display.stop()
+rule all:
+    input: [f"made/{number}" for number in range(24)]
+rule one:
+    output: "made/{number}"
+    shell: "sleep 0.3; touch {output}"
+"""
 
 
 def record(message, **facts):
@@ -79,3 +104,17 @@ def test_of_a_stopped_job_only_that_is_told(tmp_path):
     log = tmp_path / "finetune.log"
     log.write_text(f"12 of 48 steps\n{progress.STOPPED}\n")
     assert failed(tmp_path, log=[str(log)]).startswith(f"finetune {progress.STOPPED}\n")
+
+
+def test_the_scheduler_looks_once_per_finished_job_and_no_timer_delays_the_end(tmp_path):
+    """With the limit of the default profile, whose timers would otherwise run for an hour."""
+    (tmp_path / "Snakefile").write_text(SHORT_JOBS)
+    (tmp_path / "work" / "progress").mkdir(parents=True)
+    limit = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())["max-jobs-per-timespan"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy", "--verbose"]
+    subprocess.run(
+        [*command, "--max-jobs-per-timespan", limit], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        capture_output=True, check=True, timeout=120,
+    )  # fmt: skip
+    looks = re.findall("^Ready jobs: ", (tmp_path / "scheduler.log").read_text(), re.MULTILINE)
+    assert len(list((tmp_path / "made").iterdir())) == 24 and 1 < len(looks) <= 25
