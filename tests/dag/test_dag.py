@@ -8,7 +8,7 @@ import sys
 from functools import cache
 
 import pytest
-from bias_inheritance.study import configuration, costs
+from bias_inheritance.study import catalog, configuration, costs
 from projects import copy_project
 
 JOBS = {  # cells × (finetune, predict, score) and what comes once
@@ -73,6 +73,17 @@ def test_a_dry_run_lists_jobs_where_the_profile_does_not_keep_them_quiet(snakema
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ("rule prepare_model:" in done.stdout + done.stderr) == (profile == "none")
+
+
+def test_a_job_that_loads_a_model_reserves_the_memory_in_the_models_file(snakemake, project):
+    """Snakemake starts jobs as long as their memory is within the profile's `mem_mb`."""
+    adapter = "results/never-run/cells/tiny-random/gender/original/gamma-0.00/none/seed-1/round-1/adapter"
+    command = [snakemake, "-n", "--workflow-profile", "none", "--cores", "8", "--configfile", "studies/smoke.yaml"]
+    command += ["--nolock", "--config", "study=never-run", "--", adapter]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (declared,) = re.findall(r"^rule finetune:.*?\bmem_mb=(\d+)", done.stdout + done.stderr, re.DOTALL | re.MULTILINE)
+    assert int(declared) == catalog.load("model", "tiny-random")["resources"]["mem_mb"]
 
 
 def counted(done, rules):

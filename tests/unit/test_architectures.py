@@ -35,10 +35,16 @@ ARCHITECTURES = {
     # logits scaled or capped after the head
     "granite": ({"logits_scaling": 8.0, "attention_multiplier": 0.5}, TREE),
     "cohere": ({"logit_scale": 4.0, "use_qk_norm": True}, TREE),
+    "nanochat": ({"final_logit_softcapping": 1.0}, TREE),
+    # multiplies by the setting that Granite divides by
+    "hyperclovax": ({"logits_scaling": 8.0}, REFUSED),
     # attention with a window or a cap
     "cohere2": ({**SHORT, "logit_scale": 4.0}, ONE_BY_ONE),
     "gemma2": ({**SHORT, **GEMMA, "attn_logit_softcapping": 0.5}, ONE_BY_ONE),
     "gemma3_text": ({**SHORT, **GEMMA}, ONE_BY_ONE),
+    "gemma4_text": ({**SHORT, **GEMMA}, ONE_BY_ONE),
+    "vaultgemma": ({**SHORT, **GEMMA}, ONE_BY_ONE),
+    "granite_swa": ({**SHORT, "logits_scaling": 8.0}, ONE_BY_ONE),
     "mistral with a window": (SHORT, ONE_BY_ONE),
     "qwen2 with a window": ({**SHORT, "use_sliding_window": True, "max_window_layers": 1}, ONE_BY_ONE),
     "phi3 with a window": (SHORT, ONE_BY_ONE),
