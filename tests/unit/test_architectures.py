@@ -63,6 +63,8 @@ ARCHITECTURES = {
     "gpt_oss": ({**SHORT, **EXPERTS}, REFUSED),
     # padding is read as text
     "mamba": ({}, REFUSED),
+    # convolutions and linear attention beside attention
+    "qwen3_5_text": ({}, REFUSED),
 }
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}
 
