@@ -22,6 +22,7 @@ from bias_inheritance.tasks import metrics
 
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
 # the missing control for an effect of a pool
+ANY_MITIGATION = "any mitigation"  # in place of the mitigations of a study that has none
 CONTROLS = {
     "augmentation": "no cell original",
     "natural": "no cells of as many real texts (faithful, or a control at strength 0)",
@@ -135,6 +136,7 @@ def cell_weights(spec, cells, comparisons, zero=None):
     the scores are already relative, such as β's baseline; as a control it subtracts nothing.
     """
     biases, effect, mitigation = spec["biases"], spec["effect"], spec["mitigation"]
+    mitigated = mitigation if mitigation == ANY_MITIGATION else f"mitigation {mitigation}"
     if zero in biases:
         raise NotTested(f"{zero} is the baseline of {INHERITANCE}, so its own value is undefined.")
     present = {cell[0] for cell in cells}
@@ -142,7 +144,7 @@ def cell_weights(spec, cells, comparisons, zero=None):
     if absent:
         raise NotTested(f"The study has no cells of {' and '.join(absent)} with these scores.")
     if not any(cell[0] in biases and cell[2] == mitigation for cell in cells):
-        raise NotTested(f"The study has no cells of {biases[0]} with mitigation {mitigation}.")
+        raise NotTested(f"The study has no cells of {biases[0]} with {mitigated}.")
     controls = {bias: comparisons.get(bias, {}).get(effect) for bias in biases} if effect != LEVEL else {}
     for bias, control in controls.items():
         if control is None or (control != zero and control not in present):
@@ -173,7 +175,7 @@ def cell_weights(spec, cells, comparisons, zero=None):
     if not gammas:
         span = "above 0" if spec["gamma"] == ABOVE_ZERO else f"from {low:g} to {high:g}"
         needed = " and ".join(dict.fromkeys([*biases, *(name for name in controls.values() if name != zero)]))
-        raise NotTested(f"The study has no gamma {span} at which {needed} were run with mitigation {mitigation}.")
+        raise NotTested(f"The study has no gamma {span} at which {needed} were run with {mitigated}.")
     weights = {}
     for gamma, number, weight in points(spec, gammas, rounds):
         for bias in biases:

@@ -8,6 +8,7 @@ study (p_study).
 from itertools import product
 
 from bias_inheritance.claims.contrasts import (
+    ANY_MITIGATION,
     NotTested,
     NotTestedYet,
     failed_in,
@@ -112,7 +113,7 @@ def each_value(key, values, study, declared):
         types = [bias for bias in study["types"] if bias in present]
         return types if len(types) > 1 else []
     if values in ("natural", "files", "mitigations"):
-        none = {"natural": ["any natural pool"], "files": [], "mitigations": ["any"]}
+        none = {"natural": ["any natural pool"], "files": [], "mitigations": [ANY_MITIGATION]}
         return declared[values] or none[values]
     if key != "biases":
         return values

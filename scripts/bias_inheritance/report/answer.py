@@ -67,15 +67,15 @@ def lacking(facts, row):
     certain = of_labels["value"].mean()
     if certain > CERTAIN:
         return f"Its positive control was not found: the models are certain of the right label (mean probability {certain:.3f}), so an association cannot show. Use fewer originals, or texts whose labels are harder to tell apart."
-    return f"Its positive control was not found. {needs(facts, known[0])}"
+    return f"Its positive control was not found. {needs(facts, known[0], 'On that control, with')}"
 
 
-def needs(facts, row):
+def needs(facts, row, start="With"):
     """The minimum detectable effect, and the seeds needed to detect an effect as large as the estimate, if it matters."""
     if row["n_seeds"] < 2 or not words.known(row["ci_low"]):
         return "More seeds are needed." if row["n_seeds"] else "The reason is given with the claim."
     effect = f"effects of at least {number(row['mde'], 2)}" if words.known(row["mde"]) else "no possible effect"
-    seen = f"With {facts.declared['power']:.0%} power, {row['n_seeds']} seeds detect {effect}"
+    seen = f"{start} {facts.declared['power']:.0%} power, {row['n_seeds']} seeds detect {effect}"
     estimate, margin = abs(row["estimate"]), row["margin"] if words.known(row["margin"]) else 0.0
     if estimate <= margin or not estimate:
         return f"{seen}; the estimate is within the margin of ±{margin:g}."
