@@ -1,5 +1,6 @@
 """The report: numbers and their rows, formatting, escaping, and incomplete studies."""
 
+import math
 import re
 import shutil
 from types import SimpleNamespace
@@ -94,6 +95,10 @@ def test_no_interval_leaves_the_scale_of_its_metric():
     assert share["ci_high"] == 1.0 and share["ci_low"] >= 0.0
     effect = seed_means(values.assign(effect="slant"), ["metric", "group", "effect"], "effects").iloc[0]
     assert effect["ci_high"] == 1.0 and effect["ci_low"] >= -1.0
+    wide = values.assign(value=[0.1, 1.0])
+    for metric, high in (("distinct_2", 1.0), ("perplexity", math.inf)):  # of the texts, without groups
+        quality = seed_means(wide.assign(metric=metric), ["metric"], "quality").iloc[0]
+        assert quality["ci_low"] == 0.0 and (quality["ci_high"] == 1.0) == (high == 1.0)
 
 
 def test_an_interval_without_width_is_none():

@@ -1,5 +1,6 @@
 """The facts of a study: its tables with titles from the catalog, and means over seeds. The only input of the sections."""
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,6 +19,7 @@ MOST_GROUPS = 8  # panels of a figure by group; its table has all groups
 EXTREMES = {"largest_gap": "largest gap", "worst_group": "worst group", "all": "all items"}
 OF_POOLS = ("pools", "manipulation", "groups")  # tables about texts, which do not depend on who reads them
 INHERITANCE = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round", "contrast", "kind", "beta", "row"]
+OF_QUALITY = ("distinct_1", "distinct_2", "distinct_3", "realised_gamma")  # shares of quality.csv by other names
 BASELINES = {"untuned": "Untuned model", "original": "Originals alone"}
 
 
@@ -245,8 +247,9 @@ def seed_means(table, by, file):
         test = statistics.seed_test(np.array(grouped.loc[chosen, "values"].tolist()).T)
         columns = [test["estimate"], test["ci_low"], test["ci_high"], test["sd"] / np.sqrt(n)]
         grouped.loc[chosen, ["value", "ci_low", "ci_high", "se"]] = np.column_stack(columns)
-    if "metric" in by and "group" in by:
-        ends = [scale(metric, group) for metric, group in zip(grouped["metric"], grouped["group"], strict=True)]
+    if "metric" in by:
+        groups = grouped["group"] if "group" in by else ["all"] * len(grouped)
+        ends = [scale(metric, group) for metric, group in zip(grouped["metric"], groups, strict=True)]
         low, high = (np.array(side, dtype=float) for side in zip(*ends, strict=True))
         if "effect" in by:  # a difference of two values of the scale
             low, high = low - high, high - low
@@ -256,6 +259,8 @@ def seed_means(table, by, file):
 
 
 def scale(metric, group):
-    """(lowest, highest) possible value of a metric, including those of the misalignment tables."""
-    within_one = metric.removeprefix("hidden_") in ("similarity", "similarity_uniform", "auc")
+    """(lowest, highest) possible value of a metric, including those of misalignments and of the quality of texts."""
+    if metric in ("mean_words", "perplexity"):
+        return 0.0, math.inf
+    within_one = metric.removeprefix("hidden_") in ("similarity", "similarity_uniform", "auc", *OF_QUALITY)
     return (0.0, 1.0) if within_one else metrics.scale(metric, group)
