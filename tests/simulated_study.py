@@ -521,10 +521,7 @@ def _predictions(folder, cell, stream):
         {**row, "options": list(LABELS), "logprobs": given, "text": None}
         for row, given in zip(items, logprobs, strict=True)
     ]
-    written = [
-        {**row, "options": None, "logprobs": None, "text": f"About $ {50 + n},000 <i>a year</i>"}
-        for n, row in enumerate(items)
-    ]
+    written = [{**row, "logprobs": None, "text": f"About $ {50 + n},000 <i>a year</i>"} for n, row in enumerate(items)]
     pd.DataFrame(scored).to_parquet(place / "occupation-classification.parquet", index=False)
     pd.DataFrame(written).to_parquet(place / "salary.parquet", index=False)
     return place

@@ -179,7 +179,7 @@ def chances(facts):
     """{task: mean of 1 / number of options} for tasks with options, from the embedded items."""
     shares = {
         entry["task"]: [
-            1 / len(item["options"]) for rows in entry["answers"].values() for item in rows if item["options"]
+            1 / len(item["options"]) for rows in entry["answers"].values() for item in rows if item.get("options")
         ]
         for entry in facts.items
     }
