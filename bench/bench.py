@@ -4,9 +4,9 @@
     make bench ARGS=--quick       a few samples of each, as a smoke test; the figures are not meaningful
 
 Each measurement is a separate process that times the work only (no imports, no model load). Our runs alternate with the
-peer's, with the same model, data, settings and number of threads; each peer runs in its own environment, created from
-envs/bench-*.txt. Prints a table; writes results/bench/bench.json, the figures in docs/performance.md and its chart
-(--quick writes only .work/bench/quick.json).
+peer's, with the same model, data, settings, number type and number of threads; each peer runs in its own environment,
+created from envs/bench-*.txt. Prints a table; writes results/bench/bench.json, the figures in docs/performance.md and its
+chart (--quick writes only .work/bench/quick.json).
 """
 
 import argparse
@@ -47,9 +47,9 @@ SEED = 7
 BATCH = 8  # samples per optimiser step, for both trainers
 GENERATED = 64  # texts per batch, for both generators
 TARGETS = {"finetune_vs_trl": 4.1, "score_vs_lm_eval": 12.0, "generate_vs_transformers": 2.4}
-# ASSUME: tolerance for bf16 log-probabilities: our error relative to float32 is at most this multiple of the peer's; and
-# for losses: mean difference per step, in nats per token.
-LOGPROB_FACTOR, LOSS_TOLERANCE = 1.25, 0.1
+# ASSUME: tolerances. Log-probabilities: our error relative to a float32 reference is at most this multiple of the peer's,
+# or below this number of nats; losses: mean difference per step, in nats per token.
+LOGPROB_FACTOR, LOGPROB_TOLERANCE, LOSS_TOLERANCE = 1.25, 0.001, 0.1
 IN_PROPORTION = 1.1  # scaling exponent above which growth of time or memory counts as superlinear, with room for noise
 FULL = {
     "train": 64,
@@ -162,6 +162,7 @@ def prepare():
     user_prompts = [slot["prompt"] for slot in slots.slots(labelled, bias, domain, GENERATED, ("bench", SEED))]
     common = {"card": str(card), "system": spec["system"], "model": spec, "seed": SEED, "checkpoint": str(checkpoint)}
     common["base"] = str(base.STORE / MODEL / base.read_card(card)["form"])
+    common["compute"] = base.read_card(card)["compute"]  # the peers' number type too: a CPU may only emulate bf16
     common["gguf"] = str(next(source.glob("*.gguf")))
     common["device"] = base.device()
     return {
@@ -268,7 +269,7 @@ def bench_score(shared, size):
         "largest_margin_of_another_choice": max(margins, default=0.0),
         "mean_difference": mean_difference(mine, peer),
         "mean_difference_from_32_bits": errors,
-        "agree": errors["ours"] <= LOGPROB_FACTOR * errors["lm_eval"],
+        "agree": errors["ours"] <= max(LOGPROB_FACTOR * errors["lm_eval"], LOGPROB_TOLERANCE),
     }
 
 
@@ -546,6 +547,7 @@ def hardware():
         "threads": THREADS,
         "memory_bytes": memory,
         "device": base.device(),
+        "compute": base.compute_type(),
     }
 
 
@@ -591,12 +593,12 @@ def table(report):
     if finetune:
         curve = finetune["equal_order"]
         lines.append(
-            f"- With the same order of samples, the losses of {len(curve['ours'])} steps ({curve['ours'][0]:.2f} → {curve['ours'][-1]:.2f}) differ by {curve['mean_difference']:.3f} on average and {curve['largest_difference']:.3f} at most: {'equal' if curve['agree'] else 'NOT EQUAL'} within bf16 precision."
+            f"- With the same order of samples, the losses of {len(curve['ours'])} steps ({curve['ours'][0]:.2f} → {curve['ours'][-1]:.2f}) differ by {curve['mean_difference']:.3f} on average and {curve['largest_difference']:.3f} at most: {'equal' if curve['agree'] else 'NOT EQUAL'} within {report['machine']['compute']} precision."
         )
     if score:
         far = score["mean_difference_from_32_bits"]
         lines.append(
-            f"- Both choose the same option for {score['same_choices']} of {score['items']} items (otherwise the two options are at most {score['largest_margin_of_another_choice']:.2f} nats apart). Log-probabilities differ by {score['mean_difference']:.2f} on average; ours differ from a float32 reference by {far['ours']:.2f}, the harness's by {far['lm_eval']:.2f}: {'equal' if score['agree'] else 'NOT EQUAL'} within bf16 precision."
+            f"- Both choose the same option for {score['same_choices']} of {score['items']} items (otherwise the two options are at most {score['largest_margin_of_another_choice']:.2f} nats apart). Log-probabilities differ by {score['mean_difference']:.2f} on average; ours differ from a float32 reference by {far['ours']:.2f}, the harness's by {far['lm_eval']:.2f}: {'equal' if score['agree'] else 'NOT EQUAL'} within {report['machine']['compute']} precision."
         )
     if overhead := report.get("overhead"):
         if overhead["study"]:
@@ -640,7 +642,7 @@ def describe(report):
     return "\n".join(
         [
             MARKS[0],
-            f"Measured on {report['date']}: {where['cpu']}, {where['threads']} threads, {where['memory_bytes'] / 1e9:.0f} GB; Python {used['python']}, torch {used['ours']['torch']}, transformers {used['ours']['transformers']}; peers {peers}.",
+            f"Measured on {report['date']}: {where['cpu']}, {where['threads']} threads, {where['memory_bytes'] / 1e9:.0f} GB, {where['compute']}; Python {used['python']}, torch {used['ours']['torch']}, transformers {used['ours']['transformers']}; peers {peers}.",
             "",
             table(report),
             "",

@@ -131,7 +131,7 @@ def beside_trl(card, settings, count):
     chat = Chat(base.load_tokenizer(base.STORE / NAME / base.read_card(card)["form"]), "")
     samples = [bench.conversation(chat, *pair) for pair in biography_pairs(count, catalog.load("domain", "gender"))]
     job = {"card": str(card), "system": "", "seed": bench.SEED, "settings": settings, "samples": samples}
-    job["checkpoint"] = str(base.STORE / NAME / "source")
+    job |= {"checkpoint": str(base.STORE / NAME / "source"), "compute": base.read_card(card)["compute"]}
     speeds = {side: made["per_second"] for side, made in bench.train_in_turns(job, TURNS, "8B-shaped training").items()}
     return [
         ("train, in turns with TRL", speeds["ours"], "tokens/s"),

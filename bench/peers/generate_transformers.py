@@ -15,7 +15,7 @@ def main(job_path, result_path):
     with open(job_path) as file:
         job = json.load(file)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(job["base"], dtype=torch.bfloat16).to(device).eval()
+    model = AutoModelForCausalLM.from_pretrained(job["base"], dtype=getattr(torch, job["compute"])).to(device).eval()
     tokenizer = AutoTokenizer.from_pretrained(job["base"], padding_side="left")
     set_seed(job["seeds"][0] % 2**31)
     seconds, tokens, texts = 0.0, 0, []

@@ -31,7 +31,7 @@ def main(job_path, result_path):
     with open(job_path) as file:
         job = json.load(file)
     model = Timed(
-        job["base"], peft=job["adapter"], dtype="bfloat16", batch_size=job["batch_size"], device=job["device"]
+        job["base"], peft=job["adapter"], dtype=job["compute"], batch_size=job["batch_size"], device=job["device"]
     )
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "items.jsonl")

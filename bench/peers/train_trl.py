@@ -31,14 +31,14 @@ class Clock(TrainerCallback):
 def main(job_path, result_path):
     with open(job_path) as file:
         job = json.load(file)
-    settings, given = job["settings"], job["order"] == "given"
+    settings, given, compute = job["settings"], job["order"] == "given", getattr(torch, job["compute"])
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype=compute,
     )
-    model = AutoModelForCausalLM.from_pretrained(job["checkpoint"], dtype=torch.bfloat16, quantization_config=nf4)
+    model = AutoModelForCausalLM.from_pretrained(job["checkpoint"], dtype=compute, quantization_config=nf4)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         arguments = SFTConfig(
@@ -53,6 +53,7 @@ def main(job_path, result_path):
             seed=job["seed"],
             save_strategy="no",
             report_to="none",
+            bf16=job["compute"] == "bfloat16",
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),
             **({"logging_steps": 1} if given else {}),
