@@ -464,3 +464,20 @@ def test_the_commands_that_export_a_cell_are_those_of_the_tool(study):
         assert command in said
     (cell,) = re.findall(r"bias-inheritance export (\S+) FOLDER", said)
     assert re.fullmatch(r"results/demo/cells/[^/]+/gender/[^/]+/gamma-0\.50/none/seed-4/round-1", cell)
+
+
+def test_each_domain_has_an_overview_of_its_own_and_tables_name_it(tmp_path):
+    domains = ["culture-portuguese", "culture-spanish"]
+    config = simulated_study.configuration("culture", domain=domains, seed=[1, 2], task=["hiring", "story-generation"])
+    page = written(tmp_path, config)[1]
+    effects = text_of(page, "effects")
+    for title in ("Portuguese-speaking culture (Brazil)", "Spanish-speaking culture (Argentina and Mexico)"):
+        assert f"Primary outcomes · {title}, at the largest γ" in effects
+        assert f"Hiring · {title}" in text_of(page, "checks")
+        assert f"Hiring · {title}" in text_of(page, "levels")
+
+
+def test_the_title_of_a_metric_keeps_its_capitals_in_a_sentence():
+    assert words.metric_phrase("macro_f1") == "macro-F1"
+    assert words.metric_phrase("rms_tpr_gap").startswith("RMS gap")
+    assert words.metric_phrase("label_probability") == "label probability"

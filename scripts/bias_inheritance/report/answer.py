@@ -111,7 +111,7 @@ def sentences(facts):
     rows = facts.plain(betas[(betas["kind"] == "beta") & betas["bias"].isin(natural)]).to_dict("records")
     pools = words.listed(facts.title("bias", name) for name in natural)
     missing = f"This study did not measure what the model inherits from {pools}."
-    why = "β needs a classification task whose answers have log-probabilities, and cells with γ above 0."
+    why = "β needs a task that asks for the labels of the training data, log-probabilities of its answers, and cells with γ above 0."
     return [inherited(facts, row) for row in rows] or [(missing, why)]
 
 
@@ -373,5 +373,5 @@ def inheritance(facts):
     full = "inheritance.csv: intervals of single seeds are over test clusters, those of `all` over seeds."
     figure = figures.by_axis(f"β by pool at γ {data['gamma'].max():.2f}", caption, data, "slope", cell=330)
     cells = listing(facts, full, facts.ordered(facts.tables["inheritance"]), columns, "inheritance")
-    nothing = "β was not measured: it needs a classification task whose answers have log-probabilities."
+    nothing = "β was not measured: it needs a task that asks for the labels of the training data, and log-probabilities of its answers."
     return section("inheritance", "Inheritance coefficient", figure, fold("β of every cell", cells), nothing=nothing)

@@ -202,7 +202,11 @@ def checks(facts):
         mean="mean", worst="max", runs="size"
     )
     position = position.join(flagged.groupby(place)["value"].sum().rename("above")).reset_index()
-    columns = {"Task": "task", "Mean": "mean", "Worst run": "worst"}
+    columns = {
+        "Task": lambda row: facts.placed(facts.title("task", row["task"]), row),
+        "Mean": "mean",
+        "Worst run": "worst",
+    }
     columns |= {"Limit": lambda row: words.number(facts.names["task"].get(row["task"], {}).get("position_limit"), 2)}
     columns |= {"Runs above it": lambda row: f"{row['above']:.0f} of {row['runs']}"}
     runs = ["task", "scoring", "dataset", *PLACE, "gamma", "mitigation", "seed", "round"]

@@ -143,7 +143,7 @@ class Facts:
     def outcomes(self):
         """One dict per model, domain, task and scoring; the informative ones first.
 
-        metric: congruence or label probability if available, otherwise the primary one. groups: its contrasts, the extremes
+        name, title: the task, and with the domain and model if the study has several. metric: congruence or label probability if available, otherwise the primary one. groups: its contrasts, the extremes
         over groups, and all items; if there are none of these, every group; at most MOST_GROUPS. group: the first of them.
         faded: why the task is uninformative in this study, or "".
         """
@@ -159,10 +159,11 @@ class Facts:
             contrasts = self.contrasts(place["domain"], place["task"])
             groups = list(dict.fromkeys(rows[rows["metric"] == metric]["group"]))
             chosen = [group for group in [*contrasts, *EXTREMES] if group in groups]
-            title = self.placed(self.title("task", place["task"]), place)
-            title += ", written answers" if place["scoring"] == "parsed" else ""
+            name = self.title("task", place["task"])
+            written = ", written answers" if place["scoring"] == "parsed" else ""
             groups = (chosen or groups)[:MOST_GROUPS]
-            place |= {"metric": metric, "groups": groups, "group": groups[0], "title": title}
+            place |= {"metric": metric, "groups": groups, "group": groups[0]}
+            place |= {"name": f"{name}{written}", "title": f"{self.placed(name, place)}{written}"}
             outcomes.append(place | {"faded": self.faded(rows, place)})
         return sorted(outcomes, key=lambda outcome: bool(outcome["faded"]))
 

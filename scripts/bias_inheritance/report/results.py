@@ -26,13 +26,24 @@ def effects(facts):
         title += f" (uninformative: {outcome['faded']})" if outcome["faded"] else ""
         opened = place < OPEN and not outcome["faded"]
         blocks += [drawn, fold(title, full)] if opened else [fold(title, drawn, full, faded=outcome["faded"])]
-    intro = "Every effect is a difference between cells of the same seed and γ. Augmentation: adding the text, relative to the originals alone. Natural inheritance: relative to as much real text. Slant: stereotyped content, relative to texts that name the same groups. Dose: a control, relative to its dose 0."
-    return section("effects", "Effects", text(intro), glance(facts, rows, outcomes), *blocks)
+    intro = "Every effect is a difference between cells of the same seed and γ. Augmentation: adding the text, relative to the originals alone. Natural inheritance: relative to as much real text. Slant: stereotyped content, relative to texts that name the same groups. Dose: a control, relative to its dose 0. The shade of a mean is its distance from 0 in standard errors (darkest at four), so a large effect with a large variance is pale."
+    return section("effects", "Effects", text(intro), *overviews(facts, rows, outcomes), *blocks)
 
 
-def glance(facts, rows, outcomes):
-    """Pools by primary outcomes: mean effect at the largest γ, shaded by its size in standard errors."""
+def overviews(facts, rows, outcomes):
+    """`overview` of each model and domain, if there is more than one outcome."""
     means = seed_means(facts.plain(rows), [*KEYS, "scoring", "effect"], "effects")
+    places = {}
+    for outcome in outcomes:
+        places.setdefault((outcome["model"], outcome["domain"]), []).append(outcome)
+    for (model, domain), of_place in places.items():
+        if len(outcomes) > 1:
+            title = facts.placed("Primary outcomes", {"domain": domain, "model": model})
+            yield overview(facts, title, means, of_place)
+
+
+def overview(facts, title, means, outcomes):
+    """Pools by primary outcomes: mean effect at the largest γ, shaded by its size in standard errors."""
     columns = []
     for outcome in outcomes:
         selected = facts.outcome_rows(means, outcome, "metric", "group")
@@ -44,15 +55,15 @@ def glance(facts, rows, outcomes):
             shown = [link(shade(row), row["id"]) if row else "–" for row in cells]
             lines.append((None, [facts.title("bias", bias), effect, *shown]))
     forms = [Markup('<span class="faded">{}: {}</span>' if outcome["faded"] else "{}: {}") for outcome in outcomes]
-    header = [form.format(each["title"], primary(facts, each)) for form, each in zip(forms, outcomes, strict=True)]
-    caption = "Primary outcomes at the largest γ without mitigation, mean over seeds. The shade is the distance from 0 in standard errors (darkest at four), so a large effect with a large variance is pale."
-    return table(caption, ["Pool", "Effect", *header], lines) if len(outcomes) > 1 else None
+    header = [form.format(each["name"], primary(facts, each)) for form, each in zip(forms, outcomes, strict=True)]
+    caption = f"{title}, at the largest γ without mitigation, mean over seeds."
+    return table(caption, ["Pool", "Effect", *header], lines)
 
 
 def primary(facts, outcome):
     """The primary metric of a task and the first of its groups, in words."""
     group = facts.group_title(outcome["group"], outcome["domain"], outcome["task"])
-    return f"{words.metric_title(outcome['metric']).lower()}, {group}"
+    return f"{words.metric_phrase(outcome['metric'])}, {group}"
 
 
 def effect_figure(facts, outcome, rows):
@@ -63,7 +74,7 @@ def effect_figure(facts, outcome, rows):
     rows = rows[(rows["mitigation"] == "none") & rows["group"].isin(groups)]
     rows = facts.ordered(rows) if several else facts.ordered(rows, "group", groups)
     panel, place = ("bias", "gamma") if several else ("group", "bias")
-    metric, unit = words.metric_title(outcome["metric"]).lower(), f"change of {words.metric_unit(outcome['metric'])}"
+    metric, unit = words.metric_phrase(outcome["metric"]), f"change of {words.metric_unit(outcome['metric'])}"
     which = f"{primary(facts, outcome)}, over γ" if several else f"at γ {facts.gammas[-1]:.2f}"
     title, caption = f"{outcome['title']}: effect on {metric}", f"Change of {metric} ({which}) without mitigation."
     return mean_figure(facts, title, caption, unit, "effects", rows, panel, place, "effect", free=not several)
@@ -140,7 +151,7 @@ def rounds(facts):
     betas, scores = facts.betas(over_seeds=False), facts.tables["scores"]
     drawn = [draw("β over rounds", "β", "inheritance", betas[betas["kind"] == "beta"], "kind", 0.0)]
     for outcome in facts.outcomes():
-        metric, unit = words.metric_title(outcome["metric"]).lower(), words.metric_unit(outcome["metric"])
+        metric, unit = words.metric_phrase(outcome["metric"]), words.metric_unit(outcome["metric"])
         title = f"{outcome['title']}: {metric} over rounds"
         figure = draw(title, unit, "scores", facts.outcome_rows(scores, outcome, "metric"), "group")
         drawn.append(fold(title, figure, faded=outcome["faded"]))
@@ -154,7 +165,7 @@ def levels(facts):
     for outcome in facts.outcomes():
         selected = facts.outcome_rows(scores, outcome)
         selected = selected[selected["metric"].isin([outcome["metric"], "accuracy", "macro_f1"])]
-        means.append(facts.ordered(seed_means(selected, [*KEYS, "gamma"], "scores")).assign(outcome=outcome["title"]))
+        means.append(facts.ordered(seed_means(selected, [*KEYS, "gamma"], "scores")).assign(title=outcome["title"]))
         gaps |= facts.contrasts(outcome["domain"], outcome["task"]).keys()
     if not means:
         return section("levels", "Absolute scores", nothing="The study has no scores.")
@@ -164,7 +175,8 @@ def levels(facts):
         data[end] = data[end].astype(float).where(data["n_seeds"] > 1, source[end].to_numpy())
     shares = data["metric"].isin(["accuracy", "label_probability"]) & ~data["group"].isin(gaps)
     data = data.assign(n=source["n"].to_numpy(), chance=data["task"].map(chance).astype(float).where(shares))
-    short = {"Task": "outcome", "Metric": "metric", "Trained on": "bias", "Mean": "value", "95% interval": "interval"}
+    trained_on = {"Trained on": lambda row: facts.title("bias", row["bias"])}  # the task's title names the domain
+    short = {"Task": "title", "Metric": "metric", **trained_on, "Mean": "value", "95% interval": "interval"}
     short |= {"Chance level": "chance", "Items": "n"}
     columns = {**short, "Group": "group", **OVER_SEEDS}
     caption = "scores.csv at the largest γ without mitigation: t intervals over seeds, for the untuned model (a single run) over test clusters."

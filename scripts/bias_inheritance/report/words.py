@@ -68,6 +68,12 @@ def metric_title(metric):
     return METRICS[metric][0] if metric in METRICS else sentence(metric.replace("_", " "))
 
 
+def metric_phrase(metric):
+    """A metric's title within a sentence; abbreviations keep their capitals."""
+    title = metric_title(metric)
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
 def metric_unit(metric):
     return METRICS[metric][1] if metric in METRICS else metric.replace("_", " ")
 
