@@ -1,6 +1,6 @@
 """Benchmark the pipeline against alternative tools, in one run on this machine.
 
-    make bench                    all benchmarks, about 12 minutes on two idle cores
+    make bench                    all benchmarks, 12 to 21 minutes on two idle cores
     make bench ARGS=--quick       a few samples of each, as a smoke test; the figures are not meaningful
 
 Each measurement is a separate process that times the work only (no imports, no model load). Our runs alternate with the
@@ -12,6 +12,7 @@ chart (--quick writes only .work/bench/quick.json).
 import argparse
 import csv
 import math
+import multiprocessing
 import os
 import platform
 import random
@@ -689,8 +690,10 @@ def main():
     names, shared = arguments.only or [*PARTS], None
     if any(PARTS[name][0] for name in names):
         print("preparing the model", flush=True)
-        shared = prepare()
-    report = {"date": datetime.now(UTC).date().isoformat(), "machine": hardware(), "versions": versions()}
+        # in another process, since the peak memory of a measured process is never below that of the one that starts it
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            shared = pool.apply(prepare)
+    report = {"date": datetime.now(UTC).date().isoformat(), "versions": versions()}
     for name in names:
         report[name] = PARTS[name][1](shared, size)
     ratios = {}
@@ -698,7 +701,7 @@ def main():
         part, peer = ratio.split("_vs_")
         if part in report:
             ratios[ratio] = report[part]["ours"]["per_second"] / report[part][peer]["per_second"]
-    report = {**ratios, **report, "seconds": time.time() - started}
+    report = {**ratios, "machine": hardware(), **report, "seconds": time.time() - started}
     print(f"\n{table(report)}\n")
     if arguments.quick or arguments.only:
         files.write_json(WORK / "quick.json", report)
