@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -153,17 +154,18 @@ def prepare():
     spec, domain = catalog.load("model", MODEL), catalog.load("domain", "gender")
     card = WORK / "card.json"
     prepare_model(card, MODEL, {key: spec[key] for key in ("source", "form", "system")}, None)
+    prepared = base.read_card(card)
     source = base.STORE / MODEL / "source"
     checkpoint = gguf_files.checkpoint(source)  # unquantised weights; the peer quantises to NF4 itself
-    tokenizer = base.load_tokenizer(base.STORE / MODEL / base.read_card(card)["form"])
+    tokenizer = base.load_tokenizer(base.STORE / MODEL / prepared["form"])
     chat = Chat(tokenizer, spec["system"])
     texts = random.Random(SEED).sample(labelled.load(domain)[0]["source"], 288)
     rows = [conversation(chat, *labelled.pair(text, domain, False)) for text in texts]
     bias = catalog.load("bias", "contextual-single-explicit")
     user_prompts = [slot["prompt"] for slot in slots.slots(labelled, bias, domain, GENERATED, ("bench", SEED))]
     common = {"card": str(card), "system": spec["system"], "model": spec, "seed": SEED, "checkpoint": str(checkpoint)}
-    common["base"] = str(base.STORE / MODEL / base.read_card(card)["form"])
-    common["compute"] = base.read_card(card)["compute"]  # the peers' number type too: a CPU may only emulate bf16
+    common["base"] = str(base.STORE / MODEL / prepared["form"])
+    common["compute"] = prepared["compute"]  # the peers' number type too: a CPU may only emulate bf16
     common["gguf"] = str(next(source.glob("*.gguf")))
     common["device"] = base.device()
     return {
@@ -691,8 +693,8 @@ def main():
     if any(PARTS[name][0] for name in names):
         print("preparing the model", flush=True)
         # in another process, since the peak memory of a measured process is never below that of the one that starts it
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            shared = pool.apply(prepare)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+            shared = executor.submit(prepare).result()
     report = {"date": datetime.now(UTC).date().isoformat(), "versions": versions()}
     for name in names:
         report[name] = PARTS[name][1](shared, size)
@@ -701,6 +703,7 @@ def main():
         part, peer = ratio.split("_vs_")
         if part in report:
             ratios[ratio] = report[part]["ours"]["per_second"] / report[part][peer]["per_second"]
+    # hardware() imports torch, which would count as memory of everything measured after it
     report = {**ratios, "machine": hardware(), **report, "seconds": time.time() - started}
     print(f"\n{table(report)}\n")
     if arguments.quick or arguments.only:

@@ -16,6 +16,7 @@ PANELS = 6  # of the figure of β
 CONTRASTS = 6  # distinguished by colour
 CERTAIN = 0.95  # ASSUME: mean probability of the right label above which a task is too easy to show an association
 TOO_MANY = "more than 10 000"  # seeds: beyond the search of `statistics.seeds_needed`
+NEEDED = "needs a task that asks for the labels of the training data, log-probabilities of its answers, and cells with γ above 0"
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
 POSITIVE = {"supported": "found", "contradicted": "reversed"}
 NEGATIVE = {"supported": "stayed at zero", "contradicted": "moved"}
@@ -111,8 +112,7 @@ def sentences(facts):
     rows = facts.plain(betas[(betas["kind"] == "beta") & betas["bias"].isin(natural)]).to_dict("records")
     pools = words.listed(facts.title("bias", name) for name in natural)
     missing = f"This study did not measure what the model inherits from {pools}."
-    why = "β needs a task that asks for the labels of the training data, log-probabilities of its answers, and cells with γ above 0."
-    return [inherited(facts, row) for row in rows] or [(missing, why)]
+    return [inherited(facts, row) for row in rows] or [(missing, f"β {NEEDED}.")]
 
 
 def inherited(facts, row):
@@ -373,5 +373,5 @@ def inheritance(facts):
     full = "inheritance.csv: intervals of single seeds are over test clusters, those of `all` over seeds."
     figure = figures.by_axis(f"β by pool at γ {data['gamma'].max():.2f}", caption, data, "slope", cell=330)
     cells = listing(facts, full, facts.ordered(facts.tables["inheritance"]), columns, "inheritance")
-    nothing = "β was not measured: it needs a task that asks for the labels of the training data, and log-probabilities of its answers."
+    nothing = f"β was not measured: it {NEEDED}."
     return section("inheritance", "Inheritance coefficient", figure, fold("β of every cell", cells), nothing=nothing)

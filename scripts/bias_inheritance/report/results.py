@@ -32,14 +32,14 @@ def effects(facts):
 
 def overviews(facts, rows, outcomes):
     """`overview` of each model and domain, if there is more than one outcome."""
+    if len(outcomes) < 2:
+        return
     means = seed_means(facts.plain(rows), [*KEYS, "scoring", "effect"], "effects")
     places = {}
     for outcome in outcomes:
         places.setdefault((outcome["model"], outcome["domain"]), []).append(outcome)
-    for (model, domain), of_place in places.items():
-        if len(outcomes) > 1:
-            title = facts.placed("Primary outcomes", {"domain": domain, "model": model})
-            yield overview(facts, title, means, of_place)
+    for of_place in places.values():
+        yield overview(facts, facts.placed("Primary outcomes", of_place[0]), means, of_place)
 
 
 def overview(facts, title, means, outcomes):
