@@ -245,15 +245,23 @@ def test_greedy_sampling_equals_the_plain_loop(tiny):
         assert answer["text"] == tokenizer.decode(expected, skip_special_tokens=True).strip()
 
 
-def test_sampling_that_drops_finished_rows_equals_sampling_each_alone_without_a_cache(tiny, monkeypatch):
-    """Every fourth token ends an answer here, so rows leave the batch at different steps (float32: nothing but that)."""
-    model, tokenizer, chat = tiny
-    model = model.float()
+@pytest.mark.parametrize("kernels", [True, False])
+def test_sampling_that_drops_finished_rows_equals_sampling_each_alone_without_a_cache(
+    tiny, plain, monkeypatch, kernels
+):
+    """Every fourth token ends an answer here, so rows leave the batch at different steps; every prompt is there twice, and
+    computed once (float32: nothing but that)."""
+    accelerated, tokenizer, chat = tiny
+    model = (accelerated if kernels else plain).float()
+    assert network.accelerated(model) == kernels
+    widths, body = [], network.body(model)
+    body.register_forward_pre_hook(lambda *call: widths.append(len(call[2]["input_ids"])), with_kwargs=True)
     ends = set(range(0, model.config.vocab_size, 4))
     monkeypatch.setattr(generation, "end_tokens", lambda *_: ends)
-    prompts, seeds = [chat.prompt(text) for text in TEXTS], list(range(8))
+    prompts, seeds = [chat.prompt(text) for text in [*TEXTS, *reversed(TEXTS)]], list(range(16))
     sampling = {"temperature": 1.0, "top_k": 50, "top_p": 0.95}
     answers = sample(model, chat, prompts, seeds, max_new_tokens=12, **sampling)
+    assert widths[0] == len(TEXTS) and widths[1] > widths[-1]
     for prompt, seed, answer in zip(prompts, seeds, answers, strict=True):
         stream, tokens = np.random.default_rng(seed), list(prompt)
         with torch.inference_mode():

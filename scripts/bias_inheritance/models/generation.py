@@ -49,10 +49,13 @@ def continuations(
     # float32 as for scores: samples follow the model's distribution, and argmax has no ties from rounding
     head = network.float32_head(model)
     streams = [np.random.default_rng(seed) for seed in seeds]
+    # the prompts of a pool repeat, once per text of a label and group: each is computed once
+    distinct = list(dict.fromkeys(map(tuple, prompts)))
+    prompt_of = torch.tensor([distinct.index(tuple(prompt)) for prompt in prompts], device=device)
     width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), pad, device=device)
-    mask = torch.zeros((len(prompts), width + max_new_tokens), dtype=torch.bool, device=device)
-    for row, prompt in enumerate(prompts):
+    ids = torch.full((len(distinct), width), pad, device=device)
+    mask = torch.zeros((len(distinct), width + max_new_tokens), dtype=torch.bool, device=device)
+    for row, prompt in enumerate(distinct):
         ids[row, width - len(prompt) :] = torch.tensor(prompt, device=device)
         mask[row, width - len(prompt) : width] = True
     positions = mask[:, :width].long().cumsum(-1).sub(1).clamp(min=0)
@@ -68,7 +71,9 @@ def continuations(
             past_key_values=cache,
             use_cache=True,
         )
-        hidden, position = state.last_hidden_state[:, -1], positions[:, -1]
+        cache.batch_select_indices(prompt_of)
+        hidden, position = state.last_hidden_state[prompt_of, -1], positions[prompt_of, -1]
+        mask = mask[prompt_of]
         for step in range(max_new_tokens):
             tokens = draw(head(hidden), [streams[row] for row in rows], temperature, top_k, top_p)
             for row, token in zip(rows, tokens, strict=True):
@@ -76,14 +81,14 @@ def continuations(
                 finished[row] = token in ends
             if on_token:
                 on_token(len(rows))
-            alive = [index for index, row in enumerate(rows) if not finished[row]]
-            if not alive or step == max_new_tokens - 1:
+            kept = _compacted([not finished[row] for row in rows])
+            if not kept or step == max_new_tokens - 1:
                 break
-            if len(alive) < len(rows):
-                index = torch.tensor(alive, device=device)
+            if len(kept) < len(rows):
+                index = torch.tensor(kept, device=device)
                 cache.batch_select_indices(index)
                 mask, position = mask[index], position[index]
-                tokens, rows = [tokens[i] for i in alive], [rows[i] for i in alive]
+                tokens, rows = [tokens[i] for i in kept], [rows[i] for i in kept]
             mask[:, width + step] = True
             position = position + 1
             state = body(
@@ -95,6 +100,13 @@ def continuations(
             )
             hidden = state.last_hidden_state[:, -1]
     return written, finished
+
+
+def _compacted(alive):
+    """Indices of the rows that are alive, with the last of them in the places of those that are not: few rows move."""
+    count = sum(alive)
+    last = (index for index in reversed(range(count, len(alive))) if alive[index])
+    return [index if alive[index] else next(last) for index in range(count)]
 
 
 def end_tokens(model, chat):

@@ -152,8 +152,16 @@ class GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices):
-        end = self.get_seq_length()
-        self.buffers = [buffer[indices] for buffer in self.buffers]
+        """Keep the rows `indices`; rows that move in from behind the last one kept are copied, and no others."""
+        end, count = self.get_seq_length(), len(indices)
+        moved = [(place, index) for place, index in enumerate(indices.tolist()) if place != index]
+        if all(index >= count for _, index in moved):
+            for buffer in self.buffers:
+                for place, index in moved:
+                    buffer[place, :, :end] = buffer[index, :, :end]
+            self.buffers = [buffer[:count] for buffer in self.buffers]
+        else:
+            self.buffers = [buffer[indices] for buffer in self.buffers]
         self._show(end)
 
     def _show(self, end):
