@@ -57,7 +57,7 @@ test-long: setup
 	@$(BIN)/pytest -m "long and not containers and not slurm" $(ARGS)
 
 bench: setup
-	@echo "Benchmarks of the pipeline's steps and their peers, each in its own environment under .work/bench: 12 to 21 minutes."
+	@echo "Benchmarks of the pipeline's steps and their peers, each in its own environment under .work/bench: 15 to 30 minutes."
 	@$(BIN)/python bench/bench.py $(ARGS)
 
 lint: setup

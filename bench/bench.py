@@ -1,6 +1,6 @@
 """Benchmark the pipeline against alternative tools, in one run on this machine.
 
-    make bench                    all benchmarks, 12 to 21 minutes on two idle cores
+    make bench                    all benchmarks, 15 to 30 minutes on two idle cores
     make bench ARGS=--quick       a few samples of each, as a smoke test; the figures are not meaningful
 
 Each measurement is a separate process that times the work only (no imports, no model load). Our runs alternate with the
@@ -56,9 +56,8 @@ IN_PROPORTION = 1.1  # scaling exponent above which growth of time or memory cou
 FULL = {
     "train": 64,
     "curve": 48,
-    "repeats": 2,
+    "turns": 3,
     "items": 240,
-    "halves": 2,
     "exact": 10,
     "texts": 64,
     "streamed": 6,
@@ -70,9 +69,8 @@ FULL = {
 QUICK = {
     "train": 16,
     "curve": 16,
-    "repeats": 1,
+    "turns": 1,
     "items": 24,
-    "halves": 1,
     "exact": 2,
     "texts": 8,
     "streamed": 1,
@@ -214,7 +212,7 @@ def train_in_turns(job, turns, name):
 def bench_finetune(shared, size):
     """Training throughput (tokens/s without padding), and the loss curves with the same order of samples."""
     job = {**shared["common"], "settings": shared["settings"], "samples": shared["rows"][: size["train"]]}
-    sides = train_in_turns(job, size["repeats"], "fine-tuning")
+    sides = train_in_turns(job, size["turns"], "fine-tuning")
     return {"unit": "tokens/s", "samples": size["train"], **sides, "equal_order": bench_curve(shared, size)}
 
 
@@ -240,9 +238,11 @@ def bench_curve(shared, size):
 
 
 def bench_score(shared, size):
-    """Scoring throughput (items/s) of a six-option classification with a tuned adapter, alternating in halves."""
+    """Scoring throughput (items/s) of a six-option classification with a tuned adapter, alternating."""
+    if not (WORK / "adapter").exists():
+        sys.exit("bench: scoring needs the adapter that fine-tuning writes; run with --only finetune score")
     items, options = shared["rows"][-size["items"] :], [label + shared["end"] for label in shared["labels"]]
-    step = len(items) // size["halves"]
+    step = len(items) // size["turns"]
     left, right = [], []
     for first in range(0, len(items), step):
         job = {**shared["common"], "adapter": str(WORK / "adapter"), "items": items[first : first + step]}
@@ -285,7 +285,7 @@ def mean_difference(left, right):
 def bench_generate(shared, size):
     """Generation throughput (tokens/s up to the end of each text) in batches of GENERATED."""
     left, right = [], []
-    for turn in range(size["repeats"]):
+    for turn in range(size["turns"]):
         job = {
             **shared["common"],
             "do": "generate",
@@ -571,15 +571,18 @@ def versions():
 def table(report):
     """The results as Markdown."""
     gb = 1e9
-    rows = ["| what | ours | peer | ratio | target |", "|---|---|---|---|---|"]
+    rows = ["| what | ours | peer | ratio (of single turns) | target |", "|---|---|---|---|---|"]
     finetune, score, generate = report.get("finetune"), report.get("score"), report.get("generate")
 
     def row(what, mine, peer, name, ratio):
         memory = f"{mine['peak_memory_bytes'] / gb:.1f} GB", f"{peer['peak_memory_bytes'] / gb:.1f} GB"
         target = f"≥ {TARGETS[ratio]:g}" if ratio else "–"
-        value = mine["per_second"] / peer["per_second"]
+        value = f"{mine['per_second'] / peer['per_second']:.2f}"
+        if len(peer["each"]) > 1:
+            by_turn = [left / right for left, right in zip(mine["each"], peer["each"], strict=True)]
+            value += f" ({min(by_turn):.2f} to {max(by_turn):.2f})"
         rows.append(
-            f"| {what} | {mine['per_second']:,.1f} ({memory[0]}) | {peer['per_second']:,.1f} ({memory[1]}), {name} | {value:.2f} | {target} |"
+            f"| {what} | {mine['per_second']:,.1f} ({memory[0]}) | {peer['per_second']:,.1f} ({memory[1]}), {name} | {value} | {target} |"
         )
 
     if finetune:
