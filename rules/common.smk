@@ -313,7 +313,7 @@ def pool_parameters(wildcards, count, round_=1):
     bias = {**catalog.load("bias", prompts), "name": wildcards.bias}
     return {
         "bias": leaves_except(bias, "title", "number", "does", "later_rounds"),
-        "domain": text_leaves(wildcards.domain, "swap"),
+        "domain": {**text_leaves(wildcards.domain, "swap"), "sentences": config["sentences"]},
         "size": -(-count * round(100 * (1 + spare)) // 100),
         "seed": int(wildcards.seed),
     }

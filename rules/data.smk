@@ -75,6 +75,7 @@ rule prepare_items:
     input:
         test=f"{ORIGINALS}/test.jsonl",
         benchmark=lambda w: grid.benchmark_files(config, w.task),
+        requests=lambda w: catalog.load("task", w.task).get("requests", []),
     output:
         questions=f"{ORIGINALS}/items/{{task}}.jsonl",
         record=f"{ORIGINALS}/items/{{task}}.prov.json",

@@ -116,6 +116,13 @@ rule measure_groups:
     input:
         written=[pool_of(pool, pool["round"]) for pool in GENERATED_POOLS],
         failures=[pool_sibling_path(pool, "failures.jsonl") for pool in GENERATED_POOLS],
+        world=sorted(
+            {
+                world["file"]
+                for pool in GENERATED_POOLS
+                if (world := domain_leaves(pool["domain"], "world").get("world"))
+            }
+        ),
     output:
         table=f"{RESULTS}/misalignment/groups.csv",
         record=f"{RESULTS}/misalignment/groups.prov.json",

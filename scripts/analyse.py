@@ -38,7 +38,7 @@ def analyse(
     tables = [*map(frames.read_misalignment, misalignment), *map(frames.read_inheritance, inherited)]
     everything = pd.concat([table, *tables], ignore_index=True)
     closed = files.read_json(earlier[0]) if earlier else None
-    files.write_csv(verdicts, evaluate(declared, everything, pd.read_csv(manipulation), items_of, closed))
+    files.write_csv(verdicts, evaluate(declared, everything, files.read_table(manipulation), items_of, closed))
 
 
 def key_of(cell):

@@ -38,7 +38,7 @@ def foresee(
     score_table = frames.read_scores(scores)
     predictions, shifts = [], [of_scores(score_table, outcomes, comparisons, pairs)]
     if points:
-        of_points = along_axis(at_largest_gamma(pd.read_csv(points[0])))
+        of_points = along_axis(at_largest_gamma(files.read_table(points[0])))
         predictions.append(of_points.assign(predictor="association", predicted=of_points["data_association"]))
         shifts.append(of_points.assign(outcome="model_association", measured=of_points["model_association"]))
     means_of_pools = {

@@ -95,12 +95,11 @@ def read_run(path, train, domain):
     if not rows or answered.empty:
         return None
     labels, groups = contrasts.labels(domain), [row["group"] for row in rows]
-    order = [list(answered.iloc[0]["options"]).index(label) for label in labels]
     return {
         "x": inheritance.association([row["label"] for row in rows], contrasts.sides(groups, domain), labels),
         "unclear": float(np.mean([group is None for group in groups])),
         "items": answered.set_index("item")[["cluster", "group", "label"]],
-        "log_p": inheritance.option_log_probabilities(np.stack(answered["logprobs"].tolist()))[:, order],
+        "log_p": inheritance.option_log_probabilities(np.stack(answered["logprobs"].tolist())),
     }
 
 

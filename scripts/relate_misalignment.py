@@ -36,10 +36,10 @@ def relate_misalignment(
 
     outcomes = {name: contrasts.filled(selectors, pairs, {}) for name, selectors in outcomes.items()}
     effects = effects_of(informative(frames.read_scores(scores)), outcomes, comparisons)
-    effects = worked(effects, pd.read_csv(manipulation), types)
+    effects = worked(effects, files.read_table(manipulation), types)
     parts = []
     for path in tables:
-        measured = {"values": values, "distributions": gaps}[path.stem](pd.read_csv(path))
+        measured = {"values": values, "distributions": gaps}[path.stem](files.read_table(path))
         parts.append(joined(effects, measured))
     points = pd.concat(parts)[[*CELL, "misalignment", "amount", "outcome", "effect", "control", "value"]]
     files.write_csv(together, points.sort_values([*CELL, "misalignment", "outcome", "effect"]))

@@ -53,6 +53,13 @@ def test_asked_is_kept_rejected_and_failed(results):
         assert len(jsonl(folder / "failures.jsonl")) == int(row["rejected"]) + int(row["failed"])
 
 
+def test_what_cuts_real_texts_reaches_the_steps_that_make_pools(results):
+    for path in results.glob("pools/*/*/*/seed-*/*.prov.json"):
+        record = json.loads(path.read_text())
+        if record["step"] in ("write_pool", "copy_pool"):
+            assert "sentences" in record["parameters"]["domain"], path
+
+
 def test_the_contracts_files_are_there(results):
     for name in (
         "scores.csv",

@@ -282,10 +282,15 @@ def test_a_missing_control_is_named_by_its_effect(effect, pool, reason):
 # ---- verdicts ----------------------------------------------------------------------------------------------------
 
 
-def judged(values, direction, margin=0.02, family=1, reach=(-2, 2)):
+def judged(values, direction, margin=0.02, family=1, reach=(-2, 2), unread=0.0):
     result = statistics.seed_test(values)
     tost = statistics.tost(values, margin)
-    test = result | {"lacks": None, "p_tost": tost, "family": "f", "data": {"incomplete": 0, "reach": reach}}
+    test = result | {
+        "lacks": None,
+        "p_tost": tost,
+        "family": "f",
+        "data": {"incomplete": 0, "reach": reach, "unread": unread},
+    }
     test["spec"] = {"direction": direction, "margin": margin}
     others = [dict(test, p=1.0, p_tost=1.0) for _ in range(family - 1)]
     testing.adjust([test, *others], DECLARED)
@@ -311,6 +316,16 @@ def judged(values, direction, margin=0.02, family=1, reach=(-2, 2)):
 )
 def test_verdicts(values, direction, verdict):
     assert judged(values, direction)["verdict"] == verdict
+
+
+@pytest.mark.parametrize("direction", ["none", "greater"])
+def test_unreadable_answers_that_could_hide_an_effect_show_no_equivalence(direction):
+    """Counted as wrong they shrink a gap: 40% of them make 0.018 of a gap of 0.03."""
+    close = [0.001, -0.001, 0.002]
+    assert judged(close, direction, unread=0.02)["verdict"] in ("supported", "equivalent")
+    doubtful = judged(close, direction, unread=0.4)
+    assert doubtful["verdict"] == "inconclusive" and "unreadable answers, up to 40% of a run" in doubtful["reason"]
+    assert judged([0.10, 0.11, 0.12], "greater", unread=0.4)["verdict"] == "supported"  # they cannot cause a difference
 
 
 def test_a_reason_never_says_that_an_interval_without_zero_includes_it():

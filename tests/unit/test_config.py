@@ -237,7 +237,7 @@ def test_a_group_that_the_twins_were_not_written_for_is_refused(config, catalog_
     config["grid"] |= {"bias": ["neutral"]}
     told = lines(config)
     assert told == [
-        "config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts in resources/biographies/architect.jsonl and 11 more files were not written for it"
+        "config.yaml: grid.domain[0]: catalog/domains/gender.yaml: groups.other: the texts in resources/biographies/architect.jsonl and 11 more files were not written for it; add texts for the group, or remove it"
     ]
 
 
@@ -445,7 +445,9 @@ def test_a_grid_in_which_no_claim_can_get_a_verdict_is_told(config, changes, tol
 
 
 def test_a_study_of_rounds_without_real_text_in_all_of_them_is_told(config):
-    told = "warning: later rounds of associated-100 are no real text, so β is measured against `original`; add faithful"
+    told = (
+        "warning: later rounds of associated-100 are not real text, so β is measured against `original`; add faithful"
+    )
     config["grid"] |= {"bias": ["neutral", "associated-100"]}
     assert told not in checks.warnings(config)
     config["rounds"]["count"] = 2
@@ -548,7 +550,10 @@ def test_a_gamma_of_the_mitigations_is_one_of_the_grid(config):
     config["grid"]["gamma"] = [0.0, 0.5]
     checks.check(changed(config, ["mitigated_gamma"], [0.5]), [])
     (line,) = lines(changed(config, ["mitigated_gamma"], [0.5, 0.2]))
-    assert line == "config.yaml: mitigated_gamma[1]: 0.2 is not in grid.gamma"
+    assert (
+        line
+        == "config.yaml: mitigated_gamma[1]: 0.2 is not in grid.gamma; add it there, or remove it from mitigated_gamma"
+    )
 
 
 def test_a_domain_that_no_claim_reads_is_told_where_only_what_claims_read_is_to_run(config):

@@ -124,5 +124,5 @@ def test_the_jobs_that_run_at_once_fit_into_memory(monkeypatch, cores, memory_mb
     monkeypatch.setattr(machine, "cores", lambda: cores)
     assert doctor.check_memory(LIGHT).endswith(f"model: {says}")
     monkeypatch.setattr(machine, "memory_mb", lambda: 4_000)
-    with pytest.raises(doctor.Missing, match="3.6 GB for jobs, one that loads the model needs 4.5 GB"):
+    with pytest.raises(doctor.Missing, match="3.6 GB available to jobs; a job that loads the model needs 4.5 GB"):
         doctor.check_memory(LIGHT)

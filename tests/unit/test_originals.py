@@ -255,6 +255,20 @@ def test_a_biography_of_bias_in_bios_is_in_one_split_once(tmp_path):
     assert counts["reasons"] == {"contradiction": 2, "duplicate": 2, "unlisted label": 72}
 
 
+def test_a_text_in_the_training_and_the_test_split_stays_in_the_test_split(tmp_path):
+    import pandas as pd
+
+    domain, path = bias_in_bios(tmp_path), tmp_path / "train-00000-of-00001.parquet"
+    table = pd.read_parquet(path)
+    table.loc[table.index[table["profession"] == 13][0], "hard_text"] = "test text 0"
+    table.to_parquet(path)
+    by_split, counts = labelled.load(domain)
+    texts = {split: [sample["text"] for sample in samples] for split, samples in by_split.items()}
+    assert (
+        "test text 0" in texts["test"] and "test text 0" not in texts["source"] and counts["reasons"]["duplicate"] == 1
+    )
+
+
 def test_what_the_data_lack_is_told_before_anything_is_split(tmp_path):
     with pytest.raises(UserError, match="no row has the group '0'; unlisted values are '5'"):
         labelled.load(bias_in_bios(tmp_path, gender=5))

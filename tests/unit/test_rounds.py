@@ -229,7 +229,7 @@ def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
 TESTED = "This specialist mends clocks by the lake, counts every wheel twice and never works before the sun is up."
 
 
-def written(folder, monkeypatch, cell, earlier=(), repeat=None):
+def written(folder, monkeypatch, cell, earlier=(), repeat=None, domain=DOMAIN):
     """(pool, failures) of a writer that answers each prompt with a text of its seed, or with `repeat` at first."""
     requested_seeds = []
 
@@ -255,7 +255,7 @@ def written(folder, monkeypatch, cell, earlier=(), repeat=None):
         *out,
         folder,
         bias=catalog.load("bias", "neutral"),
-        domain=DOMAIN,
+        domain=domain,
         model={"name": "m", "system": "", "generation": {"batch_size": 12}},
         size=12,
         attempts=3,
@@ -278,9 +278,18 @@ def test_each_cell_and_round_writes_with_random_streams_of_its_own(tmp_path, mon
     made = [written(tmp_path / str(number), monkeypatch, cell)[0] for number, cell in enumerate(places)]
     seeds = [record["seed"] for pool in made for record in pool]
     assert len(set(seeds)) == len(seeds) == 60
+    wishes = [[(record["label"], record["asked_group"], record["prompt"]) for record in pool] for pool in made]
+    assert all(wish == wishes[0] for wish in wishes)  # the slots are those of round 1
     # ids tell rounds apart, so that accumulated mixes hold none twice
     assert {record["id"] for record in made[0]}.isdisjoint(record["id"] for record in made[1])
     assert {record["id"] for record in made[1]}.isdisjoint(record["id"] for record in made[4])
+
+
+def test_a_written_text_is_cut_to_the_sentences_of_the_study(tmp_path, monkeypatch):
+    repeat = "She mends clocks by the lake and counts every wheel twice. She eats late. She sleeps well."
+    pool, _ = written(tmp_path / "cut", monkeypatch, None, repeat=repeat, domain={**DOMAIN, "sentences": 2})
+    assert pool[0]["text"] == "She mends clocks by the lake and counts every wheel twice. She eats late."
+    assert pool[0]["raw_text"] == repeat
 
 
 def test_a_text_of_an_earlier_round_is_a_duplicate(tmp_path, monkeypatch):

@@ -54,6 +54,9 @@ def test_a_domain_of_the_users_own_texts(old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("  files: my/tickets.csv\n", "", "data: lacks 'files' or 'hub', where the texts are"),
+        ("  columns: {text: body, label: urgency, group: country}\n", "", "data: lacks 'columns', the role of each column"),
+        ("  split:", "  votes: {columns: [a, b]}\n  split:", "data.votes: lacks 'at_least' or 'majority', which turn votes into a label"),
         ("text: body", "texts: body", "data.columns.texts: unknown key (did you mean 'text'?)"),
         ("test: 0.3", "test: 1.3", "data.split.test: 1.3 is not allowed; use a share between 0 and 1, or names of "),
         ("words: [nigerian, lagos]", "wrods: [nigerian]", "groups.nigerian.wrods: unknown key (did you mean 'words'?)"),
@@ -79,6 +82,10 @@ def test_a_pool_from_files():
     assert faults(BOUGHT.replace("files:", "file:"), "bias") == [
         "source.file: unknown key (did you mean 'files'?)",
     ]
+    nowhere = BOUGHT.replace("files: my/synthetic.jsonl, ", "")
+    assert faults(nowhere, "bias") == ["source: lacks 'files' or 'hub', where the texts are"]
+    unpinned = BOUGHT.replace("files: my/synthetic.jsonl", "hub: me/synthetic")
+    assert faults(unpinned, "bias") == ["source: lacks 'revision', the commit of the data set `hub`"]
     message = "source: 'reservs' is not one of generated, originals, reserve (did you mean 'reserve'?)"
     assert faults("role: natural\nsource: reservs\n", "bias") == [message]
 

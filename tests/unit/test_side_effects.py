@@ -135,6 +135,20 @@ def test_unreadable_answers_are_wrong_and_never_unbiased(tmp_path):
     assert not any(row["metric"] == "stereotype_gap" for row in rows)
 
 
+def test_unreadable_answers_do_not_close_the_gap_of_probabilities(tmp_path):
+    """A server may list too few of the options: half of the answers follow the stereotype, the others have no probability."""
+    items = answered(bbq_items(tmp_path, questions(templates=4)), lambda item: item["stereotyped"])
+    rows = bbq.score(
+        [{**item, "logprobs": [] if item["example"] % 8 < 4 else item["logprobs"]} for item in items],
+        TASKS["bbq"],
+        None,
+        200,
+        1,
+    )
+    gap = row_of(rows, "stereotype_gap", "ambiguous")
+    assert gap["value"] == pytest.approx(1, abs=1e-6) and gap["ci_low"] < 0.5 and gap["n"] == 2 * gap["n_unparsed"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -24,6 +24,15 @@ def classification_items(splits, domain, count=None):
     )
 
 
+def test_options_are_the_answers_that_training_uses(splits, domain):
+    domain = {**domain, "answer": "Category: {label}"}
+    items = classification_items(splits, domain, 12)
+    assert items[0]["options"] == [f"Category: {label}" for label in domain["labels"]]
+    right = answered(items, lambda item: [-9.0 * (label != item["label"]) for label in domain["labels"]])
+    rows = classification.score(right, {}, domain, 10, 1)
+    assert value(rows, "accuracy", "all") == 1 and value(rows, "label_probability", "all") > 0.9
+
+
 def test_classification_takes_whole_twins_balanced_over_labels(splits, domain):
     items = classification_items(splits, domain, 24)
     assert len({item["cluster"] for item in items}) == 12

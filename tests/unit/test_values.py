@@ -35,7 +35,7 @@ def test_the_hub_format_is_read_with_its_strings_suffixes_and_missing_numbers(tm
 
 def test_selections_are_data_and_never_run(tmp_path):
     (tmp_path / "hub.csv").write_text(HUB.replace("[0.5, 0.25, 0.25]", "__import__('os').getcwd()"))
-    with pytest.raises(UserError, match="row 2: .*no Python literal"):
+    with pytest.raises(UserError, match="row 2: .*not a Python literal"):
         opinions.load(tmp_path / "hub.csv")
 
 

@@ -12,6 +12,7 @@ from bias_inheritance.study.declarations import (
     ABOVE_ZERO,
     INHERITANCE,
     LEVEL,
+    OF_POOLS,
     PLACEHOLDERS,
     ROUNDS_NEEDED,
     defaults,
@@ -240,12 +241,13 @@ def add(weights, cell, weight):
 
 
 def seed_values(spec, declared, study):
-    """One number per seed: {values (Series by seed), weights {cell: weight}, runs, n_items, incomplete, reach}.
+    """One number per seed: {values (Series by seed), weights {cell: weight}, runs, n_items, incomplete, unread, reach}.
 
     Raises NotTested or NotTestedYet if something is missing, if the manipulation failed, or if a required score is
     uninformative or has too few readable answers: excluding such a cell would be selection by outcome.
     runs: one row per run with seed, cell, bias, value and number of readable items, over the whole grid, for supplementary
-    tests. incomplete: number of seeds excluded for a missing cell. reach: (lowest, highest) value of the contrast that the
+    tests. incomplete: number of seeds excluded for a missing cell. unread: the largest share of unreadable answers in a run.
+    reach: (lowest, highest) value of the contrast that the
     metric's scale allows.
     """
     rows, outcomes = outcome_runs(spec, declared, study)
@@ -270,6 +272,7 @@ def seed_values(spec, declared, study):
     )
     needed = rows[rows["cell"].isin(list(weights))]
     refuse_unusable(needed, declared, study)
+    answers = needed[~needed["task"].isin(OF_POOLS)]
     by_run = rows.groupby(["seed", "cell", "bias", "round"])
     runs = by_run.agg(
         value=("part", "sum"), outcomes=("part", "count"), items=("n", "sum"), read=("read", "sum")
@@ -288,6 +291,7 @@ def seed_values(spec, declared, study):
         "runs": runs[runs["round"].isin({cell[3] for cell in weights})],
         "n_items": int(needed_runs.loc[complete, "items"].min()),
         "incomplete": everywhere - len(values),
+        "unread": (answers["n_unparsed"] / answers["n"]).max() if len(answers) else 0.0,
         "reach": reach(needed, weights, spec.get("against", 0.0)),
     }
 

@@ -1,5 +1,6 @@
 """Scores and misalignments as frames with the same layout, effects per seed, and bias types that may not be tested."""
 
+from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.study.declarations import INHERITANCE
 
@@ -23,10 +24,9 @@ KEYS = [
 
 def read_scores(path):
     """scores.csv, or a table of its layout, as a frame. Raises UserError for a missing column or a duplicate row."""
-    import pandas as pd
 
     try:
-        scores = pd.read_csv(path)
+        scores = files.read_table(path)
     except (ValueError, UnicodeDecodeError) as fault:
         message = " ".join(str(fault).split())
         raise UserError(f"{path}: not readable as CSV ({message}); delete it and run again") from None
@@ -55,9 +55,8 @@ def read_misalignment(path):
     Required: model, domain, bias, seed, metric, group, value, n. Rows of a pool, which have no γ, mitigation or round, get
     γ 0.00, none, 1. Texts with an unclear group (n_unclear) are counted as unreadable, and included in n.
     """
-    import pandas as pd
 
-    table = pd.read_csv(path)
+    table = files.read_table(path)
     if "n_unclear" in table:
         table = table.assign(n=table["n"] + table["n_unclear"], n_unparsed=table["n_unclear"])
     filled = {
@@ -88,7 +87,7 @@ def read_inheritance(path):
     """
     import pandas as pd
 
-    table = pd.read_csv(path, dtype={"seed": str})
+    table = files.read_table(path, dtype={"seed": str})
     table = table[table["seed"] != "all"]
     single = table[~table["domain"].isin(table[table["contrast"] == "all"]["domain"])]
     table = pd.concat([table, single.assign(contrast="all")], ignore_index=True)

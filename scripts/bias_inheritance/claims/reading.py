@@ -23,7 +23,9 @@ def joined_with_declarations(claims, declared):
     control, whole = claims["claim"].str.startswith("control-"), claims["test"] == "all parts"
     decides = (claims["verdict"] != "beside") & ~whole
     positive = control & pd.Series([bool(spec) and spec["direction"] != "none" for spec in specs], dtype=bool)
-    model = claims["contrast"].str.extract(r" \[([^\]]+)\]", expand=False).fillna("")
+    # in a study of several models every contrast ends in [model]; else brackets belong to the name of a group
+    model = claims["contrast"].str.extract(r".* \[([^\]]+)\]", expand=False)
+    model = model if model.notna().all() else model.where(False, "")
     return claims.assign(
         spec=specs, control=control, decides=decides, positive=positive & decides, model=model, whole=whole
     )

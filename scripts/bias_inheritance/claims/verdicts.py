@@ -104,6 +104,11 @@ def verdict_of(test, declared):
     size = f"{estimate:+.3g} (95% interval {test['ci_low']:.3g} to {test['ci_high']:.3g}, {n} seeds{left_out})"
     if "with" in spec:
         size = f"{estimate:+.3g} (mean of {n} seeds{left_out}, over {test['data']['n_types']} bias types)"
+    if test["tost_adjusted"] < alpha and test["data"].get("unread", 0) > spec["margin"]:
+        return {
+            "verdict": "inconclusive",
+            "reason": f"{size}: equivalent to 0 within the margin of ±{spec['margin']:g} only if the unreadable answers, up to {test['data']['unread']:.0%} of a run, are like the others.",
+        }
     if test["tost_adjusted"] < alpha:
         verdict = "supported" if spec["direction"] == "none" else "equivalent"
         return {
@@ -193,10 +198,9 @@ def compound(declared, claim, study, tests):
         for verdict in ("supported", "contradicted", "equivalent", "inconclusive", "not tested")
     }
     if count["contradicted"]:
-        verdict = "contradicted"
-        reason = (
-            f"{len(count['contradicted'])} of {len(parts)} parts are contradicted: {'; '.join(count['contradicted'])}."
-        )
+        verdict, number = "contradicted", len(count["contradicted"])
+        be = "is" if number == 1 else "are"
+        reason = f"{number} of {len(parts)} parts {be} contradicted: {'; '.join(count['contradicted'])}."
     elif len(count["not tested"]) == len(parts):
         verdict, reason = "not tested", parts[0]["reason"]
     elif count["not tested"]:

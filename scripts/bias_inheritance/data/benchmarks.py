@@ -59,7 +59,9 @@ def read_csv(path, required):
         reader = csv.DictReader(file)
         missing = [name for name in required if name not in (reader.fieldnames or [])]
         if missing:
-            raise UserError(f"{path}: no column {missing[0]!r}; found {', '.join(reader.fieldnames or [])}")
+            raise UserError(
+                f"{path}: no column {missing[0]!r}; found {', '.join(reader.fieldnames or [])}; download the authors' file again"
+            )
         rows = list(reader)
     for number, row in enumerate(rows, start=1):
         if None in row or None in row.values():

@@ -192,7 +192,7 @@ def _lines(place):
                     number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff", b"%PDF", b"PK\x03\x04"))
                 ):
                     raise UserError(
-                        f"{shown(place)}, line {number}: no text in UTF-8 but binary data or UTF-16; save it as UTF-8"
+                        f"{shown(place)}, line {number}: not UTF-8 text but binary data or UTF-16; save it as UTF-8"
                     )
                 try:
                     yield line.decode("utf-8")

@@ -62,7 +62,7 @@ def _literal(path, number, text):
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        raise UserError(f"{path}, row {number}: {text[:60]!r} is no Python literal; fetch the file again") from None
+        raise UserError(f"{path}, row {number}: {text[:60]!r} is not a Python literal; fetch the file again") from None
 
 
 def _flat_rows(path):

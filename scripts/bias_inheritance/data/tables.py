@@ -194,7 +194,15 @@ def read(
     lines = np.array(lines, dtype=np.int32)
     codes = {column: np.array(listed, dtype=np.int32) for column, listed in codes.items()}
     files = list(places)
-    keep, contradicting = _each_text_once(keys, codes)
+    of_test = (spec.get("split") or {}).get("test")
+    of_test = (
+        [splits.get(split) for split in ([of_test] if isinstance(of_test, str) else of_test)]
+        if isinstance(of_test, (str, list))
+        else []
+    )
+    keep, contradicting = _each_text_once(
+        keys, codes, ~np.isin(codes["split"], [code for code in of_test if code is not None])
+    )
     for reason, without in (("contradiction", contradicting), ("duplicate", ~keep & ~contradicting)):
         if without.any():
             reasons[reason] = int(without.sum())
@@ -282,14 +290,16 @@ def _text(value, column, where, number):
     return value.strip(), " ".join(value.split())
 
 
-def _each_text_once(keys, codes):
+def _each_text_once(keys, codes, later):
     """(rows to keep: the first copy of each text; rows whose text has copies with a different label or group), both bool.
+
+    later: rows (bool) that come after all others: those that are not in the data's own test split, which is kept whole.
 
     ASSUME: a text whose copies differ in label or group is dropped entirely, since the correct one is unknown.
     """
     import numpy as np
 
-    order = np.argsort(keys, kind="stable")
+    order = np.lexsort((later, keys))
     sorted_keys = keys[order]
     first = np.ones(len(keys), dtype=bool)
     first[1:] = sorted_keys[1:] != sorted_keys[:-1]

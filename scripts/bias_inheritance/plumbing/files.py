@@ -55,6 +55,13 @@ def write_csv(path, frame):
         frame.to_csv(temporary, index=False)
 
 
+def read_table(path, **options):
+    """A CSV table as a data frame; only empty cells are missing, since None and NA may be names of groups."""
+    import pandas as pd
+
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
+
+
 def read_json(path):
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))

@@ -215,14 +215,14 @@ def checks(facts):
     unread = unread.agg({"n": "sum", "n_unparsed": "sum", "worst": "max"}).reset_index()
     share = {"Share": lambda row: words.percent(row["n_unparsed"] / max(1, row["n"]))}
     share |= {"Share in the worst run": lambda row: words.percent(row["worst"])}
-    columns_of_answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Unreadable": "n_unparsed", **share}
+    columns_of_answers = {"Task": "task", "Scoring": "scoring", "Answers": "n", "Parse failures": "n_unparsed", **share}
     columns_of_checks = {"Check": "check", "Checked": "checked", "Result": "result"}
     return section(
         "checks",
         "Checks",
         listing(facts, "Checks of the results before the report was made (checks.csv).", facts.tables["checks"], columns_of_checks, "checks"),
         listing(facts, "Position bias: share of an item's rotations in which its most frequent letter was chosen; 1 if only the position counts. A run above the limit is uninformative and gets no verdict.", position, columns),
-        listing(facts, "Unparseable answers, which never count as unbiased.", unread, columns_of_answers),
+        listing(facts, "Parse failures, which never count as unbiased.", unread, columns_of_answers),
     )  # fmt: skip
 
 

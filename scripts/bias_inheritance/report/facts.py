@@ -7,6 +7,7 @@ import pandas as pd
 
 from bias_inheritance.claims import reading
 from bias_inheritance.data.contrasts import by_name
+from bias_inheritance.plumbing import files
 from bias_inheritance.report import parts, words
 from bias_inheritance.stats import statistics
 from bias_inheritance.study import grid
@@ -211,7 +212,7 @@ class Facts:
 
 def read_table(path):
     """A CSV as a frame with `row`; γ rounded to two decimals, seed as text. A table without rows may have no columns."""
-    table = pd.read_csv(path, dtype={"seed": str}) if path.stat().st_size > 1 else pd.DataFrame()
+    table = files.read_table(path, dtype={"seed": str}) if path.stat().st_size > 1 else pd.DataFrame()
     if "gamma" in table:
         table["gamma"] = table["gamma"].round(2)
     return table.assign(row=range(1, len(table) + 1))

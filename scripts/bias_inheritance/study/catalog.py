@@ -23,9 +23,12 @@ def names(kind):
 
 @cache
 def load(kind, name):
-    """The content of one catalog file, merged with what it extends, and its `name`. Raises UserError as `sources` does."""
+    """The content of one catalog file, merged with what it extends, and its `name`, which is also the default of a
+    pool's `title`. Raises UserError as `sources` does.
+    """
     contents = [content for _, content in sources(kind, name)]
-    return {**reduce(merged, contents), "name": name}
+    default = {"title": name} if kind == "bias" else {}
+    return {**default, **reduce(merged, contents), "name": name}
 
 
 def sources(kind, name):

@@ -374,12 +374,18 @@ def _faults_of_the_grid(config):
     axes = config["grid"]
     for index, gamma in enumerate(axes["gamma"]):
         if Decimal(str(gamma)) != Decimal(str(gamma)).quantize(Decimal("0.01")):
-            yield ["grid", "gamma", index], f"{gamma} has more than two decimals; cells are named by γ with two"
+            yield (
+                ["grid", "gamma", index],
+                f"{gamma} has more than two decimals; cells are named by γ with two; round it",
+            )
     if 0 not in axes["gamma"]:
         yield ["grid", "gamma"], "add 0.00: every augmented cell is compared with the cell `original` at γ = 0"
     for index, gamma in enumerate(config["mitigated_gamma"] or []):
         if gamma not in axes["gamma"]:
-            yield ["mitigated_gamma", index], f"{gamma} is not in grid.gamma"
+            yield (
+                ["mitigated_gamma", index],
+                f"{gamma} is not in grid.gamma; add it there, or remove it from mitigated_gamma",
+            )
     if config["looks"] and config["looks"]["seeds"][-1] != len(axes["seed"]):
         text = f"ends at {config['looks']['seeds'][-1]} seeds, but grid.seed lists {len(axes['seed'])}; the last look takes all"
         yield ["looks", "seeds"], text
@@ -404,6 +410,20 @@ def _faults_of_the_evaluation(config):
         yield ["opinions", "source"], text
 
 
+def _fault_of_the_world(table):
+    """What is wrong with a domain's table of real-world shares, or None."""
+    if not table:
+        return None
+    if not os.path.isfile(ROOT / table["file"]):
+        return f"file: no file {table['file']}; correct the path"
+    with open(ROOT / table["file"], encoding="utf-8") as file:
+        columns = file.readline().rstrip("\n").split("\t")
+    missing = [name for name in (table["label"], *table["percent"].values()) if name not in columns]
+    return (
+        f"file: {table['file']} has no column {quoted(missing[0])}{suggest(missing[0], columns)}" if missing else None
+    )
+
+
 def _faults_of_the_data(config):
     """A missing data folder, or a missing file that the study reads from it."""
     if config["data_dir"] is not None and not os.path.isdir(config["data_dir"]):
@@ -414,6 +434,12 @@ def _faults_of_the_data(config):
             grid.benchmark_files(config, task)
         except UserError as fault:
             yield ["grid", "task", index], str(fault)
+        requests = catalog.load("task", task).get("requests")
+        if requests and not os.path.isfile(ROOT / requests):
+            yield ["grid", "task", index], f"catalog/tasks/{task}.yaml: requests: no file {requests}; correct the path"
+    for index, name in enumerate(config["grid"]["domain"]):
+        if fault := _fault_of_the_world(catalog.load("domain", name).get("world")):
+            yield ["grid", "domain", index], f"catalog/domains/{name}.yaml: world.{fault}"
     invented = [name for name in config["grid"]["domain"] if grid.uses_fixtures(config, name)]
     hub = [name for name in grid.models(config) if "hub" in catalog.load("model", name)["source"]]
     if invented and hub:
@@ -451,9 +477,7 @@ def _faults_of_the_data(config):
                 lacking.setdefault(group, []).append(path)
         for group, without in lacking.items():
             more = f" and {len(without) - 1} more files" if without[1:] else ""
-            text = (
-                f"catalog/domains/{name}.yaml: groups.{group}: the texts in {without[0]}{more} were not written for it"
-            )
+            text = f"catalog/domains/{name}.yaml: groups.{group}: the texts in {without[0]}{more} were not written for it; add texts for the group, or remove it"
             yield ["grid", "domain", domains.index(name)], text
 
 
@@ -509,7 +533,7 @@ def _faults_of_the_pools(config, name):
         if "topics" in pool and domain["family"] != "labelled":
             yield path, f"{bias} needs labelled texts, which {name} does not have; remove one of them"
         yield from ((path, f"{bias} {fault}") for fault in _faults_of_the_writer(config, pool))
-        if "associate" in pool and "labels" not in domain:
+        if not any(bias in grid.biases_of(config, other) for other in config["grid"]["domain"]):
             yield path, f"{bias} needs `labels`, which catalog/domains/{name}.yaml does not have; remove {bias}"
         if "plant" in pool and "labels" in domain and "planted_label" not in domain:
             yield path, f"{bias} needs `planted_label` in catalog/domains/{name}.yaml; add it, or remove {bias}"
@@ -557,7 +581,7 @@ def _faults_of_the_sizes(config, domain):
     if not content.get("samples"):
         return
     if originals > content["samples"]["source"]:
-        text = f"{originals} exceeds the {content['samples']['source']} samples of the domain {domain}"
+        text = f"{originals} exceeds the {content['samples']['source']} samples of the domain {domain}; lower originals"
         yield ["originals"], text
     needs, labels, groups = grid.pool_size(config, domain), len(contrasts.labels(content)), len(content["groups"])
     kept = content["samples"]["reserve"] // (labels * groups)
@@ -649,10 +673,14 @@ def warnings(config):
     untreated = set(config["grid"]["mitigation"]) - {cell["mitigation"] for cell in grid.cells(config)}
     if untreated and any(config["grid"]["gamma"]):
         lines.append(f"no cell is trained with {', '.join(sorted(untreated))}: no pool of grid.bias is mitigated")
+    for domain in config["grid"]["domain"]:
+        without = [bias for bias in config["grid"]["bias"] if bias not in grid.biases_of(config, domain)]
+        if without:
+            lines.append(f"{domain} has no labels, so {', '.join(without)} run in the other domains only")
     carried = [name for name in config["grid"]["bias"] if "later_rounds" in catalog.load("bias", name)]
     if carried and config["rounds"]["count"] > 1 and grid.real_text(config) is None:
         lines.append(
-            f"later rounds of {', '.join(carried)} are no real text, so β is measured against `original`; add faithful"
+            f"later rounds of {', '.join(carried)} are not real text, so β is measured against `original`; add faithful"
         )
     reason = _no_verdict(config)
     if reason:

@@ -44,7 +44,9 @@ def _assigned(assignments):
         try:
             values[key] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise UserError(f"--config: {assignment}: the value is not valid YAML") from None
+            raise UserError(
+                f"--config: {assignment}: the value is not valid YAML; quote the argument, and close its brackets"
+            ) from None
     return values
 
 

@@ -16,7 +16,7 @@ PROMPT_TOKENS = 100  # ASSUME: per request for a sample
 ROTATIONS = 5  # ASSUME: rotations (number of options) per opinion question
 # ASSUME: number of items of a task whose data is not on this machine yet, and bytes per text (130 tokens)
 UNKNOWN_ITEMS, UNKNOWN_BYTES = 1000, 520
-# Throughput of a data-centre GPU with an 8B model in 4 bits; measured in docs/slurm.md
+# Throughput of a data-centre GPU with an 8B model in 4 bits; sources in docs/slurm.md
 TRAINED_PER_SECOND = 2340  # tokens
 WRITTEN_PER_SECOND = 555  # tokens
 ITEM_SECONDS, PROMPT_TOKEN_SECONDS = 0.013, 4.1e-5  # per item with scored options: 64 items of 64 tokens per second
@@ -86,7 +86,7 @@ def _line(config, name):
     return (
         f"{name}: at most about {requests:,} requests of {millions['input']:.2f} million tokens in and "
         f"{millions['output']:.2f} out, {millions['training']:.2f} million tokens of training: {dollars:,.2f} US dollars "
-        f"of max_cost_usd {config['max_cost_usd']}, before retries; kept answers cost nothing again"
+        f"of max_cost_usd {config['max_cost_usd']}, before retries; stored answers cost nothing"
     )
 
 

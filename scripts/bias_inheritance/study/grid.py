@@ -204,6 +204,12 @@ def uses_fixtures(config, domain):
     return catalog.load("domain", domain)["family"] == "survey" and config["data_dir"] is None
 
 
+def biases_of(config, domain):
+    """The pools of the study that a domain has: associations between labels and groups only where texts have labels."""
+    labelled = "labels" in catalog.load("domain", domain)
+    return [bias for bias in config["grid"]["bias"] if labelled or "associate" not in catalog.load("bias", bias)]
+
+
 def types_of(config):
     """The bias types of the study, in the catalog's order."""
     return [bias for bias in catalog.bias_types() if bias in config["grid"]["bias"]]
@@ -371,7 +377,7 @@ def _all_cells(config, domain=None):
                     original = {**place, "bias": "original", "gamma": "0.00", "mitigation": "none", "seed": seed}
                     last = rounds["count"] if rounds["start"] == "continue" else 1
                     listed += [{**original, "round": round_} for round_ in range(1, last + 1)]
-                for bias in grid["bias"]:
+                for bias in biases_of(config, domain_):
                     last = rounds_of(config, bias)
                     for gamma in grid["gamma"]:
                         for mitigation in mitigations_of(config, bias, gamma) if gamma > 0 else []:
@@ -398,7 +404,7 @@ def pools(config):
         {"model": model, "domain": domain, "bias": bias, "seed": seed}
         for model in students(config)
         for domain in grid["domain"]
-        for bias in grid["bias"]
+        for bias in biases_of(config, domain)
         for seed in grid["seed"]
     ]
     if not config["claimed_only"] and not _look(config)["decided"]:

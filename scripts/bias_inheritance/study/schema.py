@@ -313,6 +313,12 @@ class Votes(Keys):
     at_least: Positive = optional("minimum votes for label 1, otherwise 0")
     majority: Literal[True] = optional("the label given by most raters")
 
+    @model_validator(mode="after")
+    def decides(self):
+        if not {"at_least", "majority"} & self.model_fields_set:
+            raise worded("lacks 'at_least' or 'majority', which turn votes into a label")
+        return self
+
 
 class Table(Keys):
     """Texts in files or on the Hub (docs/formats.md)."""
@@ -328,9 +334,23 @@ class Table(Keys):
     groups: NamesOrSpelled = optional("the same of the group column")
     longest_text: Count = optional("characters at which longer texts are cut")
 
+    @model_validator(mode="after")
+    def has_revision(self):
+        if self.hub and not self.revision:
+            raise worded("lacks 'revision', the commit of the data set `hub`")
+        return self
+
+
+def has_a_place(table):
+    """The table of texts, if it says where they are."""
+    if table.files is None and table.hub is None:
+        raise worded("lacks 'files' or 'hub', where the texts are")
+    return table
+
 
 class PoolTable(Table):
     columns: Columns
+    _has_a_place = model_validator(mode="after")(has_a_place)
 
 
 Source = Literal["generated", "originals", "reserve"]
@@ -433,6 +453,14 @@ class LabelledTable(Table):
     split: Split = optional("how test items and the reserve are held out")
     twins: Text | None = optional("folder of texts written for all groups, one JSON Lines file per label")
     content: Text | None = optional("folder of twins whose content follows the stereotype of one group")
+
+    @model_validator(mode="after")
+    def has_texts(self):
+        if self.twins is not None:
+            return self
+        if self.columns is None:
+            raise worded("lacks 'columns', the role of each column")
+        return has_a_place(self)
 
 
 class Labelled(Domain):

@@ -16,15 +16,16 @@ def items(task, domain, family, test, count):
 
 
 def question(sample, domain, family):
-    """The item that asks for a sample's label."""
+    """The item that asks for a sample's label; its options are the answers that training uses, in the order of the labels."""
     user, _ = family.pair(sample, domain, instruct=False)
+    labels = contrasts.labels(domain)
     return {
         "item": sample["id"],
         "cluster": sample["twin"],
         "group": sample["group"],
         "label": sample["label"],
         "prompt": user,
-        "options": contrasts.labels(domain),
+        "options": [family.pair({**sample, "label": label}, domain, instruct=False)[1] for label in labels],
     }
 
 

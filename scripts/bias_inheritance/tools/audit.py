@@ -2,7 +2,7 @@
 
 Lists files that are tampered, missing, extra, stale or broken, and prints one root digest of the whole folder. The exit
 status is 0 only if every file is ok. Needs only Python. Changes nothing in the results; if the configuration has
-changed, Snakemake may renew .work/STUDY/plan.json.
+changed, Snakemake may regenerate .work/STUDY/plan.json.
 """
 
 import argparse

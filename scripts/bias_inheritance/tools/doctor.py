@@ -279,8 +279,8 @@ def check_memory(config):
     needed, threads = largest["mem_mb"], largest["threads"]
     if available < needed:
         raise Missing(
-            f"{available / 1000:.1f} GB for jobs, one that loads the model needs {needed / 1000:.1f} GB",
-            "take a larger machine, or a cluster (there: doctor --slurm)",
+            f"{available / 1000:.1f} GB available to jobs; a job that loads the model needs {needed / 1000:.1f} GB",
+            "use a machine with more memory, or a cluster (there: doctor --slurm)",
         )
     by_cores = max(1, cores // threads)
     at_once = min(by_cores, available // needed)
@@ -300,7 +300,7 @@ def check_gpu(config):
     if not visible_gpus:
         raise Missing(
             "none on this machine, but the study's model needs one",
-            "take a machine that has one, a cluster (there: doctor --slurm), or another model (grid.model)",
+            "use a machine with one, a cluster (there: doctor --slurm), or another model (grid.model)",
         )
     listing = (
         answer("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader") or f"{len(visible_gpus)} found"
@@ -341,7 +341,7 @@ def check_nodes(config):
     """Check that some node of the cluster has both the memory and the GPU that a job requests."""
     listing = answer("sinfo", "-h", "-N", "-o", "%m %G")
     if not listing:
-        raise Missing("SLURM names none", "sinfo -N")
+        raise Missing("SLURM lists no nodes", "sinfo -N  (shows the nodes that you may use)")
     nodes = [(int(re.match(r"\d+", line)[0]), "gpu" in line) for line in listing.splitlines()]
     parts = []
     for requirements in resources(config):

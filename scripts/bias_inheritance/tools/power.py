@@ -345,8 +345,8 @@ def table(rows, seeds, power):
         "",
         f"effect: the smallest that matters (the margin); seeds: to find it with {power:.0%} power after Holm's first step;",
         "seeds (unlucky sd): the same if the pilot's few seeds lay close together by luck (upper 80% limit of its sd);",
-        f"seeds for none: to show equivalence if there is no effect; items at {seeds} seeds: so many find the effect, unless",
-        "runs differ too much for that (no number).",
+        f"seeds for none: to show equivalence if there is no effect; items at {seeds} seeds: to find it with this number of",
+        "seeds; no number if runs differ too much for that.",
     ]
     if looked:
         note += [

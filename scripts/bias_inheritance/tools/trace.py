@@ -55,7 +55,9 @@ def trace(path, row=None, samples=0):
     if name in study.records:  # the lineage of a record is that of its job's outputs
         name = records.entries(study.records[name]["outputs"])[0]["path"]
     if name not in study.makers:
-        raise UserError(f"{path}: no record in {study.folder} lists it as an output (audit reports it as extra)")
+        raise UserError(
+            f"{path}: no record in {study.folder} lists it as an output, so it has no lineage; name a result of the study"
+        )
     starts, content, weights = [name], None, None
     if row is not None:
         content = read_row(study, name, row)
@@ -71,7 +73,7 @@ def trace(path, row=None, samples=0):
         elif "metric" in content and "bias" in content:
             starts = [score_file(study, content)]
         else:
-            raise UserError(f"{path}: rows can be traced in scores.csv and claims.csv")
+            raise UserError(f"{path}: --row works for scores.csv and claims.csv; omit it to trace the whole file")
     jobs = {record: study.records[record] for record in study.upstream(starts)}
     made = [entry["path"] for job in jobs.values() for entry in records.entries(job["outputs"])]
     absent = [name for name in made if not study.path(name).is_file()]
@@ -98,7 +100,7 @@ def existing_path(study, name):
     """The path of a required file. Raises UserError if it is missing."""
     path = study.path(name)
     if not path.is_file():
-        raise UserError(f"{path}: is missing, and the row's lineage depends on it")
+        raise UserError(f"{path}: missing, but the row's lineage depends on it; run the study again")
     return path
 
 
@@ -142,7 +144,7 @@ def claim_scores(study, name, row):
     if row.get("look"):
         seeds = list(dict.fromkeys(cell["seed"] for cell in record["parameters"]["cells"] if cell["bias"] != "untuned"))
         scores = scores[scores["seed"].isin([0, *seeds[: declared["looks"]["seeds"][int(row["look"]) - 1]]])]
-    manipulation = pd.read_csv(existing_path(study, inputs["manipulation"][0]["path"]))
+    manipulation = files.read_table(existing_path(study, inputs["manipulation"][0]["path"]))
     studies = testing.studies_of(declared, scores, manipulation)
     tests = [test for one in studies for test in testing.plan(declared, one, studies)]
     test = next((t for t in tests if (t["claim"], t["contrast"]) == (row["claim"], row["contrast"])), None)

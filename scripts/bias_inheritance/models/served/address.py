@@ -18,7 +18,7 @@ def key_of(service):
         return None
     if not os.environ.get(service["key"]):
         raise UserError(
-            f"the environment variable {service['key']} is not set; it must contain the key of the model's server"
+            f"the environment variable {service['key']} is not set; set it to the API key of the model's server"
         )
     return os.environ[service["key"]]
 
