@@ -77,3 +77,15 @@ def test_a_damaged_line_of_a_journal_is_named_and_no_line_is_lost(tmp_path):
     with pytest.raises(UserError, match=r"journal\.jsonl, line 1: "):
         files.Journal(path)
     assert path.read_bytes() == damaged
+
+
+def test_a_table_keeps_names_that_look_like_missing_values(tmp_path):
+    import pandas as pd
+
+    names = ["None", "NA", "null", "nan", "women"]
+    files.write_csv(
+        tmp_path / "scores.csv", pd.DataFrame({"group": [*names, None], "value": [0.5, None, 1.0, 2.0, 3.0, 4.0]})
+    )
+    table = files.read_table(tmp_path / "scores.csv")
+    assert table["group"].tolist()[:5] == names and table["group"].isna().tolist()[5]
+    assert table["value"].dtype == float and table["value"].isna().tolist() == [False, True, False, False, False, False]

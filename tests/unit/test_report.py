@@ -481,3 +481,18 @@ def test_the_title_of_a_metric_keeps_its_capitals_in_a_sentence():
     assert words.metric_phrase("macro_f1") == "macro-F1"
     assert words.metric_phrase("rms_tpr_gap").startswith("RMS gap")
     assert words.metric_phrase("label_probability") == "label probability"
+
+
+def test_brackets_in_a_groups_name_are_no_model():
+    row = {"claim": "C10", "metric": "label_probability", "test": "paired t over seeds", "verdict": "supported"}
+    of_group = "bought does not change the group {} compared with real text"
+
+    def models(*contrasts):
+        table = pd.DataFrame([{**row, "contrast": contrast} for contrast in contrasts])
+        return reading.joined_with_declarations(table, catalog.claims())["model"].tolist()
+
+    assert models(of_group.format("Other [please specify]"), of_group.format("women")) == ["", ""]
+    assert models(of_group.format("women") + " [a-model]", of_group.format("men") + " [b-model]") == [
+        "a-model",
+        "b-model",
+    ]

@@ -25,7 +25,7 @@ def joined_with_declarations(claims, declared):
     positive = control & pd.Series([bool(spec) and spec["direction"] != "none" for spec in specs], dtype=bool)
     # in a study of several models every contrast ends in [model]; else brackets belong to the name of a group
     model = claims["contrast"].str.extract(r".* \[([^\]]+)\]", expand=False)
-    model = model if model.notna().all() else model.where(False, "")
+    model = model if model.notna().all() else ""
     return claims.assign(
         spec=specs, control=control, decides=decides, positive=positive & decides, model=model, whole=whole
     )
