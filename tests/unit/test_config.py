@@ -444,6 +444,23 @@ def test_a_grid_in_which_no_claim_can_get_a_verdict_is_told(config, changes, tol
     assert warnings == [] if told is None else warnings[0].startswith(start + told)
 
 
+def test_pools_that_need_labels_run_in_the_domains_that_have_them(config):
+    """Biographies have labels, answers to a survey have none: the positive control of both is one of biographies."""
+    config["grid"] |= {"bias": ["balanced", "associated-100"], "domain": ["culture-arabic", "culture-spanish"]}
+    config["grid"]["task"].append("hiring")
+    needs = "associated-100 needs `labels`, which catalog/domains/culture-arabic.yaml does not have"
+    with pytest.raises(UserError, match=needs):
+        checks.check(config, [("config.yaml", config)])
+    config["grid"]["domain"] = ["gender", "culture-arabic", "culture-spanish"]
+    checks.check(config, [("config.yaml", config)])
+    told = "warning: associated-100: only in domains with labels, not in culture-arabic, culture-spanish"
+    assert told in checks.warnings(config)
+    for listed in (grid.cells(config), grid.pools(config)):
+        of_control = [place for place in listed if place["bias"] == "associated-100"]
+        assert {place["domain"] for place in of_control} == {"gender"}
+        assert {place["domain"] for place in listed if place["bias"] == "balanced"} == set(config["grid"]["domain"])
+
+
 def test_a_study_of_rounds_without_real_text_in_all_of_them_is_told(config):
     told = (
         "warning: later rounds of associated-100 are not real text, so β is measured against `original`; add faithful"

@@ -673,10 +673,12 @@ def warnings(config):
     untreated = set(config["grid"]["mitigation"]) - {cell["mitigation"] for cell in grid.cells(config)}
     if untreated and any(config["grid"]["gamma"]):
         lines.append(f"no cell is trained with {', '.join(sorted(untreated))}: no pool of grid.bias is mitigated")
-    for domain in config["grid"]["domain"]:
-        without = [bias for bias in config["grid"]["bias"] if bias not in grid.biases_of(config, domain)]
-        if without:
-            lines.append(f"{domain} has no labels, so {', '.join(without)} run in the other domains only")
+    pools = config["grid"]["bias"]
+    without = {
+        name: [bias for bias in pools if bias not in grid.biases_of(config, name)] for name in config["grid"]["domain"]
+    }
+    if lacking := [name for name, biases in without.items() if biases]:
+        lines.append(f"{', '.join(without[lacking[0]])}: only in domains with labels, not in {', '.join(lacking)}")
     carried = [name for name in config["grid"]["bias"] if "later_rounds" in catalog.load("bias", name)]
     if carried and config["rounds"]["count"] > 1 and grid.real_text(config) is None:
         lines.append(
