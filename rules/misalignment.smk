@@ -138,7 +138,10 @@ rule measure_groups:
             lambda w: {
                 "places": GENERATED_POOLS,
                 "domains": {
-                    name: domain_leaves(name, "family", "labels", "groups", "contrasts", "world")
+                    name: {
+                        **domain_leaves(name, "family", "labels", "groups", "contrasts", "world"),
+                        "sentences": config["sentences"],
+                    }
                     for name in sorted({pool["domain"] for pool in GENERATED_POOLS})
                 },
             }

@@ -47,6 +47,7 @@ def wrong_groups(failures, domain):
     for record in failures:
         if record["reason"] == "wrong-group":
             text = texts.whole_sentences(gate.passed(record["raw_text"]).text, True)
+            text = family.opening(text, domain.get("sentences"))  # the part by which it was rejected
             rejected.append({**record, "shown_group": family.shown_group(text, domain)})
     return rejected
 
