@@ -496,3 +496,8 @@ def test_brackets_in_a_groups_name_are_no_model():
         "a-model",
         "b-model",
     ]
+
+
+def test_the_sign_of_an_intervals_end_is_not_rounded_away():
+    assert words.interval(-0.0026, 0.2783, 2) == "−0.003 to 0.278"
+    assert words.interval(0.02, 0.2783, 2) == "0.02 to 0.28" and words.interval(0.0, 0.2783, 2) == "0.00 to 0.28"

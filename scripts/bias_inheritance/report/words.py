@@ -91,9 +91,14 @@ def number(value, digits=3, sign=False):
 
 
 def interval(low, high, digits=3):
-    """'low to high'; a dash where there is no interval, or one without width, which no resampling gave."""
+    """'low to high'; a dash where there is no interval, or one without width, which no resampling gave.
+
+    An end that would be rounded to 0 gets one more digit, since its sign tells whether the interval excludes 0.
+    """
     if not known(low) or not known(high) or low == high:
         return "–"
+    if any(round(end, digits) == 0 != round(end, digits + 1) for end in (low, high)):
+        digits += 1
     return f"{number(low, digits)} to {number(high, digits)}"
 
 
