@@ -238,8 +238,8 @@ def bought(tmp_path_factory):
     """(folder, page) of a study of 20 groups and 50 labels with a pool from a file, which harms the groups by their order."""
     folder = tmp_path_factory.mktemp("bought")
     shutil.copytree(ROOT / "catalog", folder / "catalog")
-    groups = [f"group-{number}" for number in range(20)]
-    domain = {"title": "Tickets", "sample": "a ticket", "groups": {group: {} for group in groups}}
+    groups, labels = [f"group-{number}" for number in range(20)], [f"label {number}" for number in range(50)]
+    domain = {"title": "Tickets", "sample": "a ticket", "groups": {group: {} for group in groups}, "labels": labels}
     domain |= {"contrasts": {"reference": groups[0], "compared": "all"}, "tasks": TASKS[:1]}
     (folder / "catalog" / "domains" / "tickets.yaml").write_text(yaml.safe_dump(domain))
     pool = {"title": "Bought in June", "does": "adds texts", "role": "natural"}
@@ -248,7 +248,7 @@ def bought(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "CATALOG", folder / "catalog")
         patch.setattr(simulated_study, "GROUPS", groups)
-        patch.setattr(simulated_study, "LABELS", [f"label {number}" for number in range(50)])
+        patch.setattr(simulated_study, "LABELS", labels)
         patch.setitem(simulated_study.GAP, "bought-june", 0.3)
         patch.setitem(simulated_study.BETA, "bought-june", 0.2)
         patch.setitem(simulated_study.STRENGTH, "bought-june", 1.0)
