@@ -164,7 +164,7 @@ def test_what_cannot_be_traced_is_a_clear_message(results, tmp_path):
         (results / "claims.csv", 10**6, "rows are 1 to"),
         (results / "manipulation.csv", 1, "--row works for scores.csv and claims.csv"),
         (tmp_path / "x.csv", None, "no record"),
-        (tmp_path / "one" / "originals" / "gender" / "more.csv", None, "audit reports it as extra"),
+        (tmp_path / "one" / "originals" / "gender" / "more.csv", None, "so it has no lineage"),
     ]:
         with pytest.raises(UserError, match=expected):
             trace(path, row)

@@ -171,12 +171,12 @@ def test_a_lost_file_is_said_to_be_lost_and_has_no_samples(study, capsys):
 def test_a_row_of_a_lost_table_is_a_clear_message(study):
     job("gather_scores", "scores.csv", "model\n")
     (study / "scores.csv").unlink()
-    with pytest.raises(UserError, match=r"scores.csv: is missing"):
+    with pytest.raises(UserError, match=r"scores.csv: missing, but"):
         trace.trace(study / "scores.csv", 1)
     job("analyse", "claims.csv", "claim,contrast\nC1,x\n")
     record = json.loads((study / "claims.prov.json").read_text())
     lost = [{"path": "results/one/scores.csv", "sha256": "0" * 64, "bytes": 1}]
     record |= {"inputs": {"scores": lost, "misalignment": [], "manipulation": lost}, "parameters": {"declared": {}}}
     files.write_json(study / "claims.prov.json", record)
-    with pytest.raises(UserError, match=r"scores.csv: is missing"):
+    with pytest.raises(UserError, match=r"scores.csv: missing, but"):
         trace.trace(study / "claims.csv", 1)
