@@ -181,7 +181,7 @@ rule check_results:
                 "posed": DOMAIN_TASKS,
                 "originals": {name: grid.originals_of(config, name) for name in GRID["domain"]},
                 "even": {
-                    name: {bias: grid.even_over(name, bias) for bias in GRID["bias"]}
+                    name: {bias: grid.even_over(name, bias) for bias in grid.biases_of(config, name)}
                     for name in GRID["domain"]
                 },
                 "accumulated": config["rounds"]["arm"] == "accumulate",

@@ -59,6 +59,13 @@ def test_the_number_of_jobs(snakemake, project, configfile):
     assert counted(done, JOBS[configfile]) == JOBS[configfile]
 
 
+def test_a_pool_that_needs_labels_is_planned_in_the_domains_that_have_them(snakemake, project):
+    """As in the paper's grid, whose other domains are surveys: one copy per seed, of biographies."""
+    axes = "grid={domain: [gender, culture-arabic], bias: [balanced, associated-100], task: [occupation-classification, hiring]}"
+    done = dry_run(snakemake, project, "config.yaml", axes)
+    assert counted(done, ["copy_pool", "write_pool"]) == {"copy_pool": 5, "write_pool": 10}
+
+
 @pytest.mark.long
 def test_the_number_of_jobs_of_the_papers_grid(snakemake, project):
     done = dry_run(snakemake, project, "studies/paper.yaml", "data_dir=resources/fixtures")
