@@ -120,7 +120,7 @@ rule measure_groups:
             {
                 world["file"]
                 for pool in GENERATED_POOLS
-                if (world := domain_leaves(pool["domain"], "world").get("world"))
+                if (world := catalog.load("domain", pool["domain"]).get("world"))
             }
         ),
     output:

@@ -14,7 +14,6 @@ def close_look(closed: Output, declared: dict, claims: str, planned: str):
     file contains the digest of everything upstream of it instead, as computed by audit. declared: the result of
     `grid.declared`. planned: the digest of the plan (`looks.planned_digest`), which later looks must have too.
     """
-
     table = files.read_table(claims)
     results = records.read(Path(claims).parent)
     digest = records.upstream_digest(results, [f"{results.name}/{Path(claims).name}"])

@@ -20,7 +20,8 @@ def prepare_items(
     """Write the task's items as JSON Lines, at most `count` in the unit of the task (None: all).
 
     benchmark: local files of a published benchmark, passed to `items` as `task["files"]`; empty for other tasks and for
-    benchmarks from the Hub. requests: the file that `task["requests"]` names, if any. Every item has a dataset, by default the domain. Raises UserError if there are no items.
+    benchmarks from the Hub. requests: the file that `task["requests"]` names, if any. Every item has a dataset, by default
+    the domain. Raises UserError if there are no items.
     """
     if "data" in task:
         task = {**task, "files": benchmarks.located(task, benchmark)}

@@ -63,9 +63,8 @@ def write_pool(
     # the last batch is padded with the next slots, so that no record depends on `size`; not for servers, whose answers
     # are independent of the batch, and billed. All bias types, generators and rounds have the same slots, so that a
     # type differs from its baseline in the prompt only
-    all_slots = slots.slots(
-        family, bias, domain, size if server else batches * batch_size, ("slots", domain["name"], seed)
-    )
+    count = size if server else batches * batch_size
+    all_slots = slots.slots(family, bias, domain, count, ("slots", domain["name"], seed))
     known = [sample for path in [originals, *earlier] for sample in files.read_jsonl(path)]
     seen = {slots.duplicate_key(family, sample, domain) for sample in known}
     test_texts = overlap.Texts({sample["id"]: sample["text"] for sample in files.read_jsonl(test)})

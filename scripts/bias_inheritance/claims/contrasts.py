@@ -247,8 +247,7 @@ def seed_values(spec, declared, study):
     uninformative or has too few readable answers: excluding such a cell would be selection by outcome.
     runs: one row per run with seed, cell, bias, value and number of readable items, over the whole grid, for supplementary
     tests. incomplete: number of seeds excluded for a missing cell. unread: the largest share of unreadable answers in a run.
-    reach: (lowest, highest) value of the contrast that the
-    metric's scale allows.
+    reach: (lowest, highest) value of the contrast that the metric's scale allows.
     """
     rows, outcomes = outcome_runs(spec, declared, study)
     cells = set(rows[CELL].itertuples(index=False, name=None))

@@ -24,7 +24,6 @@ KEYS = [
 
 def read_scores(path):
     """scores.csv, or a table of its layout, as a frame. Raises UserError for a missing column or a duplicate row."""
-
     try:
         scores = files.read_table(path)
     except (ValueError, UnicodeDecodeError) as fault:
@@ -55,7 +54,6 @@ def read_misalignment(path):
     Required: model, domain, bias, seed, metric, group, value, n. Rows of a pool, which have no γ, mitigation or round, get
     γ 0.00, none, 1. Texts with an unclear group (n_unclear) are counted as unreadable, and included in n.
     """
-
     table = files.read_table(path)
     if "n_unclear" in table:
         table = table.assign(n=table["n"] + table["n_unclear"], n_unparsed=table["n_unclear"])

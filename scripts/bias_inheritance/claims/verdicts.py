@@ -104,16 +104,18 @@ def verdict_of(test, declared):
     size = f"{estimate:+.3g} (95% interval {test['ci_low']:.3g} to {test['ci_high']:.3g}, {n} seeds{left_out})"
     if "with" in spec:
         size = f"{estimate:+.3g} (mean of {n} seeds{left_out}, over {test['data']['n_types']} bias types)"
-    if test["tost_adjusted"] < alpha and test["data"].get("unread", 0) > spec["margin"]:
-        return {
-            "verdict": "inconclusive",
-            "reason": f"{size}: equivalent to 0 within the margin of ±{spec['margin']:g} only if the unreadable answers, up to {test['data']['unread']:.0%} of a run, are like the others.",
-        }
     if test["tost_adjusted"] < alpha:
+        close, unread = (
+            f"{size}: equivalent to 0 within the margin of ±{spec['margin']:g}",
+            test["data"].get("unread", 0),
+        )
+        if unread > spec["margin"]:
+            reason = f"{close} only if the unreadable answers, up to {unread:.0%} of a run, are like the others."
+            return {"verdict": "inconclusive", "reason": reason}
         verdict = "supported" if spec["direction"] == "none" else "equivalent"
         return {
             "verdict": verdict,
-            "reason": f"{size}: equivalent to 0 within the margin of ±{spec['margin']:g} (TOST, p {test['tost_adjusted']:.2g} after Holm).",
+            "reason": f"{close} (TOST, p {test['tost_adjusted']:.2g} after Holm).",
         }
     how = "permutation" if "with" in spec else "t test"
     if test["data"].get("sampled"):

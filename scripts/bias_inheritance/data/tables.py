@@ -194,15 +194,10 @@ def read(
     lines = np.array(lines, dtype=np.int32)
     codes = {column: np.array(listed, dtype=np.int32) for column, listed in codes.items()}
     files = list(places)
-    of_test = (spec.get("split") or {}).get("test")
-    of_test = (
-        [splits.get(split) for split in ([of_test] if isinstance(of_test, str) else of_test)]
-        if isinstance(of_test, (str, list))
-        else []
-    )
-    keep, contradicting = _each_text_once(
-        keys, codes, ~np.isin(codes["split"], [code for code in of_test if code is not None])
-    )
+    test = (spec.get("split") or {}).get("test")  # a share, or names of splits
+    names = [test] if isinstance(test, str) else test if isinstance(test, list) else []
+    of_test = [splits[split] for split in names if split in splits]
+    keep, contradicting = _each_text_once(keys, codes, later=~np.isin(codes["split"], of_test))
     for reason, without in (("contradiction", contradicting), ("duplicate", ~keep & ~contradicting)):
         if without.any():
             reasons[reason] = int(without.sum())

@@ -146,7 +146,8 @@ class Facts:
 
         name: the task. title: the same with the domain and model, if the study has several. metric: congruence or label
         probability if available, otherwise the primary one. groups: its contrasts, the extremes over groups, and all items;
-        if there are none of these, every group; at most MOST_GROUPS. group: the first of them. faded: why the task is uninformative in this study, or "".
+        if there are none of these, every group; at most MOST_GROUPS. group: the first of them. faded: why the task is
+        uninformative in this study, or "".
         """
         scores = self.tables["scores"]
         scores = scores[~scores["metric"].isin(FLAGS)]

@@ -374,18 +374,14 @@ def _faults_of_the_grid(config):
     axes = config["grid"]
     for index, gamma in enumerate(axes["gamma"]):
         if Decimal(str(gamma)) != Decimal(str(gamma)).quantize(Decimal("0.01")):
-            yield (
-                ["grid", "gamma", index],
-                f"{gamma} has more than two decimals; cells are named by γ with two; round it",
-            )
+            text = f"{gamma} has more than two decimals; cells are named by γ with two; round it"
+            yield ["grid", "gamma", index], text
     if 0 not in axes["gamma"]:
         yield ["grid", "gamma"], "add 0.00: every augmented cell is compared with the cell `original` at γ = 0"
     for index, gamma in enumerate(config["mitigated_gamma"] or []):
         if gamma not in axes["gamma"]:
-            yield (
-                ["mitigated_gamma", index],
-                f"{gamma} is not in grid.gamma; add it there, or remove it from mitigated_gamma",
-            )
+            text = f"{gamma} is not in grid.gamma; add it there, or remove it from mitigated_gamma"
+            yield ["mitigated_gamma", index], text
     if config["looks"] and config["looks"]["seeds"][-1] != len(axes["seed"]):
         text = f"ends at {config['looks']['seeds'][-1]} seeds, but grid.seed lists {len(axes['seed'])}; the last look takes all"
         yield ["looks", "seeds"], text
@@ -526,6 +522,10 @@ def _faults_of_the_pools(config, name):
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     for index, bias in enumerate(config["grid"]["bias"]):
         pool, path = catalog.load("bias", bias), ["grid", "bias", index]
+        if bias not in grid.biases_of(config, name):
+            if not any(bias in grid.biases_of(config, other) for other in config["grid"]["domain"]):
+                yield path, f"{bias} needs `labels`, which catalog/domains/{name}.yaml does not have; remove {bias}"
+            continue
         later = grid.later_prompts(bias) if config["rounds"]["count"] > 1 else None
         prompted = bias if pool["source"] == "generated" else later
         for fault in prompts.faults(family, catalog.load("bias", prompted), domain) if prompted else ():
@@ -533,8 +533,6 @@ def _faults_of_the_pools(config, name):
         if "topics" in pool and domain["family"] != "labelled":
             yield path, f"{bias} needs labelled texts, which {name} does not have; remove one of them"
         yield from ((path, f"{bias} {fault}") for fault in _faults_of_the_writer(config, pool))
-        if not any(bias in grid.biases_of(config, other) for other in config["grid"]["domain"]):
-            yield path, f"{bias} needs `labels`, which catalog/domains/{name}.yaml does not have; remove {bias}"
         if "plant" in pool and "labels" in domain and "planted_label" not in domain:
             yield path, f"{bias} needs `planted_label` in catalog/domains/{name}.yaml; add it, or remove {bias}"
         if pool["source"] == "reserve" and "associate" not in pool and not family.has_reserve(domain):
