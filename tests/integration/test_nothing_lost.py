@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bias_inheritance.plumbing import warm
+from bias_inheritance.plumbing import progress, warm
 from command_line import bias_inheritance
 from projects import copy_project, run, start
 
@@ -86,16 +86,16 @@ MOMENTS = {
 }
 
 
-def killed(project, moment, delay=0.0):
-    """Start the study and kill -9 its process group `delay` seconds after a certain event; True if it had not finished."""
+def killed(project, moment, delay=0.0, by=signal.SIGKILL):
+    """Start the study and signal its process group `delay` seconds after an event; True if that ended it too early."""
     before = size_of(project, MOMENTS[moment])
     started = start(project)
     while started.poll() is None and size_of(project, MOMENTS[moment]) <= before:
         time.sleep(0.005)
     time.sleep(delay)
     if started.poll() is None:
-        os.killpg(started.pid, signal.SIGKILL)
-    return started.wait() == -signal.SIGKILL
+        os.killpg(started.pid, by)
+    return started.wait(timeout=60) == (-by if by == signal.SIGKILL else 1)
 
 
 def failing(project, *words):
@@ -112,8 +112,11 @@ def damage(path, at=0.5):
     path.write_bytes(content)
 
 
-def test_three_kills_and_damaged_journal_and_checkpoint(finished, tmp_path):
-    """Killed while it generates, trains and predicts; a journal line and a checkpoint are damaged on the way."""
+def test_kills_and_damaged_journal_and_checkpoint(finished, tmp_path):
+    """Killed while it generates, trains and predicts; a journal line and a checkpoint are damaged on the way.
+
+    The last signal is the SIGTERM of `timeout` and of batch systems, which also reaches Snakemake and every step.
+    """
     project = copy_project(tmp_path / "project")
 
     assert killed(project, "generation")
@@ -127,7 +130,10 @@ def test_three_kills_and_damaged_journal_and_checkpoint(finished, tmp_path):
     assert killed(project, "training")
     checkpoint = max((project / ".work/one/finetune").glob("*/checkpoint.pt"), key=lambda path: path.stat().st_mtime)
     damage(checkpoint)
-    assert killed(project, "prediction", 0.05)
+    (project / "run.log").write_bytes(b"")
+    assert killed(project, "prediction", 0.05, by=signal.SIGTERM)
+    told = (project / "run.log").read_text()
+    assert f"predict {progress.STOPPED}" in told and "failed" not in told and "Traceback" not in told, told
     run(project)
     assert checkpoint.with_suffix(".broken").exists()
     rows = journal_of(project)

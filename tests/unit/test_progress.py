@@ -4,8 +4,10 @@ import io
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 import yaml
@@ -31,6 +33,28 @@ rule one:
     output: "made/{number}"
     shell: "sleep 0.3; touch {output}"
 """
+
+
+def test_sigterm_never_waits_for_a_lock_of_the_main_thread(tmp_path, monkeypatch):
+    """Snakemake's handler acquires its scheduler's lock, which the interrupted thread may hold."""
+    lock, stopped = threading.Lock(), threading.Event()
+
+    def as_in_snakemake(*_):
+        with lock:
+            stopped.set()
+
+    before = signal.signal(signal.SIGTERM, as_in_snakemake)
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    try:
+        display = progress.show(tmp_path)
+        with lock:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stopped.wait(10)
+        display.stop()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert shown.getvalue().startswith("SIGTERM: no new jobs start")
 
 
 def record(message, **facts):

@@ -118,8 +118,9 @@ step.run(waiting)
 """
 
 
-def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
-    """Ctrl-C in a terminal reaches every step; the display then says that it stopped, without a log."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path, number):
+    """Ctrl-C in a terminal and the SIGTERM of `timeout` reach every step; the display then says that it stopped, without a log."""
     log = tmp_path / "step.log"
     with open(log, "wb") as file:
         started = subprocess.Popen(
@@ -127,7 +128,7 @@ def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
         )
     while "waiting" not in log.read_text():
         time.sleep(0.02)
-    started.send_signal(signal.SIGINT)
+    started.send_signal(number)
     assert started.wait() != 0
     assert log.read_text() == f"waiting\n{progress.STOPPED}\n"
 
@@ -136,6 +137,18 @@ def test_an_interrupt_is_one_line_and_no_failure(root, tmp_path):
     display.emit(logging.makeLogRecord({"event": "job_error", "rule_name": "finetune", "log": [log], "output": []}))
     display.stop()
     assert shown.getvalue() == f"finetune {progress.STOPPED}\n"
+
+
+def test_a_stop_by_the_cluster_shows_its_reason(tmp_path):
+    """A job that SLURM cancels gets a SIGTERM first: the reason is the cluster's, such as its time limit."""
+    log = tmp_path / "step.log"
+    log.write_text(f"{progress.STOPPED}\n")
+    shown = io.StringIO()
+    display = progress.Display(tmp_path, shown)
+    job = {"event": "job_error", "rule_name": "finetune", "log": [log], "output": [], "rule_msg": "state TIMEOUT"}
+    display.emit(logging.makeLogRecord(job))
+    display.stop()
+    assert "finetune failed. state TIMEOUT" in shown.getvalue() and progress.STOPPED in shown.getvalue()
 
 
 TOY = """

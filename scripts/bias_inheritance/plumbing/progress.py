@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -106,15 +107,16 @@ class Display(logging.Handler):
     def _explain(self, record):
         """Print why a job failed: the executor's reason, the end of the job's log, and the command that reruns it.
 
-        For an interrupted job, print only that it stopped.
+        For a local job that was interrupted, print only that it stopped.
         """
         self._clear()
         ends = {path: _end_of(path) for path in record.log or []}
-        if any(lines[-1:] == [STOPPED] for lines in ends.values()):
+        # a cluster's reason without the submission command and the advice after it; empty for a local step
+        message = getattr(record, "rule_msg", None) or ""
+        reason = re.split(r"\n +sbatch call:|For further error details see", message)[0].strip()
+        if not reason and any(lines[-1:] == [STOPPED] for lines in ends.values()):
             print(f"{record.rule_name} {STOPPED}", file=self.stream, flush=True)
             return
-        # a cluster's reason without the submission command and the advice after it; empty for a local step
-        reason = re.split(r"\n +sbatch call:|For further error details see", record.rule_msg or "")[0].strip()
         print(f"\n{record.rule_name} failed. {reason or 'The end of its log:'}", file=self.stream)
         for path, lines in ends.items():
             print("\n".join(f"    {line}" for line in lines), file=self.stream)
@@ -140,6 +142,21 @@ class Display(logging.Handler):
         if not states and self.running:
             parts.append(next(iter(list(self.running.values()))))
         return "  |  ".join(parts)
+
+    def on_sigterm(self, handler):
+        """Say what SIGTERM does, and let Snakemake's handler do it.
+
+        In a thread, since the handler acquires the scheduler's lock: the main thread, which a signal interrupts anywhere,
+        may hold it already and would wait for itself.
+        """
+        text = "SIGTERM: no new jobs start; running ones finish (Ctrl-C stops them too). The same command resumes."
+
+        def stop():
+            self._clear()
+            print(text, file=self.stream, flush=True)
+            handler(signal.SIGTERM, None)
+
+        threading.Thread(target=stop).start()
 
     def _clear(self):
         if self.terminal and self.drawn:
@@ -216,6 +233,8 @@ def show(work):
     for handler in logger.handlers:
         handler.addFilter(_worth_reading)
     logger.addHandler(display)
+    handler = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: display.on_sigterm(handler))
     return display
 
 

@@ -81,7 +81,8 @@ def also_read(paths):
 
 def run(function):
     """Run `function` from this process's command line and write its record last; exit with a nonzero status on failure."""
-    signal.signal(signal.SIGINT, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     warm.hand_over()
     name = function.__name__
     kinds = {
@@ -144,7 +145,7 @@ def run(function):
 
 
 def _stop(*_):
-    """On Ctrl-C, exit with one line and no stack trace; the next run resumes from the journal."""
+    """On Ctrl-C or SIGTERM, exit with one line and no stack trace; the next run resumes from the journal."""
     sys.exit(progress.STOPPED)
 
 
