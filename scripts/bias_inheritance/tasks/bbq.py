@@ -24,6 +24,7 @@ UNKNOWN_WORDS = re.compile(
     r"|(?:can ?not|can't|can’t|could ?n[o'’]t|impossible to|unable to) (?:be )?(?:determined?|answer(?:ed)?|say|tell|know)",
     re.IGNORECASE,
 )
+FUNCTION_WORDS = set("an and at by for from he her his in is it of on she that the they to was were which who with".split())
 
 
 def items(task, domain, family, test, count):
@@ -104,11 +105,21 @@ def _folded(name):
 
 
 def read(item):
-    """Index of the chosen answer, None if it cannot be parsed; any wording of "cannot be determined" is `unknown`."""
-    chosen = answers.choice(item)
-    if chosen is None and item["text"] and UNKNOWN_WORDS.search(item["text"]):
-        return item["unknown"]
-    return chosen
+    """Index of the chosen answer, None if it cannot be parsed; any wording of "cannot be determined" is `unknown`.
+
+    A text that also has a word by which the two people differ ("It's not stated, but probably the grandfather") cannot be
+    parsed.
+    """
+    chosen, unknown = answers.choice(item), item["unknown"]
+    text = item["text"] or ""
+    if item["logprobs"] or chosen not in (None, unknown) or (chosen is None and not UNKNOWN_WORDS.search(text)):
+        return chosen
+    one, other = (_words(option) for index, option in enumerate(item["options"]) if index != unknown)
+    return None if _words(text) & (one ^ other) else unknown
+
+
+def _words(text):
+    return set(re.findall(r"[^\W_]{2,}", text.casefold())) - FUNCTION_WORDS
 
 
 def _answer(item, index):
