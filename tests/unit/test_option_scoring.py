@@ -36,6 +36,20 @@ def test_options_that_share_a_token_share_its_probability():
     assert shares(places, LABELS) == [0.15, 0.15, 0.6, 0.15, 0.15, 0.15]
 
 
+def test_an_end_of_the_answer_counts_for_the_option_that_ends_there():
+    """llama.cpp lists the end of the answer as an empty token, as the taken one or as an alternative."""
+    labels = ["nurse", "nurse practitioner", "painter"]
+    first = ("nurse", 0.86, {"painter": 0.1})
+    for second in (("", 0.86, {" practitioner": 0.14}), (" practitioner", 0.14, {"": 0.86})):
+        assert shares([first, second], labels) == [0.7396, 0.1204, 0.1]
+    # "nurse" goes on in another way than the longer option, or after it
+    assert shares([first, (" practitioner", 0.14, {"": 0.8, " in": 0.06})], labels) == [0.7396, 0.1204, 0.1]
+    assert shares([first, (" practitioner", 0.86, {"": 0.14}), (", since", 1.0, {})], labels) == [0.1204, 0.7396, 0.1]
+    # an end where no option ends
+    assert shares([("p", 0.8, {"nurse": 0.1}), ("ainter", 0.6, {"": 0.3})], ["painter", "professor", "nurse"])[2] == 0.1
+    assert shares([("", 0.2, {"nurse": 0.7, "painter": 0.1})], ["painter", "nurse"]) == [0.1, 0.7]
+
+
 def test_the_article_a_does_not_count_for_architect():
     places = [("nurse", 0.6, {"A": 0.3, "arch": 0.05})]
     assert shares(places, LABELS)[0] == 0.05

@@ -21,7 +21,7 @@ def listed_logprobs(positions, options):
     """(log-probabilities of the options in nats, number of bounds among them) from a listing (completion.py).
 
     The answer is followed while it agrees with several options; a listed alternative that begins other options contributes
-    its probability to them.
+    its probability to them, and the end of the answer to the option that ends there.
     ASSUME: options that share an alternative's token share its probability equally. An option that is not listed, or listed
     with minus infinity, gets half the probability of the least likely listed token or, if only the answer is listed, half
     of the remaining probability if that is less. Returns ([], 0) if all options together have less than half of the
@@ -42,8 +42,9 @@ def listed_logprobs(positions, options):
             bound[index] = path + limit
         for token, logprob in tokens.items():
             begun = (prefix + token).casefold().lstrip(DRESSING)
+            # llama.cpp lists the end of the answer as ""
+            matching = _meant(folded, alive, begun) if token else _spelled(folded, alive, begun)
             # "a" and "i" are also words: an alternative that begins with one need not be the option
-            matching = {index for index in alive if begun and _begins(folded[index], begun)}
             if token != taken and not (begun in ("a", "i") and all(len(option) > 1 for option in options)):
                 for index in matching:
                     mass[index] += math.exp(path + logprob) / len(matching)
@@ -54,13 +55,26 @@ def listed_logprobs(positions, options):
         if path == -math.inf or not alive or (len(alive) == 1 and begun.startswith(folded[min(alive)])):
             break
     if prefix.strip(DRESSING):
-        spelled = {index for index in alive if prefix.casefold().strip(DRESSING + ".") == folded[index]} or alive
-        for index in spelled:
-            mass[index] += math.exp(path) / len(spelled)
+        begun = prefix.casefold().lstrip(DRESSING)
+        matching = _spelled(folded, alive, begun) or _meant(folded, alive, begun)
+        for index in matching:
+            mass[index] += math.exp(path) / len(matching)
     if sum(mass) < CHOICE_MASS:
         return [], 0
     logprobs = [math.log(share) if share else limit - math.log(2) for share, limit in zip(mass, bound, strict=True)]
     return logprobs, mass.count(0.0)
+
+
+def _spelled(options, alive, answer):
+    """The options that are all of an answer."""
+    return {index for index in alive if options[index] == answer.rstrip(DRESSING + ".")}
+
+
+def _meant(options, alive, begun):
+    """The options that the beginning of an answer is a prefix of; if it is none, the longest option that it names."""
+    matching = [index for index in alive if begun and _begins(options[index], begun)]
+    possible = {index for index in matching if options[index].startswith(begun.rstrip())}
+    return possible or set(sorted(matching, key=lambda index: len(options[index]))[-1:])
 
 
 def _begins(option, begun):
