@@ -24,7 +24,9 @@ UNKNOWN_WORDS = re.compile(
     r"|(?:can ?not|can't|can’t|could ?n[o'’]t|impossible to|unable to) (?:be )?(?:determined?|answer(?:ed)?|say|tell|know)",
     re.IGNORECASE,
 )
-FUNCTION_WORDS = set("an and at by for from he her his in is it of on she that the they to was were which who with".split())
+CONTENT_WORD = re.compile(
+    r"\b(?!(?:an|and|at|by|for|from|he|her|his|in|is|it|of|on|she|that|the|they|to|was|were|which|who|with)\b)[^\W_]{2,}"
+)
 
 
 def items(task, domain, family, test, count):
@@ -119,7 +121,7 @@ def read(item):
 
 
 def _words(text):
-    return set(re.findall(r"[^\W_]{2,}", text.casefold())) - FUNCTION_WORDS
+    return set(CONTENT_WORD.findall(text.casefold()))
 
 
 def _answer(item, index):
