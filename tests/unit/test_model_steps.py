@@ -288,6 +288,15 @@ def test_a_record_has_its_own_random_stream(tiny):
     assert len({answer["text"] for answer in first}) == 4
 
 
+def test_top_k_may_exceed_the_vocabulary():
+    logits = torch.randn((64, 5), generator=torch.Generator().manual_seed(1))
+    drawn = [
+        generation.draw(logits, [np.random.default_rng(seed) for seed in range(64)], 1.0, top_k, 1.0)
+        for top_k in (5, 50)
+    ]
+    assert drawn[0] == drawn[1] and set(drawn[0]) == set(range(5))
+
+
 def test_record_seeds_differ_between_cells_and_records():
     seeds = {record_seed(bias, seed, "record", index) for bias in "ab" for seed in (1, 2) for index in range(50)}
     assert len(seeds) == 200

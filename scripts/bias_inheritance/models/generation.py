@@ -121,6 +121,7 @@ def draw(logits, streams, temperature, top_k, top_p):
 
     if temperature == 0:
         return logits.argmax(-1).tolist()
+    top_k = min(top_k, logits.shape[-1])
     values, candidates = logits.topk(top_k, dim=-1)
     probabilities = torch.softmax(values / temperature, -1)
     cumulative = probabilities.cumsum(-1)
