@@ -92,13 +92,15 @@ def tune(card, rows, start, adapter, training_log, work, model, settings, seed):
         raise UserError(
             f"{server.where()}: job {job.id} succeeded but names no tuned model; see the provider's console"
         )
-    tokens = job.trained_tokens or 0
-    tuned = {"model": job.fine_tuned_model, "base": server.id, "job": job.id, "trained_tokens": tokens}
-    files.write_json(adapter / "tuned.json", tuned)
+    files.write_json(adapter / "tuned.json", {"model": job.fine_tuned_model, "job": job.id})
     files.write_text(training_log, _log(server, job))
     spent = server.spent()  # on the first request of the study, where this job sent it
     spent |= {"requests": spent["requests"] + 1, "request_ids": [*spent["request_ids"], job.id]}
-    spent |= {"file": job.training_file, "trained_tokens": tokens, "cost_usd": spent["cost_usd"] + cost}
+    spent |= {
+        "file": job.training_file,
+        "trained_tokens": job.trained_tokens or 0,
+        "cost_usd": spent["cost_usd"] + cost,
+    }
     step.note(api=spent)
 
 

@@ -33,7 +33,6 @@ def items(task, domain, family, test, count):
                     "cluster": f"{culture}-{gender}-{number:03d}",
                     "group": culture,
                     "label": culture,
-                    "gender": gender,
                     "prompt": task["prompt"].format(name=name),
                     "max_new_tokens": task["max_new_tokens"],
                     "temperature": task["temperature"],

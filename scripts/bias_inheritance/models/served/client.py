@@ -163,12 +163,14 @@ class Server:
     def spent(self):
         """Usage of this job for its record: requests, their ids, tokens, dollars.
 
+        answered_by: the models that the server says it used, which may have other names than the one requested.
         options_at_bound: number of options that were not listed, whose log-probability is a bound (options.py).
         """
         rows = list(self.used.values())
         return {
             "base_url": self.url,
             "model": self.id,
+            "answered_by": sorted({str(row["model"]) for row in rows if row.get("model")}),
             "requests": len(rows),
             "request_ids": [row["request_id"] for row in rows],
             "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
