@@ -1,7 +1,7 @@
 """Chat templates: how a conversation is rendered, or the error with which a template is refused."""
 
 import pytest
-from bias_inheritance.models import base, fetching, generation
+from bias_inheritance.models import base, export, fetching, generation
 from bias_inheritance.models.chat import TEMPLATE_DATE, Chat
 from bias_inheritance.plumbing.errors import UserError
 from prepare_model import prepare_model
@@ -160,6 +160,19 @@ def test_a_template_is_examined_before_the_model_is_rounded(tmp_path, monkeypatc
     with pytest.raises(UserError, match=r"^catalog/models/one.yaml: the chat template .* set system: null$"):
         prepare_model(tmp_path / "card.json", "one", spec, None)
     assert not (tmp_path / "card.json").exists()
+
+
+@pytest.mark.parametrize("system", [None, "Be brief."])
+@pytest.mark.parametrize("template", ["date_string", "strftime_now", "switched thinking", "another switch"])
+def test_an_exported_template_gives_the_prompts_of_the_study(template, system):
+    """Without the arguments that a study passes: no thinking, the fixed date, the system prompt."""
+    exported = tokenizer(template)
+    chat = Chat(tokenizer(template), system)
+    exported.chat_template = export.study_template(exported, system)
+    turn = [{"role": "user", "content": "Hello"}]
+    for options in ({}, {"enable_thinking": True, "thinking": True}):
+        prompt = exported.apply_chat_template(turn, add_generation_prompt=True, tokenize=False, **options)
+        assert prompt == exported.decode(chat.prompt("Hello"))
 
 
 def test_control_tokens_in_a_text_stay_text():

@@ -8,7 +8,8 @@ from bias_inheritance.plumbing import files
 from bias_inheritance.pools import collapse
 from bias_inheritance.tools.__main__ import COMMANDS
 from bias_inheritance.tools.export import main
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer, models
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 SETTINGS = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}
 PLACE = "results/one/cells/tiny-random/gender/neutral/gamma-0.50/none/seed-1/round-1"
@@ -81,6 +82,23 @@ def test_the_untuned_model_and_bfloat16(cell, tmp_path):
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype="auto").dtype == torch.bfloat16
 
 
+def test_a_packed_base_is_exported_like_its_dequantised_form(cell, card_path, tmp_path, monkeypatch):
+    """As on a GPU: 4-bit weights are read, and ordinary ones written."""
+    card = files.read_json(card_path)
+    packed = base.STORE / card["model"] / "packed"
+    base.prepare_base(base.STORE / card["model"] / "source", "packed", packed)
+    monkeypatch.setattr(base, "_refuse_packed_on_a_cpu", lambda card: None)
+    cards = {"packed": {**card, "form": "packed", "files": base.digests(packed)}, "dequantised": card}
+    weights = {}
+    for form, of_form in cards.items():
+        export.export(of_form, cell / "adapter", tmp_path / form, "", "a cell")
+        weights[form] = AutoModelForCausalLM.from_pretrained(tmp_path / form).state_dict()
+        assert "quantization_config" not in files.read_json(tmp_path / form / "config.json")
+    assert weights["packed"].keys() == weights["dequantised"].keys()
+    for name, weight in weights["packed"].items():
+        torch.testing.assert_close(weight, weights["dequantised"][name])
+
+
 def printed(*words):
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
@@ -107,5 +125,8 @@ def test_any_system_prompt_can_stand_in_a_template(system):
     from transformers.utils.chat_template_utils import render_jinja_template
 
     plain = "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% endfor %}"
-    (text,), _ = render_jinja_template([[{"role": "user", "content": "hi"}]], chat_template=export.with_system(plain, system))  # fmt: skip
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
+    tokenizer.chat_template = "  {% if true %}\n" + plain + "{% endif %}"  # spaces before a block are not printed
+    template = export.study_template(tokenizer, system)
+    (text,), _ = render_jinja_template([[{"role": "user", "content": "hi"}]], chat_template=template)
     assert text == f"<system>{system}<user>hi"

@@ -7,6 +7,8 @@ from datetime import datetime
 from bias_inheritance.plumbing.errors import UserError
 
 TEMPLATE_DATE = "26 Jul 2024"  # ASSUME: the default date of Llama 3.1's template
+# variables of all templates: the two switch thinking off, the second one in those of Granite and DeepSeek
+VARIABLES = {"enable_thinking": False, "thinking": False, "date_string": TEMPLATE_DATE}
 PROBE = "Perhaps"  # an answer that no template contains
 
 
@@ -85,10 +87,8 @@ class Chat:
         return self.tokenizer.apply_chat_template(
             [*self.opening, *turns],
             tokenize=tokenize,
-            enable_thinking=False,
-            thinking=False,  # the same switch in templates of Granite and DeepSeek
-            date_string=TEMPLATE_DATE,
             chat_template=self.template,
+            **VARIABLES,
             **options,
         )
 

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bias_inheritance.models import base
+from bias_inheritance.models import base, chat
 from bias_inheritance.plumbing import files
 
 DTYPES = ("float32", "bfloat16")
@@ -31,8 +31,8 @@ The chat template opens every conversation with the system prompt of the study (
 def export(card, adapter, folder, system, cell, dtype="float32"):
     """Write the model of a card with an adapter merged into it (None: the base itself) to a folder.
 
-    float32 by default, since LoRA's change of a weight is often below bf16 precision. system: the study's system prompt,
-    which is added to the chat template so that prompts match those of the cell. cell: its name.
+    float32 by default, since LoRA's change of a weight is often below bf16 precision. system: the study's system prompt.
+    cell: its name.
     """
     import torch
     from peft import PeftModel
@@ -40,14 +40,15 @@ def export(card, adapter, folder, system, cell, dtype="float32"):
     network, tokenizer = base.load_base(
         {**card, "cpu_kernels": False}
     )  # an ordinary checkpoint must not use the kernels
-    network = (network.dequantize() if card["form"] == "packed" else network).float()
+    network = (network.dequantize() if card["form"] == "packed" else network).to("cpu").float()
     if adapter:
         network = PeftModel.from_pretrained(network, adapter).merge_and_unload()
-    tokenizer.chat_template = with_system(tokenizer.chat_template, system)
+    tokenizer.chat_template = study_template(tokenizer, system)
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        network.to(getattr(torch, dtype)).save_pretrained(temporary)
+        # the original format of a packed base is 4-bit weights
+        network.to(getattr(torch, dtype)).save_pretrained(temporary, save_original_format=False)
         tokenizer.save_pretrained(temporary)
         lines = "\n".join(commands(folder))
         text = README.format(model=card["model"], cell=cell, dtype=dtype, system=system, commands=lines)
@@ -56,14 +57,18 @@ def export(card, adapter, folder, system, cell, dtype="float32"):
         os.replace(temporary, folder)
 
 
-def with_system(template, system):
-    """A chat template with `system` as the default system message; unchanged if None."""
-    if system is None:
-        return template
-    opening = f"[{{'role': 'system', 'content': {system!r}}}]"
-    return (
-        f"{{% if messages[0]['role'] != 'system' %}}{{% set messages = {opening} + messages %}}{{% endif %}}{template}"
-    )
+def study_template(tokenizer, system):
+    """The tokenizer's chat template with the variables of a study's prompts, and with `system` as the default system message.
+
+    system: None for the template's own default.
+    """
+    lines = [f"{{% set {name} = {value!r} %}}" for name, value in chat.VARIABLES.items()]
+    if system is not None:
+        opening = f"[{{'role': 'system', 'content': {system!r}}}]"
+        lines.append(
+            f"{{% if messages[0]['role'] != 'system' %}}{{% set messages = {opening} + messages %}}{{% endif %}}"
+        )
+    return "\n".join([*lines, chat.fixed_template(tokenizer)])  # a line break after a block is not printed
 
 
 def commands(folder):
