@@ -104,6 +104,18 @@ def test_a_step_that_asks_for_no_gpu_sees_none(worker, tmp_path, root, warmly):
     assert (tmp_path / "seen.json").read_text() == '""\n'
 
 
+@pytest.mark.parametrize(("visible", "preloaded"), [("", True), ("0", False)])
+def test_peft_is_preloaded_only_without_a_gpu(monkeypatch, tmp_path, visible, preloaded):
+    """It imports bitsandbytes, which initialises CUDA; no step could be forked then."""
+    commands = []
+    monkeypatch.setattr(warm.subprocess, "Popen", lambda command, **_: commands.append(command))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv(warm.VARIABLE, "")
+    monkeypatch.delenv(warm.VARIABLE)
+    os.close(warm.start(tmp_path))
+    assert ("peft" in commands[0]) == preloaded and "torch" in commands[0]
+
+
 @pytest.mark.parametrize(("platform", "variable"), [("darwin", None), ("linux", warm.OFF)])
 def test_no_worker_starts_outside_linux_or_where_it_is_switched_off(monkeypatch, tmp_path, platform, variable):
     monkeypatch.setattr(warm.sys, "platform", platform)

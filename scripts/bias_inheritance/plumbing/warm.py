@@ -35,11 +35,12 @@ PRELOADED = [
     "transformers.models.auto.modeling_auto",
     "transformers.models.llama.modeling_llama",
     "transformers.models.auto.tokenization_auto",
-    "peft",
     "pandas",
     "pyarrow.parquet",
     "safetensors.torch",
 ]
+# imports bitsandbytes, which initialises a visible GPU, and one initialised before a fork cannot be used in it
+PRELOADED_WITHOUT_GPU = ["peft"]
 
 
 def start(folder):
@@ -48,6 +49,8 @@ def start(folder):
     Returns a file descriptor: closing it, or the end of this process, ends the worker. Returns None if there is already a
     worker, if it is disabled, or if the system is not Linux.
     """
+    from bias_inheritance.plumbing import gpus  # the worker, which runs this file, does not import the project's code
+
     if VARIABLE in os.environ or sys.platform != "linux":
         return None
     # An abstract address, since a study's path may be too long for a socket. It accepts connections immediately: steps
@@ -59,7 +62,8 @@ def start(folder):
     reading, writing = os.pipe()
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "warm.log"), "wb") as log:
-        command = [sys.executable, "-P", os.path.abspath(__file__), str(listener.fileno()), str(reading)]
+        modules = PRELOADED if gpus.visible() else PRELOADED + PRELOADED_WITHOUT_GPU
+        command = [sys.executable, "-P", os.path.abspath(__file__), str(listener.fileno()), str(reading), *modules]
         environment = {**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1", "OPENBLAS_NUM_THREADS": "1"}
         subprocess.Popen(
             command, pass_fds=[listener.fileno(), reading], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
@@ -92,13 +96,13 @@ def hand_over():
     os._exit(int.from_bytes(answer, "big") if answer else 1)  # no answer: the worker was killed, and its forks with it
 
 
-def _serve(listener, lifeline):
+def _serve(listener, lifeline, modules):
     import importlib
 
-    for module in PRELOADED:
+    for module in modules:
         importlib.import_module(module)
     if sys.modules["torch"].cuda.is_initialized():
-        return  # a GPU initialised before a fork cannot be used in it: do not fork steps
+        return  # the forks could not use the GPU: leave the steps to themselves
     gc.freeze()  # exclude imported objects from garbage collection in forks, which would also copy their pages
     wake_reading, wake_writing = os.pipe()
     os.set_blocking(wake_writing, False)
@@ -201,4 +205,4 @@ def _run(request):
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3:])
