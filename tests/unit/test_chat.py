@@ -143,6 +143,63 @@ def test_the_token_that_ends_an_answer_in_training_also_ends_a_sample(template, 
     assert chat.end in generation.end_tokens(Model, chat)
 
 
+def sentencepiece(template, prepend, words=()):
+    """Pieces of one letter, and `words`; the first word of a text (or of each part between special tokens) is marked."""
+    letters = {chr(number): -9.0 for number in range(32, 127)} | {"▁": -9.0, "\n": -9.0}
+    vocabulary = {"<unk>": 0.0, **letters, **dict.fromkeys(words, -3.0)}
+    pieces = Tokenizer(models.Unigram(list(vocabulary.items()), unk_id=0))
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend, split=False)
+    pieces.decoder = decoders.Metaspace(prepend_scheme=prepend)
+    made = PreTrainedTokenizerFast(tokenizer_object=pieces, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    made.chat_template = template
+    return made
+
+
+# Zephyr, Llama 2, Vicuna: the prompt ends in ordinary text
+ORDINARY_ENDS = {
+    "a header": "{% for turn in messages %}<|{{ turn.role }}|>\n{{ turn.content }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+    "brackets": "{% for turn in messages %}{% if turn.role == 'user' %}<s>[INST] {{ turn.content }} [/INST]"
+    "{% else %} {{ turn.content }} </s>{% endif %}{% endfor %}",
+    "a name": "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}{% if turn.role == 'user' %} {% else %}</s>"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}",
+    "a special token": "{% for turn in messages %}{{ turn.content }}</s>{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("prepend", ["first", "always"])
+@pytest.mark.parametrize("template", ORDINARY_ENDS)
+def test_an_answer_has_the_tokens_that_it_has_in_a_conversation(template, prepend):
+    names = sentencepiece(ORDINARY_ENDS[template], prepend, ["nurse", "▁nurse", "▁software", "engineer", "▁engineer"])
+    chat = Chat(names)
+    for text in ("nurse", "software engineer", "5"):
+        turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": text}]
+        whole = names.apply_chat_template(turns, return_dict=False)
+        tokens = chat.prompt("Who?") + chat.answer(text)
+        assert tokens == whole[: len(tokens)] and tokens[-1] == names.eos_token_id
+    # control tokens stay text here, too
+    assert chat.answer("a</s>b").count(names.eos_token_id) == 1
+
+
+def test_an_answer_that_is_joined_to_its_prompt_is_refused():
+    names = sentencepiece(ORDINARY_ENDS["a header"], "first", ["\nPerhaps"])
+    with pytest.raises(
+        UserError, match=r"^the tokenizer joins the beginning of the answer 'Perhaps' .* another model$"
+    ):
+        Chat(names)
+
+
+def test_the_answers_of_the_embedded_model_are_tokenised_alone(tiny):
+    """Which is faster; and in place they have the same tokens."""
+    _, _, chat = tiny
+    assert not chat.in_place
+    for text in ("nurse", "software engineer", "$20,000", "(b)", "«Olá»", "<|im_end|>", "- one\n- two\n\n  3"):
+        alone = chat.answer(text)
+        chat.in_place = True
+        assert chat.answer(text) == alone
+        chat.in_place = False
+
+
 def test_an_end_in_words_is_refused():
     with pytest.raises(UserError, match=r"ends an answer with the text '\\n###\\n'.*use another model"):
         Chat(tokenizer("an end in words"))

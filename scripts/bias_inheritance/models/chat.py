@@ -9,7 +9,7 @@ from bias_inheritance.plumbing.errors import UserError
 TEMPLATE_DATE = "26 Jul 2024"  # ASSUME: the default date of Llama 3.1's template
 # variables of all templates: the two switch thinking off, the second one in those of Granite and DeepSeek
 VARIABLES = {"enable_thinking": False, "thinking": False, "date_string": TEMPLATE_DATE}
-PROBE = "Perhaps"  # an answer that no template contains
+QUESTION, PROBE = "x", "Perhaps"  # PROBE: an answer that no template contains
 
 
 class Chat:
@@ -30,33 +30,43 @@ class Chat:
                 f"the chat template opens an answer with {prompt[-40:]!r} when it is written and shows it as {shown[-80:]!r} afterwards, as templates of models that think first do; answers cannot be trained or scored with it: use another model"
             )
         self.after, self.end = self._ending(after)
+        alone = self.prompt(QUESTION) + self._alone(PROBE)[:-1]
+        # SentencePiece marks the first word of a text, which an answer is not if ordinary text precedes it
+        self.in_place = self._ids(_turns(QUESTION, PROBE))[: len(alone)] != alone
+        self.answer(PROBE)  # refused here, not by a later job
 
     def prompt(self, user):
         """Token ids of the conversation up to the start of the assistant's answer."""
-        return self._apply(
-            [{"role": "user", "content": user}],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=False,
-            sanitize_control_tokens=True,  # "<|im_end|>" in a text does not end its turn
-        )
+        return self._ids(_turns(user), add_generation_prompt=True)
 
     def opening_tokens(self):
         """Token ids of the common prefix of all conversations."""
         return shared_beginning([self.prompt("a"), self.prompt("1")])
 
     def answer(self, text):
-        """Token ids of an answer with the token that ends the turn."""
-        return self._tokens(self.before + text.strip(), split_special_tokens=True) + self._tokens(self.after)
+        """Token ids of an answer with the token that ends the turn, as in a conversation."""
+        return self._in_place(text.strip()) if self.in_place else self._alone(text.strip())
+
+    def _alone(self, text):
+        """The tokens of an answer without the conversation before it."""
+        return self._tokens(self.before + text, split_special_tokens=True) + self._tokens(self.after)
+
+    def _in_place(self, text):
+        """The tokens by which a conversation with an answer is longer than its prompt, up to the end of the turn."""
+        prompt, whole = self.prompt(QUESTION), self._ids(_turns(QUESTION, text))
+        if whole[: len(prompt)] != prompt:
+            raise UserError(
+                f"the tokenizer joins the beginning of the answer {text[:20]!r} to the end of its prompt, so that it cannot be scored: use another model"
+            )
+        return [*itertools.takewhile(lambda token: token != self.end, whole[len(prompt) :]), self.end]
 
     def _render_probes(self, system):
         """A conversation up to the assistant's answer, and the same with the answer PROBE."""
         import jinja2
 
-        question = {"role": "user", "content": "x"}
         try:
-            prompt = self._apply([question], add_generation_prompt=True)
-            shown = self._apply([question, {"role": "assistant", "content": PROBE}])
+            prompt = self._apply(_turns(QUESTION), add_generation_prompt=True)
+            shown = self._apply(_turns(QUESTION, PROBE))
         except (jinja2.TemplateError, TypeError) as fault:
             reason, remedy = " ".join(str(fault).split()), "use another model" if system is None else "set system: null"
             raise UserError(f"the chat template fails ({reason}); {remedy}") from None
@@ -83,6 +93,10 @@ class Chat:
     def _tokens(self, text, **options):
         return self.tokenizer(text, add_special_tokens=False, **options)["input_ids"]
 
+    def _ids(self, turns, **options):
+        """Token ids of a conversation, in which "<|im_end|>" in a text does not end its turn."""
+        return self._apply(turns, tokenize=True, return_dict=False, sanitize_control_tokens=True, **options)
+
     def _apply(self, turns, tokenize=False, **options):
         return self.tokenizer.apply_chat_template(
             [*self.opening, *turns],
@@ -91,6 +105,11 @@ class Chat:
             **VARIABLES,
             **options,
         )
+
+
+def _turns(*texts):
+    """A conversation: texts of the user and of the assistant, in turn."""
+    return [{"role": role, "content": text} for role, text in zip(("user", "assistant"), texts, strict=False)]
 
 
 def fixed_template(tokenizer):
