@@ -14,6 +14,7 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.study import catalog, schema
 from scripted_hub import COMMIT, TOKEN, hub
+from transformers import AutoConfig
 
 NAME = "someone/tiny-llama"
 # a template of the shape of Llama 3.1's: turns with headers, and a date
@@ -217,9 +218,20 @@ def test_a_plain_base_has_the_checkpoints_own_weights_and_is_tuned(store, publis
     adapters.assert_adapter_acts(tuned)
 
 
-def test_a_checkpoint_that_is_quantised_is_no_plain_base(store, tmp_path):
-    with pytest.raises(UserError, match="form: plain needs weights that are not quantised"):
-        base.prepare_base(store / "tiny" / "packed", "plain", tmp_path / "plain")
+@pytest.mark.parametrize("form", ["dequantised", "packed", "plain"])
+def test_a_checkpoint_that_is_quantised_already_is_refused(store, tmp_path, form):
+    with pytest.raises(UserError, match="already quantised; use one in 16 or 32 bits$"):
+        base.prepare_base(store / "tiny" / "packed", form, tmp_path / form)
+
+
+def test_a_model_with_a_vision_tower_is_refused(tmp_path):
+    """LoRA would also be put there, where no gradient reaches it."""
+    AutoConfig.for_model("gemma3").save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"\(Gemma3Config\) has parts for images or sound.*use a text-only model$"):
+        base.prepare_base(tmp_path, "dequantised", tmp_path / "base")
+    AutoConfig.for_model("gemma3_text").save_pretrained(tmp_path / "text")
+    with pytest.raises(OSError, match="no file named"):  # it goes on to the weights
+        base.prepare_base(tmp_path / "text", "dequantised", tmp_path / "base")
 
 
 def test_a_model_file_can_say_plain_and_nothing_between():

@@ -43,14 +43,19 @@ def prepare_base(checkpoint, form, folder):
 
     The linear layers of two forms are rounded to NF4 with double quantisation; the output head and the embeddings are not.
     'packed': 4-bit weights, for CUDA. 'dequantised': the same rounded numbers as bf16, which QLoRA computes with (packed
-    weights break on CPUs after an evaluation). 'plain': nothing is rounded. Raises UserError for a plain base of weights
-    that are already quantised.
+    weights break on CPUs after an evaluation). 'plain': nothing is rounded. Raises UserError for weights that are already
+    quantised, and for a model that does not only read text.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    if form == "plain" and hasattr(AutoConfig.from_pretrained(checkpoint), "quantization_config"):
-        raise UserError("form: plain needs weights that are not quantised, and these are; use another checkpoint")
+    config = AutoConfig.from_pretrained(checkpoint)
+    if hasattr(config, "quantization_config"):
+        raise UserError("the weights of this checkpoint are already quantised; use one in 16 or 32 bits")
+    if config.get_text_config() is not config:
+        raise UserError(
+            f"the model ({type(config).__name__}) has parts for images or sound, which no text trains; use a text-only model"
+        )
     if form == "packed":
         model = AutoModelForCausalLM.from_pretrained(
             checkpoint, dtype=torch.bfloat16, quantization_config=_nf4(), device_map={"": device()}
