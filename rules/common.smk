@@ -272,6 +272,7 @@ def model_parameters(name):
         "model": name,
         "spec": {"source": spec["source"], "form": spec.get("form"), "system": spec["system"]},
         "tokenizer_spec": {"source": catalog.load("model", borrowed)["source"]} if borrowed else None,
+        "targets": grid.adapted_layers(config, name),
     }
 
 

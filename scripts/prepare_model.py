@@ -9,14 +9,14 @@ from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.step import Output
 
 
-def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | None):
+def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | None, targets: list = ()):
     """Write the prepared base to models/MODEL/FORM and its card, with the digest of every file, to `card`.
 
     The card also records which optimised computations are valid for the model. A served model needs no preparation: its
     card contains its address.
 
     model: its name; spec: source, form and system of its catalog file; tokenizer_spec: the catalog file whose tokenizer a
-    random model borrows. Raises UserError for a model that the pipeline cannot use.
+    random model borrows; targets: names of the layers that the study adapts, none if all linear ones. Raises UserError for a model that the pipeline cannot use.
     """
     if "api" in spec["source"]:
         files.write_json(card, address.card(model, spec["source"]))
@@ -36,7 +36,7 @@ def prepare_model(card: Output, model: str, spec: dict, tokenizer_spec: dict | N
         try:
             Chat(tokenizer, spec["system"])
             base.prepare_base(checkpoint, form, prepared)
-            computed = examine.examine(base.load_folder(prepared, base.compute_type()))
+            computed = examine.examine(base.load_folder(prepared, base.compute_type()), targets)
         except UserError as fault:
             raise UserError(f"catalog/models/{model}.yaml: {fault}") from None
         base.write_card(card, model, form, revision, {"source": spec["source"]}, **computed)

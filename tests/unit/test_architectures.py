@@ -162,6 +162,34 @@ def test_experts_that_would_be_neither_rounded_nor_tuned_are_refused(name):
         examine.examine(random_model(name))
 
 
+@pytest.mark.parametrize(
+    ("name", "targets", "fits"),
+    [
+        ("llama", adapters.PROJECTIONS, True),
+        ("qwen2", adapters.PROJECTIONS, True),
+        ("llama", ["q_proj", "v_proj"], True),
+        ("phi3", adapters.PROJECTIONS, False),
+        ("phi3", ["o_proj", "down_proj"], False),
+        ("glm4", adapters.PROJECTIONS, False),
+        ("mpt", adapters.PROJECTIONS, False),
+        ("gpt_neox", adapters.PROJECTIONS, False),
+    ],
+)
+def test_listed_layers_must_be_those_of_the_model(name, targets, fits):
+    """peft adapts the layers that it finds, however few, and names no other."""
+    model = random_model(name)
+    if fits:
+        examine.refuse_other_layers(model, targets)
+    else:
+        with pytest.raises(
+            UserError, match=f"the linear layers of the .*{type(model).__name__} are .*; use finetune.targets: all-linear$"
+        ):
+            examine.examine(model, targets)
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    tuned = adapters.add_lora(model, LORA, 3)  # all of them but the head
+    assert sum("lora_B" in key for key, _ in tuned.named_parameters()) == len(linear) - 1
+
+
 def test_an_architecture_that_reads_padding_as_text_is_refused_by_name(monkeypatch):
     monkeypatch.setattr(examine, "LARGEST_UNTOUCHED", 1.0)  # it has a convolution, too
     with pytest.raises(UserError, match="^the architecture MambaForCausalLM gives different log-probabilities"):

@@ -65,7 +65,7 @@ def test_two_studies_prepare_a_model_one_after_the_other(monkeypatch, tmp_path):
     monkeypatch.setattr(base, "load_folder", lambda folder, compute: None)
     monkeypatch.setattr(base, "load_tokenizer", lambda folder: None)
     monkeypatch.setattr(step, "Chat", lambda tokenizer, system: None)
-    monkeypatch.setattr(examine, "examine", lambda network: {})
+    monkeypatch.setattr(examine, "examine", lambda *_: {})
     source = {"hub": "some/one", "revision": "a"}
     spec = {"source": source, "form": dict.fromkeys(("cpu", "cuda"), "packed"), "system": None}
     cards = [tmp_path / f"{study}.json" for study in ("one", "two")]

@@ -3,6 +3,8 @@
 from bias_inheritance.models import network
 from bias_inheritance.plumbing import files
 
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # a Llama's linear layers
+
 
 def add_lora(model, settings, seed, start=None):
     """The model with a LoRA on the linear layers listed in `settings`, ready for training.

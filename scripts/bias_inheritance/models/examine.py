@@ -6,7 +6,7 @@ for one text at a time: some architectures attend to padding, or transform their
 implement.
 """
 
-from bias_inheritance.models import generation, network, scoring
+from bias_inheritance.models import adapters, generation, network, scoring
 from bias_inheritance.plumbing.errors import UserError
 
 # Nats per token. In SmolLM2-135M, bf16 rounding accounts for 0.09, attention between samples for 8.5: the texts below
@@ -17,13 +17,15 @@ LARGEST_UNTOUCHED = (
 )
 
 
-def examine(model):
+def examine(model, targets=()):
     """How a model may be computed: {cpu_kernels, option_tree}, both bool. Accelerates the model if the kernels agree.
 
     option_tree: whether a prompt's options may be scored in one pass (scoring.py). model: as loaded by transformers.
+    targets: names of the layers that the study adapts, none if all linear ones.
     Raises UserError for a model that would give wrong results.
     """
     refuse_untouched_layers(model)
+    refuse_other_layers(model, targets)
     try:
         probe = Probe(model)
     except Exception as fault:  # a package that its code needs, a missing cache, …
@@ -57,6 +59,26 @@ def refuse_untouched_layers(model):
     if share > LARGEST_UNTOUCHED:
         raise UserError(
             f"{_kind(model)} has {share:.0%} of its weights outside linear layers ({max(untouched, key=untouched.get)}, …), as in mixtures of experts; they would be neither rounded to NF4 nor tuned: use a dense transformer"
+        )
+
+
+def refuse_other_layers(model, targets):
+    """Raise UserError if `targets` names a layer that the model lacks, which peft ignores as long as it finds another one,
+    or if the model has a linear layer that a list cannot name. Fused projections, such as Phi-3's, are the usual case.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    layers = {
+        place.rpartition(".")[2]: None
+        for place, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    missing = [name for name in targets if name not in layers]
+    fused = [name for name in layers if name not in adapters.PROJECTIONS]
+    if targets and (missing or fused):
+        raise UserError(
+            f"LoRA is to adapt {', '.join(targets)}, and the linear layers of {_kind(model)} are {', '.join(layers)}; use finetune.targets: all-linear"
         )
 
 

@@ -474,6 +474,13 @@ def finetune_settings(config, model, domain):
     return {**catalog.load("model", model_of(model))["finetune"], **config["finetune"], **of_domain}
 
 
+def adapted_layers(config, model):
+    """Names of the layers that LoRA adapts in a model in any domain of the study; none if all linear layers."""
+    settings = [finetune_settings(config, model, domain) for domain in config["grid"]["domain"]]
+    lists = [each["targets"] for each in settings if each.get("targets", "all-linear") != "all-linear"]
+    return sorted({name for targets in lists for name in targets})
+
+
 def generation_settings(config, model):
     """Generation settings: the model's, with the study's max_new_tokens if it is set."""
     settings = catalog.load("model", model_of(model))["generation"]

@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from bias_inheritance.models import adapters
 from bias_inheritance.plumbing.errors import did_you_mean
 from bias_inheritance.study.declarations import PLACEHOLDERS
 from bias_inheritance.study.reading import quoted, suggest
@@ -179,8 +180,7 @@ Seed = Annotated[int, Field(ge=1, le=10**6)]
 Items = Annotated[int, Field(ge=2, le=10**7)]
 Originals = Annotated[int, Field(ge=2, le=10**6)]
 Misalignment = Literal["values", "groups", "distributions"]
-Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-Projections = Annotated[list[Projection], Field(min_length=1), AfterValidator(each_once)]
+Projections = Annotated[list[Literal[adapters.PROJECTIONS]], Field(min_length=1), AfterValidator(each_once)]
 Multiplier = Annotated[Annotated[float, Field(gt=0, le=1000)] | Literal["auto"], or_else("a number above 0, or auto")]
 
 
