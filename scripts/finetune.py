@@ -10,7 +10,6 @@ from bias_inheritance.models.chat import Chat
 from bias_inheritance.models.losses import alignment as alignment_term
 from bias_inheritance.models.losses import sft
 from bias_inheritance.plumbing import files, progress, step
-from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.plumbing.step import Input, Inputs, Output, Work
 from bias_inheritance.pools import collapse, mixing
@@ -68,11 +67,7 @@ def tune(card, rows, start, adapter, training_log, work, model, settings, alignm
         for row in rows
     ]
     longest = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
-    context = network.config.get_text_config().max_position_embeddings
-    if longest > context:
-        raise UserError(
-            f"{adapter.parent}: a sample of the mix has {longest} tokens, and the context of {model['name']} is {context}; shorten the sample or use another model"
-        )
+    base.refuse_beyond_context(network, longest, f"{adapter.parent}: a sample of the mix")
     losses = [partial(sft.loss, average=settings["loss_average"], micro_batch_size=settings["micro_batch_size"])]
     originals, augmented = (
         [sample for sample, row in zip(samples, rows, strict=True) if row["origin"] == origin]

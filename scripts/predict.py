@@ -17,7 +17,8 @@ def predict(card: Input, adapter: Inputs, questions: Inputs, predictions: Output
     generated text and whether it ended before the token limit (`finished`).
 
     adapter: empty for the untuned model. questions: the items, one JSON Lines file per task, in the order of `tasks`.
-    For a collapsed adapter the predictions are replaced by the reason.
+    For a collapsed adapter the predictions are replaced by the reason. Raises UserError for an item that exceeds the
+    model's context.
     """
     why = collapse.reason(adapter[0]) if adapter else None
     if why:
@@ -96,12 +97,16 @@ def _answer(network, chat, rows, advance, tree):
     logprobs: sum over the tokens of each option (nats); tokens: number of tokens of each option; finished: whether the
     text ended before the token limit. Items with `by_token` also have `token_ids` and `token_logprobs` of each option.
     """
+    prompts = [chat.prompt(row["prompt"]) for row in rows]
     if rows[0].get("options"):
         tokens = {option: chat.answer(option) for row in rows for option in row["options"]}
+        for row, prompt in zip(rows, prompts, strict=True):
+            length = len(prompt) + max(len(tokens[option]) for option in row["options"])
+            base.refuse_beyond_context(network, length, f"item {row['item']} with its longest option")
         logprobs = scoring.token_logprobs(
             network,
             chat.opening_tokens(),
-            [chat.prompt(row["prompt"]) for row in rows],
+            prompts,
             [[tokens[option] for option in row["options"]] for row in rows],
             advance,
             tree=tree,
@@ -120,11 +125,14 @@ def _answer(network, chat, rows, advance, tree):
             }
             for row, by_token in zip(rows, logprobs, strict=True)
         ]
+    for row, prompt in zip(rows, prompts, strict=True):
+        length = len(prompt) + rows[0]["max_new_tokens"]
+        base.refuse_beyond_context(network, length, f"item {row['item']} with an answer of max_new_tokens")
     # greedy unless the task sets a temperature: measure the model, not sampling noise
     written = sample(
         network,
         chat,
-        [chat.prompt(row["prompt"]) for row in rows],
+        prompts,
         [record_seed("answer", row["item"]) for row in rows],
         max_new_tokens=rows[0]["max_new_tokens"],
         temperature=rows[0].get("temperature", 0),

@@ -182,7 +182,8 @@ def test_listed_layers_must_be_those_of_the_model(name, targets, fits):
         examine.refuse_other_layers(model, targets)
     else:
         with pytest.raises(
-            UserError, match=f"the linear layers of the .*{type(model).__name__} are .*; use finetune.targets: all-linear$"
+            UserError,
+            match=f"the linear layers of the .*{type(model).__name__} are .*; use finetune.targets: all-linear$",
         ):
             examine.examine(model, targets)
     linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]

@@ -9,13 +9,15 @@ import sys
 from functools import partial
 from types import SimpleNamespace
 
+import finetune
 import numpy as np
 import pandas
 import predict
 import pytest
 import torch
+import write_pool
 from bias_inheritance.data import labelled
-from bias_inheritance.models import adapters, base, fetching, generation, network, schedule, scoring
+from bias_inheritance.models import adapters, base, embeddings, fetching, generation, network, schedule, scoring
 from bias_inheritance.models import train as training
 from bias_inheritance.models.cpu_kernels import door, layers, packed
 from bias_inheritance.models.generation import sample
@@ -286,6 +288,45 @@ def test_a_record_has_its_own_random_stream(tiny):
     second = sample(model, chat, [prompt] * 3, [9, 5, 10], **options)
     assert first[0] == second[1]
     assert len({answer["text"] for answer in first}) == 4
+
+
+def test_a_text_longer_than_the_context_is_refused_in_every_step(tiny, tmp_path, monkeypatch):
+    """Beyond it a model gives numbers, too, which mean nothing."""
+    model, tokenizer, chat = tiny
+    monkeypatch.setattr(base, "load_base", lambda card: (model, tokenizer))
+    monkeypatch.setattr(base, "read_card", dict)
+    long = "word " * 100
+    scored = {"item": "one", "prompt": "Which?", "options": ["a", long]}
+    written = {"item": "two", "prompt": "Write.", "max_new_tokens": 100}
+    mixed = {"user": "Write.", "assistant": long, "words": 100, "origin": "original"}
+    described = {"system": "", "name": "tiny"}
+    prompt, answer = len(chat.prompt("Which?")), len(chat.answer(long))
+    steps = {
+        "item one with its longest option": lambda: predict._answer(model, chat, [scored], print, True),
+        "item two with an answer of max_new_tokens": lambda: predict._answer(model, chat, [written], print, True),
+        "a prompt of the pool": lambda: write_pool._generator({}, [], described, written)(["Write."], [1]),
+        "a sample of the mix": lambda: finetune.tune({}, [mixed], [], tmp_path, None, None, described, {}, None, 1),
+        "whose hidden states are compared": lambda: embeddings.embed_pairs(model, chat, [("Write.", long)]),
+    }
+    model.config.max_position_embeddings = prompt + answer
+    predict._answer(model, chat, [scored], print, True)
+    model.config.max_position_embeddings = 99
+    for text, step in steps.items():
+        with pytest.raises(
+            UserError, match=rf"{text}.* has 1\d\d tokens, and the model's context is 99; shorten it or"
+        ):
+            step()
+
+
+def test_a_model_may_have_another_name_for_its_context_or_no_limit():
+    def refuse(name, **settings):
+        model = SimpleNamespace(config=AutoConfig.for_model(name, **settings))
+        base.refuse_beyond_context(model, 100, "a text")
+
+    with pytest.raises(UserError, match="a text has 100 tokens, and the model's context is 50"):
+        refuse("mpt", max_seq_len=50)
+    refuse("mpt", max_seq_len=100)
+    refuse("bloom")
 
 
 def test_top_k_may_exceed_the_vocabulary():

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from bias_inheritance.models import network
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.errors import UserError
 
@@ -195,6 +196,19 @@ def load_folder(folder, compute):
     # packed weights are placed on their device while loading; they cannot be moved
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, compute), device_map={"": device()})
     return model.requires_grad_(False).eval()
+
+
+def refuse_beyond_context(model, length, text):
+    """Raise UserError for a text of more tokens than the model's context, beyond which its numbers mean nothing.
+
+    text: what it is, for the message. A model without a maximum has no limit.
+    """
+    config = network.inner(model).config
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)  # the latter: MPT
+    if limit and length > limit:
+        raise UserError(
+            f"{text} has {length} tokens, and the model's context is {limit}; shorten it or use another model"
+        )
 
 
 def load_tokenizer(folder):

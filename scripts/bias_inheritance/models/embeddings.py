@@ -1,5 +1,7 @@
 """Vectors of texts: sentence embeddings, and a model's own mean last hidden state."""
 
+from bias_inheritance.models import base
+
 BATCH = 8  # pairs per forward pass of the studied model
 
 
@@ -36,6 +38,8 @@ def embed_pairs(network, chat, pairs):
     from bias_inheritance.models.losses.alignment import mean_states
 
     samples = [{"prompt": chat.prompt(user), "answer": chat.answer(answer)} for user, answer in pairs]
+    longest = max(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
+    base.refuse_beyond_context(network, longest, "a text whose hidden states are compared")
     vectors = []
     with torch.inference_mode():
         for first in range(0, len(samples), BATCH):
