@@ -1,11 +1,14 @@
 """Domains defined by a catalog file on files of other structures (nested columns, raters' votes), and unusable data."""
 
+import os
+
 import pytest
 import tickets
 import yaml
 from bias_inheritance.data import labelled
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.study import catalog
 
 NESTED = """
@@ -153,6 +156,26 @@ def test_test_texts_without_a_group_are_refused_before_training(domain, tmp_path
     ours = domain(yaml.safe_dump(described), None)
     with pytest.raises(UserError, match=r"data.split: the test texts have none of german, so nothing can be measured"):
         labelled.load(ours)
+
+
+def test_the_files_of_a_domain_are_relative_to_the_project_whatever_data_dir_is(domain, tmp_path):
+    """`data_dir` is for files of the culture tasks, the benchmarks and the opinion questions."""
+    files.write_jsonl(tmp_path / "tickets.jsonl", tickets.rows())
+    described = tickets.domain(tmp_path)
+    described["data"]["files"] = os.path.relpath(tmp_path / "tickets.jsonl", ROOT)
+    ours = domain(yaml.safe_dump(described), None)
+    assert labelled.files_read(ours, "/somewhere/else") == labelled.files_read(ours, None)
+    assert labelled.load(ours, "/somewhere/else") == labelled.load(ours)
+
+
+def test_a_share_of_the_source_is_the_rest_and_counts_every_text(domain, tmp_path):
+    files.write_jsonl(tmp_path / "tickets.jsonl", tickets.rows())
+    described = tickets.domain(tmp_path)
+    described["data"] |= {"files": str(tmp_path / "tickets.jsonl"), "split": {"test": 0.3, "reserve": 0.2}}
+    by_rest = labelled.load(domain(yaml.safe_dump(described), None))
+    described["data"]["split"] = {"source": 0.5, "test": 0.3, "reserve": 0.2}
+    catalog.load.cache_clear()
+    assert labelled.load(domain(yaml.safe_dump(described), None)) == by_rest
 
 
 def test_large_files_are_left_to_the_steps(domain, tmp_path, monkeypatch):

@@ -33,6 +33,7 @@ def faults(text, kind):
         ("files: my/tickets.csv", "files: [a.csv, b.csv]"),
         ("files: my/tickets.csv", "files: {train: a.csv, test: [b.csv, c.csv]}"),
         ("files: my/tickets.csv", "hub: owner/tickets\n  revision: abc\n  config: en\n  splits: [train]"),
+        ("{test: 0.3, reserve: 0.2}", "{test: 0.3, reserve: 0.2, source: 0.5}"),
         ("{test: 0.3, reserve: 0.2}", "{source: train, reserve: [dev, validation], test: test}"),
         ("label: urgency, ", ""),
         ('{1: low, "2": high, true: urgent}', "[low, high, None, 'null', '1']"),
@@ -58,6 +59,10 @@ def test_a_domain_of_the_users_own_texts(old, new):
         ("  columns: {text: body, label: urgency, group: country}\n", "", "data: lacks 'columns', the role of each column"),
         ("  split:", "  votes: {columns: [a, b]}\n  split:", "data.votes: lacks 'at_least' or 'majority', which turn votes into a label"),
         ("text: body", "texts: body", "data.columns.texts: unknown key (did you mean 'text'?)"),
+        ("  split:", "  votes: {columns: [a, b], at_least: 1, majority: true}\n  split:", "data.votes: has both 'at_least' and 'majority'"),
+        ("reserve: 0.2}", "reserve: 0.2, source: 0.4}", "data.split: the shares add up to 0.9, not to 1; change them, or leave out source"),
+        ("reserve: 0.2}", "reserve: 0.7}", "data.split: the shares leave no text as the source of D_o"),
+        ("reserve: 0.2}", "reserve: dev}", "data.split: give a share for every part, or name splits of the data for every part"),
         ("test: 0.3", "test: 1.3", "data.split.test: 1.3 is not allowed; use a share between 0 and 1, or names of "),
         ("words: [nigerian, lagos]", "wrods: [nigerian]", "groups.nigerian.wrods: unknown key (did you mean 'words'?)"),
         ("words: [nigerian, lagos]", "words: nigerian", "groups.nigerian.words: 'nigerian' is text, not a list; write ['nigerian']"),
@@ -86,6 +91,12 @@ def test_a_pool_from_files():
     assert faults(nowhere, "bias") == ["source: lacks 'files' or 'hub', where the texts are"]
     unpinned = BOUGHT.replace("files: my/synthetic.jsonl", "hub: me/synthetic")
     assert faults(unpinned, "bias") == ["source: lacks 'revision', the commit of the data set `hub`"]
+    both = BOUGHT.replace("files:", "hub: me/synthetic, revision: abc, files:")
+    assert faults(both, "bias") == [
+        "source: has both 'files' and 'hub'; remove the one that the samples are not read from"
+    ]
+    null = both.replace("my/synthetic.jsonl", "null")
+    assert faults(null, "bias") == ["source.files: None is null, not text"]
     message = "source: 'reservs' is not one of generated, originals, reserve (did you mean 'reserve'?)"
     assert faults("role: natural\nsource: reservs\n", "bias") == [message]
 
@@ -107,6 +118,13 @@ def test_a_pool_from_files():
 def test_the_settings_of_a_mitigations_method(method, message):
     lines = faults(f"title: Mine\ndoes: changes texts\ntext: [{method}]\n", "mitigation")
     assert message in lines if message else lines == []
+
+
+def test_a_job_has_one_gpu_at_most():
+    """A second one would be reserved and hidden from the job."""
+    model = {key: value for key, value in catalog.load("model", "qwen2.5-7b-instruct").items() if key != "name"}
+    model["resources"] = {**model["resources"], "gpu": 2}
+    assert [reading.line(*fault) for fault in schema.faults(model, "model")] == ["resources.gpu: 2 is above 1"]
 
 
 @pytest.mark.parametrize("kind", ["bias", "domain", "task", "model", "mitigation"])

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
+from decimal import Decimal
 
 import datasets
 import numpy as np
@@ -93,6 +95,71 @@ def test_splits_come_from_files_a_column_or_the_data_set(tmp_path):
         assert [row["split"] for row in samples(table)] == ["train"] * half + ["test"] * half
 
 
+def test_listed_splits_of_files_and_folders_are_the_only_ones_read(tmp_path):
+    (tmp_path / "parts").mkdir()
+    for name, rows in (("train", ROWS[:3]), ("test", ROWS[3:])):
+        write_jsonl(tmp_path / "parts" / f"{name}.jsonl", rows)
+    by_file = {"train": "parts/train.jsonl", "test": "parts/test.jsonl"}
+    for given in (by_file, "parts"):
+        table = tables.read(spec(given, splits=["test"]), tmp_path)
+        assert [row["text"] for row in samples(table)] == [row["review"] for row in ROWS[3:]]
+        with pytest.raises(
+            UserError, match=r"data.splits: the files have no split 'tests' \(did you mean 'test'\?\); it has t"
+        ):
+            tables.read(spec(given, splits=["tests"]), tmp_path)
+    with pytest.raises(UserError, match=r"data.splits: the files have no split 'test'; name the splits of a column"):
+        tables.read(spec("parts/test.jsonl", splits=["test"]), tmp_path)
+
+
+def test_rows_of_a_split_that_no_part_names_are_dropped_before_their_copies(tmp_path):
+    parts = ["train", "extra", None, "test", "train", "extra", "test", "train"]
+    rows = [{**row, "part": part} for row, part in zip(ROWS, parts, strict=True)]
+    rows[1]["review"] = rows[7]["review"]  # a copy with another label, in a split that is not used
+    named = {"columns": {**COLUMNS, "split": "part"}, "split": {"source": "train", "test": ["test", "validation"]}}
+    table = read_rows(tmp_path, rows, **named)
+    assert [row["text"] for row in samples(table)] == [rows[place]["review"] for place in (0, 3, 4, 6, 7)]
+    assert table.counts["reasons"] == {"unused split": 3} and table.counts["kept"] == 5
+    by_file = spec(
+        {"train": "a.jsonl", "test": "a.jsonl", "extra": "b.jsonl"}, split={"source": "train", "test": "test"}
+    )
+    write_jsonl(tmp_path / "a.jsonl")
+    (tmp_path / "b.jsonl").write_text('{"review": 7, "stars": {}, "nationality": "german"}\n')  # never looked at
+    assert tables.read(by_file, tmp_path).counts["reasons"] == {"unused split": 1, "duplicate": 8}
+    with pytest.raises(
+        UserError, match=r"data.split.test: the data have no split tset \(did you mean 'test'\?\); they"
+    ):
+        read_rows(tmp_path, rows, columns=named["columns"], split={"source": "train", "test": "tset"})
+
+
+def test_numbers_and_dates_of_parquet_files_have_plain_names(tmp_path):
+    decimals = [Decimal("1"), Decimal("2.50"), None]
+    rows = [
+        {"review": f"text {place}", "stars": stars, "nationality": date(2024, 1, 1 + place % 2)}
+        for place, stars in enumerate(decimals)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    write_jsonl(tmp_path / "b.jsonl", [{"review": "text 4", "stars": 1, "nationality": "2025"}])
+    table = tables.read(spec(["a.parquet", "b.jsonl"]), tmp_path)
+    assert [(row["label"], row["group"]) for row in samples(table)] == [
+        ("1", "2024-01-01"),
+        ("2.50", "2024-01-02"),
+        ("1", "2025"),
+    ]
+    assert table.counts["reasons"] == {"missing label": 1}
+    listed = tables.read(spec("a.parquet", labels={1: "bad"}), tmp_path)
+    assert listed.counts["labels"] == {"bad": 1} and listed.counts["unlisted"] == {"label": {"2.50": 1}}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv"])
+def test_a_file_name_is_no_pattern(tmp_path, suffix):
+    WRITERS[f"a.{suffix}"](tmp_path / f"a.{suffix}")
+    (tmp_path / "more [2]").mkdir()
+    (tmp_path / f"a.{suffix}").rename(tmp_path / "more [2]" / f"data [1]?*.{suffix}")
+    assert len(tables.read(spec(f"more [2]/data [1]?*.{suffix}"), tmp_path)) == len(ROWS)
+    with pytest.raises(UserError, match=r"more \[2\]: .*; rename the folder without"):
+        tables.read(spec("more [2]"), tmp_path)
+
+
 def test_classes_of_a_saved_data_set_have_their_names(tmp_path):
     names = ["NA", "None", "007"]
     features = datasets.Features(
@@ -134,17 +201,22 @@ def test_every_dropped_row_has_a_reason(tmp_path):
     rows = [
         row("good one"), row("good two", "2", "b"), row(None), row("  \n"), row("no label", None), row("blank label", " "),
         row("no group", "1", None), row("good  one "), row("two minds", "1"), row("two minds", "2"),
-        row("half a sign \ud83d"), row("two groups"), row("two groups", "1", "b"),
+        row("half a sign \ud83d"), row("two groups"), row("two groups", "1", "b"), row(float("nan")),
+        row("half a label", "\ud83d"), row("half a group", "2", "\udc00"),
     ]  # fmt: skip
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     table = tables.read(spec("a.jsonl"), tmp_path)
     assert [each["text"] for each in samples(table)] == ["good one", "good two"]
     counts = table.counts
     assert counts["reasons"] == {
-        "broken characters": 1, "contradiction": 4, "duplicate": 1, "empty text": 2, "missing group": 1, "missing label": 2,
+        "broken characters": 3, "contradiction": 4, "duplicate": 1, "empty text": 3, "missing group": 1, "missing label": 2,
     }  # fmt: skip
     assert counts["rows"] == len(rows) == counts["kept"] + sum(counts["reasons"].values())
     assert counts["labels"] == {"1": 1, "2": 1} and counts["groups"] == {"a": 1, "b": 1}
+    numbered = [{**each, "key": f"{place}" if place else "\ud83d"} for place, each in enumerate(rows[:2])]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in numbered))
+    table = tables.read(spec("a.jsonl", columns={**COLUMNS, "id": "key"}, labels=["2"]), tmp_path)
+    assert [each["id"] for each in samples(table)] == ["1"]
 
 
 def test_dropped_and_kept_rows_tell_their_place(tmp_path):
@@ -155,10 +227,10 @@ def test_dropped_and_kept_rows_tell_their_place(tmp_path):
     file = tmp_path / "a.jsonl"
     assert dropped == [("empty text", f"{file}, line 2", ""), ("duplicate", f"{file}, line 3", "text number 0")]
     assert [row["place"] for row in samples(table)] == [f"{file}, line 1", f"{file}, line 4"]
-    assert formats.files_read(spec({"train": ["a.jsonl", "b.csv"], "test": "c.csv"}), "x") == [
+    assert formats.files_read(spec({"train": ["x/a.jsonl", "x/b.csv"], "test": "/x/c.csv"})) == [
+        "/x/c.csv",
         "x/a.jsonl",
         "x/b.csv",
-        "x/c.csv",
     ]
     assert formats.files_read(spec("resources/names.csv")) == ["resources/names.csv"]
 
@@ -364,6 +436,8 @@ def test_a_column_that_is_not_there_is_told_with_near_misses(tmp_path, name):
         tables.read({"files": name, "columns": {**COLUMNS, "label": "Star"}}, tmp_path)
 
 
+PACKED = gzip.compress("".join(json.dumps(row) + "\n" for row in ROWS).encode())
+DAMAGED = PACKED[:10] + bytes([PACKED[10] | 0b110]) + PACKED[11:]  # an invalid block type
 FAULTY = {
     "empty.csv": (b"", "is empty"),
     "header.csv": (b"review,stars,nationality\n", "has no rows"),
@@ -379,6 +453,7 @@ FAULTY = {
     "binary.csv": (bytes(range(256)) * 4, "line 1"),
     "zipped.jsonl.gz": (b"no gzip at all", "cannot be read"),
     "cut.jsonl.gz": (gzip.compress(b'{"review": "a"}\n' * 99)[:-12], "cannot be read"),
+    "damaged.jsonl.gz": (DAMAGED, "cannot be read"),
     "empty.jsonl": (b"\n \n", "is empty"),
     "cut.jsonl": (b'{"review": "a", "stars": 1, "nationality": "x"}\n{"review": "b", "sta', r"line 2: not JSON"),
     "list.jsonl": (b'{"review": "a", "stars": 1, "nationality": "x"}\n[1, 2]\n', r"line 2: a list, not an object"),

@@ -6,8 +6,10 @@ and the files, configurations and splits of a Hub dataset or a folder, are read 
 """
 
 import csv
+import glob
 import gzip
 import json
+import zlib
 from collections import Counter
 from itertools import chain, islice
 from pathlib import Path
@@ -31,19 +33,19 @@ LONGEST_FIELD = 16 << 20  # maximum length of a CSV field (characters), which an
 LARGE = 32 << 20  # maximum size (bytes) of files that are checked at every start; larger ones are checked by the steps
 
 
-def files_read(spec, folder=None):
-    """Paths of the local files that `read` opens, sorted; none for a Hub dataset."""
-    return sorted({shown(path) for _, path in _places(spec, folder)} if "files" in spec else ())
+def files_read(spec):
+    """Paths of the local files and folders that `read` opens, sorted; none for a Hub dataset."""
+    return sorted({shown(path) for _, path in _places(spec)} if "files" in spec else ())
 
 
-def is_large(spec, folder=None):
+def is_large(spec):
     """Whether a specification's files have more than LARGE bytes in total, or are a Hub dataset."""
-    paths = [path for _, path in _places(spec, folder)] if "files" in spec else []
+    paths = [path for _, path in _places(spec)] if "files" in spec else []
     inside = [each for path in paths for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
     return not paths or sum(path.stat().st_size for path in inside) > LARGE
 
 
-def _places(spec, folder):
+def _places(spec, folder=None):
     """[(split or None, Path)] of a specification's files."""
     base = Path(folder or ROOT)
     files_of_splits = spec["files"] if isinstance(spec["files"], dict) else {None: spec["files"]}
@@ -75,17 +77,10 @@ def peek(spec, folder=None, count=1000, name="data"):
 
 
 def sources(spec, folder, name):
-    """[(split, format or dataset, path)] of the sources of a specification's rows."""
+    """[(split, format or dataset, path)] of the sources of a specification's rows, of its `splits` only if it lists some."""
     if "hub" in spec:
         copy = hub_data.fetched(spec["hub"], spec["revision"], None, f"give files in place of {name}.hub")
         parts = _of_folder(copy, spec.get("config"), f"data set {spec['hub']}")
-        splits = spec.get("splits")
-        if splits:
-            lacking = [split for split in splits if split not in {part[0] for part in parts}]
-            if lacking:
-                listed = ", ".join(dict.fromkeys(str(part[0]) for part in parts))
-                raise UserError(f"{name}.splits: dataset {spec['hub']} has no split {lacking[0]!r}; it has {listed}")
-            parts = [part for part in parts if part[0] in splits]
     else:
         parts = []
         for split, path in _places(spec, folder):
@@ -102,7 +97,16 @@ def sources(spec, folder, name):
                 parts.append((split, SUFFIXES[suffix.lower()], path))
             else:
                 raise UserError(f"{shown(path)}: there is no such file{near_file(path)}; {name}.files names it")
-    return parts
+    splits = spec.get("splits")
+    if not splits:
+        return parts
+    known = list(dict.fromkeys(part[0] for part in parts if part[0] is not None))
+    lacking = [split for split in splits if split not in known]
+    if lacking:
+        what = f"dataset {spec['hub']} has" if "hub" in spec else "the files have"
+        listed = f"it has {', '.join(known)}" if known else "name the splits of a column under split, or remove splits"
+        raise UserError(f"{name}.splits: {what} no split {lacking[0]!r}{did_you_mean(lacking[0], known)}; {listed}")
+    return [part for part in parts if part[0] in splits]
 
 
 def reader(kind):
@@ -125,9 +129,10 @@ def _of_folder(folder, config, what):
     try:
         builder = datasets.load_dataset_builder(str(folder), name=config)
     except Exception as fault:
-        raise UserError(
-            f"{what}: {_first_line(fault)}; set config to one of its configurations, or give files"
-        ) from None
+        remedy = "set config to one of its configurations, or give files"
+        if glob.has_magic(str(folder)):
+            remedy = "rename the folder without *, ? and [, which `datasets` takes for a pattern, or give files"
+        raise UserError(f"{what}: {_first_line(fault)}; {remedy}") from None
     kind = {"csv": builder.config.sep if builder.name == "csv" else None}.get(builder.name)
     kind = {"\t": "tsv", ",": "csv", None: builder.name}.get(kind, builder.name)
     return [(str(split), kind, Path(path)) for split, paths in builder.config.data_files.items() for path in paths]
@@ -146,7 +151,8 @@ def arrow(place, kind, check_names, roots):
 
     try:
         if isinstance(kind, str):
-            data = datasets.load_dataset(kind, data_files={"all": str(place)}, split="all", streaming=True)
+            path = glob.escape(str(place))  # `datasets` takes paths for patterns
+            data = datasets.load_dataset(kind, data_files={"all": path}, split="all", streaming=True)
         else:
             data = kind
         features = data.features or data._resolve_features().features
@@ -200,7 +206,7 @@ def _lines(place):
                     raise UserError(
                         f"{shown(place)}, line {number}: byte 0x{line[fault.start]:02x} is not UTF-8 (after {short(line[: fault.start].decode()[-30:])!r}); save the file as UTF-8, for example with iconv -f latin1 -t utf-8"
                     ) from None
-        except (OSError, EOFError) as fault:
+        except (OSError, EOFError, zlib.error) as fault:
             raise UserError(f"{shown(place)}: cannot be read ({fault}); restore the file or give another") from None
 
 

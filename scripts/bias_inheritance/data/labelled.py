@@ -13,7 +13,7 @@ from pathlib import Path
 from bias_inheritance.data import contrasts, counterfactual, cues, formats, prompts, splitting, tables, texts
 from bias_inheritance.data.cues import with_article
 from bias_inheritance.plumbing import files
-from bias_inheritance.plumbing.errors import UserError, did_you_mean
+from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bProf\.)\s+")
@@ -31,12 +31,12 @@ INSTRUCTION = 'Write {sample} of the category "{label}" in three or four sentenc
 
 
 def files_read(domain, data_dir):
-    """The data files that `load` reads, relative to the project's root if they are inside it."""
+    """The data files that `load` reads, relative to the project's root if they are inside it; none is in `data_dir`."""
     data, read = domain["data"], []
     if data.get("twins"):
         read += _twin_files(data["twins"], domain)
     else:
-        read += formats.files_read(_specification(domain), data_dir)
+        read += formats.files_read(_specification(domain))
     if data.get("content"):
         read += _twin_files(data["content"], domain)
     return read
@@ -53,7 +53,7 @@ def load(domain, data_dir=None):
     if data.get("twins"):
         splits, counts = load_twins(ROOT / data["twins"], domain), {}
     else:
-        splits, counts = load_table(domain, data_dir)
+        splits, counts = load_table(domain)
     if data.get("content"):
         by_content = _twins_by(ROOT / data["content"], domain, "content", list(domain["groups"]))
         splits["content"] = [
@@ -71,14 +71,14 @@ def load(domain, data_dir=None):
     return splits, counts
 
 
-def check(domain, data_dir=None):
+def check(domain):
     """Raises UserError for data of which no study can be made: columns that are not there, one label, few texts of a group.
 
     Twins, which ship, and large files are left to `load`.
     """
     spec, place = _specification(domain), f"catalog/domains/{domain['name']}.yaml: data"
-    if not domain["data"].get("twins") and not formats.is_large(spec, data_dir):
-        tables.check(_table(domain, data_dir), place)
+    if not domain["data"].get("twins") and not formats.is_large(spec):
+        tables.check(_table(domain), place)
 
 
 def has_reserve(domain):
@@ -136,7 +136,7 @@ def expand(twin, group, forms):
     return twin["text"].format(**words)
 
 
-def load_table(domain, data_dir=None):
+def load_table(domain):
     """(splits, counts) of the domain's files or Hub dataset; `tables.read` documents which rows are dropped.
 
     Each text is its own cluster, named by its digest. Splits are those of the data if the domain's `split` names them, else
@@ -144,10 +144,10 @@ def load_table(domain, data_dir=None):
     {split: texts that are near-duplicates of texts in another split}.
     """
     place, data = f"catalog/domains/{domain['name']}.yaml: data", domain["data"]
-    table = _table(domain, data_dir)
+    table = _table(domain)
     tables.check(table, place)
     splits, left_out = {}, {}
-    parts, repeated = _parts(table, data.get("split", SPLIT), place)
+    parts, repeated = _parts(table, data.get("split", SPLIT))
     lacking = set(itertools.product(table.names["label"], table.names["group"])) - table.strata(parts["source"]).keys()
     if lacking:
         raise UserError(
@@ -172,9 +172,9 @@ def load_table(domain, data_dir=None):
     return splits, {**table.counts, **{name: counted for name, counted in more.items() if counted}}
 
 
-def _table(domain, data_dir):
+def _table(domain):
     place = f"catalog/domains/{domain['name']}.yaml: "
-    return tables.read(_specification(domain), data_dir, name=f"{place}data", classes=place)
+    return tables.read(_specification(domain), name=f"{place}data", classes=place)
 
 
 def _specification(domain):
@@ -185,25 +185,19 @@ def _specification(domain):
     return {**spec, "labels": domain["labels"], "groups": contrasts.group_values(domain)}
 
 
-def _parts(table, split, place):
+def _parts(table, split):
     """({source, reserve, test: row numbers}, {split: number of texts repeated in another}), by shares or by the splits of
     the data."""
     import numpy as np
 
-    by_share = [part for part, share in split.items() if not isinstance(share, (str, list))]
-    if by_share and len(by_share) < len(split):
-        raise UserError(f"{place}.split: give a share for every part, or name splits of the data for every part")
-    repeated = {}
-    if by_share:
-        parts = splitting.split(table, split, 0)
+    repeated, named = {}, tables.named_splits({"split": split})
+    if not named:
+        # a share of the source is what the others leave
+        parts = splitting.split(table, {part: share for part, share in split.items() if part != "source"}, 0)
     else:
-        parts, of_data = {}, table.names["split"]
-        for part, names in split.items():
-            codes = [of_data.index(name) for name in ([names] if isinstance(names, str) else names) if name in of_data]
-            if not codes:
-                raise UserError(
-                    f"{place}.split.{part}: the data have no split {names}{did_you_mean(names, of_data)}; they have {', '.join(map(str, of_data)) or 'none'}"
-                )
+        of_data, parts = table.names["split"], {}
+        for part, names in named.items():
+            codes = [of_data.index(name) for name in names if name in of_data]
             parts[part] = np.flatnonzero(np.isin(table.codes["split"], codes))
         # the test split is kept whole
         parts, repeated = splitting.apart(table, dict(sorted(parts.items(), key=lambda item: item[0] != "test")))

@@ -15,8 +15,18 @@ from functools import cached_property
 
 from bias_inheritance.data import duplicates, fields
 from bias_inheritance.data.formats import BATCH
-from bias_inheritance.data.values import FEW_VALUES, NO_MAJORITY, Values, kind_of, missing, short, spelled, voted
-from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.data.values import (
+    FEW_VALUES,
+    NO_MAJORITY,
+    Values,
+    broken,
+    kind_of,
+    missing,
+    short,
+    spelled,
+    voted,
+)
+from bias_inheritance.plumbing.errors import UserError, did_you_mean
 
 LONGEST_TEXT = 20_000  # ASSUME: longer texts are not samples of a classification task; the key `longest_text` cuts them
 FEWEST = 8  # ASSUME: minimum number of texts per label × group for meaningful splits, pools and scores
@@ -108,8 +118,9 @@ def read(
     which (reason, place, text) of every dropped row is appended. all_listed: whether every listed value must occur.
     classes: location of the keys `labels` and `groups`, by default `name`. counts: rows, kept, reasons {reason: rows}, cut (texts
     shortened), labels and groups {name: rows kept}, unlisted {column: {value: rows}}; rows = kept + the sum of the
-    reasons. Reasons: empty text, missing label, missing group, unlisted label, unlisted group, no majority, broken
-    characters, duplicate, contradiction. Raises UserError for likely user mistakes.
+    reasons. Reasons: unused split (the specification's `split` names others), empty text, missing label, missing group,
+    unlisted label, unlisted group, no majority, broken characters, duplicate, contradiction. Raises UserError for likely
+    user mistakes.
     """
     import numpy as np
     import pyarrow as pa
@@ -125,7 +136,8 @@ def read(
         for column in ("label", "group")
     }
     reasons, cut, rows = Counter(), 0, 0
-    splits, places = {}, {}
+    splits, places, used = {}, {}, named_splits(spec)
+    used_names = {split for names in used.values() for split in names}
     texts, ids, keys, lines, chunks, id_chunks = [], [], [], [], [], []
     codes = {"label": [], "group": [], "split": [], "file": []}
     longest = spec.get("longest_text")
@@ -133,10 +145,16 @@ def read(
     def drop(reason, where, number, text):
         reasons[reason] += 1
         if dropped is not None:
-            dropped.append((reason, f"{where} {number}", text))
+            dropped.append((reason, f"{where} {number}", text.encode(errors="replace").decode()))
 
     for split, where, number, record in fields.records(spec, folder, {**paths, **raters}, name):
         rows += 1
+        if "split" in paths:
+            split = None if missing(record["split"]) else spelled(record["split"])
+        split_code = -1 if split is None else splits.setdefault(split, len(splits))
+        if used and split not in used_names:
+            drop("unused split", where, number, str(record["text"] or ""))
+            continue
         text, folded = _text(record["text"], paths["text"], where, number)
         if not folded:
             drop("empty text", where, number, "")
@@ -148,11 +166,8 @@ def read(
                 )
             text, cut = text[:longest], cut + 1
             folded = " ".join(text.split())
-        try:
-            digest = hashlib.sha256(folded.encode()).digest()
-        except UnicodeEncodeError:
-            # an unpaired surrogate, which JSON allows but UTF-8 cannot encode
-            drop("broken characters", where, number, text.encode(errors="replace").decode())
+        if broken(text) or ("id" in paths and broken(spelled(record["id"]))):
+            drop("broken characters", where, number, text)
             continue
         try:
             value = voted(votes, [record[column] for column in raters]) if votes else record["label"]
@@ -168,13 +183,11 @@ def read(
         if reason or other_reason:
             drop(reason or other_reason, where, number, text)
             continue
-        if "split" in paths:
-            split = None if missing(record["split"]) else spelled(record["split"])
         texts.append(text)
-        keys.append(int.from_bytes(digest[:8], "big"))
+        keys.append(int.from_bytes(hashlib.sha256(folded.encode()).digest()[:8], "big"))
         codes["label"].append(label)
         codes["group"].append(group)
-        codes["split"].append(-1 if split is None else splits.setdefault(split, len(splits)))
+        codes["split"].append(split_code)
         codes["file"].append(places.setdefault(where, len(places)))
         lines.append(number)
         if "id" in paths:
@@ -187,6 +200,11 @@ def read(
             texts, ids = [], []
     chunks.append(pa.array(texts, pa.string()))
     id_chunks.append(pa.array(ids, pa.string()))
+    for part, names in used.items():
+        if not splits.keys() & names:
+            raise UserError(
+                f"{name}.split.{part}: the data have no split {' or '.join(names)}{did_you_mean(names[0], splits)}; they have {', '.join(splits) or 'none'}"
+            )
     for value in values.values():
         value.check(all_listed)
 
@@ -194,9 +212,7 @@ def read(
     lines = np.array(lines, dtype=np.int32)
     codes = {column: np.array(listed, dtype=np.int32) for column, listed in codes.items()}
     files = list(places)
-    test = (spec.get("split") or {}).get("test")  # a share, or names of splits
-    names = [test] if isinstance(test, str) else test if isinstance(test, list) else []
-    of_test = [splits[split] for split in names if split in splits]
+    of_test = [splits[split] for split in used.get("test", []) if split in splits]
     keep, contradicting = _each_text_once(keys, codes, later=~np.isin(codes["split"], of_test))
     for reason, without in (("contradiction", contradicting), ("duplicate", ~keep & ~contradicting)):
         if without.any():
@@ -247,6 +263,16 @@ def read(
     return table
 
 
+def named_splits(spec):
+    """{part: names of the data's own splits, of which one suffices} of a specification's `split`; {} for shares."""
+    split = spec.get("split") or {}
+    return {
+        part: [names] if isinstance(names, str) else names
+        for part, names in split.items()
+        if isinstance(names, (str, list))
+    }
+
+
 def _unlisted(counts):
     """The end of a message: values of the data that the specification does not list, if there are any."""
     listed = [f"{column}s {', '.join(map(repr, values))}" for column, values in counts["unlisted"].items()]
@@ -277,7 +303,7 @@ def _at(chunks, rows):
 
 def _text(value, column, where, number):
     """(text stripped of surrounding whitespace, text with whitespace normalised); both empty for a missing value."""
-    if value is None:
+    if missing(value):
         return "", ""
     if not isinstance(value, str):
         hint = "; name a part of it, as in messages[-1].content" if isinstance(value, (list, dict)) else ""

@@ -4,30 +4,40 @@ import json
 import math
 import re
 from collections import Counter
+from decimal import Decimal
 
 from bias_inheritance.plumbing.errors import UserError, did_you_mean
 
 FEW_VALUES = 12  # maximum number of values listed in a message
-MISSING, UNLISTED = -1, -2
+MISSING, UNLISTED, BROKEN = -1, -2, -3
 NO_MAJORITY = object()
 
 
 def spelled(value):
-    """The text form of a value: strings unchanged, numbers and booleans as in JSON, 1.0 as 1."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and value.is_integer():
+    """The text form of a value: strings unchanged, numbers and booleans as in JSON, 1.0 as 1, dates as in ISO 8601."""
+    if isinstance(value, (float, Decimal)) and math.isfinite(value) and value == int(value):
         value = int(value)
-    return json.dumps(value, default=str)
+    if value is None or isinstance(value, (bool, int, float, list, dict)):
+        return json.dumps(value, default=str)
+    return str(value)
 
 
 def missing(value):
     """Whether a cell is missing: null, NaN, or blank text. Words such as None, NA and null are values."""
     return (
         value is None
-        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, (float, Decimal)) and math.isnan(value))
         or (isinstance(value, str) and not value.strip())
     )
+
+
+def broken(text):
+    """Whether a text has an unpaired surrogate, which JSON allows but UTF-8 cannot encode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def kind_of(value):
@@ -36,6 +46,7 @@ def kind_of(value):
         bool: "true or false",
         int: "a number",
         float: "a number",
+        Decimal: "a number",
         str: "a text",
         list: "a list",
         dict: "an object",
@@ -78,6 +89,8 @@ class Values:
             code = self.codes[key] = self._new(value, where, number)
         if code == MISSING:
             return -1, f"missing {self.column}"
+        if code == BROKEN:
+            return -1, "broken characters"
         if code == UNLISTED:
             self.unlisted[spelled(value)] += 1
             return -1, f"unlisted {self.column}"
@@ -91,13 +104,19 @@ class Values:
                 f"{where} {number}: the {self.column} is {kind_of(value)} ({short(value)}); name a part of it, as in metadata.label"
             )
         text = spelled(value)
+        if broken(text):
+            return BROKEN
         if self.listed is not None:
             return self.names.index(self.listed[text]) if text in self.listed else UNLISTED
-        kind = "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+        kind = (
+            "number"
+            if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+            else type(value).__name__
+        )
         other = self.places.setdefault(text, (kind, where, number))
         if other[0] != kind:
             raise UserError(
-                f"{where} {number}: the {self.column} {json.dumps(value)} is {kind_of(value)}, and at {other[1]} {other[2]} the same is written as another type; list it under {self.where} to make both one {self.column} ({text}: {text}), or rename one"
+                f"{where} {number}: the {self.column} {json.dumps(value, default=str)} is {kind_of(value)}, and at {other[1]} {other[2]} the same is written as another type; list it under {self.where} to make both one {self.column} ({text}: {text}), or rename one"
             )
         if text not in self.names:
             self.names.append(text)

@@ -453,7 +453,7 @@ def _faults_of_the_data(config):
             return
         try:
             if domain["family"] == "labelled":
-                labelled.check(domain, config["data_dir"])
+                labelled.check(domain)
         except UserError as fault:
             yield ["grid", "domain", domains.index(name)], str(fault)
             continue

@@ -315,15 +315,21 @@ class Votes(Keys):
 
     @model_validator(mode="after")
     def decides(self):
-        if not {"at_least", "majority"} & self.model_fields_set:
+        rules = {"at_least", "majority"} & self.model_fields_set
+        if not rules:
             raise worded("lacks 'at_least' or 'majority', which turn votes into a label")
+        if len(rules) > 1:
+            raise worded("has both 'at_least' and 'majority', two ways to a label; remove one of them")
         return self
+
+
+Files = by_shape(Text, list=Names, mapping=dict[str, OneOrMore])
 
 
 class Table(Keys):
     """Texts in files or on the Hub (docs/formats.md)."""
 
-    files: by_shape(Text, list=Names, mapping=dict[str, OneOrMore]) | None = optional("paths, or {split: paths}")
+    files: Files = optional("paths, or {split: paths}")
     hub: Text = optional("id of a dataset on the Hub")
     revision: Text = optional("its commit")
     config: Text = optional("for a dataset or folder with several configurations")
@@ -350,7 +356,12 @@ def has_a_place(table):
 
 class PoolTable(Table):
     columns: Columns
-    _has_a_place = model_validator(mode="after")(has_a_place)
+
+    @model_validator(mode="after")
+    def has_one_place(self):
+        if self.files is not None and self.hub is not None:
+            raise worded("has both 'files' and 'hub'; remove the one that the samples are not read from")
+        return has_a_place(self)
 
 
 Source = Literal["generated", "originals", "reserve"]
@@ -442,14 +453,32 @@ class Domain(Keys):
 
 
 class Split(Keys):
-    """Shares of the texts, or names of the data's own splits."""
+    """Shares of the texts, or names of the data's own splits. A share of the source is what the others leave."""
 
     test: ShareOrSplit
     reserve: ShareOrSplit = optional()
     source: ShareOrSplit = optional()
 
+    @model_validator(mode="after")
+    def agrees(self):
+        parts = {part: getattr(self, part) for part in self.model_fields_set}
+        shares = {part: share for part, share in parts.items() if isinstance(share, (int, float))}
+        if not shares:
+            return self
+        if len(shares) < len(parts):
+            raise worded("give a share for every part, or name splits of the data for every part")
+        total = round(sum(shares.values()), 9)
+        if "source" in shares and total != 1:
+            raise worded(
+                f"the shares add up to {total:g}, not to 1; change them, or leave out source, which is the rest"
+            )
+        if shares.get("source", 1) == 0 or ("source" not in shares and total >= 1):
+            raise worded("the shares leave no text as the source of D_o; lower them")
+        return self
+
 
 class LabelledTable(Table):
+    files: Files | None = optional("paths, or {split: paths}; null, or instead of the `hub` of a file that it extends")
     split: Split = optional("how test items and the reserve are held out")
     twins: Text | None = optional("folder of texts written for all groups, one JSON Lines file per label")
     content: Text | None = optional("folder of twins whose content follows the stereotype of one group")
@@ -675,7 +704,7 @@ class Resources(Keys):
     """Resources of one job."""
 
     threads: Count
-    gpu: int = Field(ge=0, le=1000)
+    gpu: int = required("whether it needs a GPU: 1, or 0; no step uses several", ge=0, le=1)
     mem_mb: Count
     runtime: Count = required("minutes")
 
