@@ -89,7 +89,7 @@ rule copy_pool:
         parameters=parameters(
             lambda w: {
                 **pool_parameters(w, grid.pool_size(config, w.domain)),
-                "planned": planned_digests(w.bias),
+                "planned": planned_digests(*from_file.files_read(catalog.load("bias", w.bias))),
             }
         ),
     shell:

@@ -343,9 +343,18 @@ def real_texts(w, split):
 
 
 @cache
-def planned_digests(bias):
-    """{file: sha256} of a pool's files, {} if it has none; the files are read once per start, not once per job."""
-    return from_file.digests(catalog.load("bias", bias))
+def planned_digests(*names):
+    """{file: sha256} of data files and of the files in data folders, as they are when the run is planned.
+
+    A parameter of the steps that read them, since Snakemake compares contents only of files that are newer than the output.
+    Files that have not changed since an earlier start are not read.
+    """
+    return provenance.digests(names, f"{WORK}/digests.json")
+
+
+def data_of(wildcards):
+    """The data files and folders from which a domain's originals are read."""
+    return family_of(wildcards.domain).files_read(read_of(wildcards.domain), config["data_dir"])
 
 
 def is_generated(bias):

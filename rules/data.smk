@@ -24,7 +24,7 @@ rule prepare_model:
 
 rule prepare_originals:
     input:
-        data=lambda w: family_of(w.domain).files_read(read_of(w.domain), config["data_dir"]),
+        data=data_of,
     output:
         source=f"{ORIGINALS}/source.jsonl",
         reserve=f"{ORIGINALS}/reserve.jsonl",
@@ -40,7 +40,13 @@ rule prepare_originals:
     params:
         code=code("prepare_originals", lambda w: domain_leaves(w.domain, "family")),
         paths=paths,
-        parameters=parameters(lambda w: {"domain": read_of(w.domain), "data_dir": config["data_dir"]}),
+        parameters=parameters(
+            lambda w: {
+                "domain": read_of(w.domain),
+                "data_dir": config["data_dir"],
+                "planned": planned_digests(*data_of(w)),
+            }
+        ),
     shell:
         step_command("prepare_originals")
 

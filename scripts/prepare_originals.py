@@ -3,23 +3,33 @@
 import itertools
 from importlib import import_module
 
-from bias_inheritance.plumbing import files, step
+from bias_inheritance.plumbing import files, provenance, step
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.step import Inputs, Output
 from bias_inheritance.pools import overlap
 
 
 def prepare_originals(
-    data: Inputs, source: Output, reserve: Output, test: Output, counts: Output, domain: dict, data_dir: str | None
+    data: Inputs,
+    source: Output,
+    reserve: Output,
+    test: Output,
+    counts: Output,
+    domain: dict,
+    data_dir: str | None,
+    planned: dict | None = None,
 ):
     """Write three disjoint JSON Lines files of samples {id, twin, label, group, text, …} and the counts of rows read and
     dropped.
 
-    data: the files that are read, declared so that changes trigger a rerun. test is empty for a domain whose tasks use no
+    data: the files that are read. planned: their sha256 when the run was planned, so that every change of content triggers
+    a rerun: Snakemake itself relies on dates, and in folders sees neither new nor rewritten files. test is empty for a domain whose tasks use no
     test texts; it includes the split `content`, whose samples have the field `content`. Texts of source and reserve that
     repeat a test text are dropped and counted. Raises UserError for overlapping splits, and for an empty source or reserve.
     """
     family = import_module(f"bias_inheritance.data.{domain['family']}")
+    if planned is not None:
+        provenance.refuse_unplanned(provenance.digests(data), planned)
     splits, dropped = family.load(domain, data_dir)
     for first, second in itertools.combinations(sorted(splits), 2):
         shared = {sample["twin"] for sample in splits[first]} & {sample["twin"] for sample in splits[second]}

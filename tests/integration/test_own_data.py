@@ -1,5 +1,7 @@
 """From a labelled file and a file of synthetic samples to a planned study, with the two commands of the user guide."""
 
+import os
+
 import pandas as pd
 import pytest
 import tickets
@@ -70,6 +72,35 @@ def test_a_study_and_a_pool_from_two_files(project, tmp_path):
 
     planned = run(project, "-n", configfile="studies/tickets.yaml")
     assert "finetune                  30" in planned  # 5 seeds × (5 pools and the originals)
+
+
+def test_changed_data_are_read_again_whatever_their_dates(project, tmp_path):
+    """A file of a folder is rewritten and gets an old date, another one is added; audit notices the latter by itself."""
+    (tmp_path / "shards").mkdir()
+    lines = (tmp_path / "tickets.csv").read_text().splitlines(keepends=True)
+    for name, part in (("a", lines[1:200]), ("b", lines[200:])):
+        (tmp_path / "shards" / f"train-{name}.csv").write_text("".join([lines[0], *part]))
+    assert not bias_inheritance("add-domain", "tickets", tmp_path / "shards", project=project).returncode
+    made = "results/tickets/originals/tickets/test.jsonl"
+
+    def planned(*words):
+        return run(project, *words, "--cores", "1", made, configfile="studies/tickets.yaml")
+
+    planned()
+    assert "Nothing to be done" in planned("-n")
+    path = tmp_path / "shards" / "train-a.csv"
+    path.write_text(path.read_text().replace("lamp", "desk"))
+    os.utime(path, (0, 0))
+    os.utime(path.parent, (0, 0))
+    assert "prepare_originals" in planned("-n")
+    planned()
+    assert "desk" in (project / made).read_text() and "Nothing to be done" in planned("-n")
+
+    (tmp_path / "shards" / "train-c.csv").write_text("".join([lines[0], lines[1].replace("the", "some")]))
+    os.utime(path.parent, (0, 0))
+    done = bias_inheritance("audit", "results/tickets", project=project)
+    assert f"its input folder {path.parent} has got {path.parent}/train-c.csv since" in done.stdout, done.stdout
+    assert "prepare_originals" in planned("-n")
 
 
 def test_every_format_gives_the_same_domain(project, tmp_path):

@@ -209,7 +209,7 @@ def test_too_few_samples_are_told_with_what_was_not_usable(bias):
 
 def test_a_file_that_changes_under_the_run_is_told(bias, tmp_path, monkeypatch):
     made = bias(rows(30))
-    planned = from_file.digests(made)
+    planned = provenance.digests(from_file.files_read(made))
     assert planned == {str(tmp_path / "synthetic.jsonl"): provenance.sha256(tmp_path / "synthetic.jsonl")}
     assert pool(made, 20, planned=planned)[2]["files"] == planned
     bias(rows(31))

@@ -54,7 +54,13 @@ def originals(domain):
     words = ["prepare_originals.py"]
     for name in ("source", "reserve", "test"):
         words += [f"--{name}", f"{name}.jsonl"]
-    return [*words, "--counts", "counts.json", "--parameters", json.dumps({"domain": domain, "data_dir": None})]
+    return [
+        *words,
+        "--counts",
+        "counts.json",
+        "--parameters",
+        json.dumps({"domain": domain, "data_dir": None, "planned": {}}),
+    ]
 
 
 @pytest.mark.parametrize("make", [biographies, labelled, opinions])

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tickets
 from bias_inheritance.data import contrasts, labelled
-from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.pools import balance, mixing, overlap, slots
 from bias_inheritance.stats import inheritance
@@ -61,6 +61,17 @@ def test_every_part_holds_every_label_of_every_group_and_no_text_of_another(prep
     assert not any(tested.repeated_by(sample["text"]) for name in ("source", "reserve") for sample in parts[name])
     twins = [{sample["twin"] for sample in samples} for samples in parts.values()]
     assert not twins[0] & twins[1] and not twins[0] & twins[2] and not twins[1] & twins[2]
+
+
+def test_data_that_changed_after_the_plan_are_refused(tmp_path):
+    domain = {**tickets.write(tmp_path), "fixture": False}
+    outputs = [tmp_path / f"{name}.jsonl" for name in ("source", "reserve", "test")]
+    data = labelled.files_read(domain, None)
+    planned = provenance.digests(data)
+    prepare_originals(data, *outputs, tmp_path / "counts.json", domain, None, planned)
+    tickets.write(tmp_path, seed=2)
+    with pytest.raises(UserError, match=r"tickets.csv: changed after the run was planned"):
+        prepare_originals(data, *outputs, tmp_path / "counts.json", domain, None, planned)
 
 
 def test_test_texts_have_twins_in_all_groups_and_those_without_a_cue_none(prepared):

@@ -1,11 +1,13 @@
 """Which code counts as an input of a step, and which changes of it count."""
 
 import ast
+import os
 import re
 import shutil
 
 import pytest
 from bias_inheritance.plumbing import provenance
+from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT, SCRIPTS
 from rewording import reword_tree
 
@@ -44,6 +46,34 @@ def test_a_package_itself_holds_no_code(path):
     """Digests cover the modules of a package, not its __init__.py."""
     with open(path, encoding="utf-8") as file:
         assert [type(node) for node in ast.parse(file.read()).body] == [ast.Expr]
+
+
+def test_data_files_are_read_again_only_if_something_about_them_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    (tmp_path / "shards").mkdir()
+    for name in ("one.csv", "shards/a.csv"):
+        (tmp_path / name).write_text("before")
+    read, sha256 = [], provenance.sha256
+    monkeypatch.setattr(provenance, "sha256", lambda path: read.append(path.name) or sha256(path))
+
+    def digests():
+        read.clear()
+        return provenance.digests(["one.csv", "shards", "lacking.csv"], tmp_path / ".work" / "digests.json")
+
+    first = digests()
+    assert first.keys() == {"one.csv", "shards/a.csv"} and read == ["one.csv", "a.csv"]
+    assert digests() == first and read == []
+    times = (tmp_path / "one.csv").stat()
+    (tmp_path / "one.csv").write_text("after!")  # as many bytes, and by its date no newer
+    os.utime(tmp_path / "one.csv", ns=(times.st_atime_ns, times.st_mtime_ns))
+    (tmp_path / "shards" / "b.csv").write_text("new")
+    second = digests()
+    assert second["one.csv"] != first["one.csv"] and second.keys() - first.keys() == {"shards/b.csv"}
+    assert read == ["one.csv", "b.csv"]
+    for changed, name in ((second, "one.csv"), ({"one.csv": first["one.csv"]}, "shards/a.csv")):
+        with pytest.raises(UserError, match=f"{name}: changed after the run was planned; run again"):
+            provenance.refuse_unplanned(changed, first)
+    provenance.refuse_unplanned(first, first)
 
 
 @pytest.fixture

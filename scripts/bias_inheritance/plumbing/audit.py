@@ -136,6 +136,13 @@ def _changed_inputs(study, record, sha256s):
                 yield f"the record {path} that it read has changed since"
         elif sha256s.get(path) and sha256s[path] != entry["sha256"]:
             yield f"its input {path} has changed since"
+    read = {entry["path"] for entry in records.entries(record["inputs"])}
+    for folder in sorted({entry.get("folder") for entry in records.entries(record["inputs"])} - {None}):
+        if not folder.startswith(f"{study.name}/"):
+            root = provenance.ROOT / folder
+            present = [f"{folder}/{path.relative_to(root)}" for path in provenance.files_in(root) if root.is_dir()]
+            if new := [name for name in present if name not in read]:
+                yield f"its input folder {folder} has got {_few(new)} since"
 
 
 def changed_code(record, sources):

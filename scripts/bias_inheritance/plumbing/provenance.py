@@ -7,6 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bias_inheritance.plumbing.errors import UserError
+from bias_inheritance.plumbing.files import read_json, write_json
+
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = ROOT / "scripts"
 SUFFIX = ".prov.json"
@@ -40,14 +43,49 @@ def digest(value):
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def files_in(path):
+    """The path itself, or, of a folder, every file in it, sorted."""
+    path = Path(path)
+    return sorted(p for p in path.rglob("*") if p.is_file() and p.name != MARKER) if path.is_dir() else [path]
+
+
 def describe(path):
-    """[{path, sha256, bytes}] of a file, or of every file in a folder, sorted by path.
+    """[{path, sha256, bytes}] of a file, or of every file in a folder, which is named too, sorted by path.
 
     Paths are as passed to the step (relative to the project's root), so that records of different machines agree.
     """
-    path = Path(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != MARKER) if path.is_dir() else [path]
-    return [{"path": str(file), "sha256": sha256(file), "bytes": file.stat().st_size} for file in files]
+    place = {"folder": str(path)} if Path(path).is_dir() else {}
+    return [
+        {"path": str(file), "sha256": sha256(file), "bytes": file.stat().st_size, **place} for file in files_in(path)
+    ]
+
+
+def digests(names, memory=None):
+    """{file: sha256} of the existing ones of the files `names`, and of every file in folders, named as in records.
+
+    memory: a JSON file with the digests of earlier calls. A file is read again only if its inode, its size or one of its
+    dates has changed; the date of its status changes with every write, move and copy, also of one that sets back the others.
+    """
+    known = read_json(memory) if memory and Path(memory).exists() else {}
+    before, sha256s = dict(known), {}
+    for path in (path for name in names for path in files_in(ROOT / name) if path.is_file()):
+        name, status = str(path).removeprefix(f"{ROOT}/"), path.stat()
+        stamp = [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        if known.get(name, [None])[0] != stamp:
+            known[name] = [stamp, sha256(path)]
+        sha256s[name] = known[name][1]
+    if memory and known != before:
+        write_json(memory, known)
+    return sha256s
+
+
+def refuse_unplanned(sha256s, planned):
+    """Raise UserError if data files {file: sha256} are not those with which the run was planned."""
+    changed = sorted(name for name in {*sha256s, *planned} if sha256s.get(name) != planned.get(name))
+    if changed:
+        raise UserError(
+            f"{changed[0]}: changed after the run was planned; run again to plan with the file as it is now"
+        )
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,8 @@ def parse(path):
         named = entries(content["inputs"]) + entries(content["outputs"])
         if not all(isinstance(entry[key], str) for entry in named for key in ("path", "sha256")):
             return None, ("broken", "a file's path or sha256 is not text")
+        if not all(isinstance(entry.get("folder", ""), str) for entry in named):
+            return None, ("broken", "a file's folder is not text")
         if not isinstance(content["code"]["files"], dict) or not isinstance(content["code"]["digest"], str):
             return None, ("broken", "its code is not given as files and digests")
         if not isinstance(content["environment"]["container_sha256"], (str, type(None))):

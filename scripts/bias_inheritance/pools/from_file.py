@@ -36,20 +36,6 @@ def files_read(bias):
     return formats.files_read(bias["source"]) if is_file(bias) else []
 
 
-def digests(bias):
-    """{file: current sha256} of a bias type's files (folders are expanded), named as in provenance records.
-
-    Raises UserError for a missing file; `pool` rejects changed ones.
-    """
-    listed = []
-    for name in files_read(bias):
-        path = provenance.ROOT / name
-        if not path.exists():
-            raise UserError(f"{_source(bias)}: there is no file {name}; correct the path")
-        listed += provenance.describe(path)
-    return {entry["path"].removeprefix(f"{provenance.ROOT}/"): entry["sha256"] for entry in listed}
-
-
 def check(bias, domain, needed):
     """Raise UserError for unreadable files, unknown labels or groups, or fewer samples than `needed`.
 
@@ -123,14 +109,11 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None, other
     """
     import numpy as np
 
-    before = digests(bias)
-    changed = [path for path, digest in before.items() if (planned or before).get(path) != digest]
-    if changed:
-        raise UserError(
-            f"{changed[0]}: changed after the run was planned; run again to plan with the file as it is now"
-        )
+    before = provenance.digests(files_read(bias))
+    if planned is not None:
+        provenance.refuse_unplanned(before, planned)
     table, dropped = read(bias, domain)
-    if digests(bias) != before:
+    if provenance.digests(files_read(bias)) != before:
         raise UserError(f"{min(before)}: changed while it was read; wait until it is written, then run again")
     judged = _Judge(originals, tests, others)
     strata, refused = {}, []
