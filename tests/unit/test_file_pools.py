@@ -12,7 +12,7 @@ import yaml
 from bias_inheritance.plumbing import files, provenance
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.pools import balance, from_file
-from bias_inheritance.study import catalog
+from bias_inheritance.study import catalog, reading, schema
 from bias_inheritance.tools import add_domain, add_pool
 
 DOMAIN = {
@@ -449,6 +449,21 @@ def test_labels_and_groups_of_a_file_are_renamed_and_long_texts_cut_by_options(p
     source = yaml.safe_load((project / "catalog/biases/bought.yaml").read_text())["source"]
     assert {key: source[key] for key in named} == named
     assert source["columns"] == {"text": "text", "label": "kind", "group": "from"}
+
+
+@pytest.mark.parametrize("name", ["2024", "no", "1e3", "0o17"])
+def test_names_and_file_names_that_yaml_would_read_otherwise_stay_texts(project, tmp_path, name):
+    real = [{"text": text(n), "label": "ab"[n % 2], "group": "cd"[n // 2 % 2]} for n in range(160)]
+    files.write_jsonl(tmp_path / "run:\n#1.jsonl", real)
+    files.write_jsonl(tmp_path / "run #2: x.jsonl", [{**row, "text": text(1000 + n)} for n, row in enumerate(real)])
+    list(add_domain.add_domain(name, tmp_path / "run:\n#1.jsonl", root=project))
+    list(add_pool.add_pool(f"{name}0", tmp_path / "run #2: x.jsonl", name, root=project))
+    study = reading.read(project / f"studies/{name}.yaml")
+    assert (study["study"], study["grid"]["domain"], study["grid"]["bias"][-1]) == (name, [name], f"{name}0")
+    domain, pool = (reading.read(project / f"catalog/{place}.yaml") for place in (f"domains/{name}", f"biases/{name}0"))
+    assert domain["title"] == name.capitalize() and pool["title"] == f"{name}0".capitalize()
+    assert pool["does"] == "adds the samples of run #2: x.jsonl, which another program wrote"
+    assert schema.faults(domain, "domain") == schema.faults(pool, "bias") == []
 
 
 def test_a_study_of_fifty_labels_and_twenty_groups_has_a_text_of_each_as_far_as_there_are(project, tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from bias_inheritance.data import columns, contrasts, formats, splitting, tables
-from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing import files, records
 from bias_inheritance.plumbing.errors import UserError, did_you_mean
 from bias_inheritance.plumbing.provenance import ROOT
 
@@ -30,9 +30,9 @@ SHOWN_IN = 0.02  # ASSUME: minimum share of a group's texts with its name for th
 STUDY = """\
 # What does a model inherit from synthetic samples of {title}? Made by `bias-inheritance add-domain`; `add-pool` adds pools.
 # Keys that are not here are those of config.yaml. Run: .venv/bin/snakemake --configfile studies/{name}.yaml
-study: {name}
+study: {study}
 grid:
-  domain: [{name}]
+  domain: [{study}]
   # controls: as many real texts; real texts whose group follows the label, at three strengths
   bias: [faithful, associated-000, associated-050, associated-100]
   gamma: [0.00, 0.50]
@@ -140,7 +140,8 @@ def add_domain(
         raise UserError(f"{file}: {'.'.join(path)}: {fault}")
     items = min(max(TEST_ITEMS, len(table.strata())), int(len(table) * split["test"]))
     files.write_text(domain_file, _domain_text(file, domain))
-    files.write_text(study_file, STUDY.format(name=name, title=domain["title"], originals=originals, items=items))
+    study = STUDY.format(name=name, study=flow(name), title=domain["title"], originals=originals, items=items)
+    files.write_text(study_file, study)
     yield from _columns_seen(file, roles, table, reference)
     counts = {pair: len(rows) for pair, rows in table.strata().items()}
     yield from table_of_counts(counts, table.names["label"], groups)
@@ -202,7 +203,9 @@ def _domain_text(file, domain):
         "groups": "words: [...] that show a group, names: [...] and pronouns: [...] let a pool without a group column be read",
         "contrasts": "each compared group against the reference",
     }
-    lines = [f"# Made by `bias-inheritance add-domain` from {Path(file).name}. All keys: docs/own-data.md."]
+    lines = [
+        f"# Made by `bias-inheritance add-domain` from {records.plain(Path(file).name)}. All keys: docs/own-data.md."
+    ]
     for key, value in domain.items():
         if key in comments:
             lines.append(f"# {comments[key]}")

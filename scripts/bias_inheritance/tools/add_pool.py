@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from bias_inheritance.data import columns, contrasts
-from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing import files, records
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.plumbing.seeds import record_seed
@@ -26,7 +26,7 @@ from bias_inheritance.tools import add_domain
 POOL = """\
 # Made by `bias-inheritance add-pool` from {file}. All keys: docs/own-data.md.
 title: {title}
-does: adds the samples of {file}, which another program wrote
+does: {does}
 role: natural
 source: {source}
 """
@@ -103,7 +103,12 @@ def add_pool(
         key: value for key, value in (("labels", labels), ("groups", groups), ("longest_text", longest_text)) if value
     }
     checked = list(_check({"name": name, "source": spec}, domain, study_file))
-    content = POOL.format(file=Path(file).name, title=name.replace("-", " ").capitalize(), source=add_domain.flow(spec))
+    content = POOL.format(
+        file=records.plain(Path(file).name),
+        title=add_domain.flow(name.replace("-", " ").capitalize()),
+        does=add_domain.flow(f"adds the samples of {Path(file).name}, which another program wrote"),
+        source=add_domain.flow(spec),
+    )
     study = _with_pool(study_file, name)
     files.write_text(pool_file, content)
     files.write_text(study_file, study)
@@ -119,7 +124,7 @@ def _with_pool(study_file, name):
     text = study_file.read_text(encoding="utf-8")
     added = re.sub(
         r"^(  bias: \[)(.*)(\])",
-        lambda match: f"{match[1]}{f'{match[2]}, ' if match[2].strip() else ''}{name}{match[3]}",
+        lambda match: f"{match[1]}{f'{match[2]}, ' if match[2].strip() else ''}{add_domain.flow(name)}{match[3]}",
         text,
         count=1,
         flags=re.M,
