@@ -430,8 +430,7 @@ def chosen_by_mix(wildcards):
 def mix_parameters(wildcards):
     """The parameters of a cell's mix, in addition to its files and seed."""
     name = wildcards.mitigation
-    edits_words = grid.exchanges_words(name) or grid.methods_of(name, "rows")
-    unused = () if edits_words else ("swap", "stereotypes", "statements")
+    unused = () if grid.reads_words(name) else ("swap", "stereotypes", "statements")
     return {
         "domain": text_leaves(wildcards.domain, *unused),
         "mitigation": leaves("mitigation", name, ("text", "rows", "weights")),

@@ -65,10 +65,7 @@ def read_items(path):
     if not path.exists():
         return None
     rows = [row for row in parquet.read_table(path).to_pylist() if row["options"]]
-    correct = []
-    for row in rows:
-        index = answers.choice(row)
-        correct.append(index is not None and row["options"][index] == row["label"])
+    correct = [answers.label(row) == row["label"] for row in rows]
     return pd.DataFrame([{"item": row["item"], "group": row["group"]} for row in rows]).assign(correct=correct)
 
 

@@ -3,6 +3,7 @@
 import shutil
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from bias_inheritance.plumbing import provenance, records, step
 from bias_inheritance.plumbing.errors import UserError
@@ -153,7 +154,7 @@ def _copy_code(described, jobs, folder, study, closed):
     for path in changed:
         name = f"{path} (changed since a look was closed; not part of the crate)"
         facts = {"@type": "SoftwareApplication", "name": name, "version": ran[path][:12]}
-        entities[path] = described.add_jsonld({"@id": f"#outside/{path}", **facts})
+        entities[path] = described.add_jsonld({"@id": _outside(path), **facts})
     for path in ["Snakefile", *rules, *sorted({*ran} - {*changed})]:
         copy = folder / path
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -187,9 +188,14 @@ def _file(described, study, name, sha256, size, kind="File"):
     facts = {"name": Path(name).name, "sha256": sha256, "contentSize": str(size)}
     if inside == name:
         facts |= {"@type": "CreativeWork", "name": f"{name} (not part of the crate)"}
-        return described.add_jsonld({"@id": f"#outside/{name}", **facts})
+        return described.add_jsonld({"@id": _outside(name), **facts})
     facts["@type"], facts["encodingFormat"] = kind, FORMATS.get(Path(name).suffix, "text/plain")
     return described.add_file(study.path(name), inside, properties=facts)
+
+
+def _outside(name):
+    """The identifier of a file that is not part of the crate; `rocrate` itself encodes those of the files that are."""
+    return f"#outside/{quote(name)}"
 
 
 def _one_or_more(entities):

@@ -211,6 +211,29 @@ def test_nested_values_of_the_command_line_keep_their_type(snakemake, project):
     assert counted(done, ["finetune"]) == {"finetune": 39}
 
 
+def test_a_method_of_ones_own_gets_the_whole_domain_and_known_ones_what_they_read(snakemake, tmp_path):
+    project = copy_project(tmp_path / "project")
+    for place, arguments in (("text", "sample"), ("weights", "rows")):
+        module = project / "scripts" / "bias_inheritance" / "pools" / "mitigations" / f"my_{place}.py"
+        module.write_text(
+            f'"""A method."""\n\n\ndef {place}({arguments}, settings, setting):\n    return {arguments}\n'
+        )
+        mine = f"title: Mine\ndoes: changes it\n{place}: [{{method: my_{place}}}]\n"
+        (project / "catalog" / "mitigations" / f"my-{place}.yaml").write_text(mine)
+    names = ["none", "token", "mask", "mask-neutral", "reweight", "swap", "my-text", "my-weights"]
+    command = [snakemake, "-n", "-p", "--workflow-profile", "none", "--cores", "1", "--nolock"]
+    command += ["--configfile", "studies/one.yaml", "--config", "mitigated=[neutral]"]
+    command += [f"grid={{mitigation: [{', '.join(names)}]}}"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reads = {
+        re.search(r'"mitigation":"([\w-]+)"', line)[1]: all(f'"{key}":' in line for key in ("stereotypes", "swap"))
+        for line in done.stdout.splitlines()
+        if "scripts/finetune.py" in line
+    }
+    assert reads == {name: name in ("mask-neutral", "swap", "my-text", "my-weights") for name in names}
+
+
 @pytest.mark.parametrize("folder", ["with a space", 'it\'s {a} "test" & more'])
 def test_a_step_runs_in_a_checkout_of_any_name(folder, tmp_path):
     project = copy_project(tmp_path / folder)

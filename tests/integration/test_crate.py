@@ -4,10 +4,12 @@ import io
 import json
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 import requests
-from bias_inheritance.plumbing import files
+from bias_inheritance.plumbing import files, provenance
+from write_crate import write_crate
 
 CONTEXTS = {
     "https://w3id.org/ro/crate/1.1/context": "ro-crate-1.1-context.jsonld",
@@ -71,6 +73,22 @@ def test_the_crate_passes_the_public_validator(finished, faults):
     assert faults(finished / "results" / "one") == []
 
 
+def test_data_in_paths_with_spaces_and_brackets_leave_the_crate_valid(finished, faults, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results", "one")
+    shutil.copytree(finished / folder, folder)
+    record = folder / "originals" / "gender" / "prepare_originals.prov.json"
+    content = json.loads(record.read_text())
+    content["inputs"]["data"][0]["path"] = "my data [1]/Ärzte #1.csv"
+    del content["seal"]
+    files.write_json(record, provenance.sealed(content))
+    write_crate([folder / "report.html"], folder / "ro-crate-metadata.json", folder / "workflow", "one", [])
+    assert faults(folder) == []
+    things = {entry["@id"]: entry for entry in json.loads((folder / "ro-crate-metadata.json").read_text())["@graph"]}
+    data = things["#outside/my%20data%20%5B1%5D/%C3%84rzte%20%231.csv"]
+    assert data["name"] == "my data [1]/Ärzte #1.csv (not part of the crate)"
+
+
 @pytest.mark.parametrize("what", ["no engine", "a file that is not there"])
 def test_the_validator_tells_a_crate_that_is_none(finished, faults, tmp_path, what):
     """That it passes is worth something: the same crate with a part taken away does not."""
@@ -89,7 +107,7 @@ def test_the_validator_tells_a_crate_that_is_none(finished, faults, tmp_path, wh
 
 def test_the_crate_names_every_file_with_its_digest(finished):
     """The crate contains every file that audit checks, and for each job its record, code, inputs and results."""
-    from bias_inheritance.plumbing import provenance, records
+    from bias_inheritance.plumbing import records
 
     folder = finished / "results" / "one"
     crate = json.loads((folder / "ro-crate-metadata.json").read_text())

@@ -3,7 +3,9 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
+from analyse import read_items
 from bias_inheritance.data import labelled
 from bias_inheritance.study import catalog
 from bias_inheritance.tasks import classification, hiring, salary
@@ -24,13 +26,15 @@ def classification_items(splits, domain, count=None):
     )
 
 
-def test_options_are_the_answers_that_training_uses(splits, domain):
+def test_options_are_the_answers_that_training_uses(splits, domain, tmp_path):
     domain = {**domain, "answer": "Category: {label}"}
     items = classification_items(splits, domain, 12)
     assert items[0]["options"] == [f"Category: {label}" for label in domain["labels"]]
     right = answered(items, lambda item: [-9.0 * (label != item["label"]) for label in domain["labels"]])
     rows = classification.score(right, {}, domain, 10, 1)
     assert value(rows, "accuracy", "all") == 1 and value(rows, "label_probability", "all") > 0.9
+    pd.DataFrame(right).to_parquet(tmp_path / "occupation-classification.parquet")
+    assert read_items(tmp_path / "occupation-classification.parquet")["correct"].tolist() == [True] * len(items)
 
 
 def test_classification_takes_whole_twins_balanced_over_labels(splits, domain):

@@ -334,6 +334,13 @@ def exchanges_words(mitigation):
     return any(method["method"] == "swap" or "neutral" in method for method in methods)
 
 
+def reads_words(mitigation):
+    """Whether a method may read the words to swap, the stereotypes or the statements of a domain, as any other than the
+    known ones that do not may: what these trained is not repeated when such words change."""
+    methods = [method["method"] for place in ("text", "rows", "weights") for method in methods_of(mitigation, place)]
+    return exchanges_words(mitigation) or not {*methods} <= {"prefix", "mask", "reweight"}
+
+
 def items_of(config, task):
     """Maximum number of items, in the unit of the task; per dataset for tasks with datasets. None: all."""
     default = config["evaluation"]["items_per_dataset"] if "datasets" in catalog.load("task", task) else None

@@ -25,6 +25,17 @@ def choice(item):
     return parse(item["text"] or "", item["options"])
 
 
+def labels(item):
+    """What the options of an item stand for, in their order: its `labels`, or the options themselves."""
+    return item["options"] if item.get("labels") is None else item["labels"]
+
+
+def label(item):
+    """The label that the chosen option stands for, or UNREADABLE."""
+    index = choice(item)
+    return UNREADABLE if index is None else labels(item)[index]
+
+
 def probability(item, option):
     """Probability of one option, normalised over all options of the item; 0 if the answer cannot be parsed."""
     if not item["logprobs"]:

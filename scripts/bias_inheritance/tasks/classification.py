@@ -16,7 +16,7 @@ def items(task, domain, family, test, count):
 
 
 def question(sample, domain, family):
-    """The item that asks for a sample's label; its options are the answers that training uses, in the order of the labels."""
+    """The item that asks for a sample's label; its options are the answers that training uses for each of `labels`."""
     user, _ = family.pair(sample, domain, instruct=False)
     labels = contrasts.labels(domain)
     return {
@@ -26,6 +26,7 @@ def question(sample, domain, family):
         "label": sample["label"],
         "prompt": user,
         "options": [family.pair({**sample, "label": label}, domain, instruct=False)[1] for label in labels],
+        "labels": labels,
     }
 
 
@@ -125,22 +126,17 @@ def _mean(values, members):
     return values[members].mean() if members.any() else float("nan")
 
 
-def read(predictions, labels=None):
-    """The `Answered` of stored predictions; labels: what the options of each item stand for, in order (None: themselves)."""
+def read(predictions):
+    """The `Answered` of stored predictions."""
     import numpy as np
 
     label = np.array([item["label"] for item in predictions])
-    choice, probabilities = [], []
+    choice = np.array([answers.label(item) for item in predictions])
     scoring = answers.scoring(predictions)
-    for item in predictions:
-        meanings, chosen = labels or item["options"], answers.choice(item)
-        choice.append(answers.UNREADABLE if chosen is None else meanings[chosen])
-        if scoring == "logprob":
-            probabilities.append(answers.probability(item, item["options"][meanings.index(item["label"])]))
-    choice = np.array(choice)
     measures = {"accuracy": (choice == label).astype(float)}
     if scoring == "logprob":
-        measures["label_probability"] = np.array(probabilities)
+        right = [item["options"][answers.labels(item).index(item["label"])] for item in predictions]
+        measures["label_probability"] = np.array(list(map(answers.probability, predictions, right)))
     group, cluster = (np.array([item[key] for item in predictions]) for key in ("group", "cluster"))
     return Answered(label, group, cluster, choice, scoring, measures)
 
@@ -156,7 +152,7 @@ def score(predictions, task, domain, replicates, seed):
     import numpy as np
 
     labels = contrasts.labels(domain)
-    answered = read(predictions, labels)
+    answered = read(predictions)
     label, group, cluster, choice = answered.label, answered.group, answered.cluster, answered.choice
     weights = metrics.resamples(cluster, metrics.strata(label, group, cluster), replicates, seed)
     whole = np.ones((1, len(label)))

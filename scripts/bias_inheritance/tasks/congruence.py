@@ -26,7 +26,7 @@ def score(predictions, task, domain, replicates, seed):
     import numpy as np
 
     labels = contrasts.labels(domain)
-    answered = classification.read(predictions, labels)
+    answered = classification.read(predictions)
     content = np.array([item["content"] for item in predictions])
     # strata preserve the number of texts per label and content in every draw
     strata = [f"{label} {followed}" for label, followed in zip(answered.label, content, strict=True)]

@@ -90,7 +90,7 @@ def _scored(predictions, replicates, seed):
     datasets = {}
     for item in predictions:
         datasets.setdefault(item["dataset"], []).append(item)
-    answered_of = {name: classification.read(items_, items_[0]["labels"]) for name, items_ in datasets.items()}
+    answered_of = {name: classification.read(items_) for name, items_ in datasets.items()}
     rows = []
     for name, answered in answered_of.items():
         labels, positive = datasets[name][0]["labels"], datasets[name][0]["positive"]
