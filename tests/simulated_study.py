@@ -175,7 +175,7 @@ def names(config, datasets=0):
                 "title": f"Simulated {relation} task",
                 "kind": "classification",
                 "relation": relation,
-                "primary": {"metric": "macro_f1", "harm": "lower"},
+                "primary": {"metric": "macro_f1"},
             }
     return leaves
 

@@ -164,7 +164,7 @@ def test_no_study_begins_with_faulty_claims(monkeypatch):
 def test_a_bias_type_of_ones_own_is_judged_where_the_study_has_it(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "CATALOG", tmp_path)
     shutil.copytree(ROOT / "catalog" / "biases", tmp_path / "biases")
-    bias_leaf = {"title": "Mine", "does": "mine", "role": "bias-type", "source": "generated", "setting": "contextual"}
+    bias_leaf = {"title": "Mine", "does": "mine", "role": "bias-type", "source": "generated"}
     bias_leaf["names_groups"] = {"identities": "single", "signal": "explicit"}
     (tmp_path / "biases" / "mine.yaml").write_text(yaml.safe_dump(bias_leaf))
     own_study = grid.declared(configuration(bias=["mine", BIAS, "neutral"]))

@@ -117,7 +117,7 @@ def test_every_type_names_who_it_should(domain, name):
         assert all(slot["asked_group"] is None and slot["respondent"] is None for slot in filled)
         assert not any(spec["people"] in slot["prompt"] for slot in filled for spec in domain["groups"].values())
         return
-    named, contextual = bias["names_groups"], bias.get("setting")
+    named = bias["names_groups"]
     for slot in filled:
         spec = domain["groups"][slot["asked_group"]]
         topic = domain["statements"][slot["statement"]]["topic"]
@@ -128,7 +128,7 @@ def test_every_type_names_who_it_should(domain, name):
         assert (len(slot["names"]) > 0) == (named["signal"] == "implicit")
         other = next(group for group in domain["groups"] if group != slot["asked_group"])
         set_against = domain["stereotypes"][other][topic]["text"] in slot["prompt"]
-        assert set_against == (contextual == "contrastive")
+        assert set_against == name.startswith("contrastive")
         several = any(age in slot["respondent"] or cue in slot["respondent"] for age, cue in domain["ages"].items())
         assert several == (named["identities"] == "intersectional")
 

@@ -378,7 +378,6 @@ class Bias(Keys):
     source: by_shape(Source, mapping=PoolTable) = required(
         "where samples come from: a model, D_o, real samples kept out of D_o, files"
     )
-    setting: Literal["contextual", "contrastive"] = optional("how a bias type introduces the slant")
     names_groups: NamesGroups = optional("how the prompt names a group; without it the prompt names none")
     prompt: Annotated[dict[str, Text], Field(min_length=1)] = optional(
         "templates by domain, by a domain's `prompts`, or by family"
@@ -514,7 +513,6 @@ class Survey(Domain):
     family: Literal["survey"]
     data: mapping(questions=Text, answers=Text, group=Text, reserve_share=Share)
     countries: Names
-    test_language: Text
     prompt: template("text")
     instruction: Text
     question: template("statement", *SCALE) = required("how a generated sample asks for its statement")
@@ -538,18 +536,11 @@ AnyDomain = by_value("family", OtherFamily, labelled=Labelled, survey=Survey)
 # ---- catalog/tasks -------------------------------------------------------------------------------------------------
 
 
-class Primary(Keys):
-    metric: Text = required("the metric used by claims")
-    harm: Literal["lower", "higher"] = required("the harmful direction")
-    gap: Text = optional("the group that is a difference, if not a contrast of the domain")
-    per_group: Text = optional("the metric of single groups, if different")
-
-
 class Task(Keys):
     title: Text
     kind: Text = required("a module of scripts/bias_inheritance/tasks")
     relation: Literal["direct", "indirect", "none"] = required("relation to the bias")
-    primary: Primary
+    primary: mapping(metric=Text) = required("of its overview in the report, if it has no label probability")
     domains: Literal["any"] = optional("available in every domain; default those that list it")
     whole_texts: bool = optional("whether it needs the probability of whole texts, which servers do not return")
 
