@@ -108,13 +108,8 @@ class Values:
             return BROKEN
         if self.listed is not None:
             return self.names.index(self.listed[text]) if text in self.listed else UNLISTED
-        kind = (
-            "number"
-            if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
-            else type(value).__name__
-        )
-        other = self.places.setdefault(text, (kind, where, number))
-        if other[0] != kind:
+        other = self.places.setdefault(text, (kind_of(value), where, number))
+        if other[0] != kind_of(value):
             raise UserError(
                 f"{where} {number}: the {self.column} {json.dumps(value, default=str)} is {kind_of(value)}, and at {other[1]} {other[2]} the same is written as another type; list it under {self.where} to make both one {self.column} ({text}: {text}), or rename one"
             )
