@@ -124,7 +124,7 @@ rule foresee:
                 "compared": list(COMPARED_SEEDS.values()),
                 "outcomes": {name: catalog.claims()["outcomes"][name] for name in FORESEEN},
                 "comparisons": grid.comparisons(config),
-                "pairs": grid.contrasts_of(config),
+                "domains": grid.groups_of(config),
             }
         ),
     shell:

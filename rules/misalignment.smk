@@ -249,7 +249,7 @@ rule relate_misalignment:
                 "outcomes": {name: catalog.claims()["outcomes"][name] for name in OUTCOMES},
                 "types": grid.types_of(config),
                 "comparisons": grid.comparisons(config),
-                "pairs": grid.contrasts_of(config),
+                "domains": grid.groups_of(config),
             }
         ),
     shell:

@@ -17,7 +17,7 @@ def foresee(
     compared: list,
     outcomes: dict,
     comparisons: dict,
-    pairs: dict,
+    domains: dict,
 ):
     """Write foresight.csv: per pool, seed, predictor and outcome, the predicted and the measured value; and, with bias and
     seed `all`, Spearman's correlation over pools.
@@ -28,7 +28,7 @@ def foresee(
     (`projections`), from means, the files of compare_pools, each of one {model, domain, seed} of `compared` (none if the
     study compares no pools). Outcomes, of the unmitigated cells of the largest γ in round 1: `model_association`, what the
     model acquired along the same axis, and the augmentation effects of `outcomes` {name: selectors of catalog/claims.yaml},
-    whose control is the same for all pools. comparisons: {pool: {effect: control}}; pairs: {domain: [(reference, compared)]}.
+    whose control is the same for all pools. comparisons: {pool: {effect: control}}; domains: {name: {groups, contrasts}}.
 
     rho is the mean over seeds of the correlation over the pools of a seed, with its t interval over seeds. The interval
     describes the stability of the order of these pools, and does not extend to other pools.
@@ -36,7 +36,7 @@ def foresee(
     import pandas as pd
 
     score_table = frames.read_scores(scores)
-    predictions, shifts = [], [of_scores(score_table, outcomes, comparisons, pairs)]
+    predictions, shifts = [], [of_scores(score_table, outcomes, comparisons, domains)]
     if points:
         of_points = along_axis(at_largest_gamma(files.read_table(points[0])))
         predictions.append(of_points.assign(predictor="association", predicted=of_points["data_association"]))
@@ -66,9 +66,9 @@ def at_largest_gamma(rows):
     return rows[(rows["gamma"] == rows["gamma"].max()) & (rows["mitigation"] == "none") & (rows["round"] == 1)]
 
 
-def of_scores(scores, outcomes, comparisons, pairs):
+def of_scores(scores, outcomes, comparisons, domains):
     """The augmentation effect of each outcome: a frame of PLACE, outcome, measured."""
-    outcomes = {name: contrasts.filled(selectors, pairs, {}) for name, selectors in outcomes.items()}
+    outcomes = {name: contrasts.filled(selectors, domains, {}) for name, selectors in outcomes.items()}
     effects = relations.effects_of(relations.informative(scores), outcomes, comparisons)
     effects = effects[(effects["effect"] == "augmentation") & (effects["gamma"] > 0)]
     return at_largest_gamma(effects).rename(columns={"value": "measured"})

@@ -19,22 +19,22 @@ def relate_misalignment(
     outcomes: dict,
     types: list,
     comparisons: dict,
-    pairs: dict,
+    domains: dict,
 ):
     """Write together.csv (per cell, misalignment and outcome: both values) and correlations.csv.
 
     tables: values.csv and distributions.csv, if the study has them; not groups.csv, since bias types request equal numbers
     of texts per group and reject those that show another: their shares are fixed by design. outcomes: {name: selectors} of
     catalog/claims.yaml. types: the study's bias types; only those that passed their manipulation check are used, and no
-    controls, whose distance from the originals is fixed by design too. comparisons: {pool: {effect: control}}; pairs:
-    {domain: [(reference, compared)]}, both of the study. Runs that are uninformative on a task are excluded for it. A
+    controls, whose distance from the originals is fixed by design too. comparisons: {pool: {effect: control}}; domains:
+    {name: {groups, contrasts}}, both of the study. Runs that are uninformative on a task are excluded for it. A
     correlation is Spearman's over the unmitigated cells of the largest γ, per seed; its t interval over seeds quantifies
     its stability for these bias types, not whether it generalises to others, which is tested by the permutation of types
     in claims.csv.
     """
     import pandas as pd
 
-    outcomes = {name: contrasts.filled(selectors, pairs, {}) for name, selectors in outcomes.items()}
+    outcomes = {name: contrasts.filled(selectors, domains, {}) for name, selectors in outcomes.items()}
     effects = effects_of(informative(frames.read_scores(scores)), outcomes, comparisons)
     effects = worked(effects, files.read_table(manipulation), types)
     parts = []

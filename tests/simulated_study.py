@@ -158,9 +158,9 @@ def _write(folder, config, seed, datasets, misalignment):
 
 def _foresight(folder, inherited, config):
     outcomes = {name: catalog.claims()["outcomes"][name] for name in ("probability-gap", "congruence")}
-    pairs = grid.contrasts_of(config)
+    domains = grid.groups_of(config)
     table, points = folder / "foresight.csv", inherited[1:]
-    foresee(folder / "scores.csv", points, [], table, [], outcomes, grid.comparisons(config), pairs)
+    foresee(folder / "scores.csv", points, [], table, [], outcomes, grid.comparisons(config), domains)
     return [table]
 
 
@@ -539,6 +539,6 @@ def _together(folder, tables, config):
         {name: outcomes[name] for name in ("harm", "salary-gap", "hiring-gap")},
         grid.types_of(config),
         grid.comparisons(config),
-        grid.contrasts_of(config),
+        grid.groups_of(config),
     )
     return made

@@ -187,7 +187,7 @@ def test_every_outcome_finds_the_scores_of_each_study_that_asks_its_tasks(name):
             if domain not in selector.get("domain", [domain]):
                 continue
             place = {"domain": domain, "task": task, "relation": relation, "metric": selector["metric"]}
-            for concrete in contrasts.filled([selector], {domain: grid.contrasts_of(config)[domain]}, {}):
+            for concrete in contrasts.filled([selector], {domain: grid.groups_of(config)[domain]}, {}):
                 scores = pd.DataFrame([row(ORIGINAL, 1, concrete["group"][0], 0.5, **place)])
                 assert len(contrasts.select(scores, concrete)) == 1, (domain, selector)
 
@@ -805,6 +805,7 @@ def test_negative_control_is_supported_by_equivalence():
 # ---- groups of any number, and pools from files ------------------------------------------------------------------
 
 COUNTRIES = ["german", "nigerian", "south-korean", "indian"]
+TICKETS = {"groups": COUNTRIES, "contrasts": [("german", group) for group in COUNTRIES[1:]]}
 
 
 def tickets(stream, pools, seeds=5, gaps=None):
@@ -825,7 +826,7 @@ def tickets(stream, pools, seeds=5, gaps=None):
 
 
 def evaluate_tickets(rows, only, **study):
-    study = {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}, "types": []} | study
+    study = {"domains": {"tickets": TICKETS}, "types": []} | study
     declared = DECLARED | study | {"claims": {claim: DECLARED["claims"][claim] for claim in only}}
     claims = verdicts.evaluate(
         declared, frames.checked(pd.DataFrame(rows), "scores.csv"), manipulation(*study["types"]), no_predictions
@@ -837,7 +838,7 @@ def test_a_claim_on_a_gap_has_a_row_for_each_contrast_of_the_domain_and_one_fami
     gaps = {"south-korean": 0.3}
     passed = {"types": [BIAS], "comparisons": {BIAS: {"augmentation": "original"}}}
     rows = tickets(np.random.default_rng(31), [BIAS], gaps=gaps)
-    declared = DECLARED | passed | {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}}
+    declared = DECLARED | passed | {"domains": {"tickets": TICKETS}}
     declared |= {"claims": {"C1": DECLARED["claims"]["C1"]}}
     checked = manipulation(BIAS).assign(domain="tickets")
     decided_claims = decided(
@@ -864,7 +865,7 @@ def test_an_outcome_whose_name_leaves_no_group_open_averages_the_contrasts():
         frames.checked(pd.DataFrame(tickets(np.random.default_rng(32), [BIAS], gaps={"indian": 0.3})), "s"),
         manipulation(BIAS).assign(domain="tickets"),
     )[0]
-    declared = DECLARED | passed | {"contrasts": {"tickets": [("german", group) for group in COUNTRIES[1:]]}}
+    declared = DECLARED | passed | {"domains": {"tickets": TICKETS}}
     spec = declarations.defaults({"outcome": "harm", "effect": "augmentation", "biases": [BIAS]})
     assert contrasts.seed_values(spec, declared, study)["values"].mean() == pytest.approx(0.1, abs=0.01)
 
@@ -892,6 +893,30 @@ def test_a_pool_from_a_file_is_judged_per_group_and_contrast_within_the_margin()
     )
     assert decided_claims.loc["whole claim", "verdict"] == "contradicted"
     assert evaluate_tickets(tickets(np.random.default_rng(33), ["neutral"]), ["C10"], files=[]).empty
+
+
+def test_a_pool_from_a_file_is_judged_for_groups_outside_all_contrasts_too():
+    """German is only compared with the rest, in which one group loses what another gains."""
+    rows = tickets(np.random.default_rng(33), ["bought-june"], gaps={"nigerian": 0.2, "indian": -0.2})
+    rows = [entry for entry in rows if entry["group"] in COUNTRIES]
+    for entry in [entry for entry in rows if entry["group"] == "german"]:
+        rows.append(entry | {"group": "german-rest", "value": 0.0 + entry["value"] - 0.6})
+    decided_claims = evaluate_tickets(
+        rows,
+        ["C10"],
+        domains={"tickets": {"groups": COUNTRIES, "contrasts": [("german", "rest")]}},
+        files=["bought-june"],
+        natural=["bought-june"],
+        comparisons={"bought-june": {"augmentation": "original", "natural": "faithful"}},
+    )
+    of_groups = "bought-june does not change the group {} compared with real text"
+    assert [decided_claims.loc[of_groups.format(group), "verdict"] for group in COUNTRIES] == [
+        "supported",
+        "contradicted",
+        "supported",
+        "contradicted",
+    ]
+    assert decided_claims.loc["whole claim", "verdict"] == "contradicted"
 
 
 def test_a_published_figure_stands_beside_its_own_row_alone():

@@ -13,7 +13,7 @@ POOLS = ["associated-000", "associated-050", "associated-100", "neutral", "balan
 STRENGTH = dict(zip(POOLS, (0.0, 0.5, 1.0, 0.4, 0.0, 0.05), strict=True))
 COMPARISONS = {pool: {"augmentation": "original"} for pool in POOLS}
 COMPARISONS["contrastive-explicit"]["slant"] = "balanced"
-PAIRS = {"gender": [("male", "female")]}
+DOMAINS = {"gender": {"groups": ["male", "female"], "contrasts": [("male", "female")]}}
 LABELS = ["architect", "nurse", "painter", "professor"]
 AXIS = np.array([1.0, -1.5, -0.5, 1.0])
 SEEDS = range(1, 6)
@@ -77,7 +77,7 @@ def foreseen(tmp_path, scores, points, means=None):
         [dict(zip(("model", "domain", "seed"), place, strict=True)) for place in of_seeds],
         outcomes,
         COMPARISONS,
-        PAIRS,
+        DOMAINS,
     )
     table = pd.read_csv(tmp_path / "foresight.csv", dtype={"seed": str})
     return table[table["seed"] != "all"], table[table["seed"] == "all"].set_index(["predictor", "outcome"])

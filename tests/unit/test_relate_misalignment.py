@@ -36,7 +36,7 @@ def test_controls_failed_types_and_uninformative_runs_are_left_out(tmp_path):
         {name: DECLARED["outcomes"][name] for name in ("harm", "hiring-gap")},
         TYPES,
         DECLARED["comparisons"],
-        DECLARED["contrasts"],
+        DECLARED["domains"],
     )
     together = pd.read_csv(tmp_path / "together.csv")
     assert set(together["effect"]) == {"augmentation"}

@@ -70,7 +70,9 @@ def item_level(test, predictions):
     if len(scored[["domain", "task"]].drop_duplicates()) > 1:
         return []
     rows, group, domain, task = [], selectors[0]["group"][0], scored["domain"].iloc[0], scored["task"].iloc[0]
-    pairs = {contrast_name(*pair): tuple(pair) for pair in test["declared"]["contrasts"].get(domain, [])}
+    pairs = {
+        contrast_name(*pair): tuple(pair) for pair in test["declared"]["domains"].get(domain, {}).get("contrasts", [])
+    }
     sides = pairs.get(group)
 
     def items_of(cell, seed):

@@ -69,36 +69,35 @@ def selectors_of(outcome, spec, declared):
     selectors = declared["outcomes"][outcome]
     if "groups" in spec and outcome == spec["outcome"]:
         selectors = [selector | {"group": spec["groups"]} for selector in selectors]
-    return filled(selectors, declared["contrasts"], spec.get("picked", {}))
+    return filled(selectors, declared["domains"], spec.get("picked", {}))
 
 
-def filled(selectors, pairs, picked):
+def filled(selectors, domains, picked):
     """Selectors without placeholders: one with placeholders becomes one per set of groups, limited to domains with them.
 
-    pairs: {domain: [(reference, compared)]}. picked: {placeholder: name}; placeholders not in it stand for every contrast.
+    domains: {name: {groups, contrasts}} of `grid.groups_of`. picked: {placeholder: name}; placeholders not in it stand for
+    every contrast and group.
     """
     concrete = []
     for selector in selectors:
         if not any("{" in group for group in selector["group"]):
             concrete.append(selector)
             continue
-        domains = {}
-        for domain in (name for name in pairs if name in selector.get("domain", pairs)):
-            names = [each for each in group_names(pairs[domain]) if picked.items() <= each.items()]
+        holders = {}
+        for domain in (name for name in domains if name in selector.get("domain", domains)):
+            names = [each for each in group_names(domains[domain]) if picked.items() <= each.items()]
             groups = tuple(dict.fromkeys(group.format_map(each) for each in names for group in selector["group"]))
-            domains.setdefault(groups, []).append(domain)
-        concrete += [
-            selector | {"group": [*groups], "domain": holders} for groups, holders in domains.items() if groups
-        ]
+            holders.setdefault(groups, []).append(domain)
+        concrete += [selector | {"group": [*groups], "domain": held} for groups, held in holders.items() if groups]
     return concrete
 
 
-def group_names(pairs):
-    """[{placeholder: name}] of a domain's contrasts, twice each: with either of its groups as `group`."""
+def group_names(domain):
+    """[{placeholder: name}] of a domain ({groups, contrasts}): every contrast with every group."""
     return [
-        {"reference": pair[0], "compared": pair[1], "contrast": contrast_name(*pair), "group": side}
-        for pair in pairs
-        for side in pair
+        {"reference": pair[0], "compared": pair[1], "contrast": contrast_name(*pair), "group": group}
+        for pair in domain["contrasts"]
+        for group in domain["groups"]
     ]
 
 

@@ -91,12 +91,14 @@ def named_groups(spec, declared, study):
     """[{placeholder: name}] for each row of a contrast: one per group or pair of groups in its name for which the study has
     scores, or a single description if it has none."""
     open_ = [placeholder for placeholder in PLACEHOLDERS if f"{{{placeholder}}}" in spec["name"]]
-    pairs = {domain: declared["contrasts"].get(domain, []) for domain in study["scores"]["domain"].unique()}
+    run = set(study["scores"]["domain"].unique())
+    domains = {name: domain for name, domain in declared["domains"].items() if name in run}
+    names = [each for domain in domains.values() for each in group_names(domain)]
     rows = []
-    for names in group_names(pair for of_domain in pairs.values() for pair in of_domain):
-        picked = {placeholder: names[placeholder] for placeholder in open_}
-        selectors = selectors_of(spec["outcome"], spec | {"picked": picked}, declared | {"contrasts": pairs})
-        if picked not in rows and any(len(select(study["scores"], selector)) for selector in selectors):
+    for values in dict.fromkeys(tuple(each[placeholder] for placeholder in open_) for each in names):
+        picked = dict(zip(open_, values, strict=True))
+        selectors = selectors_of(spec["outcome"], spec | {"picked": picked}, declared | {"domains": domains})
+        if any(len(select(study["scores"], selector)) for selector in selectors):
             rows.append(picked)
     return rows or [{placeholder: PLACEHOLDERS[placeholder] for placeholder in open_}]
 

@@ -273,14 +273,19 @@ def real_text(config):
     return plain[0]["name"] if plain else None
 
 
-def contrasts_of(config):
-    """{domain: [(reference, compared)]}: the contrasts between groups that each domain of the study declares."""
-    return {name: contrasts.contrasts(catalog.load("domain", name)) for name in config["grid"]["domain"]}
+def groups_of(config):
+    """{domain: {groups, contrasts}}: the groups that each domain of the study declares, and the pairs (reference, compared)
+    of its contrasts."""
+    domains = {name: catalog.load("domain", name) for name in config["grid"]["domain"]}
+    return {
+        name: {"groups": list(domain["groups"]), "contrasts": contrasts.contrasts(domain)}
+        for name, domain in domains.items()
+    }
 
 
 def declared(config):
-    """The claims of the catalog, with the study's bias types, natural pools, pools from files, mitigations, contrasts of
-    its domains, controls of each pool, and the baseline of the inheritance coefficient; of a study with looks also
+    """The claims of the catalog, with the study's bias types, natural pools, pools from files, mitigations, groups and
+    contrasts of its domains, controls of each pool, and the baseline of the inheritance coefficient; of a study with looks also
     `looks`: the seeds at each, the spending function, and the number of the current one."""
     natural = [name for name in config["grid"]["bias"] if catalog.load("bias", name)["role"] == "natural"]
     derived = {
@@ -288,7 +293,7 @@ def declared(config):
         "natural": natural,
         "files": [name for name in natural if isinstance(catalog.load("bias", name)["source"], dict)],
         "mitigations": [name for name in config["grid"]["mitigation"] if name != "none"],
-        "contrasts": contrasts_of(config),
+        "domains": groups_of(config),
         "comparisons": comparisons(config),
         "real_text": real_text(config),
     }
