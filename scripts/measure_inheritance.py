@@ -9,7 +9,7 @@ from bias_inheritance.plumbing.step import Inputs, Output
 from bias_inheritance.stats import inheritance, statistics
 
 CELL = ["model", "domain", "bias", "gamma", "mitigation", "seed", "round"]
-MEASURED = ["contrast", "kind", "direction", "baseline", "beta", "ci_low", "ci_high", "r", "n_pairs"]
+MEASURED = ["contrast", "kind", "direction", "baseline", "beta", "ci_low", "ci_high", "r", "n_pairs", "n_unparsed"]
 COLUMNS = [*CELL, *MEASURED, "data_association", "model_association", "unclear", "n_seeds", "p"]
 POINTS = [*CELL, "contrast", "label", "group", "data_association", "model_association"]
 ALL = "all"  # all contrasts together; for seeds, their mean
@@ -33,6 +33,8 @@ def measure_inheritance(
     including those of the baseline and `original`. tasks: {domain: its classification task}. domains: {name: labels,
     groups, contrasts}. pools: {name: leaves of its catalog file}. baseline: the pool of as many real texts without an
     association, or `original` in a study without one. Collapsed cells and cells without log-probabilities have no row.
+    n_pairs counts the pairs with readable answers of the cell and of its baseline, n_unparsed all others; a cell without any
+    readable pair has a row without β.
 
     inheritance.csv has one row per cell, contrast (reference-compared; `all` for several together) and kind
     (`inheritance.directions`), with the interval of β over test clusters; and one with seed `all`, the mean over seeds
@@ -57,7 +59,7 @@ def measure_inheritance(
         domain = domains[cell["domain"]]
         change = changes(run, base, domain)
         data_change = difference(runs, cell, cell["bias"], base)
-        if data_change is not None:  # the study may lack the unmitigated cell
+        if data_change is not None and change.pairs.any():  # the study may lack the unmitigated cell
             point_rows += points_of(cell, data_change, change.model, domain)
         for kind, direction in directions[cell["bias"]]:
             # a dose that is carried over rounds is measured on the association of round 1, which is known
@@ -80,26 +82,26 @@ def key_of(cell):
 
 
 def read_run(path, train, domain):
-    """{x, unclear, items, log_p} of one cell; None if it has no training rows or no log-probabilities.
+    """{x, unclear, items, log_p} of one cell; None if it has no training rows or is not scored by log-probabilities.
 
-    x: association in the mix [labels × contrasts]. items: frame with cluster, group, label, indexed by item, of the
-    items with log-probabilities; log_p [items × labels].
+    x: association in the mix [labels × contrasts]. items: frame with cluster, group, label, indexed by item. log_p [items ×
+    labels], NaN for unreadable answers.
     """
     import numpy as np
     import pandas as pd
 
     rows = files.read_jsonl(train)
     answered = pd.read_parquet(path) if path.exists() else pd.DataFrame({"logprobs": []})
-    readable = answered["logprobs"].map(lambda logprobs: logprobs is not None and len(logprobs) > 0).astype(bool)
-    answered = answered[readable]
-    if not rows or answered.empty:
+    if not rows or answered["logprobs"].isna().all():
         return None
     labels, groups = contrasts.labels(domain), [row["group"] for row in rows]
+    unreadable = np.full(len(labels), np.nan)
+    logprobs = [given if given is not None and len(given) else unreadable for given in answered["logprobs"]]
     return {
         "x": inheritance.association([row["label"] for row in rows], contrasts.sides(groups, domain), labels),
         "unclear": float(np.mean([group is None for group in groups])),
         "items": answered.set_index("item")[["cluster", "group", "label"]],
-        "log_p": inheritance.option_log_probabilities(np.stack(answered["logprobs"].tolist())),
+        "log_p": inheritance.option_log_probabilities(np.stack(logprobs)),
     }
 
 
@@ -127,35 +129,45 @@ def difference(runs, cell, bias, base):
 
 
 def changes(run, base, domain):
-    """Changes of a cell's model relative to the baseline's, on the items with answers of both: values, the difference of
-    log p [items × labels], labels and clusters per item, weights and pairs of `inheritance.pairing`, and model, Δy [labels
-    × contrasts]."""
+    """Changes of a cell's model relative to the baseline's, on the items posed to both: values, the difference of log p
+    [items × labels], NaN without readable answers of both; labels and clusters per item; weights and pairs of
+    `inheritance.pairing`; unparsed, the pairs that lack a readable answer [contrasts × labels]; and model, Δy [labels ×
+    contrasts]."""
+    import numpy as np
+
     shared = run["items"].index.intersection(base["items"].index, sort=False)
     first, second = (side["log_p"][side["items"].index.get_indexer(shared)] for side in (run, base))
     labels, groups, clusters = (run["items"].loc[shared, name].to_numpy() for name in ("label", "group", "cluster"))
-    weights, pairs = inheritance.pairing(labels, contrasts.sides(groups, domain), clusters, contrasts.labels(domain))
+    values, posed = first - second, (labels, contrasts.sides(groups, domain), clusters, contrasts.labels(domain))
+    weights, pairs = inheritance.pairing(*posed, readable=~np.isnan(values).any(axis=1))
     return SimpleNamespace(
-        values=first - second,
+        values=values,
         labels=labels,
         clusters=clusters,
         weights=weights,
         pairs=pairs,
-        model=inheritance.model_association(first - second, weights, pairs),
+        unparsed=inheritance.pairing(*posed)[1] - pairs,
+        model=inheritance.model_association(values, weights, pairs),
     )
 
 
 def coefficients(change, data, domain, replicates):
     """One row per contrast, and one for all contrasts together if there are several."""
-    import numpy as np
-
     chosen = {name: [number] for number, name in enumerate(contrasts.by_name(domain))}
     if len(chosen) > 1:
-        chosen[ALL] = np.flatnonzero(change.pairs.any(axis=1)).tolist()  # a contrast without test items has no slope
+        chosen[ALL] = list(range(len(chosen)))
     for contrast, columns in chosen.items():
+        counts = {"n_pairs": int(change.pairs[columns].sum()), "n_unparsed": int(change.unparsed[columns].sum())}
+        counts |= {"contrast": contrast, "n_seeds": 1}
+        columns = [column for column in columns if change.pairs[column].any()]  # a contrast without pairs has no slope
+        if not columns:
+            if counts["n_unparsed"]:
+                yield counts
+            continue
         along = data[:, columns]
         beta, r = inheritance.slope(along, change.model[:, columns])
         if beta != beta:
-            continue  # no pairs of these groups, or no variation
+            continue  # no variation
         low, high = inheritance.interval(
             along,
             change.values,
@@ -167,16 +179,13 @@ def coefficients(change, data, domain, replicates):
             record_seed("bootstrap", "inheritance"),
         )
         strength = float(inheritance.strength(along))
-        yield {
-            "contrast": contrast,
+        yield counts | {
             "beta": float(beta),
             "ci_low": low,
             "ci_high": high,
             "r": float(r),
-            "n_pairs": int(change.pairs[columns].sum()),
             "data_association": strength,
             "model_association": float(beta) * strength,
-            "n_seeds": 1,
         }
 
 
@@ -195,16 +204,18 @@ def points_of(cell, data, model, domain):
 
 
 def over_seeds(rows):
-    """Summaries of `rows` over seeds: means, and the t interval and p of β."""
+    """Summaries of `rows` over the seeds with a β: means, and its t interval and p; the fewest pairs and the most unparsed
+    ones of a seed."""
     import pandas as pd
 
     keys = [name for name in CELL if name != "seed"] + ["contrast", "kind", "direction", "baseline"]
     summaries = []
-    for place, of_seeds in rows.groupby(keys, sort=False):
+    for place, of_seeds in rows.dropna(subset="beta").groupby(keys, sort=False):
         result = statistics.seed_test(of_seeds["beta"].to_numpy())
         means = of_seeds[["r", "data_association", "model_association", "unclear"]].mean().to_dict()
         ends = {key: result[key] for key in ("ci_low", "ci_high", "p")}
-        size = {"beta": result["estimate"], "n_pairs": of_seeds["n_pairs"].min(), "n_seeds": len(of_seeds), "seed": ALL}
+        counts = {"n_pairs": of_seeds["n_pairs"].min(), "n_unparsed": of_seeds["n_unparsed"].max()}
+        size = {"beta": result["estimate"], **counts, "n_seeds": len(of_seeds), "seed": ALL}
         summaries.append(dict(zip(keys, place, strict=True)) | means | ends | size)
     return pd.DataFrame(summaries, columns=COLUMNS)
 

@@ -486,7 +486,15 @@ def _inheritance(folder, cells, config, stream):
         ):
             along = x if direction == bias else STRENGTH.get(direction, 0.0) * base
             beta, r = inheritance.slope(along[:, column_slice], y[:, column_slice])
-            size = {"beta": beta, "ci_low": beta - 0.08, "ci_high": beta + 0.08, "r": r, "n_pairs": 72, "n_seeds": 1}
+            size = {
+                "beta": beta,
+                "ci_low": beta - 0.08,
+                "ci_high": beta + 0.08,
+                "r": r,
+                "n_pairs": 72,
+                "n_unparsed": 0,
+                "n_seeds": 1,
+            }
             strength = float(inheritance.strength(along[:, column_slice]))
             amounts = {"data_association": strength, "model_association": beta * strength, "unclear": 0.02}
             place = {"contrast": contrast, "kind": kind, "direction": direction, "baseline": baseline}

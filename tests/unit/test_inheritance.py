@@ -285,6 +285,41 @@ def test_cells_that_collapsed_or_give_no_probabilities_have_no_row(tmp_path):
     assert frames.read_inheritance(tmp_path / "inheritance.csv").empty
 
 
+@pytest.mark.parametrize(("unreadable", "pools"), [(4, ["balanced"]), (4, ["faithful"]), (48, ["balanced"])])
+def test_pairs_without_readable_answers_are_counted(tmp_path, unreadable, pools):
+    """Answers of the cell or of its baseline, which are in one pair each."""
+    stream, places = np.random.default_rng(5), [cell(bias, 1) for bias in ("faithful", "neutral", "balanced")]
+    for number, place in enumerate(places):
+        write_run(tmp_path / str(number), place, stream)
+        path = tmp_path / str(number) / "predictions" / "occupation-classification.parquet"
+        items = pd.read_parquet(path)
+        if place["bias"] in pools:
+            logprobs = [
+                [] if row % 2 == 0 and row < 2 * unreadable else given for row, given in enumerate(items["logprobs"])
+            ]
+            items.assign(logprobs=logprobs).to_parquet(path)
+    table, points = measured(tmp_path, places, ["faithful", "neutral", "balanced"], "faithful")
+    balanced = table[table["bias"] == "balanced"].set_index("seed")
+    if unreadable == 4:
+        assert (balanced["n_pairs"] == 20).all() and (balanced["n_unparsed"] == 4).all()
+        assert balanced.loc["1", "beta"] == pytest.approx(0, abs=0.05)
+    else:
+        assert balanced.index.tolist() == ["1"] and balanced["beta"].isna().all()
+        assert balanced.loc["1", ["n_pairs", "n_unparsed"]].tolist() == [0, 24]
+        assert "balanced" not in points["bias"].tolist()
+    read = frames.read_inheritance(tmp_path / "inheritance.csv")
+    assert set(read[read["bias"] == "balanced"]["n"]) == {24}
+
+
+def test_twins_of_which_none_can_be_read_are_not_replaced_by_other_pairs():
+    """One text is posed for both groups, five others for either; the former is the only pair, read or not."""
+    groups, clusters = ["male", "female"] * 3, ["a", "a", "b", "c", "d", "e"]
+    readable = np.array([True, False, True, True, True, True])
+    weights, pairs = inheritance.pairing(["nurse"] * 6, sides(groups), clusters, ["nurse"], readable)
+    assert pairs.tolist() == [[0]] and not weights.any()
+    assert inheritance.pairing(["nurse"] * 6, sides(groups), clusters, ["nurse"])[1].tolist() == [[1]]
+
+
 def test_several_contrasts_stand_alone_and_together(tmp_path):
     domain = {"labels": LABELS, "contrasts": {"reference": "male", "compared": ["female", "divers"]}}
     stream, places = np.random.default_rng(6), [cell("faithful", 1), cell("neutral", 1)]
@@ -331,6 +366,19 @@ def test_claims_on_inheritance(tmp_path):
     assert by_contrast.loc["inheritance at dose 50% exceeds dose 0%", "verdict"] == "not tested"
     assert "nothing is inherited from faithful" not in by_contrast.index  # the baseline is nothing to be measured
     assert by_contrast.loc["loss lowers the inheritance of neutral", "estimate"] == pytest.approx(-0.4, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("unparsed", "verdict", "reason"),
+    [(0, "supported", "equivalent to 0"), (4, "inconclusive", "only if the unreadable answers"), (13, "not tested", "unreadable")],
+)  # fmt: skip
+def test_unreadable_answers_of_the_pairs_of_beta_show_no_equivalence(tmp_path, unparsed, verdict, reason):
+    study(tmp_path)
+    table = pd.read_csv(tmp_path / "inheritance.csv")
+    table = table.assign(n_pairs=table["n_pairs"] - unparsed, n_unparsed=unparsed)
+    table.to_csv(tmp_path / "inheritance.csv", index=False)
+    judged_row = judged(tmp_path, POOLS).loc["nothing is inherited from balanced"]
+    assert judged_row["verdict"] == verdict and reason in judged_row["reason"]
 
 
 def test_the_dose_against_a_baseline_of_strength_0(tmp_path):

@@ -79,7 +79,7 @@ def keys_of(scores):
 
 def read_inheritance(path):
     """inheritance.csv in the layout of scores: task `inheritance`, metric `beta` or `projection`, n the number of pairs,
-    group a contrast or `all`.
+    n_unparsed that of the pairs without readable answers, group a contrast or `all`.
 
     Rows over seeds are excluded. A pool that is its own direction has no projection row; its β is used for it.
     """
@@ -97,7 +97,8 @@ def read_inheritance(path):
     table = pd.concat([table, table[alone].assign(kind="projection")], ignore_index=True)
     columns = {"kind": "metric", "beta": "value", "n_pairs": "n", "contrast": "group"}
     named = table.rename(columns=columns).assign(seed=table["seed"].astype(int), dataset=table["domain"])
-    return checked(named.assign(task=INHERITANCE, relation="direct", scoring="logprob", n_unparsed=0), path)
+    named = checked(named.assign(task=INHERITANCE, relation="direct", scoring="logprob"), path)
+    return named.assign(n=named["n"] + named["n_unparsed"])
 
 
 def control_cell(control, cell, grid):

@@ -44,26 +44,31 @@ def option_log_probabilities(logprobs):
     return log_softmax(logprobs, axis=-1)
 
 
-def pairing(labels, sides, clusters, label_set):
+def pairing(labels, sides, clusters, label_set, readable=None):
     """(weights [contrasts × labels × 2 × items], pairs [contrasts × labels]): the item weights of each side of a contrast.
 
     sides: bool [contrasts × 2 × items], membership in the reference (0) and the compared group (1). If clusters (content
     twins) contain both sides of a true label, only these are used, each as one pair; otherwise all items of the label are
     used as matched strata, and the number of pairs is the size of the smaller side. A label without items of one side has
-    no pairs and weight 0. The weights of a side sum to the number of pairs.
+    no pairs and weight 0. The weights of a side sum to the number of pairs. readable: bool [items], by default all; items
+    that are not have weight 0, and do not decide whether a label has twins.
     """
     import numpy as np
 
     labels = np.asarray(labels, dtype=object)
+    readable = np.ones(len(labels), dtype=bool) if readable is None else readable
     names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
     weights = np.zeros((len(sides), len(label_set), 2, len(labels)))
     pairs = np.zeros((len(sides), len(label_set)), dtype=int)
     for column, contrast in enumerate(sides):
         for row, label in enumerate(label_set):
-            of_label = [(labels == label) & side for side in contrast]
-            sizes = [np.bincount(cluster[side], minlength=len(names)) for side in of_label]
-            twins = np.minimum(*sizes) > 0
-            if twins.any():
+            posed = [(labels == label) & side for side in contrast]
+            of_label = [side & readable for side in posed]
+            posed_sizes, sizes = (
+                [np.bincount(cluster[side], minlength=len(names)) for side in both] for both in (posed, of_label)
+            )
+            if np.minimum(*posed_sizes).any():
+                twins = np.minimum(*sizes) > 0
                 pairs[column, row] = twins.sum()
                 for number, (side, size) in enumerate(zip(of_label, sizes, strict=True)):
                     chosen = side & twins[cluster]
