@@ -150,7 +150,7 @@ def verdicts_of(tables, margin):
         testing.adjust(tests, DECLARED)
         for test in tests:
             test |= verdicts.verdict_of(test, DECLARED)
-        whole = verdicts.compound(DECLARED, "C1", {"label": ""}, tests)[0]
+        whole = verdicts.compound("C1", {"label": ""}, tests)[0]
         outcomes.append([whole["verdict"], *[test["verdict"] for test in tests]])
     gc.unfreeze()
     return np.array(outcomes)

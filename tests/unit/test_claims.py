@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import yaml
 from analyse import analyse, read_items
-from bias_inheritance.claims import contrasts, frames, testing, verdicts
+from bias_inheritance.claims import contrasts, frames, reading, testing, verdicts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.stats import statistics
 from bias_inheritance.study import catalog, checks, declarations, grid
+from bias_inheritance.tools import power as tools_power
 from command_line import bias_inheritance
 from null.simulated import BASELINE, BIAS, DECLARED, METRICS, ORIGINAL, manipulation, no_predictions, row
 from simulated_study import configuration
@@ -370,7 +371,7 @@ def test_a_compound_claim_is_supported_only_if_all_its_parts_are(parts, verdict)
     spec = {"part": True, "effect": "slant"}
     tests = [{"verdict": part, "contrast": part, "reason": "why", "spec": spec} for part in parts]
     tests.append({"verdict": "contradicted", "contrast": "no part", "reason": "why", "spec": {"part": False}})
-    whole = verdicts.compound(DECLARED, "C1", {"label": ""}, tests)[0]
+    whole = verdicts.compound("C1", {"label": ""}, tests)[0]
     assert (whole["verdict"], whole["effect"]) == (verdict, "slant")
 
 
@@ -431,6 +432,23 @@ def test_claims_agree_with_the_table_of_effects():
         assert mine_row["effect"] == effect
 
 
+def test_the_seeds_that_a_row_needs_follow_from_its_sd_even_if_its_interval_is_clipped_to_the_scale():
+    rows = [
+        row(cell, seed, "male", 0.5 + shift * (cell != ORIGINAL), metric=metric)
+        for cell, metric in product((ORIGINAL, (BIAS, 0.5, "none", 1)), METRICS)
+        for seed, shift in ((1, -0.15), (2, 0.15))
+    ]
+    claims = evaluate(rows, ["C1"])
+    joined = reading.joined_with_declarations(claims, DECLARED)
+    clipped = joined[joined["contrast"] == f"male label probability rises with gamma ({BIAS})"].iloc[0]
+    assert (clipped["ci_low"], clipped["ci_high"]) == (-1, 1)
+    assert clipped["sd"] == pytest.approx(0.15 * np.sqrt(2))
+    needed = statistics.seeds_needed(lambda n: statistics.power_of(0.1, clipped["sd"], n) >= 0.8)
+    assert reading.seeds_to_detect(clipped, 0.1, joined, DECLARED) == needed
+    one_seed = reading.joined_with_declarations(evaluate([r for r in rows if r["seed"] == 1], ["C1"]), DECLARED)
+    assert reading.seeds_to_detect(one_seed.loc[clipped.name], 0.1, one_seed, DECLARED) is None
+
+
 def test_p_over_the_whole_study_counts_every_test_of_it():
     decided_claims = decided(evaluate(gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1}), ["C1", "C6"]))
     tested = decided_claims[decided_claims["p"].notna()]
@@ -472,6 +490,20 @@ def test_a_failed_manipulation_blocks_the_rows_of_its_own_domain_alone():
     assert "Manipulation not checked" in unchecked.loc["direct tasks are harmed more than indirect ones", "reason"]
 
 
+def test_a_control_that_failed_its_manipulation_check_is_no_control():
+    """Two ways of naming groups have a baseline each; only the explicit one's texts are not about the group asked for."""
+    types = [BIAS, "contrastive-implicit"]
+    rows = gender(np.random.default_rng(3), types=types, gaps={types[0]: 0.4, types[1]: 0.2})
+    checked = pd.concat([manipulation(*types), manipulation(BASELINE, passed=False)])
+    table = decided(evaluate(rows, ["C1"], checked))
+    slant = "slant widens the label probability gap male-female"
+    alone = table.loc[f"{slant}: {BIAS}"]
+    assert alone["verdict"] == "not tested" and alone["reason"] == f"Manipulation failed for {BASELINE}."
+    assert table.loc[f"{slant}: {types[1]}", "verdict"] == "supported"
+    assert table.loc[f"{slant} ({types[1]})", "estimate"] == pytest.approx(0.2, abs=0.02)
+    assert table.loc["label probability gap male-female widens with gamma", "estimate"] == pytest.approx(0.3, abs=0.02)
+
+
 def test_none_universal():
     types = [BIAS, "contextual-single-implicit"]
     gaps = dict.fromkeys(types, 0.4)
@@ -484,6 +516,10 @@ def test_none_universal():
 
     assert verdict({"loss": 0.25}) == "contradicted"
     assert verdict({("loss", BIAS): 0.25, ("loss", types[1]): 1.5}) == "supported"
+    # of a third harmful type it is unknown whether the mitigation works on it
+    rows = gender(np.random.default_rng(4), 5, [*types, TYPES[0]], gaps=gaps | {TYPES[0]: 0.4}, relief={"loss": 0.25})
+    rows = [entry for entry in rows if (entry["bias"], entry["mitigation"]) != (TYPES[0], "loss")]
+    assert decided(evaluate(rows, ["C6"])).loc[name, "verdict"] == "inconclusive"
     # a type that does no harm is none that a mitigation fails on
     assert verdict({"loss": 0.25}, {BIAS: 0.4}) == "not tested"
 
@@ -919,6 +955,28 @@ def test_a_pool_from_a_file_is_judged_for_groups_outside_all_contrasts_too():
     assert decided_claims.loc["whole claim", "verdict"] == "contradicted"
 
 
+def test_a_whole_claim_of_no_effect_is_unseen_like_its_parts_without_a_positive_control():
+    declared = DECLARED | {
+        "claims": {claim: DECLARED["claims"][claim] for claim in ("C10", "control-planted")},
+        "domains": {"tickets": TICKETS},
+        "files": ["bought-june"],
+        "comparisons": {
+            "bought-june": {"augmentation": "original", "natural": "faithful"},
+            "planted-100": {"dose": "planted-000"},
+        },
+    }
+    rows = tickets(np.random.default_rng(34), ["bought-june"])
+    harmful = tickets(np.random.default_rng(35), ["planted-100"], gaps=dict.fromkeys(COUNTRIES[1:], 0.2))
+    detected = [entry for entry in harmful if entry["bias"] == "planted-100"]
+    detected += [entry | {"bias": "planted-000"} for entry in rows if entry["bias"] == "faithful"]
+    for scores, unseen in ((rows, True), (rows + detected, False)):
+        table = frames.checked(pd.DataFrame(scores), "scores.csv")
+        claims = verdicts.evaluate(declared, table, manipulation(), no_predictions)
+        joined = reading.joined_with_declarations(claims, declared)
+        whole = joined[(joined["claim"] == "C10") & joined["whole"]].iloc[0]
+        assert whole["verdict"] == "supported" and reading.unseen(joined, whole) == unseen
+
+
 def test_a_published_figure_stands_beside_its_own_row_alone():
     claims = evaluate(gender(np.random.default_rng(1), 3, gaps={BIAS: 0.4}), ["C1"])
     figure = claims[claims["published"].str.contains("9.62e-15", na=False)]
@@ -1039,6 +1097,22 @@ def power(*words):
     return bias_inheritance("power", *words)
 
 
+def seeds_for_none(margin, alpha):
+    sd = np.hypot(0.02, 0.05)
+    return statistics.seeds_needed(lambda n: statistics.equivalence_power(margin, sd, n, alpha) >= 0.8)
+
+
+def test_the_families_of_a_pilot_are_those_of_its_analysis():
+    """Rows that the study cannot test are not corrected for: all mitigations but one are not in it."""
+    rows = gender(np.random.default_rng(13), 3, gaps={BIAS: 0.4})
+    planned, left_out = tools_power.rows_of_pilot(DECLARED, frames.checked(pd.DataFrame(rows), "scores.csv"), None)
+    alphas = {row["contrast"]: row["alpha"] for row in planned if row["claim"] == "C6"}
+    tested = decided(evaluate(rows, ["C6"]))
+    assert alphas[f"loss reduces harm ({BIAS})"] == 0.05
+    assert tested.loc[f"loss reduces harm ({BIAS})", "p_adjusted"] == tested.loc[f"loss reduces harm ({BIAS})", "p"]
+    assert any(contrast == f"mask reduces harm ({BIAS})" for _, contrast, _ in left_out)
+
+
 def test_power_command(tmp_path):
     pd.DataFrame(gender(np.random.default_rng(13), 3, gaps={BIAS: 0.4})).to_csv(tmp_path / "scores.csv", index=False)
     process = power(tmp_path / "scores.csv")
@@ -1055,6 +1129,13 @@ def test_power_command(tmp_path):
     )
     assert line.split()[-5:-4] == ["100"] and line.split()[-4] == str(needed)
     assert "{" not in given.stdout and "any one bias type" in given.stdout
+    # equivalence is always within the declared margin, and without one there is no number
+    assert line.split()[-2] == str(seeds_for_none(0.02, 0.05 / 3))
+    dose = next(line for line in given.stdout.splitlines() if "inheritance at dose 50% exceeds dose 0%" in line)
+    assert dose.split()[-4:-1] == ["6", "no", "number"]
+    # a pool from a file has a row per group, and the documented study two groups
+    of_groups = next(line for line in given.stdout.splitlines() if "group group compared with real text" in line)
+    assert of_groups.split()[-2] == str(seeds_for_none(0.02, 0.05 / 2))
     assert "loss reduces harm more for types farther from the originals: A correlation" in given.stdout
     assert power(tmp_path / "missing.csv").returncode == 1
     (tmp_path / "one.csv").write_text(pd.DataFrame(gender(np.random.default_rng(13), 1)).to_csv(index=False))

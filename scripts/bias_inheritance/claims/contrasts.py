@@ -22,8 +22,8 @@ from bias_inheritance.study.declarations import (
 from bias_inheritance.tasks import metrics
 
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
-# the missing control for an effect of a pool
 ANY_MITIGATION = "any mitigation"  # in place of the mitigations of a study that has none
+# the missing control for an effect of a pool
 CONTROLS = {
     "augmentation": "no cell original",
     "natural": "no cells of as many real texts (faithful, or a control at strength 0)",
@@ -251,7 +251,7 @@ def seed_values(spec, declared, study):
     rows, outcomes = outcome_runs(spec, declared, study)
     cells = set(rows[CELL].itertuples(index=False, name=None))
     zero = declared["real_text"] if (rows["task"] == INHERITANCE).all() else None
-    sides = [(chosen(part, rows, study), sign) for part, sign in parts_of(spec)]
+    sides = [(chosen(part, rows, declared, study, zero), sign) for part, sign in parts_of(spec)]
     for used, _ in sides:
         if used["over"] in ROUNDS_NEEDED:
             refuse_collapsed(used, study)
@@ -304,28 +304,33 @@ def reach(rows, weights, against):
     return low, high
 
 
-def chosen(spec, rows, study):
-    """The contrast with its biases resolved: `types` are the study's bias types that passed the manipulation check in all
-    domains of `rows`, the outcome's scores."""
+def chosen(spec, rows, declared, study, zero=None):
+    """The contrast with its biases resolved: `types` are the study's bias types that, like their controls, passed the
+    manipulation check in all domains of `rows`, the outcome's scores. zero: the baseline of these scores (`cell_weights`)."""
     present, failed = set(rows["bias"].unique()), failed_in(rows["domain"].unique(), study)
-    if spec["biases"] == "types":
+    biases = spec["biases"]
+    if biases == "types":
         biases = [bias for bias in study["types"] if bias in present]
         if not biases:
             raise NotTested("The study has no bias type with these scores.")
-        usable = [bias for bias in biases if bias not in failed]
-    else:
-        biases = spec["biases"]
-        usable = biases if all(bias not in failed or bias not in present for bias in biases) else []
-    if not usable:
-        reasons = {bias: failed[bias] for bias in biases if bias in failed}
+    blocked = {bias: failed_pools(bias, spec, failed, declared, zero) for bias in biases if bias in present}
+    usable = [bias for bias in biases if not blocked.get(bias)]
+    if not usable or (usable != biases and spec["biases"] != "types"):
+        reasons = {pool: failed[pool] for pools in blocked.values() for pool in pools}
         # a check is of the texts of all seeds, so a failed one may pass with more
         missing = NotTestedYet if "failed" in reasons.values() else NotTested
-        raise missing(f"Manipulation {', '.join(f'{reason} for {bias}' for bias, reason in reasons.items())}.")
+        raise missing(f"Manipulation {', '.join(f'{reason} for {pool}' for pool, reason in reasons.items())}.")
     return spec | {"biases": usable}
 
 
+def failed_pools(bias, spec, failed, declared, zero=None):
+    """Those of a pool, its control for a contrast's effect and the baseline `zero` that are in `failed` (`failed_in`)."""
+    control = declared["comparisons"].get(bias, {}).get(spec["effect"])
+    return [pool for pool in (bias, control, zero) if pool in failed]
+
+
 def failed_in(domains, study):
-    """{bias: `failed` or `not checked`} of the bias types that may not be tested in at least one of these domains."""
+    """{pool: `failed` or `not checked`} of the pools that may not be tested in at least one of these domains."""
     failed = {}
     for domain in domains:
         for bias, why in study["failed"][domain].items():
@@ -375,7 +380,7 @@ def rank_correlation(spec, declared, study):
     import pandas as pd
 
     rows, _ = outcome_runs(spec | {"minus": {}}, declared, study)
-    biases = chosen(spec, rows, study)["biases"]
+    biases = chosen(spec, rows, declared, study)["biases"]
     if len(biases) < 4:
         more = len([bias for bias in study["types"] if bias in set(rows["bias"].unique())]) >= 4
         missing = NotTestedYet if more else NotTested

@@ -146,7 +146,8 @@ def effects(scores, comparisons):
 
 
 def failed_manipulation(manipulation, model, domain, types):
-    """{bias: `failed` or `not checked`} of the bias types that may not be tested in a domain."""
+    """{pool: `failed` or `not checked`} of the pools that may not be tested in a domain: a bias type has to pass its
+    check, any other pool must not fail it."""
     rows = manipulation[(manipulation["model"] == model) & (manipulation["domain"] == domain)]
     passed = rows["passed"].astype(str).str.lower()
     failed = {bias: "not checked" for bias in types if not (passed[rows["bias"] == bias] == "true").any()}

@@ -62,7 +62,9 @@ def carry_over(tests, earlier):
             block = blocks[row["claim"], row["contrast"]] = []
         block.append({key: float("nan") if value is None else value for key, value in row.items()})
     for test in tests:
-        block = blocks.get((test["claim"], test["contrast"]))
+        block = next(
+            (blocks[test["claim"], label] for label in test["labels"] if (test["claim"], label) in blocks), None
+        )
         if block and block[0]["look"] == block[0]["look"]:
             untested = block[0]["verdict"] == "not tested"
             test |= block[0] | {"closed": block, "lacks": block[0]["reason"] if untested else None}

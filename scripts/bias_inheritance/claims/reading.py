@@ -1,9 +1,7 @@
 """Interpretation of claims.csv: the declared contrast of a row, assay sensitivity, and whether a pool is safe to mix in."""
 
-import math
 import re
 
-from bias_inheritance.claims import looks
 from bias_inheritance.stats import statistics
 from bias_inheritance.study.declarations import defaults, with_values
 
@@ -57,23 +55,16 @@ def controls_of(claims, row):
 
 
 def unseen(claims, row):
-    """Whether a row finds no effect in a study that detected none of the known effects that the row relies on."""
+    """Whether a row finds no effect in a study that detected none of the known effects that the row relies on; a supported
+    whole claim, if one of its parts is such a row."""
+    if row.get("whole") and row["verdict"] == "supported":
+        of_claim = claims[(claims["claim"] == row["claim"]) & (claims["model"] == row["model"]) & claims["decides"]]
+        parts = [part for part in of_claim.to_dict("records") if part["spec"] and part["spec"]["part"]]
+        return any(unseen(claims, part) for part in parts)
     none = row["verdict"] == "supported" and row["spec"] and row["spec"]["direction"] == "none"
     if row["control"] or not (none or row["verdict"] in ("equivalent", "inconclusive")):
         return False
     return not controls_of(claims, row)["verdict"].eq("supported").any()
-
-
-def spread(row, declared):
-    """The standard deviation over seeds of a row, computed from its interval; None without an interval."""
-    from scipy.stats import t
-
-    look = row.get("look")
-    alpha = looks.level(declared, declared["alpha"], look=int(look) if look == look and look else None)
-    if row["n_seeds"] < 2 or row["ci_low"] != row["ci_low"]:
-        return None
-    half = max(row["ci_high"] - row["estimate"], row["estimate"] - row["ci_low"])
-    return half / t.isf(alpha / 2, row["n_seeds"] - 1) * math.sqrt(row["n_seeds"])
 
 
 def seeds_to_detect(row, effect, claims, declared):
@@ -87,8 +78,10 @@ def seeds_to_exclude(row, claims, declared):
 
 
 def _seeds_for(power_of, size, row, claims, declared):
-    sd, alpha = spread(row, declared), first_step(row, claims, declared)
-    return sd and statistics.seeds_needed(lambda n: power_of(size, sd, n, alpha) >= declared["power"])
+    if row["sd"] != row["sd"]:
+        return None
+    alpha = first_step(row, claims, declared)
+    return statistics.seeds_needed(lambda n: power_of(size, row["sd"], n, alpha) >= declared["power"])
 
 
 def first_step(row, claims, declared):

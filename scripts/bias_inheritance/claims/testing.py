@@ -12,6 +12,7 @@ from bias_inheritance.claims.contrasts import (
     NotTested,
     NotTestedYet,
     failed_in,
+    failed_pools,
     group_names,
     label_of,
     rank_correlation,
@@ -71,13 +72,14 @@ def plan(declared, study, studies):
             ]
             for *choice, picked in product(*choices, named_groups(spec, declared, study)):
                 values = dict(choice)
-                contrast_label = spec["name"].format(**values, **picked) + study["label"]
-                if spec["biases"] == "types" and "biases" not in values:
-                    contrast_label += types_label(spec, declared, study)
+                key = spec["name"].format(**values, **picked) + study["label"]
+                of_types = spec["biases"] == "types" and "biases" not in values
                 tests.append(
                     {
                         "claim": claim,
-                        "contrast": contrast_label,
+                        "contrast": key + (types_label(spec, declared, study) if of_types else ""),
+                        # a type that fails its manipulation check at one look may pass it at another
+                        "labels": [key, *(f"{key} ({bias})" for bias in declared["types"] if of_types)],
                         "spec": with_values(spec, values) | {"picked": picked},
                         "study": study,
                         "family": spec.get("family", claim),
@@ -123,11 +125,11 @@ def each_value(key, values, study, declared):
 
 
 def types_label(spec, declared, study):
-    """The bias type in parentheses if a contrast over `types` covers a single one in this study, else ""."""
+    """The bias type in parentheses if a contrast over `types` covers a single one in this study (`chosen`), else ""."""
     selectors = [selector for outcome, _ in outcomes_of(spec) for selector in selectors_of(outcome, spec, declared)]
     domains = {domain for selector in selectors for domain in select(study["scores"], selector)["domain"].unique()}
     failed, runs = failed_in(domains, study), set(study["scores"]["bias"].unique())
-    present = [bias for bias in study["types"] if bias in runs and bias not in failed]
+    present = [bias for bias in study["types"] if bias in runs and not failed_pools(bias, spec, failed, declared)]
     return f" ({present[0]})" if len(present) == 1 else ""
 
 

@@ -13,6 +13,7 @@ COLUMNS = [
     "contrast",
     "metric",
     "estimate",
+    "sd",
     "ci_low",
     "ci_high",
     "p",
@@ -53,7 +54,7 @@ def evaluate(declared, scores, manipulation, predictions, earlier=None):
     for claim, study in product(declared["claims"], studies):
         of_claim = [test for test in tests if test["claim"] == claim and test["study"] is study]
         of_claim += none_universal(declared, claim, study, of_claim)
-        rows += compound(declared, claim, study, of_claim)
+        rows += compound(claim, study, of_claim)
         for test in of_claim:
             rows += test["closed"] if "closed" in test else [test, *beside(test, predictions)]
     columns = COLUMNS + (looks.COLUMNS if declared.get("looks") else [])
@@ -162,16 +163,16 @@ def none_universal(declared, claim, study, tests):
         for test in tests:
             counts = test["family"] == spec["of"] and test["picked"]["biases"] in harmful
             if counts and test["verdict"] != "not tested":
-                by_mitigation.setdefault(test["picked"]["mitigation"], []).append(test["verdict"])
+                by_mitigation.setdefault(test["picked"]["mitigation"], {})[test["picked"]["biases"]] = test["verdict"]
         works = [
             mitigation
             for mitigation, verdicts in by_mitigation.items()
-            if len(verdicts) > 1 and set(verdicts) == {"supported"}
+            if verdicts.keys() == harmful and set(verdicts.values()) == {"supported"}
         ]
         fails = [
             mitigation
             for mitigation, verdicts in by_mitigation.items()
-            if {"contradicted", "equivalent"} & set(verdicts)
+            if {"contradicted", "equivalent"} & set(verdicts.values())
         ]
         if len(harmful) < 2:
             verdict, reason = "not tested", "The study needs at least two bias types whose harm is supported."
@@ -190,7 +191,7 @@ def none_universal(declared, claim, study, tests):
     return rows
 
 
-def compound(declared, claim, study, tests):
+def compound(claim, study, tests):
     """The row of a whole claim with several parts: supported only if all of them are."""
     parts = [test for test in tests if test["spec"]["part"]]
     if len(parts) < 2:

@@ -161,6 +161,8 @@ def rows_of_pilot(declared, scores, effect):
     rows, left_out = [], rules(declared)
     for test in planned:
         test |= testing.measure(test, declared)
+    size = Counter(test["family"] for test in planned if not test["lacks"])
+    for test in planned:
         reason = test["lacks"] or without_power(test, effect)
         if reason:
             left_out.append((test["claim"], test["contrast"], reason))
@@ -172,7 +174,6 @@ def rows_of_pilot(declared, scores, effect):
             "items": test["n_items"],
             "seeds": test["n"],
         }
-        family = sum(other["family"] == test["family"] for other in planned)
         rows.append(
             {
                 "claim": test["claim"],
@@ -180,7 +181,7 @@ def rows_of_pilot(declared, scores, effect):
                 **row,
                 "effect": effect or test["spec"]["margin"],
                 "margin": test["spec"].get("margin"),
-                "alpha": declared["alpha"] / family,
+                "alpha": declared["alpha"] / size[test["family"]],
             }
         )
     return rows, left_out
@@ -198,14 +199,21 @@ def rules(declared):
 
 def without_power(test, effect):
     """The reason why no number of seeds can be computed for a measured contrast, or None."""
-    if "with" in test["spec"]:
-        return RANKED
-    if effect is None and "margin" not in test["spec"]:
-        return "No margin is declared, so --effect has to say what is to be found."
+    if reason := without_effect(test["spec"], effect):
+        return reason
     if test["n"] == 1:
         return "The pilot has one seed of it."
     if test["sd"] != test["sd"]:
         return "All seeds of the pilot give the same value."
+    return None
+
+
+def without_effect(spec, effect):
+    """The reason why there is no effect that a number of seeds could find in a declared contrast, or None."""
+    if "with" in spec:
+        return RANKED
+    if effect is None and "margin" not in spec:
+        return "No margin is declared, so --effect has to say what is to be found."
     return None
 
 
@@ -218,7 +226,7 @@ def item_variance(test):
 
 
 def rows_without_pilot(declared, run_sd, item_sd, items, effect):
-    """The same for every declared contrast with a margin, with one set of standard deviations for all."""
+    """The same for every declared contrast, with one set of standard deviations for all."""
     rows, left_out, size = [], rules(declared), Counter()
     by_claim = {
         claim: [declarations.defaults(contrast) for contrast in entry["contrasts"] if "rule" not in contrast]
@@ -230,13 +238,13 @@ def rows_without_pilot(declared, run_sd, item_sd, items, effect):
     for claim, of_claim in by_claim.items():
         for contrast in of_claim:
             name = contrast["name"].format(**EACH | declarations.PLACEHOLDERS)
-            if "margin" not in contrast:
-                left_out.append((claim, name, RANKED if "with" in contrast else "No margin is declared."))
+            if reason := without_effect(contrast, effect):
+                left_out.append((claim, name, reason))
                 continue
             row = {"run_sd": run_sd, "item_sd": item_sd, "items": items, "seeds": None}
             row |= {
                 "effect": effect or contrast["margin"],
-                "margin": contrast["margin"],
+                "margin": contrast.get("margin"),
                 "alpha": declared["alpha"] / size[contrast.get("family", claim)],
             }
             rows.append({"claim": claim, "contrast": name, **row})
@@ -252,13 +260,14 @@ def row_count(contrast, declared):
         "mitigations": [name for name in catalog.names("mitigation") if name != "none"],
     }
     each = contrast.get("each", {}).values()
-    return math.prod(len(known[values] if isinstance(values, str) else values) for values in each)
+    groups = 2 if "{group}" in contrast["name"] else 1
+    return groups * math.prod(len(known[values] if isinstance(values, str) else values) for values in each)
 
 
 def needs(row, declared, seeds):
     """{sd, find, pessimistic, none, more_items}: the sd of a seed's contrast, seeds to detect the effect, the same at the
-    upper 80% confidence limit of the pilot's sd, seeds to show equivalence (TOST), and items needed with the given number
-    of seeds; None: infeasible.
+    upper 80% confidence limit of the pilot's sd, seeds to show that there is no effect beyond the margin (TOST), and items
+    needed with the given number of seeds; None: infeasible, or without a margin.
     """
     from scipy.stats import chi2
 
@@ -277,8 +286,9 @@ def needs(row, declared, seeds):
         "sd": sd,
         "find": find(sd),
         "pessimistic": find(sd * luck),
-        "none": statistics.seeds_needed(
-            lambda n: statistics.equivalence_power(row["effect"], sd, n, row["alpha"]) >= declared["power"]
+        "none": row["margin"]
+        and statistics.seeds_needed(
+            lambda n: statistics.equivalence_power(row["margin"], sd, n, row["alpha"]) >= declared["power"]
         ),
         "more_items": items if items is None or items <= MOST_ITEMS else None,
     }
@@ -345,8 +355,9 @@ def table(rows, seeds, power):
         "",
         f"effect: the smallest that matters (the margin); seeds: to find it with {power:.0%} power after Holm's first step;",
         "seeds (unlucky sd): the same if the pilot's few seeds lay close together by luck (upper 80% limit of its sd);",
-        f"seeds for none: to show equivalence if there is no effect; items at {seeds} seeds: to find it with this number of",
-        "seeds; no number if runs differ too much for that.",
+        "seeds for none: to show equivalence within the margin if there is no effect, whatever --effect says;",
+        f"items at {seeds} seeds: to find it with this number of seeds; no number if runs differ too much for that, or",
+        "without a margin.",
     ]
     if looked:
         note += [
