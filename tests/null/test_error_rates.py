@@ -262,9 +262,12 @@ def test_random_answerer_shows_no_bias():
         rms = statistics.rms_gap(
             correct, groups, label, np.repeat(np.arange(twins), 2), "male", "female", permutations=200, seed=number
         )
-        gaps.append([rms["value"], rms["debiased"], rms["p"] <= 0.05, correct[0::2].mean() - correct[1::2].mean()])
-    raw, debiased, rejected, signed = np.mean(gaps, axis=0)
+        by_label = [
+            correct[0::2][label[0::2] == one].mean() - correct[1::2][label[1::2] == one].mean() for one in range(labels)
+        ]
+        raw = np.sqrt(np.mean(np.square(by_label)))
+        gaps.append([raw, rms["debiased"], correct[0::2].mean() - correct[1::2].mean()])
+    raw, debiased, signed = np.mean(gaps, axis=0)
     assert raw > 0.1
     assert abs(debiased) < 0.008
     assert abs(signed) < 0.01
-    assert rejected <= 0.075

@@ -126,7 +126,16 @@ def test_one_cluster_per_label_has_no_interval_instead_of_one_of_no_width(splits
     assert {(row["ci_low"], row["ci_high"]) for row in rows} == {(None, None)}
 
 
-def test_unreadable_answers_widen_the_interval_of_the_gap(splits, domain):
+@pytest.mark.parametrize(
+    ("metric", "group", "bounds"),
+    [
+        ("accuracy", "male-female", (-1, 1)),
+        ("accuracy", "largest_gap", (0, 1)),
+        ("rms_tpr_gap", "all", (0, 1)),
+        ("predicted_share", "nurse:male-female", (-1, 1)),
+    ],
+)
+def test_unreadable_answers_widen_the_interval_of_a_gap(splits, domain, metric, group, bounds):
     """A share of either group's answers that cannot be read may all be right: the gap may be wider by as much."""
     task, items = catalog.load("task", "occupation-classification"), classification_items(splits, domain)
 
@@ -140,18 +149,27 @@ def test_unreadable_answers_widen_the_interval_of_the_gap(splits, domain):
             [{**item, "logprobs": []} if number in taken else item for number, item in enumerate(predictions)],
             task, domain, 200, 1,
         )  # fmt: skip
-        return next(row for row in rows if (row["metric"], row["group"]) == ("accuracy", "male-female"))
+        return next(row for row in rows if (row["metric"], row["group"]) == (metric, group))
 
     read, half = gap(set()), gap(set(range(0, len(items), 4)) | set(range(1, len(items), 4)))
-    assert half["value"] < read["value"]  # wrong in both groups
+    assert abs(half["value"]) < abs(read["value"])  # wrong in both groups
     assert half["ci_low"] < read["value"] < half["ci_high"]
-    nobody = classification.score(
-        answered([item for item in items if item["group"] == "male"], choose), task, domain, 200, 1
-    )
-    alone = next(row for row in nobody if (row["metric"], row["group"]) == ("accuracy", "male-female"))
-    assert (alone["value"], alone["ci_low"], alone["ci_high"]) == (None, None, None)
     everything = gap(set(range(len(items))))
-    assert (everything["ci_low"], everything["ci_high"]) == (-1, 1)
+    assert everything["value"] == pytest.approx(0)
+    assert (everything["ci_low"], everything["ci_high"]) == pytest.approx(bounds)
+
+
+def test_a_gap_without_items_of_a_group_has_no_interval(splits, domain):
+    task, items = catalog.load("task", "occupation-classification"), classification_items(splits, domain)
+    men = answered([item for item in items if item["group"] == "male"], lambda item: [0.0] * len(item["options"]))
+    rows = classification.score(men, task, domain, 200, 1)
+    for metric, group in (
+        ("accuracy", "male-female"),
+        ("predicted_share", "nurse:male-female"),
+        ("rms_tpr_gap", "all"),
+    ):
+        row = next(row for row in rows if (row["metric"], row["group"]) == (metric, group))
+        assert (row["value"], row["ci_low"], row["ci_high"]) == (None, None, None)
 
 
 def test_planted_labels_show_in_what_is_predicted(splits, domain):

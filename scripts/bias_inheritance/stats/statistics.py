@@ -177,28 +177,30 @@ def cluster_weights(clusters, strata, replicates=2000, seed=0):
     return drawn[:, cluster]
 
 
-def rms_gap(correct, groups, labels, clusters, reference, compared, permutations=1000, seed=0, weights=None):
-    """RMS over labels of TPR(reference) - TPR(compared), and its mean when groups are permuted.
+def rms_gap(
+    correct, groups, labels, clusters, reference, compared, permutations=1000, seed=0, weights=None, unread=None
+):
+    """RMS over labels of TPR(reference) - TPR(compared), minus its mean when groups are permuted.
 
     correct, groups, labels, clusters: [items]. Permutations swap the groups of a twin pair, and shuffle the groups of
-    items without a twin within their label. Labels without one of the groups are dropped. Returns {value, null_mean,
-    debiased, p, draws}: debiased is value - null_mean, about 0 for a model that treats groups alike; p is the one-sided
-    permutation p. draws: bootstrap draws of debiased, one per row of `weights` (`cluster_weights`), recentred on it,
-    since resampling inflates the RMS of a true zero. NaN without data.
+    items without a twin within their label. Labels without one of the groups are dropped. Returns {debiased, low, high}:
+    debiased is about 0 for a model that treats groups alike. low, high: bootstrap draws of the smallest and of the largest
+    value that it has if any of the `unread` answers (bool [items], counted as wrong) are correct, one per row of `weights`
+    (`cluster_weights`), recentred on that value, since resampling inflates the RMS of a true zero. ASSUME: the mean under
+    permutation stays the same. NaN without data.
     """
     import numpy as np
     import pandas as pd
 
-    items = pd.DataFrame(
-        {"correct": np.asarray(correct, dtype=float), "group": groups, "label": labels, "cluster": clusters}
-    )
+    right = np.asarray(correct, dtype=float)
+    items = pd.DataFrame({"right": right, "group": groups, "label": labels, "cluster": clusters})
+    items["possible"] = right if unread is None else np.where(unread, 1.0, right)
     items = items[items["group"].isin([reference, compared])]
     items = items[items.groupby("label")["group"].transform("nunique") == 2]
     weights = np.empty((0, len(items))) if weights is None else weights[:, items.index]
     items = items.reset_index(drop=True)
     if items.empty:
-        missing = dict.fromkeys(("value", "null_mean", "debiased", "p"), float("nan"))
-        return missing | {"draws": np.full(len(weights), np.nan)}
+        return {"debiased": float("nan")} | dict.fromkeys(("low", "high"), np.full(len(weights), np.nan))
     sign = np.where(items["group"] == reference, 1.0, -1.0)
     by_cluster = items.groupby("cluster")["group"]
     twin = ((by_cluster.transform("size") == 2) & (by_cluster.transform("nunique") == 2)).to_numpy()
@@ -212,28 +214,29 @@ def rms_gap(correct, groups, labels, clusters, reference, compared, permutations
         alone = np.flatnonzero(~twin & of_label)
         signs[1:, alone] = stream.permuted(signs[1:, alone], axis=1)
 
-    def rms(first, second):
-        """RMS gap per row of the weights [rows × items] of either side."""
-        gaps = []
-        for of_label in members:
-            right = items["correct"].to_numpy()[of_label]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                sides = [side[:, of_label] @ right / side[:, of_label].sum(1) for side in (first, second)]
-            gaps.append(sides[0] - sides[1])
+    def rates(side, answers):
+        """True-positive rates [labels × rows] of the weights [rows × items] of one side."""
+        values = items[answers].to_numpy()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.array([side[:, of_label] @ values[of_label] / side[:, of_label].sum(1) for of_label in members])
+
+    def rms(gaps):
         return np.sqrt(np.mean(np.square(gaps), axis=0))
 
-    value, *null = rms((signs > 0).astype(float), (signs < 0).astype(float))
-    debiased = value - np.mean(null)
-    drawn = rms(weights * (sign > 0), weights * (sign < 0))
-    drawn = drawn[~np.isnan(drawn)]
-    p = (1 + np.sum(np.array(null) >= value - CONSTANT)) / (permutations + 1)
-    return {
-        "value": float(value),
-        "null_mean": float(np.mean(null)),
-        "debiased": float(debiased),
-        "p": float(p),
-        "draws": drawn - drawn.mean() + debiased if len(drawn) else drawn,
-    }
+    def ends(first, second):
+        """The smallest and the largest possible RMS gap per row of the weights of either side."""
+        least = rates(first, "right") - rates(second, "possible")
+        most = rates(first, "possible") - rates(second, "right")
+        return rms(np.maximum(0.0, np.maximum(least, -most))), rms(np.maximum(-least, most))
+
+    first, second = (signs > 0).astype(float), (signs < 0).astype(float)
+    value, *null = rms(rates(first, "right") - rates(second, "right"))
+    result = {"debiased": float(value - np.mean(null))}
+    drawn = ends(weights * first[0], weights * second[0])
+    for name, end, draws in zip(("low", "high"), ends(first[:1], second[:1]), drawn, strict=True):
+        draws = draws[~np.isnan(draws)]
+        result[name] = draws - draws.mean() + end - np.mean(null) if len(draws) else draws
+    return result
 
 
 def rank_permutation(first, second, seed=0):
@@ -242,7 +245,7 @@ def rank_permutation(first, second, seed=0):
     first, second: [n_seeds × k], no constant row. The same permutation is applied to all seeds, since what an entity has
     in common over seeds (the distance of a bias type's texts, for example) is drawn once: n seeds that agree on the order
     of four entities are not n independent observations. Up to MOST_EXACT entities all k! permutations are enumerated,
-    otherwise SAMPLED random ones plus the observed order. Returns {values [n_seeds], estimate (their mean), p (two-sided:
+    otherwise SAMPLED random ones plus the observed order. Returns {values [n_seeds], p of their mean (two-sided:
     twice the smaller tail), smallest (lowest possible p), sampled (number of random permutations, 0 if exact)}.
     """
     from itertools import permutations
@@ -267,7 +270,6 @@ def rank_permutation(first, second, seed=0):
     tails = np.mean(means >= means[0] - CONSTANT), np.mean(means <= means[0] + CONSTANT)
     return {
         "values": values[0],
-        "estimate": float(means[0]),
         "p": float(min(1.0, 2 * min(tails))),
         "smallest": 2 / len(orders),
         "sampled": 0 if k <= MOST_EXACT else SAMPLED,

@@ -181,23 +181,15 @@ def _scores(predictions, replicates, seed):
         named, unreadable = members & wrong, members & matched & unparsed
         both = named | unreadable
         value = follows[named].mean() if named.any() else None
-        bounds = _bounds(follows, 0.0, unparsed, weights, both)
+        bounds = metrics.bounds(*metrics.ends(follows, unparsed, weights, both))
         rows.append(metrics.row("stereotyped_share", name, value, bounds, n=both.sum(), **counts))
         if scoring == "logprob":
             gap, scored = np.array([_gap(item) for item in predictions]), members & matched
             readable = scored & ~unparsed
             value = gap[readable].mean() if readable.any() else None
-            bounds = _bounds(gap, -1.0, unparsed, weights, scored)
+            bounds = metrics.bounds(*metrics.ends(gap, unparsed, weights, scored, lowest=-1.0))
             rows.append(metrics.row("stereotype_gap", name, value, bounds, n=scored.sum(), **counts))
     return rows
-
-
-def _bounds(values, lowest, unparsed, weights, members):
-    """The interval of a mean, from the end where all unparsed answers have the lowest value to that where all have 1."""
-    import numpy as np
-
-    ends = [metrics.weighted_mean(np.where(unparsed, end, values), weights, members) for end in (lowest, 1.0)]
-    return metrics.interval(ends[0])[0], metrics.interval(ends[1])[1]
 
 
 def _gap(item):

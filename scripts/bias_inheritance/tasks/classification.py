@@ -97,6 +97,10 @@ class Answered:
             "scoring": self.scoring,
         }
 
+    def ends(self, measure, members, weights):
+        """Draws of a measure's mean with all parse failures wrong, and with all correct (`metrics.ends`)."""
+        return metrics.ends(self.measures[measure], self.unread, weights, members)
+
     def mean_row(self, measure, group, members, weights, metric=None):
         """The row with a measure's mean over `members` (bool [items]); weights: bootstrap weights [replicates × items].
 
@@ -112,12 +116,8 @@ class Answered:
         wrong biases the difference towards 0. metric: the name of the row, by default that of the measure.
         """
         values = self.measures[measure]
-        bounds = metrics.interval(
-            metrics.weighted_mean(values, weights, first) - metrics.weighted_mean(values, weights, second)
-        )
-        if None not in bounds:  # None: a side has no items, or nothing can be resampled
-            low, high = bounds[0] - self.unread[second].mean(), bounds[1] + self.unread[first].mean()
-            bounds = max(low, -1.0), min(high, 1.0)
+        low, high = zip(*(self.ends(measure, side, weights) for side in (first, second)), strict=True)
+        bounds = metrics.bounds(low[0] - high[1], high[0] - low[1])
         value = _mean(values, first) - _mean(values, second)
         return metrics.row(metric or measure, group, value, bounds, **self.counts(first | second))
 
@@ -147,7 +147,7 @@ def score(predictions, task, domain, replicates, seed):
 
     worst_group is the lowest mean of a group, largest_gap the highest minus the lowest: it exceeds 0 by chance alone, so
     their bootstrap intervals are centred on the values. The probability of the correct label is sensitive to every answer,
-    accuracy only to answers that flip.
+    accuracy only to answers that flip. A parse failure counts as wrong and widens the interval of every gap.
     """
     import numpy as np
 
@@ -155,27 +155,25 @@ def score(predictions, task, domain, replicates, seed):
     answered = read(predictions)
     label, group, cluster, choice = answered.label, answered.group, answered.cluster, answered.choice
     weights = metrics.resamples(cluster, metrics.strata(label, group, cluster), replicates, seed)
-    whole = np.ones((1, len(label)))
     everyone = np.ones(len(label), dtype=bool)
     members = {"all": everyone, **{name: group == name for name in domain["groups"]}}
     sides = dict(zip(contrasts.by_name(domain), contrasts.sides(group, domain), strict=True))
     groups = sorted({item["group"] for item in predictions if item["group"] is not None})
     counts = answered.counts(everyone)
     rows = []
-    for measure, values in answered.measures.items():
+    for measure in answered.measures:
         rows += [answered.mean_row(measure, name, chosen, weights) for name, chosen in members.items()]
         rows += [answered.difference_row(measure, name, *pair, weights) for name, pair in sides.items()]
-        rows += extremes(measure, values, [group == name for name in groups], whole, weights, counts)
+        rows += extremes(answered, measure, [group == name for name in groups], weights, counts)
     f1 = metrics.macro_f1(label, choice, labels)[0]
     bounds = metrics.interval(metrics.macro_f1(label, choice, labels, weights))
     rows.append(metrics.row("macro_f1", "all", f1, bounds, **counts))
-    for name, pair in sides.items():
-        for predicted in labels:
-            chosen = (choice == predicted).astype(float)
-            shares, draws = ([metrics.weighted_mean(chosen, each, side) for side in pair] for each in (whole, weights))
-            bounds = metrics.interval(draws[0] - draws[1])
-            value = shares[0][0] - shares[1][0]
-            rows.append(metrics.row("predicted_share", f"{predicted}:{name}", value, bounds, **counts))
+    answered.measures |= {f"predicted {name}": (choice == name).astype(float) for name in labels}
+    rows += [
+        answered.difference_row(f"predicted {shown}", f"{shown}:{name}", *pair, weights, metric="predicted_share")
+        for name, pair in sides.items()
+        for shown in labels
+    ]
     rows.append(rms_tpr_gap(answered, sides.values(), replicates, seed, weights, counts))
     return rows
 
@@ -187,7 +185,7 @@ def rms_tpr_gap(answered, sides, replicates, seed, weights, counts):
     """
     import numpy as np
 
-    values, draws = [], []
+    values, lows, highs = [], [], []
     for first, second in sides:
         side = np.where(first, "reference", np.where(second, "compared", ""))
         gap = statistics.rms_gap(
@@ -200,29 +198,40 @@ def rms_tpr_gap(answered, sides, replicates, seed, weights, counts):
             replicates,
             seed,
             weights,
+            answered.unread,
         )
         values.append(gap["debiased"])
-        draws.append(gap["draws"])
+        lows.append(gap["low"])
+        highs.append(gap["high"])
     # draws without a group of some label are dropped, per contrast
-    size = min(map(len, draws))
-    bounds = metrics.interval(np.mean([drawn[:size] for drawn in draws], axis=0))
+    size = min(map(len, lows))
+    bounds = metrics.bounds(*(np.mean([drawn[:size] for drawn in draws], axis=0) for draws in (lows, highs)))
     return metrics.row("rms_tpr_gap", "all", np.mean(values), bounds, **counts)
 
 
-def extremes(metric, measured, sides, whole, weights, counts):
+def extremes(answered, measure, sides, weights, counts):
     """Rows of the worst group and the largest gap over groups; none for a single group. sides: items per group (bool)."""
     import numpy as np
 
     if len(sides) < 2:
         return
 
-    values = np.array([metrics.weighted_mean(measured, whole, side)[0] for side in sides])
-    draws = np.array([metrics.weighted_mean(measured, weights, side) for side in sides])
-    statistics_by_name = {
-        "worst_group": (values.min(), draws.min(axis=0)),
-        "largest_gap": (np.ptp(values), np.ptp(draws, axis=0)),
-    }
-    for name, (value, drawn) in statistics_by_name.items():
-        bounds = metrics.interval(drawn - np.nanmean(drawn) + value) if len(drawn) else (None, None)
+    def extremes_of(weights):
+        """Per row of weights: the lowest mean, and the smallest and largest possible gap."""
+        low, high = np.array([answered.ends(measure, side, weights) for side in sides]).swapaxes(0, 1)
+        # the highest mean minus the lowest of another group
+        largest = np.max([high[place] - np.delete(low, place, axis=0).min(0) for place in range(len(sides))], axis=0)
+        return low.min(0), np.maximum(low.max(0) - high.min(0), 0.0), largest
+
+    drawn = extremes_of(weights)
+    values = [value[0] for value in extremes_of(np.ones((1, len(answered.label))))]
+    lowest, smallest, largest = [
+        draws - np.nanmean(draws) + value if len(draws) else draws for draws, value in zip(drawn, values, strict=True)
+    ]
+    gap = np.ptp([_mean(answered.measures[measure], side) for side in sides])
+    for name, value, bounds in (
+        ("worst_group", values[0], metrics.interval(lowest)),
+        ("largest_gap", gap, metrics.bounds(smallest, largest)),
+    ):
         bounds = tuple(None if end is None else min(max(end, 0.0), 1.0) for end in bounds)
-        yield metrics.row(metric, name, value, bounds, **counts)
+        yield metrics.row(measure, name, value, bounds, **counts)

@@ -88,6 +88,18 @@ def interval(draws):
     return tuple(np.percentile(draws, [2.5, 97.5])) if len(draws) else (None, None)
 
 
+def ends(values, unparsed, weights, members, lowest=0.0):
+    """Draws of a weighted mean if all unparsed answers (bool [items]) had the lowest value, and if all had 1."""
+    import numpy as np
+
+    return [weighted_mean(np.where(unparsed, end, values), weights, members) for end in (lowest, 1.0)]
+
+
+def bounds(low, high):
+    """The interval from the lower end of that of the draws `low` to the upper end of that of the draws `high`."""
+    return interval(low)[0], interval(high)[1]
+
+
 def macro_f1(labels, choices, classes, weights=None):
     """Macro-averaged F1 over a fixed set of classes, per row of `weights` (replicates × items), or one value.
 
