@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from analyse import analyse, read_items
-from bias_inheritance.claims import contrasts, frames, reading, testing, verdicts
+from bias_inheritance.claims import contrasts, frames, reading, relations, testing, verdicts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.stats import statistics
@@ -904,6 +904,26 @@ def test_an_outcome_whose_name_leaves_no_group_open_averages_the_contrasts():
     declared = DECLARED | passed | {"domains": {"tickets": TICKETS}}
     spec = declarations.defaults({"outcome": "harm", "effect": "augmentation", "biases": [BIAS]})
     assert contrasts.seed_values(spec, declared, study)["values"].mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_dataset_has_the_same_weight_however_many_contrasts_it_has():
+    """Three gaps of one domain change by 0.3 in all, by 0.1 on average; one dataset of another domain loses 0.2."""
+    rows = tickets(np.random.default_rng(32), [BIAS], gaps={"indian": 0.3})
+    for cell, seed in product((ORIGINAL, (BIAS, 0.5, "none", 1)), range(1, 6)):
+        value = 0.6 - 0.2 * (cell != ORIGINAL) + noise(np.random.default_rng(seed))
+        task = {"task": "hate-speech", "metric": "macro_f1", "domain": "culture-arabic", "dataset": "A"}
+        rows.append(row(cell, seed, "all", value, **task))
+    scores = frames.checked(pd.DataFrame(rows), "scores.csv")
+    declared = DECLARED | {"types": [BIAS], "domains": {"tickets": TICKETS}}
+    checked = pd.concat([manipulation(BIAS).assign(domain=name) for name in ("tickets", "culture-arabic")])
+    study = testing.studies_of(declared, scores, checked)[0]
+    spec = declarations.defaults({"outcome": "harm", "effect": "augmentation", "biases": [BIAS]})
+    assert contrasts.seed_values(spec, declared, study)["values"].mean() == pytest.approx((0.1 + 0.2) / 2, abs=0.01)
+    # the relation of misalignment to harm averages alike, here over two datasets of one domain
+    alike = scores.assign(domain="tickets")
+    outcomes = {"harm": contrasts.filled(declared["outcomes"]["harm"], declared["domains"], {})}
+    effects = relations.effects_of(alike, outcomes, {BIAS: {"augmentation": "original"}})
+    assert effects[effects["bias"] == BIAS]["value"].mean() == pytest.approx((0.1 + 0.2) / 2, abs=0.01)
 
 
 def test_a_pool_from_a_file_is_judged_per_group_and_contrast_within_the_margin():

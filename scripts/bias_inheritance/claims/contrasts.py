@@ -21,6 +21,7 @@ from bias_inheritance.study.declarations import (
 )
 from bias_inheritance.tasks import metrics
 
+DATASET = ["domain", "task", "dataset"]
 OUTCOME = ["domain", "task", "dataset", "metric", "group", "scoring"]
 ANY_MITIGATION = "any mitigation"  # in place of the mitigations of a study that has none
 # the missing control for an effect of a pool
@@ -43,8 +44,8 @@ class NotTestedYet(NotTested):
 def outcome_runs(spec, declared, study):
     """(rows, outcomes): scores of a contrast's outcome with their `weight`; number of distinct outcomes in a complete run.
 
-    Each (domain, task, dataset, metric, group) has the same weight within its outcome: dataset is a fixed factor. A selector
-    with `harm` makes harm positive. An outcome in `minus` is subtracted. The scores may be logprob or parsed, depending on
+    Each (domain, task, dataset) has the same weight within its outcome, however many metrics and groups are averaged in it:
+    dataset is a fixed factor. A selector with `harm` makes harm positive. An outcome in `minus` is subtracted. The scores may be logprob or parsed, depending on
     the model. Raises NotTested if they are mixed, or if there are none.
     """
     import pandas as pd
@@ -55,8 +56,9 @@ def outcome_runs(spec, declared, study):
         rows = pd.concat(selected) if selected else study["scores"].iloc[:0]
         if rows.empty:
             raise NotTested(f"The study has no scores of {label_of(outcome, spec, declared)}.")
-        rows = rows.assign(weight=sign * rows["weight"] / len(rows[OUTCOME].drop_duplicates()))
-        parts.append(rows)
+        of_dataset = rows[OUTCOME].drop_duplicates().groupby(DATASET, observed=True).size()
+        sizes = of_dataset.reindex(pd.MultiIndex.from_frame(rows[DATASET])).to_numpy()
+        parts.append(rows.assign(weight=sign * rows["weight"] / (len(of_dataset) * sizes)))
     rows = pd.concat(parts)
     ways = sorted(rows["scoring"].unique())
     if len(ways) > 1:

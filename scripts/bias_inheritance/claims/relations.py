@@ -16,17 +16,18 @@ def informative(scores):
 
 
 def effects_of(scores, outcomes, comparisons):
-    """Per cell, outcome and control: the mean effect over the outcome's selectors, harm positive."""
+    """Per cell, outcome and control: the mean effect over the outcome's tasks and datasets, harm positive; each has the same
+    weight, as in claims (`contrasts.outcome_runs`)."""
     import pandas as pd
 
-    effects = frames.effects(scores, comparisons)
-    means = []
+    effects, keys, means = frames.effects(scores, comparisons), [*CELL, "outcome", "effect", "control"], []
     for name, selectors in outcomes.items():
         rows = pd.concat(
             [effects.iloc[:0].assign(weight=1.0), *(contrasts.select(effects, selector) for selector in selectors)]
         )
         rows = rows.assign(outcome=name, value=rows["weight"] * rows["value"])
-        means.append(rows.groupby([*CELL, "outcome", "effect", "control"], as_index=False)["value"].mean())
+        of_datasets = rows.groupby([*keys, "task", "dataset"], as_index=False)["value"].mean()
+        means.append(of_datasets.groupby(keys, as_index=False)["value"].mean())
     return pd.concat(means)
 
 
