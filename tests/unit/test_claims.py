@@ -115,6 +115,16 @@ def test_the_claims_of_the_paper_are_declared_on_its_six_bias_types():
     assert len(TYPES) == 6 and {"neutral", "faithful", "planted-100"}.isdisjoint(TYPES)
 
 
+def test_the_families_of_a_claims_parts_are_those_of_the_documented_error_rates():
+    """docs/statistics.md, Verdicts: a whole claim is contradicted by chance in at most 5% per family of its parts."""
+    families = {
+        claim: {part.get("family", claim) for part in entry["contrasts"] if part.get("part")}
+        for claim, entry in DECLARED["claims"].items()
+    }
+    several = {claim: len(of_parts) for claim, of_parts in families.items() if len(of_parts) > 1}
+    assert several == {"C8": 6, "C10": 2, "C11": 2, "control-associated": 2}
+
+
 @pytest.mark.parametrize(
     "passage, written, told",
     [
