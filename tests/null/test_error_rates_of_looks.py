@@ -96,9 +96,8 @@ def decided_at(tables, spending, margin):
             for group in ("male", "female", "male-female"):
                 spec = {"direction": "different", "margin": margin}
                 data = {"incomplete": 0, "reach": (-2.0, 2.0)}
-                tests.append(
-                    {"claim": "C1", "contrast": group, "family": "C1", "lacks": None, "spec": spec, "data": data}
-                )
+                test = {"claim": "C1", "contrast": group, "labels": [group], "family": "C1", "lacks": None}
+                tests.append(test | {"spec": spec, "data": data})
             looks.carry_over(tests, {"rows": rows} if rows else None)
             for test in tests:
                 if "closed" not in test:

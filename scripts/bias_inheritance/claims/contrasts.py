@@ -45,8 +45,8 @@ def outcome_runs(spec, declared, study):
     """(rows, outcomes): scores of a contrast's outcome with their `weight`; number of distinct outcomes in a complete run.
 
     Each (domain, task, dataset) has the same weight within its outcome, however many metrics and groups are averaged in it:
-    dataset is a fixed factor. A selector with `harm` makes harm positive. An outcome in `minus` is subtracted. The scores may be logprob or parsed, depending on
-    the model. Raises NotTested if they are mixed, or if there are none.
+    dataset is a fixed factor. A selector with `harm` makes harm positive. An outcome in `minus` is subtracted. The scores
+    may be logprob or parsed, depending on the model. Raises NotTested if they are mixed, or if there are none.
     """
     import pandas as pd
 

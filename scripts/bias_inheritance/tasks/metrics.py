@@ -92,7 +92,9 @@ def ends(values, unparsed, weights, members, lowest=0.0):
     """Draws of a weighted mean if all unparsed answers (bool [items]) had the lowest value, and if all had 1."""
     import numpy as np
 
-    return [weighted_mean(np.where(unparsed, end, values), weights, members) for end in (lowest, 1.0)]
+    possible = (lowest, 1.0) if unparsed[members].any() else (lowest,)
+    draws = [weighted_mean(np.where(unparsed, end, values), weights, members) for end in possible]
+    return draws[0], draws[-1]
 
 
 def bounds(low, high):
