@@ -15,7 +15,7 @@ from bias_inheritance.models import export
 from bias_inheritance.plumbing import records
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.report import answer, words
-from bias_inheritance.report.facts import seed_means
+from bias_inheritance.report.facts import Facts, seed_means
 from bias_inheritance.study import catalog
 from report import report
 
@@ -227,15 +227,18 @@ def test_the_first_screen_answers_with_beta_its_controls_and_the_claims(study):
     row = table[(table["bias"] == "neutral") & (table["seed"] == "all") & (table["mitigation"] == "none")].iloc[0]
     assert f"inherited about {100 * row['beta']:.0f}%" in told and f"β = {row['beta']:.2f}" in told
     assert "Positive control ● found associated-100 is inherited" in told
-    assert re.search("Negative control . (stayed at zero|not shown to be zero)", told)
+    assert re.search("Negative control . (stayed|not shown to be) within ±0.02", told)
     assert "C9" in told and "p study" in told and "Not tested in this study" in told
     assert told.index("Positive control") < told.index("The claims that this study could test")
-    assert re.search(r"within each of \d+ families, so without any effect some row would still be decided", told)
+    (families, share) = re.search(
+        r"within each of (\d+) families, so of studies without any effect, up to (\d+)%", told
+    ).groups()
+    assert int(share) == 5 * int(families) > 5  # the sum of α over dependent families
 
 
 @pytest.fixture(scope="module")
-def bought(tmp_path_factory):
-    """(folder, page) of a study of 20 groups and 50 labels with a pool from a file, which harms the groups by their order."""
+def tickets(tmp_path_factory):
+    """The folder of a catalog with a domain of 20 groups and 50 labels, and a pool from a file that harms groups by their order."""
     folder = tmp_path_factory.mktemp("bought")
     shutil.copytree(ROOT / "catalog", folder / "catalog")
     groups, labels = [f"group-{number}" for number in range(20)], [f"label {number}" for number in range(50)]
@@ -252,15 +255,23 @@ def bought(tmp_path_factory):
         patch.setitem(simulated_study.GAP, "bought-june", 0.3)
         patch.setitem(simulated_study.BETA, "bought-june", 0.2)
         patch.setitem(simulated_study.STRENGTH, "bought-june", 1.0)
-        bias = ["bought-june", "faithful", "associated-000", "associated-100"]
-        config = simulated_study.configuration(bias=bias, domain=["tickets"], seed=list(range(1, 9)), task=TASKS[:1])
-        yield folder, written(folder, config)[1]
+        yield folder
+
+
+BOUGHT = ["bought-june", "faithful", "associated-000", "associated-100"]
+
+
+@pytest.fixture(scope="module")
+def bought(tickets):
+    """(folder, page) of a study of that domain and pool."""
+    config = simulated_study.configuration(bias=BOUGHT, domain=["tickets"], seed=list(range(1, 9)), task=TASKS[:1])
+    return tickets, written(tickets, config)[1]
 
 
 def test_a_pool_from_a_file_is_answered_for_each_group_and_contrast(bought):
     folder, page = bought
     told = first_screen(page)
-    assert "Bought in June, mixed in at γ 0.50, is not safe for group-0-group-" in told and "others" in told
+    assert "At γ 0.50, Bought in June is not safe for group-0-group-" in told and "others" in told
     claims = pd.read_csv(folder / "claims.csv").set_index("contrast")
     last = claims.loc["bought-june does not change the gap group-0-group-19 compared with real text"]
     assert last["verdict"] == "contradicted" and last["estimate"] > 0.2
@@ -286,7 +297,7 @@ def test_without_its_positive_control_found_a_study_could_not_have_seen_it(tmp_p
     config = simulated_study.configuration(bias=POOLS, seed=[1, 2, 3], task=TASKS[:1], mitigation=["none"])
     told = first_screen(written(tmp_path, config)[1])
     assert "This study could not have seen what" in told and "Its positive control was not found" in told
-    assert re.search(r"detect (effects of at least|no possible effect)|Use a larger γ or more training", told)
+    assert re.search(r"(effects of at least|largest possible effect).* would be detected|Use a larger γ", told)
     assert "could not be seen" in told and re.search("Positive control . not found", told)
 
 
@@ -296,6 +307,97 @@ def test_the_reason_is_that_of_the_control_on_the_rows_own_outcome():
     claims = pd.DataFrame([detected, missed]).assign(positive=True, model="")
     told = answer.lacking(SimpleNamespace(claims=claims), {"metric": "accuracy", "model": ""})
     assert "a known association had no effect" in told
+
+
+def test_a_reversed_positive_control_asks_for_no_seeds():
+    control = {"claim": "control-a", "metric": "beta", "verdict": "contradicted", "positive": True, "model": ""}
+    claims = pd.DataFrame([control | {"estimate": -0.1, "ci_low": -0.15, "ci_high": -0.05}])
+    told = answer.lacking(SimpleNamespace(claims=claims), {"metric": "beta", "model": ""})
+    assert told.startswith(
+        "Its positive control was reversed: the effect of a known association was −0.10 (−0.15 to −0.05)"
+    )
+    assert "need" not in told
+
+
+def test_an_estimate_against_the_claim_is_not_told_as_an_effect_that_more_seeds_would_show():
+    row = {"verdict": "inconclusive", "estimate": -0.1, "n_seeds": 5, "ci_low": -0.3, "ci_high": 0.1, "mde": 0.2}
+    row |= {"unread": 0.0, "margin": 0.02, "spec": {"direction": "greater"}}
+    told = answer.needs(SimpleNamespace(declared={"power": 0.8}), row)
+    assert (
+        told
+        == "With 5 seeds, effects of at least 0.2 would be detected with 80% power; the estimate points in the other direction."
+    )
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """(claims.csv, page) of a study of two models, of which only the first supports what it tests."""
+    folder = tmp_path_factory.mktemp("pair")
+    config = simulated_study.configuration("paper-models", bias=POOLS, gamma=[0.0, 0.5], task=TASKS[:1])
+    arguments = simulated_study.write(folder, config)
+    claims = pd.read_csv(arguments["claims"])
+    tested = ~claims["verdict"].isin(["beside", "not tested"])
+    for name, verdict in zip(config["grid"]["model"], ("supported", "contradicted"), strict=True):
+        claims.loc[tested & claims["contrast"].str.contains(f"[{name}]", regex=False), "verdict"] = verdict
+    claims.to_csv(arguments["claims"], index=False)
+    report(page=folder / "report.html", **arguments)
+    return claims, (folder / "report.html").read_text()
+
+
+def test_each_model_has_its_verdicts_and_controls(pair):
+    _, page = pair
+    first, second = "Qwen2.5-7B-Instruct", "DeepSeek-Coder-6.7B-Instruct"
+    told = first_screen(page)
+    assert f"{first} inherited about" in told and f"{second} moved against the association" in told
+    assert re.search(r"Positive control ● found associated-100 is inherited \[qwen2\.5-7b-instruct\]: .* 3 of 3", told)
+    assert re.search(r"Positive control ✕ reversed associated-100 is inherited \[deepseek-.*\]: .* 0 of 3", told)
+    title = re.search(r"<summary><b>C9</b>.*?</summary>", page)[0]
+    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", title))
+    assert f"{first} ● supported" in shown and f"{second} ✕ contradicted" in shown
+
+
+def test_a_whole_claim_names_its_model(pair):
+    _, page = pair
+    for name, verdict in {"qwen2.5-7b-instruct": "supported", "deepseek-coder-6.7b-instruct": "contradicted"}.items():
+        line = re.search(rf"<b>C9</b> The association[^<]*\[{re.escape(name)}\]</th>.*?</tr>", page)[0]
+        assert f"badge {verdict}" in line
+
+
+def test_parts_stand_alone_where_the_whole_claim_of_their_model_was_not_tested(pair):
+    claims, _ = pair
+    claims = claims.copy()
+    whole = claims["contrast"] == "whole claim [deepseek-coder-6.7b-instruct]"
+    claims.loc[whole & (claims["claim"] == "C9"), "verdict"] = "not tested"
+    joined = reading.joined_with_declarations(claims, catalog.claims())
+    facts = SimpleNamespace(claims=joined, measured_by=lambda spec: ("", ""))
+    shown = {row["contrast"] for row in answer.heads(facts) if row["claim"] == "C9"}
+    assert {
+        "whole claim [qwen2.5-7b-instruct]",
+        "natural inheritance of neutral is above 0 [deepseek-coder-6.7b-instruct]",
+    } <= shown
+    assert "natural inheritance of neutral is above 0 [qwen2.5-7b-instruct]" not in shown
+
+
+def test_a_claim_without_a_whole_tells_how_many_contrasts_have_each_verdict():
+    row = {"whole": False, "decides": True, "control": True, "verdict": "supported", "model": "", "spec": None}
+    facts = SimpleNamespace(claims=None)
+    told = answer.verdict_of(facts, [row, row | {"verdict": "contradicted"}, row, row | {"decides": False}])
+    assert re.sub(r"<[^>]+>", "", told) == "2 × ● supported 1 × ✕ contradicted"
+    assert re.sub(r"<[^>]+>", "", answer.verdict_of(facts, [row, row])) == "● supported"
+
+
+def test_the_sentence_on_beta_has_the_estimate_that_its_verdict_is_on(tmp_path):
+    domains = ["gender", "gender-bias-in-bios"]
+    config = simulated_study.configuration(
+        bias=POOLS, domain=domains, gamma=[0.0, 0.2, 0.5], seed=[1, 2, 3], task=TASKS[:1]
+    )
+    told = first_screen(written(tmp_path, config)[1])
+    claims = pd.read_csv(tmp_path / "claims.csv")
+    row = claims[claims["contrast"] == "natural inheritance of neutral is above 0"].iloc[0]
+    ends = words.interval(row["ci_low"], row["ci_high"], 2)
+    where = "on average over γ 0.20 to 0.50 and domains"
+    assert f"β = {row['estimate']:.2f} (95% interval {ends}, 3 seeds, {where}): {row['verdict']}" in told
+    assert told.count("β = ") == 1
 
 
 def test_a_control_that_one_model_passes_says_nothing_about_another():
@@ -329,12 +431,43 @@ def test_a_task_that_is_too_easy_for_a_model_is_named_as_the_reason(monkeypatch)
     assert answer.lacking(facts, {"model": ""}) == told  # of a study with one model, whose rows name none
 
 
+def of_cells(*gammas, domains=("tickets",)):
+    """The facts on a pool from a file, with cells at some γ in some domains."""
+    cells = pd.DataFrame([{"gamma": gamma, "domain": domain} for gamma in gammas for domain in domains])
+    facts = SimpleNamespace(claims=None, averaged=Facts.averaged, cells=lambda pool, model: cells)
+    facts.title, facts.placed = lambda axis, name: name, lambda said, place: said
+    return facts
+
+
 def test_a_pool_that_no_row_could_judge_is_told_in_a_sentence(monkeypatch):
     rows = {"german-indian": {"natural": {"margin": 0.02, "model": None, "verdict": "inconclusive"}}}
     monkeypatch.setattr(answer.reading, "safety", lambda claims, row: "unseen")
-    facts = SimpleNamespace(claims=None, gammas=[0.5], title=lambda axis, name: name, placed=lambda said, place: said)
-    told = "bought, mixed in at γ 0.50, could not be judged by this study for german-indian."
-    assert answer.summary(facts, "bought", rows) == told
+    told = "At γ 0.50, bought could not be judged by this study for german-indian."
+    assert answer.summary(of_cells(0.5), "bought", rows) == told
+
+
+def test_safety_is_told_of_the_mean_over_all_gammas_and_within_the_margin_of_each_row(monkeypatch):
+    rows = {
+        name: {"natural": {"margin": margin, "model": None, "verdict": "supported"}}
+        for name, margin in {"german-indian": 0.02, "german": 0.05, "indian": 0.05}.items()
+    }
+    monkeypatch.setattr(answer.reading, "safety", lambda claims, row: "safe")
+    told = "On average over γ 0.05 to 0.50, bought is safe within ±0.02 for german-indian and is safe within ±0.05 for german and indian."
+    assert answer.summary(of_cells(0.05, 0.2, 0.5), "bought", rows) == told
+    several = of_cells(0.5, domains=["tickets", "letters"])
+    assert answer.summary(several, "bought", rows).startswith("At γ 0.50, on average over domains, bought is safe")
+
+
+def test_unreadable_answers_are_named_where_more_seeds_cannot_help(monkeypatch):
+    row = {"effect": "natural", "estimate": 0.001, "n_seeds": 5, "verdict": "inconclusive", "margin": 0.02}
+    row |= {"unread": 0.031, "ci_low": -0.01, "ci_high": 0.01, "spec": {"direction": "none"}}
+    monkeypatch.setattr(answer.reading, "safety", lambda claims, row: "unseen")
+    for found in (True, False):
+        monkeypatch.setattr(answer.reading, "unseen", lambda claims, row, missed=not found: missed)
+        told = answer.safety(SimpleNamespace(claims=None, declared=None), row)
+        assert "up to 3.1% of a run&#39;s answers are unreadable, margin ±0.02" in told and "needs" not in told
+    assert answer.needs(None, row).endswith("more seeds do not change that.")
+    assert answer.hidden(row | {"unread": 0.02}) == answer.hidden(row | {"verdict": "contradicted"}) == ""
 
 
 def test_a_pool_that_has_beta_but_no_label_probability_was_not_tested():
@@ -345,9 +478,8 @@ def test_a_pool_that_has_beta_but_no_label_probability_was_not_tested():
         "model": None,
         "spec": {"contrast": "german-indian"},
     }
-    facts = SimpleNamespace(claims=None, gammas=[0.5], title=lambda axis, name: name, placed=lambda said, place: said)
-    told = answer.summary(facts, "bought", {"german-indian": {"level": row}})
-    assert told == "bought, mixed in at γ 0.50, was not tested for german-indian."
+    told = answer.summary(of_cells(0.5), "bought", {"german-indian": {"level": row}})
+    assert told == "At γ 0.50, bought was not tested for german-indian."
 
 
 def test_at_a_look_the_first_screen_shows_the_interval_that_holds_over_all_looks(tmp_path):
@@ -366,7 +498,7 @@ def test_at_a_look_the_first_screen_shows_the_interval_that_holds_over_all_looks
 def test_a_study_without_a_natural_pool_says_so(tmp_path):
     config = simulated_study.configuration(bias=["contrastive-explicit", "balanced"], seed=[1, 2], task=TASKS[:1])
     told = first_screen(written(tmp_path, config)[1])
-    assert "has no natural pool" in told and "ran no control" in told
+    assert "has no natural pool" in told and "Positive control – none no known effect could be tested" in told
 
 
 def test_one_seed_and_no_augmented_cells(tmp_path):
@@ -376,6 +508,32 @@ def test_one_seed_and_no_augmented_cells(tmp_path):
     assert "no cells with augmented data" in text_of(page, "effects")
     assert "no mitigation" in text_of(page, "mitigations")
     assert "This study did not measure what the model inherits from Neutral" in first_screen(page)
+
+
+def test_a_study_without_augmented_cells_has_a_report_of_rounds_mitigations_and_pools_from_files(tickets, tmp_path):
+    config = simulated_study.configuration(bias=BOUGHT, domain=["tickets"], seed=[1, 2], task=TASKS[:1], gamma=[0.0])
+    config["rounds"]["count"] = 2
+    page = written(tmp_path, config)[1]
+    assert re.search(r"Bought in June was not tested for [^.]*\.", first_screen(page))
+    assert "What each mitigation does" in text_of(page, "mitigations")
+
+
+def test_mitigations_are_compared_at_the_largest_gamma_that_has_them(tmp_path):
+    config = simulated_study.configuration(bias=POOLS[:1], seed=[1, 2], task=TASKS[:1], gamma=[0.0, 0.2, 0.5])
+    config["mitigated_gamma"] = [0.2]
+    told = text_of(written(tmp_path, config)[1], "mitigations")
+    assert "Each mitigation and none at γ 0.20" in told
+
+
+def test_a_mean_over_data_sets_has_all_their_items_and_no_interval_of_one_of_them(tmp_path):
+    config = simulated_study.configuration(bias=POOLS[:1], seed=[1, 2], task=TASKS[:1], mitigation=["none"])
+    page = written(tmp_path, config, datasets=4)[1]
+    told = re.findall(
+        r"Simulated direct task Macro-F1 (Untuned model|Originals alone) [\d.]+ (.*?) – (1 000|\S+)",
+        text_of(page, "levels"),
+    )
+    assert told[0] == ("Untuned model", "–", "1 000")
+    assert told[1][0] == "Originals alone" and " to " in told[1][1] and told[1][2] == "1 000"
 
 
 def test_uninformative_tasks_stand_last_and_faded(tmp_path):

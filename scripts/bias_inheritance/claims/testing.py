@@ -162,7 +162,8 @@ def measure(test, declared):
         result |= {key: min(max(result[key], low), high) for key in ("ci_low", "ci_high") if result[key] == result[key]}
         if "margin" in spec:
             row["p_tost"] = statistics.tost(data["values"].to_numpy(), spec["margin"])
-    return row | result | {"n_seeds": result["n"], "n_items": data["n_items"], "data": data}
+    unread = data.get("unread", 0.0)
+    return row | result | {"n_seeds": result["n"], "n_items": data["n_items"], "unread": unread, "data": data}
 
 
 def adjust(tests, declared):

@@ -24,7 +24,7 @@ COLUMNS = [
     "n_items",
     "mde",
 ]
-COLUMNS += ["margin", "verdict", "reason", "published", "effect"]
+COLUMNS += ["margin", "unread", "verdict", "reason", "published", "effect"]
 
 
 def evaluate(declared, scores, manipulation, predictions, earlier=None):

@@ -17,14 +17,20 @@ CONTRASTS = 6  # distinguished by colour
 CERTAIN = 0.95  # ASSUME: mean probability of the right label above which a task is too easy to show an association
 TOO_MANY = "more than 10 000"  # seeds: beyond the search of `statistics.seeds_needed`
 NEEDED = "needs a task that asks for the labels of the training data, log-probabilities of its answers, and cells with γ above 0"
+# predicate of a pool from a file for the gaps and groups in a state of `reading.safety`; placeholder: the margin
+SAFETY = {
+    "not safe": "is not safe",
+    "safe": "is safe within ±{:g}",
+    "gains": "is a gain",
+    "unseen": "could not be judged by this study",
+    "not tested": "was not tested",
+}
 VERDICTS = ["supported", "contradicted", "equivalent", "inconclusive"]
-POSITIVE = {"supported": "found", "contradicted": "reversed"}
-NEGATIVE = {"supported": "stayed at zero", "contradicted": "moved"}
-# sentence on a natural pool, by the verdict on its β; placeholders as in `inherited`
+# sentence on a model and a natural pool, by the verdict on its β; placeholders as in `inherited`
 SENTENCES = {
     "supported": "{0} inherited about {1} of the association between group and label in the pool {2}.",
     "contradicted": "{0} moved against the association between group and label in the pool {2}.",
-    "equivalent": "{0} inherited none of the association between group and label in the pool {2}, within ±{3}.",
+    "equivalent": "{0} inherited less than {3:g}% of the association between group and label in the pool {2}.",
     "inconclusive": "It is inconclusive whether {0} inherits the association between group and label in the pool {2}.",
     "unseen": "This study could not have seen what {0} inherits from the pool {2}.",
     "not tested": "This study did not test what {0} inherits from the pool {2}.",
@@ -35,8 +41,8 @@ LOOKS = (
     "for this look alone."
 )
 HOLM = (
-    "Holm's correction is applied within each of {0} families, so without any effect some row would still be decided in up to "
-    "{1} of such studies; p study is adjusted over all {2}."
+    "Holm's correction is applied within each of {0} families, so of studies without any effect, up to {1} have a row that "
+    "falsely differs from 0; p study is adjusted over all {2}."
 )
 
 
@@ -59,9 +65,11 @@ def lacking(facts, row):
     """Why the study lacks assay sensitivity for a row of claims.csv, and what would provide it."""
     known = reading.controls_of(facts.claims, row).to_dict("records")
     if not known:
-        return "It has no positive control; add one."
+        return "It has no positive control that could be tested; add one."
+    if known[0]["verdict"] == "contradicted":
+        return f"Its positive control was reversed: the effect of a known association was {estimate(known[0], 2)}, the opposite of the one expected. More seeds do not change that; check labels and groups of the data."
     if known[0]["verdict"] == "equivalent":
-        return "Its positive control was not found: a known association had no effect. Use a larger γ or more training."
+        return "Its positive control was not found: a known association had no effect beyond the margin. Use a larger γ or more training."
     scores = facts.tables["scores"]
     scores = scores[scores["model"] == row["model"]] if row["model"] else scores
     of_labels = scores[(scores["metric"] == "label_probability") & (scores["group"] == "all") & (scores["gamma"] > 0)]
@@ -73,82 +81,115 @@ def lacking(facts, row):
 
 def needs(facts, row, start="With"):
     """The minimum detectable effect, and the seeds needed to detect an effect as large as the estimate, if it matters."""
-    if row["n_seeds"] < 2 or not words.known(row["ci_low"]):
-        return "More seeds are needed." if row["n_seeds"] else "The reason is given with the claim."
-    effect = f"effects of at least {number(row['mde'], 2)}" if words.known(row["mde"]) else "no possible effect"
-    seen = f"{start} {facts.declared['power']:.0%} power, {row['n_seeds']} seeds detect {effect}"
-    estimate, margin = abs(row["estimate"]), row["margin"] if words.known(row["margin"]) else 0.0
-    if estimate <= margin or not estimate:
+    if row["n_seeds"] < 2:
+        return "One seed cannot show the variation between runs; more are needed."
+    if not words.known(row["ci_low"]):
+        return "All seeds have the same value, so the variation between runs is unknown."
+    if hidden(row):
+        return f"{words.sentence(hidden(row))}; more seeds do not change that."
+    effect = (
+        f"effects of at least {row['mde']:.2g}" if words.known(row["mde"]) else "not even the largest possible effect"
+    )
+    seen = f"{start} {row['n_seeds']} seeds, {effect} would be detected with {facts.declared['power']:.0%} power"
+    size, margin = abs(row["estimate"]), row["margin"] if words.known(row["margin"]) else 0.0
+    if {"greater": -1, "less": 1}.get(row["spec"]["direction"], 0) * row["estimate"] > 0:
+        return f"{seen}; the estimate points in the other direction."
+    if size <= margin:
         return f"{seen}; the estimate is within the margin of ±{margin:g}."
-    seeds = reading.seeds_to_detect(row, estimate, facts.claims, facts.declared)
+    seeds = reading.seeds_to_detect(row, size, facts.claims, facts.declared)
     needed = f"about {words.count(seeds)}" if seeds else TOO_MANY
     return f"{seen}; an effect as large as the estimate would need {needed} seeds."
 
 
+def hidden(row):
+    """Why no number of seeds makes a row equivalent to no effect: its unreadable answers could hide one; else ""."""
+    if row["verdict"] != "inconclusive" or not row["unread"] > row["margin"]:
+        return ""
+    return f"up to {100 * row['unread']:.3g}% of a run's answers are unreadable, margin ±{row['margin']:g}"
+
+
 def controls(facts):
-    """[{kind, badge, detail}] of each control claim that could be tested, those on β first."""
+    """[{kind, badge, detail}] of each control claim and model: those on β first, and models without a positive control."""
     entries, tested = [], facts.claims[facts.claims["control"] & facts.claims["decides"]]
-    for _, rows in tested[tested["verdict"] != "not tested"].groupby("claim", sort=False):
+    for _, rows in tested[tested["verdict"] != "not tested"].groupby(["claim", "model"], sort=False):
         rows = rows.to_dict("records")
         negative = rows[0]["spec"]["direction"] == "none"
         shown = next((row for row in rows if negative and row["verdict"] != "supported"), rows[0])
-        state = (NEGATIVE if negative else POSITIVE).get(shown["verdict"])
-        state = badge(shown["verdict"], state or ("not shown to be zero" if negative else "not found"))
         met = sum(row["verdict"] == "supported" for row in rows)
-        size = f"{number(shown['estimate'], 2, True)} ({interval(shown['ci_low'], shown['ci_high'], 2)})"
         met = f"{met} of {words.counted(len(rows), 'contrast')} as expected"
-        detail = link(f"{words.greek(shown['contrast'])}: {size}; {met}", row_id("claims", shown["row"]))
+        detail = link(f"{words.greek(shown['contrast'])}: {estimate(shown, 2)}; {met}", row_id("claims", shown["row"]))
         kind = "Negative control" if negative else "Positive control"
+        state = badge(shown["verdict"], control_state(shown))
         of_beta = facts.measured_by(shown["spec"])[0] == "inheritance"
         entries.append((not of_beta, negative, {"kind": kind, "badge": state, "detail": detail}))
+    with_control = set(reading.positive_controls(facts.claims)["model"])
+    for model in facts.claims["model"].unique():
+        if model not in with_control:
+            where = f" in {facts.title('model', model)}" if model else ""
+            detail = f"no known effect could be tested{where}, so the study's sensitivity is unknown"
+            entry = {"kind": "Positive control", "badge": badge("not tested", "none"), "detail": detail}
+            entries.append((False, False, entry))
     return [entry for *_, entry in sorted(entries, key=lambda entry: entry[:2])]
 
 
+def control_state(row):
+    """What became of a control: a positive one was found or not, a negative one is within its margin, not shown to be, or moved."""
+    if row["spec"]["direction"] != "none":
+        return {"supported": "found", "contradicted": "reversed"}.get(row["verdict"], "not found")
+    within = f"within ±{row['margin']:g}"
+    return {"supported": f"stayed {within}", "contradicted": "moved"}.get(row["verdict"], f"not shown to be {within}")
+
+
+def of_model(model):
+    """The suffix by which contrasts of claims.csv name the model, in a study of several."""
+    return f" [{model}]" if model else ""
+
+
 def sentences(facts):
-    """(answer, details) per natural pool, model and domain: what was inherited, or what is needed to detect it."""
+    """(answer, details) per model and natural pool: what was inherited, or what is needed to detect it."""
     natural, betas = facts.roles("natural"), facts.betas()
     if not natural:
         return [("This study has no natural pool (synthetic data whose groups the generator chose), so it cannot say what a model inherits from such data.", "")]  # fmt: skip
-    rows = facts.plain(betas[(betas["kind"] == "beta") & betas["bias"].isin(natural)]).to_dict("records")
-    pools = words.listed(facts.title("bias", name) for name in natural)
-    missing = f"This study did not measure what the model inherits from {pools}."
-    return [inherited(facts, row) for row in rows] or [(missing, f"β {NEEDED}.")]
+    betas = betas[(betas["kind"] == "beta") & (betas["mitigation"] == "none") & (betas["round"] <= 1)]
+    if not betas["bias"].isin(natural).any():
+        pools = words.listed(facts.title("bias", name) for name in natural)
+        return [(f"This study did not measure what the model inherits from {pools}.", f"β {NEEDED}.")]
+    return [inherited(facts, pool, model, betas) for model in facts.models for pool in natural]
 
 
-def inherited(facts, row):
-    claim = facts.claim_of_beta(row["bias"], row["model"]) or {"verdict": "not tested", "control": True}
+def inherited(facts, pool, model, betas):
+    """The answer on a model and a natural pool, from the claim on β; betas: the cells that it is a mean of are among these."""
+    no_claim = {"verdict": "not tested", "control": True, "reason": "No claim is on its β."}
+    claim = facts.claim_of_beta(pool, model) or no_claim
     verdict = "unseen" if reading.unseen(facts.claims, claim) else claim["verdict"]
-    subject = facts.placed(facts.title("model", row["model"]), {"domain": row["domain"]})
-    fields = [subject, words.percent(row["beta"]), facts.title("bias", row["bias"]), f"{claim.get('margin', 0):g}"]
-    # the interval of the claim holds over all looks, that of inheritance.csv does not
-    measured = claim if facts.declared["looks"] and words.known(claim.get("ci_low")) else row
-    ends, seeds = interval(measured["ci_low"], measured["ci_high"], 2), words.counted(measured["n_seeds"], "seed")
-    size = f"β = {number(row['beta'], 2)} ({'' if ends == '–' else f'95% interval {ends}, '}{seeds}, γ = {row['gamma']:.2f})"
-    size = link(size if verdict == "unseen" else f"{size}: {claim['verdict']}", row_id("inheritance", row["row"]))
-    more = claim.get("reason", "") if verdict == "not tested" else ""
-    if verdict in ("inconclusive", "unseen"):
-        more = lacking(facts, claim) if verdict == "unseen" else needs(facts, claim)
-    return SENTENCES[verdict].format(*fields), Markup("{}. {}").format(size, more)
+    sentence = SENTENCES[verdict]
+    names = facts.title("model", model), facts.title("bias", pool)
+    if verdict == "not tested":
+        return sentence.format(names[0], "", names[1]), claim["reason"]
+    (low, high), cells = claim["spec"]["gamma"], betas[(betas["bias"] == pool) & (betas["model"] == model)]
+    cells = cells[cells["gamma"].between(low, high)]
+    ends, seeds = interval(claim["ci_low"], claim["ci_high"], 2), words.counted(claim["n_seeds"], "seed")
+    size = f"β = {number(claim['estimate'], 2)} ({'' if ends == '–' else f'95% interval {ends}, '}{seeds}, {facts.averaged(cells)})"
+    size = link(size if verdict == "unseen" else f"{size}: {verdict}", row_id("claims", claim["row"]))
+    more = lacking(facts, claim) if verdict == "unseen" else needs(facts, claim) if verdict == "inconclusive" else ""
+    fields = names[0], words.percent(claim["estimate"]), names[1], 100 * claim["margin"]
+    return sentence.format(*fields), Markup("{}. {}").format(size, more)
 
 
 # Pools from files: is it safe to mix in?
 
 
 def summary(facts, pool, rows):
-    """One sentence: for which gaps and groups a pool is safe to mix in."""
-    states = {}
+    """One sentence: for which gaps and groups a pool is safe to mix in, each within its margin."""
+    told = {state: {} for state in SAFETY}
     for name, effects in rows.items():
-        states.setdefault(reading.safety(facts.claims, reading.deciding(effects)), []).append(name)
-    first = reading.deciding(next(iter(rows.values())))
-    phrases = {
-        "not safe": "is not safe for",
-        "safe": f"is safe within ±{first['margin']:g} for",
-        "gains": "is a gain for",
-    }
-    phrases |= {"unseen": "could not be judged by this study for", "not tested": "was not tested for"}
-    parts = [f"{form} {words.some(states[kind])}" for kind, form in phrases.items() if kind in states]
-    subject = facts.placed(facts.title("bias", pool), {"model": first["model"]} if first["model"] else {})
-    return f"{subject}, mixed in at γ {facts.gammas[-1]:.2f}, {words.listed(parts)}."
+        row = reading.deciding(effects)
+        state = reading.safety(facts.claims, row)
+        told[state].setdefault(SAFETY[state].format(row["margin"]), []).append(name)
+    parts = [f"{said} for {words.some(names)}" for of_state in told.values() for said, names in of_state.items()]
+    where, subject = facts.averaged(facts.cells(pool, row["model"])), facts.title("bias", pool)
+    start = words.sentence(f"{where}, ") if where else ""
+    return f"{start}{facts.placed(subject, {'model': row['model']})} {words.listed(parts)}."
 
 
 def safety_table(facts, pool, rows):
@@ -160,14 +201,17 @@ def safety_table(facts, pool, rows):
         verdict = Markup("{} {}").format(safety(facts, row), link("why", row_id("claims", row["row"])))
         lines.append((None, [name, verdict, *sizes, f"±{row['margin']:g}", row["n_seeds"]]))
     header = ["Gap or group", "Verdict", "Versus as much real text", "Versus originals alone", "β", "Margin", "Seeds"]
-    gammas = ", ".join(f"{gamma:.2f}" for gamma in facts.gammas)
-    caption = f"{facts.title('bias', pool)}: change of the label probability, mean over γ {gammas}, with 95% intervals over seeds. A gap is the first group minus the second. The verdict uses the comparison with real text if the study has it."
+    where = facts.averaged(facts.cells(pool, row["model"]))
+    subject = facts.placed(facts.title("bias", pool), {"model": row["model"]})
+    caption = f"{subject}, mixed in: change of the label probability {where}, with 95% intervals over seeds. A gap is the first group minus the second. The verdict uses the comparison with real text if the study has it."
     return table(caption, header, lines, short=True)
 
 
 def safety(facts, row):
     """The badge of a row of a pool from a file."""
     state, towards = reading.safety(facts.claims, row), "the first" if row["estimate"] > 0 else "the second"
+    if state == "unseen" and hidden(row):
+        return badge("inconclusive", f"could not have seen it: {hidden(row)}")
     if state == "unseen":
         if row["n_seeds"] >= 2 and reading.unseen(facts.claims, row):
             return badge("inconclusive", "could not have seen it: no positive control was found")
@@ -193,8 +237,13 @@ def size(row):
     """The estimate of a row of claims.csv with its interval, as a link to the row; a dash without one."""
     if not row or not words.known(row["estimate"]):
         return "–"
-    ends = interval(row["ci_low"], row["ci_high"], 3)
-    return link(f"{number(row['estimate'], 3, True)} ({ends})", row_id("claims", row["row"]))
+    return link(estimate(row), row_id("claims", row["row"]))
+
+
+def estimate(row, digits=3):
+    """The estimate of a row of claims.csv, with its interval if it has one."""
+    ends = interval(row["ci_low"], row["ci_high"], digits)
+    return number(row["estimate"], digits, True) + (f" ({ends})" if ends != "–" else "")
 
 
 def beta_figure(facts):
@@ -206,6 +255,7 @@ def beta_figure(facts):
     order = facts.roles("natural", "positive-control", "negative-control", "baseline", "bias-type", "probe")
     keys = ["model", "domain", "gamma", "mitigation", "round", "seed", "contrast", "label"]
     dots, lines = [], []
+    baseline = words.listed(facts.title("bias", name) for name in betas["baseline"].unique())
     for row in facts.ordered(chosen, "bias", order).head(PANELS).to_dict("records"):
         of_pool = (everything[PLACE] == [row[name] for name in PLACE]).all(axis=1)
         points = facts.plain(everything[of_pool])
@@ -223,7 +273,7 @@ def beta_figure(facts):
         dots.append(both.assign(panel=panel, id=row_id("inheritance", row["row"])))
         ends = [points["x"].min(), points["x"].max()]
         lines.append(pd.DataFrame({"panel": panel, "x": ends, "y": [row["beta"] * x for x in ends]}))
-    caption = f"β, the slope of the line, is the share of the association in the training data that the model acquired (0: none, 1: all). Each large point is one label and one contrast of groups, averaged over seeds (small points: single cells): how much more strongly the label is associated with the first group, in the training data and in the model's answers, relative to as much real text, at γ {facts.gammas[-1]:.2f} without mitigation. A pool balanced by design has no association of its own; its line is the projection on another pool's and should be flat."
+    caption = f"β, the slope of the line, is the share of the association in the training data that the model acquired (0: none, 1: all). Each large point is one label and one contrast of groups, averaged over seeds (small points: single cells): how much more strongly the label is associated with the first group, in the training data and in the model's answers, relative to the baseline ({baseline}), at γ {facts.largest:.2f} without mitigation. A pool balanced by design has no association of its own; its line is the projection on another pool's, and is flat if nothing is inherited."
     titles = "Association in the model by association in the data", caption
     axes = "in the data, Δx (nats)", "in the model, Δy (nats)"
     return figures.scatter(*titles, pd.concat(dots), pd.concat(lines), *axes, cell=160)
@@ -236,8 +286,10 @@ def heads(facts):
     """Tested rows of claims.csv: whole claims, and contrasts that are not part of a tested whole claim."""
     rows = facts.claims[~facts.claims["control"] & facts.claims["verdict"].isin(VERDICTS)].to_dict("records")
     rows = [row for row in rows if not row["spec"] or row["spec"].get("each", {}).get("biases") != "files"]
-    whole = {row["claim"] for row in rows if row["whole"]}
-    alone = [row for row in rows if not (row["claim"] in whole and row["spec"] and row["spec"]["part"])]
+    whole = {(row["claim"], row["model"]) for row in rows if row["whole"]}
+    alone = [
+        row for row in rows if (row["claim"], row["model"]) not in whole or not (row["spec"] and row["spec"]["part"])
+    ]
 
     def order(row):
         continuous = row["spec"] is None or facts.measured_by(row["spec"])[1] not in ("accuracy", "macro_f1")
@@ -257,12 +309,13 @@ def overview(caption, facts, rows):
     """One line per claim or contrast, with a link to its full row."""
     lines = []
     for row in rows:
-        name = words.greek(facts.declared["claims"][row["claim"]]["text"] if row["whole"] else row["contrast"])
-        estimate = re.split("[,:.]", row["reason"])[0] if row["whole"] else size(row)
+        whole = facts.declared["claims"][row["claim"]]["text"] + of_model(row["model"])
+        name = words.greek(whole if row["whole"] else row["contrast"])
+        shown = re.split("[,:.]", row["reason"])[0] if row["whole"] else size(row)
         effect = row["effect"] if words.known(row["effect"]) else "–"
         p = [words.p_value(row["p_adjusted"]), words.p_value(row["p_study"])]
         name = Markup("<b>{}</b> {}").format(row["claim"], name)
-        lines.append((None, [name, effect, estimate, *p, verdict_link(facts, row)]))
+        lines.append((None, [name, effect, shown, *p, verdict_link(facts, row)]))
     header = ["Claim", "Effect", "Estimate (95% interval)", "p family", "p study", "Verdict"]
     return table(caption, header, lines, short=True)
 
@@ -280,7 +333,7 @@ def chance(facts):
     """The planned looks, if any, and the study-wise error rate with this many families."""
     tested, design = facts.claims[facts.claims["decides"] & facts.claims["p"].notna()], facts.declared["looks"]
     families = len({spec["family"] for spec in tested["spec"] if spec})
-    share = 1 - (1 - facts.declared["alpha"]) ** families
+    share = min(1.0, facts.declared["alpha"] * families)  # the families share cells, so no smaller bound holds
     planned = design and LOOKS.format(**design | {"seeds": words.listed(map(str, design["seeds"]))})
     corrected = HOLM.format(families, f"{share:.0%}", words.counted(len(tested), "test")) if families > 1 else ""
     return f"{planned or ''} {corrected}".strip()
@@ -334,15 +387,19 @@ def claims(facts):
         "p": "p",
         "p family": "p_adjusted",
     }
-    columns |= {"p study": "p_study", "Test": "test", "Seeds": "n_seeds"}
+    columns |= {"p study": "p_study", "Test": "test", "Seeds": lambda row: row["n_seeds"] or "–"}
     if facts.declared["looks"]:
         columns["Closed at look"] = lambda row: int(row["look"]) if words.known(row["look"]) else "–"
         columns["Boundary"] = lambda row: words.p_value(row["boundary"])
-    columns |= {"Items": "n_items", "Detectable effect": "mde", "Margin": "margin"}
+    columns |= {"Items": lambda row: words.count(row["n_items"] or None)}
+    columns |= {"Detectable effect": "mde", "Margin": "margin"}
     folds = []
     for name, rows in facts.claims.groupby("claim", sort=False):
         declared = facts.declared["claims"][name]
-        title = Markup("<b>{}</b> {} {}").format(name, words.greek(declared["text"]), judged(facts, rows.iloc[0]))
+        verdicts = [
+            verdict_of(facts, rows[rows["model"] == model].to_dict("records")) for model in rows["model"].unique()
+        ]
+        title = Markup("<b>{}</b> {} {}").format(name, words.greek(declared["text"]), Markup(" ").join(verdicts))
         deciding, beside = rows[rows["verdict"] != "beside"], rows[rows["verdict"] == "beside"]
         source = cited(f"Published: {declared['published']}. Source: {declared['source']}.")
         parts = [(deciding, "deciding tests"), (beside, "supplementary tests")]
@@ -350,6 +407,16 @@ def claims(facts):
         folds.append(fold(title, text(source), *parts))
     intro = text("All claims, as declared before the run.")
     return section("claims", "All claims", *published(facts), intro, *folds)
+
+
+def verdict_of(facts, rows):
+    """The badge of a claim for one model: that of the whole, or else of its contrasts, with their numbers if they differ."""
+    rows = [row for row in rows if row["whole"]] or [row for row in rows if row["decides"]]
+    badges, model = [judged(facts, row) for row in rows], rows[0]["model"]
+    counts = [Markup("{} × {}").format(badges.count(shown), shown) for shown in dict.fromkeys(badges)]
+    return Markup(" ").join(
+        [*([facts.title("model", model)] if model else []), *(counts if len(counts) > 1 else badges[:1])]
+    )
 
 
 def cited(source):
@@ -365,7 +432,7 @@ def inheritance(facts):
     data = facts.ordered(betas[(betas["gamma"] == betas["gamma"].max()) & (betas["round"] <= 1)])
     data = facts.named(data.sort_values("kind", kind="stable"), panel="kind", place="bias", series="mitigation")
     data = data.assign(id=[row_id("inheritance", row) for row in data["row"]])
-    caption = "0: nothing is inherited; 1: the association in the data is fully inherited. A pool balanced by design has no β: its model's change is projected on another pool's association and should be 0. t intervals over seeds."
+    caption = "0: nothing is inherited; 1: the association in the data is fully inherited. A pool balanced by design has no β: its model's change is projected on another pool's association, and is 0 if nothing is inherited. t intervals over seeds."
     columns = {"Pool": "bias", "γ": "gamma", "Mitigation": "mitigation", "Round": "round", "Seed": "seed"}
     columns |= {"Contrast": "contrast", "Measure": "kind", "Association of": "direction", "Estimate": "beta"}
     columns |= {"95% interval": "interval", "p": "p", "r": "r", "Pairs": "n_pairs"}

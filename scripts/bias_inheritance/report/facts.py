@@ -54,6 +54,9 @@ class Facts:
         self.tables |= {name: of_writers(self.tables[name]) for name in OF_POOLS if name in self.tables}
         self.rounds = self.config["rounds"]["count"]
         self.gammas = sorted(gamma for gamma in self.config["grid"]["gamma"] if gamma > 0)
+        self.largest = max(self.config["grid"]["gamma"])  # 0 in a study without augmented cells
+        scores = self.tables["scores"]
+        self.models = sorted(scores[scores["bias"] != "untuned"]["model"].unique())  # tuned, as in claims.csv
 
     # names
 
@@ -65,7 +68,7 @@ class Facts:
     def placed(self, title, row):
         """A title with the row's domain and model, if the study has several of them."""
         values = {"domain": self.config["grid"]["domain"], "model": grid.students(self.config)}
-        several = [axis for axis in values if axis in row and len(values[axis]) > 1]
+        several = [axis for axis in values if row.get(axis) and len(values[axis]) > 1]
         return " · ".join([title, *(self.title(axis, row[axis]) for axis in several)])
 
     def roles(self, *roles):
@@ -129,7 +132,7 @@ class Facts:
     def plain(self, table):
         """The rows of round 1 without mitigation at the largest γ, and at γ 0."""
         selected = table[(table["mitigation"] == "none") & (table["round"] <= 1)]
-        return selected[selected["gamma"].isin([0.0, *self.gammas[-1:]])]
+        return selected[selected["gamma"].isin([0.0, self.largest])]
 
     def ordered(self, table, column="bias", order=None):
         """The rows in the study's order of pools, effects or mitigations (or in `order`), other values last."""
@@ -201,9 +204,24 @@ class Facts:
         for row in rows.to_dict("records"):
             spec = row["spec"] or {}
             level = spec.get("effect") in ("level", "natural") and "minus" not in spec and "contrast" not in spec
-            if level and spec["biases"] == [pool] and self.measured_by(spec) == ("inheritance", "beta"):
+            plain = level and spec["biases"] == [pool] and (spec["over"], spec["mitigation"]) == ("mean", "none")
+            if plain and self.measured_by(spec) == ("inheritance", "beta"):
                 return row
         return None
+
+    def cells(self, pool, model):
+        """The scores of a pool's cells, of one model if it is named."""
+        scores = self.tables["scores"]
+        return scores[(scores["bias"] == pool) & (scores["model"].eq(model) | (not model))]
+
+    @staticmethod
+    def averaged(rows):
+        """'at γ 0.50', or 'on average over γ 0.05 to 0.50 and domains': what a contrast over these cells is a mean of."""
+        gammas = [f"{gamma:.2f}" for gamma in sorted(rows["gamma"].unique())]
+        over = [f"γ {gammas[0]} to {gammas[-1]}"] if len(gammas) > 1 else []
+        over += ["domains"] if rows["domain"].nunique() > 1 else []
+        at = [f"at γ {gammas[0]}"] if len(gammas) == 1 else []
+        return ", ".join([*at, *([f"on average over {words.listed(over)}"] if over else [])])
 
     def measured_by(self, spec):
         """(task, metric) of the first selector of a declared contrast's outcome."""

@@ -26,7 +26,7 @@ def effects(facts):
         title += f" (uninformative: {outcome['faded']})" if outcome["faded"] else ""
         opened = place < OPEN and not outcome["faded"]
         blocks += [drawn, fold(title, full)] if opened else [fold(title, drawn, full, faded=outcome["faded"])]
-    intro = "Every effect is a difference between cells of the same seed and γ. Augmentation: adding the text, relative to the originals alone. Natural inheritance: relative to as much real text. Slant: stereotyped content, relative to texts that name the same groups. Dose: a control, relative to its dose 0. The shade of a mean is its distance from 0 in standard errors (darkest at four), so a large effect with a large variance is pale."
+    intro = "Every effect is a difference between two cells of a seed. Augmentation: adding the text, relative to the originals alone. At equal γ: natural inheritance, relative to as much real text; slant, relative to texts that name groups in the same way without a stereotype; dose, a control relative to its dose 0. The shade of a mean is its distance from 0 in standard errors (darkest at four), so a large effect with a large variance is pale."
     return section("effects", "Effects", text(intro), *overviews(facts, rows, outcomes), *blocks)
 
 
@@ -75,7 +75,7 @@ def effect_figure(facts, outcome, rows):
     rows = facts.ordered(rows) if several else facts.ordered(rows, "group", groups)
     panel, place = ("bias", "gamma") if several else ("group", "bias")
     metric, unit = words.metric_phrase(outcome["metric"]), f"change of {words.metric_unit(outcome['metric'])}"
-    which = f"{primary(facts, outcome)}, over γ" if several else f"at γ {facts.gammas[-1]:.2f}"
+    which = f"{primary(facts, outcome)}, over γ" if several else f"at γ {facts.largest:.2f}"
     title, caption = f"{outcome['title']}: effect on {metric}", f"Change of {metric} ({which}) without mitigation."
     return mean_figure(facts, title, caption, unit, "effects", rows, panel, place, "effect", free=not several)
 
@@ -94,7 +94,8 @@ def mean_figure(facts, title, caption, unit, file, rows, panel, place, series, *
     data = facts.ordered(data, "panel", list(dict.fromkeys(rows["panel"])))
     data = facts.named(data, place=place, series=series)
     data = data.assign(place=data[place]) if axis else data
-    return figures.by_axis(title, f"{caption} Means over seeds with t intervals.", data, unit, axis=axis, **options)
+    means = "Means over seeds with t intervals." if data["n_seeds"].max() > 1 else "One seed, hence no intervals."
+    return figures.by_axis(title, f"{caption} {means}", data, unit, axis=axis, **options)
 
 
 def effect_table(facts, outcome, rows):
@@ -115,12 +116,11 @@ def mitigations(facts):
     order = facts.config["grid"]["mitigation"]
     if len(order) < 2:
         return section("mitigations", "Mitigations", nothing="The study has no mitigation.")
-    caption = (
-        f"Each mitigation and none at γ {facts.gammas[-1]:.2f}; a control that was not mitigated serves all of them."
-    )
+    largest = max(facts.config["mitigated_gamma"] or [facts.largest])
+    caption = f"Each mitigation and none at γ {largest:.2f}; a control that was not mitigated serves all of them."
 
     def draw(title, unit, file, rows, panel):
-        rows = rows[(rows["round"] <= 1) & (rows["gamma"] == facts.gammas[-1])]
+        rows = rows[(rows["round"] <= 1) & (rows["gamma"] == largest)]
         rows = rows[rows["bias"].isin(rows[rows["mitigation"] != "none"]["bias"])]
         return mean_figure(facts, title, caption, unit, file, rows, panel, "bias", "mitigation", cell=260)
 
@@ -140,10 +140,10 @@ def rounds(facts):
     """β, outcomes and text quality over rounds, of the pools that have later rounds and the originals."""
     if facts.rounds < 2:
         return None
-    caption = f"At γ {facts.gammas[-1]:.2f} without mitigation; the model of one round generates the pool of the next."
+    caption = f"At γ {facts.largest:.2f} without mitigation; the model of one round generates the pool of the next."
 
     def draw(title, unit, file, rows, panel, reference=None):
-        rows = rows[(rows["mitigation"] == "none") & rows["gamma"].isin([0.0, facts.gammas[-1]]) & (rows["round"] > 0)]
+        rows = rows[(rows["mitigation"] == "none") & rows["gamma"].isin([0.0, facts.largest]) & (rows["round"] > 0)]
         rows = rows[rows["bias"].isin([*rows[rows["round"] > 1]["bias"], "original"])]
         options = {"reference": reference, "free": True}
         return mean_figure(facts, title, caption, unit, file, rows, panel, "round", "bias", **options)
@@ -169,17 +169,20 @@ def levels(facts):
         gaps |= facts.contrasts(outcome["domain"], outcome["task"]).keys()
     if not means:
         return section("levels", "Absolute scores", nothing="The study has no scores.")
-    data = pd.concat(means)
-    source = facts.tables["scores"].set_index("row").loc[[rows[0] for rows in data["rows"]]].reset_index()
-    for end in ("ci_low", "ci_high"):  # the untuned model has a single run: its interval is over test clusters
-        data[end] = data[end].astype(float).where(data["n_seeds"] > 1, source[end].to_numpy())
+    data = pd.concat(means, ignore_index=True)
+    source = facts.tables["scores"].set_index("row")
+    runs = [source.loc[rows] for rows in data["rows"]]  # of every seed and dataset
+    for end in ("ci_low", "ci_high"):  # that of a single row, such as the untuned model's, is over test clusters
+        alone = [rows[end].iloc[0] if len(rows) == 1 else None for rows in runs]
+        data[end] = data[end].astype(float).fillna(pd.Series(alone, data.index, dtype=float))
     shares = data["metric"].isin(["accuracy", "label_probability"]) & ~data["group"].isin(gaps)
-    data = data.assign(n=source["n"].to_numpy(), chance=data["task"].map(chance).astype(float).where(shares))
+    items = [rows.groupby("seed")["n"].sum().max() for rows in runs]
+    data = data.assign(n=items, chance=data["task"].map(chance).astype(float).where(shares))
     trained_on = {"Trained on": lambda row: facts.title("bias", row["bias"])}  # the task's title names the domain
     short = {"Task": "title", "Metric": "metric", **trained_on, "Mean": "value", "95% interval": "interval"}
     short |= {"Chance level": "chance", "Items": "n"}
     columns = {**short, "Group": "group", **OVER_SEEDS}
-    caption = "scores.csv at the largest γ without mitigation: t intervals over seeds, for the untuned model (a single run) over test clusters."
+    caption = "scores.csv at the largest γ without mitigation: means over datasets and seeds, with t intervals over seeds. The interval of a single run, such as that of the untuned model, is over test clusters; the mean of a run over several datasets has none."
     first = data[data["bias"].isin(["untuned", "original"]) & data["group"].isin(["all"])]
     note = text("If tuning on originals does not raise a score above chance, augmentation has little to change.")
     shown = listing(facts, "Without augmented data, all items.", first.assign(id=None), short)
