@@ -14,7 +14,7 @@ from bias_inheritance.claims.reading import picks
 from bias_inheritance.models import export
 from bias_inheritance.plumbing import records
 from bias_inheritance.plumbing.provenance import ROOT
-from bias_inheritance.report import answer, words
+from bias_inheritance.report import answer, figures, words
 from bias_inheritance.report.facts import Facts, seed_means
 from bias_inheritance.study import catalog
 from report import report
@@ -356,6 +356,12 @@ def test_each_model_has_its_verdicts_and_controls(pair):
     assert f"{first} ● supported" in shown and f"{second} ✕ contradicted" in shown
 
 
+def test_titles_of_panels_fit_the_page(pair):
+    for kind, widest in figures.WIDTHS.items():
+        widths = re.findall(rf'<div class="{kind}"><svg[^>]*? width="([\d.]+)"', pair[1])
+        assert widths and max(map(float, widths)) <= widest
+
+
 def test_a_whole_claim_names_its_model(pair):
     _, page = pair
     for name, verdict in {"qwen2.5-7b-instruct": "supported", "deepseek-coder-6.7b-instruct": "contradicted"}.items():
@@ -515,6 +521,7 @@ def test_a_study_without_augmented_cells_has_a_report_of_rounds_mitigations_and_
     config["rounds"]["count"] = 2
     page = written(tmp_path, config)[1]
     assert re.search(r"Bought in June was not tested for [^.]*\.", first_screen(page))
+    assert "0 mitigations" not in page and "1 mitigation," in text_of(page, "methods")
     assert "What each mitigation does" in text_of(page, "mitigations")
 
 

@@ -164,10 +164,10 @@ def inherited(facts, pool, model, betas):
     verdict = "unseen" if reading.unseen(facts.claims, claim) else claim["verdict"]
     sentence = SENTENCES[verdict]
     names = facts.title("model", model), facts.title("bias", pool)
+    cells = betas[(betas["bias"] == pool) & (betas["model"] == model)]
     if verdict == "not tested":
-        return sentence.format(names[0], "", names[1]), claim["reason"]
-    (low, high), cells = claim["spec"]["gamma"], betas[(betas["bias"] == pool) & (betas["model"] == model)]
-    cells = cells[cells["gamma"].between(low, high)]
+        return sentence.format(names[0], "", names[1]), claim["reason"] if len(cells) else f"β {NEEDED}."
+    cells = cells[cells["gamma"].between(*claim["spec"]["gamma"])]
     ends, seeds = interval(claim["ci_low"], claim["ci_high"], 2), words.counted(claim["n_seeds"], "seed")
     size = f"β = {number(claim['estimate'], 2)} ({'' if ends == '–' else f'95% interval {ends}, '}{seeds}, {facts.averaged(cells)})"
     size = link(size if verdict == "unseen" else f"{size}: {verdict}", row_id("claims", claim["row"]))
@@ -195,7 +195,7 @@ def summary(facts, pool, rows):
 def safety_table(facts, pool, rows):
     """Each contrast and group: the effect relative to as much real text and to the originals alone, β, and the verdict."""
     lines = []
-    for name, effects in rows.items():
+    for name, effects in rows.items() if facts.gammas else []:
         row = reading.deciding(effects)
         sizes = [size(effects.get(effect)) for effect in ("natural", "augmentation", "level")]
         verdict = Markup("{} {}").format(safety(facts, row), link("why", row_id("claims", row["row"])))
@@ -203,7 +203,7 @@ def safety_table(facts, pool, rows):
     header = ["Gap or group", "Verdict", "Versus as much real text", "Versus originals alone", "β", "Margin", "Seeds"]
     where = facts.averaged(facts.cells(pool, row["model"]))
     subject = facts.placed(facts.title("bias", pool), {"model": row["model"]})
-    caption = f"{subject}, mixed in: change of the label probability {where}, with 95% intervals over seeds. A gap is the first group minus the second. The verdict uses the comparison with real text if the study has it."
+    caption = f"{subject}, mixed in: change of the label probability, and β, {where}, with 95% intervals over seeds. A gap is the first group minus the second. The verdict uses the comparison with real text if the study has it."
     return table(caption, header, lines, short=True)
 
 
@@ -414,9 +414,8 @@ def verdict_of(facts, rows):
     rows = [row for row in rows if row["whole"]] or [row for row in rows if row["decides"]]
     badges, model = [judged(facts, row) for row in rows], rows[0]["model"]
     counts = [Markup("{} × {}").format(badges.count(shown), shown) for shown in dict.fromkeys(badges)]
-    return Markup(" ").join(
-        [*([facts.title("model", model)] if model else []), *(counts if len(counts) > 1 else badges[:1])]
-    )
+    shown = counts if len(counts) > 1 else badges[:1]
+    return Markup(" ").join([facts.title("model", model), *shown] if model else shown)
 
 
 def cited(source):

@@ -313,8 +313,9 @@ def data_settings(facts):
         details = f"{words.counted(size, 'original sample')} per cell{' (of the shipped fixture)' if fixture else ''}"
         yield f"Data: {facts.title('domain', domain)}", "; ".join([details, *mixes])
     cells = len(facts.tables["scores"][[*PLACE, "gamma", "mitigation", "seed", "round"]].drop_duplicates())
-    sizes = {"pool": "bias", "mitigation": "mitigation", "seed": "seed"}
-    details = [words.counted(len(config["grid"][axis]), one) for one, axis in sizes.items()]
+    sizes = {"pool": config["grid"]["bias"], "seed": config["grid"]["seed"]}
+    sizes["mitigation"] = [name for name in config["grid"]["mitigation"] if name != "none"]
+    details = [words.counted(len(names), one) for one, names in sizes.items()]
     yield "Grid", ", ".join([*details, words.counted(facts.rounds, "round"), words.counted(cells, "cell")])
     for effect in words.EFFECTS:
         used = {controls[effect] for controls in facts.comparisons.values() if effect in controls}

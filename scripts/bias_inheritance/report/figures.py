@@ -8,6 +8,7 @@ mark has a tooltip; one with an `id` links to its row in the page's tables.
 import io
 import math
 import re
+import textwrap
 from functools import partial
 
 from bias_inheritance.report import words
@@ -19,6 +20,7 @@ DASHES = [[1, 0], [5, 3], [2, 2], [7, 2, 2, 2], [1, 0], [5, 3], [2, 2]]
 WIDTHS = {"wide": 1136, "narrow": 358}  # pixels of the page on a desktop and on a phone
 GAP = 16
 LETTER = 5.6  # pixels per letter in a row's name
+TITLE_LETTER = 7  # the same in the title of a panel
 LISTED = 8  # marks in the text alternative of a chart; its table has all of them
 THEME = {
     "background": "transparent",
@@ -144,6 +146,12 @@ def tip(row, place, numbers):
     return f"{', '.join(filter(None, names))}: {numbers}"
 
 
+def wrapped(title, letters):
+    """The title of a panel in lines of at most so many letters, with the domain and the model on lines of their own."""
+    parts = title.replace(" · ", "\n").split("\n")
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, letters) or [""])
+
+
 def figure(title, caption, layers, data, left, cell, free=None):
     """A figure of panels: {title, caption, alternative, pictures: {width: SVG}}.
 
@@ -155,19 +163,21 @@ def figure(title, caption, layers, data, left, cell, free=None):
     data["href"] = "#" + data["id"].astype("string").fillna("")
     panels, pictures = list(dict.fromkeys(data["panel"])), {}
     header = alt.Header(labelExpr="split(datum.label, '\\n')") if any(panels) else alt.Header(labels=False)
-    for name, width in WIDTHS.items():
+    for kind, width in WIDTHS.items():
         margin = min(left, width / 2)
         apart = GAP + (margin if free == "y" else 0)
         columns = max(1, min(len(panels), 6, int((width - margin + apart) // (cell + apart))))
         columns = math.ceil(len(panels) / math.ceil(len(panels) / columns))  # rows of even length
         panel = min(540, int((width - margin - 12 - (columns - 1) * apart) / columns))
-        facet = alt.Facet("panel:N", sort=panels, header=header)
-        chart = layers.properties(width=panel).facet(facet, columns=columns, data=data)
+        titles = {name: wrapped(name, panel // TITLE_LETTER) for name in panels}
+        facet = alt.Facet("panel:N", sort=list(titles.values()), header=header)
+        titled = data.assign(panel=data["panel"].map(titles))
+        chart = layers.properties(width=panel).facet(facet, columns=columns, data=titled)
         chart = chart.resolve_scale(**({free: "independent"} if free else {}))
         legend = THEME["legend"] | {"columns": max(1, width // 300)}
         svg = io.StringIO()
         chart.configure(**THEME | {"axisY": {"labelLimit": margin - 8}, "legend": legend}).save(svg, format="svg")
-        pictures[name] = MARK.sub(r'<a href="\1" tabindex="-1"><title>\2</title><path\3/></a>', svg.getvalue())
+        pictures[kind] = MARK.sub(r'<a href="\1" tabindex="-1"><title>\2</title><path\3/></a>', svg.getvalue())
     texts = {"title": title, "caption": caption, "alternative": alternative(data)}
     return {"kind": "figure", **texts, "pictures": pictures}
 
