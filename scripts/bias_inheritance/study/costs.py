@@ -112,7 +112,10 @@ def _items(config, domain):
         splits = (
             {}
             if on_hub
-            else family.load({**content, "datasets": grid.datasets_of(config, domain)}, config["data_dir"])[0]
+            else family.load(
+                {**content, "datasets": grid.datasets_of(config, domain), "sentences": config["sentences"]},
+                config["data_dir"],
+            )[0]
         )
     except UserError:
         splits = {}

@@ -140,8 +140,8 @@ def _with_pool(study_file, name):
 def _check(bias, domain, study_file):
     """Lines with the composition of the samples that the study would use; raises UserError for an unusable pool."""
     family = import_module(f"bias_inheritance.data.{domain['family']}")
-    splits, _ = family.load(domain)
     config = configuration.read([study_file])[0]
+    splits, _ = family.load({**domain, "sentences": config["sentences"]})
     size = grid.pool_size(config, domain["name"])
     # as the study's first seed compares them
     originals = family.draw(splits["source"], grid.originals_of(config, domain["name"]), record_seed("originals", 1))
