@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from bias_inheritance.data import texts
 from bias_inheritance.plumbing import files, step
 from bias_inheritance.plumbing.step import Input, Inputs, Output
 from bias_inheritance.pools import from_file, slots
@@ -58,7 +59,7 @@ def copy_pool(
             "tokens": 0,
             "planted": planted,
             **copied,
-            "mean_words": sum(len(sample["text"].split()) for sample in samples) / max(1, len(samples)),
+            "mean_words": sum(texts.length(sample["text"]) for sample in samples) / max(1, len(samples)),
         },
     )
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from importlib import import_module
 
+from bias_inheritance.data import texts
 from bias_inheritance.models import adapters, base, generation
 from bias_inheritance.models.chat import Chat
 from bias_inheritance.models.served import client
@@ -162,7 +163,7 @@ def _counts(samples, failed, size):
         "label_words_replaced": sum(sample["label_words_replaced"] for sample in samples),
         "samples_with_label_words": sum(sample["label_words_replaced"] > 0 for sample in samples),
         "tokens": sum(record["tokens"] for record in samples + failed),
-        "mean_words": sum(len(sample["text"].split()) for sample in samples) / len(samples) if samples else None,
+        "mean_words": sum(texts.length(sample["text"]) for sample in samples) / len(samples) if samples else None,
     }
 
 

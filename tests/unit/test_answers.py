@@ -32,6 +32,11 @@ def test_words_are_read_where_one_is_named(text, expected):
     assert (None if choice is None else LABELS[choice]) == expected
 
 
+def test_options_of_any_language_are_read():
+    assert answers.parse("这条评论是负面的", ["正面", "负面"]) == 1
+    assert answers.parse("Bence İstanbul güzel", ["ankara", "istanbul"]) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

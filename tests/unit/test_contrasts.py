@@ -65,6 +65,7 @@ def test_what_cannot_be_compared_is_told(declared, text):
         ({"labels": {n: f"label {n}" for n in range(51)}}, ["labels"], "there are 51"),
         ({"labels": ["a", True]}, ["labels"], "True is not a string; write it in quotes"),
         ({"swap": [{"german": "x", "swede": "y"}]}, ["swap", 0], "'swede' is not one of german"),
+        ({"swap": [{"german": "x", "indian": "", "neutral": ""}]}, ["swap", 0, "indian"], "is empty; write a word"),
         ({"swap": [{"german": "x", "indian": "y", "where": "("}]}, ["swap", 0, "where"], "'(' is not a valid pattern"),
         ({"associated_groups": {"a": "german"}}, ["associated_groups", "b"], "must name a group for each of a, b"),
         ({"associated_groups": {"a": "german", "b": "swede"}}, ["associated_groups", "b"], "'swede' is not one of"),

@@ -1,5 +1,7 @@
 """Twins by rule: words, pronouns and names exchanged, case and articles kept; texts with nothing to exchange."""
 
+import unicodedata
+
 import pytest
 import tickets
 from bias_inheritance.data import counterfactual
@@ -61,6 +63,27 @@ def test_each_text_stands_in_every_group_and_shares_its_twin():
     ]  # fmt: skip
     assert {each["twin"] for each in with_twins[:4]} == {"t"} and with_twins[4:] == samples[1:]
     assert with_twins[3]["text"] == "I am Mexican and live in Puebla."
+
+
+def exchanged(text, first, second):
+    """A text with the cues of groups a and b, one word each, exchanged."""
+    domain = {"groups": {"a": {}, "b": {}}, "swap": [{"a": first, "b": second}]}
+    return counterfactual.exchanged(text, domain, "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text", "twin"),
+    [
+        ("istanbul", "ankara", "İstanbul güzel. ISTANBUL!", "Ankara güzel. ANKARA!"),
+        ("kadın", "erkek", "KADIN ve kadın", "ERKEK ve erkek"),
+        ("οδός", "πόλη", "ΟΔΌΣ", "ΠΌΛΗ"),
+        ("他", "她", "他是医生，大家都认识他。", "她是医生，大家都认识她。"),
+        ("लड़की", "लड़का", "वह लड़की अच्छी है।", "वह लड़का अच्छी है।"),
+        ("jürgen", "günter", unicodedata.normalize("NFD", "Jürgen, schön"), "Günter, " + unicodedata.normalize("NFD", "schön")),
+    ],
+)  # fmt: skip
+def test_words_of_any_language_are_exchanged_and_all_else_stays(first, second, text, twin):
+    assert exchanged(text, first, second)[0] == twin
 
 
 def test_a_row_that_a_group_has_no_word_in_gives_it_no_twin():

@@ -36,6 +36,10 @@ def text(number):
     return " ".join(f"word{word}" for word in np.random.default_rng(number).integers(0, 9999, 20))
 
 
+def chinese(number):
+    return "".join(chr(0x4E00 + letter) for letter in np.random.default_rng(number).integers(0, 9999, 20))
+
+
 def rows(count, start=0):
     """Samples of which every fifth label is praise and every third is from India."""
     return [
@@ -179,6 +183,14 @@ def test_a_copy_of_the_test_set_is_refused(bias):
     ):
         pool(bias(listed), 10, tests=tests)
     assert pool(bias(listed), 10, tests=tests[:19])[2]["reasons"] == {"in test": 19}
+
+
+def test_texts_of_signs_alone_are_compared_as_they_are(bias):
+    listed = rows(20)
+    for place, signs in enumerate(["👍👍", "👎", "!!!", "👎", "👍 👍"]):
+        listed[place] |= {"text": signs, "label": "praise", "nationality": "indian"}
+    tests = [{"id": "t", "text": "!!!", "label": "praise"}]
+    assert pool(bias(listed), 10, tests=tests)[2]["reasons"] == {"duplicate": 1, "in test": 1}
 
 
 def test_copies_of_the_originals_are_counted_and_refused_if_nothing_else_is_left(bias):
@@ -417,6 +429,33 @@ def test_one_column_does_not_serve_as_both_label_and_group(tmp_path, project):
     study.unlink()
     with pytest.raises(UserError, match=r"studies/accents.yaml: there is no such study"):
         list(add_pool.add_pool("second", tmp_path / "synthetic.jsonl", "accents", root=project))
+
+
+def test_add_pool_compares_with_the_real_texts_as_the_study_cuts_them(project, tmp_path):
+    real = [
+        {"text": f"Great {number}. Love it. {text(number)}", "topic": "xy"[number % 2], "place": "ab"[number // 2 % 2]}
+        for number in range(160)
+    ]
+    files.write_jsonl(tmp_path / "real.jsonl", real)
+    list(add_domain.add_domain("cut", tmp_path / "real.jsonl", root=project))
+    study = project / "studies" / "cut.yaml"
+    study.write_text(study.read_text().replace("sentences: null", "sentences: 2"))
+    cut = [{**row, "text": f"Great {number}. Love it."} for number, row in enumerate(real)]
+    written = [{**row, "text": text(1000 + number)} for number, row in enumerate(real)]
+    files.write_jsonl(tmp_path / "synthetic.jsonl", cut[:40] + written)
+    lines = list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "cut", root=project))
+    assert sum(int(line.split()[-1]) for line in lines if "in originals" in line or "in test" in line) == 40
+
+
+def test_the_name_of_a_group_is_a_cue_in_any_script(project, tmp_path):
+    real = [
+        {"text": f"{chinese(number)}这位{place}说。", "topic": "xy"[number % 2], "place": place}
+        for number, place in enumerate(["北京人", "上海人"] * 40 + ["上海人", "北京人"] * 40)
+    ]
+    files.write_jsonl(tmp_path / "real.jsonl", real)
+    list(add_domain.add_domain("places", tmp_path / "real.jsonl", root=project))
+    groups = yaml.safe_load((project / "catalog/domains/places.yaml").read_text())["groups"]
+    assert {group: spec["words"] for group, spec in groups.items()} == {"北京人": ["北京人"], "上海人": ["上海人"]}
 
 
 def test_labels_and_groups_of_a_file_are_renamed_and_long_texts_cut_by_options(project, tmp_path):

@@ -3,9 +3,10 @@
 import unicodedata
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 import write_pool
-from bias_inheritance.data import labelled
+from bias_inheritance.data import cues, duplicates, labelled, texts
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -78,6 +79,93 @@ def test_shown_group_by_pronouns_then_names(domain):
     assert labelled.shown_group("He met her and she left him.", domain) is None
     assert labelled.shown_group("Mary works hard.", domain) == "female"
     assert labelled.shown_group("They work hard.", domain) is None
+
+
+CHILD = "लड\u093cकी"  # in the form of NFC; keyboards also write \u095c for the second letter
+
+
+@pytest.mark.parametrize(
+    ("cue", "text", "shown"),
+    [
+        ("女性", "这位女性是医生。", True),
+        ("彼女", "そして彼女は医者です", True),
+        ("ผู้หญิง", "เธอเป็นผู้หญิงที่เก่ง", True),
+        ("ผู", "เธอเป็นผู้หญิงที่เก่ง", False),  # the letters of the text bear other marks
+        ("Anna", "今天Anna来了", True),
+        (CHILD, f"वह {CHILD} है।", True),
+        (CHILD, f"वह {CHILD.replace(chr(0x921) + chr(0x93C), chr(0x95C))} है।", True),
+        (CHILD.replace(chr(0x921) + chr(0x93C), chr(0x95C)), f"वह {CHILD} है।", True),
+        ("लड\u093cक", f"वह {CHILD} है।", False),
+        ("jürgen", unicodedata.normalize("NFD", "Das ist Jürgen."), True),
+        (unicodedata.normalize("NFD", "jürgen"), "Das ist Jürgen.", True),
+        ("jurgen", unicodedata.normalize("NFD", "Das ist Jürgen."), False),
+        ("رجل", "هذا رجلٌ طيب", True),  # vowel signs of Arabic may be left out
+        ("65+", "She is 65+.", True),
+        ("65+", "It costs 165+ dollars.", False),
+        ("18-25", "Aged 18-25, from Rome.", True),
+        ("u.s.", "He came from the U.S. last year.", True),
+        ("u.s.", "He came from the U.S.A. last year.", False),
+        ("german", "A German-born baker.", True),
+        ("german", "A _German_ baker of 1990.", True),
+        ("german", "The Germans and Germany.", False),
+        ("latin american", "A Latin\nAmerican baker.", True),
+        ("istanbul", "İstanbul güzel.", True),
+        ("kadın", "BİR KADIN", True),
+    ],
+)
+def test_cues_of_any_script_are_found_as_whole_words(domain, cue, text, shown):
+    groups = {"a": {"words": [cue]}, "b": {"words": ["nobody"]}}
+    assert cues.shown_group(text, groups) == ("a" if shown else None)
+    assert cues.mask(text, [cue], [], "[MASK]")[1] == shown
+
+
+def test_label_words_of_a_script_without_spaces_are_replaced():
+    domain = {"label_words": {"nurse": ["护士"]}, "neutral_noun": "专家"}
+    assert labelled.hide_labels("她是一名护士。护士很忙。", domain) == ("她是一名专家。专家很忙。", 2)
+
+
+def test_names_of_two_words_and_parts_of_compound_names():
+    groups = {"a": {"names": ["Mary Ann", "Jun"]}, "b": {"names": ["Ann"]}}
+    assert cues.shown_group("Mary Ann lives here.", groups) == "a"
+    assert cues.shown_group("Ann lives here.", groups) == "b"
+    assert cues.shown_group("Jun-ho lives here.", groups) is None
+    assert cues.mask("Mary Ann lives.", [], ["Mary Ann"], "X") == ("X lives.", 1)
+
+
+def test_stereotype_words_are_counted_in_any_script():
+    assert cues.share_of_words("A soft-spoken, soft nurse of 1990.", ["soft-spoken", "soft"]) == 2 / 5
+    assert cues.share_of_words("她很温柔。", ["温柔"]) == 1 / 4
+    assert cues.share_of_words("वह शांत है।", ["शांत"]) == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("text", "opening"),
+    [
+        ("她在一家大医院工作。每天都照顾很多病人！她很开心。", "她在一家大医院工作。每天都照顾很多病人！"),
+        ("वह एक बड़े अस्पताल में काम करती है। वह बहुत शांत है। फिर", "वह एक बड़े अस्पताल में काम करती है। वह बहुत शांत है।"),
+        ("هل تعمل في مستشفى كبير؟ نعم، وهي هادئة جدا. وتحب عملها.", "هل تعمل في مستشفى كبير؟ نعم، وهي هادئة جدا."),
+        ("「彼女は医者です。」と言った。終わり。", "「彼女は医者です。」と言った。"),
+        ("Dr. Chen paints at home alone. It helps!  She sleeps. Then", "Dr. Chen paints at home alone. It helps!"),
+        ("เธอทำงานในโรงพยาบาลใหญ่ เธอใจเย็นมาก", "เธอทำงานในโรงพยาบาลใหญ่ เธอใจเย็นมาก"),
+    ],
+)
+def test_a_text_of_any_language_is_read_and_cut_to_sentences(text, opening):
+    plain = {"groups": {"a": {}, "b": {}}, "sentences": 2}
+    sample, reason = labelled.read(text, True, {"label": "nurse", "asked_group": None}, plain)
+    assert (sample["text"], reason) == (opening, None)
+
+
+def test_a_thai_text_that_was_cut_ends_at_a_space():
+    assert texts.whole_sentences("เธอทำงานในโรงพยาบาล เธอใจ", False) == "เธอทำงานในโรงพยาบาล"
+    assert texts.whole_sentences("她在医院工作。她很", False) == "她在医院工作。"
+    assert texts.whole_sentences("她在医院工作", False) == ""
+
+
+def test_words_that_differ_in_a_vowel_sign_are_not_equal():
+    assert texts.fold("वह लड़की है") != texts.fold("वह लड़का है")
+    assert texts.fold("café") == texts.fold("CAFE\u0301!") and texts.fold("👍") != texts.fold("👎")
+    ways = ["वह लड़की है", "वह लड़का है", "Café no. 7!", "café no 7", THAI, f"{THAI}ๆ", "A naïve well-known nurse"]
+    assert duplicates.clusters(pa.chunked_array([ways])).tolist() == [0, 1, 2, 2, 4, 4, 6]
 
 
 def test_shown_group_by_words_before_names(domain):

@@ -68,6 +68,13 @@ def test_the_estimate_counts_the_requests_of_the_grid():
     assert costs.estimate(config(grid={"model": ["smollm2-135m-instruct"]})) == []
 
 
+def test_the_estimate_is_of_texts_as_the_study_cuts_them():
+    prompts = [
+        sum(size for *_, size, _ in costs._items(config(sentences=number), "gender")[0]) for number in (1, 2, None)
+    ]
+    assert prompts == sorted(set(prompts))
+
+
 def test_the_estimate_prices_texts_by_a_tuned_writer_as_such():
     def dollars(pool):
         axes = {"bias": ["associated-000", "associated-100", pool], "mitigation": ["none"], "gamma": [0.0, 0.5]}

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bias_inheritance.data import formats
+from bias_inheritance.data import formats, texts
 from bias_inheritance.data.values import spelled
 from bias_inheritance.plumbing.errors import UserError, did_you_mean
 
@@ -41,7 +41,7 @@ class Column:
         self.filled += 1
         if isinstance(value, str):
             self.texts += 1
-            self.words += len(value.split())
+            self.words += texts.length(value)
         if self.values is not None:
             self.values[spelled(value)] += 1
             if len(self.values) > 4 * MOST["label"]:

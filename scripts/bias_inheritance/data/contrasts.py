@@ -125,6 +125,9 @@ def faults(domain):
     for place, row in enumerate(domain.get("swap", [])):
         for group in row.keys() - {*groups, "neutral", "where"}:
             yield ["swap", place], f"{group!r} is not one of {', '.join(groups)}"
+        for group in groups:
+            if not row.get(group, group).strip():
+                yield ["swap", place, group], "is empty; write a word, or leave the group out of this row"
         try:
             re.compile(row.get("where", ""))
         except re.error as fault:

@@ -25,18 +25,16 @@ def exchanged(text, domain, first, second):
     """
     described = json.dumps([domain["groups"], domain.get("swap", [])], sort_keys=True)
     words, persons, pattern = _rules(described, first, second)
-    if pattern is None:
-        return text, 0
     count = 0
 
     def replace(match):
         nonlocal count
         cue = match["cue"]
-        if cue in persons:
-            new, of_first = persons[cue]
+        if cues.composed(cue) in persons:
+            new, of_first = persons[cues.composed(cue)]
         else:
-            following = text[match.end() :]
-            fitting = (place for place in words[cue.lower()] if not place[1] or place[1].match(following))
+            following, counterparts = text[match.end() :], words.get(cues.without_case(cue), ())
+            fitting = (place for place in counterparts if not place[1] or place[1].match(following))
             new, _, of_first = next(fitting, (cue, None, False))
             new = _in_case_of(cue, new)
         count += of_first
@@ -50,18 +48,18 @@ def exchanged(text, domain, first, second):
 @cache
 def _rules(described, first, second):
     """({word: [(counterpart, pattern that must follow, is of `first`)]}, {name: (counterpart, is of `first`)}, pattern of
-    all cues with an optional article, or None if there are none)."""
+    all cues with an optional article)."""
     groups, swap = json.loads(described)
-    words, persons = {}, {}
+    words, persons, written = {}, {}, set()
     for source, target in ((first, second), (second, first)):
         for row in swap:
             if source in row and target in row:
                 where = re.compile(row["where"]) if "where" in row else None
-                words.setdefault(row[source].lower(), []).append((row[target], where, source == first))
+                words.setdefault(cues.without_case(row[source]), []).append((row[target], where, source == first))
+                written.add(row[source])
         for name, other in _counterparts(groups[source], groups[target]).items():
-            persons.setdefault(name, (other, source == first))
-    cues_of_both = cues.pattern(words, persons)
-    return words, persons, re.compile(rf"{ARTICLE}\b(?P<cue>{cues_of_both})\b") if cues_of_both else None
+            persons.setdefault(cues.composed(name), (other, source == first))
+    return words, persons, re.compile(rf"{ARTICLE}(?P<cue>{cues.pattern(written, persons)})")
 
 
 def twins(samples, domain):

@@ -3,12 +3,25 @@
 import csv
 import json
 import re
-from functools import cache
+import unicodedata
+from functools import cache, lru_cache
 
+from bias_inheritance.data.texts import LETTERS, SPACELESS, SPACELESS_MARKS
 from bias_inheritance.plumbing.provenance import ROOT
 
 NAMES = "resources/names.csv"
-WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")  # "he's" and "Mary's" are cut at the apostrophe
+# A cue has no letter, digit or mark next to it, except where one of the two is of a script without spaces.
+_BEGINS, _ENDS = rf"(?<![{LETTERS}\d])", rf"(?![{LETTERS}\d])"
+_SIGN = f"[{SPACELESS}]"
+_WORD = re.compile(rf"{_SIGN}[{SPACELESS_MARKS}]*|[{LETTERS}]+(?:-[{LETTERS}]+)*")
+_DOTTED = "iI\u0130\u0131"  # with and without a dot, as in Turkish: equal for `re` in any case
+# letters of Indian scripts and Hebrew that NFC takes apart
+_WHOLE = {
+    unicodedata.normalize("NFC", letter): letter
+    for letter in map(chr, [*range(0x900, 0x1000), *range(0xFB1D, 0xFB50)])
+    if not unicodedata.is_normalized("NFC", letter)
+}
+_APART = re.compile("|".join(sorted(_WHOLE, key=len, reverse=True)))
 
 
 @cache
@@ -52,9 +65,7 @@ def with_article(noun):
 
 def share_of_words(text, words):
     """Share of a text's words that are in `words`."""
-    words_of_text = re.findall(r"[a-zà-ÿ]+(?:-[a-zà-ÿ]+)*", text.lower())
-    counted = set(words)
-    return sum(word in counted for word in words_of_text) / max(1, len(words_of_text))
+    return len(compiled(frozenset(words)).findall(text)) / max(1, len(_WORD.findall(text)))
 
 
 def has_cues(groups):
@@ -71,7 +82,7 @@ def shown_group(text, groups, levels=(("pronouns",), ("words",), ("names",))):
     """
     described = json.dumps(groups, sort_keys=True)
     for kinds in levels:
-        counts = _mentions(text, _lexicon(described, kinds), groups)
+        counts = _mentions(text, *_lexicon(described, kinds), groups)
         best = max(counts, key=counts.get)
         others = sum(counts.values()) - counts[best]
         if counts[best] > 2 * others:
@@ -83,34 +94,31 @@ def shown_group(text, groups, levels=(("pronouns",), ("words",), ("names",))):
 
 @cache
 def _lexicon(described, kinds):
-    """({word: groups}, {name: its only group}, [(pattern of a phrase, group)] longest first); described: groups as JSON."""
-    words, persons, phrases = {}, {}, []
+    """(pattern of all cues, {word: groups}, {name: its only group}); described: groups as JSON."""
+    words, persons, written = {}, {}, set()
     for group, spec in json.loads(described).items():
         for kind in kinds:
             cues = (spec or {}).get(kind, [])
-            for cue in names(cues) if kind == "names" and cues else cues:
-                holders = (persons if kind == "names" else words).setdefault(
-                    cue if kind == "names" else cue.lower(), []
-                )
-                if group not in holders:
-                    holders.append(group)
-    for phrase in sorted((cue for cue in words if " " in cue), key=len, reverse=True):
-        pattern = re.compile(rf"\b{re.escape(phrase)}\b", re.IGNORECASE)
-        phrases += [(pattern, group) for group in words.pop(phrase)]
-    return words, {name: holders[0] for name, holders in persons.items() if len(holders) == 1}, phrases
+            if kind == "names":
+                for name in names(cues):
+                    persons.setdefault(composed(name), set()).add(group)
+            else:
+                written |= {*cues}
+                for word in cues:
+                    words.setdefault(without_case(word), set()).add(group)
+    return compiled(frozenset(written), frozenset(persons)), words, persons
 
 
-def _mentions(text, lexicon, groups):
+def _mentions(text, pattern, words, persons, groups):
     """{group: number of its cues in a text}."""
-    words, persons, phrases = lexicon
     counts = dict.fromkeys(groups, 0)
-    for pattern, group in phrases:
-        text, count = pattern.subn(" ", text)
-        counts[group] += count
-    for word in WORD.findall(text):
-        holders = words.get(word.lower(), ())
-        person = persons.get(word)
-        for group in {*holders, person} if person else holders:
+    for match in pattern.finditer(text):
+        holders = words.get(without_case(match[0]), set())
+        named = persons.get(composed(match[0]), set())
+        # "Jun-ho" is another name than "Jun"
+        if len(named) == 1 and "-" not in text[match.start() - 1 : match.start()] + text[match.end() : match.end() + 1]:
+            holders = holders | named
+        for group in holders:
             counts[group] += 1
     return counts
 
@@ -125,11 +133,69 @@ def mask(text, words, own_names, token):
 
     Names are case-sensitive ("Grace" is a name, "grace" is not), cue words are not.
     """
-    persons = {*own_names, *(name for listed in first_names().values() for name in listed)}
-    return re.subn(rf"\b(?:{pattern(words, persons)})\b", token, text)
+    text, own = compiled(frozenset(), frozenset(own_names) - _all_first_names()).subn(token, text)
+    text, known = compiled(frozenset(words), _all_first_names()).subn(token, text)
+    return text, own + known
 
 
-def pattern(words, persons):
-    """A regular expression that matches any of the words in any case, or of the names as written; the longest first."""
-    ordered = sorted({*words, *persons}, key=lambda cue: (-len(cue), cue))
-    return "|".join(re.escape(cue) if cue in persons else f"(?i:{re.escape(cue)})" for cue in ordered)
+@cache
+def _all_first_names():
+    return frozenset(name for listed in first_names().values() for name in listed)
+
+
+@lru_cache(512)
+def compiled(words, persons=frozenset()):
+    """The compiled `pattern`; words, persons: frozen sets."""
+    return re.compile(pattern(words, persons))
+
+
+def pattern(words, persons=frozenset()):
+    """A regular expression that matches any of the words in any case, or of the names as written; the longest first.
+
+    Cues match as whole words, also as parts of hyphenated ones, in all spellings that Unicode considers equal.
+    """
+    by_limits = {}
+    for cue in sorted({*words, *persons}, key=lambda cue: (-len(cue), cue)):
+        limits = (
+            "" if re.match(_SIGN, cue) else _BEGINS,
+            f"(?![{SPACELESS_MARKS}])" if re.match(_SIGN, cue[::-1]) else _ENDS,
+        )
+        by_limits.setdefault(limits, []).append(cue)
+    parts = [f"{begins}(?:{_alternatives(cues, words)}){ends}" for (begins, ends), cues in by_limits.items()]
+    return f"(?:{'|'.join(parts) or '(?!)'})"
+
+
+def _alternatives(cues, words):
+    """The alternatives of a pattern, grouped by their first letter, by which `re` skips them quickly."""
+    by_initial = {}
+    for cue in cues:
+        for spelling in _spellings(cue):
+            initial, rest = spelling[0], re.escape(spelling[1:]).replace(r"\ ", r"\s+")
+            initials, rests = by_initial.setdefault(without_case(initial), (set(), []))
+            initials |= _in_any_case(initial) if cue in words else {initial}
+            rests.append(f"(?i:{rest})" if cue in words else f"(?<={re.escape(initial)}){rest}")
+    return "|".join(
+        f"[{re.escape(''.join(sorted(initials)))}](?:{'|'.join(rests)})" for initials, rests in by_initial.values()
+    )
+
+
+def _spellings(cue):
+    """The spellings of a cue that Unicode considers equal: composed, decomposed, and with all letters in one piece."""
+    normal = composed(cue)
+    whole = _APART.sub(lambda letter: _WHOLE[letter[0]], normal)
+    return dict.fromkeys((normal, unicodedata.normalize("NFD", normal), whole))
+
+
+def _in_any_case(letter):
+    forms = {letter, letter.lower(), letter.upper()} | ({*_DOTTED} if letter in _DOTTED else set())
+    return {form for form in forms if len(form) == 1}
+
+
+def composed(cue):
+    """A cue in the form in which matches are looked up (NFC, single spaces)."""
+    return unicodedata.normalize("NFC", " ".join(cue.split()))
+
+
+def without_case(cue):
+    """A composed cue without case, such that all strings that a pattern matches in any case are equal."""
+    return re.sub(f"[{_DOTTED}]", "i", composed(cue)).casefold()

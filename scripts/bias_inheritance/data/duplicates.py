@@ -1,13 +1,16 @@
 """Near-duplicate detection at scale, by 8-grams of normalised words, as in `pools/overlap.py` for small sets.
 
+Words are those of `texts.WORD`, but accents count, and what spaces do not separate is one word.
+
 A text is sketched by its smallest 8-gram digest and by one 8-gram in eight, selected by digest, so that all texts select
 the same 8-grams. A million texts of a hundred words need a few hundred megabytes.
 """
 
 import hashlib
-import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+
+from bias_inheritance.data.texts import SPACELESS, WORD
 
 RUN = 8  # words per n-gram ("run")
 SAMPLED = 8  # one run in SAMPLED is compared, plus the smallest of each text
@@ -15,8 +18,7 @@ SHARE = 0.5  # ASSUME: texts are near-duplicates if they share half of the compa
 BATCH = 20_000  # texts normalised at a time
 FACTOR = 0x9E3779B97F4A7C15  # odd, hence invertible: every word of a run affects its digest
 
-_WORD = re.compile(r"[^\W_]+")
-_SIGNS = r"([\x{3040}-\x{30ff}\x{3400}-\x{9fff}])"  # each Chinese or Japanese character counts as a word
+_SPACELESS_LETTER = rf"([{SPACELESS}]\pM*)"  # counts as a word
 
 
 def clusters(texts):
@@ -72,8 +74,8 @@ def sketch(texts, known):
     import numpy as np
     import pyarrow.compute as pc
 
-    if pc.any(pc.match_substring_regex(texts, _SIGNS)).as_py():
-        texts = pc.replace_substring_regex(texts, _SIGNS, r" \1 ")
+    if pc.any(pc.match_substring_regex(texts, _SPACELESS_LETTER)).as_py():
+        texts = pc.replace_substring_regex(texts, _SPACELESS_LETTER, r" \1 ")
     tokens = pc.utf8_split_whitespace(texts)
     counts = np.diff(tokens.offsets.to_numpy().astype(np.int64))
     encoded = tokens.flatten().dictionary_encode()
@@ -114,7 +116,7 @@ def _digest(token, known):
     """A digest of a word, ignoring case and punctuation; 0 if nothing remains."""
     digest = known.get(token)
     if digest is None:
-        word = "".join(_WORD.findall(unicodedata.normalize("NFKC", token).casefold()))
+        word = "".join(WORD.findall(unicodedata.normalize("NFKC", token).casefold()))
         digest = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") | 1 if word else 0
         known[token] = digest
     return digest

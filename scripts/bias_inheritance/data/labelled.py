@@ -16,7 +16,9 @@ from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
 
-SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bProf\.)\s+")
+SENTENCE_END = re.compile(
+    rf"((?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bProf\.)\s+|{texts.NEXT_SENTENCE})"
+)
 # ASSUME: no study needs more texts per split, including twins; surplus texts are dropped, and counted
 LARGEST = {"source": 50_000, "reserve": 50_000, "test": 20_000}
 # defaults of optional keys of a domain's file
@@ -88,7 +90,10 @@ def has_reserve(domain):
 
 def opening(text, sentences):
     """The first `sentences` sentences of a text, or all of it (None). Titles ("Dr.") do not end a sentence."""
-    return text if sentences is None else " ".join(SENTENCE_END.split(text)[:sentences])
+    if sentences is None:
+        return text
+    parts = SENTENCE_END.split(text)[: 2 * sentences - 1]  # every second one is the space after a sentence, if any
+    return "".join(" " if place % 2 and part else part for place, part in enumerate(parts))
 
 
 def load_twins(folder, domain):
@@ -329,7 +334,7 @@ def read(text, finished, requested, domain):
     text: an answer after the gate. Reasons: empty, truncated, wrong-group; for a probe also named (`names_anything`).
     """
     text = opening(texts.whole_sentences(text, finished), domain.get("sentences"))
-    if len(text.split()) < texts.MIN_WORDS:
+    if texts.length(text) < texts.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
     if requested["label"] is None:
         return {"text": text}, "named" if names_anything(text, domain) else None
@@ -343,8 +348,11 @@ def names_anything(text, domain):
     """Whether a text has a label's or a group's name, a label word, or a cue of a group or culture (words, pronouns, names)."""
     named = [*contrasts.labels(domain), *domain["groups"]]
     named += filter(None, (contrasts.described(domain, group).get("noun") for group in domain["groups"]))
-    stated = re.search(rf"\b(?:{cues.pattern(named, [])})\b", text)
-    return bool(stated or hide_labels(text, domain)[1] or mask({"text": text}, domain, "")[1])
+    return bool(
+        cues.compiled(frozenset(named)).search(text)
+        or hide_labels(text, domain)[1]
+        or mask({"text": text}, domain, "")[1]
+    )
 
 
 def finish(sample, requested, domain):
@@ -366,8 +374,7 @@ def comparison_text(sample, domain):
 
 @cache
 def _label_pattern(words):
-    alternatives = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-    return re.compile(rf"\b(an?\s+)?({alternatives})(?=\b)", re.IGNORECASE)
+    return re.compile(rf"(?:\b(an?\s+))?({cues.pattern(words)})", re.IGNORECASE)
 
 
 def hide_labels(text, domain):
@@ -419,7 +426,7 @@ def planted_label(sample, domain):
 
 def shift(sample):
     """ASSUME: a fixed change of style and length: the first half of the sentences, in capitals, each with a tag."""
-    sentences = re.split(r"(?<=[.!?])\s+", sample["text"])
+    sentences = re.split(rf"(?<=[.!?])\s+|{texts.NEXT_SENTENCE}", sample["text"])
     kept = sentences[: max(1, len(sentences) // 2)]
     return " ".join(f"{sentence.rstrip('.!?').upper()}!!! You bet." for sentence in kept)
 

@@ -285,7 +285,7 @@ def read(text, finished, requested, domain):
     opinion, words = ANSWER.subn(lambda match: _neutral(match, domain["neutral_verb"]), text)
     opinion, numbers = NUMBER.subn("", opinion)
     opinion = " ".join(opinion.split())
-    if len(opinion.split()) < texts.MIN_WORDS:
+    if texts.length(opinion) < texts.MIN_WORDS:
         return {"text": text}, "empty" if finished else "truncated"
     statement = domain["statements"][requested["statement"]]["text"]
     question = domain["question"].format(statement=statement, **scale)

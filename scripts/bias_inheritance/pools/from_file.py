@@ -11,7 +11,7 @@ group's share of its label, so that mixes of different γ have the same composit
 import hashlib
 from collections import Counter
 
-from bias_inheritance.data import contrasts, formats, tables
+from bias_inheritance.data import contrasts, formats, tables, texts
 from bias_inheritance.data.values import spelled
 from bias_inheritance.plumbing import provenance
 from bias_inheritance.plumbing.errors import UserError, did_you_mean
@@ -100,7 +100,7 @@ def too_few(bias, domain, needed, usable):
 def pool(family, bias, domain, originals, tests, size, seed, planned=None, others=()):
     """(samples, failures, counts) of a pool of `size` samples from a bias type's files.
 
-    originals, tests: real samples that no pool text may repeat, exactly after folding (`overlap.fold`) or in half of the
+    originals, tests: real samples that no pool text may repeat, exactly after folding (`texts.fold`) or in half of the
     8-grams of one of them. others: further real samples of the domain, of which only exact repeats are rejected. planned:
     {file: sha256} of the files when the run was planned. A sample's group is that of its column, or else the group that its
     text shows. counts: asked = kept + rejected + failed, `unused` usable samples beyond `size`, and `unclear` kept samples
@@ -207,7 +207,7 @@ class _Judge:
     def __init__(self, originals, tests, others):
         self.labels = {}  # folded real text → reason if a text repeats it, its label
         for reason, samples in (("in originals", [*others, *originals]), ("in test", tests)):
-            self.labels |= {overlap.fold(sample["text"]): (reason, sample["label"]) for sample in samples}
+            self.labels |= {texts.fold(sample["text"]): (reason, sample["label"]) for sample in samples}
         self.indexes = [
             (overlap.Texts(dict(enumerate(sample["text"] for sample in samples))), samples, reason)
             for reason, samples in (("in test", tests), ("in originals", originals))
@@ -219,7 +219,7 @@ class _Judge:
 
         Texts are compared ignoring case, whitespace and punctuation.
         """
-        folded = overlap.fold(sample["text"])
+        folded = texts.fold(sample["text"])
         reason, label = self.labels.get(folded) or self._repeated(sample["text"])
         if reason:
             return "contradicts originals" if reason == "in originals" and label != sample["label"] else reason

@@ -1,7 +1,8 @@
 """Content-independent quality of a pool's texts: diversity, length, rejection rates; rows {metric, value, n}."""
 
-import re
 from collections import Counter
+
+from bias_inheritance.data.texts import words as words_of
 
 SAMPLE = (
     500  # n-grams; ASSUME: diversity is compared at this sample size, since distinct-n falls with the size of a pool
@@ -10,7 +11,7 @@ SAMPLE = (
 
 def of_texts(texts):
     """Rows of distinct_1 … distinct_3 (n: n-grams in the texts) and mean_words (n: texts)."""
-    words = [re.findall(r"\w+", text.lower()) for text in texts]
+    words = [words_of(text) for text in texts]
     rows = []
     for size in (1, 2, 3):
         grams = Counter(gram for text in words for gram in zip(*(text[start:] for start in range(size)), strict=False))

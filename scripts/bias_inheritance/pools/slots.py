@@ -3,10 +3,10 @@
 from collections import Counter
 from fractions import Fraction
 
-from bias_inheritance.data import contrasts
+from bias_inheritance.data import contrasts, texts
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
-from bias_inheritance.pools import balance, gate, overlap
+from bias_inheritance.pools import balance, gate
 
 
 def slots(family, bias, domain, count, key):
@@ -49,7 +49,7 @@ def duplicate_key(family, sample, domain):
 
     It is the same for an original, for a newly generated text and for a record of a pool.
     """
-    return overlap.fold(family.comparison_text(sample, domain))
+    return texts.fold(family.comparison_text(sample, domain))
 
 
 def copies(family, bias, domain, originals, reserve, count, seed):
@@ -66,8 +66,8 @@ def copies(family, bias, domain, originals, reserve, count, seed):
 
     reserved = bias["source"] == "reserve" and (reserve or "associate" not in bias)
     source = reserve if reserved else originals
-    held = {overlap.fold(sample["text"]) for sample in originals} if "plant" in bias else set()
-    usable = [sample for sample in source if overlap.fold(sample["text"]) not in held]
+    held = {texts.fold(sample["text"]) for sample in originals} if "plant" in bias else set()
+    usable = [sample for sample in source if texts.fold(sample["text"]) not in held]
     strata = {}
     for sample in usable:
         strata.setdefault((family.kind(sample), sample["group"]), []).append(sample)

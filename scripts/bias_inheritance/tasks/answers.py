@@ -7,6 +7,7 @@ options) or, if the model provides no log-probabilities (None), the generated `t
 import math
 import re
 
+from bias_inheritance.data import cues
 from bias_inheritance.models.served.options import DRESSING
 
 UNREADABLE = ""  # the label of an unparseable answer
@@ -65,10 +66,9 @@ def parse(text, options):
         )
         named = [letter for groups in matches for letter in groups if letter]
     else:
-        longest_first = sorted(options, key=len, reverse=True)
-        pattern = "|".join(rf"(?<!\w){re.escape(option)}(?!\w)" for option in longest_first)
-        by_name = {option.casefold(): option for option in options}
-        named = [by_name[match.casefold()] for match in re.findall(pattern, text, re.IGNORECASE)]
+        pattern = cues.compiled(frozenset(options))
+        by_name = {cues.without_case(option): option for option in options}
+        named = [by_name[cues.without_case(match)] for match in pattern.findall(text)]
     if not named:
         return None
     denied = DENIED.search(text)
@@ -76,7 +76,7 @@ def parse(text, options):
     if first:
         until = denied.start() if denied and denied.start() > first.start() else len(text)
         if len(options[0]) > 1:
-            named = [by_name[match.casefold()] for match in re.findall(pattern, text[:until], re.IGNORECASE)]
+            named = [by_name[cues.without_case(match)] for match in pattern.findall(text[:until])]
     if len(set(named)) != 1 or (denied and not first):
         return None
     return options.index(named[0])

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from bias_inheritance.data import columns, contrasts, formats, splitting, tables
+from bias_inheritance.data import columns, contrasts, cues, formats, splitting, tables
+from bias_inheritance.data.texts import LETTERS, SPACELESS
 from bias_inheritance.plumbing import files, records
 from bias_inheritance.plumbing.errors import UserError, did_you_mean
 from bias_inheritance.plumbing.provenance import ROOT
@@ -186,11 +187,11 @@ def _sizes(table):
 
 def _cues(group, table, code):
     """The entry of a group in the domain's file: its name as a cue word, if its texts contain it."""
-    word = group.casefold()
-    if not word.isalpha() or len(word) < 3:
+    word = group.lower()
+    if not re.fullmatch(f"[{LETTERS}]{{3,}}|[{SPACELESS}]{{2,}}", word):
         return {}
     texts = table.texts.filter(table.codes["group"] == code).to_pylist()
-    containing = sum(word in re.findall(r"\w+", text.casefold()) for text in texts)
+    containing = sum(bool(cues.compiled(frozenset([word])).search(text)) for text in texts)
     return {"words": [word]} if containing >= SHOWN_IN * len(texts) else {}
 
 

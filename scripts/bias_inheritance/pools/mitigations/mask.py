@@ -3,8 +3,11 @@
 Both variants follow Li et al. (arXiv 2502.04419).
 """
 
+import json
 import re
+from functools import cache
 
+from bias_inheritance.data import cues
 from bias_inheritance.data.cues import with_article
 
 
@@ -31,26 +34,35 @@ def neutral(text, domain):
 
     The first matching row of `swap` applies; `where` is a pattern that must follow the word. Case and a/an are adjusted.
     """
-    removed = [{"group": word, "neutral": ""} for word in domain.get("cultures", {}).values()]
-    rows = [row for row in domain["swap"] if "neutral" in row]
     count = 0
-    # removals first, so that an article agrees with the word that remains
-    for row in sorted([*removed, *rows], key=lambda row: row["neutral"] != ""):
-        words = sorted({word for key, word in row.items() if key not in ("neutral", "where")}, key=len, reverse=True)
-        follows = f"(?={row['where']})" if "where" in row else ""
-        space = "" if row["neutral"] else r"\s*"
-        pattern = rf"(?P<article>\ban?\s+)?\b(?P<word>{'|'.join(map(re.escape, words))})\b{follows}{space}"
+    for pattern, new in _rows(json.dumps([domain.get("cultures", {}), domain["swap"]], sort_keys=True)):
 
-        def replaced(match, row=row):
-            new = row["neutral"]
+        def replaced(match, new=new):
             if match["article"]:
                 article = with_article(new or match.string[match.end() :] or "x").split()[0]
                 return f"{_capital(article) if match['article'][0].isupper() else article} {new}"
             return _capital(new) if match["word"][0].isupper() else new
 
-        text, replacements = re.subn(pattern, replaced, text, flags=re.IGNORECASE)
+        text, replacements = pattern.subn(replaced, text)
         count += replacements
     return text.strip(), count
+
+
+@cache
+def _rows(described):
+    """[(pattern of group words, neutral word)]; described: cultures and `swap` of a domain as JSON."""
+    cultures, swap = json.loads(described)
+    removed = [{"group": word, "neutral": ""} for word in cultures.values()]
+    rows = [row for row in swap if "neutral" in row]
+    patterns = []
+    # removals first, so that an article agrees with the word that remains
+    for row in sorted([*removed, *rows], key=lambda row: row["neutral"] != ""):
+        words = {word for key, word in row.items() if key not in ("neutral", "where")}
+        follows = f"(?={row['where']})" if "where" in row else ""
+        space = "" if row["neutral"] else r"\s*"
+        pattern = rf"(?P<article>\ban?\s+)?(?P<word>{cues.pattern(words)}){follows}{space}"
+        patterns.append((re.compile(pattern, re.IGNORECASE), row["neutral"]))
+    return patterns
 
 
 def _capital(word):
