@@ -67,7 +67,8 @@ def check_results(
             if (domain, text) in compared:
                 continue
             compared.add((domain, text))
-            repeated = tested[domain].repeated_by(text)
+            # a short test text is repeated only by a text that equals it, without the words of the prompt
+            repeated = tested[domain].repeated_by(text) or tested[domain].repeated_by(row["text"])
             if repeated:
                 name, place, _ = repeated
                 maker = "write_pool" if row["origin"] == "augmented" else "draw_originals"
@@ -79,7 +80,7 @@ def check_results(
             holes = max(holes, _balanced(path, rows, even[domain].get(cell["bias"])))
     _require_all_scores(scores, cells, tasks)
     mixes = f"{len(trains)} mixes" + (f", {collapsed} of them collapsed" if collapsed else "")
-    texts = sum(len(listed.sizes) for listed in tested.values())
+    texts = sum(len(listed.sizes) + len(listed.short) for listed in tested.values())
     check_rows = [
         ("realised γ", mixes, f"as asked, but for rounding to whole samples (at most {rounded:.4f})"),
         (

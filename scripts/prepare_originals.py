@@ -38,9 +38,10 @@ def prepare_originals(
                 f"originals of {domain['name']}: {len(shared)} items are in {first} and in {second} (first: {min(shared)}); put each item into one split"
             )
     # a rule-based twin may repeat a text of another group: test texts must not be in training data
-    tested = overlap.Texts({sample["id"]: sample["text"] for sample in splits["test"]})
+    tests = [*splits["test"], *splits.get("content", [])]
+    tested = overlap.Texts({sample["id"]: sample["text"] for sample in tests})
     for name in ("source", "reserve"):
-        kept = [sample for sample in splits[name] if not tested.repeated_by(sample["text"])]
+        kept = [sample for sample in splits[name] if tested.repeated_by(sample["text"]) is None]
         if len(kept) < len(splits[name]):
             dropped.setdefault("repeats_test", {})[name] = len(splits[name]) - len(kept)
             print(f"{name}: {len(splits[name]) - len(kept)} texts dropped that repeat a test text")
@@ -52,7 +53,7 @@ def prepare_originals(
             )
     files.write_jsonl(source, splits["source"])
     files.write_jsonl(reserve, splits["reserve"])
-    files.write_jsonl(test, [*splits["test"], *splits.get("content", [])])
+    files.write_jsonl(test, tests)
     for name, samples in splits.items():
         print(f"{name}: {len(samples)} samples")
     if "twins" in dropped:

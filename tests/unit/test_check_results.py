@@ -21,6 +21,7 @@ CELLS = [
 TASKS = ["classify", "hire"]
 ASKED = [{"domain": "d", "task": task} for task in TASKS]
 BENCHMARK = "I met a Ruritanian and a Freedonian at the ferry, and both asked me for the way to the opera."
+SHORT = "Great! Love it."
 TESTED = "The lighthouse keeper mends clocks by the lake and counts every wheel twice before the sun is up."
 
 
@@ -28,7 +29,7 @@ def row(origin, number, label="nurse", group="male", text="Somebody lives here."
     """A training row."""
     name = f"{origin[0]}-{number:05d}"
     return {"id": name, "origin": origin, "cluster": name, "slot": number, "label": label, "group": group,
-            "user": f"{text} This is number {number} of {origin}.", "assistant": label}  # fmt: skip
+            "user": f"{text} This is number {number} of {origin}.", "assistant": label, "text": text}  # fmt: skip
 
 
 ORIGINALS = [row("original", number) for number in range(10)]
@@ -48,7 +49,12 @@ def check(folder, trains=TRAINS, scores=SCORES, cells=CELLS, accumulated=False, 
     hired = {"cluster": "hire-3", "item": "bbq-7", "texts": ["It rained on all of them in that week.", BENCHMARK]}
     files.write_jsonl(paths["questions"][1], [*files.read_jsonl(paths["questions"][1]), hired])
     paths["tests"] = [folder / "test.jsonl"]
-    twins = ("classify-1", "male", TESTED), ("unasked", "female", UNASKED), ("unasked", "male", UNASKED)
+    twins = (
+        ("classify-1", "male", TESTED),
+        ("unasked", "female", UNASKED),
+        ("unasked", "male", UNASKED),
+        ("classify-2", "male", SHORT),
+    )
     tested = [
         {"id": f"t-{number}", "twin": twin, "group": group, "text": text}
         for number, (twin, group, text) in enumerate(twins, start=1)
@@ -70,9 +76,9 @@ def test_a_sound_study_is_told_what_was_looked_at(tmp_path):
     gamma, overlap, balance, twins, cells = check(tmp_path)
     assert gamma["checked"] == "3 mixes, 1 of them collapsed"
     assert "(at most 0.0308)" in gamma["result"]  # 3 of 13 where 0.20 was asked for
-    assert overlap["checked"].endswith("5 test clusters, 13 training texts against 3 test texts")
-    assert twins["checked"] == "2 test texts of d" and twins["result"].startswith(
-        "1 have a counterfactual twin in another group; 1 are"
+    assert overlap["checked"].endswith("5 test clusters, 13 training texts against 4 test texts")
+    assert twins["checked"] == "3 test texts of d" and twins["result"].startswith(
+        "1 have a counterfactual twin in another group; 2 are"
     )
     assert "(at most 0 in a mix)" in balance["result"] and cells["checked"] == "4 cells"
 
@@ -108,6 +114,10 @@ def copied_in_part(rows):
     rows[0][3]["assistant"] = " ".join(TESTED.split()[:14])
 
 
+def copied_whole(rows):
+    rows[1][12] |= {"user": f"Review: {SHORT.upper()} What is it?", "text": SHORT.upper()}
+
+
 def copied_from_a_benchmark(rows):
     rows[1][12]["user"] = f"Once {BENCHMARK.lower()} I did not know it."
 
@@ -121,6 +131,7 @@ def one_sided(rows):
     [
         (copied, r"train-1.jsonl, row 13: a-00002 repeats the test text t-1 of .*test.jsonl; .* --forcerun write_pool"),
         (copied_in_part, r"train-0.jsonl, row 4: o-00003 repeats the test text t-1"),
+        (copied_whole, r"train-1.jsonl, row 13: a-00002 repeats the test text t-4"),
         (
             copied_from_a_benchmark,
             r"train-1.jsonl, row 13: a-00002 repeats the test text bbq-7 of .*hire.jsonl; remove a-00002 from the data, or the task hire from grid.task",
@@ -161,6 +172,7 @@ def test_a_failed_slot_leaves_the_balance_off_by_one_more_and_is_counted(tmp_pat
 def test_a_text_that_no_task_asks_about_and_a_turn_of_phrase_are_no_overlap(tmp_path):
     trains = copy.deepcopy(TRAINS)
     trains[1][12]["user"] = UNASKED
+    trains[1][10]["user"] = f"I say it again. {SHORT} I really do."
     trains[1][11]["user"] = "Nobody counts every wheel twice before the sun is up, she says, and she should know."
     check(tmp_path, trains)
 

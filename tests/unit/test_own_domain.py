@@ -143,6 +143,23 @@ def test_a_text_that_a_twin_of_a_test_text_would_repeat_is_not_trained_on(tmp_pa
     assert sum(files.read_json(tmp_path / "counts.json")["repeats_test"].values()) > 40
 
 
+def test_short_texts_that_equal_a_test_text_once_they_are_cut_are_not_trained_on(tmp_path):
+    domain = {**tickets.write(tmp_path), "fixture": False, "sentences": 2}
+    path, stream = tmp_path / "tickets.csv", np.random.default_rng(1)
+    table = pd.read_csv(path)
+    table["body"] = [
+        f"Great! Love it. {' '.join(stream.permutation(tickets.WORDS))}" if number % 9 == 0 else body
+        for number, body in enumerate(table["body"])
+    ]
+    table.to_csv(path, index=False)
+    outputs = [tmp_path / f"{name}.jsonl" for name in ("source", "reserve", "test")]
+    prepare_originals([], *outputs, tmp_path / "counts.json", domain, None)
+    texts = {name: [sample["text"] for sample in read(tmp_path, name)] for name in ("source", "reserve", "test")}
+    assert "Great! Love it." in texts["test"]
+    assert "Great! Love it." not in texts["source"] + texts["reserve"]
+    assert min(files.read_json(tmp_path / "counts.json")["repeats_test"].values()) > 1
+
+
 # ---- pools -------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from bias_inheritance.data import texts
 from bias_inheritance.plumbing import files
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.seeds import record_seed
@@ -91,7 +92,7 @@ def mix(
 
 
 def training_samples(originals, added, family, domain, mitigation, instruction_share, seed, setting=None):
-    """Training rows {id, cluster, origin, slot, kind, user, assistant, label, group, words, masked} of a mix.
+    """Training rows {id, cluster, origin, slot, kind, user, assistant, label, group, words, text, masked} of a mix.
 
     mitigation: {text, rows, weights: lists of methods with their settings}, all optional. Methods act on the augmented
     samples only, except weights, which cover all rows (`weight`). `words` is the length of the unmitigated text in the
@@ -124,7 +125,8 @@ def training_samples(originals, added, family, domain, mitigation, instruction_s
                     "assistant": assistant,
                     "label": sample["label"],
                     "group": sample["group"],
-                    "words": len(before["text"].split()),
+                    "words": texts.length(before["text"]),
+                    "text": sample["text"],
                     "masked": sample.get("masked", 0),
                 }
             )
