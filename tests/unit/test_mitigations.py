@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tickets
 from bias_inheritance.data import cues, labelled
 from bias_inheritance.models import adapters
 from bias_inheritance.models.losses import sft
@@ -17,6 +18,7 @@ from bias_inheritance.pools.mitigations import mask, reweight, swap
 from bias_inheritance.study import catalog, checks, grid
 
 NAMES = catalog.names("mitigation")
+TICKETS = tickets.domain()
 BEFORE_TRAINING = [name for name in NAMES if name not in ("none", "loss", "filter-direction")]
 
 
@@ -138,11 +140,29 @@ def test_swap_makes_label_and_group_independent_in_every_prefix(splits, domain, 
     biased = [sample for sample in pool(domain, 96) if (sample["label"] < "nurse") == (sample["group"] == "male")]
     _, added, notes = treated(splits, domain, "swap", biased[:count])
     assert [row["cluster"] for row in added[1::2]] == [row["id"] for row in added[::2]][: count // 2]  # one cluster
-    assert len(added) == count and notes["swap"] == {"counterfactuals": count // 2, "unchanged": 0}
+    assert len(added) == count and notes["swap"]["counterfactuals"] == count // 2 and notes["swap"]["unchanged"] == 0
+    assert notes["swap"]["dependence_before"] > 0.5 and notes["swap"]["dependence_after"] < (
+        0.01 if count == 48 else 0.5
+    )
     for end in range(1, count + 1):
         for label in domain["labels"]:
             groups = Counter(row["group"] for row in added[:end] if row["label"] == label)
             assert abs(groups["male"] - groups["female"]) <= 1
+
+
+def test_of_several_groups_swap_leaves_a_dependence_that_is_on_record():
+    groups = list(TICKETS["groups"])
+    samples = [
+        {"id": str(number), "label": label, "group": group, "text": f"I am {group.capitalize()}."}
+        for number, (label, group) in enumerate([("billing", groups[0]), ("delivery", groups[1])] * 12)
+    ]
+    setting = mixing.Setting(TICKETS, labelled)
+    joined = swap.rows(samples, {}, setting)
+    counts = Counter((sample["label"], sample["group"]) for sample in joined)
+    for label, of_originals in (("billing", groups[0]), ("delivery", groups[1])):
+        assert [counts[label, group] for group in groups] == [6 if group == of_originals else 2 for group in groups]
+    assert setting.notes["swap"]["dependence_before"] == pytest.approx(0.5)
+    assert setting.notes["swap"]["dependence_after"] == pytest.approx(1 / 6)
 
 
 def test_the_filter_drops_the_most_slanted_and_keeps_every_kind(splits, domain):

@@ -162,3 +162,22 @@ def chosen(kinds, share):
         if picks[-1]:
             owed.subtract({None: 1, (kind,): 1})
     return picks
+
+
+def dependence(masses):
+    """Largest difference, over labels and groups, between a group's share within a label and its overall share.
+
+    masses: {(label, group): count or weight}.
+    """
+    total, labels, groups = sum(masses.values()), {}, {}
+    for (label, group), mass in masses.items():
+        labels[label] = labels.get(label, 0) + mass
+        groups[group] = groups.get(group, 0) + mass
+    return max(
+        (
+            abs(masses.get((label, group), 0) / labels[label] - groups[group] / total)
+            for label in labels
+            for group in groups
+        ),
+        default=0.0,
+    )

@@ -5,6 +5,8 @@ The weight of a sample is P(label) · P(group) / P(label, group) over the rows w
 
 from collections import Counter
 
+from bias_inheritance.pools import balance
+
 
 def weights(rows, settings, setting):
     """One weight per row of D, with mean 1 over the rows with a known group.
@@ -22,23 +24,7 @@ def weights(rows, settings, setting):
     row_weights = [weight[row["label"], row["group"]] * scale if row["group"] is not None else 1.0 for row in rows]
     setting.notes["reweight"] = {
         "empty": sorted([label, group] for label in labels for group in groups if not both[label, group]),
-        "dependence_before": _dependence(both),
-        "dependence_after": _dependence({kind: count * weight[kind] for kind, count in both.items()}),
+        "dependence_before": balance.dependence(both),
+        "dependence_after": balance.dependence({kind: count * weight[kind] for kind, count in both.items()}),
     }
     return row_weights
-
-
-def _dependence(masses):
-    """Largest difference, over labels and groups, between a group's share within a label and its overall share."""
-    total, labels, groups = sum(masses.values()), {}, {}
-    for (label, group), mass in masses.items():
-        labels[label] = labels.get(label, 0) + mass
-        groups[group] = groups.get(group, 0) + mass
-    return max(
-        (
-            abs(masses.get((label, group), 0) / labels[label] - groups[group] / total)
-            for label in labels
-            for group in groups
-        ),
-        default=0.0,
-    )
