@@ -187,7 +187,7 @@ def _spellings(cue):
 
 
 def _in_any_case(letter):
-    forms = {letter, letter.lower(), letter.upper()} | ({*_DOTTED} if letter in _DOTTED else set())
+    forms = {letter, letter.lower(), letter.upper(), letter.title()} | ({*_DOTTED} if letter in _DOTTED else set())
     return {form for form in forms if len(form) == 1}
 
 
