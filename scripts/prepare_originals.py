@@ -23,9 +23,10 @@ def prepare_originals(
     dropped.
 
     data: the files that are read. planned: their sha256 when the run was planned, so that every change of content triggers
-    a rerun: Snakemake itself relies on dates, and in folders sees neither new nor rewritten files. test is empty for a domain whose tasks use no
-    test texts; it includes the split `content`, whose samples have the field `content`. Texts of source and reserve that
-    repeat a test text are dropped and counted. Raises UserError for overlapping splits, and for an empty source or reserve.
+    a rerun: Snakemake itself relies on dates, and in folders sees neither new nor rewritten files. test is empty for a
+    domain whose tasks use no test texts; it includes the split `content`, whose samples have the field `content`. Texts of
+    source and reserve that repeat a test text are dropped and counted. Raises UserError for overlapping splits, and for an
+    empty source or reserve.
     """
     family = import_module(f"bias_inheritance.data.{domain['family']}")
     if planned is not None:
