@@ -357,9 +357,9 @@ def test_each_model_has_its_verdicts_and_controls(pair):
 
 
 def test_titles_of_panels_fit_the_page(pair):
-    for kind, widest in figures.WIDTHS.items():
-        widths = re.findall(rf'<div class="{kind}"><svg[^>]*? width="([\d.]+)"', pair[1])
-        assert widths and max(map(float, widths)) <= widest
+    widths = re.findall(r'<div class="wide"><svg[^>]*? width="([\d.]+)"', pair[1])
+    assert widths and max(map(float, widths)) <= figures.WIDTHS["wide"]
+    assert figures.wrapped("Neutral · A-Model-Of-7B\nnatural pool", 10) == "Neutral\nA-Model-\nOf-7B\nnatural\npool"
 
 
 def test_a_whole_claim_names_its_model(pair):

@@ -193,9 +193,12 @@ def summary(facts, pool, rows):
 
 
 def safety_table(facts, pool, rows):
-    """Each contrast and group: the effect relative to as much real text and to the originals alone, β, and the verdict."""
+    """Each contrast and group: the effect relative to as much real text and to the originals alone, β, and the verdict; None
+    in a study whose only γ is 0."""
+    if not facts.gammas:
+        return None
     lines = []
-    for name, effects in rows.items() if facts.gammas else []:
+    for name, effects in rows.items():
         row = reading.deciding(effects)
         sizes = [size(effects.get(effect)) for effect in ("natural", "augmentation", "level")]
         verdict = Markup("{} {}").format(safety(facts, row), link("why", row_id("claims", row["row"])))
