@@ -468,8 +468,8 @@ def test_unreadable_answers_are_named_where_more_seeds_cannot_help(monkeypatch):
     row = {"effect": "natural", "estimate": 0.001, "n_seeds": 5, "verdict": "inconclusive", "margin": 0.02}
     row |= {"unread": 0.031, "ci_low": -0.01, "ci_high": 0.01, "spec": {"direction": "none"}}
     monkeypatch.setattr(answer.reading, "safety", lambda claims, row: "unseen")
-    for found in (True, False):
-        monkeypatch.setattr(answer.reading, "unseen", lambda claims, row, missed=not found: missed)
+    for missed in (False, True):
+        monkeypatch.setattr(answer.reading, "unseen", lambda claims, row, missed=missed: missed)
         told = answer.safety(SimpleNamespace(claims=None, declared=None), row)
         assert "up to 3.1% of a run&#39;s answers are unreadable, margin ±0.02" in told and "needs" not in told
     assert answer.needs(None, row).endswith("more seeds do not change that.")

@@ -133,9 +133,9 @@ def mask(text, words, own_names, token):
 
     Names are case-sensitive ("Grace" is a name, "grace" is not), cue words are not.
     """
-    text, own = compiled(frozenset(), frozenset(own_names) - _all_first_names()).subn(token, text)
-    text, known = compiled(frozenset(words), _all_first_names()).subn(token, text)
-    return text, own + known
+    text, unlisted = compiled(frozenset(), frozenset(own_names) - _all_first_names()).subn(token, text)
+    text, listed = compiled(frozenset(words), _all_first_names()).subn(token, text)
+    return text, unlisted + listed
 
 
 @cache
