@@ -179,7 +179,7 @@ def prepare():
         "rows": rows,
         "labels": domain["labels"],
         "end": tokenizer.eos_token,
-        "asked": user_prompts,
+        "user_prompts": user_prompts,
         "prompts": [rendered(chat, user) for user in user_prompts],
         "sampling": {key: value for key, value in spec["generation"].items() if key != "batch_size"},
     }
@@ -289,7 +289,7 @@ def bench_generate(shared, size):
         job = {
             **shared["common"],
             "do": "generate",
-            "users": shared["asked"][: size["texts"]],
+            "users": shared["user_prompts"][: size["texts"]],
             "prompts": shared["prompts"][: size["texts"]],
             "seeds": [record_seed("bench", turn, number) for number in range(size["texts"])],
             "batch_size": GENERATED,

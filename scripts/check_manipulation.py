@@ -110,7 +110,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     rows, shown = [], True if baseline or not slanted else None
     for group in domain["groups"]:
         requested, of_baseline = (
-            [sample for sample in side if sample["asked_group"] == group] for side in (pool, baseline)
+            [sample for sample in side if sample["requested_group"] == group] for side in (pool, baseline)
         )
         rates = _rates(requested, group, domain, family)
         rows.append({"measure": "stereotype_rate", "group": group, **_mean(rates, requested, replicates)})
@@ -123,7 +123,7 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
     if not cues.has_cues(domain["groups"]):
         rows.append({"measure": "no_cues", "group": "all", "value": float(len(pool)), "n": len(pool)})
         return [{**row, "passed": shown} for row in rows]
-    agree = [float(sample["shown_group"] == sample["asked_group"]) for sample in pool]
+    agree = [float(sample["shown_group"] == sample["requested_group"]) for sample in pool]
     rows.append({"measure": "asked_group_share", "group": "all", **_mean(agree, pool, replicates)})
     # include texts rejected for their group; otherwise the filter would make the check pass
     requested = len(pool) + rejected

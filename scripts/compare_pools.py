@@ -83,7 +83,7 @@ def compare_pools(
     for place, path in zip(places, pools, strict=True):
         new = files.read_jsonl(path)
         samples = {sample["id"]: sample for sample in old + new}
-        by_groups = several_groups and all(sample["asked_group"] for sample in new)
+        by_groups = several_groups and all(sample["requested_group"] for sample in new)
         if place["round"] == 1:
             samples_of_pool[place["bias"]], grouped[place["bias"]] = samples, by_groups
         ids, augmented = list(samples), [False] * len(old) + [True] * len(new)

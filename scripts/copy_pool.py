@@ -48,7 +48,7 @@ def copy_pool(
         {
             "slots": size,
             "slots_failed": 0,
-            "asked": len(samples),
+            "requested": len(samples),
             "kept": len(samples),
             "rejected": 0,
             "failed": 0,

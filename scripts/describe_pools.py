@@ -127,7 +127,7 @@ def _from(bias):
 
 def _written(count):
     yield (
-        f"- asked {count['asked']} times for {count['slots']} samples: {count['kept']} kept, {count['rejected']} rejected, "
+        f"- {count['requested']} requests for {count['slots']} samples: {count['kept']} kept, {count['rejected']} rejected, "
         f"{count['failed']} failed; {count['slots_failed']} samples could not be obtained"
     )
     yield f"- label words replaced in the texts: {count['label_words_replaced']}"

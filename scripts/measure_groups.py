@@ -63,7 +63,7 @@ def measured(place, kept, wrong, domain, suffix):
     for group in measured_groups:
         known = groups.known_shares(domain.get("world"), group, all_groups, labels)
         tables[f"{group}_share"] = groups.shares(kept, labels, group, all_groups, known)
-    if any(sample["asked_group"] for sample in kept + wrong):
+    if any(sample["requested_group"] for sample in kept + wrong):
         tables["asked_share"] = groups.asked_share(kept + wrong, labels)
     return [
         {**place, "metric": metric + suffix, "group": row.pop("label").replace(" ", "-"), **row}

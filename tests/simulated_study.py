@@ -295,7 +295,7 @@ def _pool_counts(pool, stream):
     return {
         **pool,
         "fixture": False,
-        "asked": 96 + sum(reasons.values()),
+        "requested": 96 + sum(reasons.values()),
         "failed": reasons["truncated"],
         "kept": 96,
         "label_words_replaced": 140 if generated else 0,
@@ -321,7 +321,7 @@ def _samples(pool, stream):
                 "text": text + ("<script>document.title = 'broken'</script>" if number == 0 else ""),
                 "label": LABELS[number],
                 "prompt": f"Write a biography of a {group} {LABELS[number]} & nothing else.",
-                "asked_group": group,
+                "requested_group": group,
                 "group": group,
                 "shown_group": group,
                 "label_words_replaced": 1,

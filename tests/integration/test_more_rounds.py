@@ -80,4 +80,4 @@ def test_a_stop_in_round_two_repeats_nothing_and_more_rounds_run_alone(arm, thir
         assert drawn(project, bias, 1) == {1: 12} and drawn(project, bias, 3) == third
     # what the tuned model writes of its own accord names no group; the dose itself was copied
     (carried,) = (project / "results/one/cells").glob("*/*/associated-100/**/round-1/pool.jsonl")
-    assert all(sample["asked_group"] is None and "copy_of" not in sample for sample in files.read_jsonl(carried))
+    assert all(sample["requested_group"] is None and "copy_of" not in sample for sample in files.read_jsonl(carried))

@@ -218,11 +218,11 @@ def test_a_served_model_writes_a_pool(served, tmp_path):
         cell=None,
     )
     samples, counts = files.read_jsonl(pool[0]), files.read_json(pool[2])
-    assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]
+    assert counts["requested"] == counts["kept"] + counts["rejected"] + counts["failed"]
     assert counts["kept"] >= 3 and counts["mean_words"] > 15
     assert len({sample["text"] for sample in samples}) == len(samples)
     spent = step.notes["api"]
-    assert spent["requests"] == counts["asked"] + 1 and spent["cost_usd"] == 0
+    assert spent["requests"] == counts["requested"] + 1 and spent["cost_usd"] == 0
     assert spent["completion_tokens"] > counts["tokens"] > 0 and all(spent["request_ids"])
 
 

@@ -47,7 +47,7 @@ def test_the_results_were_held_against_what_the_study_promised(results):
 
 def test_asked_is_kept_rejected_and_failed(results):
     for row in rows(results / "pools.csv"):
-        assert int(row["asked"]) == int(row["kept"]) + int(row["rejected"]) + int(row["failed"])
+        assert int(row["requested"]) == int(row["kept"]) + int(row["rejected"]) + int(row["failed"])
         folder = results / "pools" / row["model"] / row["domain"] / row["bias"] / f"seed-{row['seed']}"
         assert len(jsonl(folder / "pool.jsonl")) == int(row["kept"])
         assert len(jsonl(folder / "failures.jsonl")) == int(row["rejected"]) + int(row["failed"])

@@ -92,7 +92,7 @@ def test_its_texts_name_nothing_and_what_did_is_counted(results):
         assert not any(labelled.names_anything(row["text"], domain) for row in samples)
         failed = [row["reason"] for row in files.read_jsonl(pool / "failures.jsonl")]
         assert counts["reasons"].get("named", 0) == failed.count("named")
-        assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]
+        assert counts["requested"] == counts["kept"] + counts["rejected"] + counts["failed"]
         rejected += failed.count("named")
     assert rejected
     rows = [

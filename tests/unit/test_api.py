@@ -293,9 +293,9 @@ def test_a_pool_is_written_through_a_failing_server(tmp_path):
     samples, failures = files.read_jsonl(pool / "pool.jsonl"), files.read_jsonl(pool / "failures.jsonl")
     counts = files.read_json(pool / "counts.json")
     assert len(samples) == 20 and len({sample["slot"] for sample in samples}) == 20
-    assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"] == len(samples) + len(failures)
+    assert counts["requested"] == counts["kept"] + counts["rejected"] + counts["failed"] == len(samples) + len(failures)
     assert counts["reasons"].get("refusal"), "no refusal was met"
-    assert noted["api"]["requests"] == counts["asked"] and noted["api"]["cost_usd"] > 0
+    assert noted["api"]["requests"] == counts["requested"] and noted["api"]["cost_usd"] > 0
     # the second run asked nothing and recorded the same
     assert len(script.asked) == request_count and noted_again == noted
 
@@ -307,7 +307,7 @@ def test_only_the_slots_of_the_pool_are_requested(tmp_path):
         larger, _ = write_pool(Study(tmp_path / "larger", url), size=40)
         script.asked.clear()
         pool, noted = write_pool(Study(tmp_path / "smaller", url), size=23)
-    assert len(script.asked) == noted["api"]["requests"] == files.read_json(pool / "counts.json")["asked"] == 23
+    assert len(script.asked) == noted["api"]["requests"] == files.read_json(pool / "counts.json")["requested"] == 23
     assert files.read_jsonl(pool / "pool.jsonl") == files.read_jsonl(larger / "pool.jsonl")[:23]
 
 

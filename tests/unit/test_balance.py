@@ -51,7 +51,9 @@ def test_every_prefix_of_a_generated_pool_is_balanced_over_all_attributes(domain
     looked_at = 0
     for seed in SEEDS:
         pool_slots = slots.slots(family, bias, domain, 2 * period + 5, ("slots", domain["name"], seed))
-        carried = [{"label": slot["label"], "group": slot["asked_group"], **slot["attributes"]} for slot in pool_slots]
+        carried = [
+            {"label": slot["label"], "group": slot["requested_group"], **slot["attributes"]} for slot in pool_slots
+        ]
         looked_at += check(carried, values, ["age"] if family is survey else [])
     record_property("prefixes", looked_at)
     print(f"{looked_at} prefixes")

@@ -19,7 +19,7 @@ def described(tmp_path, domain):
             for n in range(samples)
         ]
         files.write_jsonl(tmp_path / "pool.jsonl", rows)
-        tally = {"asked": 5, "slots": 3, "kept": samples, "rejected": 2, "failed": 1, "slots_failed": 1}
+        tally = {"requested": 5, "slots": 3, "kept": samples, "rejected": 2, "failed": 1, "slots_failed": 1}
         files.write_json(tmp_path / "counts.json", tally | {"label_words_replaced": 0} | dict(counts))
         base = {
             "model": "tiny-random",
@@ -50,7 +50,7 @@ def test_prompts_model_seeds_and_known_bias_are_named(described, domain):
     assert MODEL["title"] in text and MODEL["licence"] in text and "f" * 64 in text and "revision `seed 1`" in text
     assert "seed of the replication: 7" in text and "100 to 101" in text
     assert "    Write a text, 0.\n    Write a text, 1.\n" in text
-    assert "asked 5 times for 3 samples: 2 kept, 2 rejected, 1 failed; 1 samples could not be obtained" in text
+    assert "5 requests for 3 samples: 2 kept, 2 rejected, 1 failed; 1 samples could not be obtained" in text
     for slants in domain["stereotypes"].values():
         assert all(slant["text"] in text for slant in slants.values())
     assert "adapter" not in text and "round" not in text

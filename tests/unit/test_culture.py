@@ -114,26 +114,26 @@ def test_every_type_names_who_it_should(domain, name):
     bias, domain = catalog.load("bias", name), catalog.load("domain", domain)
     filled = slots.slots(survey, bias, domain, 48, (name, 1))
     if "names_groups" not in bias:
-        assert all(slot["asked_group"] is None and slot["respondent"] is None for slot in filled)
+        assert all(slot["requested_group"] is None and slot["respondent"] is None for slot in filled)
         assert not any(spec["people"] in slot["prompt"] for slot in filled for spec in domain["groups"].values())
         return
     named = bias["names_groups"]
     for slot in filled:
-        spec = domain["groups"][slot["asked_group"]]
+        spec = domain["groups"][slot["requested_group"]]
         topic = domain["statements"][slot["statement"]]["topic"]
-        slanted = domain["stereotypes"][slot["asked_group"]][topic]["text"] in slot["prompt"]
+        slanted = domain["stereotypes"][slot["requested_group"]][topic]["text"] in slot["prompt"]
         assert slanted == (bias["role"] == "bias-type")
         shown = spec["people"] in slot["prompt"] or slot["respondent"] in slot["prompt"]
         assert shown and (spec["adjective"] in slot["respondent"]) == (named["signal"] == "explicit")
         assert (len(slot["names"]) > 0) == (named["signal"] == "implicit")
-        other = next(group for group in domain["groups"] if group != slot["asked_group"])
+        other = next(group for group in domain["groups"] if group != slot["requested_group"])
         set_against = domain["stereotypes"][other][topic]["text"] in slot["prompt"]
         assert set_against == name.startswith("contrastive")
         several = any(age in slot["respondent"] or cue in slot["respondent"] for age, cue in domain["ages"].items())
         assert several == (named["identities"] == "intersectional")
 
 
-ASKED = {"label": "1", "statement": "work-first", "respondent": "an Arab", "asked_group": "arabic", "names": []}
+ASKED = {"label": "1", "statement": "work-first", "respondent": "an Arab", "requested_group": "arabic", "names": []}
 
 
 def judged(text, label="1", finished=True):

@@ -40,7 +40,7 @@ def place(card_path, splits, domain, tmp_path_factory):
     # one of each twin
     old = splits["source"][0:80:8]
     new = [
-        {**sample, "id": f"p{number}", "text": f"Well. {sample['text'][:150]}", "asked_group": None}
+        {**sample, "id": f"p{number}", "text": f"Well. {sample['text'][:150]}", "requested_group": None}
         for number, sample in enumerate(splits["test"][0:80:8])
     ]
     files.write_jsonl(folder / "originals.jsonl", old)

@@ -82,7 +82,7 @@ def test_every_row_of_the_files_is_accounted_for(bias):
     samples, failures, counts = pool(bias(listed), 40, originals=real[:5], tests=real[5:])
     assert counts["reasons"] == {"duplicate": 1, "empty text": 1, "in originals": 1, "in test": 1, "missing label": 1}
     assert (counts["source_rows"], counts["kept"], counts["unused"]) == (60, 40, 15)
-    assert counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"] == 45
+    assert counts["requested"] == counts["kept"] + counts["rejected"] + counts["failed"] == 45
     assert len(failures) == 5 and {failure["outcome"] for failure in failures} == {"failed", "rejected"}
     places = {failure["place"].rpartition(" ")[2]: failure["reason"] for failure in failures}
     assert places == {"4": "empty text", "5": "missing label", "7": "duplicate", "8": "in originals", "9": "in test"}
@@ -127,7 +127,7 @@ def test_without_a_column_the_text_shows_the_group(bias):
     samples, _, counts = pool(bias(listed), 12)
     assert counts["unclear"] == 1
     told = {sample["text"]: sample for sample in samples}[listed[0]["text"]]
-    assert (told["group"], told["asked_group"], told["shown_group"]) == ("indian", "indian", "german")
+    assert (told["group"], told["requested_group"], told["shown_group"]) == ("indian", "indian", "german")
 
 
 def test_labels_and_groups_that_the_domain_does_not_have_are_told(bias):
@@ -391,7 +391,7 @@ def test_files_of_the_four_writers_are_read(tmp_path, write):
     assert {sample["text"]: sample["label"] for sample in samples} == labels
     assert {sample["text"]: sample["group"] for sample in samples} == groups
     assert [failure["reason"] for failure in failures] == (["empty text"] if write is distilabel else [])
-    assert counts["asked"] == counts["source_rows"]
+    assert counts["requested"] == counts["source_rows"]
 
 
 @pytest.fixture

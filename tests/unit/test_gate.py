@@ -256,14 +256,14 @@ def test_the_projects_own_texts_pass_untouched(family, splits):
 
 def test_a_thought_that_names_an_answer_makes_no_answer():
     domain = catalog.load("domain", "culture-arabic")
-    slot = {"label": "1", "statement": "work-first", "respondent": None, "asked_group": None, "names": []}
+    slot = {"label": "1", "statement": "work-first", "respondent": None, "requested_group": None, "names": []}
     raw = "<think>He might disagree.</think> A good job is what feeds the family, so he works late."
     sample, reason, cuts = slots.judge(raw, True, slot, survey, domain, set(), overlap.Texts({}))
     assert (reason, cuts["thought"]) == (None, 1) and "disagree" not in sample["opinion"]
 
 
 def test_an_opening_that_names_the_label_is_no_label_word_of_the_text(domain):
-    slot = {"label": "nurse", "asked_group": "female", "names": []}
+    slot = {"label": "nurse", "requested_group": "female", "names": []}
     sample, reason, cuts = slots.judge(
         f"Okay, here's a nurse's biography: {LIFE}", True, slot, labelled, domain, set(), overlap.Texts({})
     )

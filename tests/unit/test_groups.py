@@ -15,7 +15,7 @@ def sample(label, shown, requested_group=None):
     return {
         "label": label,
         "shown_group": shown,
-        "asked_group": requested_group,
+        "requested_group": requested_group,
         "text": TEXT.get(shown, "Works here."),
     }
 
@@ -44,7 +44,13 @@ def test_shares_are_of_clear_texts_and_p_is_exact_and_holm_adjusted():
 
 def test_the_table_counts_texts_rejected_for_showing_another_group(tmp_path):
     kept = [sample("nurse", "female", "female")] * 6
-    wrong = {"label": "nurse", "asked_group": "female", "names": [], "reason": "wrong-group", "raw_text": TEXT["male"]}
+    wrong = {
+        "label": "nurse",
+        "requested_group": "female",
+        "names": [],
+        "reason": "wrong-group",
+        "raw_text": TEXT["male"],
+    }
     files.write_jsonl(tmp_path / "pool.jsonl", kept)
     files.write_jsonl(tmp_path / "failures.jsonl", [wrong, wrong, {**wrong, "reason": "truncated"}])
     files.write_jsonl(tmp_path / "neutral.jsonl", [sample("software engineer", "male")] * 4)

@@ -167,7 +167,7 @@ def test_short_texts_that_equal_a_test_text_once_they_are_cut_are_not_trained_on
 def test_every_prefix_of_the_slots_is_balanced_over_label_and_group(name):
     domain, bias = tickets.domain(), catalog.load("bias", name)
     filled = slots.slots(labelled, bias, domain, 80, ("slots", "tickets", 1))
-    columns = [[slot["label"] for slot in filled], [slot["asked_group"] for slot in filled]]
+    columns = [[slot["label"] for slot in filled], [slot["requested_group"] for slot in filled]]
     if name != "neutral":
         assert len(set(zip(*columns, strict=True))) == 20
         assert (
@@ -180,7 +180,7 @@ def test_every_prefix_of_the_slots_is_balanced_over_label_and_group(name):
         said = set(slot["prompt"].lower().replace('"', " ").replace(".", " ").split())
         assert "a support ticket" in slot["prompt"] and slot["label"] in said
         named = {group for group, listed in words.items() if listed & said}
-        assert named == ({slot["asked_group"]} if name == "balanced" else set())
+        assert named == ({slot["requested_group"]} if name == "balanced" else set())
         assert (len(slot["names"]) == 1) == (name == "balanced-implicit")
 
 
@@ -191,7 +191,7 @@ def test_a_contrastive_prompt_sets_the_reference_against_each_group_in_turn():
     }
     domain, bias = tickets.domain(stereotypes=stereotypes), catalog.load("bias", "contrastive-explicit")
     filled = slots.slots(labelled, bias, domain, 120, ("slots", "tickets", 1))
-    pairs = {(slot["asked_group"], slot["prompt"].split("person who is ")[1].split(" ")[0]) for slot in filled}
+    pairs = {(slot["requested_group"], slot["prompt"].split("person who is ")[1].split(" ")[0]) for slot in filled}
     others = [group for group in tickets.GROUPS if group != "german"]
     assert pairs == {("german", group) for group in others} | {(group, "german") for group in others}
 
@@ -203,7 +203,7 @@ def judged(text, domain, requested_group="german"):
     return slots.judge(
         text,
         True,
-        {"label": "billing", "asked_group": requested_group, "names": []},
+        {"label": "billing", "requested_group": requested_group, "names": []},
         labelled,
         domain,
         set(),
@@ -222,7 +222,8 @@ def test_a_generated_text_is_held_to_the_domains_own_cues():
     assert judged(GOOD.format("Mexican"), silent)[1] is None
     # no words are listed that give a label away
     assert (
-        labelled.finish({"text": GOOD.format("German")}, {"asked_group": "german"}, domain)["label_words_replaced"] == 0
+        labelled.finish({"text": GOOD.format("German")}, {"requested_group": "german"}, domain)["label_words_replaced"]
+        == 0
     )
 
 
@@ -285,7 +286,7 @@ def generated(group_of, words=""):
     domain, bias = tickets.domain(), catalog.load("bias", "balanced")
     pool = []
     for slot in slots.slots(labelled, bias, domain, 80, ("slots", "tickets", 1)):
-        text = f"I am a {group_of(slot['asked_group'])} customer and wait {words}for number {slot['slot']}."
+        text = f"I am a {group_of(slot['requested_group'])} customer and wait {words}for number {slot['slot']}."
         pool.append({"id": f"x-{slot['slot']}", **slot, **labelled.finish({"text": text}, slot, domain)})
     return pool
 

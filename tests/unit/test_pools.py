@@ -26,7 +26,7 @@ def test_slots_do_not_depend_on_how_many_are_asked_for(domain, name):
     bias = catalog.load("bias", name)
     filled = slots.slots(labelled, bias, domain, 48, (name, 1))
     assert filled[:20] == slots.slots(labelled, bias, domain, 20, (name, 1))
-    assert len({(slot["label"], slot["asked_group"]) for slot in filled}) == (6 if name == "neutral" else 12)
+    assert len({(slot["label"], slot["requested_group"]) for slot in filled}) == (6 if name == "neutral" else 12)
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -52,12 +52,12 @@ def test_a_group_is_named_only_where_the_type_is_explicit(domain, name):
     ],
 )
 def test_judge_names_the_reason(domain, raw, finished, reason):
-    requested_slot = {"label": "nurse", "asked_group": "female", "names": []}
+    requested_slot = {"label": "nurse", "requested_group": "female", "names": []}
     assert slots.judge(raw, finished, requested_slot, labelled, domain, set(), NOTHING)[1] == reason
 
 
 def test_judge_cuts_to_whole_sentences_and_finds_duplicates(domain):
-    requested_slot = {"label": "nurse", "asked_group": "female", "names": []}
+    requested_slot = {"label": "nurse", "requested_group": "female", "names": []}
     sample, reason, _ = slots.judge(f"{GOOD} And then she", False, requested_slot, labelled, domain, set(), NOTHING)
     assert (sample["text"], reason) == (GOOD, None)
     seen = {slots.duplicate_key(labelled, {"text": GOOD}, domain)}
@@ -151,7 +151,7 @@ def test_stereotype_words_are_counted_in_any_script():
 )
 def test_a_text_of_any_language_is_read_and_cut_to_sentences(text, opening):
     plain = {"groups": {"a": {}, "b": {}}, "sentences": 2}
-    sample, reason = labelled.read(text, True, {"label": "nurse", "asked_group": None}, plain)
+    sample, reason = labelled.read(text, True, {"label": "nurse", "requested_group": None}, plain)
     assert (sample["text"], reason) == (opening, None)
 
 
@@ -236,7 +236,7 @@ def test_a_test_text_within_another_is_an_overlap_however_it_is_written(domain, 
     test_texts = overlap.Texts(
         {"test": test_text, "other": "Nothing of this is in any of the texts that are compared."}
     )
-    slot = {"label": "nurse", "asked_group": None}
+    slot = {"label": "nurse", "requested_group": None}
     raw = f"An old friend said this of them. {written} That was all that was said on that day."
     assert slots.judge(raw, True, slot, labelled, domain, set(), test_texts)[1] == "overlap"
 
@@ -332,7 +332,7 @@ def test_faithful_shares_no_text_with_originals(splits, domain):
 def a_pool(domain, size=48):
     filled = slots.slots(labelled, catalog.load("bias", "contrastive-explicit"), domain, size, ("x", 1))
     return [
-        {**slot, "id": f"x-{slot['slot']}", "text": f"{GOOD} Number {slot['slot']}.", "group": slot["asked_group"]}
+        {**slot, "id": f"x-{slot['slot']}", "text": f"{GOOD} Number {slot['slot']}.", "group": slot["requested_group"]}
         for slot in filled
     ]
 
@@ -395,7 +395,7 @@ def test_the_instruction_share_is_the_same_for_all_that_is_compared(splits, doma
 
 def test_a_slant_without_its_baseline_is_not_checked_and_never_passed(domain):
     bias = catalog.load("bias", "contrastive-explicit")
-    pool = [{**sample, "shown_group": sample["asked_group"]} for sample in a_pool(domain)]
+    pool = [{**sample, "shown_group": sample["requested_group"]} for sample in a_pool(domain)]
     assert {row["passed"] for row in measure(pool, 0, [], bias, domain, 100)} == {None}
     assert {row["passed"] for row in measure(pool, 48, [], bias, domain, 100)} == {False}  # half were rejected
     assert {row["passed"] for row in measure(pool, 0, pool, bias, domain, 100)} == {False}  # no more slant than that
@@ -407,11 +407,11 @@ def test_a_slant_is_measured_against_texts_of_the_same_group_in_the_baseline(dom
 
     def told(sample, group):
         word = domain["stereotypes"][sample["label"]][group]["words"][0]
-        return {**sample, "text": f"{sample['text']} {word} {word}", "shown_group": sample["asked_group"]}
+        return {**sample, "text": f"{sample['text']} {word} {word}", "shown_group": sample["requested_group"]}
 
     other = {"male": "female", "female": "male"}
-    pool = [told(sample, sample["asked_group"]) for sample in a_pool(domain)]
-    baseline = [told(sample, other[sample["asked_group"]]) for sample in a_pool(domain)]
+    pool = [told(sample, sample["requested_group"]) for sample in a_pool(domain)]
+    baseline = [told(sample, other[sample["requested_group"]]) for sample in a_pool(domain)]
     rows = measure(pool, 0, baseline, bias, domain, 100)
     assert all(row["passed"] for row in rows)
     assert sum(row["measure"] == "stereotype_rate_minus_balanced" and row["value"] > 0.05 for row in rows) == 2

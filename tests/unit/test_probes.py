@@ -12,7 +12,7 @@ from bias_inheritance.study import catalog, checks, grid
 
 PROBE = "subliminal-100"
 DOMAIN = catalog.load("domain", "gender")
-REQUESTED = {"label": None, "asked_group": None}
+REQUESTED = {"label": None, "requested_group": None}
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def test_a_text_that_names_a_label_or_a_group_is_rejected(text, reason):
 
 
 def test_texts_of_other_pools_may_name_them():
-    requested = {"label": "painter", "asked_group": "female"}
+    requested = {"label": "painter", "requested_group": "female"}
     assert labelled.read("She is a painter who works in a quiet studio by the sea.", True, requested, DOMAIN)[1] is None
 
 
 def test_slots_ask_for_topics_and_are_the_same_at_every_dose():
     filled = {name: slots.slots(labelled, catalog.load("bias", name), DOMAIN, 30, ("slots", "gender", 1)) for name in (PROBE, "subliminal-000")}  # fmt: skip
     assert filled[PROBE] == filled["subliminal-000"]
-    assert {(slot["label"], slot["asked_group"]) for slot in filled[PROBE]} == {(None, None)}
+    assert {(slot["label"], slot["requested_group"]) for slot in filled[PROBE]} == {(None, None)}
     topics = catalog.load("bias", PROBE)["topics"]
     counts = Counter(slot["attributes"]["topic"] for slot in filled[PROBE][: len(topics)])
     assert counts == Counter(topics)

@@ -85,7 +85,7 @@ def sample(number, mark):
         "id": f"{mark}-{number:03d}",
         "label": LABELS[number % 6],
         "group": ["male", "female"][number // 6 % 2],
-        "asked_group": None,
+        "requested_group": None,
         "text": f"{mark} {number} works with care and walks home in the evening.",
         "twin": f"{mark}-{number}",
     }
@@ -207,7 +207,10 @@ def test_everything_behind_a_collapse_says_so_and_has_no_value(tmp_path):
         cell={"gamma": "0.50", "mitigation": "none", "round": 2},
     )
     counts = files.read_json(cell / "counts.json")
-    assert counts["collapsed"] == why and counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"] == 0
+    assert (
+        counts["collapsed"] == why
+        and counts["requested"] == counts["kept"] + counts["rejected"] + counts["failed"] == 0
+    )
     place = {"model": "m", "domain": "gender", "bias": "neutral", "gamma": "0.50", "mitigation": "none", "seed": 1}
     gather_scores([cell / "scores"], tmp_path / "s.csv", tmp_path / "s.parquet", [place | {"round": 2}], arm="replace")
     assert pd.read_parquet(tmp_path / "s.parquet")["gamma"].dtype == float
@@ -278,7 +281,7 @@ def test_each_cell_and_round_writes_with_random_streams_of_its_own(tmp_path, mon
     made = [written(tmp_path / str(number), monkeypatch, cell)[0] for number, cell in enumerate(places)]
     seeds = [record["seed"] for pool in made for record in pool]
     assert len(set(seeds)) == len(seeds) == 60
-    wishes = [[(record["label"], record["asked_group"], record["prompt"]) for record in pool] for pool in made]
+    wishes = [[(record["label"], record["requested_group"], record["prompt"]) for record in pool] for pool in made]
     assert all(wish == wishes[0] for wish in wishes)  # the slots are those of round 1
     # ids tell rounds apart, so that accumulated mixes hold none twice
     assert {record["id"] for record in made[0]}.isdisjoint(record["id"] for record in made[1])

@@ -86,7 +86,7 @@ def test_writers_are_checked_at_the_start(config, models, writers, expected):
 
 
 def test_the_report_shows_a_pool_once_for_all_students():
-    place = {"domain": "gender", "bias": "neutral", "seed": 1, "asked": 10, "kept": 8, "rejected": 1, "failed": 1}
+    place = {"domain": "gender", "bias": "neutral", "seed": 1, "requested": 10, "kept": 8, "rejected": 1, "failed": 1}
     counts = pd.DataFrame([place | {"model": model} for model in (TINY, f"{EMBEDDED}@{TINY}", EMBEDDED)])
     written = facts.of_writers(counts.assign(row=range(1, 4)))
     assert written[["model", "row"]].to_numpy().tolist() == [[TINY, 1], [EMBEDDED, 3]]

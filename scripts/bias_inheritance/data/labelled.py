@@ -314,7 +314,7 @@ def slot(bias, domain, attributes, stream):
     return {
         "prompt": template.format(**words),
         "label": attributes["label"],
-        "asked_group": attributes["group"],
+        "requested_group": attributes["group"],
         "attributes": {name: value for name, value in attributes.items() if name not in ("label", "group")},
         "names": [words[key] for key in ("name", "other_name") if key in words and "{" + key + "}" in template],
     }
@@ -339,7 +339,7 @@ def read(text, finished, requested, domain):
     if requested["label"] is None:
         return {"text": text}, "named" if names_anything(text, domain) else None
     shown = shown_group(text, domain)
-    if requested["asked_group"] and shown and shown != requested["asked_group"]:
+    if requested["requested_group"] and shown and shown != requested["requested_group"]:
         return {"text": text}, "wrong-group"
     return {"text": text}, None
 
@@ -361,7 +361,7 @@ def finish(sample, requested, domain):
     shown = shown_group(sample["text"], domain)
     return {
         "text": text,
-        "group": requested["asked_group"] or shown,
+        "group": requested["requested_group"] or shown,
         "shown_group": shown,
         "label_words_replaced": hidden,
     }

@@ -224,7 +224,7 @@ def slot(bias, domain, attributes, stream):
         "label": attributes["label"],
         "statement": attributes["statement"],
         "respondent": _respondent(bias["names_groups"]).format(**words) if group else None,
-        "asked_group": group,
+        "requested_group": group,
         "attributes": {name: value for name, value in attributes.items() if name not in ("label", "group")},
         "names": [words[key] for key in ("name", "other_name") if group and "{" + key + "}" in template],
     }
@@ -309,7 +309,7 @@ def finish(sample, requested, domain):
     """Fields that a parsed answer adds to its slot's record: the text with the respondent line, and its group."""
     text = f"Respondent: {requested['respondent']}. {sample['text']}" if requested["respondent"] else sample["text"]
     shown = shown_group(text, domain)
-    return {**sample, "text": text, "group": requested["asked_group"] or shown, "shown_group": shown}
+    return {**sample, "text": text, "group": requested["requested_group"] or shown, "shown_group": shown}
 
 
 def shown_group(text, domain):

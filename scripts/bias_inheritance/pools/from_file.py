@@ -103,7 +103,7 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None, other
     originals, tests: real samples that no pool text may repeat, exactly after folding (`texts.fold`) or in half of the
     8-grams of one of them. others: further real samples of the domain, of which only exact repeats are rejected. planned:
     {file: sha256} of the files when the run was planned. A sample's group is that of its column, or else the group that its
-    text shows. counts: asked = kept + rejected + failed, `unused` usable samples beyond `size`, and `unclear` kept samples
+    text shows. counts: requested = kept + rejected + failed, `unused` usable samples beyond `size`, and `unclear` kept samples
     without a group. Raises UserError if the files have changed, are a copy of the test set or of the originals, or contain
     too few usable samples.
     """
@@ -156,7 +156,7 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None, other
             "slot": slot,
             "label": sample["label"],
             "group": groups[row][0],
-            "asked_group": sample["group"],
+            "requested_group": sample["group"],
             "shown_group": groups[row][1],
             "text": sample["text"],
             "place": sample["place"],
@@ -169,7 +169,7 @@ def pool(family, bias, domain, originals, tests, size, seed, planned=None, other
     ]
     outcomes = Counter(failure["outcome"] for failure in failures)
     counts = {
-        "asked": len(samples) + len(failures),
+        "requested": len(samples) + len(failures),
         "kept": len(samples),
         "rejected": outcomes["rejected"],
         "failed": outcomes["failed"],

@@ -69,7 +69,7 @@ def asked_share(samples, labels):
     for label in [*labels, "all"]:
         of_label = [sample for sample in samples if label in (sample["label"], "all")]
         clear = [sample for sample in of_label if sample["shown_group"]]
-        hits = sum(sample["shown_group"] == sample["asked_group"] for sample in clear)
+        hits = sum(sample["shown_group"] == sample["requested_group"] for sample in clear)
         share = statistics.binomial_share(hits, len(clear), 0.5)
         rows.append(
             {

@@ -42,7 +42,7 @@ def distinct(grams, sample=SAMPLE):
 
 def of_counts(counts):
     """Rows with the shares of rejected, failed and duplicate attempts (n: attempts) and of unfilled slots (n: slots)."""
-    attempts, slots = counts["asked"], counts["slots"]
+    attempts, slots = counts["requested"], counts["slots"]
     shares = {
         "rejected_share": counts["rejected"],
         "failed_share": counts["failed"],

@@ -105,7 +105,7 @@ def copies(family, bias, domain, originals, reserve, count, seed):
             "id": f"{bias['name']}-s{seed}-{number:05d}",
             "slot": number,
             "copy_of": sample["id"],
-            "asked_group": sample["group"],
+            "requested_group": sample["group"],
             "shown_group": sample["group"],
         }
         for number, sample in enumerate(chosen)

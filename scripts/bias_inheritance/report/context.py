@@ -47,17 +47,17 @@ def pools(facts):
 
 def kept_texts(counts):
     """How many requested texts were kept, from pools.csv."""
-    whole = (counts["asked"] == counts["kept"] + counts["rejected"] + counts["failed"]).all()
-    kept, asked = (words.count(counts[name].sum()) for name in ("kept", "asked"))
+    whole = (counts["requested"] == counts["kept"] + counts["rejected"] + counts["failed"]).all()
+    kept, requested = (words.count(counts[name].sum()) for name in ("kept", "requested"))
     every = "In every pool" if whole else "Not in every pool,"
-    return f"{kept} of {asked} requested texts were kept. {every} asked = kept + rejected + failed."
+    return f"{kept} of {requested} requested texts were kept. {every} requested = kept + rejected + failed."
 
 
 def samples(facts):
     """The first kept text of each group, and the first rejected one, of one seed's pools."""
     yield text("The first kept text of each group and the first rejected one. Generated text may be offensive; it is the object of study.")  # fmt: skip
     for cell, kept, failed in sorted(facts.samples, key=lambda entry: facts.pools.index(entry[0]["bias"])):
-        first = {row.get("asked_group") or row.get("group") or "no group": row for row in reversed(kept)}
+        first = {row.get("requested_group") or row.get("group") or "no group": row for row in reversed(kept)}
         quotes = []
         for group, row in sorted(first.items()):
             label = f"{row['true_label']}, labelled {row['label']}" if "true_label" in row else row.get("label")

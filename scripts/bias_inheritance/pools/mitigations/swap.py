@@ -52,7 +52,7 @@ def twin_of(sample, domain, turn=0):
     text, _ = counterfactual.exchanged(sample["text"], domain, source_group, other)
     about = {
         key: exchanged_groups.get(sample[key], sample[key])
-        for key in ("group", "asked_group", "shown_group")
+        for key in ("group", "requested_group", "shown_group")
         if key in sample
     }
     return {
