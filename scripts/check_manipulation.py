@@ -11,7 +11,7 @@ from bias_inheritance.pools.slots import associated_groups, associated_shares
 from bias_inheritance.tasks import metrics
 
 # ASSUME: default for domains without `manipulation`: minimum share of samples that show the requested group
-MANIPULATION = {"asked_group_share": 0.7}
+MANIPULATION = {"requested_group_share": 0.7}
 COLUMNS = [
     "model",
     "domain",
@@ -124,14 +124,14 @@ def measure(pool, rejected, baseline, bias, domain, replicates):
         rows.append({"measure": "no_cues", "group": "all", "value": float(len(pool)), "n": len(pool)})
         return [{**row, "passed": shown} for row in rows]
     agree = [float(sample["shown_group"] == sample["requested_group"]) for sample in pool]
-    rows.append({"measure": "asked_group_share", "group": "all", **_mean(agree, pool, replicates)})
+    rows.append({"measure": "requested_group_share", "group": "all", **_mean(agree, pool, replicates)})
     # include texts rejected for their group; otherwise the filter would make the check pass
     requested = len(pool) + rejected
     unfiltered = sum(agree) / requested if requested else 0.0
     low, high = proportion_confint(sum(agree), requested, method="wilson") if requested else (None, None)
     measured = {"value": unfiltered, "ci_low": low, "ci_high": high, "n": requested}
-    rows.append({"measure": "asked_group_share_unfiltered", "group": "all", **measured})
-    passed = shown if unfiltered >= domain.get("manipulation", MANIPULATION)["asked_group_share"] else False
+    rows.append({"measure": "requested_group_share_unfiltered", "group": "all", **measured})
+    passed = shown if unfiltered >= domain.get("manipulation", MANIPULATION)["requested_group_share"] else False
     return [{**row, "passed": passed} for row in rows]
 
 

@@ -271,10 +271,10 @@ def _manipulation(config, stream):
                     yield {**place, "measure": "stereotype_rate_minus_balanced", "group": group, "value": rate, **ends}
                 share = stream.uniform(0.85, 1)
                 ends = {"ci_low": share - 0.05, "ci_high": share, "n": 96, "passed": passed}
-                yield {**place, "measure": "asked_group_share", "group": "all", "value": share, **ends}
+                yield {**place, "measure": "requested_group_share", "group": "all", "value": share, **ends}
                 wider = {"ci_low": 0.9 * share - 0.06, "ci_high": 0.9 * share + 0.05}
                 everything = {"value": 0.9 * share, **wider, "n": 107, "passed": passed}
-                yield {**place, "measure": "asked_group_share_unfiltered", "group": "all", **everything}
+                yield {**place, "measure": "requested_group_share_unfiltered", "group": "all", **everything}
             elif "plant" in content:
                 facts = {"value": content["plant"], "n": 24, "passed": True}
                 yield {**place, "measure": "relabelled_share", "group": GROUPS[1], **facts}

@@ -448,7 +448,9 @@ class Domain(Keys):
     instruction: Text = optional("asks for a sample without naming a group")
     ages: Words = optional("ages that prompts name, each with a cue that shows it")
     stereotypes: Stereotypes = optional("sentences for prompts, and words counted by the manipulation check")
-    manipulation: mapping(asked_group_share=Share) = optional("minimum share of samples that show the requested group")
+    manipulation: mapping(requested_group_share=Share) = optional(
+        "minimum share of samples that show the requested group"
+    )
 
 
 class Split(Keys):
@@ -523,7 +525,7 @@ class Survey(Domain):
     ages: Words
     gendered_words: Names
     stereotypes: Stereotypes
-    manipulation: mapping(asked_group_share=Share)
+    manipulation: mapping(requested_group_share=Share)
 
 
 class OtherFamily(Domain, OpenKeys):
