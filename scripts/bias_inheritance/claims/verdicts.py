@@ -106,10 +106,8 @@ def verdict_of(test, declared):
     if "with" in spec:
         size = f"{estimate:+.3g} (mean of {n} seeds{left_out}, over {test['data']['n_types']} bias types)"
     if test["tost_adjusted"] < alpha:
-        close, unread = (
-            f"{size}: equivalent to 0 within the margin of ±{spec['margin']:g}",
-            test["data"].get("unread", 0),
-        )
+        close = f"{size}: equivalent to 0 within the margin of ±{spec['margin']:g}"
+        unread = test["data"].get("unread", 0)
         if unread > spec["margin"]:
             reason = f"{close} only if the unreadable answers, up to {unread:.0%} of a run, are like the others."
             return {"verdict": "inconclusive", "reason": reason}

@@ -125,7 +125,8 @@ def digests(paths):
 
 def _changed_inputs(study, record, sha256s):
     """Inputs that differ from those that the job read: regenerated since or, outside the results, changed."""
-    for entry in records.entries(record["inputs"]):
+    inputs = records.entries(record["inputs"])
+    for entry in inputs:
         path = entry["path"]
         if path in study.makers:
             if study.made(path)["sha256"] != entry["sha256"]:
@@ -136,8 +137,8 @@ def _changed_inputs(study, record, sha256s):
                 yield f"the record {path} that it read has changed since"
         elif sha256s.get(path) and sha256s[path] != entry["sha256"]:
             yield f"its input {path} has changed since"
-    read = {entry["path"] for entry in records.entries(record["inputs"])}
-    for folder in sorted({entry.get("folder") for entry in records.entries(record["inputs"])} - {None}):
+    read = {entry["path"] for entry in inputs}
+    for folder in sorted({entry["folder"] for entry in inputs if "folder" in entry}):
         if not folder.startswith(f"{study.name}/"):
             root = provenance.ROOT / folder
             present = [f"{folder}/{path.relative_to(root)}" for path in provenance.files_in(root) if root.is_dir()]

@@ -52,7 +52,7 @@ class Study:
 
 
 def entries(described):
-    """All {path, sha256, bytes} of a record's `inputs` or `outputs`."""
+    """All {path, sha256, bytes} of a record's `inputs` or `outputs`; files in a folder also have `folder`."""
     return [entry for group in described.values() for entry in group]
 
 
