@@ -145,6 +145,17 @@ def test_rms_gap_of_unbalanced_groups_is_zero_without_bias():
     assert abs(np.mean(debiased_gaps)) < 3 * np.std(debiased_gaps) / 20
 
 
+def test_rms_gap_of_one_group_against_the_rest_is_zero_without_bias():
+    """Three twins of a text, two of them pooled: shuffling them over all texts would leave about -0.05 of a true zero."""
+    stream = np.random.default_rng(6)
+    groups, labels, clusters = ["male", "rest", "rest"] * 30, np.repeat(["a", "b"], 45), np.repeat(range(30), 3)
+    debiased_gaps = []
+    for n in range(300):
+        correct = np.repeat(stream.random(30) < 0.5, 3) ^ (stream.random(90) < 0.1)  # twins are mostly answered alike
+        debiased_gaps.append(statistics.rms_gap(correct, groups, labels, clusters, "male", "rest", 100, n)["debiased"])
+    assert abs(np.mean(debiased_gaps)) < 3 * np.std(debiased_gaps) / 300**0.5
+
+
 def test_rms_gap_draws_lie_around_the_value():
     correct, groups = np.tile([1, 0, 1, 0, 1, 1, 0, 0], 5), ["male", "female"] * 20
     labels, clusters = (["a"] * 4 + ["b"] * 4) * 5, np.repeat(range(20), 2)

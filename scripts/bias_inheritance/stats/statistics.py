@@ -182,8 +182,8 @@ def rms_gap(
 ):
     """RMS over labels of TPR(reference) - TPR(compared), minus its mean when groups are permuted.
 
-    correct, groups, labels, clusters: [items]. Permutations swap the groups of a twin pair, and shuffle the groups of
-    items without a twin within their label. Labels without one of the groups are dropped. Returns {debiased, low, high}:
+    correct, groups, labels, clusters: [items]. Permutations exchange the groups of the twins of a cluster, and
+    shuffle the groups of items without a twin within their label. Labels without one of the groups are dropped. Returns {debiased, low, high}:
     debiased is about 0 for a model that treats groups alike. low, high: bootstrap draws of the smallest and of the largest
     value that it has if any of the `unread` answers (bool [items], counted as wrong) are correct, one per row of `weights`
     (`cluster_weights`), recentred on that value, since resampling inflates the RMS of a true zero. ASSUME: the mean under
@@ -203,16 +203,18 @@ def rms_gap(
         return {"debiased": float("nan")} | dict.fromkeys(("low", "high"), np.full(len(weights), np.nan))
     sign = np.where(items["group"] == reference, 1.0, -1.0)
     by_cluster = items.groupby("cluster")["group"]
-    twin = ((by_cluster.transform("size") == 2) & (by_cluster.transform("nunique") == 2)).to_numpy()
+    twin = by_cluster.transform("nunique") == 2
+    pair = twin & (by_cluster.transform("size") == 2)
     stream = np.random.default_rng(seed)
     signs = np.tile(sign, (permutations + 1, 1))  # row 0 stays as observed
-    code = pd.factorize(items.loc[twin, "cluster"])[0]
+    code = pd.factorize(items.loc[pair, "cluster"])[0]
     flips = stream.choice([-1.0, 1.0], size=(permutations, code.max(initial=-1) + 1))
-    signs[1:, twin] *= flips[:, code]
+    signs[1:, pair] *= flips[:, code]
+    for chosen, key in ((~twin, "label"), (twin & ~pair, "cluster")):
+        for places in items[chosen].groupby(key, sort=False).indices.values():
+            places = np.flatnonzero(chosen)[places]
+            signs[1:, places] = stream.permuted(signs[1:, places], axis=1)
     members = [(items["label"] == label).to_numpy() for label in items["label"].unique()]
-    for of_label in members:
-        alone = np.flatnonzero(~twin & of_label)
-        signs[1:, alone] = stream.permuted(signs[1:, alone], axis=1)
 
     def rates(side, answers):
         """True-positive rates [labels × rows] of the weights [rows × items] of one side."""
