@@ -12,8 +12,9 @@ from decimal import Decimal
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from bias_inheritance.data import formats, splitting, tables
+from bias_inheritance.data import duplicates, formats, splitting, tables
 from bias_inheritance.plumbing.errors import UserError
 from scripted_hub import hub
 
@@ -567,6 +568,23 @@ def test_near_duplicates_stay_in_one_part(tmp_path):
     for place in range(200):
         assert part_of[place] == part_of[600 + place] == part_of[800 + place]
     assert len({part_of[row] for row in range(1000, 1300)}) == 2  # a phrase that all share makes no near-duplicates
+
+
+def test_near_duplicates_among_texts_with_the_same_signature():
+    """The signature is a third of each text; another text that has it lies between two copies in the order of its 8-grams."""
+    words, stream = [f"w{number}" for number in range(20_000)], np.random.default_rng(0)
+
+    def drawn(count):
+        return [words[place] for place in stream.integers(0, len(words), count)]
+
+    signature = drawn(70)
+    originals = [signature + drawn(130) for _ in range(200)]
+    copies = [text[:170] + drawn(30) for text in originals[:40]]  # share 84% of their 8-grams
+    order = stream.permutation(240)
+    listed = [" ".join((originals + copies)[place]) for place in order]
+    cluster = duplicates.clusters(pa.chunked_array([listed]))[np.argsort(order)]
+    assert (cluster[:40] == cluster[200:]).all()
+    assert len(set(cluster)) > 150
 
 
 def test_near_duplicates_across_the_datas_own_splits_stay_in_the_first(tmp_path):
