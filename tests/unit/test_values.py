@@ -58,6 +58,9 @@ def test_the_flat_format_is_read_and_a_missing_field_named(tmp_path):
         (["a", "Don't know"], [0.5, 0.5], "one-option"),
         (["a", "b", "Missing; Unknown"], [0, 0, 1], "one-option"),
         (["a", "INAP: No internet/no social media", "Both (VOL)"], [0.2, 0.4, 0.4], "one-option"),
+        # a range of codes, as in the file: "Don't know", overwritten; and typographic apostrophes
+        (["a", "Don't -9:-2", "-5:-1"], [0.2, 0.4, 0.4], "one-option"),
+        (["a", "Don’t know", "Can’t rate"], [0.2, 0.4, 0.4], "one-option"),
     ],
 )
 def test_unusable_questions_have_a_reason(options, shares, reason):
@@ -78,6 +81,18 @@ def test_what_is_not_read_out_to_people_is_not_offered_to_a_model():
     offered, _ = opinions.usable({"options": options, "shares": [1.0] * len(options)}, SPEC["no_answer"])
     assert offered["options"] == ["Men", "Women", "Inapplicable laws", "Both of them", "It was said (by volunteers)"]
     assert offered["shares"] == pytest.approx([0.2] * 5)
+
+
+def test_one_question_with_two_lists_of_options_is_two_questions():
+    """Waves of a survey repeat a wording with another scale: its answers may not be averaged with those of the first."""
+    common = {"country": "Peru", "sample": "Peru", "question": "How is it?"}
+    scales = [(["Good", "Bad"], [0.9, 0.1]), (["Bad", "Good"], [0.2, 0.8]), (["Good", "Fair", "Bad"], [0.1, 0.2, 0.7])]
+    questions = [{**common, "options": options, "shares": shares} for options, shares in scales]
+    posed = list(opinions.items(questions, "{country} {question}\n{options}"))
+    assert len({item["item"] for item in posed}) == len(posed) == 2 + 2 + 3
+    rows = answers.option_shares([{**item, "logprobs": [0.0] * len(item["options"])} for item in posed])
+    assert [row["shares"].tolist() for row in rows] == [shares for _, shares in scales]
+    assert [len(row["model"]) for row in rows] == [2, 2, 3]
 
 
 def flat(country, question, shares=(0.5, 0.5)):

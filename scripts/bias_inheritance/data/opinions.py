@@ -152,10 +152,13 @@ def shared(questions, sides):
 
 
 def items(questions, prompt):
-    """Items: each question in all rotations of its options, so that each option has every letter once."""
+    """Items: each question in all rotations of its options, so that each option has every letter once.
+
+    The cluster is the question with its options: waves of a survey repeat a wording with another scale.
+    """
     for question in questions:
-        cluster = hashlib.sha256(question["question"].encode()).hexdigest()[:12]
         options = question["options"]
+        cluster = hashlib.sha256("\n".join([question["question"], *options]).encode()).hexdigest()[:12]
         for rotation in range(len(options)):
             shown = options[rotation:] + options[:rotation]
             letters = string.ascii_uppercase[: len(shown)]
