@@ -145,6 +145,8 @@ def test_a_reason_becomes_a_sample_without_the_words_of_its_answer():
     assert reason is None
     assert sample["opinion"] == "An Arab thinks that a good job is worth more than free time."
     assert sample["label_words_replaced"] == 1
+    idiom, _ = judged("We can’t agree more that a good job is worth more than free time.")
+    assert idiom["opinion"] == "We think that a good job is worth more than free time."
     finished = survey.finish(sample, ASKED, DOMAIN)
     assert finished["text"].startswith("Respondent: an Arab. An Arab thinks")
     assert finished["text"].endswith(f"evenings for? {AGREE}. You can only choose one option.")
@@ -160,6 +162,15 @@ def test_a_reason_becomes_a_sample_without_the_words_of_its_answer():
         ("He agrees because a job feeds the whole family every day.", "3", "other-answer"),
         ("He does not agree because a job feeds nobody in the evening.", "3", None),
         ("He doesn't agree because a job feeds nobody in the evening.", "1", "other-answer"),
+        ("I can't agree that a job is all that a man has in life.", "3", None),
+        ("I can’t agree that a job is all that a man has in life.", "2", "other-answer"),
+        ("He won't agree that a job is all that a man has in life.", "3", None),
+        ("She no longer agrees that a job is all that a man has in life.", "3", None),
+        ("I couldn't agree more, as a job feeds the whole family every day.", "1", None),
+        ("I couldn't agree more, as a job feeds the whole family every day.", "3", "other-answer"),
+        ("He could not disagree more, for evenings belong to the children.", "4", None),
+        ("He could not disagree more, for evenings belong to the children.", "2", "other-answer"),
+        ("He agrees more than others, as a job feeds the whole family.", "2", None),
         ("No, a job is not everything that a man has in life.", "4", None),
         ("Yes, a job is the one thing that a man has in life.", "4", "other-answer"),
         ("She strongly disagrees since evenings belong to the children at home.", "3", "other-answer"),

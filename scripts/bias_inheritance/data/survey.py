@@ -240,9 +240,9 @@ def _respondent(names_groups):
 # ---- checks of generated text --------------------------------------------------------------------------------------
 
 ANSWER = re.compile(
-    r"\b(?P<no>(?:(?:do|does|did|would|can|could)(?:n't|n’t|\s+not)|cannot|not|never)\s+)?"
+    r"\b(?P<no>(?:(?:do|does|did|would|ca|can|could|wo)(?:n't|n’t|\s+not)|cannot|not|never|no\s+longer)\s+)?"
     r"(?P<strong>(?:very\s+)?(?:strongly|completely|totally|fully|definitely|absolutely|wholeheartedly)\s+)?"
-    r"(?P<verb>agree|disagree)(?P<ending>s|d)?\b|^\W*(?P<short>yes|no)\b[,.!]*",
+    r"(?P<verb>agree|disagree)(?P<ending>s|d)?\b(?(no)(?P<more>\s+more\b)?)|^\W*(?P<short>yes|no)\b[,.!]*",
     re.IGNORECASE,
 )
 NUMBER = re.compile(
@@ -251,7 +251,8 @@ NUMBER = re.compile(
 
 
 def answers_in(text, scale):
-    """The set of answers stated in a text: numbers, and words of agreement mapped to the scale; negations are inverted.
+    """The set of answers stated in a text: numbers, and words of agreement mapped to the scale; negations are inverted,
+    except in "could not agree more".
 
     Numbers off the scale are included, so that the caller can reject them.
     """
@@ -260,9 +261,10 @@ def answers_in(text, scale):
         if match["short"]:
             mentioned.add(scale["agree"] if match["short"].lower() == "yes" else scale["disagree"])
             continue
-        agrees = (match["verb"].lower() == "agree") != bool(match["no"])
+        negated = match["no"] and not match["more"]
+        agrees = (match["verb"].lower() == "agree") != bool(negated)
         # "do not strongly agree" is not strong disagreement
-        strong = "strongly_" if match["strong"] and not match["no"] else ""
+        strong = "strongly_" if match["more"] or (match["strong"] and not negated) else ""
         mentioned.add(scale[f"{strong}{'agree' if agrees else 'disagree'}"])
     return mentioned
 
