@@ -3,6 +3,7 @@
 import pytest
 from bias_inheritance.data import contrasts
 from bias_inheritance.study import catalog
+from bias_inheritance.tasks import bbq, winobias
 
 GROUPS = {"german": {}, "indian": {}, "nigerian": {}, "white-asian": {}}
 
@@ -50,6 +51,7 @@ def test_rest_is_every_known_group_but_the_other():
         (domain("a", "all", {"a": {}}), "there is 1; from 2 to 20"),
         (domain("g0", "all", {f"g{n}": {} for n in range(21)}), "there are 21"),
         (domain("a", "all", {"a": {}, "worst_group": {}}), "tables use 'worst_group'"),
+        (domain("pro", "all", {"pro": {}, "con": {}}), "tables use 'pro'"),
         (domain("white", "asian", {"white": {}, "asian": {}, "white-asian": {}}), "'white-asian' is the name of a contrast"),
         (domain("a", ["b", "b"], {"a": {}, "b": {}}), "'a-b' is the name of a contrast"),
     ],
@@ -82,3 +84,7 @@ def test_what_is_listed_by_label_or_group_has_to_fit(more, path, text):
 @pytest.mark.parametrize("name", catalog.names("domain"))
 def test_the_shipped_domains_are_without_fault(name):
     assert list(contrasts.faults(catalog.load("domain", name))) == []
+
+
+def test_rows_of_side_effects_are_not_taken_for_those_of_a_group():
+    assert {*bbq.CONDITIONS.values(), *winobias.SIDES} <= contrasts.RESERVED

@@ -15,8 +15,9 @@ import re
 MOST_GROUPS, MOST_LABELS = 20, 50
 REST = "rest"  # all groups except the opposite side of the contrast, pooled
 EVERYONE = "all"  # value of `compared`: each group except the reference
-# names that tables use for rows other than those of a group
+# names that tables use for rows other than those of a group; claims would average these with its scores
 RESERVED = {REST, EVERYONE, "worst_group", "largest_gap", "congruent", "incongruent", "unclear"}
+RESERVED |= {"ambiguous", "disambiguated", "pro", "anti"}  # of BBQ and WinoBias
 
 
 def labels(domain):
