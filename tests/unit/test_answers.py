@@ -67,6 +67,10 @@ def test_an_option_that_stands_first_is_the_answer(text, expected):
         ("The best candidate is E: Li", "E"),
         ("A good choice is hard", None),
         ("A or B", None),
+        ("Candidate A or B", None),
+        ("Answer: B or C, they are alike", None),
+        ("Option D/E", None),
+        ("Candidate D or nobody", "D"),
         ("Z", None),
     ],
 )

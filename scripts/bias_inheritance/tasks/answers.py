@@ -59,12 +59,14 @@ def parse(text, options):
     if exact:
         return exact[0]
     if all(len(option) == 1 for option in options):
-        letters = "".join(options)
+        letter = f"([{''.join(options)}])"
         matches = re.findall(
-            rf"(?:^|\n)\W*([{letters}])(?=[.):,*]|\s*(?:$|\n))|\b(?i:answer|candidate|option|choice|letter)\W+(?:is\W+)?([{letters}])\b|\(([{letters}])\)",
+            rf"(?:^|\n)\W*{letter}(?=[.):,*]|\s*(?:$|\n))"
+            rf"|\b(?i:answer|candidate|option|choice|letter)\W+(?:is\W+)?{letter}\b(?:\s*(?:or\b|/)\s*{letter}\b)?"
+            rf"|\({letter}\)",
             text,
         )
-        named = [letter for groups in matches for letter in groups if letter]
+        named = [each for groups in matches for each in groups if each]
     else:
         pattern = cues.compiled(frozenset(options))
         by_name = {cues.without_case(option): option for option in options}
