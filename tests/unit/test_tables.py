@@ -96,6 +96,32 @@ def test_splits_come_from_files_a_column_or_the_data_set(tmp_path):
         assert [row["split"] for row in samples(table)] == ["train"] * half + ["test"] * half
 
 
+@pytest.mark.parametrize(
+    ("names", "unread"),
+    [
+        (["a.csv", "b.csv", "c.jsonl"], "c.jsonl"),
+        (["train.csv", "more.csv"], "more.csv"),
+        (["a.csv", "b.csv.gz"], None),
+    ],
+)
+def test_files_of_a_folder_that_would_be_left_out_are_named(tmp_path, names, unread):
+    """`datasets` reads the files of the commonest ending, and of these only those named after a split if there are any."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".hidden.csv").write_text("x")
+    (tmp_path / "folder" / "notes.txt").write_text("x")
+    for place, name in enumerate(names):
+        write_csv(tmp_path / "plain.csv", [{**row, "review": f"{row['review']} {place}"} for row in ROWS])
+        content = (tmp_path / "plain.csv").read_bytes()
+        (tmp_path / "folder" / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    if unread:
+        with pytest.raises(
+            UserError, match=rf"folder: {unread} is not among the files that `datasets` reads in it .*list"
+        ):
+            tables.read(spec("folder"), tmp_path)
+    else:
+        assert len(tables.read(spec("folder"), tmp_path)) == len(names) * len(ROWS)
+
+
 def test_listed_splits_of_files_and_folders_are_the_only_ones_read(tmp_path):
     (tmp_path / "parts").mkdir()
     for name, rows in (("train", ROWS[:3]), ("test", ROWS[3:])):

@@ -80,13 +80,15 @@ def sources(spec, folder, name):
     """[(split, format or dataset, path)] of the sources of a specification's rows, of its `splits` only if it lists some."""
     if "hub" in spec:
         copy = hub_data.fetched(spec["hub"], spec["revision"], None, f"give files in place of {name}.hub")
-        parts = _of_folder(copy, spec.get("config"), f"data set {spec['hub']}")
+        parts = _of_folder(copy, spec.get("config"), f"data set {spec['hub']}", complete=False)
     else:
         parts = []
         for split, path in _places(spec, folder):
             if path.is_dir():
+                config = spec.get("config")
                 parts += [
-                    (split or part, kind, place) for part, kind, place in _of_folder(path, spec.get("config"), path)
+                    (split or part, kind, place)
+                    for part, kind, place in _of_folder(path, config, path, complete=config is None)
                 ]
             elif path.is_file():
                 suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
@@ -113,8 +115,11 @@ def reader(kind):
     return {"csv": _delimited, "tsv": _delimited, "json": _json}.get(kind, arrow)
 
 
-def _of_folder(folder, config, what):
-    """[(split, format, path or dataset)] of a folder written by `save_to_disk` or readable by `load_dataset`."""
+def _of_folder(folder, config, what, complete):
+    """[(split, format, path or dataset)] of a folder written by `save_to_disk` or readable by `load_dataset`.
+
+    complete: whether all its files with samples must be read; `load_dataset` ignores those of a second format.
+    """
     import datasets
 
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
@@ -133,9 +138,24 @@ def _of_folder(folder, config, what):
         if glob.has_magic(str(folder)):
             remedy = "rename the folder without *, ? and [, which `datasets` takes for a pattern, or give files"
         raise UserError(f"{what}: {_first_line(fault)}; {remedy}") from None
+    read = {Path(path).resolve() for paths in builder.config.data_files.values() for path in paths}
+    unread = next((path for path in _data_files(folder) if path.resolve() not in read), None)
+    if complete and unread:
+        raise UserError(
+            f"{what}: {unread.relative_to(folder)} is not among the files that `datasets` reads in it (those of one format, and of these only those named after a split if there are any); give the files as a list, or move it elsewhere"
+        )
     kind = {"csv": builder.config.sep if builder.name == "csv" else None}.get(builder.name)
     kind = {"\t": "tsv", ",": "csv", None: builder.name}.get(kind, builder.name)
     return [(str(split), kind, Path(path)) for split, paths in builder.config.data_files.items() for path in paths]
+
+
+def _data_files(folder):
+    """Files with samples in a folder, sorted. JSON files are not counted, since most describe the others."""
+    for path in sorted(folder.rglob("*")):
+        suffixes = [suffix.lower() for suffix in path.suffixes[-2:] if suffix.lower() != ".gz"]
+        hidden = any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+        if suffixes and suffixes[-1] in SUFFIXES and suffixes[-1] != ".json" and not hidden and path.is_file():
+            yield path
 
 
 def _first_line(fault):
