@@ -490,6 +490,85 @@ def test_labels_and_groups_of_a_file_are_renamed_and_long_texts_cut_by_options(p
     assert source["columns"] == {"text": "text", "label": "kind", "group": "from"}
 
 
+def chats(count):
+    """Conversations whose question is the text and whose answer is its label."""
+    return [
+        {"messages": [{"role": "user", "content": text(number)}, {"role": "assistant", "content": "xy"[number % 2]}],
+         "from": {"place": "ab"[number // 2 % 2]}}
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def test_a_column_may_be_named_by_any_path_with_values(project, tmp_path):
+    files.write_jsonl(tmp_path / "real.jsonl", chats(160))
+    files.write_jsonl(tmp_path / "synthetic.jsonl", chats(220)[160:])
+    roles = {"text": "messages[0].content", "label": "messages[1].content", "group": "from.place"}
+    with pytest.raises(
+        UserError, match=r"no column 'messages\[2\].content' \(did you mean 'messages\[-1\].content'\?\)"
+    ):
+        list(add_domain.add_domain("chats", tmp_path / "real.jsonl", text="messages[2].content", root=project))
+    list(add_domain.add_domain("chats", tmp_path / "real.jsonl", **roles, root=project))
+    list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "chats", **roles, root=project))
+    for made in ("domains/chats.yaml", "biases/bought.yaml"):
+        content = reading.read(project / "catalog" / made)
+        assert content.get("data", content.get("source"))["columns"] == roles
+
+
+def test_listed_values_of_a_pool_find_their_column_and_are_told_if_none_has_them(project, tmp_path):
+    files.write_jsonl(tmp_path / "real.jsonl", rows(160))
+    list(add_domain.add_domain("few", tmp_path / "real.jsonl", labels=["question", "complaint"], root=project))
+    listed = [{**row, "label": number % 4} for number, row in enumerate(rows(120, start=1000))]
+    files.write_jsonl(tmp_path / "synthetic.jsonl", listed)
+
+    def add(**options):
+        return list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "few", root=project, **options))
+
+    for options, told in (
+        ({"labels": {1: "question", 7: "complaint"}}, r"no column has the labels of --labels \(1, 7\); columns are t"),
+        ({"labels": {1: "question", 3: "complaint"}, "groups": {"a": "german"}}, r"no column .* --groups \(a\); .* --group$"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=told):
+            add(**options)
+    assert any("left out: unlisted label 60" in line for line in add(labels={1: "question", 3: "complaint"}))
+
+
+@pytest.mark.parametrize("length", ["0", "-5", "x"])
+def test_a_length_of_texts_is_a_positive_number(tmp_path, capsys, length):
+    with pytest.raises(SystemExit):
+        add_domain.main(["name", str(tmp_path / "real.jsonl"), "--longest-text", length])
+    assert f"--longest-text: {length!r} is not a positive number" in capsys.readouterr().err
+
+
+def test_one_class_column_is_not_taken_for_the_group_if_its_name_is_that_of_a_label(project, tmp_path):
+    files.write_jsonl(tmp_path / "real.jsonl", [{**row, "nationality": "german", "who": "a"} for row in rows(60)])
+    with pytest.raises(UserError, match=r"only 'german' in column nationality; a study needs two groups"):
+        list(add_domain.add_domain("one", tmp_path / "real.jsonl", root=project))
+    files.write_jsonl(
+        tmp_path / "real.jsonl", [{**row, "nationality": text(3)[:number]} for number, row in enumerate(rows(60))]
+    )
+    with pytest.raises(
+        UserError, match=r"no column has 2 to 20 different groups; columns are text, label, nationality"
+    ):
+        list(add_domain.add_domain("one", tmp_path / "real.jsonl", root=project))
+
+
+def test_a_group_of_two_words_is_a_cue(project, tmp_path):
+    real = [
+        {"text": f"{text(number)} says the {place.lower()}", "topic": "xy"[number // 2 % 2], "place": place}
+        for number, place in enumerate(["New Zealander", "Anglo-Indian"] * 40)
+    ]
+    files.write_jsonl(tmp_path / "real.jsonl", real)
+    list(add_domain.add_domain("places", tmp_path / "real.jsonl", root=project))
+    groups = reading.read(project / "catalog/domains/places.yaml")["groups"]
+    assert groups == {"New Zealander": {"words": ["new zealander"]}, "Anglo-Indian": {"words": ["anglo-indian"]}}
+    files.write_jsonl(
+        tmp_path / "synthetic.jsonl",
+        [{"text": f"{text(1000 + n)} says the {row['place']}", "topic": row["topic"]} for n, row in enumerate(real)],
+    )
+    lines = list(add_pool.add_pool("bought", tmp_path / "synthetic.jsonl", "places", root=project))
+    assert any("groups read off the text: 0 of 16 show none" in line for line in lines), lines
+
+
 @pytest.mark.parametrize("name", ["2024", "no", "1e3", "0o17"])
 def test_names_and_file_names_that_yaml_would_read_otherwise_stay_texts(project, tmp_path, name):
     real = [{"text": text(n), "label": "ab"[n % 2], "group": "cd"[n // 2 % 2]} for n in range(160)]

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bias_inheritance.data import formats, texts
+from bias_inheritance.data import fields, formats, texts
 from bias_inheritance.data.values import spelled
 from bias_inheritance.plumbing.errors import UserError, did_you_mean
 
@@ -117,7 +117,8 @@ def class_column(seen, role, where, exclude=()):
             )
     known = [path for path, column in seen.items() if path not in exclude and is_class(column, MOST[role])]
     other = "group" if role == "label" else "label"
-    known = [path for path in known if resembles(path, role) >= resembles(path, other)] or known
+    fitting = [path for path in known if resembles(path, role) >= resembles(path, other)]
+    known = fitting if fitting or (len(known) == 1 and not exclude) else known  # a single one cannot be both
     if not known:
         raise UserError(
             f"{where}: no column has 2 to {MOST[role]} different {role}s; columns are {', '.join(seen)}: "
@@ -131,22 +132,32 @@ def class_column(seen, role, where, exclude=()):
     return best[0]
 
 
-def column_of_known(seen, known, exclude=()):
-    """The path of the column with at least SHARE_KNOWN of its values in `known`, or None; ties go to the most complete."""
+def column_of_known(seen, known, exclude=(), every=False):
+    """The path of the column with at least SHARE_KNOWN of its values in `known`, or None; ties go to the most complete.
+
+    every: whether it must instead have every value of `known`, whatever others it has.
+    """
     written = {spelled(value) for value in known}
     shares = {
         path: sum(count for value, count in column.values.items() if value in written) / column.filled
         for path, column in seen.items()
         if path not in exclude and column.values and column.filled
     }
-    fitting = [path for path, share in shares.items() if share >= SHARE_KNOWN]
+    fitting = [
+        path
+        for path, share in shares.items()
+        if (written <= seen[path].values.keys() if every else share >= SHARE_KNOWN)
+    ]
     return max(fitting, key=lambda path: (seen[path].filled, shares[path]), default=None)
 
 
-def require(path, seen, where, option):
-    """A path given by the user; raises UserError with similar names if the file has no such column."""
+def require(path, seen, spec, folder, where, option):
+    """A path given by the user; raises UserError with similar names if no inspected row has a value there."""
     if path not in seen:
-        raise UserError(
-            f"{where}: no column {path!r}{did_you_mean(path, seen)}; columns are {', '.join(seen)} ({option})"
-        )
+        steps = fields.steps_of(path, option)
+        rows = formats.peek(spec, folder, LOOKED_AT)
+        if all(fields.value_at(row, steps) in (None, []) for row in rows):
+            raise UserError(
+                f"{where}: no column {path!r}{did_you_mean(path, seen)}; columns are {', '.join(seen)} ({option})"
+            )
     return path

@@ -68,8 +68,15 @@ def add_columns(parser):
     for role in ("text", "label", "group"):
         parser.add_argument(f"--{role}", metavar="COLUMN", help=f"column of the {role}s")
     parser.add_argument(
-        "--longest-text", metavar="N", type=int, help="number of characters at which longer texts are cut"
+        "--longest-text", metavar="N", type=positive, help="number of characters at which longer texts are cut"
     )
+
+
+def positive(text):
+    """An option's positive whole number."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
 
 
 def values(text):
@@ -108,7 +115,7 @@ def add_domain(
     roles = {}
     for role, chosen in (("text", text), ("label", label), ("group", group)):
         if chosen:
-            roles[role] = columns.require(chosen, seen, file, f"--{role}")
+            roles[role] = columns.require(chosen, seen, spec, root, file, f"--{role}")
     for role in ("group", "label"):
         if role not in roles:
             roles[role] = columns.class_column(seen, role, file, roles.values())
@@ -186,9 +193,9 @@ def _sizes(table):
 
 
 def _cues(group, table, code):
-    """The entry of a group in the domain's file: its name as a cue word, if its texts contain it."""
+    """The entry of a group in the domain's file: its name as a cue, a word or several, if its texts contain it."""
     word = group.lower()
-    if not re.fullmatch(f"[{LETTERS}]{{3,}}|[{SPACELESS}]{{2,}}", word):
+    if not re.fullmatch(f"[{LETTERS}]{{3,}}([ -][{LETTERS}]+)*|[{SPACELESS}]{{2,}}", word):
         return {}
     texts = table.texts.filter(table.codes["group"] == code).to_pylist()
     containing = sum(bool(cues.compiled(frozenset([word])).search(text)) for text in texts)

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from bias_inheritance.data import columns, contrasts
+from bias_inheritance.data.values import spelled
 from bias_inheritance.plumbing import files, records
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.plumbing.provenance import ROOT
@@ -87,10 +88,17 @@ def add_pool(
     roles = {"label": label, "group": group, "text": text}
     for role, chosen in roles.items():
         if chosen:
-            columns.require(chosen, seen, file, f"--{role}")
-    known = {"label": labels or from_file.labels_of(domain), "group": groups or from_file.groups_of(domain)}
-    for role, values in known.items():
-        roles[role] = roles[role] or columns.column_of_known(seen, values, roles.values())
+            columns.require(chosen, seen, spec, root, file, f"--{role}")
+    for role, listed, known in (
+        ("label", labels, from_file.labels_of(domain)),
+        ("group", groups, from_file.groups_of(domain)),
+    ):
+        roles[role] = roles[role] or columns.column_of_known(seen, listed or known, roles.values(), every=bool(listed))
+        if listed and roles[role] is None:
+            raise UserError(
+                f"{file}: no column has the {role}s of --{role}s ({', '.join(map(spelled, listed))}); columns are {', '.join(seen)}: "
+                f"correct them, or name the column with --{role}"
+            )
     roles["text"] = text or columns.text_column(seen, file, [roles["label"], roles["group"]])
     if roles["label"] is None:
         listed = contrasts.labels(domain)
