@@ -115,7 +115,10 @@ def _exceeds(effect, n, alpha):
     from scipy.special import nctdtr
     from scipy.stats import t
 
-    return float(nctdtr(n - 1, -effect * n**0.5, -t.isf(alpha, n - 1)))
+    critical, shift = t.isf(alpha, n - 1), effect * n**0.5
+    if shift > 40 * max(critical, 1):  # the power is 1 in double precision, and nctdtr takes hours or returns 0
+        return 1.0
+    return float(nctdtr(n - 1, -shift, -critical))
 
 
 def minimal_effect(sd, n, alpha=ALPHA, power=POWER):
