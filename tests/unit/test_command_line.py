@@ -1,6 +1,7 @@
 """The command line: --help of every command is quick, since it imports nothing heavy; wrong commands are refused."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -8,7 +9,7 @@ import tomllib
 import pytest
 from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.tools.__main__ import COMMANDS
-from command_line import bias_inheritance, environment
+from command_line import COMMAND, bias_inheritance, environment
 
 HEAVY = ["torch", "transformers", "datasets", "pandas", "numpy", "scipy", "snakemake"]
 
@@ -32,6 +33,15 @@ def test_help_lists_every_command():
     assert done.returncode == 0 and {
         line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ") and line[4] != " "
     } == {*COMMANDS}
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    words = ["power", "--run-sd", "0.02", "--item-sd", "0.6", "--items", "100"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*COMMAND, *words], env=environment(), stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.returncode == 1 and done.stderr == ""
 
 
 @pytest.mark.parametrize("words", [[], ["audti"]])

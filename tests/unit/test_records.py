@@ -57,6 +57,14 @@ def test_the_folder_is_sound(study):
     assert states(study) == {}
 
 
+@pytest.mark.parametrize(("place", "told"), [("..", "results/one"), ("../..", "results/one"), ("sub", "results/one")])
+def test_a_folder_above_or_in_the_results_is_refused_with_the_one_to_give(study, place, told):
+    (study / "sub").mkdir()
+    job("copy_pool", "sub/c.jsonl", '{"id": "c"}\n')
+    with pytest.raises(UserError, match=rf"holds records of {told}, not a whole study; give the folder {told}$"):
+        audit.audit(study / place)
+
+
 WRONG = [3, None, "text", ["a"], [], {"a": 1}, True]
 FORMS = {
     **dict.fromkeys(["step", "study", "record", "started", "ended"], str),

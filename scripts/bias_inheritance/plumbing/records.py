@@ -74,6 +74,11 @@ def read(folder):
     if not studies:
         raise UserError(f"{folder}: contains no readable record (*{provenance.SUFFIX}); give a study's results folder")
     study = Study(folder, f"results/{max(set(studies), key=studies.count)}")
+    inside = {
+        name: content["record"].removeprefix(f"{study.name}/") for name, (content, _) in contents.items() if content
+    }
+    if all(path != name and (name.endswith(f"/{path}") or path.endswith(f"/{name}")) for name, path in inside.items()):
+        raise UserError(f"{folder}: holds records of {study.name}, not a whole study; give the folder {study.name}")
     study.sizes = {f"{study.name}/{name}": size for name, size in sizes.items()}
     placed = {f"{study.name}/{name}": content for name, content in contents.items()}
     # a record at its original path takes precedence over copies of it

@@ -1,6 +1,7 @@
 """The command line `bias-inheritance COMMAND …`: each command is a module of this package, imported on demand."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
@@ -20,10 +21,19 @@ COMMANDS = {
 
 
 def main():
-    words = sys.argv[1:]
+    try:
+        run(sys.argv[1:])
+    except BrokenPipeError:  # the reader of a pipe, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def run(words):
     if words and words[0] in COMMANDS:
         module, _ = COMMANDS[words[0]]
-        sys.exit(import_module(f"bias_inheritance.tools.{module}").main(words[1:]))
+        status = import_module(f"bias_inheritance.tools.{module}").main(words[1:])
+        sys.stdout.flush()
+        sys.exit(status)
     parser = argparse.ArgumentParser(
         prog="bias-inheritance", epilog="Options of a command: bias-inheritance COMMAND --help"
     )
