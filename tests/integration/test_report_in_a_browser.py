@@ -37,6 +37,14 @@ PALE = """(() => {
     }).map(e => e.outerHTML.slice(0, 100)); })()"""
 
 
+# captions of tables of which a part is visible only after scrolling the table sideways
+HIDDEN_CAPTIONS = """[...document.querySelectorAll('.scroll')].filter(box => {
+    const range = document.createRange();
+    range.selectNodeContents(box.querySelector('caption'));
+    return range.getBoundingClientRect().right > box.getBoundingClientRect().right + 1;
+}).map(box => box.ariaLabel)"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The report of a simulated study that has something of everything."""
@@ -133,6 +141,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(folder):
         phone.wait_for(LOADED)
         phone.evaluate(OPEN_ALL)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+        assert phone.evaluate(HIDDEN_CAPTIONS) == []
         assert phone.evaluate(EMPTY) == []
 
 
