@@ -127,8 +127,27 @@ def test_a_contrast_of_the_table_is_known_by_its_declared_name():
         "mitigation": "loss",
         "biases": "neutral",
     }
-    assert picks("slant widens the gap", "slant widens the gap [model-a] (contrastive-explicit)") == {}
+    suffixed = "slant widens the gap [model-a] (contrastive-explicit)"
+    assert picks("slant widens the gap", suffixed, "model-a", ["contrastive-explicit"]) == {}
     assert picks("slant widens the gap", "slant widens the gap twice") is None
+
+
+@pytest.mark.parametrize("group", ["non-binary (x)", "other [please specify]", "old (50+) [all]"])
+def test_parentheses_and_brackets_at_the_end_of_a_groups_name_belong_to_it(group):
+    declared = catalog.claims() | {"types": catalog.bias_types()}
+    contrast = f"slant widens the accuracy gap men-{group}"
+
+    def named(*contrasts):
+        row = {"claim": "C1", "test": "paired t over seeds", "verdict": "inconclusive"}
+        table = pd.DataFrame([{**row, "contrast": contrast} for contrast in contrasts])
+        return [spec and spec["contrast"] for spec in reading.joined_with_declarations(table, declared)["spec"]]
+
+    assert named("whole claim", contrast, f"{contrast} (contrastive-explicit)") == [
+        None,
+        f"men-{group}",
+        f"men-{group}",
+    ]
+    assert named(f"{contrast} [a-model]", f"{contrast} [b-model] (contrastive-explicit)") == [f"men-{group}"] * 2
 
 
 def test_every_number_of_an_effect_is_the_mean_of_the_rows_that_it_names(study):
@@ -374,7 +393,7 @@ def test_parts_stand_alone_where_the_whole_claim_of_their_model_was_not_tested(p
     claims = claims.copy()
     whole = claims["contrast"] == "whole claim [deepseek-coder-6.7b-instruct]"
     claims.loc[whole & (claims["claim"] == "C9"), "verdict"] = "not tested"
-    joined = reading.joined_with_declarations(claims, catalog.claims())
+    joined = reading.joined_with_declarations(claims, catalog.claims() | {"types": catalog.bias_types()})
     facts = SimpleNamespace(claims=joined, measured_by=lambda spec: ("", ""))
     shown = {row["contrast"] for row in answer.heads(facts) if row["claim"] == "C9"}
     assert {
@@ -654,7 +673,7 @@ def test_brackets_in_a_groups_name_are_no_model():
 
     def models(*contrasts):
         table = pd.DataFrame([{**row, "contrast": contrast} for contrast in contrasts])
-        return reading.joined_with_declarations(table, catalog.claims())["model"].tolist()
+        return reading.joined_with_declarations(table, catalog.claims() | {"types": []})["model"].tolist()
 
     assert models(of_group.format("Other [please specify]"), of_group.format("women")) == ["", ""]
     assert models(of_group.format("women") + " [a-model]", of_group.format("men") + " [b-model]") == [

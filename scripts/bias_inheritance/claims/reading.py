@@ -8,32 +8,40 @@ from bias_inheritance.study.declarations import defaults, with_values
 
 def joined_with_declarations(claims, declared):
     """claims.csv with `spec` (the declared contrast with the values from its name, or None), `control`, `decides`, `model` (if
-    the study has several), `whole`, and `positive`, whether a row is of a known effect that must be detected."""
+    the study has several), `whole`, and `positive`, whether a row is of a known effect that must be detected.
+
+    declared: the claims of the catalog, and the study's bias types (`types`).
+    """
     import pandas as pd
 
+    # in a study of several models every contrast ends in [model]; else brackets belong to the name of a group
+    model = claims["contrast"].str.extract(r".* \[([^\]]+)\]", expand=False)
+    model = model if model.notna().all() else pd.Series("", claims.index)
     specs = []
-    for row in claims.to_dict("records"):
+    for row in claims.assign(model=model).to_dict("records"):
         contrasts = [spec for spec in declared["claims"][row["claim"]]["contrasts"] if "rule" not in spec]
-        named = [(spec, picked) for spec in contrasts if (picked := picks(spec["name"], row["contrast"])) is not None]
+        picked = [(spec, picks(spec["name"], row["contrast"], row["model"], declared["types"])) for spec in contrasts]
+        named = [(spec, values) for spec, values in picked if values is not None]
         # of several matches, the one with the most literal text
-        spec, picked = max(named, key=lambda pair: len(re.sub(r"{\w+}", "", pair[0]["name"])), default=(None, {}))
-        specs.append(spec and {"family": row["claim"]} | with_values(defaults(spec), picked))
+        spec, values = max(named, key=lambda pair: len(re.sub(r"{\w+}", "", pair[0]["name"])), default=(None, {}))
+        specs.append(spec and {"family": row["claim"]} | with_values(defaults(spec), values))
     control, whole = claims["claim"].str.startswith("control-"), claims["test"] == "all parts"
     decides = (claims["verdict"] != "beside") & ~whole
     positive = control & pd.Series([bool(spec) and spec["direction"] != "none" for spec in specs], dtype=bool)
-    # in a study of several models every contrast ends in [model]; else brackets belong to the name of a group
-    model = claims["contrast"].str.extract(r".* \[([^\]]+)\]", expand=False)
-    model = model if model.notna().all() else ""
     return claims.assign(
         spec=specs, control=control, decides=decides, positive=positive & decides, model=model, whole=whole
     )
 
 
-def picks(name, contrast):
-    """{placeholder: value} if a contrast of the table matches the declared name (optionally with a model or type), or None."""
+def picks(name, contrast, model="", types=()):
+    """{placeholder: value} if a contrast of the table matches the declared name, or None.
+
+    model: the one that ends the contrasts of a study of several. types: the bias types that may follow in parentheses.
+    """
     parts = re.split(r"({\w+})", name)
     pattern = "".join(f"(?P<{part[1:-1]}>.+?)" if part.startswith("{") else re.escape(part) for part in parts)
-    match = re.fullmatch(pattern + r"(?: \[[^\]]+\])?(?: \([^()]+\))?", contrast)
+    pattern += re.escape(f" [{model}]") if model else ""
+    match = re.fullmatch(rf"{pattern}(?: \((?:{'|'.join(map(re.escape, types))})\))?", contrast)
     return match and match.groupdict()
 
 

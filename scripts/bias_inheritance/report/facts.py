@@ -48,7 +48,7 @@ class Facts:
     digest: str = ""
 
     def __post_init__(self):
-        self.declared = self.declared | {"looks": self.looks}
+        self.declared = self.declared | {"looks": self.looks, "types": self.roles("bias-type")}
         self.claims = reading.joined_with_declarations(self.tables["claims"], self.declared)
         self.tables.setdefault("inheritance", pd.DataFrame(columns=INHERITANCE))
         self.tables |= {name: of_writers(self.tables[name]) for name in OF_POOLS if name in self.tables}
