@@ -427,6 +427,13 @@ def test_the_default_study_gets_c1_and_c6():
     assert claims[(claims["claim"] == "C6") & (claims["test"] == "all parts")].iloc[0]["verdict"] == "not tested"
 
 
+def test_a_comparison_of_two_mitigations_that_were_not_run_names_the_mitigation_and_not_the_pool():
+    table = decided(evaluate(gender(np.random.default_rng(1), 3, mitigations=("none",)), ["C6"]))
+    for other in ("token", "mask"):
+        reason = table.loc[f"loss reduces harm more than {other} ({BIAS})", "reason"]
+        assert reason == f"The study has no cells of {BIAS} with mitigation loss."
+
+
 def test_claims_agree_with_the_table_of_effects():
     rows = gender(np.random.default_rng(2), 5, gaps={BIAS: 0.1})
     effects = frames.effects(pd.DataFrame(rows), COMPARISONS)

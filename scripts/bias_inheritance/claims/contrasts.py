@@ -194,7 +194,7 @@ def cells_at_common_gammas(sides, cells):
         for side in sides
         for bias in side["biases"]
     ]
-    common = set.intersection(*filter(None, run)) if any(run) else set()
+    common = set.intersection(*filter(None, run)) if any(run) else {cell[1] for cell in cells}
     return {cell for cell in cells if cell[1] == 0 or cell[1] in common}
 
 
