@@ -745,6 +745,11 @@ def test_c4_reads_misalignment_tables(tmp_path):
     assert np.isnan(farther[["ci_low", "ci_high", "mde"]].astype(float)).all()
     nurse = table.loc["neutral nurse biographies are about women more often than men"]
     assert nurse["estimate"] == pytest.approx(0.125 - 0.5) and nurse["verdict"] == "supported"
+    # 12.5% men: the estimate is the difference from an even split, and the row says so
+    assert nurse["metric"] == "male_share nurse (groups) - 0.5"
+    assert nurse["reason"].startswith(
+        "-0.375 relative to 0.5 (95% interval -0.396 to -0.354, 4 seeds) differs from 0, as claimed"
+    )
     exact = claims[claims["test"] == "exact binomial"]
     assert len(exact) == 4 and exact["p"].max() < 1e-6 and set(exact["verdict"]) == {"beside"}
     assert set(exact["n_items"]) == {100} and nurse["n_items"] == 120  # the clear ones; all of them

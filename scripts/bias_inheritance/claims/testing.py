@@ -137,8 +137,9 @@ def measure(test, declared):
     """The result of the deciding test of one planned contrast, or what is missing (`lacks`), also with further seeds
     (`untestable`)."""
     spec, study = test["spec"], test["study"]
+    labels = [label_of(outcome, spec, declared) for outcome, _ in outcomes_of(spec)]
     row = {
-        "metric": " - ".join(label_of(outcome, spec, declared) for outcome, _ in outcomes_of(spec)),
+        "metric": " - ".join([*labels, f"{spec['against']:g}"] if "against" in spec else labels),
         "test": RANK_TEST if "with" in spec else SEED_TEST,
         "margin": spec.get("margin", float("nan")),
         "declared": declared,

@@ -102,7 +102,8 @@ def verdict_of(test, declared):
             "reason": f"All {n} seeds{left_out} have the same value, so the variance cannot be estimated.",
         }
     estimate = round(test["estimate"], 9) + 0.0  # a mean of opposite values may differ from 0 by rounding, or be -0.0
-    size = f"{estimate:+.3g} (95% interval {test['ci_low']:.3g} to {test['ci_high']:.3g}, {n} seeds{left_out})"
+    shown = f"{estimate:+.3g} relative to {spec['against']:g}" if "against" in spec else f"{estimate:+.3g}"
+    size = f"{shown} (95% interval {test['ci_low']:.3g} to {test['ci_high']:.3g}, {n} seeds{left_out})"
     if "with" in spec:
         size = f"{estimate:+.3g} (mean of {n} seeds{left_out}, over {test['data']['n_types']} bias types)"
     if test["tost_adjusted"] < alpha:
