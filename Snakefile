@@ -9,7 +9,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 gc.disable()  # while the DAG is built: saves about a quarter of the time, since nearly all of its objects stay
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
-from bias_inheritance.plumbing import files, machine, progress, provenance, warm
+from bias_inheritance.plumbing import audit, files, machine, progress, provenance, records, warm
 from bias_inheritance.plumbing.errors import UserError
 from bias_inheritance.pools import from_file
 from bias_inheritance.study import catalog, checks, configuration, costs, grid, looks

@@ -55,8 +55,34 @@ def write_plan():
     files.write_json(f"{WORK}/plan.json", plan)
 
 
+def refuse_outdated():
+    """Stop if Snakemake would keep a result whose record has other parameters or code than are planned now.
+
+    Snakemake compares the plan with its own metadata instead of with the records. It keeps results without metadata (their
+    folder was copied without .snakemake), and those of code that was changed during a run and restored since.
+    """
+    outdated = {}
+    for job in workflow.dag.jobs:
+        if "record" in job.output.keys() and not workflow.dag.needrun(job):
+            record, _ = records.parse(Path(job.output.record))
+            plan = {"parameters": {job.output.record: leaves_of(job.rule, job.wildcards)}, "arguments": []}
+            if record and any(audit.changes(job.output.record, record, plan, SOURCES)):
+                outdated.setdefault(job.rule.name, job.output.record)
+    if outdated:
+        sys.exit(
+            f"{', '.join(outdated.values())}: made with other parameters or code than this run would use, but Snakemake's "
+            f"metadata (.snakemake) do not show it; add to the end of the command: --forcerun {' '.join(outdated)}"
+        )
+
+
+def when_idle():
+    refuse_outdated()
+    print_report_path()
+
+
 def start_run():
     """Hold the study's lock while this Snakemake process runs, and start the display and the warm worker."""
+    refuse_outdated()
     try:
         RUN.lock = files.hold(f"{WORK}/lock")
     except UserError as fault:
@@ -85,4 +111,4 @@ if workflow.is_main_process:
     for line in [*checks.warnings(config), *looks.lines(config, RESULTS), *costs.estimate(config)]:
         print(line, file=sys.stderr)
     write_plan()
-    progress.when_idle(print_report_path)
+    progress.when_idle(when_idle)

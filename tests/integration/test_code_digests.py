@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 from command_line import bias_inheritance
-from projects import run
+from projects import run, start
 from rewording import reword_tree
 
 
@@ -18,9 +18,9 @@ def project(finished, tmp_path):
     return tmp_path / "project"
 
 
-def planned(project):
+def planned(project, *words):
     """{rule: number of jobs} that a dry run counts."""
-    output = run(project, "-n", "--cores", "1")
+    output = run(project, "-n", "--cores", "1", *words)
     return {} if "Nothing to be done" in output else dict(re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE))
 
 
@@ -37,3 +37,21 @@ def test_a_changed_line_reruns_its_step_and_what_follows_from_it(project):
     jobs = planned(project)
     assert jobs["score"] == "3" and "gather_scores" in jobs  # of the base and two cells
     assert not {"prepare_model", "write_pool", "finetune", "predict"} & jobs.keys()
+
+
+def test_a_result_that_snakemake_wrongly_believes_current_stops_the_run(project):
+    """Results copied without .snakemake, and a setting changed: Snakemake alone sees nothing to be done."""
+    shutil.rmtree(project / ".snakemake")
+    assert "Nothing to be done" in run(project)
+    study = project / "studies" / "one.yaml"
+    study.write_text(study.read_text().replace("epochs: 8", "epochs: 9"))
+    for words in [(), ("-n",)]:
+        assert start(project, *words).wait() == 1
+    told = (project / "run.log").read_text()
+    assert "/finetune.prov.json, " in told and "Traceback" not in told
+    (rules,) = set(re.findall(r"--forcerun ([\w ]+)", told))
+    assert set(rules.split()) == {"finetune", "report", "write_config"}
+    assert planned(project, "--forcerun", *rules.split())["finetune"] == "2"
+    (project / "results/one/scores.csv").unlink()
+    assert start(project).wait() == 1, "also if there are other jobs to run"
+    assert not (project / "results/one/scores.csv").exists()

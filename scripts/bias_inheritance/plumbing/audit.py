@@ -54,8 +54,7 @@ def audit(folder, expect=None):
                 verdicts[name] = {"state": "broken", "why": f"no record here has made its input {_few(orphans)}"}
         reasons = [
             *_changed_inputs(study, record, sha256s),
-            *([] if plan["parameters"].get(name) == FINAL else changed_code(record, sources)),
-            *_changed_parameters(name, record, plan),
+            *changes(name, record, plan, sources),
             *_changed_image(record, [sha256s[path] for path in images]),
         ]
         for entry in records.entries(record["outputs"]):
@@ -144,6 +143,13 @@ def _changed_inputs(study, record, sha256s):
             present = [f"{folder}/{path.relative_to(root)}" for path in provenance.files_in(root) if root.is_dir()]
             if new := [name for name in present if name not in read]:
                 yield f"its input folder {folder} has got {_few(new)} since"
+
+
+def changes(name, record, plan, sources):
+    """What has changed in the code and the planned parameters since a job ran."""
+    if plan["parameters"].get(name) != FINAL:
+        yield from changed_code(record, sources)
+    yield from _changed_parameters(name, record, plan)
 
 
 def changed_code(record, sources):
