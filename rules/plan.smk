@@ -110,5 +110,12 @@ def leaves_of(step, wildcards):
 if workflow.is_main_process:
     for line in [*checks.warnings(config), *looks.lines(config, RESULTS), *costs.estimate(config)]:
         print(line, file=sys.stderr)
-    write_plan()
+    for folder in [".snakemake", WORK]:
+        present = next(path for path in [Path(folder), *Path(folder).parents] if path.exists())
+        if not os.access(present, os.W_OK):
+            sys.exit(f"{os.path.abspath(present)}: no permission to write; fix its permissions and run again")
+    try:
+        write_plan()
+    except OSError as fault:
+        sys.exit(f"{WORK}: cannot be written ({fault.strerror}); fix this and run again")
     progress.when_idle(when_idle)

@@ -238,6 +238,24 @@ def test_full_disk_and_read_only_results(finished, tmp_path, cold):
         subprocess.run(["umount", "--lazy", str(results)], check=True)
 
 
+@pytest.mark.parametrize("name", [".work", ".snakemake"])
+def test_a_folder_that_planning_cannot_write(tmp_path, name):
+    """Read-only, then full: one line without a stack trace."""
+    project = copy_project(tmp_path / "project")
+    folder = project / name
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", "size=4k,ro", "none", str(folder))
+    try:
+        told = failing(project, "-n")
+        assert f"{folder}: no permission to write" in told and "  File " not in told, told
+        if name == ".work":
+            mount("-o", "remount,size=4k,rw", str(folder))
+            told = failing(project, "-n")
+            assert ".work/one: cannot be written (No space left on device)" in told and "  File " not in told, told
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 def test_every_writer_is_understood_when_the_disk_is_full(tmp_path):
     """Adapters and tables: each library reports a full disk in its own way; error_number understands all of them."""
     import errno
