@@ -56,22 +56,39 @@ def write_plan():
 
 
 def refuse_outdated():
-    """Stop if Snakemake would keep a result whose record has other parameters or code than are planned now.
+    """Stop if Snakemake would keep a result whose record has other parameters, code or data files than this run would use.
 
-    Snakemake compares the plan with its own metadata instead of with the records. It keeps results without metadata (their
-    folder was copied without .snakemake), and those of code that was changed during a run and restored since.
+    Snakemake compares the plan with its own metadata instead of with the records, and dates before contents. It keeps
+    results without metadata (their folder was copied without .snakemake), those of code that was changed during a run and
+    restored since, and those of a file that was replaced by one with an older date.
     """
-    outdated = {}
+    kept = {}
     for job in workflow.dag.jobs:
         if "record" in job.output.keys() and not workflow.dag.needrun(job):
-            record, _ = records.parse(Path(job.output.record))
-            plan = {"parameters": {job.output.record: leaves_of(job.rule, job.wildcards)}, "arguments": []}
-            if record and any(audit.changes(job.output.record, record, plan, SOURCES)):
-                outdated.setdefault(job.rule.name, job.output.record)
+            content, _ = records.parse(Path(job.output.record))
+            if content:
+                kept[job] = content
+    read = {
+        job: [
+            entry
+            for entry in records.entries(content["inputs"])
+            if not entry["path"].startswith(f"{RESULTS}/")
+        ]
+        for job, content in kept.items()
+    }
+    present = planned_digests(*sorted({entry["path"] for entries in read.values() for entry in entries}))
+    outdated = {}
+    for job, content in kept.items():
+        plan = {"parameters": {job.output.record: leaves_of(job.rule, job.wildcards)}, "arguments": []}
+        replaced = [
+            entry for entry in read[job] if present.get(entry["path"], entry["sha256"]) != entry["sha256"]
+        ]
+        if replaced or any(audit.changes(job.output.record, content, plan, SOURCES)):
+            outdated.setdefault(job.rule.name, job.output.record)
     if outdated:
         sys.exit(
-            f"{', '.join(outdated.values())}: made with other parameters or code than this run would use, but Snakemake's "
-            f"metadata (.snakemake) do not show it; add to the end of the command: --forcerun {' '.join(outdated)}"
+            f"{', '.join(outdated.values())}: made with other parameters, code or data than this run would use, which "
+            f"Snakemake does not see; add to the end of the command: --forcerun {' '.join(outdated)}"
         )
 
 

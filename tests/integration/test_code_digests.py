@@ -2,6 +2,7 @@
 it.
 """
 
+import os
 import re
 import shutil
 
@@ -55,3 +56,14 @@ def test_a_result_that_snakemake_wrongly_believes_current_stops_the_run(project)
     (project / "results/one/scores.csv").unlink()
     assert start(project).wait() == 1, "also if there are other jobs to run"
     assert not (project / "results/one/scores.csv").exists()
+
+
+def test_an_input_replaced_by_an_older_file_stops_the_run(project):
+    """Snakemake compares contents only of files that are newer than what was made from them."""
+    world = project / "resources" / "occupations" / "occupations-stats.tsv"
+    world.write_text("".join(world.read_text().splitlines(keepends=True)[:-1]))
+    os.utime(world, (0, 0))
+    assert start(project).wait() == 1
+    told = (project / "run.log").read_text()
+    assert "misalignment/groups.prov.json: made with other" in told and "--forcerun measure_groups\n" in told
+    assert planned(project, "--forcerun", "measure_groups")["measure_groups"] == "1"
