@@ -505,6 +505,8 @@ def of_seed(entries, wildcards):
 
 
 def print_report_path():
-    """Print where the study's report is, if there is one."""
-    if os.path.exists(f"{RESULTS}/report.html"):
-        print(f"The report: {os.path.abspath(RESULTS)}/report.html", flush=True)
+    """Print where the study's report is, if this run made it or found it current."""
+    page = f"{RESULTS}/report.html"
+    planned = any(page in job.output for job in workflow.dag.jobs)
+    if planned and os.path.exists(page):
+        print(f"The report: {os.path.abspath(page)}", flush=True)

@@ -67,3 +67,12 @@ def test_an_input_replaced_by_an_older_file_stops_the_run(project):
     told = (project / "run.log").read_text()
     assert "misalignment/groups.prov.json: made with other" in told and "--forcerun measure_groups\n" in told
     assert planned(project, "--forcerun", "measure_groups")["measure_groups"] == "1"
+
+
+def test_a_run_of_something_else_does_not_present_the_report_as_current(project):
+    report = f"The report: {project}/results/one/report.html"
+    assert report in run(project)
+    study = project / "studies" / "one.yaml"
+    study.write_text(study.read_text().replace("epochs: 8", "epochs: 9"))
+    for words in [("--until", "draw_originals"), ("results/one/originals/gender/items/salary.jsonl",)]:
+        assert "The report" not in run(project, *words), words
