@@ -226,13 +226,13 @@ def test_a_text_longer_than_the_window_is_scored_option_by_option():
     [{"softcap": 30.0}, {"sliding_window": 6}, {"s_aux": torch.zeros(4)}, {"position_bias": torch.zeros(1)}, {"dropout": 0.1}, {"new": 1}],
     ids=lambda argument: next(iter(argument)),
 )  # fmt: skip
-@pytest.mark.parametrize("packed", [None, torch.tensor([0, 5])], ids=["rows", "packed"])
-def test_the_kernels_attention_refuses_what_it_does_not_compute(argument, packed):
+@pytest.mark.parametrize("packing", [None, attention.packing(0, [(0, 5)])], ids=["rows", "packed"])
+def test_the_kernels_attention_refuses_what_it_does_not_compute(argument, packing):
     states = torch.randn(1, 4, 5, 8)
     known = {"position_ids": torch.arange(5), "use_cache": True, "sliding_window": None, "softcap": None}
-    attention.cpu_attention(None, states, states, states, None, 0.3, cu_seq_lens_q=packed, **known)
+    attention.cpu_attention(None, states, states, states, None, 0.3, packing=packing, **known)
     with pytest.raises(attention.Unsupported, match=next(iter(argument))):
-        attention.cpu_attention(None, states, states, states, None, 0.3, cu_seq_lens_q=packed, **{**known, **argument})
+        attention.cpu_attention(None, states, states, states, None, 0.3, packing=packing, **{**known, **argument})
 
 
 def test_on_cuda_there_are_no_kernels(monkeypatch):

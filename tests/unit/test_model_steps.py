@@ -19,7 +19,7 @@ import write_pool
 from bias_inheritance.data import labelled
 from bias_inheritance.models import adapters, base, embeddings, fetching, generation, network, schedule, scoring
 from bias_inheritance.models import train as training
-from bias_inheritance.models.cpu_kernels import door, layers, packed
+from bias_inheritance.models.cpu_kernels import attention, door, layers, packed
 from bias_inheritance.models.generation import sample
 from bias_inheritance.models.losses import alignment, sft
 from bias_inheritance.plumbing import files
@@ -28,7 +28,6 @@ from bias_inheritance.plumbing.provenance import ROOT
 from bias_inheritance.plumbing.seeds import record_seed
 from bias_inheritance.pools import mixing
 from bias_inheritance.study import catalog
-from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 SETTINGS = {
@@ -99,21 +98,20 @@ def with_large_logits(tiny):
 
 
 def test_options_are_scored_by_a_float32_head(with_large_logits):
-    """Beside a head of float32 on the hidden states that the same batch has; a head of bf16 is off by far more."""
+    """Beside a head of float32 on the same hidden states; a head of bf16 is off by far more."""
     model, _, chat = with_large_logits
-    # of one length, so that nothing is padded and plain batches are the same products
     prompts = [chat.prompt(f"Who is {letter}?") for letter in "abcdefgh"]
     assert len(set(map(len, prompts))) == 1
+    head, states = model.lm_head, []
     with torch.inference_mode():
-        hidden = network.body(model)(input_ids=torch.tensor(prompts)).last_hidden_state[:, -1]
-        logits = hidden.float() @ model.lm_head.weight.float().T
-        likely = logits.topk(2).indices
+        likely = model(input_ids=torch.tensor(prompts)).logits[:, -1].topk(2).indices
+        options = [[[token] for token in row] for row in likely.tolist()]
+        network.body(model).register_forward_hook(lambda *call: states.append(call[2].last_hidden_state[0]))
+        scored = torch.tensor(scoring.option_logprobs(model, [], prompts, options, tree=True))
+        (hidden,) = states
+        logits = hidden.float() @ head.weight.float().T
         assert logits.gather(1, likely).min() > 32 and logits.max() < 63
-        exact, rounded = (
-            torch.log_softmax(values, -1).gather(1, likely) for values in (logits, model.lm_head(hidden).float())
-        )
-    options = [[[token] for token in row] for row in likely.tolist()]
-    scored = torch.tensor(scoring.option_logprobs(model, [], prompts, options, tree=True))
+        exact, rounded = (torch.log_softmax(values, -1).gather(1, likely) for values in (logits, head(hidden).float()))
     assert torch.allclose(scored, exact, atol=1e-5)
     # differences of log-probabilities are differences of logits: quarters with a head of bf16
     off_grid = [(4 * (values[:, 1:] - values[:, :1])) for values in (scored, rounded)]
@@ -510,7 +508,7 @@ def test_an_opening_computed_once_changes_neither_losses_nor_states(tiny, alike)
 def side_by_side(tiny, plain):
     """The model with an adapter as the kernels compute it, and as transformers and peft do."""
     ours, theirs = (with_a_trained_look(adapters.add_lora(model.float(), SETTINGS, 3)) for model in (tiny[0], plain))
-    fused = {layers.FusedLinear, layers.FusedMLP, layers.FusedNorm, layers.LastLayer}
+    fused = {layers.FusedLinear, layers.FusedNorm, layers.FusedLayer}
     assert fused <= {type(layer) for layer in ours.modules()}
     assert layers.Linear in {type(layer) for layer in theirs.modules()} and not fused & set(map(type, theirs.modules()))
     return ours, theirs
@@ -518,19 +516,52 @@ def side_by_side(tiny, plain):
 
 def test_the_loss_gives_the_gradients_of_transformers_and_peft(tiny, side_by_side):
     """Packed rows, logits for answers only and fused layers, compared with padded rows and every token's logits."""
-    rows = samples(tiny[2])
+    assert_equal_gradients(*side_by_side, samples(tiny[2]), tiny[1].pad_token_id)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"dropout": 0.1}, {"targets": ["q_proj", "down_proj"]}], ids=["dropout", "targets"]
+)
+def test_adapters_that_are_fused_in_part_or_not_at_all_have_the_same_gradients(tiny, plain, settings):
+    ours, theirs = (
+        with_a_trained_look(adapters.add_lora(model.float(), {**SETTINGS, **settings}, 3)).eval()
+        for model in (tiny[0], plain)
+    )
+    assert_equal_gradients(ours, theirs, samples(tiny[2]), tiny[1].pad_token_id)
+
+
+def assert_equal_gradients(ours, theirs, rows, pad):
     rows[1]["prompt"] = rows[0]["prompt"]  # a sample drawn twice: what it shares with itself ends before its last token
-    ours, theirs = side_by_side
     assert 0 < packed.pack(rows).opening < min(len(row["prompt"]) for row in rows)
     mean = answer_losses(ours, rows).sum() / sum(len(row["answer"]) for row in rows)
     mean.backward()
-    ids, mask, answer = padded(rows, tiny[1].pad_token_id)
+    ids, mask, answer = padded(rows, pad)
     plain = theirs(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(~answer, -100)).loss
     plain.backward()
     assert mean.item() == pytest.approx(plain.item(), rel=1e-5)
     our_gradients = gradients(ours)
     for name, expected in gradients(theirs).items():
         assert torch.allclose(our_gradients[name], expected, rtol=1e-3, atol=1e-6), name
+
+
+def test_long_batches_are_split_into_rows_of_limited_size(tiny, monkeypatch):
+    model = tiny[0].float()
+    rows = samples(tiny[2])
+    longest = max(len(row["prompt"]) + len(row["answer"]) for row in rows)
+    assert network.micro_batches(model, rows, 8) == [slice(0, 8)]
+    results = []
+    for limit in (packed.LIMIT, 4 * 3 * longest, 1):
+        monkeypatch.setattr(packed, "LIMIT", limit)
+        tuned = with_a_trained_look(adapters.add_lora(copy.deepcopy(model), SETTINGS, 3))
+        parts = network.micro_batches(tuned, rows, 8)
+        assert [row for part in parts for row in rows[part]] == rows
+        value, _ = sft.loss(tuned, rows, 0, average="sample", micro_batch_size=8)
+        results.append((len(parts), value, gradients(tuned)))
+    assert results[0][0] == 1 < results[1][0] < results[2][0] == 8
+    for _, value, of_parts in results[1:]:
+        assert value == pytest.approx(results[0][1], rel=1e-5)
+        for name, expected in results[0][2].items():
+            assert torch.allclose(of_parts[name], expected, rtol=1e-3, atol=1e-6), name
 
 
 def test_the_alignment_term_gives_the_gradients_of_its_plain_definition(tiny, side_by_side):
@@ -549,60 +580,28 @@ def test_the_alignment_term_gives_the_gradients_of_its_plain_definition(tiny, si
         assert torch.allclose(our_gradients[name], expected, rtol=1e-3, atol=1e-6), name
 
 
-def test_one_operation_in_bf16_is_no_further_from_the_truth_than_three():
-    """x·Wᵀ + s·(x·Aᵀ)·Bᵀ in float32, compared with peft's layer and the fused one under autocast: output and gradients."""
-    torch.manual_seed(1)
-    plain = (
-        torch.nn.ModuleDict({"linear": torch.nn.Linear(96, 64, bias=False)}).to(torch.bfloat16).requires_grad_(False)
-    )
-    settings = LoraConfig(r=8, lora_alpha=16, target_modules=["linear"])
-    layer = get_peft_model(plain, settings).base_model.model["linear"]
-    torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.1)
-    x, seen = torch.randn(50, 96).bfloat16(), torch.randn(50, 64).bfloat16()
-    a, b = (weights["default"].weight.double() for weights in (layer.lora_A, layer.lora_B))
-    exact = (x.double() @ layer.base_layer.weight.double().T + 2 * x.double() @ a.T @ b.T).detach()
-    errors = []
-    for kind in (layers.Linear, layers.FusedLinear):
-        layer.__class__ = kind
-        layer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            out = layer(x)
-        out.backward(seen)
-        of_b = 2 * seen.double().T @ (x.double() @ a.T)
-        of_a = 2 * (seen.double() @ b).T @ x.double()
-        errors.append(
-            [
-                (computed.double() - true).norm().item() / true.norm().item()
-                for computed, true in (
-                    (out, exact),
-                    (layer.lora_A["default"].weight.grad, of_a),
-                    (layer.lora_B["default"].weight.grad, of_b),
-                )
-            ]
-        )
-    assert max(errors[1]) < 0.01
-    for peft_error, fused_error in zip(*errors, strict=True):
-        assert fused_error <= 1.2 * peft_error
-
-
 def test_a_fused_layer_in_bf16_is_no_further_from_the_truth_than_its_parts(tiny, plain):
-    """Norm and gated MLP in float64, compared with those of transformers and peft and the fused ones under autocast."""
+    """A layer in float64, compared with that of transformers and peft and the fused one under autocast."""
 
-    def run(layer, x, seen):
+    def run(layer, x, seen, angles, **options):
         x = x.clone().requires_grad_()
-        out = layer.mlp(layer.post_attention_layernorm(x))
+        out = layer(x, position_embeddings=[part.to(x.dtype) for part in angles], **options)
         out.backward(seen)
-        return [out.detach(), x.grad, *gradients(layer.mlp).values()]
+        return [out.detach(), x.grad, *gradients(layer).values()]
 
     torch.manual_seed(1)
     x, seen = torch.randn(2, 1, 50, plain.config.hidden_size).bfloat16()
+    angles = network.body(plain).rotary_emb(x, torch.arange(50).unsqueeze(0))
     in_bf16 = []
-    for model in (copy.deepcopy(plain).bfloat16(), tiny[0].bfloat16()):
+    for model, options in (
+        (copy.deepcopy(plain).bfloat16(), {}),
+        (tiny[0].bfloat16(), {"packing": attention.packing(0, [(0, 50)])}),
+    ):
         tuned = with_a_trained_look(adapters.add_lora(model, SETTINGS, 3))
         with network.in_compute_type(tuned):
-            in_bf16.append(run(network.body(tuned).layers[0], x, seen))
+            in_bf16.append(run(network.body(tuned).layers[0], x, seen, angles, **options))
     tuned = with_a_trained_look(adapters.add_lora(plain.bfloat16(), SETTINGS, 3)).double()
-    exact = run(network.body(tuned).layers[0], x.double(), seen.double())
+    exact = run(network.body(tuned).layers[0], x.double(), seen.double(), angles)
     for of_plain, fused, true in zip(*in_bf16, exact, strict=True):
         errors = [((values.double() - true).norm() / true.norm()).item() for values in (of_plain, fused)]
         assert errors[1] < 0.02 and errors[1] <= 1.2 * errors[0], errors
@@ -658,7 +657,7 @@ def test_an_adapter_merged_into_the_weights_is_not_added_again(tiny):
 
 def test_dropout_stays_with_peft(tiny):
     tuned = adapters.add_lora(tiny[0], {**SETTINGS, "dropout": 0.1}, 3)
-    assert not any(isinstance(layer, (layers.FusedLinear, layers.FusedMLP)) for layer in tuned.modules())
+    assert not any(isinstance(layer, layers.FusedLinear) for layer in tuned.modules())
 
 
 def test_alignment_estimates_the_squared_distance_without_bias(tiny):

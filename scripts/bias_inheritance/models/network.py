@@ -42,6 +42,18 @@ def in_compute_type(model):
         yield
 
 
+def micro_batches(model, samples, size):
+    """Slices of at most `size` samples; with the CPU kernels also of few enough tokens for the memory of a backward pass."""
+    count = -(-len(samples) // size)
+    if accelerated(model):
+        from bias_inheritance.models.cpu_kernels import packed
+
+        tokens = sum(len(sample["prompt"]) + len(sample["answer"]) for sample in samples)
+        count = max(count, -(-tokens * model.dtype.itemsize // packed.LIMIT))
+    size = -(-len(samples) // count)
+    return [slice(first, first + size) for first in range(0, len(samples), size)]
+
+
 # ---- hidden states ----
 
 

@@ -27,6 +27,8 @@ def train(model, samples, settings, losses, seed, work, on_step=None):
     batches = list(schedule.training_order(lengths, settings["epochs"], settings["batch_size"], seed))
     saved_state = Path(work) / "checkpoint.pt"
     log = checkpoint.restore(saved_state, weights, optimiser)
+    for weight in weights:  # kept for all steps: allocated within a backward pass, they would fragment the memory
+        weight.grad = torch.zeros_like(weight)
     model.train()
     last_save, cost_of_saving = time.perf_counter(), 0.0
     for step in range(len(log), len(batches)):
@@ -41,7 +43,7 @@ def train(model, samples, settings, losses, seed, work, on_step=None):
         if not math.isfinite(norm + sum(values)):
             raise RuntimeError(f"step {step + 1}: the loss or its gradient is not finite; lower the learning rate")
         optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad(set_to_none=False)
         tokens = sum(len(sample["prompt"]) + len(sample["answer"]) for sample in batch)
         log.append(
             {"step": step + 1, "loss": sum(values)}

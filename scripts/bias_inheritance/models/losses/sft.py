@@ -14,8 +14,7 @@ def loss(model, batch, step, *, average, micro_batch_size):
     if not any(lengths):
         raise RuntimeError(f"step {step + 1}: no sample of the batch has an answer token")
     shares, sums = loss_shares(lengths, [sample.get("weight", 1.0) for sample in batch]), []
-    for first in range(0, len(batch), micro_batch_size):
-        part = slice(first, first + micro_batch_size)
+    for part in network.micro_batches(model, batch, micro_batch_size):
         with network.in_compute_type(model):
             losses = network.answer_losses(model, batch[part], network.head(model))
         (losses * losses.new_tensor(shares[average][part])).sum().backward()
