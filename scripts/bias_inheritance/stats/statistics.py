@@ -116,7 +116,7 @@ def _exceeds(effect, n, alpha):
     from scipy.stats import t
 
     critical, shift = t.isf(alpha, n - 1), effect * n**0.5
-    if shift > 40 * max(critical, 1):  # the power is 1 in double precision, and nctdtr takes hours or returns 0
+    if shift > 40 * max(critical, 1):  # the power is 1 in double precision, and nctdtr is not reliable
         return 1.0
     return float(nctdtr(n - 1, -shift, -critical))
 
