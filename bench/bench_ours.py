@@ -61,7 +61,10 @@ def read(job):
 def score(job):
     """The scoring of predict.py on the items of a classification task."""
     answer = predict._local(base.read_card(job["card"]), job["adapter"] and [job["adapter"]], job["model"])
-    rows = [{"prompt": row["user"], "options": job["options"]} for row in job["items"]]
+    rows = [
+        {"item": str(number), "prompt": row["user"], "options": job["options"]}
+        for number, row in enumerate(job["items"])
+    ]
     started = time.perf_counter()
     predictions = answer(rows, lambda count: None)
     return {"seconds": time.perf_counter() - started, "logprobs": [row["logprobs"] for row in predictions]}

@@ -1,6 +1,8 @@
-"""The benchmark's arithmetic; the measurements themselves are made by `make bench`."""
+"""The benchmark's arithmetic and its jobs; `make bench` measures."""
 
+import bench_ours
 from bias_inheritance.plumbing import files
+from bias_inheritance.study import catalog
 
 import bench
 
@@ -53,3 +55,19 @@ def test_the_peers_train_on_the_tokens_that_ours_trains_on(tiny):
 
     assert ids(sample["prompt"]) == chat.prompt(user)
     assert ids(sample["completion"]) == chat.answer(answer)
+
+
+def test_ours_trains_scores_and_samples_on_the_steps_functions(card_path, store, tmp_path):
+    """As the jobs of `make bench` have it, with the adapter of the first in the second."""
+    spec = catalog.load("model", "tiny-random")
+    settings = {**spec["finetune"], "epochs": 1, "batch_size": 2, "micro_batch_size": 2, "loss_average": "token"}
+    job = {"card": card_path, "system": "", "model": spec, "seed": 1, "adapter": str(tmp_path)}
+    rows = [{"user": text, "answer": "nurse"} for text in ("a", "b c", "d", "e f")]
+    trained = bench_ours.train({**job, "samples": rows, "settings": settings})
+    assert len(trained["losses"]) == 2 and trained["tokens"] == sum(map(len, trained["ids"]))
+    scored = bench_ours.score({**job, "items": rows, "options": ["nurse", "painter"]})["logprobs"]
+    exact = bench_ours.score_plainly({**job, "items": rows, "options": ["nurse", "painter"]})["logprobs"]
+    assert all(abs(a - b) < 1e-3 for pair in zip(scored, exact, strict=True) for a, b in zip(*pair, strict=True))
+    sampling = {"max_new_tokens": 3, "temperature": 1.0}
+    written = bench_ours.generate({**job, "users": ["a"], "seeds": [1], "batch_size": 1, "sampling": sampling})
+    assert 0 < written["tokens"] <= 3
