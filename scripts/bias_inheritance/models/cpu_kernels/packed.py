@@ -8,9 +8,9 @@ import torch
 from bias_inheritance.models.chat import shared_beginning
 from bias_inheritance.models.cpu_kernels import attention
 
-# bytes that one number of each token of a row takes in training: 1,000 tokens in float32, for which the embedded model keeps
-# 0.7 GB until the backward pass. Shorter rows take more time per token.
-LIMIT = 4000
+# bytes that one number of each token of a row takes in training: 900 tokens in float32, for which the embedded model keeps
+# 0.6 GB until the backward pass. Shorter rows take more time per token.
+LIMIT = 3600
 
 
 class Row(NamedTuple):
