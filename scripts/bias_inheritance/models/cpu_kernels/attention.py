@@ -16,7 +16,7 @@ from bias_inheritance.models import network
 ROOM = 64  # tokens that a full cache grows by
 # arguments that do not change what attention computes
 WITHOUT_EFFECT = {"position_ids", "use_cache", "output_router_logits"}
-TOGETHER = 2
+TOGETHER = 2  # packed sequences in one product: more of them exceed the processor's caches
 
 
 def register():

@@ -65,10 +65,10 @@ class AttentionHalf(torch.autograd.Function):
         needed = context.needs_input_grad[0]  # not by the first layer, whose input is the frozen embedding
         unit, of_rows, of_layers = x * scale, None, []
         rows = unit.to(x.dtype) * norm
-        for states, *layer in zip((of_query, of_key, of_value), narrow[:3], scalings[:3], layers[:3], strict=True):
+        for number, states in enumerate((of_query, of_key, of_value)):
             states = states.view(len(x), -1)
-            of_rows, back = _through(states, *layer[1:], total=of_rows, needed=needed)
-            of_layers += _of_weights(states, back, rows, *layer[:2])
+            of_rows, back = _through(states, scalings[number], layers[number], total=of_rows, needed=needed)
+            of_layers += _of_weights(states, back, rows, narrow[number], scalings[number])
         of_x = _normalise_backward(of_rows, unit, norm, scale).add_(gradient) if needed else None
         return of_x, None, None, None, None, *of_layers, *of_o
 
