@@ -39,7 +39,7 @@ def cpu_attention(
     """Softmax(q·kᵀ·scaling)·v with heads that share a key in one product.
 
     query: B × H × T × d; key, value: B × K × S × d with K dividing H; attention_mask: B × 1 × T × S, true where a token
-    may attend, or None; packing: of the samples in a single row, or None. Returns (B × T × H × d, None).
+    may attend, or None; packing: the blocks of the samples in a single row, or None. Returns (B × T × H × d, None).
     Raises Unsupported for options that would change the result: a cap, a window, sinks, dropout, anything unknown.
     """
     unknown = [name for name, setting in others.items() if setting is not None and name not in WITHOUT_EFFECT]
@@ -67,17 +67,6 @@ class Unsupported(ValueError):
 
 
 @dataclass(frozen=True)
-class Packing:
-    """The sequences of a row: none attends to another, but all attend to the opening, if there is one.
-
-    opening: length of the common prefix at the start of the row; blocks: groups of consecutive sequences, the opening first.
-    """
-
-    opening: int
-    blocks: list["Block"]
-
-
-@dataclass(frozen=True)
 class Block:
     """S consecutive sequences of a row, padded to T tokens, each preceded by `prefix` tokens of the opening.
 
@@ -96,15 +85,16 @@ class Block:
 
 
 def packing(opening, bounds, sees=None):
-    """The Packing of a row of an opening (its length) and sequences (start and end of each).
+    """The blocks of a row of an opening (its length) and sequences (start and end of each), the opening's first.
 
-    sees: per sequence, T × T, true where a token attends to another; None for causal attention.
+    No sequence attends to another, but all attend to the opening. sees: per sequence, T × T, true where a token attends to
+    another; None for causal attention.
     """
     blocks = [_block([(0, opening)], 0, None)] if opening else []
     for first in range(0, len(bounds), TOGETHER):
         part = slice(first, first + TOGETHER)
         blocks.append(_block(bounds[part], opening, sees and sees[part]))
-    return Packing(opening, blocks)
+    return blocks
 
 
 def _block(bounds, prefix, sees):
@@ -130,7 +120,7 @@ def attend(query, key, value, packing):
     query: N × H × d, already multiplied by the factor of the scores; key, value: N × K × d with K dividing H.
     """
     mixed = query.new_empty((len(query), query.shape[1] * query.shape[2]))
-    for block in packing.blocks:
+    for block in packing:
         _, _, v, weights = _weights(query, key, value, block)
         mixed[block.first : block.end] = _row_order(torch.bmm(weights, v), block, query.shape)
     return mixed
@@ -139,7 +129,7 @@ def attend(query, key, value, packing):
 def attend_backward(query, key, value, of_mixed, packing):
     """What `attend` returned, and the gradients of query, key and value from that of it."""
     mixed, of_query, of_key, of_value = (torch.empty_like(states) for states in (of_mixed, query, key, value))
-    for block in packing.blocks:
+    for block in packing:
         q, k, v, weights = _weights(query, key, value, block)
         span = slice(block.first, block.end)
         mixed[span] = _row_order(torch.bmm(weights, v), block, query.shape)

@@ -33,7 +33,7 @@ class AttentionHalf(torch.autograd.Function):
     """x + o(attention(q(n), k(n), v(n))), n the norm of x, each product with its LoRA.
 
     x: N × width, a packed row; norm: the norm's weight; cosines, sines: N × 1 × d/2, of the rotary embedding; constants: the
-    norm's epsilon, the factor of scores, the row's Packing, the scalings of LoRA; weights: W, A and B (None without LoRA) of
+    norm's epsilon, the factor of scores, the row's blocks, the scalings of LoRA; weights: W, A and B (None without LoRA) of
     q, k, v and o. W is frozen.
     """
 
@@ -191,8 +191,8 @@ class FusedNorm(LlamaRMSNorm):
 class FusedLayer(LlamaDecoderLayer):
     """transformers' layer; packed samples are computed in two operations, unless LoRA has dropout or a product has a bias.
 
-    packing: of the row of samples, or None for a batch; output_places: indices of tokens, or None: after the last layer's
-    attention, only these are computed.
+    packing: the blocks of a row of samples, or None for a batch; output_places: indices of tokens, or None: after the last
+    layer's attention, only these are computed.
     """
 
     def forward(self, hidden_states, packing=None, output_places=None, position_embeddings=None, **options):
